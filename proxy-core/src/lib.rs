@@ -1,0 +1,10 @@
+//! Egret's policy engine and sidecar.
+//!
+//! Manifests become a [`model::World`], [`policy::compile`] turns it into an immutable [`policy::Snapshot`] for one
+//! workload, and [`policy::decide`] is the one place where a verdict is made. The sidecar enforces with it, the app
+//! previews and explains with it. Arrows point one way: `model <- policy <- {lint, source, flow} <- control/cli`;
+//! `sniff` and `net` know nothing of policy. Without the feature `sidecar` the crate does no I/O at all.
+
+pub mod model;
+pub mod policy;
+pub mod record;

@@ -1,0 +1,86 @@
+//! The mesh's own settings: mesh config and injector values.
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+/// What happens to destinations that no policy names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum OutboundMode {
+    /// Unknown destinations pass to their original address.
+    AllowAny,
+    /// Unknown HTTP hosts are resolved by the sidecar (Istio 1.31 and newer, mesh config only).
+    AllowAnyDynamicDns,
+    /// Unknown destinations are refused.
+    RegistryOnly,
+}
+
+impl fmt::Display for OutboundMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AllowAny => "ALLOW_ANY",
+            Self::AllowAnyDynamicDns => "ALLOW_ANY_DYNAMIC_DNS",
+            Self::RegistryOnly => "REGISTRY_ONLY",
+        })
+    }
+}
+
+/// The part of the mesh config that governs outbound traffic.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MeshConfig {
+    /// Revision, empty for the default ConfigMap `istio`.
+    pub revision: String,
+    /// `outboundTrafficPolicy.mode`; a present but empty policy is REGISTRY_ONLY, an absent key ALLOW_ANY.
+    pub mode: OutboundMode,
+    /// Line of the mode in the file; 0 when it is written nowhere.
+    pub mode_line: u32,
+    /// `rootNamespace`, default `istio-system`.
+    pub root_namespace: String,
+    /// `connectTimeout`, default 10 s.
+    pub connect_timeout: Duration,
+    /// `protocolDetectionTimeout`; zero waits for ever.
+    pub protocol_detection_timeout: Duration,
+    /// `defaultServiceExportTo`, default `["*"]`.
+    pub default_service_export_to: Vec<String>,
+    /// `defaultVirtualServiceExportTo`, default `["*"]`.
+    pub default_virtual_service_export_to: Vec<String>,
+    /// `enableTracing`, default true; decides about `x-envoy-decorator-operation`.
+    pub enable_tracing: bool,
+    /// `defaultConfig.proxyMetadata.ISTIO_META_DNS_CAPTURE`.
+    pub dns_capture: bool,
+}
+
+impl Default for MeshConfig {
+    fn default() -> Self {
+        Self {
+            revision: String::new(),
+            mode: OutboundMode::AllowAny,
+            mode_line: 0,
+            root_namespace: "istio-system".into(),
+            connect_timeout: Duration::from_secs(10),
+            protocol_detection_timeout: Duration::ZERO,
+            default_service_export_to: vec!["*".into()],
+            default_virtual_service_export_to: vec!["*".into()],
+            enable_tracing: true,
+            dns_capture: false,
+        }
+    }
+}
+
+/// The injector's values that decide what a sidecar captures; lists as written (comma separated, validated in `lint`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct InjectorConfig {
+    /// Revision, empty for the default ConfigMap.
+    pub revision: String,
+    /// `global.proxy.includeIPRanges`; absent means `*`.
+    pub include_ip_ranges: Option<String>,
+    /// `global.proxy.excludeIPRanges`.
+    pub exclude_ip_ranges: Option<String>,
+    /// `global.proxy.includeOutboundPorts`.
+    pub include_outbound_ports: Option<String>,
+    /// `global.proxy.excludeOutboundPorts`.
+    pub exclude_outbound_ports: Option<String>,
+    /// Line of each of the four in the file, in the order above; 0 when absent.
+    pub lines: [u32; 4],
+}

@@ -1,0 +1,22 @@
+//! What the resources say: typed Istio and Kubernetes objects, each with its place in a file. No I/O and no opinion
+//! about traffic; that is `policy`'s.
+
+mod destination_rule;
+mod identity;
+mod mesh;
+mod object;
+mod service_entry;
+mod sidecar;
+mod text_match;
+mod virtual_service;
+mod world;
+
+pub use destination_rule::*;
+pub use identity::*;
+pub use mesh::*;
+pub use object::*;
+pub use service_entry::*;
+pub use sidecar::*;
+pub use text_match::*;
+pub use virtual_service::*;
+pub use world::World;

@@ -1,0 +1,82 @@
+//! What every object has: an identity, metadata and the place where it is written.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use serde::Serialize;
+use time::OffsetDateTime;
+
+/// Label or annotation map, ordered by key.
+pub type Labels = BTreeMap<String, String>;
+
+/// Where something is written: the file (relative to the folder, `/` separated) and a position counted from 1.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct Place {
+    /// Path relative to the source folder.
+    pub file: Arc<str>,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// Metadata of an object.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Meta {
+    /// Namespace; `default` where a namespaced manifest names none.
+    pub namespace: Arc<str>,
+    /// Name.
+    pub name: Arc<str>,
+    /// `metadata.labels`.
+    pub labels: Labels,
+    /// `metadata.annotations`.
+    pub annotations: Labels,
+    /// `metadata.creationTimestamp`, where written.
+    pub created: Option<OffsetDateTime>,
+    /// Order of appearance in the source; stands in for age where no timestamp is written.
+    pub order: u64,
+}
+
+/// One object with its metadata and place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Object<T> {
+    /// Metadata.
+    pub meta: Meta,
+    /// Where its document starts.
+    pub place: Place,
+    /// What it says.
+    pub spec: T,
+}
+
+/// Names an object in traces, findings and the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct ObjectRef {
+    /// Kind, such as `ServiceEntry`.
+    pub kind: &'static str,
+    /// Namespace.
+    pub namespace: Arc<str>,
+    /// Name.
+    pub name: Arc<str>,
+    /// File it is written in.
+    pub file: Arc<str>,
+    /// The line that matters: of the field that decided where known, else of the object.
+    pub line: u32,
+}
+
+impl<T> Object<T> {
+    /// A reference to this object pointing at `line`, or at the object's start when `line` is 0.
+    pub fn reference(&self, kind: &'static str, line: u32) -> ObjectRef {
+        ObjectRef {
+            kind,
+            namespace: self.meta.namespace.clone(),
+            name: self.meta.name.clone(),
+            file: self.place.file.clone(),
+            line: if line == 0 { self.place.line } else { line },
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Sidecar: what a namespace or workload may see, and its own outbound mode.
+
+use super::{Labels, OutboundMode, Protocol};
+
+/// Spec of a Sidecar, egress part.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Sidecar {
+    /// `workloadSelector.labels`; `Some(empty)` counts as a selector that matches every pod.
+    pub workload_selector: Option<Labels>,
+    /// Egress listeners; empty is one `*/*`.
+    pub egress: Vec<EgressListener>,
+    /// `outboundTrafficPolicy`; a present but empty one is REGISTRY_ONLY, absent takes the mesh's.
+    pub mode: Option<OutboundMode>,
+    /// Line of the policy, 0 when absent.
+    pub mode_line: u32,
+}
+
+/// One `egress[]` entry.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EgressListener {
+    /// Line of the entry.
+    pub line: u32,
+    /// `namespace/dnsName` patterns.
+    pub hosts: Vec<String>,
+    /// Port and protocol; absent is the catch-all.
+    pub port: Option<(u16, Protocol)>,
+    /// Bind address.
+    pub bind: Option<String>,
+}

@@ -1,0 +1,157 @@
+//! VirtualService: routes, timeouts and retries for hosts.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use ipnet::IpNet;
+
+use super::{Labels, TextMatch};
+
+/// Spec of a VirtualService.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct VirtualService {
+    /// Hosts, as written.
+    pub hosts: Vec<Arc<str>>,
+    /// `gateways`; empty means `mesh`.
+    pub gateways: Vec<String>,
+    /// `exportTo`; empty means the mesh's default.
+    pub export_to: Vec<String>,
+    /// Routes for HTTP-class ports.
+    pub http: Vec<HttpRoute>,
+    /// Routes for TLS-class ports.
+    pub tls: Vec<L4Route>,
+    /// Routes for TCP-class ports.
+    pub tcp: Vec<L4Route>,
+}
+
+/// One `http[]` entry.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct HttpRoute {
+    /// `name`, for the access log.
+    pub name: Option<Arc<str>>,
+    /// Line of the entry.
+    pub line: u32,
+    /// Conditions, any of which suffices; empty matches all.
+    pub matches: Vec<HttpMatch>,
+    /// Weighted destinations.
+    pub route: Vec<RouteDestination>,
+    /// `redirect`.
+    pub redirect: Option<Redirect>,
+    /// `directResponse`.
+    pub direct_response: Option<DirectResponse>,
+    /// `timeout`; `None` is no limit.
+    pub timeout: Option<Duration>,
+    /// Line of `timeout`, 0 when absent.
+    pub timeout_line: u32,
+    /// `retries`.
+    pub retries: Option<Retries>,
+    /// Fields that are present but that the engine does not act on yet (`rewrite`, `fault`, `mirror`, `headers`,
+    /// `corsPolicy`, `delegate`): said in traces and checks, never silently ignored.
+    pub unsupported: Vec<&'static str>,
+}
+
+/// One element of `http[].match[]`; all conditions must hold.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct HttpMatch {
+    /// `name`.
+    pub name: Option<Arc<str>>,
+    /// Path without query.
+    pub uri: Option<TextMatch>,
+    /// `ignoreUriCase`.
+    pub ignore_uri_case: bool,
+    /// `:method`.
+    pub method: Option<TextMatch>,
+    /// `:scheme`.
+    pub scheme: Option<TextMatch>,
+    /// `:authority`, with its port.
+    pub authority: Option<TextMatch>,
+    /// Headers by lower-case name.
+    pub headers: BTreeMap<String, TextMatch>,
+    /// Headers that must not match.
+    pub without_headers: BTreeMap<String, TextMatch>,
+    /// Query parameters by name.
+    pub query_params: BTreeMap<String, TextMatch>,
+    /// Listener port.
+    pub port: Option<u16>,
+    /// Labels of the caller.
+    pub source_labels: Labels,
+    /// Namespace of the caller.
+    pub source_namespace: Option<String>,
+    /// Gateways; when present only `mesh` counts on sidecars.
+    pub gateways: Vec<String>,
+}
+
+/// A destination with its weight.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RouteDestination {
+    /// Host as written.
+    pub host: Arc<str>,
+    /// Subset.
+    pub subset: Option<Arc<str>>,
+    /// Port of the destination service.
+    pub port: Option<u16>,
+    /// Weight.
+    pub weight: u32,
+}
+
+/// `redirect`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Redirect {
+    /// New path.
+    pub uri: Option<String>,
+    /// New host.
+    pub authority: Option<String>,
+    /// New scheme.
+    pub scheme: Option<String>,
+    /// New port.
+    pub port: Option<u16>,
+    /// Status, default 301.
+    pub code: u16,
+}
+
+/// `directResponse`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DirectResponse {
+    /// Status.
+    pub status: u16,
+    /// Body.
+    pub body: Arc<str>,
+}
+
+/// `retries`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Retries {
+    /// Number of retries after the first attempt.
+    pub attempts: u32,
+    /// Limit of one attempt.
+    pub per_try_timeout: Option<Duration>,
+    /// `retryOn`, as written; `None` is Istio's default list.
+    pub retry_on: Option<String>,
+}
+
+/// One `tls[]` or `tcp[]` entry.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct L4Route {
+    /// Line of the entry.
+    pub line: u32,
+    /// Conditions, any of which suffices; empty matches all (TCP only).
+    pub matches: Vec<L4Match>,
+    /// Weighted destinations.
+    pub route: Vec<RouteDestination>,
+}
+
+/// One element of `tls[].match[]` or `tcp[].match[]`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct L4Match {
+    /// SNI hosts (TLS only).
+    pub sni_hosts: Vec<Arc<str>>,
+    /// Destination ranges.
+    pub destination_subnets: Vec<IpNet>,
+    /// Port.
+    pub port: Option<u16>,
+    /// Labels of the caller.
+    pub source_labels: Labels,
+    /// Namespace of the caller.
+    pub source_namespace: Option<String>,
+    /// Gateways.
+    pub gateways: Vec<String>,
+}

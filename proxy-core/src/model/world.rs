@@ -1,0 +1,33 @@
+//! Everything one source says, object by object.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    DestinationRule, InjectorConfig, MeshConfig, Namespace, Object, Service, ServiceEntry, Sidecar, VirtualService,
+    WorkloadManifest,
+};
+
+/// All objects of a source that policy depends on. Cheap to clone: objects are shared.
+#[derive(Debug, Clone, Default)]
+pub struct World {
+    /// Mesh configs, one a revision (ConfigMap `istio[-rev]`, key `mesh`).
+    pub mesh_configs: Vec<Arc<Object<MeshConfig>>>,
+    /// Injector values, one a revision (ConfigMap `istio-sidecar-injector[-rev]`, key `values`).
+    pub injectors: Vec<Arc<Object<InjectorConfig>>>,
+    /// Namespaces that are declared.
+    pub namespaces: Vec<Arc<Object<Namespace>>>,
+    /// Kubernetes Services.
+    pub services: Vec<Arc<Object<Service>>>,
+    /// Deployments, StatefulSets, DaemonSets and bare Pods: who calls.
+    pub workloads: Vec<Arc<Object<WorkloadManifest>>>,
+    /// ServiceEntries.
+    pub service_entries: Vec<Arc<Object<ServiceEntry>>>,
+    /// VirtualServices.
+    pub virtual_services: Vec<Arc<Object<VirtualService>>>,
+    /// DestinationRules.
+    pub destination_rules: Vec<Arc<Object<DestinationRule>>>,
+    /// Sidecars.
+    pub sidecars: Vec<Arc<Object<Sidecar>>>,
+    /// Documents of other kinds, counted by kind.
+    pub ignored: BTreeMap<String, usize>,
+}

@@ -1,0 +1,87 @@
+//! What is known of a connection or request when it is decided.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use crate::model::Labels;
+
+/// Who calls.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Workload {
+    /// Namespace.
+    pub namespace: Arc<str>,
+    /// Name of the workload, for display; empty when only labels are known.
+    pub name: Arc<str>,
+    /// Pod labels.
+    pub labels: Labels,
+    /// Pod annotations: capture settings.
+    pub annotations: Labels,
+}
+
+/// Facts of one connection or request. The destination is a fact; everything in `claims` is what the caller said.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// Original destination.
+    pub destination: SocketAddr,
+    /// What was spoken.
+    pub claims: Claims<'a>,
+}
+
+/// What the caller spoke.
+#[derive(Debug, Clone, Copy)]
+pub enum Claims<'a> {
+    /// Bytes that are neither TLS nor HTTP, or nothing at all.
+    Tcp,
+    /// A ClientHello.
+    Tls {
+        /// Server name, lower case; `None` when the hello carries none.
+        sni: Option<&'a str>,
+    },
+    /// An HTTP request.
+    Http(HttpClaims<'a>),
+}
+
+/// An HTTP request's head.
+#[derive(Debug, Clone, Copy)]
+pub struct HttpClaims<'a> {
+    /// Version.
+    pub version: HttpVersion,
+    /// Method.
+    pub method: &'a str,
+    /// Host header or `:authority`, as sent; `None` when missing.
+    pub authority: Option<&'a str>,
+    /// Path with query, normalised by the caller of `decide`.
+    pub path: &'a str,
+    /// Other headers; lines with the same name stay separate.
+    pub headers: &'a dyn HeaderLines,
+}
+
+/// HTTP versions as the inspector tells them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpVersion {
+    /// HTTP/1.0 and anything that is not 1.1: raw TCP for Istio 1.13 and newer.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+    /// HTTP/2 with prior knowledge.
+    H2c,
+}
+
+/// Read access to a request's header lines.
+pub trait HeaderLines: std::fmt::Debug {
+    /// True when `test` holds for any line named `name` (lower case); lines that are not UTF-8 are skipped.
+    fn any(&self, name: &str, test: &mut dyn FnMut(&str) -> bool) -> bool;
+}
+
+/// No headers at all.
+impl HeaderLines for () {
+    fn any(&self, _: &str, _: &mut dyn FnMut(&str) -> bool) -> bool {
+        false
+    }
+}
+
+/// Headers as a list of (lower-case name, value).
+impl HeaderLines for [(String, String)] {
+    fn any(&self, name: &str, test: &mut dyn FnMut(&str) -> bool) -> bool {
+        self.iter().any(|(n, v)| n == name && test(v))
+    }
+}

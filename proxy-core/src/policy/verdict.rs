@@ -1,0 +1,167 @@
+//! What a decision says.
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+/// The four verdicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Policy names the destination.
+    Registered,
+    /// Unknown, let through.
+    Passthrough,
+    /// Refused.
+    Blocked,
+    /// The sidecar never sees it.
+    Bypassed,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Registered => "registered",
+            Self::Passthrough => "passthrough",
+            Self::Blocked => "blocked",
+            Self::Bypassed => "bypassed",
+        })
+    }
+}
+
+/// One decision. Borrows from the snapshot: making it allocates nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Decision<'s> {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Listener that took the connection, such as `0.0.0.0_80` or `virtualOutbound`; empty when bypassed.
+    pub listener: &'s str,
+    /// Whether the connection is handled as HTTP (decide again for each request) or as a byte stream.
+    pub layer: Layer,
+    /// Route name for the access log: `default`, `allow_any`, `block_all`, a VirtualService's name; `None` prints `-`.
+    pub route: Option<&'s str>,
+    /// What to do.
+    pub action: Action<'s>,
+}
+
+/// How a connection is handled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layer {
+    /// HTTP connection manager.
+    Http,
+    /// tcp_proxy.
+    Tcp,
+}
+
+/// What to do with a connection or request.
+#[derive(Debug, Clone, Copy)]
+pub enum Action<'s> {
+    /// It never reaches the sidecar.
+    Bypass,
+    /// Send it to a cluster.
+    Forward(Forward<'s>),
+    /// Answer it here (HTTP only).
+    Reply(Reply<'s>),
+    /// Close it: BlackHoleCluster (flag `UH`), or a cluster that does not exist (flag `NC`).
+    Cut {
+        /// `BlackHoleCluster`, or `None` where the cluster column is `-`.
+        cluster: Option<&'static str>,
+        /// Response flags.
+        flags: &'static str,
+    },
+}
+
+/// How to forward.
+#[derive(Debug, Clone, Copy)]
+pub struct Forward<'s> {
+    /// The upstream group.
+    pub cluster: &'s Cluster,
+    /// Limit from the end of the request to the end of the response; `None` is no limit.
+    pub timeout: Option<Duration>,
+    /// Retries (HTTP only).
+    pub retries: Option<&'s RetryPolicy>,
+    /// Value of `x-envoy-decorator-operation`, such as `httpbin.org:80/*`; `None` on the catch-all route.
+    pub operation: Option<&'s str>,
+}
+
+/// A local reply.
+#[derive(Debug, Clone, Copy)]
+pub struct Reply<'s> {
+    /// Status code.
+    pub status: u16,
+    /// Response flags, `-` for none.
+    pub flags: &'static str,
+    /// Response code details.
+    pub details: &'static str,
+    /// Body; empty for most.
+    pub body: &'s str,
+    /// `location` header of a redirect.
+    pub redirect: Option<&'s crate::model::Redirect>,
+}
+
+/// An upstream group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// `outbound|80||httpbin.org`, `PassthroughCluster`, ...
+    pub name: Arc<str>,
+    /// The service's host, for metrics; empty for the special clusters.
+    pub host: Arc<str>,
+    /// Namespace of the object that declares it, for metrics.
+    pub namespace: Arc<str>,
+    /// Where its endpoints come from.
+    pub endpoints: Endpoints,
+    /// Limit for connecting.
+    pub connect_timeout: Duration,
+    /// TLS to originate, where a DestinationRule says so.
+    pub tls: Option<OriginateTls>,
+}
+
+/// Where a cluster's endpoints come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoints {
+    /// The connection's original destination, with another port where `targetPort` says so.
+    OriginalDst(Option<u16>),
+    /// Fixed addresses.
+    Static(Vec<SocketAddr>),
+    /// Names to resolve, with their port; all addresses count.
+    Dns(Vec<(Arc<str>, u16)>),
+    /// The Host or SNI of each request, at this port where the authority names none.
+    DynamicDns(u16),
+}
+
+/// TLS towards the upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OriginateTls {
+    /// SNI to send; `None` takes the request's host.
+    pub sni: Option<Arc<str>>,
+}
+
+/// When to try again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Retries after the first attempt.
+    pub attempts: u32,
+    /// Limit of one attempt.
+    pub per_try_timeout: Option<Duration>,
+    /// Retry when connecting fails or a stream is refused.
+    pub connect_failure: bool,
+    /// Retry on a reset before the response.
+    pub reset: bool,
+    /// Retry on any 5xx.
+    pub server_error: bool,
+    /// Retry on 502, 503, 504.
+    pub gateway_error: bool,
+    /// Further statuses to retry on.
+    pub statuses: Vec<u16>,
+}
+
+/// What a listener must know of the first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SniffNeeds {
+    /// A TLS inspector is attached.
+    pub tls: bool,
+    /// An HTTP inspector is attached.
+    pub http: bool,
+    /// How long to wait for the client to speak; `None` waits for ever.
+    pub timeout: Option<Duration>,
+}
