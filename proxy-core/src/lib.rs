@@ -5,6 +5,8 @@
 //! previews and explains with it. Arrows point one way: `model <- policy <- {lint, source, flow} <- control/cli`;
 //! `sniff` and `net` know nothing of policy. Without the feature `sidecar` the crate does no I/O at all.
 
+#[cfg(feature = "sidecar")]
+pub mod cli;
 pub mod model;
 pub mod policy;
 pub mod record;
