@@ -10,3 +10,4 @@ pub mod cli;
 pub mod model;
 pub mod policy;
 pub mod record;
+pub mod yaml;

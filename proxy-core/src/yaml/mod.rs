@@ -1,0 +1,10 @@
+//! YAML and JSON as a tree that knows where everything is written. Pure: text in, nodes or a placed error out.
+//!
+//! Policy files are read through this tree rather than into structs at once, because every error, every trace step and
+//! every edit needs the line, the column and the bytes of what it talks about.
+
+mod node;
+mod reader;
+
+pub use node::{Node, Span, Style, Value};
+pub use reader::{MAX_BYTES, YamlError, read};
