@@ -10,4 +10,5 @@ pub mod cli;
 pub mod model;
 pub mod policy;
 pub mod record;
+pub mod source;
 pub mod yaml;

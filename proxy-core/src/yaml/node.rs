@@ -47,7 +47,11 @@ pub struct Node {
 impl Node {
     /// The value of `key` in a mapping; the last one counts where a key stands twice.
     pub fn get(&self, key: &str) -> Option<&Node> {
-        self.entries().iter().rev().find(|(k, _)| k.text() == Some(key)).map(|(_, value)| value)
+        self.entries()
+            .iter()
+            .rev()
+            .find(|(k, _)| k.text() == Some(key))
+            .map(|(_, value)| value)
     }
 
     /// The pairs of a mapping, none for other nodes.
@@ -112,7 +116,9 @@ impl Node {
 
     fn as_number(&self) -> Option<f64> {
         match &self.value {
-            Value::Scalar(text, Style::Plain) if text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) => {
+            Value::Scalar(text, Style::Plain)
+                if text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) =>
+            {
                 text.parse().ok()
             }
             _ => None,

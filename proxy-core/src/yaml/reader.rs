@@ -137,7 +137,10 @@ impl<'t> Reader<'t> {
                 let node = node.ok_or_else(|| error_at(span, "this alias names no anchor before it".into()))?;
                 self.aliased += count(&node);
                 if self.aliased > MAX_ALIASED_NODES {
-                    return Err(error_at(span, "aliases expand to too much; write the values out".into()));
+                    return Err(error_at(
+                        span,
+                        "aliases expand to too much; write the values out".into(),
+                    ));
                 }
                 (node.value, 0)
             }
@@ -165,9 +168,17 @@ impl<'t> Reader<'t> {
                     let value = self.node(event, marks, depth + 1)?;
                     match key.text() {
                         None => return Err(error_at(key.span, "a key must be a text".into())),
-                        Some("<<") => return Err(error_at(key.span, "merge keys are not read; write the fields out".into())),
+                        Some("<<") => {
+                            return Err(error_at(
+                                key.span,
+                                "merge keys are not read; write the fields out".into(),
+                            ));
+                        }
                         Some(name) if entries.iter().any(|(k, _)| k.text() == Some(name)) => {
-                            return Err(error_at(key.span, format!("the key {name:?} stands twice in this mapping")));
+                            return Err(error_at(
+                                key.span,
+                                format!("the key {name:?} stands twice in this mapping"),
+                            ));
                         }
                         Some(_) => entries.push((key, value)),
                     }
@@ -187,7 +198,11 @@ impl<'t> Reader<'t> {
 }
 
 fn error_at(span: Span, message: String) -> YamlError {
-    YamlError { line: span.line, column: span.column, message }
+    YamlError {
+        line: span.line,
+        column: span.column,
+        message,
+    }
 }
 
 fn count(node: &Node) -> usize {
@@ -237,7 +252,12 @@ mod tests {
 
     #[test]
     fn a_broken_text_names_its_place() {
-        for (text, line) in [("a: [1, 2\nb: 3\n", 2), ("a: 1\n  b: 2\n", 2), ("a: 1\na: 2\n", 2), ("k: &a [*a]\n", 1)] {
+        for (text, line) in [
+            ("a: [1, 2\nb: 3\n", 2),
+            ("a: 1\n  b: 2\n", 2),
+            ("a: 1\na: 2\n", 2),
+            ("k: &a [*a]\n", 1),
+        ] {
             let error = read(text.as_bytes()).unwrap_err();
             assert_eq!(error.line, line, "{text:?}: {error}");
         }

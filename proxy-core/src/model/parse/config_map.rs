@@ -1,0 +1,146 @@
+//! The two ConfigMaps that hold mesh settings as text inside a text.
+
+use super::cursor::{Cursor, Errors, Span};
+use crate::{
+    model::{InjectorConfig, MeshConfig, OutboundMode},
+    yaml::{self, Node, Style, Value},
+};
+
+/// The revision that a ConfigMap called `name` stands for: `istio` and `istio-default` are the default one.
+pub fn revision(name: &str, base: &str) -> Option<String> {
+    let rest = name.strip_prefix(base)?;
+    match rest.strip_prefix('-') {
+        Some(revision) => Some(revision.to_string()),
+        None => rest.is_empty().then(String::new),
+    }
+}
+
+/// ConfigMap `istio[-rev]`, key `mesh`; `None` where the key is missing.
+pub fn mesh(root: Cursor<'_>, revision: String) -> Option<MeshConfig> {
+    inner(root, "mesh", "data.mesh", |mesh, lines| {
+        let mut config = MeshConfig {
+            revision: revision.clone(),
+            ..MeshConfig::default()
+        };
+        let Some(mesh) = mesh else { return config };
+        let policy = mesh.either("outboundTrafficPolicy", "outbound_traffic_policy");
+        if let Some(policy) = mesh.mapping(policy) {
+            // A present message replaces the default message, whose zero value is REGISTRY_ONLY.
+            config.mode = super::traffic::outbound_mode(policy, true).unwrap_or(OutboundMode::RegistryOnly);
+            let line = policy.line_of("mode");
+            config.mode_line = lines + if line == 0 { policy.line() } else { line };
+        }
+        if let Some(root_namespace) = mesh.text("rootNamespace") {
+            config.root_namespace = root_namespace.to_string();
+        }
+        if let Some(timeout) = mesh.duration("connectTimeout") {
+            config.connect_timeout = timeout;
+        }
+        if let Some(timeout) = mesh.field("protocolDetectionTimeout", |value| {
+            let parsed = value.node.as_str().and_then(super::cursor::parse_duration);
+            if parsed.is_none() {
+                value.error("expected a duration such as 5s");
+            }
+            parsed
+        }) {
+            config.protocol_detection_timeout = timeout;
+        }
+        for (key, list) in [
+            ("defaultServiceExportTo", &mut config.default_service_export_to),
+            (
+                "defaultVirtualServiceExportTo",
+                &mut config.default_virtual_service_export_to,
+            ),
+        ] {
+            if mesh.has(key) {
+                *list = mesh.texts(key);
+            }
+        }
+        config.enable_tracing = mesh.boolean("enableTracing").unwrap_or(true);
+        config.dns_capture = mesh
+            .node
+            .get("defaultConfig")
+            .and_then(|node| node.get("proxyMetadata"))
+            .and_then(|node| node.get("ISTIO_META_DNS_CAPTURE"))
+            .is_some_and(|node| node.text() == Some("true"));
+        config
+    })
+}
+
+/// ConfigMap `istio-sidecar-injector[-rev]`, key `values`; `None` where the key is missing (layouts before Istio 1.4).
+pub fn injector(root: Cursor<'_>, revision: String) -> Option<InjectorConfig> {
+    inner(root, "values", "data.values", |values, lines| {
+        let mut config = InjectorConfig {
+            revision: revision.clone(),
+            ..InjectorConfig::default()
+        };
+        let Some(values) = values else { return config };
+        let Some(global) = values.mapping("global") else {
+            return config;
+        };
+        let Some(proxy) = global.mapping("proxy") else {
+            return config;
+        };
+        let mut line = 0;
+        for (key, field) in [
+            ("includeIPRanges", &mut config.include_ip_ranges),
+            ("excludeIPRanges", &mut config.exclude_ip_ranges),
+            ("includeOutboundPorts", &mut config.include_outbound_ports),
+            ("excludeOutboundPorts", &mut config.exclude_outbound_ports),
+        ] {
+            // A single port is often written as a number.
+            *field = proxy.field(key, |value| match value.node.text() {
+                Some(text) => Some(text.to_string()),
+                None => {
+                    value.error("expected a comma-separated text");
+                    None
+                }
+            });
+            let at = proxy.line_of(key);
+            config.lines[line] = if at == 0 { 0 } else { at + lines };
+            line += 1;
+        }
+        config
+    })
+}
+
+/// Reads the text below `data.<key>` as YAML. `read` gets the inner root (absent for an empty text) and the number of
+/// lines before it in the file, which is exact for literal blocks and the scalar's own line otherwise.
+fn inner<T>(
+    root: Cursor<'_>,
+    key: &'static str,
+    prefix: &'static str,
+    read: impl FnOnce(Option<Cursor<'_>>, u32) -> T,
+) -> Option<T> {
+    let data = root.mapping("data")?;
+    data.field(key, |scalar| {
+        let Value::Scalar(text, style) = &scalar.node.value else {
+            scalar.error("expected a text (a block scalar, key: |) with the settings in it");
+            return None;
+        };
+        let block = *style == Style::Block;
+        let outer = Span {
+            lines: scalar.line() - 1,
+            columns: if block { scalar.node.span.column - 1 } else { 0 },
+            prefix,
+        };
+        match yaml::read(text.as_bytes()) {
+            Ok(documents) => {
+                let errors: Errors<'_> = scalar.errors().inside(outer);
+                let document = documents.first();
+                if let Some(node) = document.filter(|node: &&Node| !matches!(node.value, Value::Mapping(_))) {
+                    Cursor::root(node, &errors).error(format!("expected a mapping, found {}", node.describe()));
+                }
+                let value = read(document.map(|node| Cursor::root(node, &errors)), outer.lines);
+                scalar.errors().absorb(errors);
+                Some(value)
+            }
+            Err(error) => {
+                let errors = scalar.errors().inside(outer);
+                errors.push(error.line, error.column, String::new(), error.message);
+                scalar.errors().absorb(errors);
+                None
+            }
+        }
+    })
+}

@@ -1,0 +1,142 @@
+//! From YAML nodes to typed objects. Every error names file, line, column and field; an object with an error is not
+//! taken, one with unknown fields is (Istio prunes what it does not know).
+
+mod config_map;
+mod cursor;
+mod identity;
+mod routes;
+mod service_entry;
+mod traffic;
+
+use std::sync::Arc;
+
+use cursor::{Cursor, Errors};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::{Meta, Object, Place, World};
+use crate::yaml::Node;
+
+/// Why an object cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {field}: {message}")]
+pub struct ModelError {
+    /// Kind, namespace and name of the object, as far as they are known.
+    pub object: (String, String, String),
+    /// Where.
+    pub place: Place,
+    /// Field path, such as `spec.http[0].timeout`.
+    pub field: String,
+    /// What was expected, and what to do.
+    pub message: String,
+}
+
+/// Adds the objects of `document` to `world`. `order` counts objects in their order of appearance. `List` documents are
+/// unwrapped; kinds that policy does not depend on are counted in `world.ignored`.
+pub fn add_document(
+    document: &Node,
+    file: &Arc<str>,
+    order: &mut u64,
+    world: &mut World,
+    errors: &mut Vec<ModelError>,
+) {
+    let kind = document.get("kind").and_then(Node::text).unwrap_or_default();
+    if kind.ends_with("List") && document.get("items").is_some() {
+        for item in document.get("items").map(Node::items).unwrap_or_default() {
+            add_document(item, file, order, world, errors);
+        }
+        return;
+    }
+    let found = Errors::new(document, file, kind);
+    let root = Cursor::root(document, &found);
+    if document.get("kind").is_none() || document.get("apiVersion").is_none() {
+        root.error("expected a Kubernetes object with apiVersion and kind");
+        errors.extend(found.take());
+        return;
+    }
+    *order += 1;
+    let meta = meta(root, *order);
+    let place = Place {
+        file: file.clone(),
+        line: document.span.line,
+        column: document.span.column,
+    };
+    add_object(root, kind, meta, place, world, &found);
+    errors.extend(found.take());
+}
+
+fn add_object(root: Cursor<'_>, kind: &str, meta: Meta, place: Place, world: &mut World, errors: &Errors<'_>) {
+    let group = root.node.get("apiVersion").and_then(Node::text).unwrap_or_default();
+    let group = group.split_once('/').map_or("", |(group, _)| group);
+    macro_rules! take {
+        ($list:ident, $spec:expr) => {{
+            let spec = $spec;
+            if errors.is_empty() {
+                world.$list.push(Arc::new(Object { meta, place, spec }));
+            }
+        }};
+    }
+    match (group, kind) {
+        ("", "ConfigMap") => {
+            if let Some(revision) = config_map::revision(&meta.name, "istio-sidecar-injector") {
+                if let Some(spec) = config_map::injector(root, revision) {
+                    return take!(injectors, spec);
+                }
+            } else if let Some(revision) = config_map::revision(&meta.name, "istio")
+                && let Some(spec) = config_map::mesh(root, revision)
+            {
+                return take!(mesh_configs, spec);
+            }
+            if errors.is_empty() {
+                ignore(world, kind);
+            }
+        }
+        ("", "Namespace") => take!(namespaces, super::Namespace),
+        ("", "Service") => take!(services, identity::service(root)),
+        ("", "Pod") => take!(workloads, identity::workload("Pod", root, root)),
+        ("apps", "Deployment") => take!(workloads, identity::template("Deployment", root)),
+        ("apps", "StatefulSet") => take!(workloads, identity::template("StatefulSet", root)),
+        ("apps", "DaemonSet") => take!(workloads, identity::template("DaemonSet", root)),
+        ("networking.istio.io", "ServiceEntry") => take!(service_entries, service_entry::service_entry(root)),
+        ("networking.istio.io", "VirtualService") => take!(virtual_services, routes::virtual_service(root)),
+        ("networking.istio.io", "DestinationRule") => take!(destination_rules, traffic::destination_rule(root)),
+        ("networking.istio.io", "Sidecar") => take!(sidecars, traffic::sidecar(root)),
+        _ => ignore(world, kind),
+    }
+}
+
+fn ignore(world: &mut World, kind: &str) {
+    *world.ignored.entry(kind.to_string()).or_default() += 1;
+}
+
+fn meta(root: Cursor<'_>, order: u64) -> Meta {
+    let Some(metadata) = root.mapping("metadata") else {
+        root.error("expected metadata with a name");
+        return Meta::default();
+    };
+    let name = metadata.text("name").unwrap_or_default();
+    if name.is_empty() {
+        metadata.error("expected a name");
+    }
+    let created = metadata.text("creationTimestamp").and_then(|text| {
+        let parsed = OffsetDateTime::parse(text, &Rfc3339);
+        if parsed.is_err() {
+            metadata.error_at("creationTimestamp", "expected a time such as 2026-01-31T12:00:00Z");
+        }
+        parsed.ok()
+    });
+    Meta {
+        namespace: metadata
+            .text("namespace")
+            .filter(|text| !text.is_empty())
+            .unwrap_or("default")
+            .into(),
+        name: name.into(),
+        labels: metadata.labels("labels"),
+        annotations: metadata.labels("annotations"),
+        created,
+        order,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,184 @@
+use std::{sync::Arc, time::Duration};
+
+use super::*;
+use crate::{
+    model::{OutboundMode, Protocol, Resolution},
+    yaml,
+};
+
+fn read(text: &str) -> (World, Vec<ModelError>) {
+    let (mut world, mut errors, mut order) = (World::default(), Vec::new(), 0);
+    for document in yaml::read(text.as_bytes()).unwrap() {
+        add_document(&document, &Arc::from("f.yaml"), &mut order, &mut world, &mut errors);
+    }
+    (world, errors)
+}
+
+fn entry(spec: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: a, namespace: n}}\nspec:\n{spec}"
+    )
+}
+
+#[test]
+fn a_service_entry_is_read_whole() {
+    let (world, errors) = read(&entry(
+        "  hosts: [httpbin.org]\n  addresses: [10.0.0.0/8, 1.2.3.4]\n  ports:\n  - {number: 80, name: http, protocol: http, targetPort: 8080}\n  resolution: DNS\n  futureField: kept\n",
+    ));
+    assert_eq!(errors, []);
+    let entry = &world.service_entries[0];
+    assert_eq!((&*entry.meta.namespace, &*entry.meta.name), ("n", "a"));
+    assert_eq!(entry.spec.ports[0].protocol, Protocol::Http);
+    assert_eq!(
+        (entry.spec.ports[0].target_port, entry.spec.ports[0].line),
+        (Some(8080), 8)
+    );
+    assert_eq!(entry.spec.resolution, Resolution::Dns);
+    assert_eq!(entry.spec.addresses[1].to_string(), "1.2.3.4/32");
+}
+
+#[test]
+fn a_wrong_value_names_file_line_column_and_field() {
+    let cases = [
+        (
+            "  hosts: [a.com]\n  resolution: SOMETIMES\n",
+            "f.yaml:6:15",
+            "spec.resolution",
+            "expected one of NONE",
+        ),
+        ("  hosts: a.com\n", "f.yaml:5:10", "spec.hosts", "expected a list"),
+        ("  hosts: [1]\n", "f.yaml:5:11", "spec.hosts[0]", "expected a text"),
+        (
+            "  ports:\n  - {number: 0, name: a}\n",
+            "f.yaml:6:14",
+            "spec.ports[0].number",
+            "1 to 65535",
+        ),
+        (
+            "  ports:\n  - {number: 1, name: a, protocol: FOO}\n",
+            "f.yaml:6:36",
+            "spec.ports[0].protocol",
+            "unsupported protocol: FOO",
+        ),
+        (
+            "  addresses: [nope]\n",
+            "f.yaml:5:15",
+            "spec.addresses[0]",
+            "nope is not a valid IP",
+        ),
+    ];
+    for (spec, place, field, message) in cases {
+        let (world, errors) = read(&entry(spec));
+        assert!(world.service_entries.is_empty(), "an object with an error is not taken");
+        assert_eq!(
+            (errors[0].place.to_string().as_str(), errors[0].field.as_str()),
+            (place, field)
+        );
+        assert!(errors[0].message.contains(message), "{}", errors[0].message);
+    }
+}
+
+#[test]
+fn the_mode_follows_the_zero_value_trap() {
+    use OutboundMode::*;
+    let cases = [
+        ("rootNamespace: x", AllowAny, 0),
+        ("outboundTrafficPolicy: {}", RegistryOnly, 7),
+        ("outboundTrafficPolicy:\n      mode: ALLOW_ANY", AllowAny, 8),
+        ("outboundTrafficPolicy: {mode: 1}", AllowAny, 7),
+        ("outbound_traffic_policy: {mode: REGISTRY_ONLY}", RegistryOnly, 7),
+        (
+            "outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS}",
+            AllowAnyDynamicDns,
+            7,
+        ),
+    ];
+    for (mesh, mode, line) in cases {
+        let text = format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio}}\ndata:\n  mesh: |\n    # comment\n    {mesh}\n"
+        );
+        let (world, errors) = read(&text);
+        assert_eq!(errors, []);
+        assert_eq!(
+            (world.mesh_configs[0].spec.mode, world.mesh_configs[0].spec.mode_line),
+            (mode, line),
+            "{mesh}"
+        );
+    }
+}
+
+#[test]
+fn an_error_inside_the_mesh_text_has_its_place_in_the_file() {
+    let (world, errors) = read(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio-1-31}\ndata:\n  mesh: |\n    outboundTrafficPolicy:\n      mode: SOMETIMES\n",
+    );
+    assert!(world.mesh_configs.is_empty());
+    assert_eq!(
+        errors[0].to_string().split(": expected").next(),
+        Some("f.yaml:7:13: data.mesh.outboundTrafficPolicy.mode")
+    );
+}
+
+#[test]
+fn injector_values_keep_their_lines() {
+    let (world, errors) = read(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio-sidecar-injector}\ndata:\n  values: |\n    {\n      \"global\": {\"proxy\": {\n        \"excludeIPRanges\": \"10.0.0.0/8\",\n        \"includeIPRanges\": \"*\"}}\n    }\n",
+    );
+    assert_eq!(errors, []);
+    let values = &world.injectors[0].spec;
+    assert_eq!(
+        (values.exclude_ip_ranges.as_deref(), values.include_ip_ranges.as_deref()),
+        (Some("10.0.0.0/8"), Some("*"))
+    );
+    assert_eq!(values.lines, [9, 8, 0, 0]);
+}
+
+#[test]
+fn a_zero_timeout_is_refused_and_go_durations_are_taken() {
+    let service = |timeout: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1beta1\nkind: VirtualService\nmetadata: {{name: v}}\nspec:\n  hosts: [a.com]\n  http:\n  - timeout: {timeout}\n    route: [{{destination: {{host: a.com}}}}]\n"
+        )
+    };
+    for (text, millis) in [("3s", 3000), ("1m30s", 90_000), ("100ms", 100), ("1.5h", 5_400_000)] {
+        let (world, errors) = read(&service(text));
+        assert_eq!(errors, []);
+        let route = &world.virtual_services[0].spec.http[0];
+        assert_eq!(
+            (route.timeout, route.timeout_line),
+            (Some(Duration::from_millis(millis)), 7)
+        );
+    }
+    for text in ["0s", "3", "1us", "-1s", "soon", "\"\""] {
+        let (_, errors) = read(&service(text));
+        assert_eq!(errors[0].field, "spec.http[0].timeout", "{text}");
+    }
+}
+
+#[test]
+fn lists_are_unwrapped_and_other_kinds_counted() {
+    let (world, errors) = read(
+        "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Namespace, metadata: {name: a}}\n- {apiVersion: v1, kind: Secret, metadata: {name: s}}\n",
+    );
+    assert_eq!(errors, []);
+    assert_eq!((world.namespaces.len(), world.ignored["Secret"]), (1, 1));
+}
+
+#[test]
+fn a_service_port_takes_its_protocol_from_app_protocol_then_name_then_number() {
+    let (world, errors) = read(
+        "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec:\n  clusterIP: 10.0.0.1\n  ports:\n  - {name: http-web, port: 80}\n  - {name: web, port: 81, appProtocol: grpc}\n  - {name: db, port: 3306}\n  - {name: other, port: 99}\n  - {name: dns, port: 53, protocol: UDP}\n",
+    );
+    assert_eq!(errors, []);
+    let protocols: Vec<_> = world.services[0].spec.ports.iter().map(|port| port.protocol).collect();
+    assert_eq!(
+        protocols,
+        [
+            Protocol::Http,
+            Protocol::Grpc,
+            Protocol::Tcp,
+            Protocol::Auto,
+            Protocol::Udp
+        ]
+    );
+}

@@ -1,0 +1,139 @@
+//! A folder of YAML and JSON files, read into a `World`. What cannot be read is an error with its place, and takes
+//! nothing else down.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    model::{self, ModelError, Place, World},
+    yaml,
+};
+
+/// Deepest folder that is read; stops links that point at their own parent.
+const MAX_DEPTH: usize = 16;
+
+/// What a folder says.
+#[derive(Debug, Clone, Default)]
+pub struct Reading {
+    /// All objects.
+    pub world: World,
+    /// What could not be read, in file order.
+    pub errors: Vec<SourceError>,
+    /// Files read.
+    pub files: usize,
+    /// Objects taken or ignored.
+    pub objects: u64,
+}
+
+/// Why a file, or an object in it, cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// The file or folder cannot be opened.
+    #[error("{}: {message}", path.display())]
+    Unreadable {
+        /// The path.
+        path: PathBuf,
+        /// The system's words.
+        message: String,
+    },
+    /// The file is no YAML or JSON.
+    #[error("{place}: {message}")]
+    Syntax {
+        /// Where.
+        place: Place,
+        /// What is wrong.
+        message: String,
+    },
+    /// An object in the file is wrong.
+    #[error(transparent)]
+    Object(#[from] ModelError),
+}
+
+/// Reads all manifests below `folder`. Fails only when the folder itself cannot be read.
+pub fn read_folder(folder: &Path) -> Result<Reading, SourceError> {
+    let mut files = Vec::new();
+    list(folder, 0, &mut files).map_err(|error| unreadable(folder, &error))?;
+    files.sort();
+    let mut reading = Reading::default();
+    let mut order = 0;
+    for path in files {
+        let name: Arc<str> = relative(folder, &path).into();
+        reading.files += 1;
+        match fs::read(&path) {
+            Ok(bytes) => {
+                let errors = read_file(&name, &bytes, &mut order, &mut reading.world);
+                reading.errors.extend(errors);
+            }
+            Err(error) => reading.errors.push(unreadable(&path, &error)),
+        }
+    }
+    reading.objects = order;
+    Ok(reading)
+}
+
+/// Adds what `bytes` say to `world`; returns what could not be taken.
+pub fn read_file(name: &Arc<str>, bytes: &[u8], order: &mut u64, world: &mut World) -> Vec<SourceError> {
+    match yaml::read(bytes) {
+        Ok(documents) => {
+            let mut errors = Vec::new();
+            for document in &documents {
+                model::add_document(document, name, order, world, &mut errors);
+            }
+            errors.into_iter().map(SourceError::from).collect()
+        }
+        Err(error) => vec![SourceError::Syntax {
+            place: Place {
+                file: name.clone(),
+                line: error.line,
+                column: error.column,
+            },
+            message: error.message,
+        }],
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> SourceError {
+    SourceError::Unreadable {
+        path: path.to_path_buf(),
+        message: error.to_string(),
+    }
+}
+
+/// Path below the folder with `/` on every system.
+fn relative(folder: &Path, path: &Path) -> String {
+    let below = path.strip_prefix(folder).unwrap_or(path);
+    below
+        .iter()
+        .map(|part| part.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join("/")
+}
+
+/// Manifests below `folder`. Hidden entries are skipped: editors' and git's files, and the `..data` links of mounted
+/// ConfigMaps, which hold every file a second time.
+fn list(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with('.'))
+        {
+            continue;
+        }
+        // A link to nowhere is left out, as a file that was deleted meanwhile is.
+        let Ok(metadata) = fs::metadata(&path) else { continue };
+        if metadata.is_dir() && depth < MAX_DEPTH {
+            list(&path, depth + 1, files)?;
+        } else if metadata.is_file()
+            && path
+                .extension()
+                .is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known))
+        {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
