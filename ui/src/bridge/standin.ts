@@ -1,0 +1,259 @@
+/**
+ * Answers the app's commands in a plain browser and in component tests, from fixed example data.
+ * It keeps just enough state for the screens to move (staged edits, sandbox on or off, journal) and decides nothing:
+ * verdicts and diffs are example constants. `?empty` gives the state of a first start, `?theme=dark` forces a theme.
+ */
+import type { Edit, Facet, Flow, LogPage, LogQuery, Review, SandboxState, StagedEdit } from "./bindings";
+import type { ObjectKind } from "./calls";
+import type { Channel } from "./channel";
+import * as example from "./example";
+
+/** Every argument any command takes; each command uses its own. */
+interface Arguments {
+  kind: ObjectKind;
+  form: never;
+  yaml: string;
+  edit: Edit;
+  edits: Edit[];
+  id: number;
+  workload: string;
+  method: string;
+  url: string;
+  query: LogQuery;
+  before: number | null;
+  limit: number;
+}
+
+const noCounts = { registered: 0, passthrough: 0, blocked: 0, bypassed: 0 };
+
+export function standin(options: { empty?: boolean } = {}): Channel {
+  const search = new URLSearchParams(window.location.search);
+  const theme = search.get("theme");
+  if (theme) document.documentElement.dataset.theme = theme;
+  const empty = options.empty ?? search.has("empty");
+
+  const handlers = new Map<string, Set<(payload: never) => void>>();
+  const emit = (event: string, payload: unknown) => handlers.get(event)?.forEach((handle) => handle(payload as never));
+
+  let nextId = 1;
+  let edits: StagedEdit[] = [];
+  let journal = empty ? [] : example.journal;
+  let sandbox: SandboxState = empty
+    ? {
+        ...example.sandbox,
+        state: "stopped",
+        policyHash: null,
+        captured: null,
+        explicitProxy: null,
+        admin: null,
+        pid: null,
+        memoryKb: null,
+        connections: null,
+        since: null,
+        editToEffectMs: null,
+      }
+    : example.sandbox;
+  let flows: Flow[] = empty ? [] : example.flows;
+
+  const title = (edit: Edit) => {
+    if (edit.kind === "mode") return `Mode ${edit.mode} for ${edit.scope}`;
+    if (edit.kind === "ranges") return `Bypass ranges ${edit.excludeRanges || "cleared"}`;
+    return `${edit.kind === "put" ? "Write" : "Delete"} ${edit.object} ${edit.namespace}/${edit.name}`;
+  };
+  const setStaged = (next: StagedEdit[]) => {
+    edits = next;
+    emit("staged-changed", edits);
+    return edits;
+  };
+  const reviewOf = (list: StagedEdit[]): Review => ({
+    edits: list,
+    diffs: list.length ? example.diffs : [],
+    impact: list.length
+      ? example.impact
+      : { seen: 0, undecidable: 0, newlyBlocked: [], newlyAllowed: [], changed: [], same: 0 },
+    findings: list.length ? example.findings.slice(0, 1) : [],
+    conflicts: [],
+    warnings: [],
+    applicable: list.length > 0,
+    blockedBecause: list.length ? null : "Nothing is staged.",
+  });
+
+  const commands: Record<string, (args: Arguments) => unknown> = {
+    source_state: () => (empty ? { ...example.source, files: 0, objects: 0, ignored: [] } : example.source),
+    open_folder: () => example.source,
+    pick_folder: () => null,
+    overview: () =>
+      empty
+        ? {
+            ...example.overview,
+            sentence: "Nothing has left this mesh yet.",
+            flows: noCounts,
+            destinations: noCounts,
+            services: [],
+            namespaces: [],
+            next: {
+              text: "Start the sandbox",
+              why: "No sidecar runs, so nothing can be seen.",
+              action: "startSandbox",
+              argument: null,
+            },
+          }
+        : example.overview,
+    policy_view: () =>
+      empty
+        ? {
+            ...example.policy,
+            services: [],
+            timeouts: [],
+            findings: [],
+            bypass: { ...example.bypass, excludeRanges: "", excludePorts: "", workloads: [] },
+          }
+        : example.policy,
+    destinations: () => (empty ? [] : example.destinations),
+    draft_open: ({ kind }) => (kind === "ServiceEntry" ? example.serviceDraft : example.timeoutDraft),
+    draft_new: ({ kind }) => (kind === "ServiceEntry" ? example.serviceDraft : example.timeoutDraft),
+    draft_from_service: ({ form }) => ({ ...example.serviceDraft, service: form }),
+    draft_from_timeout: ({ form }) => ({ ...example.timeoutDraft, timeout: form }),
+    draft_from_yaml: ({ kind, yaml }) => ({
+      ...(kind === "ServiceEntry" ? example.serviceDraft : example.timeoutDraft),
+      yaml,
+    }),
+    stage: ({ edit }) =>
+      setStaged([...edits, { id: nextId++, edit, title: title(edit), at: new Date().toISOString() }]),
+    unstage: ({ id }) => setStaged(edits.filter((edit) => edit.id !== id)),
+    staged: () => edits,
+    discard_all: () => setStaged([]),
+    review: () => reviewOf(edits),
+    preview: ({ edits: list }) =>
+      reviewOf(list.map((edit, index) => ({ id: index, edit, title: title(edit), at: "2026-11-23T14:00:00Z" }))),
+    apply: () => {
+      const entry = {
+        id: journal.length + 1,
+        at: new Date().toISOString(),
+        title: edits.map((edit) => edit.title).join(", "),
+        files: example.diffs.map((diff) => diff.file),
+        undone: false,
+        undoable: true,
+        undoBlocked: null,
+        diffs: example.diffs,
+        impact: { newlyBlocked: 2, newlyAllowed: 1 },
+      };
+      journal = [entry, ...journal];
+      setStaged([]);
+      emit("journal-changed", null);
+      return entry;
+    },
+    resolve_conflict: () => reviewOf(edits),
+    journal: () => journal,
+    undo: ({ id }) => {
+      const entry = journal.find((each) => (id === null ? each.undoable && !each.undone : each.id === id));
+      if (!entry) throw { code: "nothing-to-undo", message: "Nothing to undo.", hint: null, at: null };
+      journal = journal.map((each) => (each === entry ? { ...each, undone: true } : each));
+      emit("journal-changed", null);
+      return entry;
+    },
+    sandbox_state: () => sandbox,
+    sandbox_start: ({ workload }) => {
+      sandbox = { ...example.sandbox, workload };
+      emit("sandbox-changed", sandbox);
+      return sandbox;
+    },
+    sandbox_stop: () => {
+      sandbox = { ...sandbox, state: "stopped", policyHash: null, since: null };
+      emit("sandbox-changed", sandbox);
+      return sandbox;
+    },
+    workloads: () => example.workloads,
+    send_request: ({ method, url }) => ({
+      command: `curl -sS -i -X ${method} ${url}`,
+      status: 200,
+      exit: 0,
+      tookMs: 14,
+      verdict: "passthrough",
+      flowId: 1,
+      siteSaw: [["host", "httpbin.org"]],
+      responseHeaders: [["content-type", "application/json"]],
+      body: '{"headers":{"Host":"httpbin.org"}}',
+      stderr: "",
+    }),
+    run_command: () => {
+      const id = nextId++;
+      setTimeout(() => {
+        emit("command-output", { id, stream: "stdout", text: "HTTP/1.1 200 OK\n", code: null });
+        emit("command-output", { id, stream: "exit", text: "", code: 0 });
+      });
+      return id;
+    },
+    stop_command: () => null,
+    open_log_window: () => void window.open(`${window.location.pathname}${window.location.search}#/log`),
+    log_page: ({ query, before, limit }) => pageOf(flows, query, before, limit),
+    log_details: ({ id }) => example.detailsOf(flowOf(flows, id)),
+    why: ({ id }) => example.whyOf(flowOf(flows, id)),
+    clear_log: () => {
+      flows = [];
+      emit("flows-added", { lastId: 0, added: 0, dropped: 0 });
+      return null;
+    },
+    allow_from_log: () => null,
+    show_main: () => null,
+  };
+
+  return {
+    call: async (command, args = {}) => {
+      const answer = commands[command];
+      if (!answer) throw { code: "unknown-command", message: `The stand-in has no ${command}.`, hint: null, at: null };
+      return answer(args as unknown as Arguments) as never;
+    },
+    listen: async (event, handler) => {
+      const set = handlers.get(event) ?? new Set();
+      handlers.set(event, set.add(handler as (payload: never) => void));
+      return () => set.delete(handler as (payload: never) => void);
+    },
+  };
+}
+
+function flowOf(flows: Flow[], id: number): Flow {
+  const flow = flows.find((each) => each.id === id);
+  if (!flow)
+    throw { code: "gone", message: `Flow ${id} is no longer kept.`, hint: "Send the request again.", at: null };
+  return flow;
+}
+
+function pageOf(flows: Flow[], query: LogQuery, before: number | null, limit: number): LogPage {
+  const among = <T>(list: T[], value: T) => list.length === 0 || list.includes(value);
+  const matching = flows.filter(
+    (flow) =>
+      among(query.verdicts, flow.verdict) &&
+      among(query.workloads, flow.workload) &&
+      among(query.hosts, flow.name) &&
+      among(query.statuses, flow.status) &&
+      among(query.flags, flow.flags) &&
+      `${flow.name} ${flow.path ?? ""} ${flow.cluster ?? ""}`.includes(query.text),
+  );
+  const tally = (field: Facet["field"], value: (flow: Flow) => string): Facet => {
+    const counts = new Map<string, number>();
+    for (const flow of matching) counts.set(value(flow), (counts.get(value(flow)) ?? 0) + 1);
+    return {
+      field,
+      values: [...counts].map(([key, count]) => ({ value: key, count })).sort((a, b) => b.count - a.count),
+    };
+  };
+  return {
+    rows: matching.filter((flow) => before === null || flow.id < before).slice(-limit),
+    matched: matching.length,
+    kept: flows.length,
+    total: flows.length,
+    dropped: 0,
+    firstId: flows[0]?.id ?? 0,
+    lastId: flows.at(-1)?.id ?? 0,
+    facets: [
+      tally("verdict", (flow) => flow.verdict),
+      tally("workload", (flow) => flow.workload),
+      tally("host", (flow) => flow.name),
+      tally("status", (flow) => String(flow.status)),
+      tally("flags", (flow) => flow.flags),
+    ],
+    lagMs: 0,
+    perSecond: flows.length ? Array.from({ length: 60 }, (_, index) => (index * 7) % 13) : [],
+  };
+}

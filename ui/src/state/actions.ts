@@ -1,0 +1,110 @@
+/** What a person can do from more than one place: stage, undo, apply, open a log window, allow a destination. */
+import type { DestinationRow, Edit, Flow, JournalEntry, StagedEdit } from "../bridge/bindings";
+import * as calls from "../bridge/calls";
+import * as words from "../words/actions";
+import { navigation } from "./navigation.svelte";
+import { everything, journal, sandbox, source, staged } from "./store.svelte";
+import { attempt, toasts } from "./toasts.svelte";
+
+export async function stage(edit: Edit): Promise<boolean> {
+  const edits = await attempt(() => calls.stage(edit));
+  if (edits === null) return false;
+  staged.put(edits);
+  toasts.say(words.stagedToast(edits.at(-1)?.title ?? "", edits.length), {
+    label: words.reviewLabel,
+    run: () => navigation.go("review"),
+  });
+  return true;
+}
+
+export async function unstage(id: number): Promise<void> {
+  const edits = await attempt(() => calls.unstage(id));
+  if (edits !== null) staged.put(edits);
+}
+
+export async function discardAll(): Promise<void> {
+  if ((await attempt(calls.discardAll)) !== null) staged.put([]);
+}
+
+/** The newest thing that can be taken back: a staged edit or an applied change, whichever is younger. */
+export type Undoable =
+  { kind: "staged"; edit: StagedEdit; at: string } | { kind: "applied"; entry: JournalEntry; at: string };
+
+export function newestUndoable(edits: StagedEdit[], entries: JournalEntry[]): Undoable | null {
+  const edit = edits.reduce<StagedEdit | null>((newest, each) => (newest && newest.id > each.id ? newest : each), null);
+  const entry = entries
+    .filter((each) => each.undoable && !each.undone)
+    .reduce<JournalEntry | null>((newest, each) => (newest && newest.id > each.id ? newest : each), null);
+  if (edit && (!entry || Date.parse(edit.at) >= Date.parse(entry.at))) return { kind: "staged", edit, at: edit.at };
+  return entry ? { kind: "applied", entry, at: entry.at } : null;
+}
+
+export async function undoNewest(): Promise<void> {
+  const target = newestUndoable(staged.value ?? [], journal.value ?? []);
+  if (target === null) return toasts.say(words.nothingToUndo);
+  if (target.kind === "staged") {
+    await unstage(target.edit.id);
+    return toasts.say(words.unstagedToast(target.edit.title));
+  }
+  await undoApplied(target.entry.id, target.entry.title);
+}
+
+export async function undoApplied(id: number, title: string): Promise<void> {
+  if ((await attempt(() => calls.undo(id))) === null) return;
+  toasts.say(words.undoneToast(title), { label: words.changesLabel, run: () => navigation.go("changes") });
+  await journal.refresh();
+}
+
+export async function openLog(): Promise<void> {
+  await attempt(calls.openLogWindow);
+}
+
+export async function startSandbox(workload: string): Promise<void> {
+  const state = await attempt(() => calls.sandboxStart(workload));
+  if (state !== null) sandbox.put(state);
+}
+
+export async function stopSandbox(): Promise<void> {
+  const state = await attempt(calls.sandboxStop);
+  if (state !== null) sandbox.put(state);
+}
+
+export async function pickFolder(): Promise<void> {
+  navigation.layer = null;
+  const state = await attempt(calls.pickFolder);
+  if (state !== null) source.put(state);
+}
+
+/** The newest recorded flow to a destination; Why? and Allow… need one. */
+export async function newestFlow(name: string, port: number): Promise<Flow | null> {
+  const page = await attempt(() => calls.logPage({ ...everything, hosts: [name] }, null, 500));
+  return page?.rows.findLast((flow) => flow.name === name && flow.port === port) ?? null;
+}
+
+export async function explain(row: Pick<DestinationRow, "name" | "port">): Promise<void> {
+  const flow = await newestFlow(row.name, row.port);
+  if (flow === null) return toasts.say(words.noFlow(row.name, row.port));
+  navigation.openWhy(flow.id);
+}
+
+export async function allow(row: Pick<DestinationRow, "name" | "port">): Promise<void> {
+  const flow = await newestFlow(row.name, row.port);
+  if (flow === null) return toasts.say(words.noFlow(row.name, row.port));
+  navigation.openDraft({ kind: "ServiceEntry", object: null, flowId: flow.id });
+}
+
+export function testUrl(row: Pick<DestinationRow, "name" | "port" | "protocol">): string {
+  const secure = row.port === 443 || /tls|https/i.test(row.protocol);
+  const scheme = secure ? "https" : /http/i.test(row.protocol) || row.port === 80 ? "http" : "tcp";
+  const standard = (secure && row.port === 443) || (scheme === "http" && row.port === 80);
+  return `${scheme}://${row.name}${standard ? "" : `:${row.port}`}/`;
+}
+
+export async function copy(text: string): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(text);
+    toasts.say(words.copied);
+  } catch {
+    toasts.say(words.notCopied);
+  }
+}

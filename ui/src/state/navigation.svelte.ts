@@ -1,0 +1,84 @@
+/** Where the person is: screen, tab, and the layers above it. Esc always closes the topmost layer only. */
+import type { ObjectKind } from "../bridge/calls";
+
+export const screens = ["overview", "destinations", "policy", "rehearse", "changes", "sandbox"] as const;
+export type Screen = (typeof screens)[number] | "checks" | "review" | "why";
+export type PolicyTab = "mode" | "services" | "timeouts" | "bypass";
+export type Layer = "palette" | "keys" | "source" | null;
+
+export interface DraftTarget {
+  kind: ObjectKind;
+  /** An existing object, or null for a new one. */
+  object: { namespace: string; name: string } | null;
+  /** The flow a new draft is made from. */
+  flowId: number | null;
+}
+
+class Navigation {
+  screen = $state<Screen>("overview");
+  policyTab = $state<PolicyTab>("services");
+  layer = $state<Layer>(null);
+  draft = $state.raw<DraftTarget | null>(null);
+  modeScope = $state("mesh");
+  destinationFilter = $state("");
+  whyFlow = $state<number | null>(null);
+  journalEntry = $state<number | null>(null);
+  consoleUrl = $state("http://httpbin.org/headers");
+  rehearse = $state<"staged" | "registryOnly">("registryOnly");
+  #before: Screen = "overview";
+
+  go(screen: Screen): void {
+    if (screen !== this.screen && this.screen !== "why") this.#before = this.screen;
+    this.screen = screen;
+    this.layer = null;
+  }
+
+  openWhy(flowId: number): void {
+    this.whyFlow = flowId;
+    this.go("why");
+  }
+
+  openDraft(target: DraftTarget): void {
+    this.draft = target;
+    this.policyTab = target.kind === "ServiceEntry" ? "services" : "timeouts";
+    this.go("policy");
+  }
+
+  openTab(tab: PolicyTab): void {
+    this.policyTab = tab;
+    this.go("policy");
+  }
+
+  test(url: string): void {
+    this.consoleUrl = url;
+    this.go("sandbox");
+  }
+
+  /** Closes the topmost layer; true when there was one. */
+  escape(): boolean {
+    if (this.layer !== null) {
+      this.layer = null;
+      return true;
+    }
+    if (this.screen === "why" || this.screen === "review") {
+      this.go(this.#before === this.screen ? "overview" : this.#before);
+      return true;
+    }
+    return false;
+  }
+
+  reset(): void {
+    this.screen = "overview";
+    this.policyTab = "services";
+    this.layer = null;
+    this.draft = null;
+    this.modeScope = "mesh";
+    this.destinationFilter = "";
+    this.whyFlow = null;
+    this.journalEntry = null;
+    this.rehearse = "registryOnly";
+    this.#before = "overview";
+  }
+}
+
+export const navigation = new Navigation();

@@ -1,0 +1,45 @@
+/**
+ * What the app knows, as the screens share it: one query for each question, and the wiring from events to queries.
+ * Flow events come many times a second, so the answers that only summarise flows have a pace.
+ */
+import * as calls from "../bridge/calls";
+import { on } from "../bridge/events";
+import type { LogQuery } from "../bridge/bindings";
+import { Query } from "./query.svelte";
+
+export const everything: LogQuery = { text: "", verdicts: [], workloads: [], hosts: [], statuses: [], flags: [] };
+
+export const source = new Query(calls.sourceState);
+export const overview = new Query(calls.overview, 500);
+export const policy = new Query(calls.policyView);
+export const destinations = new Query(calls.destinations, 500);
+export const staged = new Query(calls.staged);
+export const review = new Query(calls.review, 500);
+export const journal = new Query(calls.journal);
+export const sandbox = new Query(calls.sandboxState);
+export const workloads = new Query(calls.workloads);
+/** The newest flows, for the live list of the sandbox and the counters of the status bar. */
+export const newest = new Query(() => calls.logPage(everything, null, 40), 100);
+
+/** Connects events to queries; returns the way to disconnect. */
+export async function connect(): Promise<() => void> {
+  const unlisten = await Promise.all([
+    on("source-changed", (state) => {
+      source.put(state);
+      for (const query of [overview, policy, destinations, review, workloads]) query.touch();
+    }),
+    on("staged-changed", (edits) => {
+      staged.put(edits);
+      for (const query of [overview, policy, review]) query.touch();
+    }),
+    on("sandbox-changed", (state) => {
+      sandbox.put(state);
+      overview.touch();
+    }),
+    on("flows-added", () => {
+      for (const query of [newest, overview, destinations, review]) query.touch();
+    }),
+    on("journal-changed", () => journal.touch()),
+  ]);
+  return () => unlisten.forEach((stop) => stop());
+}

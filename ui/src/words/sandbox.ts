@@ -1,0 +1,33 @@
+/** Words of the Sandbox. */
+import type { RequestResult, SandboxState } from "../bridge/bindings";
+
+export const heading: Record<SandboxState["state"], string> = {
+  stopped: "No sidecar runs",
+  starting: "Starting…",
+  running: "Sidecar runs",
+  failed: "The sidecar did not start",
+};
+
+export const stoppedTitle = "Try the policy on live traffic";
+export const stoppedText =
+  "The sandbox runs a process behind Egret's own sidecar on this computer, with the folder's policy and the identity of a workload. No cluster is needed.";
+export const stoppedEvidence = "It needs no root, and leaves no rule, namespace or file behind.";
+
+export const ways = {
+  namespace: {
+    title: "Command in its own network",
+    text: "no root, no other way out: every TCP connection is redirected to the sidecar",
+  },
+  proxy: {
+    title: "HTTP proxy setting",
+    text: "this system cannot redirect; only programs that obey http_proxy are governed",
+  },
+};
+
+export const leavesNothing = "Stops with the app. Leaves no rule, namespace or file behind.";
+
+/** What a request came to, in one word or number: the HTTP status, or the exit code of the client. */
+export const outcome = (result: RequestResult) =>
+  result.status !== null ? String(result.status) : result.exit === 0 ? "connected" : `exit ${result.exit}`;
+
+export const notRunning = "Start the sandbox first: requests leave from inside it.";
