@@ -24,6 +24,8 @@ pub struct Facts<'a> {
     pub destination: SocketAddr,
     /// What was spoken.
     pub claims: Claims<'a>,
+    /// A random number that picks among weighted destinations; 0 where none was drawn.
+    pub draw: u32,
 }
 
 /// What the caller spoke.

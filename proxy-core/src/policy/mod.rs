@@ -1,12 +1,27 @@
 //! Pure decisions: `compile(World, Workload) -> Snapshot`, `decide(&Snapshot, &Facts, &mut Witness) -> Decision`.
 //! No I/O, no clock, no logging. A verdict is made here and nowhere else.
 
+mod capture;
+mod clusters;
+mod compile;
+mod decide;
 mod facts;
+mod hosts;
+mod listeners;
+mod nets;
+mod registry;
+mod routes;
 mod snapshot;
 mod verdict;
+mod virtual_services;
+mod visibility;
 mod witness;
 
+pub use capture::{BypassRule, Capture, OUTBOUND_PORT};
+pub use compile::compile;
+pub use decide::decide;
 pub use facts::*;
-pub use snapshot::*;
+pub use snapshot::Snapshot;
 pub use verdict::*;
+pub use visibility::Mode;
 pub use witness::*;

@@ -1,32 +1,71 @@
 //! The compiled policy of one workload.
 
-use std::net::SocketAddr;
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
-use super::{Decision, Facts, SniffNeeds, Witness, Workload};
-use crate::model::World;
+use super::{
+    Capture, Cluster, SniffNeeds, Workload, clusters::Clusters, listeners::Listener, routes::RouteTable,
+    visibility::Mode,
+};
 
 /// An immutable, compiled policy: listeners, filter chains, virtual hosts, routes and clusters of one workload.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// Who calls.
-    pub workload: Workload,
-}
-
-/// Compiles what `workload` is subject to.
-pub fn compile(_world: &World, workload: &Workload) -> Snapshot {
-    Snapshot {
-        workload: workload.clone(),
-    }
+    pub(super) hash: String,
+    pub(super) workload: Workload,
+    pub(super) capture: Capture,
+    pub(super) mode: Mode,
+    pub(super) passthrough: Arc<Cluster>,
+    pub(super) dynamic_dns: Arc<Cluster>,
+    pub(super) clusters: Clusters,
+    /// Listeners of virtual addresses.
+    pub(super) exact: HashMap<SocketAddr, Listener>,
+    /// Listeners of the wildcard address, by port.
+    pub(super) wildcard: HashMap<u16, Listener>,
+    /// What takes everything else: `virtualOutbound`.
+    pub(super) fallback: Listener,
+    pub(super) tables: Vec<RouteTable>,
 }
 
 impl Snapshot {
     /// What the listener for `destination` must know of the first bytes before `decide` can answer.
-    pub fn sniff_needs(&self, _destination: SocketAddr) -> SniffNeeds {
-        SniffNeeds::default()
+    pub fn sniff_needs(&self, destination: SocketAddr) -> SniffNeeds {
+        self.listener(destination).needs
     }
-}
 
-/// Decides about one connection or request. Total, deterministic, free of allocation with the silent witness.
-pub fn decide<'s, W: Witness>(_snapshot: &'s Snapshot, _facts: &Facts<'_>, _witness: &mut W) -> Decision<'s> {
-    unimplemented!("replaced by the engine")
+    /// True where nothing declares the port of `destination`: no inspector runs there.
+    pub fn undeclared(&self, destination: SocketAddr) -> bool {
+        std::ptr::eq(self.listener(destination), &self.fallback)
+    }
+
+    /// Who calls.
+    pub fn workload(&self) -> &Workload {
+        &self.workload
+    }
+
+    /// What is captured at all.
+    pub fn capture(&self) -> &Capture {
+        &self.capture
+    }
+
+    /// The outbound mode that holds, and where it is written.
+    pub fn mode(&self) -> &Mode {
+        &self.mode
+    }
+
+    /// All clusters but the special ones.
+    pub fn clusters(&self) -> impl Iterator<Item = &Arc<Cluster>> {
+        self.clusters.values()
+    }
+
+    /// Hash of everything it was made from, 16 hexadecimal digits.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    pub(super) fn listener(&self, destination: SocketAddr) -> &Listener {
+        self.exact
+            .get(&destination)
+            .or_else(|| self.wildcard.get(&destination.port()))
+            .unwrap_or(&self.fallback)
+    }
 }

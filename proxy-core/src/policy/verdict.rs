@@ -4,6 +4,8 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::ObjectRef;
+
 /// The four verdicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -114,6 +116,8 @@ pub struct Cluster {
     pub connect_timeout: Duration,
     /// TLS to originate, where a DestinationRule says so.
     pub tls: Option<OriginateTls>,
+    /// The object that declares it; `None` for the special clusters.
+    pub object: Option<ObjectRef>,
 }
 
 /// Where a cluster's endpoints come from.

@@ -49,7 +49,7 @@ pub enum SourceError {
     },
     /// An object in the file is wrong.
     #[error(transparent)]
-    Object(#[from] ModelError),
+    Object(Box<ModelError>),
 }
 
 /// Reads all manifests below `folder`. Fails only when the folder itself cannot be read.
@@ -82,7 +82,10 @@ pub fn read_file(name: &Arc<str>, bytes: &[u8], order: &mut u64, world: &mut Wor
             for document in &documents {
                 model::add_document(document, name, order, world, &mut errors);
             }
-            errors.into_iter().map(SourceError::from).collect()
+            errors
+                .into_iter()
+                .map(|error| SourceError::Object(Box::new(error)))
+                .collect()
         }
         Err(error) => vec![SourceError::Syntax {
             place: Place {

@@ -81,13 +81,14 @@ pub fn injector(root: Cursor<'_>, revision: String) -> Option<InjectorConfig> {
         let Some(proxy) = global.mapping("proxy") else {
             return config;
         };
-        let mut line = 0;
-        for (key, field) in [
+        let mut lines_of = [0; 4];
+        let fields = [
             ("includeIPRanges", &mut config.include_ip_ranges),
             ("excludeIPRanges", &mut config.exclude_ip_ranges),
             ("includeOutboundPorts", &mut config.include_outbound_ports),
             ("excludeOutboundPorts", &mut config.exclude_outbound_ports),
-        ] {
+        ];
+        for ((key, field), line) in fields.into_iter().zip(&mut lines_of) {
             // A single port is often written as a number.
             *field = proxy.field(key, |value| match value.node.text() {
                 Some(text) => Some(text.to_string()),
@@ -97,9 +98,9 @@ pub fn injector(root: Cursor<'_>, revision: String) -> Option<InjectorConfig> {
                 }
             });
             let at = proxy.line_of(key);
-            config.lines[line] = if at == 0 { 0 } else { at + lines };
-            line += 1;
+            *line = if at == 0 { 0 } else { at + lines };
         }
+        config.lines = lines_of;
         config
     })
 }

@@ -1,0 +1,188 @@
+//! What reaches the sidecar at all: the order of the interception rules (semantics of istio-iptables, REDIRECT mode).
+//!
+//! First match decides: excluded ports, the caller's own loopback, excluded ranges, included ports, included ranges.
+//! Exclude always beats include. A pod annotation, even an empty one, replaces the injector's value.
+
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+
+use super::{nets, witness::Step};
+use crate::model::{Labels, ObjectRef, World};
+
+/// Where the sidecar takes redirected connections; dialling it directly always ends in the black hole.
+pub const OUTBOUND_PORT: u16 = 15001;
+
+const INCLUDE_RANGES: &str = "traffic.sidecar.istio.io/includeOutboundIPRanges";
+const EXCLUDE_RANGES: &str = "traffic.sidecar.istio.io/excludeOutboundIPRanges";
+const INCLUDE_PORTS: &str = "traffic.sidecar.istio.io/includeOutboundPorts";
+const EXCLUDE_PORTS: &str = "traffic.sidecar.istio.io/excludeOutboundPorts";
+
+/// The capture settings of one workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capture {
+    /// Ranges that are captured; `None` is everything.
+    pub include_ranges: Option<Vec<IpNet>>,
+    /// Ranges that are not.
+    pub exclude_ranges: Vec<IpNet>,
+    /// Ports that are captured whatever the range.
+    pub include_ports: Vec<u16>,
+    /// Ports that are not.
+    pub exclude_ports: Vec<u16>,
+    /// Where each of the four is written.
+    pub written: [Option<ObjectRef>; 4],
+}
+
+/// Why a connection never reaches the sidecar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BypassRule {
+    /// `excludeOutboundPorts` names the port.
+    ExcludedPort(u16),
+    /// The destination is the caller's own loopback.
+    Loopback,
+    /// `excludeOutboundIPRanges` holds the address.
+    ExcludedRange(IpNet),
+    /// `includeOutboundIPRanges` does not hold the address.
+    NotIncluded,
+}
+
+impl Capture {
+    /// Settings of a workload with these pod annotations; `revision` picks the injector's values.
+    pub fn of(world: &World, annotations: &Labels, workload: Option<&ObjectRef>, revision: &str) -> Self {
+        let injector = world
+            .injectors
+            .iter()
+            .find(|injector| injector.spec.revision == revision);
+        let injector = injector.or_else(|| world.injectors.first());
+        let setting = |annotation: &str, index: usize| -> (Option<String>, Option<ObjectRef>) {
+            if let Some(value) = annotations.get(annotation) {
+                return (Some(value.clone()), workload.cloned());
+            }
+            let Some(injector) = injector else { return (None, None) };
+            let values = &injector.spec;
+            let value = [
+                &values.include_ip_ranges,
+                &values.exclude_ip_ranges,
+                &values.include_outbound_ports,
+                &values.exclude_outbound_ports,
+            ][index];
+            (
+                value.clone(),
+                value
+                    .is_some()
+                    .then(|| injector.reference("ConfigMap", values.lines[index])),
+            )
+        };
+        let (include_ranges, include_ranges_at) = setting(INCLUDE_RANGES, 0);
+        let (exclude_ranges, exclude_ranges_at) = setting(EXCLUDE_RANGES, 1);
+        let (include_ports, include_ports_at) = setting(INCLUDE_PORTS, 2);
+        let (exclude_ports, exclude_ports_at) = setting(EXCLUDE_PORTS, 3);
+        Self {
+            include_ranges: include_ranges
+                .filter(|text| text.trim() != "*")
+                .map(|text| nets::parse_list(&text)),
+            exclude_ranges: exclude_ranges.map(|text| nets::parse_list(&text)).unwrap_or_default(),
+            include_ports: include_ports.map(|text| ports(&text)).unwrap_or_default(),
+            exclude_ports: exclude_ports.map(|text| ports(&text)).unwrap_or_default(),
+            written: [include_ranges_at, exclude_ranges_at, include_ports_at, exclude_ports_at],
+        }
+    }
+
+    /// The rule by which `destination` bypasses the sidecar, `None` when it is captured. Does not allocate.
+    pub fn bypass(&self, destination: SocketAddr) -> Option<BypassRule> {
+        let (address, port) = (destination.ip(), destination.port());
+        if self.exclude_ports.contains(&port) {
+            return Some(BypassRule::ExcludedPort(port));
+        }
+        if address.is_loopback() && port != OUTBOUND_PORT {
+            return Some(BypassRule::Loopback);
+        }
+        if let Some(range) = self.exclude_ranges.iter().find(|range| range.contains(&address)) {
+            return Some(BypassRule::ExcludedRange(*range));
+        }
+        if self.include_ports.contains(&port) {
+            return None;
+        }
+        match &self.include_ranges {
+            Some(ranges) if !ranges.iter().any(|range| range.contains(&address)) => Some(BypassRule::NotIncluded),
+            _ => None,
+        }
+    }
+
+    /// The step of a trace for `rule`.
+    pub(super) fn step(&self, rule: BypassRule) -> Step {
+        let [include_ranges, exclude_ranges, _, exclude_ports] = &self.written;
+        let (outcome, object) = match rule {
+            BypassRule::ExcludedPort(port) => (
+                format!("excludeOutboundPorts holds {port}: never captured"),
+                exclude_ports,
+            ),
+            BypassRule::Loopback => ("own loopback: never captured".to_string(), &None),
+            BypassRule::ExcludedRange(range) => (
+                format!("excludeOutboundIPRanges holds {range}: never captured"),
+                exclude_ranges,
+            ),
+            BypassRule::NotIncluded => (
+                "no range of includeOutboundIPRanges holds the address: never captured".to_string(),
+                include_ranges,
+            ),
+        };
+        Step {
+            step: "capture",
+            outcome,
+            object: object.clone(),
+        }
+    }
+}
+
+fn ports(text: &str) -> Vec<u16> {
+    text.split(',').filter_map(|port| port.trim().parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn capture(pairs: &[(&str, &str)]) -> Capture {
+        let annotations = pairs
+            .iter()
+            .map(|(key, value)| (key.to_string(), value.to_string()))
+            .collect();
+        Capture::of(&World::default(), &annotations, None, "")
+    }
+
+    #[test]
+    fn exclude_beats_include_and_ports_beat_ranges() {
+        let capture = capture(&[
+            (INCLUDE_RANGES, "10.0.0.0/8"),
+            (EXCLUDE_RANGES, "10.1.0.0/16"),
+            (INCLUDE_PORTS, "443"),
+            (EXCLUDE_PORTS, "22"),
+        ]);
+        let range = "10.1.0.0/16".parse().unwrap();
+        for (destination, expected) in [
+            ("10.0.0.1:80", None),
+            ("10.0.0.1:22", Some(BypassRule::ExcludedPort(22))),
+            ("10.1.0.1:443", Some(BypassRule::ExcludedRange(range))),
+            ("1.1.1.1:443", None),
+            ("1.1.1.1:80", Some(BypassRule::NotIncluded)),
+            ("127.0.0.1:80", Some(BypassRule::Loopback)),
+            ("127.0.0.1:15001", Some(BypassRule::NotIncluded)),
+        ] {
+            assert_eq!(capture.bypass(destination.parse().unwrap()), expected, "{destination}");
+        }
+    }
+
+    #[test]
+    fn an_empty_include_captures_nothing_and_a_star_everything() {
+        assert_eq!(
+            capture(&[(INCLUDE_RANGES, "")]).bypass("1.1.1.1:1".parse().unwrap()),
+            Some(BypassRule::NotIncluded)
+        );
+        assert_eq!(
+            capture(&[(INCLUDE_RANGES, "*")]).bypass("1.1.1.1:1".parse().unwrap()),
+            None
+        );
+        assert_eq!(capture(&[]).bypass("1.1.1.1:1".parse().unwrap()), None);
+    }
+}

@@ -1,0 +1,422 @@
+//! The decision.
+
+use super::{
+    Action, Claims, Cluster, Decision, Facts, Forward, HttpClaims, HttpVersion, Layer, Reply, Snapshot, Step, Verdict,
+    Witness,
+    capture::OUTBOUND_PORT,
+    listeners::{Chain, Listener, Seen, Target},
+    routes::{Route, RouteAction, VirtualHost, WeightedCluster},
+};
+use crate::model::{ObjectRef, OutboundMode};
+
+/// Decides about one connection or request. Total, deterministic, free of allocation with the silent witness.
+pub fn decide<'s, W: Witness>(snapshot: &'s Snapshot, facts: &Facts<'_>, witness: &mut W) -> Decision<'s> {
+    if let Some(rule) = snapshot.capture.bypass(facts.destination) {
+        witness.saw(|| snapshot.capture.step(rule));
+        return Decision {
+            verdict: Verdict::Bypassed,
+            listener: "",
+            layer: Layer::Tcp,
+            route: None,
+            action: Action::Bypass,
+        };
+    }
+    witness.saw(|| step("capture", "redirected to the sidecar".into(), None));
+    if facts.destination.port() == OUTBOUND_PORT {
+        witness.saw(|| {
+            step(
+                "listener",
+                "virtualOutbound: the capture port itself is never a destination".into(),
+                None,
+            )
+        });
+        return cut("virtualOutbound", Some("BlackHoleCluster"), "UH", Verdict::Blocked);
+    }
+    let listener = snapshot.listener(facts.destination);
+    witness.saw(|| listener_step(snapshot, listener, facts));
+    let seen = seen(listener, facts);
+    if std::ptr::eq(listener, &snapshot.fallback) {
+        return match (facts.claims, snapshot.mode.mode) {
+            (Claims::Http(http), OutboundMode::AllowAnyDynamicDns) if seen.http => {
+                request(snapshot, listener, None, &http, facts.draw, witness)
+            }
+            _ => unknown_stream(snapshot, listener, witness),
+        };
+    }
+    match listener.chain(&seen).or(listener.default.as_ref()) {
+        None => {
+            witness.saw(|| step("chain", format!("no filter chain takes {}", describe(&seen)), None));
+            unknown_stream(snapshot, listener, witness)
+        }
+        Some(chain) => match (&chain.target, facts.claims) {
+            (Target::Http(table), Claims::Http(http)) => {
+                witness.saw(|| {
+                    step(
+                        "chain",
+                        format!("HTTP, routed by Host on port {}", facts.destination.port()),
+                        None,
+                    )
+                });
+                request(snapshot, listener, Some(*table), &http, facts.draw, witness)
+            }
+            (Target::Tcp(targets), _) => stream(listener, chain, targets, &seen, facts.draw, witness),
+            // The HTTP chain is only chosen for HTTP claims.
+            (Target::Http(_), _) => unknown_stream(snapshot, listener, witness),
+        },
+    }
+}
+
+/// What the listener's inspectors see of what was spoken.
+fn seen<'a>(listener: &Listener, facts: &Facts<'a>) -> Seen<'a> {
+    let (tls, name, http) = match facts.claims {
+        Claims::Tls { sni } if listener.needs.tls => (true, sni, false),
+        Claims::Http(http) => (false, None, listener.needs.http && http.version != HttpVersion::Http10),
+        _ => (false, None, false),
+    };
+    Seen {
+        address: facts.destination.ip(),
+        tls,
+        name,
+        http,
+    }
+}
+
+fn stream<'s, W: Witness>(
+    listener: &'s Listener,
+    chain: &'s Chain,
+    targets: &'s [(Option<std::sync::Arc<Cluster>>, u32)],
+    seen: &Seen<'_>,
+    draw: u32,
+    witness: &mut W,
+) -> Decision<'s> {
+    witness.saw(|| {
+        step(
+            "chain",
+            format!("a filter chain takes {}", describe(seen)),
+            chain.object.clone(),
+        )
+    });
+    let picked = pick(targets.iter().map(|(_, weight)| *weight), draw).and_then(|index| targets[index].0.as_deref());
+    match picked {
+        Some(cluster) => {
+            witness.saw(|| cluster_step(cluster));
+            Decision {
+                verdict: Verdict::Registered,
+                listener: &listener.name,
+                layer: Layer::Tcp,
+                route: None,
+                action: Action::Forward(Forward {
+                    cluster,
+                    timeout: None,
+                    retries: None,
+                    operation: None,
+                }),
+            }
+        }
+        None => {
+            witness.saw(|| {
+                step(
+                    "cluster",
+                    "the destination's cluster does not exist".into(),
+                    chain.object.clone(),
+                )
+            });
+            cut(&listener.name, None, "NC", Verdict::Registered)
+        }
+    }
+}
+
+fn unknown_stream<'s, W: Witness>(snapshot: &'s Snapshot, listener: &'s Listener, witness: &mut W) -> Decision<'s> {
+    let blocked = snapshot.mode.mode == OutboundMode::RegistryOnly;
+    witness.saw(|| {
+        mode_step(
+            snapshot,
+            if blocked {
+                "cut"
+            } else {
+                "let through to its own address"
+            },
+        )
+    });
+    if blocked {
+        return cut(&listener.name, Some("BlackHoleCluster"), "UH", Verdict::Blocked);
+    }
+    witness.saw(|| cluster_step(&snapshot.passthrough));
+    Decision {
+        verdict: Verdict::Passthrough,
+        listener: &listener.name,
+        layer: Layer::Tcp,
+        route: None,
+        action: Action::Forward(Forward {
+            cluster: &snapshot.passthrough,
+            timeout: None,
+            retries: None,
+            operation: None,
+        }),
+    }
+}
+
+fn request<'s, W: Witness>(
+    snapshot: &'s Snapshot,
+    listener: &'s Listener,
+    table: Option<usize>,
+    http: &HttpClaims<'_>,
+    draw: u32,
+    witness: &mut W,
+) -> Decision<'s> {
+    let reply = |verdict, route, status, flags, details| Decision {
+        verdict,
+        listener: &listener.name,
+        layer: Layer::Http,
+        route,
+        action: Action::Reply(Reply {
+            status,
+            flags,
+            details,
+            body: "",
+            redirect: None,
+        }),
+    };
+    let Some(authority) = http.authority else {
+        witness.saw(|| step("virtual_host", "the request has no Host: 400".into(), None));
+        return reply(Verdict::Blocked, None, 400, "-", "missing_host_header");
+    };
+    let found = table.and_then(|table| snapshot.tables[table].virtual_host(authority));
+    let verdict = match (found, snapshot.mode.mode) {
+        (Some(_), _) => Verdict::Registered,
+        (None, _) => Verdict::Blocked,
+    };
+    if http.method == "CONNECT" {
+        witness.saw(|| step("route", "CONNECT has no path, so no route takes it: 404".into(), None));
+        return reply(verdict, None, 404, "NR", "route_not_found");
+    }
+    if http.path == "*" {
+        witness.saw(|| step("route", "OPTIONS * has no path: 404".into(), None));
+        return reply(verdict, None, 404, "-", "absolute_path_rejected");
+    }
+    match found {
+        Some(virtual_host) => known_request(listener, virtual_host, http, draw, witness),
+        None => {
+            witness.saw(|| {
+                step(
+                    "virtual_host",
+                    format!("no virtual host has the domain {authority:?}"),
+                    None,
+                )
+            });
+            unknown_request(snapshot, listener, witness)
+        }
+    }
+}
+
+fn known_request<'s, W: Witness>(
+    listener: &'s Listener,
+    virtual_host: &'s VirtualHost,
+    http: &HttpClaims<'_>,
+    draw: u32,
+    witness: &mut W,
+) -> Decision<'s> {
+    witness.saw(|| {
+        step(
+            "virtual_host",
+            virtual_host.name.clone(),
+            Some(virtual_host.object.clone()),
+        )
+    });
+    let fits = |route: &&Route| route.condition.as_ref().is_none_or(|condition| condition.matches(http));
+    let decision = |route, action| Decision {
+        verdict: Verdict::Registered,
+        listener: &listener.name,
+        layer: Layer::Http,
+        route,
+        action,
+    };
+    let reply = |status, flags, details, body, redirect| {
+        Action::Reply(Reply {
+            status,
+            flags,
+            details,
+            body,
+            redirect,
+        })
+    };
+    let Some(route) = virtual_host.routes.iter().find(fits) else {
+        witness.saw(|| {
+            step(
+                "route",
+                "no route of this host matches, and there is no way back: 404".into(),
+                None,
+            )
+        });
+        return decision(None, reply(404, "NR", "route_not_found", "", None));
+    };
+    witness.saw(|| route_step(route));
+    let name = route.name.as_deref();
+    match &route.action {
+        RouteAction::Respond { status, body } => decision(name, reply(*status, "-", "direct_response", body, None)),
+        RouteAction::Redirect(redirect) => {
+            decision(name, reply(redirect.code, "-", "direct_response", "", Some(redirect)))
+        }
+        RouteAction::Nothing => decision(None, reply(404, "NR", "route_not_found", "", None)),
+        RouteAction::Forward {
+            clusters,
+            timeout,
+            retries,
+        } => {
+            let picked = pick(clusters.iter().map(|cluster| cluster.weight), draw).map(|index| &clusters[index]);
+            match picked {
+                Some(WeightedCluster {
+                    cluster: Some(cluster), ..
+                }) => {
+                    witness.saw(|| cluster_step(cluster));
+                    decision(
+                        name,
+                        Action::Forward(Forward {
+                            cluster,
+                            timeout: *timeout,
+                            retries: retries.as_ref(),
+                            operation: route.operation.as_deref(),
+                        }),
+                    )
+                }
+                missing => {
+                    witness.saw(|| {
+                        let name = missing.map_or("no destination", |cluster| cluster.name.as_str());
+                        step(
+                            "cluster",
+                            format!("{name} does not exist: 503"),
+                            Some(route.object.clone()),
+                        )
+                    });
+                    decision(name, reply(503, "NC", "cluster_not_found", "", None))
+                }
+            }
+        }
+    }
+}
+
+fn unknown_request<'s, W: Witness>(snapshot: &'s Snapshot, listener: &'s Listener, witness: &mut W) -> Decision<'s> {
+    let forward = |cluster, route| Decision {
+        verdict: Verdict::Passthrough,
+        listener: &listener.name,
+        layer: Layer::Http,
+        route: Some(route),
+        action: Action::Forward(Forward {
+            cluster,
+            timeout: None,
+            retries: None,
+            operation: None,
+        }),
+    };
+    match snapshot.mode.mode {
+        OutboundMode::RegistryOnly => {
+            witness.saw(|| mode_step(snapshot, "answered 502 by route block_all"));
+            Decision {
+                verdict: Verdict::Blocked,
+                listener: &listener.name,
+                layer: Layer::Http,
+                route: Some("block_all"),
+                action: Action::Reply(Reply {
+                    status: 502,
+                    flags: "-",
+                    details: "direct_response",
+                    body: "",
+                    redirect: None,
+                }),
+            }
+        }
+        OutboundMode::AllowAny => {
+            witness.saw(|| mode_step(snapshot, "let through to its own address by route allow_any"));
+            witness.saw(|| cluster_step(&snapshot.passthrough));
+            forward(&snapshot.passthrough, "allow_any")
+        }
+        OutboundMode::AllowAnyDynamicDns => {
+            witness.saw(|| mode_step(snapshot, "resolved by its Host by route allow_any_dynamic_dns"));
+            witness.saw(|| cluster_step(&snapshot.dynamic_dns));
+            forward(&snapshot.dynamic_dns, "allow_any_dynamic_dns")
+        }
+    }
+}
+
+/// The index that `draw` picks among weights.
+fn pick(weights: impl Iterator<Item = u32> + Clone, draw: u32) -> Option<usize> {
+    let total: u64 = weights.clone().map(u64::from).sum();
+    let mut left = u64::from(draw).checked_rem(total)?;
+    for (index, weight) in weights.enumerate() {
+        if left < u64::from(weight) {
+            return Some(index);
+        }
+        left -= u64::from(weight);
+    }
+    None
+}
+
+fn cut<'s>(listener: &'s str, cluster: Option<&'static str>, flags: &'static str, verdict: Verdict) -> Decision<'s> {
+    Decision {
+        verdict,
+        listener,
+        layer: Layer::Tcp,
+        route: None,
+        action: Action::Cut { cluster, flags },
+    }
+}
+
+fn step(step: &'static str, outcome: String, object: Option<ObjectRef>) -> Step {
+    Step { step, outcome, object }
+}
+
+fn listener_step(snapshot: &Snapshot, listener: &Listener, facts: &Facts<'_>) -> Step {
+    let outcome = if std::ptr::eq(listener, &snapshot.fallback) {
+        format!("virtualOutbound: nothing declares port {}", facts.destination.port())
+    } else {
+        listener.name.clone()
+    };
+    step("listener", outcome, None)
+}
+
+fn mode_step(snapshot: &Snapshot, outcome: &str) -> Step {
+    let mode = &snapshot.mode;
+    let written = if mode.object.is_some() {
+        ""
+    } else {
+        " (written nowhere: Istio's default)"
+    };
+    step(
+        "route",
+        format!("{} holds in the {}{written}: {outcome}", mode.mode, mode.scope),
+        mode.object.clone(),
+    )
+}
+
+fn route_step(route: &Route) -> Step {
+    let mut outcome = match &route.name {
+        Some(name) => format!("route {name}"),
+        None => "a route without a name".to_string(),
+    };
+    if let RouteAction::Forward {
+        timeout: Some(timeout), ..
+    } = &route.action
+    {
+        outcome.push_str(&format!(", timeout {} ms", timeout.as_millis()));
+    }
+    if !route.unsupported.is_empty() {
+        outcome.push_str(&format!(
+            "; not applied by this engine: {}",
+            route.unsupported.join(", ")
+        ));
+    }
+    step("route", outcome, Some(route.object.clone()))
+}
+
+fn cluster_step(cluster: &Cluster) -> Step {
+    step("cluster", cluster.name.to_string(), cluster.object.clone())
+}
+
+fn describe(seen: &Seen<'_>) -> String {
+    match (seen.tls, seen.name) {
+        (true, Some(name)) => format!("TLS to {name}"),
+        (true, None) => "TLS without a server name".into(),
+        (false, _) if seen.http => "HTTP".into(),
+        (false, _) => format!("a byte stream to {}", seen.address),
+    }
+}

@@ -1,0 +1,183 @@
+//! Host names and wildcards.
+//!
+//! Envoy: an exact name beats every wildcard, a longer wildcard suffix beats a shorter one, `*.a.b` needs at least one
+//! character in place of the star and matches any number of labels.
+
+use std::collections::HashMap;
+
+/// Longest name that is looked up; no declared host is longer (DNS ends at 255).
+const MAX_HOST: usize = 255;
+
+/// A map from host patterns to values; the first value for a pattern stays.
+#[derive(Debug, Clone)]
+pub struct HostMap<T> {
+    exact: HashMap<Box<str>, T>,
+    /// `*.a.b` by `.a.b`.
+    dotted: HashMap<Box<str>, T>,
+    /// Suffixes that do not start at a dot (`*-api.a.b`), longest first.
+    partial: Vec<(Box<str>, T)>,
+}
+
+impl<T> Default for HostMap<T> {
+    fn default() -> Self {
+        Self {
+            exact: HashMap::new(),
+            dotted: HashMap::new(),
+            partial: Vec::new(),
+        }
+    }
+}
+
+impl<T> HostMap<T> {
+    /// Adds `pattern`; false when it was there already.
+    pub fn insert(&mut self, pattern: &str, value: T) -> bool {
+        let pattern = pattern.to_ascii_lowercase();
+        let (map, key) = match pattern.strip_prefix('*') {
+            None => (&mut self.exact, pattern.as_str()),
+            Some(suffix) if suffix.starts_with('.') => (&mut self.dotted, suffix),
+            Some(suffix) => {
+                if self.partial.iter().any(|(known, _)| &**known == suffix) {
+                    return false;
+                }
+                let at = self.partial.partition_point(|(known, _)| known.len() >= suffix.len());
+                self.partial.insert(at, (suffix.into(), value));
+                return true;
+            }
+        };
+        if map.contains_key(key) {
+            return false;
+        }
+        map.insert(key.into(), value);
+        true
+    }
+
+    /// The value of the most specific pattern that matches `host`, whatever its case. Does not allocate.
+    pub fn get(&self, host: &str) -> Option<&T> {
+        let mut buffer = [0; MAX_HOST];
+        let host = lower(host, &mut buffer)?;
+        if let Some(value) = self.exact.get(host) {
+            return Some(value);
+        }
+        let dotted = (!self.dotted.is_empty())
+            .then(|| {
+                host.match_indices('.')
+                    .filter(|(at, _)| *at > 0)
+                    .find_map(|(at, _)| self.dotted.get(&host[at..]).map(|value| (host.len() - at, value)))
+            })
+            .flatten();
+        let partial = self
+            .partial
+            .iter()
+            .find(|(suffix, _)| host.len() > suffix.len() && host.ends_with(&**suffix))
+            .map(|(suffix, value)| (suffix.len(), value));
+        match (dotted, partial) {
+            (Some(a), Some(b)) => Some(if a.0 >= b.0 { a.1 } else { b.1 }),
+            (a, b) => a.or(b).map(|(_, value)| value),
+        }
+    }
+}
+
+/// Lower-cases ASCII into `buffer`; `None` when the name is longer than any declared host can be.
+fn lower<'b>(host: &'b str, buffer: &'b mut [u8; MAX_HOST]) -> Option<&'b str> {
+    if host.len() > MAX_HOST {
+        return None;
+    }
+    if !host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Some(host);
+    }
+    let target = &mut buffer[..host.len()];
+    target.copy_from_slice(host.as_bytes());
+    target.make_ascii_lowercase();
+    // Lower-casing ASCII bytes keeps UTF-8 valid, so this is always `Some`.
+    std::str::from_utf8(target).ok()
+}
+
+/// The host of an authority without its port. Envoy strips any `:...`, IPv6 literals keep their brackets.
+pub fn strip_port(authority: &str) -> &str {
+    match authority.rfind(':') {
+        Some(colon) if !authority[colon..].contains(']') => &authority[..colon],
+        _ => authority,
+    }
+}
+
+/// Istio: every name that `narrow` matches is matched by `wide`.
+pub fn covers(wide: &str, narrow: &str) -> bool {
+    match wide.strip_prefix('*') {
+        Some(suffix) => {
+            narrow.trim_start_matches('*').len() >= suffix.len() && narrow.ends_with(suffix) && {
+                // `*.a.b` does not cover `a.b`, and `.a.b` cannot be a host.
+                narrow.len() > suffix.len()
+            }
+        }
+        None => wide.eq_ignore_ascii_case(narrow),
+    }
+}
+
+/// Istio: some name is matched by both.
+pub fn overlap(a: &str, b: &str) -> bool {
+    covers(a, b) || covers(b, a)
+}
+
+/// A host as written in an object of `namespace`: a name without a dot is a Service of that namespace.
+pub fn qualify(host: &str, namespace: &str) -> String {
+    if host.contains('.') || host.starts_with('*') {
+        host.to_string()
+    } else {
+        format!("{host}.{namespace}.svc.cluster.local")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_specific_pattern_wins() {
+        let mut map = HostMap::default();
+        for pattern in ["a.com", "*.com", "*.b.com", "*-api.b.com", "*.Wikipedia.org"] {
+            assert!(map.insert(pattern, pattern));
+        }
+        assert!(!map.insert("A.com", "later"), "the first stays");
+        let cases = [
+            ("a.com", Some("a.com")),
+            ("A.COM", Some("a.com")),
+            ("x.com", Some("*.com")),
+            ("x.y.b.com", Some("*.b.com")),
+            ("x-api.b.com", Some("*-api.b.com")),
+            ("b.com", Some("*.com")),
+            (".com", None),
+            ("com", None),
+            ("en.wikipedia.org", Some("*.Wikipedia.org")),
+            ("wikipedia.org", None),
+            ("a.com.", None),
+            ("", None),
+        ];
+        for (host, expected) in cases {
+            assert_eq!(map.get(host).copied(), expected, "{host:?}");
+        }
+        assert_eq!(map.get(&"a".repeat(300)), None);
+    }
+
+    #[test]
+    fn a_port_is_stripped_and_brackets_stay() {
+        for (authority, host) in [
+            ("a.com:80", "a.com"),
+            ("a.com", "a.com"),
+            ("a:abc", "a"),
+            ("[::1]:80", "[::1]"),
+            ("[::1]", "[::1]"),
+        ] {
+            assert_eq!(strip_port(authority), host);
+        }
+    }
+
+    #[test]
+    fn wildcards_cover_any_depth_but_not_the_parent() {
+        assert!(covers("*.foo.com", "a.b.foo.com"));
+        assert!(covers("*.foo.com", "*.b.foo.com"));
+        assert!(covers("*", "foo.com"));
+        assert!(!covers("*.foo.com", "foo.com"));
+        assert!(!covers("a.foo.com", "*.foo.com"));
+        assert!(overlap("a.foo.com", "*.foo.com"));
+    }
+}

@@ -1,0 +1,143 @@
+//! Listeners and their filter chains.
+//!
+//! Envoy: destination address by longest prefix, then server name, then transport and application protocol; each step
+//! keeps only the most specific group and never goes back. A dead end leads to the default chain.
+
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::{Cluster, SniffNeeds, hosts::HostMap, nets::NetMap};
+use crate::model::ObjectRef;
+
+/// One listener.
+#[derive(Debug)]
+pub(super) struct Listener {
+    /// `0.0.0.0_80`, `10.0.0.1_443` or `virtualOutbound`.
+    pub name: String,
+    pub needs: SniffNeeds,
+    by_address: Option<NetMap<NameGroup>>,
+    any_address: NameGroup,
+    /// Where connections go that no chain takes; `None` is the mode's fallback.
+    pub default: Option<Chain>,
+}
+
+/// Chains by server name.
+#[derive(Debug, Default)]
+struct NameGroup {
+    by_name: HostMap<Leaf>,
+    any_name: Leaf,
+}
+
+/// Chains by transport and application protocol.
+#[derive(Debug, Default, Clone)]
+struct Leaf {
+    /// Transport `raw_buffer` with HTTP's application protocols.
+    http: Option<Chain>,
+    /// No further condition.
+    any: Option<Chain>,
+}
+
+/// What a filter chain does.
+#[derive(Debug, Clone)]
+pub(super) struct Chain {
+    pub target: Target,
+    /// What declares it.
+    pub object: Option<ObjectRef>,
+}
+
+/// The network filter of a chain.
+#[derive(Debug, Clone)]
+pub(super) enum Target {
+    /// tcp_proxy to weighted clusters; `None` where the cluster does not exist.
+    Tcp(Vec<(Option<Arc<Cluster>>, u32)>),
+    /// HTTP connection manager with a route table.
+    Http(usize),
+}
+
+/// What a chain asks for.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ChainMatch {
+    pub ranges: Vec<IpNet>,
+    pub names: Vec<Arc<str>>,
+    pub http: bool,
+}
+
+/// What the inspectors of a listener say of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen<'a> {
+    pub address: std::net::IpAddr,
+    /// Transport is TLS.
+    pub tls: bool,
+    pub name: Option<&'a str>,
+    /// HTTP/1.1 or h2c.
+    pub http: bool,
+}
+
+impl Listener {
+    pub fn new(name: String) -> Self {
+        Self {
+            name,
+            needs: SniffNeeds::default(),
+            by_address: None,
+            any_address: NameGroup::default(),
+            default: None,
+        }
+    }
+
+    /// Adds a chain; where an equal one exists the older stays. A chain without any condition is the default chain.
+    pub fn add(&mut self, condition: &ChainMatch, chain: Chain) {
+        self.needs.tls |= !condition.names.is_empty();
+        self.needs.http |= condition.http;
+        if condition.ranges.is_empty() && condition.names.is_empty() && !condition.http {
+            self.default.get_or_insert(chain);
+            return;
+        }
+        if condition.ranges.is_empty() {
+            self.any_address.add(condition, &chain);
+        }
+        for range in &condition.ranges {
+            let nets = self.by_address.get_or_insert_default();
+            nets.entry(*range, NameGroup::default).add(condition, &chain);
+        }
+    }
+
+    /// The chain for a connection; `None` leads to the default chain.
+    pub fn chain(&self, seen: &Seen<'_>) -> Option<&Chain> {
+        let group = self
+            .by_address
+            .as_ref()
+            .and_then(|nets| nets.get(seen.address))
+            .unwrap_or(&self.any_address);
+        let leaf = seen
+            .name
+            .and_then(|name| group.by_name.get(name))
+            .unwrap_or(&group.any_name);
+        match &leaf.http {
+            // The group of transport raw_buffer holds only HTTP: anything else in it is a dead end.
+            Some(http) if !seen.tls => seen.http.then_some(http),
+            _ => leaf.any.as_ref(),
+        }
+    }
+}
+
+impl NameGroup {
+    fn add(&mut self, condition: &ChainMatch, chain: &Chain) {
+        if condition.names.is_empty() {
+            self.any_name.add(condition.http, chain);
+        }
+        for name in &condition.names {
+            let mut leaf = Leaf::default();
+            leaf.add(condition.http, chain);
+            // Names only come with TLS, so a second chain for one name is a conflict and the older stays.
+            self.by_name.insert(name, leaf);
+        }
+    }
+}
+
+impl Leaf {
+    fn add(&mut self, http: bool, chain: &Chain) {
+        let slot = if http { &mut self.http } else { &mut self.any };
+        slot.get_or_insert_with(|| chain.clone());
+    }
+}
