@@ -90,7 +90,11 @@ export async function explain(row: Pick<DestinationRow, "name" | "port">): Promi
 export async function allow(row: Pick<DestinationRow, "name" | "port">): Promise<void> {
   const flow = await newestFlow(row.name, row.port);
   if (flow === null) return toasts.say(words.noFlow(row.name, row.port));
-  navigation.openDraft({ kind: "ServiceEntry", object: null, flowId: flow.id });
+  allowFlow(flow.id);
+}
+
+export function allowFlow(flowId: number): void {
+  navigation.openDraft({ kind: "ServiceEntry", object: null, flowId });
 }
 
 export function testUrl(row: Pick<DestinationRow, "name" | "port" | "protocol">): string {

@@ -1,0 +1,165 @@
+/**
+ * One draft, four views. Form and YAML change the same document: what is typed in one goes to the app, which answers
+ * with the other (and keeps the comments). Diff and impact come from a preview of the draft. Answers to older typing
+ * are dropped, and nothing typed is ever overwritten by an answer to it.
+ */
+import type { Draft, Edit, Fault, Review, ServiceForm, TimeoutForm } from "../bridge/bindings";
+import * as calls from "../bridge/calls";
+import { asFault } from "../bridge/channel";
+import { stage } from "./actions";
+import type { DraftTarget } from "./navigation.svelte";
+
+const typingPause = 120;
+const previewPause = 250;
+
+export class DraftEditor {
+  draft = $state.raw<Draft | null>(null);
+  service = $state<ServiceForm | null>(null);
+  timeout = $state<TimeoutForm | null>(null);
+  yaml = $state("");
+  preview = $state.raw<Review | null>(null);
+  previewFault = $state.raw<Fault | null>(null);
+  fault = $state.raw<Fault | null>(null);
+  dirty = $state(false);
+  /** A resolution that the person chose is kept; one that was derived follows the hosts. */
+  resolutionChosen = $state(false);
+
+  readonly target: DraftTarget;
+  #turn = 0;
+  #timer: ReturnType<typeof setTimeout> | null = null;
+  #previewTimer: ReturnType<typeof setTimeout> | null = null;
+  #pending: (() => Promise<void>) | null = null;
+
+  constructor(target: DraftTarget) {
+    this.target = target;
+    this.resolutionChosen = target.object !== null;
+  }
+
+  get isNew(): boolean {
+    return this.target.object === null;
+  }
+
+  async open(): Promise<void> {
+    const { kind, object, flowId } = this.target;
+    const turn = ++this.#turn;
+    try {
+      const draft = object
+        ? await calls.draftOpen(kind, object.namespace, object.name)
+        : await calls.draftNew(kind, flowId);
+      if (turn === this.#turn) this.#accept(draft, "open");
+    } catch (error) {
+      this.fault = asFault(error);
+    }
+    // A draft made from a flow is a change already; an opened object is not.
+    this.dirty = this.isNew;
+  }
+
+  formChanged(): void {
+    this.dirty = true;
+    const form = this.service ? $state.snapshot(this.service) : null;
+    const timeout = this.timeout ? $state.snapshot(this.timeout) : null;
+    this.#later(async () => {
+      if (form) await this.#ask(() => calls.draftFromService(form, this.yaml || null), "form");
+      else if (timeout) await this.#ask(() => calls.draftFromTimeout(timeout, this.yaml || null), "form");
+    });
+  }
+
+  yamlChanged(text: string): void {
+    if (text === this.yaml) return;
+    this.dirty = true;
+    this.yaml = text;
+    this.#later(() => this.#ask(() => calls.draftFromYaml(this.target.kind, text), "yaml"));
+  }
+
+  /** The edit that staging this draft would make; null while it cannot be written. */
+  edit(): Edit | null {
+    if (!this.draft || this.draft.fault) return null;
+    const named = this.service ?? this.timeout ?? this.target.object ?? nameIn(this.yaml);
+    if (!named?.name) return null;
+    return { kind: "put", object: this.target.kind, namespace: named.namespace, name: named.name, yaml: this.yaml };
+  }
+
+  /** Stages the draft; resolves to true when it is in the change set. */
+  async save(): Promise<boolean> {
+    await this.#flush();
+    const edit = this.edit();
+    if (edit === null) return false;
+    const done = await stage(edit);
+    if (done) this.dirty = false;
+    return done;
+  }
+
+  close(): void {
+    this.#turn += 1;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#previewTimer !== null) clearTimeout(this.#previewTimer);
+  }
+
+  #later(run: () => Promise<void>): void {
+    this.#turn += 1;
+    this.#pending = run;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#flush(), typingPause);
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    const run = this.#pending;
+    this.#pending = null;
+    if (run) await run();
+  }
+
+  async #ask(load: () => Promise<Draft>, from: "form" | "yaml"): Promise<void> {
+    const turn = this.#turn;
+    try {
+      const draft = await load();
+      if (turn === this.#turn) this.#accept(draft, from);
+    } catch (error) {
+      if (turn === this.#turn) this.fault = asFault(error);
+    }
+  }
+
+  #accept(draft: Draft, from: "open" | "form" | "yaml"): void {
+    this.draft = draft;
+    this.fault = null;
+    if (from !== "yaml") this.yaml = draft.yaml;
+    if (from !== "form") {
+      this.service = structuredClone(draft.service);
+      this.timeout = structuredClone(draft.timeout);
+    } else if (this.service && draft.service && !this.resolutionChosen) {
+      this.service.resolution = draft.service.resolution;
+    }
+    this.#previewSoon();
+  }
+
+  #previewSoon(): void {
+    if (this.#previewTimer !== null) clearTimeout(this.#previewTimer);
+    this.#previewTimer = setTimeout(() => void this.#preview(), previewPause);
+  }
+
+  async #preview(): Promise<void> {
+    const edit = this.edit();
+    if (edit === null) {
+      this.preview = null;
+      return;
+    }
+    const turn = this.#turn;
+    try {
+      const preview = await calls.preview([edit]);
+      if (turn !== this.#turn) return;
+      this.preview = preview;
+      this.previewFault = null;
+    } catch (error) {
+      if (turn === this.#turn) this.previewFault = asFault(error);
+    }
+  }
+}
+
+/** Namespace and name as written in a document that the form cannot show. */
+function nameIn(yaml: string): { namespace: string; name: string } | null {
+  const read = (key: string) =>
+    new RegExp(`^metadata:(?:\\n[ \\t]+.*)*?\\n[ \\t]+${key}:[ \\t]*["']?([\\w.-]+)`, "m").exec(yaml)?.[1];
+  const name = read("name");
+  return name ? { name, namespace: read("namespace") ?? "default" } : null;
+}

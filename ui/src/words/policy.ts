@@ -1,0 +1,75 @@
+/** Words of the Policy screen. */
+import type { ServiceRow, TimeoutRow } from "../bridge/bindings";
+import type { PolicyTab } from "../state/navigation.svelte";
+import { duration } from "./format";
+
+export const tabs: { id: PolicyTab; title: string }[] = [
+  { id: "mode", title: "Mode" },
+  { id: "services", title: "Services" },
+  { id: "timeouts", title: "Timeouts" },
+  { id: "bypass", title: "Bypass ranges" },
+];
+
+export const serviceSummary = (row: ServiceRow) =>
+  [
+    row.ports.map((port) => `${port.number} ${port.protocol}`).join(", ") || "no port",
+    row.resolution,
+    row.object.name,
+  ].join(" · ");
+
+export const timeoutSummary = (row: TimeoutRow) =>
+  `${row.timeoutMs === null ? "none: waits for ever" : duration(row.timeoutMs)} · ${row.object.name}`;
+
+export const resolutions: { value: string; meaning: string }[] = [
+  { value: "DNS", meaning: "The sidecar looks the name up itself." },
+  { value: "DNS_ROUND_ROBIN", meaning: "Looked up too; one address for each new connection." },
+  { value: "STATIC", meaning: "Needs addresses below; no name is looked up." },
+  { value: "NONE", meaning: "Trusts the address that was dialled; the name can be forged." },
+  { value: "DYNAMIC_DNS", meaning: "For wildcard hosts: the name asked for is looked up." },
+];
+
+export const protocols = ["HTTP", "HTTPS", "TLS", "TCP", "HTTP2", "GRPC", "MONGO"];
+
+/** What the sidecar can see on a port of a protocol; help beside the port, not a decision. */
+export const sees: Record<string, string> = {
+  HTTP: "Path and status; timeouts work",
+  HTTP2: "Path and status; timeouts work",
+  GRPC: "Path and status; timeouts work",
+  HTTPS: "SNI only: no paths, no status",
+  TLS: "SNI only: no paths, no status",
+  TCP: "Bytes only; matched by address",
+  MONGO: "Bytes only; matched by address",
+};
+
+export const presets: { label: string; number: number; protocol: string; name: string }[] = [
+  { label: "HTTP 80", number: 80, protocol: "HTTP", name: "http" },
+  { label: "TLS 443", number: 443, protocol: "TLS", name: "tls" },
+  { label: "Postgres 5432", number: 5432, protocol: "TCP", name: "tcp-postgres" },
+  { label: "Mongo 27017", number: 27017, protocol: "MONGO", name: "mongo" },
+];
+
+export const hostsHelp = "Press Enter or comma after each. A wildcard covers the names below it, not the name itself.";
+export const timeoutCovers =
+  "From the last byte of the request to the last byte of the response, all retries included. WebSockets are not cut.";
+export const timeoutGets =
+  "The caller gets 504 with the body “upstream request timeout”; the log shows flag UT and response_timeout.";
+export const noTlsTimeout =
+  "Where the app speaks TLS itself, the sidecar sees one encrypted stream and no requests. Istio accepts a timeout there, and it does nothing. To have one, originate TLS in the sidecar: port 80 with targetPort 443, and a DestinationRule with tls.mode SIMPLE.";
+
+export const selectorNote =
+  "A Sidecar with a selector does not inherit from the namespace's Sidecar. One object decides; nothing is merged.";
+export const notFirewall =
+  "It catches missing ServiceEntries. It does not stop a workload that wants out. Holes found here:";
+export const contain = "To contain, add NetworkPolicy or an egress gateway.";
+
+export const rangesHelp = "A mask is required, as in 10.20.0.0/16; several with commas. Exclude always beats include.";
+export const portsHelp = "Any address on these ports. Single ports only: Istio knows no port ranges.";
+export const includeHelp = "* captures everything; a list captures only that; empty captures nothing.";
+export const blind = "No log, no metrics, no mode, no timeout: the sidecar never sees what is excluded.";
+export const replaces =
+  "An annotation of a workload replaces the mesh list. The two are never merged. Running pods keep the rules they started with.";
+
+export const chooseService = "Choose a service at the left, or write a new one.";
+export const noServices =
+  "Policy names no external service. Under ALLOW_ANY everything passes unnamed; under REGISTRY_ONLY everything is refused.";
+export const noTimeouts = "No VirtualService sets a timeout: requests wait for as long as the site does.";

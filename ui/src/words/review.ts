@@ -1,0 +1,21 @@
+/** Words of Review and Changes. */
+import type { Edit } from "../bridge/bindings";
+
+export const editMark = (edit: Edit) => (edit.kind === "delete" ? "−" : edit.kind === "put" ? "+" : "~");
+export const editObject = (edit: Edit) =>
+  edit.kind === "mode"
+    ? `outboundTrafficPolicy, ${edit.scope}`
+    : edit.kind === "ranges"
+      ? "values.global.proxy"
+      : `${edit.object} ${edit.namespace}/${edit.name}`;
+
+export const order = "All edits are written together. If one file cannot be written, the ones before it are put back.";
+export const emptyTitle = "The change set is empty";
+export const emptyText =
+  "Edits made in Policy, Rehearse or Destinations gather here. Nothing reaches a file before it is applied.";
+
+export const conflictTitle = "Somebody else changed the file while you edited. Nothing was applied.";
+
+export const noJournal = "Nothing has been applied yet";
+export const noJournalText = "Each applied change set is kept here with its diff, and can be undone.";
+export const journalKept = "the journal is kept on this computer";
