@@ -156,10 +156,22 @@ export class DraftEditor {
   }
 }
 
-/** Namespace and name as written in a document that the form cannot show. */
+/** Namespace and name as written in a document that the form cannot show: the first level below `metadata`. */
 function nameIn(yaml: string): { namespace: string; name: string } | null {
-  const read = (key: string) =>
-    new RegExp(`^metadata:(?:\\n[ \\t]+.*)*?\\n[ \\t]+${key}:[ \\t]*["']?([\\w.-]+)`, "m").exec(yaml)?.[1];
+  const lines = yaml.split("\n");
+  const start = lines.findIndex((line) => /^metadata:\s*$/.test(line));
+  if (start < 0) return null;
+  const below = lines.slice(start + 1).filter((line) => /\S/.test(line));
+  const end = below.findIndex((line) => /^\S/.test(line));
+  const block = end < 0 ? below : below.slice(0, end);
+  const indent = /^\s*/.exec(block[0] ?? "")?.[0] ?? "";
+  const read = (key: string) => {
+    const line = block.find((each) => each.startsWith(`${indent}${key}:`));
+    return line
+      ?.slice(indent.length + key.length + 1)
+      .trim()
+      .replace(/^["']|["']$/g, "");
+  };
   const name = read("name");
   return name ? { name, namespace: read("namespace") ?? "default" } : null;
 }

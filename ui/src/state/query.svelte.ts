@@ -54,6 +54,17 @@ export class Query<T> {
     await this.#loading;
   }
 
+  /** Drops the answer; a call under way no longer counts. */
+  forget(): void {
+    this.#generation += 1;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.value = null;
+    this.fault = null;
+    this.loadedAt = null;
+    this.#stale = true;
+  }
+
   #schedule(): void {
     if (this.#timer !== null || this.#loading !== null) return;
     const since = this.loadedAt === null ? Infinity : Date.now() - this.loadedAt;

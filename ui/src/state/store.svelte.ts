@@ -21,6 +21,13 @@ export const workloads = new Query(calls.workloads);
 /** The newest flows, for the live list of the sandbox and the counters of the status bar. */
 export const newest = new Query(() => calls.logPage(everything, null, 40), 100);
 
+const all = [source, overview, policy, destinations, staged, review, journal, sandbox, workloads, newest];
+
+/** Drops every answer, as when nothing has been asked yet. */
+export function forgetAll(): void {
+  for (const query of all) query.forget();
+}
+
 /** Connects events to queries; returns the way to disconnect. */
 export async function connect(): Promise<() => void> {
   const unlisten = await Promise.all([

@@ -27,12 +27,10 @@ export const flagMeaning: Record<string, string> = {
   DF: "name not resolved",
 };
 
-export const facetLabel = (field: Facet["field"], value: string) =>
-  field === "flags" && flagMeaning[value]
-    ? `${value} ${flagMeaning[value]}`
-    : field === "status" && value === "0"
-      ? "– TLS and TCP"
-      : value;
+/** What is written in the line, and beside it what that means where it is not plain. */
+export const facetValue = (field: Facet["field"], value: string) => (field === "status" && value === "0" ? "–" : value);
+export const facetNote = (field: Facet["field"], value: string) =>
+  field === "flags" ? (flagMeaning[value] ?? "") : field === "status" && value === "0" ? "TLS and TCP" : "";
 
 export const emptyTitle = "No line yet";
 export const emptyText =

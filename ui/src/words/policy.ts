@@ -56,6 +56,8 @@ export const timeoutGets =
 export const noTlsTimeout =
   "Where the app speaks TLS itself, the sidecar sees one encrypted stream and no requests. Istio accepts a timeout there, and it does nothing. To have one, originate TLS in the sidecar: port 80 with targetPort 443, and a DestinationRule with tls.mode SIMPLE.";
 
+export const modeHelp =
+  "What it would have done to the recorded flows is shown here, with the lines it would write. Nothing is written by looking.";
 export const selectorNote =
   "A Sidecar with a selector does not inherit from the namespace's Sidecar. One object decides; nothing is merged.";
 export const notFirewall =

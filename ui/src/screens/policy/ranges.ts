@@ -30,3 +30,10 @@ export function covered(spans: Span[]): number {
   }
   return sum;
 }
+
+/** The parts of spans that lie between two points. */
+export function clip(spans: Span[], from: number, to: number): Span[] {
+  return spans
+    .filter((each) => each.from < to && each.to > from)
+    .map((each) => ({ ...each, from: Math.max(each.from, from), to: Math.min(each.to, to) }));
+}

@@ -1,0 +1,77 @@
+/** Every screen, filled and empty, against axe. Colours are checked with the tokens, since jsdom draws nothing. */
+import { render, screen } from "@testing-library/svelte";
+import axe from "axe-core";
+import { describe, expect, it } from "vitest";
+import App from "../App.svelte";
+import { useChannel } from "../bridge/channel";
+import { standin } from "../bridge/standin";
+import { navigation, type PolicyTab, type Screen } from "../state/navigation.svelte";
+import LogWindow from "./log/LogWindow.svelte";
+
+async function violations(): Promise<string[]> {
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  const results = await axe.run(document.body, {
+    rules: { "color-contrast": { enabled: false }, region: { enabled: false } },
+  });
+  return results.violations.map(
+    (each) => `${each.id}: ${each.help}\n${each.nodes.map((node) => node.html.slice(0, 160)).join("\n")}`,
+  );
+}
+
+const places: [Screen, PolicyTab?][] = [
+  ["overview"],
+  ["destinations"],
+  ["policy", "mode"],
+  ["policy", "services"],
+  ["policy", "timeouts"],
+  ["policy", "bypass"],
+  ["rehearse"],
+  ["changes"],
+  ["sandbox"],
+  ["checks"],
+  ["review"],
+];
+
+describe.each([{ empty: false }, { empty: true }])("with $empty as first start", ({ empty }) => {
+  it.each(places)("%s %s is accessible", async (name, tab) => {
+    useChannel(standin({ empty }));
+    if (tab) navigation.policyTab = tab;
+    navigation.go(name);
+    render(App);
+    await screen.findByTestId(`screen-${name}`);
+    expect(await violations()).toEqual([]);
+  });
+
+  it("the log window is accessible", async () => {
+    useChannel(standin({ empty }));
+    render(LogWindow);
+    await screen.findByTestId("log-count");
+    expect(await violations()).toEqual([]);
+  });
+});
+
+it.each([
+  { kind: "ServiceEntry" as const, name: "google" },
+  { kind: "VirtualService" as const, name: "api" },
+])("the form of a $kind is accessible", async ({ kind, name }) => {
+  useChannel(standin({ empty: false }));
+  navigation.openDraft({ kind, object: { namespace: "default", name }, flowId: null });
+  render(App);
+  await screen.findByTestId("draft-sentence");
+  expect(await violations()).toEqual([]);
+});
+
+it("the trace of a flow is accessible", async () => {
+  useChannel(standin({ empty: false }));
+  navigation.openWhy(4);
+  render(App);
+  await screen.findByTestId("why-sentence");
+  expect(await violations()).toEqual([]);
+});
+
+it.each(["palette", "keys", "source"] as const)("the layer %s is accessible", async (layer) => {
+  useChannel(standin({ empty: false }));
+  navigation.layer = layer;
+  render(App);
+  expect(await violations()).toEqual([]);
+});

@@ -1,0 +1,221 @@
+/** What a person does, through the whole main window, against the stand-in. */
+import { render, screen, within } from "@testing-library/svelte";
+import userEvent from "@testing-library/user-event";
+import { beforeEach, expect, it, vi } from "vitest";
+import App from "../App.svelte";
+import type { Edit } from "../bridge/bindings";
+import { useChannel, type Channel } from "../bridge/channel";
+import { standin } from "../bridge/standin";
+
+let calls: [string, Record<string, unknown>][];
+let failing: Record<string, unknown>;
+
+beforeEach(() => {
+  calls = [];
+  failing = {};
+  start(standin({ empty: false }));
+});
+
+function start(base: Channel) {
+  useChannel({
+    ...base,
+    call: <T>(command: string, args: Record<string, unknown> = {}) => {
+      calls.push([command, args]);
+      return command in failing ? Promise.reject(failing[command]) : base.call<T>(command, args);
+    },
+  });
+}
+
+const asked = (command: string) => calls.filter(([name]) => name === command).map(([, args]) => args);
+const id = (name: string) => screen.findByTestId(name);
+const press = (keys: string) => userEvent.keyboard(keys);
+
+it("opens on the Overview with the app's sentence and every honest number", async () => {
+  render(App);
+  expect(await id("overview-sentence")).toHaveTextContent("3 of them are in no policy.");
+  await vi.waitFor(async () => expect(await id("status-lag")).toHaveTextContent("0 ms behind"));
+  expect(await id("status-dropped")).toHaveTextContent("dropped 0");
+});
+
+it.each([
+  ["1", "overview"],
+  ["2", "destinations"],
+  ["3", "policy"],
+  ["4", "rehearse"],
+  ["5", "changes"],
+  ["6", "sandbox"],
+])("goes to a screen with Ctrl+%s", async (key, name) => {
+  render(App);
+  await press(`{Control>}${key}{/Control}`);
+  expect(await id(`screen-${name}`)).toBeInTheDocument();
+  expect(await id(`rail-${name}`)).toHaveAttribute("aria-current", "page");
+});
+
+it("rehearses a mode before it is staged, and takes it through review, apply and undo", async () => {
+  render(App);
+  await userEvent.click(await id("rail-policy"));
+  await userEvent.click(await id("policy-mode"));
+  expect(await id("stage")).toBeDisabled();
+  await userEvent.click(within(await id("mode-REGISTRY_ONLY")).getByRole("radio"));
+  expect(await screen.findAllByTestId("impact-row")).toHaveLength(3);
+  expect(asked("preview")).toEqual([{ edits: [{ kind: "mode", scope: "mesh", mode: "REGISTRY_ONLY" }] }]);
+  await userEvent.click(await id("stage"));
+  expect(asked("stage")).toEqual([{ edit: { kind: "mode", scope: "mesh", mode: "REGISTRY_ONLY" } }]);
+
+  await userEvent.click(await id("review-open"));
+  expect(await screen.findAllByTestId("diff-line")).toHaveLength(5);
+  await press("{Control>}{Enter}{/Control}");
+  await vi.waitFor(() => expect(asked("apply")).toHaveLength(1));
+  expect(await id("screen-changes")).toBeInTheDocument();
+  await vi.waitFor(() => expect(screen.queryByTestId("review-open")).toBeNull());
+
+  await userEvent.click(await id("undo"));
+  await vi.waitFor(() => expect(asked("undo")).toEqual([{ id: 3 }]));
+});
+
+it("applies nothing with Ctrl+Enter outside Review", async () => {
+  render(App);
+  await userEvent.click(await id("rail-policy"));
+  await press("{Control>}{Enter}{/Control}");
+  expect(asked("apply")).toEqual([]);
+});
+
+it("takes the newest staged edit back with Ctrl+Z", async () => {
+  render(App);
+  await userEvent.click(await id("rail-policy"));
+  await userEvent.click(await id("policy-bypass"));
+  await userEvent.type(await id("ranges-exclude"), ",10.20.0.0/16");
+  await userEvent.click(await id("ranges-stage"));
+  expect((asked("stage")[0]?.edit as Edit & { kind: "ranges" }).excludeRanges).toMatch(/,10\.20\.0\.0\/16$/);
+  (document.activeElement as HTMLElement).blur();
+  await press("{Control>}z{/Control}");
+  await vi.waitFor(() => expect(asked("unstage")).toEqual([{ id: 1 }]));
+});
+
+it("stages a service from the form, with the host that is still being typed", async () => {
+  render(App);
+  await userEvent.click(await id("rail-policy"));
+  await userEvent.click(await id("policy-services"));
+  await userEvent.click(await id("service-new"));
+  await userEvent.type(await id("form-hosts"), "edition.cnn.com");
+  await userEvent.click(await id("form-save"));
+  await vi.waitFor(() => expect(asked("stage")).toHaveLength(1));
+  expect(asked("draft_from_service").at(-1)).toMatchObject({ form: { hosts: ["www.google.com", "edition.cnn.com"] } });
+});
+
+it("shows a refused edit with its place and what to do, and loses nothing", async () => {
+  failing = {
+    stage: {
+      code: "conflict",
+      message: "port 0 is no port",
+      hint: "Give a number from 1 to 65535.",
+      at: { file: "egress/google.yaml", line: 12, column: 5 },
+    },
+  };
+  render(App);
+  await userEvent.click(await id("rail-policy"));
+  await userEvent.click(await id("policy-services"));
+  await userEvent.click(await id("service-new"));
+  await userEvent.type(await id("form-hosts"), "edition.cnn.com");
+  await userEvent.click(await id("form-save"));
+  const banner = await id("error-banner");
+  expect(banner).toHaveTextContent("egress/google.yaml:12:5");
+  expect(banner).toHaveTextContent("Give a number from 1 to 65535.");
+  expect(screen.getByText("edition.cnn.com", { selector: ".chip" })).toBeInTheDocument();
+});
+
+it("keeps showing the last good policy when a reload fails", async () => {
+  render(App);
+  await userEvent.click(await id("rail-policy"));
+  await screen.findAllByTestId("service-row");
+  failing = { policy_view: { code: "io", message: "cannot read the folder", hint: null, at: null } };
+  await userEvent.click(await id("rail-overview"));
+  const { policy } = await import("../state/store.svelte");
+  await policy.refresh();
+  await userEvent.click(await id("rail-policy"));
+  expect(await id("error-banner")).toHaveTextContent("cannot read the folder");
+  expect(screen.getAllByTestId("service-row").length).toBeGreaterThan(0);
+});
+
+it("adds a newly blocked destination to the change set from its newest flow", async () => {
+  render(App);
+  await userEvent.click(await id("rail-rehearse"));
+  await userEvent.click((await screen.findAllByTestId("rehearse-add"))[0] as HTMLElement);
+  await vi.waitFor(() => expect(asked("stage")).toHaveLength(1));
+  expect(asked("draft_new")[0]).toMatchObject({ kind: "ServiceEntry" });
+  expect(asked("draft_new")[0]?.flowId).toEqual(expect.any(Number));
+  expect(await id("review-open")).toBeInTheDocument();
+});
+
+it("sends a request, shows its verdict as the app gave it, and explains it", async () => {
+  render(App);
+  await userEvent.click(await id("rail-sandbox"));
+  await userEvent.clear(await id("console-url"));
+  await userEvent.type(await id("console-url"), "http://httpbin.org/headers{Enter}");
+  const row = await id("console-row");
+  expect(await within(row).findByTestId("console-verdict")).toHaveTextContent("Passthrough");
+  expect(within(row).getByTestId("console-result")).toHaveTextContent("200");
+  await userEvent.click(within(row).getByTestId("console-why"));
+  expect((await screen.findAllByTestId("why-step")).length).toBe(5);
+  await press("{Escape}");
+  expect(await id("screen-sandbox")).toBeInTheDocument();
+});
+
+it("runs a command and shows its output", async () => {
+  render(App);
+  await userEvent.click(await id("rail-sandbox"));
+  await userEvent.type(await id("command-input"), "curl -sI http://api.example.com/");
+  await userEvent.click(await id("command-run"));
+  await vi.waitFor(async () => expect(await id("command-output")).toHaveTextContent("exit 0"));
+  expect(await id("command-run")).toBeInTheDocument();
+});
+
+it("names the cause when nothing was seen, with one action", async () => {
+  start(standin({ empty: true }));
+  render(App);
+  await userEvent.click(await id("rail-destinations"));
+  const empty = await id("empty");
+  expect(empty).toHaveTextContent("No sidecar runs, so nothing can be seen");
+  expect(within(empty).getAllByRole("button")).toHaveLength(1);
+});
+
+it("finds and runs from the palette, and Esc closes only the top layer", async () => {
+  render(App);
+  await id("overview-sentence");
+  await press("{Control>}k{/Control}");
+  await userEvent.type(await id("palette-input"), "default/google{Enter}");
+  expect(await id("screen-policy")).toBeInTheDocument();
+  await vi.waitFor(() =>
+    expect(asked("draft_open")).toEqual([{ kind: "ServiceEntry", namespace: "default", name: "google" }]),
+  );
+  await press("{Control>}k{/Control}");
+  await press("{Escape}");
+  expect(screen.queryByTestId("palette-input")).toBeNull();
+  expect(await id("screen-policy")).toBeInTheDocument();
+});
+
+it("opens the key sheet with ? but not while something is typed", async () => {
+  render(App);
+  await press("?");
+  expect(await id("key-sheet")).toBeInTheDocument();
+  await press("{Escape}");
+  await userEvent.click(await id("rail-changes"));
+  await userEvent.type(screen.getByLabelText("Find a change"), "?");
+  expect(screen.queryByTestId("key-sheet")).toBeNull();
+});
+
+it("opens the form for the flow that a log window asks to allow", async () => {
+  const base = standin({ empty: false });
+  let openDraft: (payload: never) => void = () => undefined;
+  start({
+    ...base,
+    listen: (event, handler) => {
+      if (event === "open-draft") openDraft = handler as (payload: never) => void;
+      return base.listen(event, handler);
+    },
+  });
+  render(App);
+  await id("overview-sentence");
+  openDraft({ flowId: 41 } as never);
+  await vi.waitFor(() => expect(asked("draft_new")).toEqual([{ kind: "ServiceEntry", flowId: 41 }]));
+});

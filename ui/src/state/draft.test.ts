@@ -1,0 +1,127 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Draft, Edit } from "../bridge/bindings";
+import { useChannel } from "../bridge/channel";
+import * as example from "../bridge/example";
+import { standin } from "../bridge/standin";
+import { DraftEditor } from "./draft.svelte";
+
+type Answer = (args: Record<string, unknown>) => unknown;
+
+function channel(answers: Record<string, Answer>) {
+  const base = standin({ empty: false });
+  const calls: [string, Record<string, unknown>][] = [];
+  useChannel({
+    ...base,
+    call: async <T>(command: string, args: Record<string, unknown> = {}) => {
+      calls.push([command, args]);
+      const answer = answers[command];
+      return answer ? ((await answer(args)) as T) : base.call<T>(command, args);
+    },
+  });
+  return calls;
+}
+
+const google = { kind: "ServiceEntry" as const, object: { namespace: "default", name: "google" }, flowId: null };
+
+describe("a draft", () => {
+  beforeEach(() => vi.useFakeTimers());
+  afterEach(() => vi.useRealTimers());
+
+  it("asks the app once for a burst of typing, with the newest form and the YAML it came from", async () => {
+    const calls = channel({});
+    const editor = new DraftEditor(google);
+    await editor.open();
+    for (const host of ["a", "a.e", "a.example"]) {
+      if (editor.service) editor.service.hosts = [host];
+      editor.formChanged();
+    }
+    await vi.advanceTimersByTimeAsync(500);
+    const asked = calls.filter(([command]) => command === "draft_from_service");
+    expect(asked).toHaveLength(1);
+    expect(asked[0]?.[1]).toMatchObject({ form: { hosts: ["a.example"] }, yaml: example.serviceYaml });
+  });
+
+  it("never overwrites what is typed with the answer to older typing", async () => {
+    const answers: ((draft: Draft) => void)[] = [];
+    channel({ draft_from_yaml: () => new Promise<Draft>((resolve) => answers.push(resolve)) });
+    const editor = new DraftEditor(google);
+    await editor.open();
+    editor.yamlChanged("first");
+    await vi.advanceTimersByTimeAsync(200);
+    editor.yamlChanged("second");
+    answers[0]?.({ ...example.serviceDraft, yaml: "first", sentence: "stale" });
+    await vi.advanceTimersByTimeAsync(50);
+    expect(editor.yaml).toBe("second");
+    expect(editor.draft?.sentence).not.toBe("stale");
+  });
+
+  it("stages what was typed last, also when it has not been asked about yet", async () => {
+    const staged: Edit[] = [];
+    channel({
+      draft_from_yaml: ({ yaml }) => ({ ...example.serviceDraft, yaml }),
+      stage: ({ edit }) => {
+        staged.push(edit as Edit);
+        return [{ id: 1, edit, title: "x", at: "2026-11-23T14:00:00Z" }];
+      },
+    });
+    const editor = new DraftEditor(google);
+    await editor.open();
+    editor.yamlChanged("newest");
+    expect(await editor.save()).toBe(true);
+    expect(staged).toEqual([
+      { kind: "put", object: "ServiceEntry", namespace: "default", name: "google", yaml: "newest" },
+    ]);
+    expect(editor.dirty).toBe(false);
+  });
+
+  it("cannot be staged while the YAML does not parse", async () => {
+    channel({
+      draft_from_yaml: ({ yaml }) => ({
+        ...example.serviceDraft,
+        yaml,
+        service: null,
+        fault: { code: "yaml", message: "mapping expected", hint: null, at: null },
+      }),
+    });
+    const editor = new DraftEditor(google);
+    await editor.open();
+    editor.yamlChanged("spec: [");
+    await vi.advanceTimersByTimeAsync(200);
+    expect(editor.edit()).toBeNull();
+    expect(await editor.save()).toBe(false);
+    expect(editor.yaml).toBe("spec: [");
+  });
+
+  it("follows a derived resolution and keeps a chosen one", async () => {
+    channel({
+      draft_from_service: ({ form }) => ({
+        ...example.serviceDraft,
+        service: { ...(form as object), resolution: "DYNAMIC_DNS" },
+      }),
+    });
+    const editor = new DraftEditor({ kind: "ServiceEntry", object: null, flowId: null });
+    await editor.open();
+    editor.formChanged();
+    await vi.advanceTimersByTimeAsync(200);
+    expect(editor.service?.resolution).toBe("DYNAMIC_DNS");
+    editor.resolutionChosen = true;
+    if (editor.service) editor.service.resolution = "NONE";
+    editor.formChanged();
+    await vi.advanceTimersByTimeAsync(200);
+    expect(editor.service?.resolution).toBe("NONE");
+  });
+
+  it("finds the name of a document that the form cannot show", async () => {
+    channel({
+      draft_new: () => ({
+        ...example.serviceDraft,
+        service: null,
+        formGap: "it has endpoints",
+        yaml: "kind: ServiceEntry\nmetadata:\n  labels:\n    name: not-this\n  name: db\n  namespace: shop\n",
+      }),
+    });
+    const editor = new DraftEditor({ kind: "ServiceEntry", object: null, flowId: null });
+    await editor.open();
+    expect(editor.edit()).toMatchObject({ namespace: "shop", name: "db" });
+  });
+});

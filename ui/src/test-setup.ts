@@ -1,0 +1,32 @@
+/** What jsdom lacks and the screens use; after each case the shared state is as at the start. */
+import "@testing-library/jest-dom/vitest";
+import { cleanup } from "@testing-library/svelte";
+import { afterEach } from "vitest";
+import { navigation } from "./state/navigation.svelte";
+import { forgetAll } from "./state/store.svelte";
+import { testConsole } from "./state/console.svelte";
+import { toasts } from "./state/toasts.svelte";
+
+class NoObserver {
+  observe() {}
+  unobserve() {}
+  disconnect() {}
+}
+globalThis.ResizeObserver ??= NoObserver;
+globalThis.matchMedia ??= ((query: string) => ({
+  matches: false,
+  media: query,
+  addEventListener() {},
+  removeEventListener() {},
+})) as unknown as typeof globalThis.matchMedia;
+// CodeMirror measures text; jsdom has no layout, so every range is empty.
+Range.prototype.getClientRects ??= () => [] as unknown as DOMRectList;
+Range.prototype.getBoundingClientRect ??= () => new DOMRect();
+
+afterEach(() => {
+  cleanup();
+  forgetAll();
+  navigation.reset();
+  testConsole.clear();
+  toasts.list = [];
+});
