@@ -28,6 +28,11 @@ class Toasts {
     this.list = this.list.filter((toast) => toast.id !== id);
   }
 
+  /** Takes notices away, not failures. */
+  quiet(): void {
+    this.list = this.list.filter((toast) => toast.fault !== null);
+  }
+
   #add(toast: Omit<Toast, "id">): void {
     const id = this.#next++;
     this.list = [...this.list.slice(-2), { ...toast, id }];
