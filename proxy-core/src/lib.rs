@@ -8,7 +8,10 @@
 #[cfg(feature = "sidecar")]
 pub mod cli;
 pub mod model;
+#[cfg(feature = "sidecar")]
+pub mod net;
 pub mod policy;
 pub mod record;
+pub mod sniff;
 pub mod source;
 pub mod yaml;

@@ -1,0 +1,42 @@
+//! Connecting to upstreams.
+
+use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{net::TcpStream, time};
+
+/// Opens connections; some destinations are mapped to other listeners (`--map`).
+#[derive(Debug, Clone, Default)]
+pub struct Dialer {
+    map: Arc<HashMap<SocketAddr, SocketAddr>>,
+}
+
+/// Why a connection could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// The other side refused, or is not reachable.
+    #[error("{0}")]
+    Refused(#[from] io::Error),
+    /// No answer in time.
+    #[error("no answer within {0:?}")]
+    TimedOut(Duration),
+}
+
+impl Dialer {
+    /// A dialer that connects to the value where the key is asked for.
+    pub fn new(map: impl IntoIterator<Item = (SocketAddr, SocketAddr)>) -> Self {
+        Self {
+            map: Arc::new(map.into_iter().collect()),
+        }
+    }
+
+    /// Connects to `address`, or to what it is mapped to.
+    pub async fn dial(&self, address: SocketAddr, timeout: Duration) -> Result<TcpStream, DialError> {
+        let target = self.map.get(&address).copied().unwrap_or(address);
+        let stream = time::timeout(timeout, TcpStream::connect(target))
+            .await
+            .map_err(|_| DialError::TimedOut(timeout))??;
+        // Small writes go out at once; a proxy must not add Nagle's delay to its callers' own.
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}

@@ -1,0 +1,11 @@
+//! Sockets: listening, original destinations, dialling, resolving, copying. No policy words here.
+
+mod dial;
+mod resolve;
+mod stream;
+mod tunnel;
+
+pub use dial::{DialError, Dialer};
+pub use resolve::Resolver;
+pub use stream::{Prefixed, original_destination, reset};
+pub use tunnel::{Ended, Side, tunnel};

@@ -1,0 +1,122 @@
+//! Copying between two connections, both ways, until both have ended.
+//!
+//! A side that has nothing to say holds no buffer: it waits for readiness, borrows a buffer from the thread's pool and
+//! gives it back when the bytes are passed on.
+
+use std::{cell::RefCell, io};
+
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+const BUFFER: usize = 64 * 1024;
+
+/// Buffers kept for reuse in one thread: enough for the copies that run at the same instant.
+const POOLED: usize = 16;
+
+thread_local! {
+    static POOL: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// One of the two sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Who opened the connection.
+    Client,
+    /// Where it was sent.
+    Upstream,
+}
+
+/// How a tunnel ended.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// Bytes from the client.
+    pub received: u64,
+    /// Bytes to the client.
+    pub sent: u64,
+    /// The side that failed, where one did.
+    pub failed: Option<(Side, io::Error)>,
+}
+
+/// Copies until both directions have ended or one fails. `first` bytes of the client were read already. `watch` sees
+/// the client's bytes as they pass until it returns false.
+pub async fn tunnel(
+    client: &mut TcpStream,
+    upstream: &mut TcpStream,
+    first: &[u8],
+    mut watch: impl FnMut(&[u8]) -> bool,
+) -> Ended {
+    let mut ended = Ended {
+        received: first.len() as u64,
+        ..Ended::default()
+    };
+    let (client_read, mut client_write) = client.split();
+    let (upstream_read, mut upstream_write) = upstream.split();
+    if let Err(error) = upstream_write.write_all(first).await {
+        ended.failed = Some((Side::Upstream, error));
+        return ended;
+    }
+    let mut watching = true;
+    let (received, sent) = (&mut ended.received, &mut ended.sent);
+    let up = pump(client_read, &mut upstream_write, received, Side::Client, |bytes| {
+        if watching {
+            watching = watch(bytes);
+        }
+    });
+    let down = pump(upstream_read, &mut client_write, sent, Side::Upstream, |_| {});
+    if let Err(failed) = tokio::try_join!(up, down) {
+        ended.failed = Some(failed);
+    }
+    ended
+}
+
+async fn pump(
+    from: tokio::net::tcp::ReadHalf<'_>,
+    to: &mut tokio::net::tcp::WriteHalf<'_>,
+    count: &mut u64,
+    side: Side,
+    mut seen: impl FnMut(&[u8]),
+) -> Result<(), (Side, io::Error)> {
+    let other = if side == Side::Client {
+        Side::Upstream
+    } else {
+        Side::Client
+    };
+    loop {
+        from.readable().await.map_err(|error| (side, error))?;
+        let mut buffer = Buffer::borrow();
+        match from.try_read(&mut buffer.0) {
+            Ok(0) => {
+                // Half-close: the other direction may go on.
+                return to.shutdown().await.map_err(|error| (other, error));
+            }
+            Ok(length) => {
+                seen(&buffer.0[..length]);
+                to.write_all(&buffer.0[..length])
+                    .await
+                    .map_err(|error| (other, error))?;
+                *count += length as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err((side, error)),
+        }
+    }
+}
+
+/// A buffer that returns to the pool.
+struct Buffer(Box<[u8]>);
+
+impl Buffer {
+    fn borrow() -> Self {
+        let pooled = POOL.with_borrow_mut(Vec::pop);
+        Self(pooled.unwrap_or_else(|| vec![0; BUFFER].into_boxed_slice()))
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        POOL.with_borrow_mut(|pool| {
+            if pool.len() < POOLED {
+                pool.push(std::mem::take(&mut self.0));
+            }
+        });
+    }
+}
