@@ -18,6 +18,11 @@ function nextPane(back: boolean): void {
   first?.focus();
 }
 
+/** The row that is the tab stop of the first list on the screen. */
+function firstRow(): void {
+  document.querySelector<HTMLElement>("[data-row][tabindex='0']")?.focus();
+}
+
 export function findInList(): void {
   document.querySelector<HTMLInputElement>("[data-find]")?.focus();
 }
@@ -46,6 +51,8 @@ export function mainKeys(event: KeyboardEvent): void {
   }
   if (event.key === "F6") return act(() => nextPane(event.shiftKey));
   if (typing(event.target)) return;
+  const moves = ["j", "k", "ArrowDown", "ArrowUp"].includes(event.key);
+  if (moves && document.activeElement === document.body) return act(firstRow);
   if (event.key === "?") return act(() => (navigation.layer = navigation.layer === "keys" ? null : "keys"));
   if (event.key === "/") return act(findInList);
 }

@@ -24,6 +24,9 @@ export class DraftEditor {
   /** A resolution that the person chose is kept; one that was derived follows the hosts. */
   resolutionChosen = $state(false);
 
+  /** The name of a new object follows its host until a person gives one. */
+  nameChosen = true;
+
   readonly target: DraftTarget;
   #turn = 0;
   #timer: ReturnType<typeof setTimeout> | null = null;
@@ -50,12 +53,17 @@ export class DraftEditor {
     } catch (error) {
       this.fault = asFault(error);
     }
+    if (this.isNew) this.nameChosen = (this.service ?? this.timeout)?.name !== "";
     // A draft made from a flow is a change already; an opened object is not.
     this.dirty = this.isNew;
   }
 
   formChanged(): void {
     this.dirty = true;
+    if (!this.nameChosen) {
+      if (this.service) this.service.name = nameFor(this.service.hosts[0] ?? "");
+      if (this.timeout) this.timeout.name = nameFor(this.timeout.host);
+    }
     const form = this.service ? $state.snapshot(this.service) : null;
     const timeout = this.timeout ? $state.snapshot(this.timeout) : null;
     this.#later(async () => {
@@ -154,6 +162,16 @@ export class DraftEditor {
       if (turn === this.#turn) this.previewFault = asFault(error);
     }
   }
+}
+
+/** A Kubernetes name for an object about a host: `*.wikipedia.org` becomes `any-wikipedia-org`. */
+export function nameFor(host: string): string {
+  return host
+    .toLowerCase()
+    .replace(/^\*\./, "any.")
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-+|-+$/g, "")
+    .slice(0, 63);
 }
 
 /** Namespace and name as written in a document that the form cannot show: the first level below `metadata`. */

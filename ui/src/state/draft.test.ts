@@ -3,7 +3,7 @@ import type { Draft, Edit } from "../bridge/bindings";
 import { useChannel } from "../bridge/channel";
 import * as example from "../bridge/example";
 import { standin } from "../bridge/standin";
-import { DraftEditor } from "./draft.svelte";
+import { DraftEditor, nameFor } from "./draft.svelte";
 
 type Answer = (args: Record<string, unknown>) => unknown;
 
@@ -124,4 +124,29 @@ describe("a draft", () => {
     await editor.open();
     expect(editor.edit()).toMatchObject({ namespace: "shop", name: "db" });
   });
+
+  it("names a new object after its host until a person gives a name", async () => {
+    const blank = { ...example.serviceDraft.service, name: "", hosts: [] as string[] };
+    channel({
+      draft_new: () => ({ ...example.serviceDraft, service: blank }),
+      draft_from_service: ({ form }) => ({ ...example.serviceDraft, service: form }),
+    });
+    const editor = new DraftEditor({ kind: "ServiceEntry", object: null, flowId: null });
+    await editor.open();
+    const type = (hosts: string[]) => {
+      if (editor.service) editor.service.hosts = hosts;
+      editor.formChanged();
+    };
+    type(["edition.cnn.com"]);
+    expect(editor.service?.name).toBe("edition-cnn-com");
+    editor.nameChosen = true;
+    type(["other.example"]);
+    expect(editor.service?.name).toBe("edition-cnn-com");
+  });
 });
+
+it.each([
+  ["*.wikipedia.org", "any-wikipedia-org"],
+  ["API.Example.com", "api-example-com"],
+  ["-.", ""],
+])("makes of the host %s the name %j", (host, name) => expect(nameFor(host)).toBe(name));

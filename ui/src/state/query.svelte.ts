@@ -4,6 +4,7 @@
  * loads, or sooner than `pace` milliseconds after the last load, become one reload. The last good answer stays on
  * screen when a reload fails; the fault stands beside it.
  */
+import { untrack } from "svelte";
 import type { Fault } from "../bridge/bindings";
 import { asFault } from "../bridge/channel";
 
@@ -28,7 +29,8 @@ export class Query<T> {
   /** Call inside an effect: loads when needed and keeps the answer fresh until the effect ends. */
   watch(): () => void {
     this.#watchers += 1;
-    if (this.#stale) this.#schedule();
+    // The effect that watches must not run again for what watching reads.
+    if (this.#stale) untrack(() => this.#schedule());
     return () => {
       this.#watchers -= 1;
     };

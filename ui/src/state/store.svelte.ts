@@ -19,7 +19,7 @@ export const journal = new Query(calls.journal);
 export const sandbox = new Query(calls.sandboxState);
 export const workloads = new Query(calls.workloads);
 /** The newest flows, for the live list of the sandbox and the counters of the status bar. */
-export const newest = new Query(() => calls.logPage(everything, null, 40), 100);
+export const newest = new Query(() => calls.logPage(everything, null, 40), 250);
 
 const all = [source, overview, policy, destinations, staged, review, journal, sandbox, workloads, newest];
 

@@ -1,0 +1,4 @@
+/** Fixed example data of the stand-in: a small mesh on a laptop, as the bundled playground has it. */
+export * from "./changes";
+export * from "./policy";
+export * from "./traffic";
