@@ -1,5 +1,13 @@
 //! What is written down about a flow: the record, the access log, the metrics.
 
+mod flow;
 mod flow_record;
+mod line;
+#[cfg(feature = "sidecar")]
+mod recorder;
 
+pub use flow::{Flow, HttpPart, Name, Timestamp};
 pub use flow_record::*;
+pub use line::{Token, read_line};
+#[cfg(feature = "sidecar")]
+pub use recorder::{AccessLogFormat, AccessLogTarget, FlowStream, Recorder, WorkerRecorder};

@@ -1,0 +1,336 @@
+//! What is known of a flow when it has ended, and the lines that are written about it.
+
+use std::{fmt::Write, net::SocketAddr, time::Duration};
+
+use time::OffsetDateTime;
+
+use super::{FlowRecord, FlowWorkload};
+use crate::policy::Verdict;
+
+/// A finished request or connection. Empty texts print as `-`.
+#[derive(Debug, Clone)]
+pub struct Flow {
+    /// When it began.
+    pub start: OffsetDateTime,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// `http`, `http2`, `tls` or `tcp`.
+    pub protocol: &'static str,
+    /// The HTTP part; `None` for byte streams.
+    pub http: Option<HttpPart>,
+    /// Response flags.
+    pub flags: &'static str,
+    /// Response code details.
+    pub details: String,
+    /// Why the upstream's transport failed.
+    pub transport_failure: String,
+    /// Bytes from the caller: body bytes for HTTP, all bytes for streams.
+    pub received: u64,
+    /// Bytes to the caller.
+    pub sent: u64,
+    /// From the first byte to the last.
+    pub duration: Duration,
+    /// Until the upstream's response head.
+    pub upstream_time: Option<Duration>,
+    /// Upstream address.
+    pub upstream: Option<SocketAddr>,
+    /// The sidecar's own address towards the upstream.
+    pub upstream_local: Option<SocketAddr>,
+    /// Cluster.
+    pub cluster: String,
+    /// Route; empty for streams.
+    pub route: String,
+    /// Original destination.
+    pub destination: SocketAddr,
+    /// The caller's address.
+    pub source: SocketAddr,
+    /// SNI that an inspector saw: what Istio's log shows.
+    pub sni: String,
+    /// Host or SNI that Istio's own log would not show, because no inspector runs on that port.
+    pub name: Option<Name>,
+    /// Hash of the policy that decided.
+    pub policy_hash: String,
+    /// Namespace for metrics.
+    pub service_namespace: String,
+    /// Service host for metrics; empty where no service is behind the flow.
+    pub service_host: String,
+}
+
+/// A name read from the first bytes beyond what the listener's inspectors saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Name {
+    /// From a ClientHello.
+    Sni(String),
+    /// From an HTTP request.
+    Host(String),
+}
+
+/// The HTTP part of a flow.
+#[derive(Debug, Clone, Default)]
+pub struct HttpPart {
+    /// Method.
+    pub method: String,
+    /// Path with query, as sent.
+    pub path: String,
+    /// `HTTP/1.1` or `HTTP/2`.
+    pub version: &'static str,
+    /// Status; 0 when the caller left before a response.
+    pub status: u16,
+    /// `x-forwarded-for`.
+    pub forwarded_for: String,
+    /// `user-agent`.
+    pub user_agent: String,
+    /// `x-request-id`.
+    pub request_id: String,
+    /// Host.
+    pub authority: String,
+}
+
+impl Flow {
+    /// Appends the line of Istio's current default text format (1.9 and newer), without its newline.
+    pub fn write_text(&self, line: &mut String) {
+        let empty = HttpPart::default();
+        let http = self.http.as_ref().unwrap_or(&empty);
+        // Writing to a String cannot fail.
+        let _ = write!(
+            line,
+            "[{}] \"{} {} {}\" {} {} {} - \"{}\" {} {} {} ",
+            Timestamp(self.start),
+            dash(&http.method),
+            dash(&http.path),
+            dash(http.version),
+            http.status,
+            dash(self.flags),
+            dash(&self.details),
+            dash(&self.transport_failure),
+            self.received,
+            self.sent,
+            self.duration.as_millis(),
+        );
+        let _ = match self.upstream_time.filter(|_| self.http.is_some()) {
+            Some(time) => write!(line, "{}", time.as_millis()),
+            None => write!(line, "-"),
+        };
+        let _ = write!(
+            line,
+            " \"{}\" \"{}\" \"{}\" \"{}\" \"{}\" {} {} {} {} {} {}",
+            Quoted(&http.forwarded_for),
+            Quoted(&http.user_agent),
+            Quoted(&http.request_id),
+            Quoted(&http.authority),
+            Address(self.upstream),
+            dash(&self.cluster),
+            Address(self.upstream_local),
+            self.destination,
+            self.source,
+            dash(&self.sni),
+            dash(&self.route),
+        );
+    }
+
+    /// The line of Istio's JSON format.
+    pub fn write_json(&self, line: &mut String) {
+        let http = self.http.as_ref();
+        let text = |value: &str| (!value.is_empty()).then(|| value.to_string());
+        let of = |get: fn(&HttpPart) -> &str| http.and_then(|http| text(get(http)));
+        let json = serde_json::json!({
+            "authority": of(|http| &http.authority),
+            "bytes_received": self.received,
+            "bytes_sent": self.sent,
+            "connection_termination_details": null,
+            "downstream_local_address": self.destination.to_string(),
+            "downstream_remote_address": self.source.to_string(),
+            "duration": self.duration.as_millis() as u64,
+            "method": of(|http| &http.method),
+            "path": of(|http| &http.path),
+            "protocol": of(|http| http.version),
+            "request_id": of(|http| &http.request_id),
+            "requested_server_name": text(&self.sni),
+            "response_code": http.map_or(0, |http| http.status),
+            "response_code_details": text(&self.details),
+            "response_flags": dash(self.flags),
+            "route_name": text(&self.route),
+            "start_time": Timestamp(self.start).to_string(),
+            "upstream_cluster": text(&self.cluster),
+            "upstream_host": self.upstream.map(|address| address.to_string()),
+            "upstream_local_address": self.upstream_local.map(|address| address.to_string()),
+            "upstream_service_time": self.upstream_time.filter(|_| http.is_some()).map(|time| time.as_millis().to_string()),
+            "upstream_transport_failure_reason": text(&self.transport_failure),
+            "user_agent": of(|http| &http.user_agent),
+            "x_forwarded_for": of(|http| &http.forwarded_for),
+        });
+        let _ = write!(line, "{json}");
+    }
+
+    /// The record for `/flows`.
+    pub fn record(&self, workload: &FlowWorkload) -> FlowRecord {
+        let text = |value: &str| (!value.is_empty()).then(|| value.to_string());
+        let http = self.http.as_ref();
+        let (named_sni, named_host) = match &self.name {
+            Some(Name::Sni(name)) => (Some(name.clone()), None),
+            Some(Name::Host(name)) => (None, Some(name.clone())),
+            None => (None, None),
+        };
+        let mut line = String::with_capacity(320);
+        self.write_text(&mut line);
+        FlowRecord {
+            time: Timestamp(self.start).to_string(),
+            workload: workload.clone(),
+            source: self.source,
+            destination: self.destination,
+            protocol: self.protocol.to_string(),
+            host: http.and_then(|http| text(&http.authority)).or(named_host),
+            sni: text(&self.sni).or(named_sni),
+            method: http.and_then(|http| text(&http.method)),
+            path: http.and_then(|http| text(&http.path)),
+            verdict: self.verdict,
+            cluster: text(&self.cluster),
+            route: text(&self.route),
+            upstream: self.upstream,
+            status: http.map_or(0, |http| http.status),
+            flags: dash(self.flags).to_string(),
+            details: dash(&self.details).to_string(),
+            bytes_sent: self.sent,
+            bytes_received: self.received,
+            duration_ms: self.duration.as_millis() as u64,
+            upstream_ms: self.upstream_time.map(|time| time.as_millis() as u64),
+            request_id: http.and_then(|http| text(&http.request_id)),
+            policy_hash: self.policy_hash.clone(),
+            line,
+        }
+    }
+}
+
+fn dash(text: &str) -> &str {
+    if text.is_empty() { "-" } else { text }
+}
+
+/// A text inside quotes: what the caller sent must not end the quotes or the line.
+struct Quoted<'t>(&'t str);
+
+impl std::fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("-");
+        }
+        if !self.0.contains(|c: char| c == '"' || c == '\\' || c.is_control()) {
+            return f.write_str(self.0);
+        }
+        for c in self.0.chars() {
+            match c {
+                '"' | '\\' => write!(f, "\\{c}")?,
+                c if c.is_control() => write!(f, "{}", c.escape_default())?,
+                c => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Address(Option<SocketAddr>);
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(address) => write!(f, "{address}"),
+            None => f.write_str("-"),
+        }
+    }
+}
+
+/// ISO 8601 in UTC with milliseconds.
+pub struct Timestamp(pub OffsetDateTime);
+
+impl std::fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let time = self.0;
+        write!(
+            f,
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+            time.year(),
+            u8::from(time.month()),
+            time.day(),
+            time.hour(),
+            time.minute(),
+            time.second(),
+            time.millisecond()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    fn stream() -> Flow {
+        Flow {
+            start: datetime!(2026-11-23 14:02:12.932 UTC),
+            verdict: Verdict::Blocked,
+            protocol: "tls",
+            http: None,
+            flags: "UH",
+            details: String::new(),
+            transport_failure: String::new(),
+            received: 0,
+            sent: 0,
+            duration: Duration::ZERO,
+            upstream_time: None,
+            upstream: None,
+            upstream_local: None,
+            cluster: "BlackHoleCluster".into(),
+            route: String::new(),
+            destination: "203.0.113.24:443".parse().unwrap(),
+            source: "10.1.2.3:59490".parse().unwrap(),
+            sni: "telemetry.vendor.io".into(),
+            name: None,
+            policy_hash: "0".into(),
+            service_namespace: "unknown".into(),
+            service_host: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_cut_stream_is_logged_token_for_token() {
+        let mut line = String::new();
+        stream().write_text(&mut line);
+        assert_eq!(
+            line,
+            "[2026-11-23T14:02:12.932Z] \"- - -\" 0 UH - - \"-\" 0 0 0 - \"-\" \"-\" \"-\" \"-\" \"-\" BlackHoleCluster - 203.0.113.24:443 10.1.2.3:59490 telemetry.vendor.io -"
+        );
+    }
+
+    #[test]
+    fn a_request_is_logged_token_for_token() {
+        let flow = Flow {
+            http: Some(HttpPart {
+                method: "GET".into(),
+                path: "/headers".into(),
+                version: "HTTP/1.1",
+                status: 200,
+                user_agent: "cu\"rl\n".into(),
+                request_id: "id".into(),
+                authority: "httpbin.org".into(),
+                ..HttpPart::default()
+            }),
+            flags: "",
+            details: "via_upstream".into(),
+            sent: 599,
+            duration: Duration::from_millis(214),
+            upstream_time: Some(Duration::from_millis(213)),
+            upstream: Some("35.173.6.94:80".parse().unwrap()),
+            upstream_local: Some("10.1.2.3:40000".parse().unwrap()),
+            cluster: "outbound|80||httpbin.org".into(),
+            route: "default".into(),
+            sni: String::new(),
+            ..stream()
+        };
+        let mut line = String::new();
+        flow.write_text(&mut line);
+        assert_eq!(
+            line,
+            "[2026-11-23T14:02:12.932Z] \"GET /headers HTTP/1.1\" 200 - via_upstream - \"-\" 0 599 214 213 \"-\" \"cu\\\"rl\\n\" \"id\" \"httpbin.org\" \"35.173.6.94:80\" outbound|80||httpbin.org 10.1.2.3:40000 203.0.113.24:443 10.1.2.3:59490 - default"
+        );
+    }
+}

@@ -1,0 +1,276 @@
+//! Takes finished flows from the workers: access log lines to one writer thread, records to whoever streams `/flows`,
+//! counts to the metrics.
+//!
+//! Nothing here blocks a worker: queues are bounded, what does not fit is dropped and counted.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs::OpenOptions,
+    io::{self, Write},
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{self, SyncSender},
+    },
+};
+
+use tokio::sync::broadcast;
+
+use super::{Flow, FlowWorkload};
+
+/// Lines that wait for the writer; at 320 bytes each about 5 MB.
+const LOG_QUEUE: usize = 16_384;
+
+/// Records that wait for a slow reader of `/flows`.
+const STREAM_QUEUE: usize = 8_192;
+
+/// Where the access log goes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum AccessLogTarget {
+    /// Standard output.
+    #[default]
+    Stdout,
+    /// A file, appended to.
+    File(PathBuf),
+    /// Nowhere.
+    Off,
+}
+
+/// How lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "sidecar", derive(clap::ValueEnum))]
+pub enum AccessLogFormat {
+    /// Istio's default text format.
+    #[default]
+    Text,
+    /// Istio's JSON format.
+    Json,
+}
+
+/// A reader's end of `/flows`.
+pub type FlowStream = broadcast::Receiver<Arc<str>>;
+
+/// Shared by all workers.
+#[derive(Debug)]
+pub struct Recorder {
+    format: AccessLogFormat,
+    log_tx: Option<SyncSender<String>>,
+    stream_tx: broadcast::Sender<Arc<str>>,
+    workload: FlowWorkload,
+    dropped: AtomicU64,
+    workers: Mutex<Vec<Arc<Mutex<Counts>>>>,
+}
+
+/// One worker's own counters, summed when they are read. The lock is only ever contended by a scrape.
+#[derive(Debug)]
+pub struct WorkerRecorder {
+    shared: Arc<Recorder>,
+    counts: Arc<Mutex<Counts>>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// By metric labels.
+    requests: BTreeMap<String, u64>,
+    connections: BTreeMap<String, [u64; 3]>,
+    verdicts: [u64; 4],
+}
+
+impl Recorder {
+    /// Opens the access log and starts its writer.
+    pub fn open(target: &AccessLogTarget, format: AccessLogFormat, workload: FlowWorkload) -> io::Result<Arc<Self>> {
+        let output: Option<Box<dyn Write + Send>> = match target {
+            AccessLogTarget::Off => None,
+            AccessLogTarget::Stdout => Some(Box::new(io::stdout())),
+            AccessLogTarget::File(path) => Some(Box::new(OpenOptions::new().create(true).append(true).open(path)?)),
+        };
+        let log_tx = match output {
+            None => None,
+            Some(output) => {
+                let (log_tx, log_rx) = mpsc::sync_channel(LOG_QUEUE);
+                std::thread::Builder::new()
+                    .name("access-log".into())
+                    .spawn(move || write_lines(&log_rx, output))?;
+                Some(log_tx)
+            }
+        };
+        let (stream_tx, _) = broadcast::channel(STREAM_QUEUE);
+        Ok(Arc::new(Self {
+            format,
+            log_tx,
+            stream_tx,
+            workload,
+            dropped: AtomicU64::new(0),
+            workers: Mutex::default(),
+        }))
+    }
+
+    /// A recorder for one worker.
+    pub fn worker(self: &Arc<Self>) -> WorkerRecorder {
+        let counts = Arc::<Mutex<Counts>>::default();
+        self.workers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(counts.clone());
+        WorkerRecorder {
+            shared: self.clone(),
+            counts,
+        }
+    }
+
+    /// Streams the records from now on.
+    pub fn subscribe(&self) -> FlowStream {
+        self.stream_tx.subscribe()
+    }
+
+    /// Access log lines dropped because the writer was too slow.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Prometheus text of the counters, with the names that Istio's dashboards use.
+    pub fn metrics(&self) -> String {
+        let mut sum = Counts::default();
+        for worker in self.workers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let counts = worker.lock().unwrap_or_else(PoisonError::into_inner);
+            for (labels, count) in &counts.requests {
+                *sum.requests.entry(labels.clone()).or_default() += count;
+            }
+            for (labels, own) in &counts.connections {
+                let total = sum.connections.entry(labels.clone()).or_default();
+                total.iter_mut().zip(own).for_each(|(total, own)| *total += own);
+            }
+            sum.verdicts
+                .iter_mut()
+                .zip(counts.verdicts)
+                .for_each(|(total, own)| *total += own);
+        }
+        let mut text = String::from("# TYPE istio_requests_total counter\n");
+        for (labels, count) in &sum.requests {
+            let _ = writeln!(text, "istio_requests_total{{{labels}}} {count}");
+        }
+        for (index, name) in [
+            "istio_tcp_connections_closed_total",
+            "istio_tcp_sent_bytes_total",
+            "istio_tcp_received_bytes_total",
+        ]
+        .iter()
+        .enumerate()
+        {
+            let _ = writeln!(text, "# TYPE {name} counter");
+            for (labels, counts) in &sum.connections {
+                let _ = writeln!(text, "{name}{{{labels}}} {}", counts[index]);
+            }
+        }
+        text.push_str("# TYPE egret_flows_total counter\n");
+        for (verdict, count) in ["registered", "passthrough", "blocked", "bypassed"]
+            .iter()
+            .zip(sum.verdicts)
+        {
+            let _ = writeln!(text, "egret_flows_total{{verdict=\"{verdict}\"}} {count}");
+        }
+        let _ = writeln!(
+            text,
+            "# TYPE egret_access_log_dropped_total counter\negret_access_log_dropped_total {}",
+            self.dropped()
+        );
+        text
+    }
+}
+
+fn write_lines(log_rx: &mpsc::Receiver<String>, mut output: Box<dyn Write + Send>) {
+    while let Ok(first) = log_rx.recv() {
+        let mut batch = first;
+        while batch.len() < 64 * 1024 {
+            match log_rx.try_recv() {
+                Ok(line) => batch.push_str(&line),
+                Err(_) => break,
+            }
+        }
+        if let Err(error) = output.write_all(batch.as_bytes()).and_then(|()| output.flush()) {
+            // A log that cannot be written must not stop traffic; the reason goes where the operator looks.
+            tracing::error!(%error, "the access log cannot be written");
+        }
+    }
+}
+
+impl WorkerRecorder {
+    /// Records a finished flow.
+    pub fn record(&self, flow: &Flow) {
+        let shared = &self.shared;
+        if let Some(log_tx) = &shared.log_tx {
+            let mut line = String::with_capacity(384);
+            match shared.format {
+                AccessLogFormat::Text => flow.write_text(&mut line),
+                AccessLogFormat::Json => flow.write_json(&mut line),
+            }
+            line.push('\n');
+            if log_tx.try_send(line).is_err() {
+                shared.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        if shared.stream_tx.receiver_count() > 0
+            && let Ok(mut json) = serde_json::to_string(&flow.record(&shared.workload))
+        {
+            json.push('\n');
+            // Nobody listening any more is no error.
+            let _ = shared.stream_tx.send(json.into());
+        }
+        self.count(flow);
+    }
+
+    fn count(&self, flow: &Flow) {
+        let labels = labels(flow, &self.shared.workload);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.verdicts[flow.verdict as usize] += 1;
+        if flow.http.is_some() {
+            *counts.requests.entry(labels).or_default() += 1;
+        } else {
+            let own = counts.connections.entry(labels).or_default();
+            for (total, value) in own.iter_mut().zip([1, flow.sent, flow.received]) {
+                *total += value;
+            }
+        }
+    }
+}
+
+/// Istio's labels at the source reporter. The name comes from the route first, then from the cluster, then the service.
+fn labels(flow: &Flow, workload: &FlowWorkload) -> String {
+    let special = match (flow.route.as_str(), flow.cluster.as_str()) {
+        ("block_all", _) | (_, "BlackHoleCluster") => Some("BlackHoleCluster"),
+        ("allow_any" | "allow_any_dynamic_dns", _) | (_, "PassthroughCluster") => Some("PassthroughCluster"),
+        _ => None,
+    };
+    let host = flow.http.as_ref().map_or("", |http| http.authority.as_str());
+    let known = flow.service_host.as_str();
+    // Host headers of unknown destinations are the callers' own text: as a label each would be a new time series.
+    let service = if known.is_empty() { "unknown" } else { known };
+    let name = special.unwrap_or(if known.is_empty() { host } else { known });
+    let (protocol, code) = match &flow.http {
+        Some(http) => ("http", format!(",response_code=\"{}\"", http.status)),
+        None => ("tcp", String::new()),
+    };
+    format!(
+        "reporter=\"source\",source_workload=\"{}\",source_workload_namespace=\"{}\",destination_service=\"{}\",destination_service_name=\"{}\",destination_service_namespace=\"{}\",request_protocol=\"{protocol}\"{code},response_flags=\"{}\"",
+        escape(&workload.name),
+        escape(&workload.namespace),
+        escape(service),
+        escape(if special.is_none() && known.is_empty() {
+            "unknown"
+        } else {
+            name
+        }),
+        escape(if known.is_empty() {
+            "unknown"
+        } else {
+            &flow.service_namespace
+        }),
+        if flow.flags.is_empty() { "-" } else { flow.flags },
+    )
+}
+
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
