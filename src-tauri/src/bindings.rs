@@ -1,0 +1,100 @@
+//! TypeScript for the window's side, written from the definitions in `dto`. The file `ui/src/bridge/bindings.ts` is
+//! committed; the test below fails when it is stale, and `EGRET_WRITE_BINDINGS=1 cargo test -p egret bindings`
+//! (`make bindings`) writes it.
+
+use std::fmt::Write as _;
+
+use ts_rs::{Config, TS};
+
+use crate::{dto, fault::Fault};
+
+/// All types as one TypeScript module.
+fn typescript() -> String {
+    let config = Config::new().with_large_int("number");
+    let mut text = String::from("// Generated from src-tauri/src/dto; `make bindings` writes it again.\n");
+    macro_rules! types {
+        ($($kind:ty),* $(,)?) => {$(
+            let _ = writeln!(text, "export {}", <$kind as TS>::decl(&config));
+        )*};
+    }
+    types!(
+        dto::Verdict,
+        dto::Mode,
+        dto::Place,
+        dto::ObjectRef,
+        Fault,
+        dto::IgnoredKind,
+        dto::SourceState,
+        dto::ModeScope,
+        dto::VerdictCounts,
+        dto::NamespaceRow,
+        dto::Health,
+        dto::DataSource,
+        dto::NextAction,
+        dto::NextStep,
+        dto::Overview,
+        dto::Staged,
+        dto::ServicePort,
+        dto::ServiceRow,
+        dto::TimeoutRow,
+        dto::WorkloadOverrides,
+        dto::BypassView,
+        dto::PolicyView,
+        dto::Level,
+        dto::Finding,
+        dto::DraftKind,
+        dto::ServiceForm,
+        dto::TimeoutForm,
+        dto::Draft,
+        dto::Edit,
+        dto::StagedEdit,
+        dto::FileState,
+        dto::Sign,
+        dto::DiffLine,
+        dto::DiffHunk,
+        dto::FileDiff,
+        dto::ImpactRow,
+        dto::Impact,
+        dto::Conflict,
+        dto::Review,
+        dto::ImpactCounts,
+        dto::JournalEntry,
+        dto::Keep,
+        dto::Phase,
+        dto::Way,
+        dto::Site,
+        dto::SandboxState,
+        dto::RequestResult,
+        dto::CommandStream,
+        dto::CommandEvent,
+        dto::Workload,
+        dto::Flow,
+        dto::Token,
+        dto::FlowDetails,
+        dto::ExcerptLine,
+        dto::Step,
+        dto::Why,
+        dto::LogQuery,
+        dto::FacetField,
+        dto::FacetValue,
+        dto::Facet,
+        dto::LogPage,
+        dto::FlowsAdded,
+        dto::DestinationRow,
+    );
+    text
+}
+
+#[test]
+fn the_committed_bindings_are_fresh() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../ui/src/bridge/bindings.ts");
+    let fresh = typescript();
+    if std::env::var_os("EGRET_WRITE_BINDINGS").is_some() {
+        std::fs::write(path, &fresh).expect("the bindings file can be written");
+    }
+    let committed = std::fs::read_to_string(path).expect("the bindings file is there");
+    assert!(
+        committed == fresh,
+        "ui/src/bridge/bindings.ts is stale; run `EGRET_WRITE_BINDINGS=1 cargo test -p egret bindings`"
+    );
+}

@@ -1,0 +1,170 @@
+//! Staged edits, their review, and the journal of what was applied.
+
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+use super::{DraftKind, Finding, Mode, Verdict};
+
+/// One edit of the policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(tag = "kind", rename_all = "lowercase", rename_all_fields = "camelCase")]
+pub enum Edit {
+    Mode {
+        scope: String,
+        mode: Mode,
+    },
+    Put {
+        object: DraftKind,
+        namespace: String,
+        name: String,
+        yaml: String,
+    },
+    Delete {
+        object: DraftKind,
+        namespace: String,
+        name: String,
+    },
+    Ranges {
+        include_ranges: String,
+        exclude_ranges: String,
+        include_ports: String,
+        exclude_ports: String,
+    },
+}
+
+/// An edit that waits for Apply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct StagedEdit {
+    pub id: u64,
+    pub edit: Edit,
+    pub title: String,
+    pub at: String,
+}
+
+/// What happens to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum FileState {
+    Changed,
+    Added,
+    Deleted,
+}
+
+/// What a line of a diff is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
+pub enum Sign {
+    #[serde(rename = " ")]
+    Same,
+    #[serde(rename = "+")]
+    Added,
+    #[serde(rename = "-")]
+    Removed,
+}
+
+/// One line of a diff with its numbers before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+pub struct DiffLine {
+    pub sign: Sign,
+    pub old: Option<usize>,
+    pub new: Option<usize>,
+    pub text: String,
+}
+
+/// Lines that changed, with those around them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+pub struct DiffHunk {
+    pub header: String,
+    pub lines: Vec<DiffLine>,
+}
+
+/// The unified diff of one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+pub struct FileDiff {
+    pub file: String,
+    pub state: FileState,
+    pub hunks: Vec<DiffHunk>,
+    pub command: String,
+}
+
+/// Flows to one destination whose verdict changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct ImpactRow {
+    pub workload: String,
+    pub destination: String,
+    pub flows: u64,
+    pub before: Verdict,
+    pub after: Verdict,
+    pub before_why: String,
+    pub after_why: String,
+    pub host: Option<String>,
+    pub port: u16,
+}
+
+/// What the flows seen so far would meet.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Impact {
+    pub seen: u64,
+    pub undecidable: u64,
+    pub newly_blocked: Vec<ImpactRow>,
+    pub newly_allowed: Vec<ImpactRow>,
+    pub changed: Vec<ImpactRow>,
+    pub same: u64,
+}
+
+/// A file that changed on disk since it was staged, three ways.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+pub struct Conflict {
+    pub file: String,
+    pub base: String,
+    pub mine: String,
+    pub theirs: String,
+}
+
+/// Everything one looks at before Apply.
+#[derive(Debug, Clone, PartialEq, Serialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Review {
+    pub edits: Vec<StagedEdit>,
+    pub diffs: Vec<FileDiff>,
+    pub impact: Impact,
+    pub findings: Vec<Finding>,
+    pub conflicts: Vec<Conflict>,
+    pub warnings: Vec<String>,
+    pub applicable: bool,
+    pub blocked_because: Option<String>,
+}
+
+/// The impact as the journal keeps it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct ImpactCounts {
+    pub newly_blocked: u64,
+    pub newly_allowed: u64,
+}
+
+/// One applied change set.
+#[derive(Debug, Clone, PartialEq, Serialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct JournalEntry {
+    pub id: i64,
+    pub at: String,
+    pub title: String,
+    pub files: Vec<String>,
+    pub undone: bool,
+    pub undoable: bool,
+    pub undo_blocked: Option<String>,
+    pub diffs: Vec<FileDiff>,
+    pub impact: ImpactCounts,
+}
+
+/// What to keep of a file in conflict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum Keep {
+    /// My edits, made again on the file as it is now.
+    Mine,
+    /// The file as it is now; my edits to it are dropped.
+    Theirs,
+}

@@ -1,0 +1,14 @@
+//! What crosses to the window: plain data, one file an area. Nothing here decides anything; the shapes are the
+//! contract with the user interface and are written to `ui/src/bridge/bindings.ts` from these definitions.
+
+mod change;
+mod policy;
+mod sandbox;
+mod source;
+mod traffic;
+
+pub use change::*;
+pub use policy::*;
+pub use sandbox::*;
+pub use source::*;
+pub use traffic::*;

@@ -1,0 +1,100 @@
+//! The sandbox, its sites, and requests sent from inside.
+
+use serde::Serialize;
+use ts_rs::TS;
+
+use super::Verdict;
+use crate::fault::Fault;
+
+/// How the sandbox stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    #[default]
+    Stopped,
+    Starting,
+    Running,
+    Failed,
+}
+
+/// How sandboxed processes reach the sidecar.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum Way {
+    /// A private network namespace, everything redirected.
+    #[default]
+    Namespace,
+    /// The explicit proxy, where namespaces are forbidden.
+    Proxy,
+}
+
+/// One of the playground's external sites.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+pub struct Site {
+    pub host: String,
+    pub address: String,
+    pub ports: Vec<u16>,
+    pub what: String,
+}
+
+/// The sandbox with its sidecar.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct SandboxState {
+    pub state: Phase,
+    pub workload: String,
+    pub step: Option<String>,
+    pub policy_hash: Option<String>,
+    pub captured: Option<String>,
+    pub explicit_proxy: Option<String>,
+    pub admin: Option<String>,
+    pub pid: Option<u32>,
+    pub memory_kb: Option<u64>,
+    pub connections: Option<u64>,
+    pub since: Option<String>,
+    pub fault: Option<Fault>,
+    pub way: Way,
+    pub edit_to_effect_ms: Option<u64>,
+    pub sites: Vec<Site>,
+}
+
+/// What a test request met.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestResult {
+    pub command: String,
+    pub status: Option<u16>,
+    pub exit: i32,
+    pub took_ms: u64,
+    pub verdict: Option<Verdict>,
+    pub flow_id: Option<u64>,
+    pub site_saw: Vec<(String, String)>,
+    pub response_headers: Vec<(String, String)>,
+    pub body: String,
+    pub stderr: String,
+}
+
+/// Where a piece of output comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum CommandStream {
+    Stdout,
+    Stderr,
+    Exit,
+}
+
+/// Output of a command in the sandbox, or its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+pub struct CommandEvent {
+    pub id: u64,
+    pub stream: CommandStream,
+    pub text: String,
+    pub code: Option<i32>,
+}
+
+/// A workload of the folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+pub struct Workload {
+    pub name: String,
+    pub labels: Vec<(String, String)>,
+}

@@ -1,0 +1,221 @@
+//! Where policy comes from, who is named, and what the Overview says.
+
+use proxy_core::{model, policy};
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+use super::{BypassView, ServiceRow};
+use crate::fault::Fault;
+
+/// The four verdicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    Registered,
+    Passthrough,
+    Blocked,
+    Bypassed,
+}
+
+impl From<policy::Verdict> for Verdict {
+    fn from(verdict: policy::Verdict) -> Self {
+        match verdict {
+            policy::Verdict::Registered => Self::Registered,
+            policy::Verdict::Passthrough => Self::Passthrough,
+            policy::Verdict::Blocked => Self::Blocked,
+            policy::Verdict::Bypassed => Self::Bypassed,
+        }
+    }
+}
+
+/// What happens to destinations that no policy names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Mode {
+    AllowAny,
+    AllowAnyDynamicDns,
+    RegistryOnly,
+}
+
+impl From<model::OutboundMode> for Mode {
+    fn from(mode: model::OutboundMode) -> Self {
+        match mode {
+            model::OutboundMode::AllowAny => Self::AllowAny,
+            model::OutboundMode::AllowAnyDynamicDns => Self::AllowAnyDynamicDns,
+            model::OutboundMode::RegistryOnly => Self::RegistryOnly,
+        }
+    }
+}
+
+impl From<Mode> for model::OutboundMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::AllowAny => Self::AllowAny,
+            Mode::AllowAnyDynamicDns => Self::AllowAnyDynamicDns,
+            Mode::RegistryOnly => Self::RegistryOnly,
+        }
+    }
+}
+
+/// Where something is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Place {
+    pub file: String,
+    pub line: u32,
+    pub column: u32,
+}
+
+impl From<&model::Place> for Place {
+    fn from(place: &model::Place) -> Self {
+        Self {
+            file: place.file.to_string(),
+            line: place.line,
+            column: place.column,
+        }
+    }
+}
+
+/// Names an object and the line that matters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct ObjectRef {
+    pub kind: String,
+    pub namespace: String,
+    pub name: String,
+    pub file: String,
+    pub line: u32,
+}
+
+impl From<&model::ObjectRef> for ObjectRef {
+    fn from(object: &model::ObjectRef) -> Self {
+        Self {
+            kind: object.kind.to_string(),
+            namespace: object.namespace.to_string(),
+            name: object.name.to_string(),
+            file: object.file.to_string(),
+            line: object.line,
+        }
+    }
+}
+
+/// Documents of a kind that policy does not depend on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+pub struct IgnoredKind {
+    pub kind: String,
+    pub count: usize,
+}
+
+/// The open folder.
+#[derive(Debug, Clone, PartialEq, Serialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceState {
+    pub name: String,
+    pub path: String,
+    pub files: usize,
+    pub objects: u64,
+    pub ignored: Vec<IgnoredKind>,
+    pub epoch: u64,
+    pub read_at: String,
+    pub editable: bool,
+    pub errors: Vec<Fault>,
+}
+
+/// A scope with its outbound mode: `mesh`, `namespace shop`, `workload shop/cart`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+pub struct ModeScope {
+    pub scope: String,
+    pub mode: Mode,
+    pub written: Option<Place>,
+    pub object: Option<ObjectRef>,
+}
+
+/// How many, by verdict.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, TS)]
+pub struct VerdictCounts {
+    pub registered: u64,
+    pub passthrough: u64,
+    pub blocked: u64,
+    pub bypassed: u64,
+}
+
+impl VerdictCounts {
+    /// Counts one more.
+    pub fn add(&mut self, verdict: Verdict) {
+        *match verdict {
+            Verdict::Registered => &mut self.registered,
+            Verdict::Passthrough => &mut self.passthrough,
+            Verdict::Blocked => &mut self.blocked,
+            Verdict::Bypassed => &mut self.bypassed,
+        } += 1;
+    }
+
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.registered + self.passthrough + self.blocked + self.bypassed
+    }
+}
+
+/// One namespace with its mode.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct NamespaceRow {
+    pub namespace: String,
+    pub mode: Mode,
+    pub inherited: bool,
+    pub written_in: String,
+    pub workloads: usize,
+    pub counts: VerdictCounts,
+}
+
+/// How well a data source does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    Good,
+    Warn,
+    Bad,
+    Off,
+}
+
+/// One place that facts come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+pub struct DataSource {
+    pub name: String,
+    pub state: Health,
+    pub detail: String,
+}
+
+/// What a next step does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum NextAction {
+    StartSandbox,
+    OpenLog,
+    Allow,
+    SwitchMode,
+    Review,
+    FixFile,
+    Undo,
+}
+
+/// The one thing worth doing now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+pub struct NextStep {
+    pub text: String,
+    pub why: String,
+    pub action: NextAction,
+    pub argument: Option<String>,
+}
+
+/// What leaves this mesh.
+#[derive(Debug, Clone, PartialEq, Serialize, TS)]
+pub struct Overview {
+    pub sentence: String,
+    pub modes: Vec<ModeScope>,
+    pub flows: VerdictCounts,
+    pub destinations: VerdictCounts,
+    pub services: Vec<ServiceRow>,
+    pub bypass: BypassView,
+    pub namespaces: Vec<NamespaceRow>,
+    pub health: Vec<DataSource>,
+    pub next: NextStep,
+}
