@@ -7,6 +7,8 @@
 
 #[cfg(feature = "sidecar")]
 pub mod cli;
+#[cfg(feature = "sidecar")]
+pub mod flow;
 pub mod model;
 #[cfg(feature = "sidecar")]
 pub mod net;

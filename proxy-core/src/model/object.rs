@@ -38,7 +38,7 @@ pub struct Meta {
     pub annotations: Labels,
     /// `metadata.creationTimestamp`, where written.
     pub created: Option<OffsetDateTime>,
-    /// Order of appearance in the source; stands in for age where no timestamp is written.
+    /// Order of appearance in its file; stands in for age, after the file's name, where no timestamp is written.
     pub order: u64,
 }
 

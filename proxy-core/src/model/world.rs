@@ -31,3 +31,21 @@ pub struct World {
     /// Documents of other kinds, counted by kind.
     pub ignored: BTreeMap<String, usize>,
 }
+
+impl World {
+    /// Adds everything that `other` says.
+    pub fn extend(&mut self, other: &World) {
+        self.mesh_configs.extend_from_slice(&other.mesh_configs);
+        self.injectors.extend_from_slice(&other.injectors);
+        self.namespaces.extend_from_slice(&other.namespaces);
+        self.services.extend_from_slice(&other.services);
+        self.workloads.extend_from_slice(&other.workloads);
+        self.service_entries.extend_from_slice(&other.service_entries);
+        self.virtual_services.extend_from_slice(&other.virtual_services);
+        self.destination_rules.extend_from_slice(&other.destination_rules);
+        self.sidecars.extend_from_slice(&other.sidecars);
+        for (kind, count) in &other.ignored {
+            *self.ignored.entry(kind.clone()).or_default() += count;
+        }
+    }
+}

@@ -128,11 +128,7 @@ impl<'w> Rules<'w> {
                 .min_by_key(|rule| {
                     let wildcard = rule.spec.host.starts_with('*');
                     let length = rule.spec.host.len();
-                    (
-                        wildcard,
-                        usize::MAX - length,
-                        registry::age(&rule.meta, &rule.meta.name),
-                    )
+                    (wildcard, usize::MAX - length, registry::age(rule, &rule.meta.name))
                 })
         };
         if self.world.destination_rules.is_empty() {

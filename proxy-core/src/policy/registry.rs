@@ -46,17 +46,28 @@ pub(super) struct RegistryPort {
     pub without_cluster: bool,
 }
 
-/// Age of an object: `creationTimestamp`, then order of appearance where none is written, then names.
-pub(super) type Age = (OffsetDateTime, u64, Arc<str>, Arc<str>);
+/// Age of an object: `creationTimestamp`, else order of appearance (file, then place in it), then names.
+pub(super) type Age = (OffsetDateTime, Arc<str>, u64, Arc<str>, Arc<str>);
 
 /// The age of an object; `first_name` breaks ties (the host for services, the object's name for configs).
-pub(super) fn age(meta: &Meta, first_name: &Arc<str>) -> Age {
-    let order = if meta.created.is_some() { 0 } else { meta.order };
+pub(super) fn age<T>(object: &Object<T>, first_name: &Arc<str>) -> Age {
+    let Meta {
+        created,
+        order,
+        namespace,
+        ..
+    } = &object.meta;
+    let (file, order) = if created.is_some() {
+        ("".into(), 0)
+    } else {
+        (object.place.file.clone(), *order)
+    };
     (
-        meta.created.unwrap_or(OffsetDateTime::UNIX_EPOCH),
+        created.unwrap_or(OffsetDateTime::UNIX_EPOCH),
+        file,
         order,
         first_name.clone(),
-        meta.namespace.clone(),
+        namespace.clone(),
     )
 }
 
@@ -121,7 +132,7 @@ fn entry_services<'w>(
     spec.hosts.iter().enumerate().map(move |(index, host)| RegistryService {
         host: host.clone(),
         namespace: entry.meta.namespace.clone(),
-        age: age(&entry.meta, host),
+        age: age(entry, host),
         addresses: addresses.clone(),
         ports: spec
             .ports
@@ -158,7 +169,7 @@ fn kubernetes_service(service: &Object<Service>, mesh: &MeshConfig, namespace: &
         .unwrap_or_default();
     Some(RegistryService {
         namespace: own.clone(),
-        age: age(&service.meta, &host),
+        age: age(service, &host),
         addresses: spec.cluster_ips.iter().copied().map(IpNet::from).collect(),
         ports: spec
             .ports

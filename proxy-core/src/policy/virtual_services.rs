@@ -71,7 +71,7 @@ pub(super) fn visible<'w>(
             ))
         })
         .collect();
-    found.sort_by_key(|(rank, visible)| (*rank, registry::age(&visible.object.meta, &visible.object.meta.name)));
+    found.sort_by_key(|(rank, visible)| (*rank, registry::age(visible.object, &visible.object.meta.name)));
     found.into_iter().map(|(_, visible)| visible).collect()
 }
 

@@ -73,7 +73,7 @@ pub(super) fn sidecar_of(world: &World, workload: &Workload, root_namespace: &st
             .sidecars
             .iter()
             .filter(|sidecar| &*sidecar.meta.namespace == namespace && fits(&sidecar.spec))
-            .min_by_key(|sidecar| registry::age(&sidecar.meta, &sidecar.meta.name))
+            .min_by_key(|sidecar| registry::age(sidecar, &sidecar.meta.name))
             .cloned()
     };
     let selects = |sidecar: &Sidecar| {

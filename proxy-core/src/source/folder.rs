@@ -1,142 +1,164 @@
-//! A folder of YAML and JSON files, read into a `World`. What cannot be read is an error with its place, and takes
-//! nothing else down.
+//! A folder that is read again and again: only changed files are parsed, and a file that is broken keeps its last good
+//! version in force.
 
 use std::{
-    fs, io,
+    collections::{BTreeMap, hash_map::DefaultHasher},
+    fs,
+    hash::{Hash, Hasher},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use crate::{
-    model::{self, ModelError, Place, World},
-    yaml,
-};
+use super::reading::{Reading, SourceError, list, read_file, relative, unreadable};
+use crate::model::World;
 
-/// Deepest folder that is read; stops links that point at their own parent.
-const MAX_DEPTH: usize = 16;
-
-/// What a folder says.
-#[derive(Debug, Clone, Default)]
-pub struct Reading {
-    /// All objects.
-    pub world: World,
-    /// What could not be read, in file order.
-    pub errors: Vec<SourceError>,
-    /// Files read.
-    pub files: usize,
-    /// Objects taken or ignored.
-    pub objects: u64,
+/// A folder of manifests.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    files: BTreeMap<Arc<str>, File>,
 }
 
-/// Why a file, or an object in it, cannot be taken.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SourceError {
-    /// The file or folder cannot be opened.
-    #[error("{}: {message}", path.display())]
-    Unreadable {
-        /// The path.
-        path: PathBuf,
-        /// The system's words.
-        message: String,
-    },
-    /// The file is no YAML or JSON.
-    #[error("{place}: {message}")]
-    Syntax {
-        /// Where.
-        place: Place,
-        /// What is wrong.
-        message: String,
-    },
-    /// An object in the file is wrong.
-    #[error(transparent)]
-    Object(Box<ModelError>),
+/// One file: what it said when it last was good, and what is wrong with it now.
+#[derive(Debug, Default)]
+struct File {
+    /// Of the bytes that were read last, good or not.
+    hash: u64,
+    good: World,
+    objects: u64,
+    errors: Vec<SourceError>,
 }
 
-/// Reads all manifests below `folder`. Fails only when the folder itself cannot be read.
-pub fn read_folder(folder: &Path) -> Result<Reading, SourceError> {
-    let mut files = Vec::new();
-    list(folder, 0, &mut files).map_err(|error| unreadable(folder, &error))?;
-    files.sort();
-    let mut reading = Reading::default();
-    let mut order = 0;
-    for path in files {
-        let name: Arc<str> = relative(folder, &path).into();
-        reading.files += 1;
-        match fs::read(&path) {
-            Ok(bytes) => {
-                let errors = read_file(&name, &bytes, &mut order, &mut reading.world);
-                reading.errors.extend(errors);
-            }
-            Err(error) => reading.errors.push(unreadable(&path, &error)),
-        }
+impl Folder {
+    /// Reads `path`. Fails only when the folder itself cannot be read.
+    pub fn open(path: &Path) -> Result<Self, SourceError> {
+        let mut folder = Self {
+            path: path.to_path_buf(),
+            files: BTreeMap::new(),
+        };
+        folder.refresh()?;
+        Ok(folder)
     }
-    reading.objects = order;
-    Ok(reading)
-}
 
-/// Adds what `bytes` say to `world`; returns what could not be taken.
-pub fn read_file(name: &Arc<str>, bytes: &[u8], order: &mut u64, world: &mut World) -> Vec<SourceError> {
-    match yaml::read(bytes) {
-        Ok(documents) => {
-            let mut errors = Vec::new();
-            for document in &documents {
-                model::add_document(document, name, order, world, &mut errors);
-            }
-            errors
-                .into_iter()
-                .map(|error| SourceError::Object(Box::new(error)))
-                .collect()
+    /// The folder's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads what changed; true when anything did. A folder that cannot be read leaves everything as it was.
+    pub fn refresh(&mut self) -> Result<bool, SourceError> {
+        let mut paths = Vec::new();
+        list(&self.path, 0, &mut paths).map_err(|error| unreadable(&self.path, &error))?;
+        let mut before = std::mem::take(&mut self.files);
+        let count = before.len();
+        let mut changed = paths.len() != count;
+        for path in paths {
+            let name: Arc<str> = relative(&self.path, &path).into();
+            let known = before.remove(&name);
+            changed |= known.is_none();
+            let (file, differs) = refresh_file(&name, &path, known.unwrap_or_default());
+            changed |= differs;
+            self.files.insert(name, file);
         }
-        Err(error) => vec![SourceError::Syntax {
-            place: Place {
-                file: name.clone(),
-                line: error.line,
-                column: error.column,
-            },
-            message: error.message,
-        }],
+        Ok(changed)
+    }
+
+    /// What the folder says now.
+    pub fn reading(&self) -> Reading {
+        let mut reading = Reading {
+            files: self.files.len(),
+            ..Reading::default()
+        };
+        for file in self.files.values() {
+            reading.world.extend(&file.good);
+            reading.objects += file.objects;
+            reading.errors.extend_from_slice(&file.errors);
+        }
+        reading
     }
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> SourceError {
-    SourceError::Unreadable {
-        path: path.to_path_buf(),
-        message: error.to_string(),
+fn refresh_file(name: &Arc<str>, path: &Path, mut file: File) -> (File, bool) {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            // Half-written or forbidden: the last good version stays in force.
+            let errors = vec![unreadable(path, &error)];
+            let differs = file.errors != errors;
+            file.errors = errors;
+            file.hash = 0;
+            return (file, differs);
+        }
+    };
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    // 0 stands for a file that was never read.
+    let hash = hasher.finish().max(1);
+    if hash == file.hash {
+        return (file, false);
     }
+    file.hash = hash;
+    let (world, objects, errors) = read_file(name, &bytes);
+    if errors.is_empty() || file.objects == 0 {
+        file.good = world;
+        file.objects = objects;
+    }
+    file.errors = errors;
+    (file, true)
 }
 
-/// Path below the folder with `/` on every system.
-fn relative(folder: &Path, path: &Path) -> String {
-    let below = path.strip_prefix(folder).unwrap_or(path);
-    below
-        .iter()
-        .map(|part| part.to_string_lossy())
-        .collect::<Vec<_>>()
-        .join("/")
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Manifests below `folder`. Hidden entries are skipped: editors' and git's files, and the `..data` links of mounted
-/// ConfigMaps, which hold every file a second time.
-fn list(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with('.'))
-        {
-            continue;
-        }
-        // A link to nowhere is left out, as a file that was deleted meanwhile is.
-        let Ok(metadata) = fs::metadata(&path) else { continue };
-        if metadata.is_dir() && depth < MAX_DEPTH {
-            list(&path, depth + 1, files)?;
-        } else if metadata.is_file()
-            && path
-                .extension()
-                .is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known))
-        {
-            files.push(path);
-        }
+    const ENTRY: &str =
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: a}\nspec: {hosts: [a.com]}\n";
+
+    fn hosts(folder: &Folder) -> Vec<String> {
+        folder
+            .reading()
+            .world
+            .service_entries
+            .iter()
+            .map(|entry| entry.spec.hosts[0].to_string())
+            .collect()
     }
-    Ok(())
+
+    #[test]
+    fn a_broken_file_keeps_its_last_good_version_and_says_where() {
+        let folder_path = std::env::temp_dir().join(format!("egret-folder-{}", std::process::id()));
+        fs::create_dir_all(folder_path.join("sub/.git")).unwrap();
+        let file = folder_path.join("sub/a.yaml");
+        fs::write(&file, ENTRY).unwrap();
+        fs::write(folder_path.join("sub/.git/b.yaml"), ENTRY).unwrap();
+        fs::write(folder_path.join("notes.txt"), "not read").unwrap();
+        let mut folder = Folder::open(&folder_path).unwrap();
+        assert_eq!(hosts(&folder), ["a.com"]);
+        assert!(!folder.refresh().unwrap(), "nothing changed");
+
+        for broken in [
+            "spec: [\n",
+            "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: a}\nspec: {hosts: 1}\n",
+        ] {
+            fs::write(&file, broken).unwrap();
+            assert!(folder.refresh().unwrap());
+            assert_eq!(hosts(&folder), ["a.com"]);
+            assert!(
+                folder.reading().errors[0].to_string().starts_with("sub/a.yaml:"),
+                "{}",
+                folder.reading().errors[0]
+            );
+        }
+        fs::write(&file, ENTRY.replace("a.com", "b.com")).unwrap();
+        assert!(folder.refresh().unwrap());
+        assert_eq!(
+            (hosts(&folder), folder.reading().errors.len()),
+            (vec!["b.com".to_string()], 0)
+        );
+        fs::remove_file(&file).unwrap();
+        assert!(folder.refresh().unwrap());
+        assert!(hosts(&folder).is_empty());
+        fs::remove_dir_all(&folder_path).unwrap();
+        assert!(folder.refresh().is_err());
+    }
 }

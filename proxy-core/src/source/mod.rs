@@ -1,5 +1,11 @@
-//! Where resources come from: folders of manifests.
+//! Where resources come from: folders of manifests, read and watched.
 
 mod folder;
+mod reading;
+#[cfg(feature = "sidecar")]
+mod watch;
 
-pub use folder::{Reading, SourceError, read_folder};
+pub use folder::Folder;
+pub use reading::{Reading, SourceError, read_folder};
+#[cfg(feature = "sidecar")]
+pub use watch::{Watch, WatchError};

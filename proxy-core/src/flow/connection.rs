@@ -1,0 +1,139 @@
+//! A captured connection: read what the listener needs to know, decide, hand over to HTTP or to a tunnel.
+
+use std::{net::SocketAddr, rc::Rc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use tokio::{io::AsyncReadExt, net::TcpStream, time};
+
+use super::{Open, Worker, http, stream};
+use crate::{
+    net,
+    policy::{Action, Claims, Facts, HttpClaims, HttpVersion, Layer, decide},
+    sniff::{self, Sniffed},
+};
+
+/// How long a connection that will be cut may take to say its name on a port that nothing declares. Istio cuts at once
+/// and logs no name; Egret names what it blocks.
+const NAMING: Duration = Duration::from_millis(200);
+
+/// What is known of a connection when it is handed on.
+pub(super) struct Accepted {
+    pub client: TcpStream,
+    pub source: SocketAddr,
+    pub destination: SocketAddr,
+    /// Bytes read so far.
+    pub first: Bytes,
+    pub sniffed: Sniffed,
+}
+
+/// Handles one redirected connection from accept to record.
+pub async fn captured(worker: Rc<Worker>, client: TcpStream, source: SocketAddr) {
+    let Some(destination) = net::original_destination(&client) else {
+        // Not redirected: somebody dialled the capture port. Envoy's black hole, which has no access log.
+        net::reset(client);
+        return;
+    };
+    connection(worker, client, source, destination).await;
+}
+
+/// Handles a connection whose destination is known.
+pub(super) async fn connection(worker: Rc<Worker>, mut client: TcpStream, source: SocketAddr, destination: SocketAddr) {
+    let _open = Open::new(&worker);
+    // An error here only means that small answers wait for more; nothing is lost.
+    let _ = client.set_nodelay(true);
+    let snapshot = worker.snapshot.load_full();
+    let needs = snapshot.sniff_needs(destination);
+    let (mut first, mut sniffed) = (BytesMut::new(), Sniffed::NeedMore);
+    if needs.tls || needs.http {
+        match inspect(&mut client, &mut first, needs.timeout).await {
+            Some(found) => sniffed = found,
+            // The client left without a word.
+            None => return,
+        }
+    } else if matches!(
+        decide(&snapshot, &facts(destination, &Sniffed::Other, 0), &mut ()).action,
+        Action::Cut { .. }
+    ) {
+        // Nothing depends on the name but the record: a silent client is cut all the same.
+        if let Some(found) = time::timeout(NAMING, inspect(&mut client, &mut first, None))
+            .await
+            .ok()
+            .flatten()
+        {
+            sniffed = found;
+        }
+    }
+    let decision = decide(&snapshot, &facts(destination, &sniffed, worker.draw() as u32), &mut ());
+    let layer = decision.layer;
+    let accepted = Accepted {
+        client,
+        source,
+        destination,
+        first: first.freeze(),
+        sniffed,
+    };
+    match (layer, &accepted.sniffed) {
+        // HTTP/2 with prior knowledge is not spoken yet: it is decided, and passes or is cut as a byte stream.
+        (Layer::Http, Sniffed::Http1(_)) => http::serve(worker, accepted, Some(destination)).await,
+        _ => stream::forward(&worker, &snapshot, decision, accepted).await,
+    }
+}
+
+/// Reads until the protocol is known; `None` when the client left first. After `timeout` it counts as unknown.
+pub(super) async fn inspect(
+    client: &mut TcpStream,
+    first: &mut BytesMut,
+    timeout: Option<Duration>,
+) -> Option<Sniffed> {
+    let read = async {
+        loop {
+            match sniff::sniff(first) {
+                Sniffed::NeedMore => {}
+                found => return Some(found),
+            }
+            match client.read_buf(first).await {
+                Ok(0) if first.is_empty() => return None,
+                // Half a ClientHello and then the end: what was sent is passed on as it is.
+                Ok(0) => return Some(Sniffed::Other),
+                Ok(_) => {}
+                Err(_) => return None,
+            }
+        }
+    };
+    match timeout {
+        None => read.await,
+        Some(timeout) => time::timeout(timeout, read).await.unwrap_or(Some(Sniffed::Other)),
+    }
+}
+
+/// The facts of a connection as far as they are sniffed.
+pub(super) fn facts(destination: SocketAddr, sniffed: &Sniffed, draw: u32) -> Facts<'_> {
+    let claims = match sniffed {
+        Sniffed::Tls { sni } => Claims::Tls { sni: sni.as_deref() },
+        Sniffed::Http1(head) => Claims::Http(HttpClaims {
+            version: if head.version_11 {
+                HttpVersion::Http11
+            } else {
+                HttpVersion::Http10
+            },
+            method: &head.method,
+            authority: head.host.as_deref(),
+            path: &head.target,
+            headers: &(),
+        }),
+        // The authority comes with the first request; whether it is HTTP does not depend on it.
+        Sniffed::Http2 => Claims::Http(HttpClaims {
+            version: HttpVersion::H2c,
+            method: "GET",
+            authority: Some(""),
+            path: "/",
+            headers: &(),
+        }),
+        Sniffed::Other | Sniffed::NeedMore => Claims::Tcp,
+    };
+    Facts {
+        destination,
+        claims,
+        draw,
+    }
+}

@@ -1,0 +1,323 @@
+//! One request to its upstream: attempts, timeouts, the upstream's answer or the words for its absence.
+
+use std::{
+    net::SocketAddr,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use hyper::{
+    Request, Response, StatusCode,
+    body::Incoming,
+    client::conn::http1::{self, SendRequest},
+    header,
+    http::request::Parts,
+    upgrade::OnUpgrade,
+};
+use hyper_util::rt::TokioIo;
+use tokio::{task, time};
+
+use super::{Finish, headers};
+use crate::{
+    flow::{
+        Worker,
+        body::{Progress, RequestBody, ResponseBody},
+        upstream::{self, Failed, Why},
+    },
+    net::DialError,
+    policy::{Forward, RetryPolicy},
+};
+
+/// An upstream connection in use.
+#[derive(Debug)]
+pub(super) struct Lease {
+    sender: SendRequest<RequestBody>,
+    address: SocketAddr,
+    local: Option<SocketAddr>,
+}
+
+impl Lease {
+    pub fn give_back(self, worker: &Worker) {
+        worker.pool.borrow_mut().put(self.address, self.sender, self.local);
+    }
+}
+
+/// Why an attempt gave no response.
+enum Lost {
+    /// No connection.
+    Connect(Failed),
+    /// The connection ended before a response.
+    Reset,
+    /// The attempt took too long.
+    PerTry,
+}
+
+/// Base of the back-off between attempts; Envoy: full jitter in `[0, (2^n - 1) * base)`, at most ten times the base.
+const BACK_OFF: Duration = Duration::from_millis(25);
+
+/// Sends the request and gives the response, ours or the upstream's.
+pub(super) async fn forward(
+    worker: &Rc<Worker>,
+    forward: Forward<'_>,
+    destination: SocketAddr,
+    parts: Parts,
+    body: RequestBody,
+    mut finish: Box<Finish>,
+    on_upgrade: Option<OnUpgrade>,
+) -> Response<ResponseBody> {
+    let progress = finish.progress.clone().unwrap_or_default();
+    let answer = attempts(worker, &forward, destination, parts, body, &mut finish);
+    let deadline = forward.timeout.map(|timeout| expire(progress, timeout));
+    let answer = match deadline {
+        None => answer.await,
+        Some(deadline) => {
+            tokio::select! {
+                biased;
+                answer = answer => answer,
+                () = deadline => {
+                    return finish.reply(504, "UT", "response_timeout", "upstream request timeout");
+                }
+            }
+        }
+    };
+    match answer {
+        Ok((mut response, lease, service_time)) => {
+            finish.flow.upstream_time = Some(service_time);
+            finish.flow.details = "via_upstream".into();
+            finish.http_part().status = response.status().as_u16();
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS
+                && let Some(client) = on_upgrade
+            {
+                let upstream = hyper::upgrade::on(&mut response);
+                let head = Response::from_parts(response.into_parts().0, ());
+                return switch(client, upstream, head, finish);
+            }
+            finish.lease = Some(lease);
+            let (mut head, body) = response.into_parts();
+            headers::strip_hop_by_hop(&mut head.headers, false);
+            headers::prepare_response(&mut head.headers, service_time);
+            // The upstream's own words for its status are replaced by the standard ones.
+            head.extensions.clear();
+            let deadline = forward
+                .timeout
+                .map(|timeout| time::Instant::from_std(finish.started + timeout));
+            Response::from_parts(head, ResponseBody::upstream(body, deadline, finish))
+        }
+        Err((lost, retried)) => refuse(lost, retried, finish),
+    }
+}
+
+/// Envoy: the timeout runs from the end of the request.
+async fn expire(progress: Rc<Progress>, timeout: Duration) {
+    progress.received().await;
+    time::sleep(timeout).await;
+}
+
+type Answered = (Response<Incoming>, Lease, Duration);
+
+/// Tries until a response need not be retried. A request with a body is only tried again when it never left.
+async fn attempts(
+    worker: &Rc<Worker>,
+    forward: &Forward<'_>,
+    destination: SocketAddr,
+    parts: Parts,
+    body: RequestBody,
+    finish: &mut Finish,
+) -> Result<Answered, (Lost, bool)> {
+    let allowed = forward.retries.map_or(0, |retries| retries.attempts);
+    let repeatable = body.is_empty();
+    let mut body = Some(body);
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let own = match body.take() {
+            Some(body) => body,
+            None => RequestBody::empty(finish.progress.clone().unwrap_or_default()),
+        };
+        let mut request = Request::from_parts(parts.clone(), own);
+        headers::number_attempt(request.headers_mut(), attempt);
+        let tried = one(worker, forward, destination, request, finish).await;
+        let left = attempt <= allowed;
+        match tried {
+            Ok(answered) => {
+                let status = answered.0.status().as_u16();
+                let again = repeatable && forward.retries.is_some_and(|retries| retries_status(retries, status));
+                if !(again && left) {
+                    if again {
+                        finish.flow.flags = "URX";
+                    }
+                    return Ok(answered);
+                }
+            }
+            Err((lost, unsent)) => {
+                let wanted = forward.retries.is_some_and(|retries| match &lost {
+                    Lost::Connect(Failed { why: Why::Dial(_), .. }) => retries.connect_failure,
+                    Lost::Connect(_) => false,
+                    Lost::Reset => retries.reset,
+                    Lost::PerTry => retries.server_error || retries.gateway_error,
+                });
+                body = unsent;
+                let possible = body.is_some() || repeatable;
+                if !(wanted && left && possible) {
+                    return Err((lost, wanted && attempt > 1));
+                }
+            }
+        }
+        let ceiling = BACK_OFF * (2u32.saturating_pow(attempt) - 1).min(10);
+        let jitter = worker.draw() % (ceiling.as_millis() as u64).max(1);
+        time::sleep(Duration::from_millis(jitter)).await;
+    }
+}
+
+fn retries_status(retries: &RetryPolicy, status: u16) -> bool {
+    retries.server_error && (500..600).contains(&status)
+        || retries.gateway_error && (502..=504).contains(&status)
+        || retries.statuses.contains(&status)
+}
+
+/// One attempt. On failure the body comes back where nothing of it was sent.
+async fn one(
+    worker: &Rc<Worker>,
+    forward: &Forward<'_>,
+    destination: SocketAddr,
+    request: Request<RequestBody>,
+    finish: &mut Finish,
+) -> Result<Answered, (Lost, Option<RequestBody>)> {
+    let per_try = forward.retries.and_then(|retries| retries.per_try_timeout);
+    let started = Instant::now();
+    let sending = async {
+        let mut request = request;
+        let name = finish.flow.http.as_ref().map_or("", |http| http.authority.as_str());
+        let address = match upstream::endpoint(worker, forward.cluster, destination, name).await {
+            Ok(address) => address,
+            Err(failed) => return Err((Lost::Connect(failed), Some(request.into_body()))),
+        };
+        finish.flow.upstream = Some(address);
+        loop {
+            let reused = worker.pool.borrow_mut().take(address);
+            let was_reused = reused.is_some();
+            let mut lease = match reused {
+                Some(idle) => Lease {
+                    sender: idle.sender,
+                    address,
+                    local: idle.local,
+                },
+                None => match open(worker, address, forward.cluster.connect_timeout).await {
+                    Ok(lease) => lease,
+                    Err(failed) => return Err((Lost::Connect(failed), Some(request.into_body()))),
+                },
+            };
+            finish.flow.upstream_local = lease.local;
+            match lease.sender.try_send_request(request).await {
+                Ok(response) => return Ok((response, lease)),
+                Err(mut error) => match error.take_message() {
+                    // An idle connection that the upstream had closed: nothing was sent, a fresh one serves.
+                    Some(unsent) if was_reused => request = unsent,
+                    unsent => return Err((Lost::Reset, unsent.map(Request::into_body))),
+                },
+            }
+        }
+    };
+    let sent = match per_try {
+        None => sending.await,
+        Some(limit) => time::timeout(limit, sending).await.unwrap_or(Err((Lost::PerTry, None))),
+    };
+    sent.map(|(response, lease)| (response, lease, started.elapsed()))
+}
+
+async fn open(worker: &Rc<Worker>, address: SocketAddr, timeout: Duration) -> Result<Lease, Failed> {
+    let failed = |error| Failed {
+        address: Some(address),
+        why: Why::Dial(error),
+    };
+    let stream = worker.dialer.dial(address, timeout).await.map_err(failed)?;
+    let local = stream.local_addr().ok();
+    let (sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| failed(DialError::Refused(std::io::Error::other(error))))?;
+    // Its end is seen by the request that waits on it; there is nothing else to tell.
+    task::spawn_local(async move {
+        let _ = connection.with_upgrades().await;
+    });
+    Ok(Lease { sender, address, local })
+}
+
+/// Envoy's words for a request that got no response.
+fn refuse(lost: Lost, retried: bool, mut finish: Box<Finish>) -> Response<ResponseBody> {
+    let (reason, short, flags) = match &lost {
+        Lost::PerTry => {
+            let flags = if retried { "URX,UT" } else { "UT" };
+            return finish.reply(504, flags, "upstream_per_try_timeout", "upstream request timeout");
+        }
+        Lost::Connect(Failed {
+            why: Why::NoEndpoint, ..
+        }) => {
+            return finish.reply(503, "UH", "no_healthy_upstream", "no healthy upstream");
+        }
+        Lost::Connect(Failed {
+            why: Why::Unresolvable, ..
+        }) => {
+            return finish.reply(503, "DF", "dns_resolution_failure", "DNS resolution failure");
+        }
+        Lost::Connect(
+            failed @ Failed {
+                why: Why::Dial(error), ..
+            },
+        ) => {
+            finish.flow.transport_failure = failed.transport_failure();
+            let flags = if retried { "URX,UF" } else { "UF" };
+            match error {
+                DialError::TimedOut(_) => ("connection timeout", "connection_timeout".to_string(), flags),
+                DialError::Refused(_) => (
+                    "remote connection failure",
+                    format!("remote_connection_failure|{}", failed.transport_failure()),
+                    flags,
+                ),
+            }
+        }
+        Lost::Reset => (
+            "connection termination",
+            "connection_termination".to_string(),
+            if retried { "URX,UC" } else { "UC" },
+        ),
+    };
+    let again = if retried { "retried and the latest " } else { "" };
+    let body = format!("upstream connect error or disconnect/reset before headers. {again}reset reason: {reason}");
+    let details = format!("upstream_reset_before_response_started{{{short}}}");
+    finish.reply(503, flags, &details, &body)
+}
+
+/// True for a WebSocket handshake, the one upgrade that Istio's sidecars allow.
+pub(super) fn is_websocket(request: &Request<Incoming>) -> bool {
+    request
+        .headers()
+        .get(header::UPGRADE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
+}
+
+/// Passes the bytes of an upgraded connection in both directions; the flow ends with it.
+fn switch(
+    client: OnUpgrade,
+    upstream: OnUpgrade,
+    head: Response<()>,
+    mut finish: Box<Finish>,
+) -> Response<ResponseBody> {
+    let (head, ()) = head.into_parts();
+    let worker = finish.worker.clone();
+    let mut response = super::reply::local(101, "", Box::new(finish.silent()));
+    *response.headers_mut() = head.headers;
+    task::spawn_local(async move {
+        let _open = crate::flow::Open::new(&worker);
+        if let (Ok(client), Ok(upstream)) = (client.await, upstream.await) {
+            let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
+            if let Ok((received, sent)) = tokio::io::copy_bidirectional(&mut client, &mut upstream).await {
+                finish.flow.received = received;
+                finish.flow.sent = sent;
+            }
+        }
+        finish.progress = None;
+        finish.complete();
+    });
+    response
+}

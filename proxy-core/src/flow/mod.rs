@@ -1,0 +1,108 @@
+//! One connection from accept to record: tell what it is, decide, forward or refuse, write down what happened.
+//! Joins `sniff` and `net`, which know nothing of policy, with `policy`, which knows nothing of sockets.
+
+mod body;
+mod connection;
+mod explicit;
+mod headers;
+mod http;
+mod pool;
+mod reply;
+mod stream;
+mod upstream;
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+};
+
+use arc_swap::ArcSwap;
+
+pub use connection::captured;
+pub use explicit::explicit;
+
+use crate::{
+    net::{Dialer, Resolver},
+    policy::Snapshot,
+    record::WorkerRecorder,
+};
+
+/// What every connection of one worker uses. Nothing in it is shared with other workers but the snapshot.
+#[derive(Debug)]
+pub struct Worker {
+    pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
+    pub(crate) dialer: Dialer,
+    pub(crate) resolver: Resolver,
+    pub(crate) recorder: WorkerRecorder,
+    pool: RefCell<pool::Pool>,
+    /// Turns with each connection, so that all addresses of a name are used.
+    turn: Cell<usize>,
+    /// State of the generator for draws and request ids.
+    random: Cell<u64>,
+    pub(crate) draining: Cell<bool>,
+    pub(crate) open: Cell<usize>,
+}
+
+impl Worker {
+    /// A worker that decides by `snapshot`.
+    pub fn new(
+        snapshot: Arc<ArcSwap<Snapshot>>,
+        dialer: Dialer,
+        resolver: Resolver,
+        recorder: WorkerRecorder,
+        seed: u64,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            snapshot,
+            dialer,
+            resolver,
+            recorder,
+            pool: RefCell::default(),
+            turn: Cell::new(0),
+            random: Cell::new(seed | 1),
+            draining: Cell::new(false),
+            open: Cell::new(0),
+        })
+    }
+
+    /// Connections open now.
+    pub fn open(&self) -> usize {
+        self.open.get()
+    }
+
+    /// From now on responses ask callers to close.
+    pub fn drain(&self) {
+        self.draining.set(true);
+    }
+
+    fn next_turn(&self) -> usize {
+        self.turn.replace(self.turn.get().wrapping_add(1))
+    }
+
+    /// A random number (xorshift): for load balancing and request ids, not for secrets.
+    fn draw(&self) -> u64 {
+        let mut state = self.random.get();
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        self.random.set(state);
+        state
+    }
+}
+
+/// Counts a connection as open for as long as it lives.
+struct Open(Rc<Worker>);
+
+impl Open {
+    fn new(worker: &Rc<Worker>) -> Self {
+        worker.open.set(worker.open.get() + 1);
+        Self(worker.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get() - 1);
+    }
+}

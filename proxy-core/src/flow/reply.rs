@@ -1,0 +1,52 @@
+//! Answers that the sidecar gives itself.
+
+use bytes::Bytes;
+use hyper::{
+    Response, StatusCode,
+    header::{self, HeaderValue},
+};
+use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
+
+use super::{body::ResponseBody, http::Finish};
+use crate::model::Redirect;
+
+const HTTP_DATE: &[BorrowedFormatItem<'_>] =
+    format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+
+/// A response with Envoy's headers of a local reply.
+pub(super) fn local(status: u16, text: &str, finish: Box<Finish>) -> Response<ResponseBody> {
+    let body = Bytes::copy_from_slice(text.as_bytes());
+    let length = body.len();
+    let mut response = Response::new(ResponseBody::own(body, finish));
+    // Codes come from Istio's validation (200 to 599) or from this crate.
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    if length > 0 {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    }
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    if let Ok(date) = OffsetDateTime::now_utc().format(HTTP_DATE)
+        && let Ok(date) = HeaderValue::from_str(&date)
+    {
+        headers.insert(header::DATE, date);
+    }
+    headers.insert(header::SERVER, HeaderValue::from_static("envoy"));
+    response
+}
+
+/// Where a redirect points.
+pub(super) fn location(redirect: &Redirect, authority: &str, path_and_query: &str) -> String {
+    let scheme = redirect.scheme.as_deref().unwrap_or("http");
+    let host = redirect.authority.as_deref().unwrap_or(authority);
+    let port = redirect.port.map(|port| format!(":{port}")).unwrap_or_default();
+    // The query is kept, the path is replaced whole.
+    let query = path_and_query
+        .split_once('?')
+        .map(|(_, query)| format!("?{query}"))
+        .unwrap_or_default();
+    let path = match &redirect.uri {
+        Some(uri) => format!("{uri}{query}"),
+        None => path_and_query.to_string(),
+    };
+    format!("{scheme}://{host}{port}{path}")
+}

@@ -1,0 +1,173 @@
+//! Byte streams: TLS passthrough, TCP, and the black hole.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use time::OffsetDateTime;
+
+use super::{Worker, connection::Accepted, upstream};
+use crate::{
+    net::{self, Ended, Side, tunnel},
+    policy::{Action, Decision, Snapshot},
+    record::{Flow, Name},
+    sniff::{self, Sniffed},
+};
+
+/// Limit for connecting where policy says nothing: Istio's default.
+const BYPASS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Forwards or cuts a byte stream, and records it when it has ended.
+pub(super) async fn forward(worker: &Worker, snapshot: &Snapshot, decision: Decision<'_>, accepted: Accepted) {
+    let started = Instant::now();
+    let Accepted {
+        mut client,
+        source,
+        destination,
+        first,
+        sniffed,
+    } = accepted;
+    let mut flow = begin(snapshot, &decision, &sniffed, source, destination);
+    match decision.action {
+        Action::Forward(forward) => {
+            flow.cluster = forward.cluster.name.to_string();
+            flow.service_host = forward.cluster.host.to_string();
+            flow.service_namespace = forward.cluster.namespace.to_string();
+            let name = flow.sni.clone();
+            match upstream::connect(worker, forward.cluster, destination, &name).await {
+                Ok(mut connected) => {
+                    flow.upstream = Some(connected.address);
+                    flow.upstream_local = connected.stream.local_addr().ok();
+                    let mut naming = Naming::new(&sniffed, &first);
+                    let ended = tunnel(&mut client, &mut connected.stream, &first, |bytes| naming.watch(bytes)).await;
+                    if let Some(found) = naming.found {
+                        name_flow(&mut flow, &found, false);
+                    }
+                    finish(&mut flow, ended);
+                }
+                Err(failed) => {
+                    flow.upstream = failed.address;
+                    flow.flags = failed.stream_flags();
+                    flow.transport_failure = failed.transport_failure();
+                    net::reset(client);
+                }
+            }
+        }
+        Action::Cut { cluster, flags } => {
+            flow.cluster = cluster.unwrap_or_default().to_string();
+            flow.flags = flags;
+            net::reset(client);
+        }
+        // The interception rules lag behind the policy for a moment, and an explicit proxy has none: what policy does
+        // not capture goes straight and is not ours to record.
+        Action::Bypass => {
+            if let Ok(mut direct) = worker.dialer.dial(destination, BYPASS_TIMEOUT).await {
+                tunnel(&mut client, &mut direct, &first, |_| false).await;
+            }
+            return;
+        }
+        // HTTP/2 that policy would answer: this sidecar does not speak it, so the connection ends here.
+        Action::Reply(_) => net::reset(client),
+    }
+    flow.duration = started.elapsed();
+    worker.recorder.record(&flow);
+}
+
+fn begin(
+    snapshot: &Snapshot,
+    decision: &Decision<'_>,
+    sniffed: &Sniffed,
+    source: SocketAddr,
+    destination: SocketAddr,
+) -> Flow {
+    let mut flow = Flow {
+        start: OffsetDateTime::now_utc(),
+        verdict: decision.verdict,
+        protocol: "tcp",
+        http: None,
+        flags: "",
+        details: String::new(),
+        transport_failure: String::new(),
+        received: 0,
+        sent: 0,
+        duration: Default::default(),
+        upstream_time: None,
+        upstream: None,
+        upstream_local: None,
+        cluster: String::new(),
+        route: String::new(),
+        destination,
+        source,
+        sni: String::new(),
+        name: None,
+        policy_hash: snapshot.hash().to_string(),
+        service_namespace: "unknown".into(),
+        service_host: String::new(),
+    };
+    name_flow(&mut flow, sniffed, snapshot.sniff_needs(destination).tls);
+    flow
+}
+
+/// Notes protocol and name. Istio's own log shows an SNI only where its inspector runs.
+fn name_flow(flow: &mut Flow, sniffed: &Sniffed, inspected: bool) {
+    match sniffed {
+        Sniffed::Tls { sni } => {
+            flow.protocol = "tls";
+            match sni {
+                Some(sni) if inspected => flow.sni = sni.clone(),
+                Some(sni) => flow.name = Some(Name::Sni(sni.clone())),
+                None => {}
+            }
+        }
+        Sniffed::Http1(head) => {
+            flow.protocol = "http";
+            flow.name = head.host.clone().map(Name::Host);
+        }
+        Sniffed::Http2 => flow.protocol = "http2",
+        Sniffed::Other | Sniffed::NeedMore => {}
+    }
+}
+
+fn finish(flow: &mut Flow, ended: Ended) {
+    flow.received = ended.received;
+    flow.sent = ended.sent;
+    if let Some((Side::Upstream, _)) = ended.failed {
+        flow.flags = "UC";
+    }
+}
+
+/// Learns the name of a stream from its first bytes as they pass, where no inspector held it up.
+struct Naming {
+    bytes: Vec<u8>,
+    found: Option<Sniffed>,
+    wanted: bool,
+}
+
+/// A name that is not in the first bytes is not waited for.
+const NAMING_BYTES: usize = 4096;
+
+impl Naming {
+    fn new(sniffed: &Sniffed, first: &[u8]) -> Self {
+        Self {
+            bytes: first.to_vec(),
+            found: None,
+            wanted: *sniffed == Sniffed::NeedMore,
+        }
+    }
+
+    fn watch(&mut self, bytes: &[u8]) -> bool {
+        if !self.wanted {
+            return false;
+        }
+        self.bytes.extend_from_slice(&bytes[..bytes.len().min(NAMING_BYTES)]);
+        match sniff::sniff(&self.bytes) {
+            Sniffed::NeedMore => self.wanted = self.bytes.len() < NAMING_BYTES,
+            found => {
+                self.found = Some(found);
+                self.wanted = false;
+            }
+        }
+        self.wanted
+    }
+}

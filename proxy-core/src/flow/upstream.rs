@@ -1,0 +1,125 @@
+//! From a cluster to a connection.
+
+use std::net::{IpAddr, SocketAddr};
+
+use tokio::net::TcpStream;
+
+use super::Worker;
+use crate::{
+    net::DialError,
+    policy::{Cluster, Endpoints},
+};
+
+/// An open connection and the address that policy chose (not what it may be mapped to).
+#[derive(Debug)]
+pub(super) struct Connected {
+    pub stream: TcpStream,
+    pub address: SocketAddr,
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub address: Option<SocketAddr>,
+    pub why: Why,
+}
+
+/// What failed.
+#[derive(Debug)]
+pub(super) enum Why {
+    /// The cluster has no address now.
+    NoEndpoint,
+    /// The name of the request cannot be resolved (DYNAMIC_DNS).
+    Unresolvable,
+    /// Connecting failed.
+    Dial(DialError),
+}
+
+impl Failed {
+    /// Flags of a tcp_proxy row. Envoy: `UF`, then `URX` because one attempt is the limit.
+    pub fn stream_flags(&self) -> &'static str {
+        match self.why {
+            Why::NoEndpoint | Why::Unresolvable => "UH",
+            Why::Dial(_) => "UF,URX",
+        }
+    }
+
+    /// The failure-reason column.
+    pub fn transport_failure(&self) -> String {
+        match &self.why {
+            Why::Dial(DialError::Refused(error)) => format!("delayed_connect_error:_{}", reason(error)),
+            _ => String::new(),
+        }
+    }
+}
+
+/// The system's words without its error number, spaces as Envoy writes them.
+pub(super) fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).replace(' ', "_")
+}
+
+/// The address to dial for a cluster. `name` is the request's Host or the stream's SNI.
+pub(super) async fn endpoint(
+    worker: &Worker,
+    cluster: &Cluster,
+    destination: SocketAddr,
+    name: &str,
+) -> Result<SocketAddr, Failed> {
+    let turn = worker.next_turn();
+    let none = Failed {
+        address: None,
+        why: Why::NoEndpoint,
+    };
+    match &cluster.endpoints {
+        Endpoints::OriginalDst(port) => Ok(SocketAddr::new(destination.ip(), port.unwrap_or(destination.port()))),
+        Endpoints::Static(addresses) if addresses.is_empty() => Err(none),
+        Endpoints::Static(addresses) => Ok(addresses[turn % addresses.len()]),
+        Endpoints::Dns(names) => {
+            let mut addresses = Vec::new();
+            for (name, port) in names {
+                // A name that does not resolve has no addresses; the others serve.
+                let found: Vec<IpAddr> = worker.resolver.resolve(name).await.unwrap_or_default();
+                addresses.extend(found.into_iter().map(|address| SocketAddr::new(address, *port)));
+            }
+            // Without dual-stack mode Istio's sidecars use IPv4 where there is any.
+            if addresses.iter().any(SocketAddr::is_ipv4) {
+                addresses.retain(SocketAddr::is_ipv4);
+            }
+            if addresses.is_empty() {
+                Err(none)
+            } else {
+                Ok(addresses[turn % addresses.len()])
+            }
+        }
+        Endpoints::DynamicDns(port) => {
+            let (host, port) = match name.rsplit_once(':') {
+                Some((host, text)) if !name.ends_with(']') => (host, text.parse().unwrap_or(*port)),
+                _ => (name, *port),
+            };
+            let found = worker.resolver.resolve(host).await.unwrap_or_default();
+            let address = found.first().ok_or(Failed {
+                address: None,
+                why: Why::Unresolvable,
+            })?;
+            Ok(SocketAddr::new(*address, port))
+        }
+    }
+}
+
+/// Connects to a cluster.
+pub(super) async fn connect(
+    worker: &Worker,
+    cluster: &Cluster,
+    destination: SocketAddr,
+    name: &str,
+) -> Result<Connected, Failed> {
+    let address = endpoint(worker, cluster, destination, name).await?;
+    match worker.dialer.dial(address, cluster.connect_timeout).await {
+        Ok(stream) => Ok(Connected { stream, address }),
+        Err(error) => Err(Failed {
+            address: Some(address),
+            why: Why::Dial(error),
+        }),
+    }
+}

@@ -1,0 +1,127 @@
+//! What a folder of YAML and JSON files says. What cannot be read is an error with its place, and takes nothing else
+//! down.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    model::{self, ModelError, Place, World},
+    yaml,
+};
+
+/// Deepest folder that is read; stops links that point at their own parent.
+const MAX_DEPTH: usize = 16;
+
+/// What a folder says.
+#[derive(Debug, Clone, Default)]
+pub struct Reading {
+    /// All objects.
+    pub world: World,
+    /// What could not be read, in file order.
+    pub errors: Vec<SourceError>,
+    /// Files read.
+    pub files: usize,
+    /// Objects taken or ignored.
+    pub objects: u64,
+}
+
+/// Why a file, or an object in it, cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// The file or folder cannot be opened.
+    #[error("{}: {message}", path.display())]
+    Unreadable {
+        /// The path.
+        path: PathBuf,
+        /// The system's words.
+        message: String,
+    },
+    /// The file is no YAML or JSON.
+    #[error("{place}: {message}")]
+    Syntax {
+        /// Where.
+        place: Place,
+        /// What is wrong.
+        message: String,
+    },
+    /// An object in the file is wrong.
+    #[error(transparent)]
+    Object(Box<ModelError>),
+}
+
+/// Reads all manifests below `folder`. Fails only when the folder itself cannot be read.
+pub fn read_folder(folder: &Path) -> Result<Reading, SourceError> {
+    super::Folder::open(folder).map(|folder| folder.reading())
+}
+
+/// Reads one file's text; returns its objects, their number, and what could not be taken.
+pub(super) fn read_file(name: &Arc<str>, bytes: &[u8]) -> (World, u64, Vec<SourceError>) {
+    let (mut world, mut order) = (World::default(), 0);
+    let errors = match yaml::read(bytes) {
+        Ok(documents) => {
+            let mut errors = Vec::new();
+            for document in &documents {
+                model::add_document(document, name, &mut order, &mut world, &mut errors);
+            }
+            errors
+                .into_iter()
+                .map(|error| SourceError::Object(Box::new(error)))
+                .collect()
+        }
+        Err(error) => vec![SourceError::Syntax {
+            place: Place {
+                file: name.clone(),
+                line: error.line,
+                column: error.column,
+            },
+            message: error.message,
+        }],
+    };
+    (world, order, errors)
+}
+
+pub(super) fn unreadable(path: &Path, error: &io::Error) -> SourceError {
+    SourceError::Unreadable {
+        path: path.to_path_buf(),
+        message: error.to_string(),
+    }
+}
+
+/// Path below the folder with `/` on every system.
+pub(super) fn relative(folder: &Path, path: &Path) -> String {
+    let below = path.strip_prefix(folder).unwrap_or(path);
+    below
+        .iter()
+        .map(|part| part.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join("/")
+}
+
+/// Manifests below `folder`. Hidden entries are skipped: editors' and git's files, and the `..data` links of mounted
+/// ConfigMaps, which hold every file a second time.
+pub(super) fn list(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with('.'))
+        {
+            continue;
+        }
+        // A link to nowhere is left out, as a file that was deleted meanwhile is.
+        let Ok(metadata) = fs::metadata(&path) else { continue };
+        if metadata.is_dir() && depth < MAX_DEPTH {
+            list(&path, depth + 1, files)?;
+        } else if metadata.is_file()
+            && path
+                .extension()
+                .is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known))
+        {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
