@@ -8,6 +8,8 @@
 #[cfg(feature = "sidecar")]
 pub mod cli;
 #[cfg(feature = "sidecar")]
+pub mod control;
+#[cfg(feature = "sidecar")]
 pub mod flow;
 pub mod model;
 #[cfg(feature = "sidecar")]

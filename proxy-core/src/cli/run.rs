@@ -1,0 +1,150 @@
+//! `egret-proxy run`: the sidecar.
+
+use std::{
+    io::IsTerminal,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    control::{self, RawSettings, Sockets},
+    record::AccessLogFormat,
+};
+
+/// Options that every subcommand with a sidecar takes.
+#[derive(Debug, Clone, Args)]
+pub struct SidecarOptions {
+    /// Folder of Istio manifests; read again whenever it changes
+    #[arg(long, value_name = "DIR")]
+    pub policy: PathBuf,
+    /// Connect to the second address where the first is asked for (repeatable)
+    #[arg(long, value_name = "ADDR:PORT=ADDR:PORT")]
+    pub map: Vec<String>,
+    /// What a name resolves to (repeatable); other names go to the system's resolver
+    #[arg(long = "host", value_name = "NAME=ADDR")]
+    pub hosts: Vec<String>,
+    /// Namespace of the workload
+    #[arg(long, default_value = "default")]
+    pub namespace: String,
+    /// Labels of the workload
+    #[arg(long, default_value = "", value_name = "a=b,c=d")]
+    pub labels: String,
+    /// File for the access log, - for standard output
+    #[arg(long, value_name = "PATH|-")]
+    pub access_log: Option<PathBuf>,
+    /// Format of the access log
+    #[arg(long, value_enum, default_value_t)]
+    pub access_log_format: AccessLogFormat,
+    /// How long open connections may take to end on SIGTERM
+    #[arg(long, value_name = "SECONDS")]
+    pub drain_seconds: Option<u64>,
+    /// Data threads; by default one for each CPU, two at most
+    #[arg(long)]
+    pub workers: Option<usize>,
+}
+
+impl SidecarOptions {
+    /// As settings that are not checked yet.
+    pub fn raw(self) -> RawSettings {
+        RawSettings {
+            policy: self.policy,
+            namespace: self.namespace,
+            labels: self.labels,
+            map: self.map,
+            hosts: self.hosts,
+            access_log: self.access_log,
+            access_log_format: self.access_log_format,
+            drain_seconds: self.drain_seconds,
+            workers: self.workers,
+        }
+    }
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    #[command(flatten)]
+    sidecar: SidecarOptions,
+    /// Where redirected connections arrive (SO_ORIGINAL_DST tells their destination)
+    #[arg(long, default_value = "127.0.0.1:15001", value_name = "ADDR")]
+    outbound: SocketAddr,
+    /// HTTP proxy for systems without redirection (CONNECT and absolute-form)
+    #[arg(long, value_name = "ADDR")]
+    explicit: Option<SocketAddr>,
+    /// Admin server, loopback only: /ready /metrics /config /flows
+    #[arg(long, default_value = "127.0.0.1:15000", value_name = "ADDR")]
+    admin: SocketAddr,
+}
+
+impl Run {
+    /// Runs until SIGTERM or SIGINT, then drains.
+    pub fn run(self) -> ExitCode {
+        log_to_stderr();
+        match self.serve() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => super::fail(&error),
+        }
+    }
+
+    fn serve(self) -> Result<(), Box<dyn std::error::Error>> {
+        let settings = self.sidecar.raw().check()?;
+        let sockets = Sockets {
+            outbound: Some(listen("--outbound", self.outbound)?),
+            explicit: self.explicit.map(|address| listen("--explicit", address)).transpose()?,
+            admin: Some(listen("--admin", self.admin)?),
+        };
+        let addresses: Vec<_> = [
+            ("outbound", &sockets.outbound),
+            ("explicit", &sockets.explicit),
+            ("admin", &sockets.admin),
+        ]
+        .into_iter()
+        .filter_map(|(name, socket)| Some(format!("{name} {}", socket.as_ref()?.local_addr().ok()?)))
+        .collect();
+        let sidecar = control::start(settings, sockets)?;
+        let state = sidecar.policy();
+        tracing::info!(
+            listening = addresses.join(", "),
+            policy = state.hash,
+            objects = state.objects,
+            mode = state.mode,
+            "sidecar runs"
+        );
+        wait_for_end()?;
+        sidecar.drain();
+        Ok(())
+    }
+}
+
+/// Messages for the operator go to standard error; standard output may be the access log.
+pub fn log_to_stderr() {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+}
+
+/// Opens a listening socket; the error names the option.
+pub fn listen(option: &str, address: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(address)
+        .map_err(|error| format!("{option} {address}: {error}; another process may listen there, choose another port"))
+}
+
+fn wait_for_end() -> std::io::Result<()> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(async {
+            let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            Ok(())
+        })
+}

@@ -1,0 +1,179 @@
+//! The admin server: readiness, metrics, configuration, the stream of flows.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::TcpListener,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body_util::{Either, Full};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Body, Frame, Incoming},
+    header::{self, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    runtime,
+    sync::{broadcast::error::RecvError, mpsc, watch},
+    task,
+};
+
+use super::policy::Policy;
+use crate::record::{FlowStream, Recorder};
+
+/// Records that wait for a slow reader before the broadcast's own bound counts for it.
+const STREAM_BUFFER: usize = 64;
+
+/// Serves admin until the process ends.
+pub(super) fn run(
+    listener: TcpListener,
+    policy: Arc<Policy>,
+    recorder: Arc<Recorder>,
+    drain_rx: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let admin = Arc::new(Admin {
+        policy,
+        recorder,
+        drain_rx,
+    });
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        loop {
+            let Ok((stream, _)) = listener.accept().await else {
+                continue;
+            };
+            let admin = admin.clone();
+            task::spawn(async move {
+                let service = service_fn(move |request| {
+                    let admin = admin.clone();
+                    async move { Ok::<_, Infallible>(admin.answer(&request)) }
+                });
+                // A reader that goes away needs no report.
+                let _ = http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+            });
+        }
+    })
+}
+
+struct Admin {
+    policy: Arc<Policy>,
+    recorder: Arc<Recorder>,
+    drain_rx: watch::Receiver<bool>,
+}
+
+type AdminBody = Either<Full<Bytes>, Flows>;
+
+impl Admin {
+    fn answer(&self, request: &Request<Incoming>) -> Response<AdminBody> {
+        if request.method() != Method::GET {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n".into());
+        }
+        // A web page that the user visits must not read this through a name that points to loopback.
+        if !local_host(request) {
+            return text(StatusCode::FORBIDDEN, "ask for 127.0.0.1 or localhost\n".into());
+        }
+        match request.uri().path() {
+            "/ready" if *self.drain_rx.borrow() => text(StatusCode::SERVICE_UNAVAILABLE, "DRAINING\n".into()),
+            "/ready" => text(StatusCode::OK, "LIVE\n".into()),
+            "/metrics" => {
+                let state = self.policy.state();
+                let mut metrics = self.recorder.metrics();
+                metrics.push_str(&format!(
+                    "# TYPE egret_policy_objects gauge\negret_policy_objects {}\n# TYPE egret_policy_errors gauge\negret_policy_errors {}\n",
+                    state.objects,
+                    state.errors.len()
+                ));
+                text(StatusCode::OK, metrics)
+            }
+            "/config" => {
+                let mut json = serde_json::to_string_pretty(&self.policy.state()).unwrap_or_default();
+                json.push('\n');
+                let mut response = text(StatusCode::OK, json);
+                response
+                    .headers_mut()
+                    .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                response
+            }
+            "/flows" => {
+                let mut response = Response::new(Either::Right(Flows::new(self.recorder.subscribe())));
+                response
+                    .headers_mut()
+                    .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+                response
+            }
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "/ready, /metrics, /config and /flows are served here\n".into(),
+            ),
+        }
+    }
+}
+
+fn local_host(request: &Request<Incoming>) -> bool {
+    let host = request
+        .headers()
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or("localhost");
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+    matches!(host, "localhost" | "127.0.0.1" | "[::1]")
+}
+
+fn text(status: StatusCode, text: String) -> Response<AdminBody> {
+    let mut response = Response::new(Either::Left(Full::new(text.into())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    response
+}
+
+/// Records line by line as they happen. A reader that is too slow is told how many it missed.
+struct Flows {
+    line_rx: mpsc::Receiver<Bytes>,
+}
+
+impl Flows {
+    fn new(mut flows: FlowStream) -> Self {
+        let (line_tx, line_rx) = mpsc::channel(STREAM_BUFFER);
+        task::spawn(async move {
+            loop {
+                let line = tokio::select! {
+                    line = flows.recv() => line,
+                    () = line_tx.closed() => return,
+                };
+                let line = match line {
+                    Ok(line) => Bytes::copy_from_slice(line.as_bytes()),
+                    Err(RecvError::Lagged(missed)) => format!("{{\"dropped\":{missed}}}\n").into(),
+                    Err(RecvError::Closed) => return,
+                };
+                if line_tx.send(line).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Self { line_rx }
+    }
+}
+
+impl Body for Flows {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.line_rx
+            .poll_recv(cx)
+            .map(|line| line.map(|line| Ok(Frame::data(line))))
+    }
+}

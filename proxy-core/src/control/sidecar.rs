@@ -1,0 +1,168 @@
+//! Starts and stops the sidecar.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, SystemTime},
+};
+
+use tokio::sync::watch;
+
+use super::{
+    PolicyState, Settings, Sockets, admin,
+    policy::Policy,
+    settings::host_table,
+    worker::{self, Parts},
+};
+use crate::{
+    net::Dialer,
+    record::{FlowWorkload, Recorder},
+    source::{Folder, SourceError, Watch, WatchError},
+};
+
+/// Why the sidecar cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The policy folder cannot be read.
+    #[error("policy folder: {0}")]
+    Policy(#[from] SourceError),
+    /// It cannot be watched.
+    #[error(transparent)]
+    Watch(#[from] WatchError),
+    /// The access log cannot be opened.
+    #[error("access log: {0}")]
+    AccessLog(#[source] io::Error),
+    /// A thread or socket cannot be had.
+    #[error("{what}: {error}")]
+    System {
+        /// What failed.
+        what: &'static str,
+        /// The system's words.
+        error: io::Error,
+    },
+    /// Admin listens on loopback only.
+    #[error("the admin address {0} is not loopback; it tells and streams what leaves the workload, so use 127.0.0.1")]
+    AdminNotLoopback(SocketAddr),
+}
+
+/// A running sidecar. Dropping it without `drain` cuts what is open.
+#[derive(Debug)]
+pub struct Sidecar {
+    policy: Arc<Policy>,
+    admin: Option<SocketAddr>,
+    drain_tx: watch::Sender<bool>,
+    workers: Vec<JoinHandle<()>>,
+    drain: Duration,
+    _watch: Watch,
+}
+
+/// Starts the sidecar on `sockets`; it accepts when this returns.
+pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
+    let admin_address = sockets.admin.as_ref().and_then(|admin| admin.local_addr().ok());
+    if let Some(address) = admin_address.filter(|address| !address.ip().is_loopback()) {
+        return Err(Fault::AdminNotLoopback(address));
+    }
+    let folder = Folder::open(&settings.policy)?;
+    let policy = Policy::new(&folder, settings.workload.clone());
+    let workload = policy.snapshot.load().workload().clone();
+    let recorder = Recorder::open(
+        &settings.access_log,
+        settings.access_log_format,
+        FlowWorkload {
+            namespace: workload.namespace.to_string(),
+            name: workload.name.to_string(),
+            labels: workload.labels,
+        },
+    )
+    .map_err(Fault::AccessLog)?;
+    let reloading = policy.clone();
+    let watch = Watch::start(folder, move |folder, error| reloading.reload(folder, error))?;
+    let (drain_tx, drain_rx) = watch::channel(false);
+
+    let system = |what| move |error| Fault::System { what, error };
+    let hosts = Arc::new(host_table(&settings.hosts));
+    let dialer = Dialer::new(settings.map);
+    let clone = |socket: &Option<TcpListener>| -> Result<Option<TcpListener>, Fault> {
+        let Some(socket) = socket else { return Ok(None) };
+        socket.set_nonblocking(true).map_err(system("listening socket"))?;
+        socket.try_clone().map(Some).map_err(system("listening socket"))
+    };
+    let mut workers = Vec::new();
+    for index in 0..settings.workers {
+        let parts = Parts {
+            snapshot: policy.snapshot.clone(),
+            dialer: dialer.clone(),
+            hosts: hosts.clone(),
+            recorder: recorder.clone(),
+            outbound: clone(&sockets.outbound)?,
+            explicit: clone(&sockets.explicit)?,
+            drain_rx: drain_rx.clone(),
+            drain: settings.drain,
+            seed: seed(index),
+        };
+        let handle = thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+            if let Err(error) = worker::run(parts) {
+                tracing::error!(%error, "a worker ended");
+            }
+        });
+        workers.push(handle.map_err(system("worker thread"))?);
+    }
+    if let Some(listener) = sockets.admin {
+        listener.set_nonblocking(true).map_err(system("admin socket"))?;
+        let (policy, recorder, drain_rx) = (policy.clone(), recorder, drain_rx);
+        thread::Builder::new()
+            .name("admin".into())
+            .spawn(move || {
+                if let Err(error) = admin::run(listener, policy, recorder, drain_rx) {
+                    tracing::error!(%error, "the admin server ended");
+                }
+            })
+            .map_err(system("admin thread"))?;
+    }
+    Ok(Sidecar {
+        policy,
+        admin: admin_address,
+        drain_tx,
+        workers,
+        drain: settings.drain,
+        _watch: watch,
+    })
+}
+
+/// Different in every process and thread; load balancing needs no more.
+fn seed(index: usize) -> u64 {
+    let nanos = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |time| time.as_nanos() as u64);
+    nanos ^ (u64::from(std::process::id()) << 32) ^ (index as u64) << 56
+}
+
+impl Sidecar {
+    /// Where admin listens.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> PolicyState {
+        self.policy.state()
+    }
+
+    /// Hash of the policy in force.
+    pub fn policy_hash(&self) -> String {
+        self.policy.state().hash
+    }
+
+    /// Stops accepting, lets open connections end, cuts what is left after the drain time.
+    pub fn drain(self) {
+        tracing::info!(seconds = self.drain.as_secs_f32(), "draining");
+        // Without receivers all workers have ended already.
+        let _ = self.drain_tx.send(true);
+        for worker in self.workers {
+            // A worker that panicked has nothing left to drain.
+            let _ = worker.join();
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! One data thread: its own runtime, pool and counters; nothing shared with the others but the snapshot.
+
+use std::{
+    future::Future,
+    io,
+    net::{SocketAddr, TcpListener},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    net::TcpStream,
+    runtime,
+    sync::watch,
+    task::{self, LocalSet},
+    time,
+};
+
+use crate::{
+    flow::{self, Worker},
+    net::{Dialer, Resolver},
+    policy::Snapshot,
+    record::Recorder,
+};
+
+/// How long accepting rests when the process has no file descriptors left.
+const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(75);
+
+/// What a worker is made of.
+pub(super) struct Parts {
+    pub snapshot: Arc<arc_swap::ArcSwap<Snapshot>>,
+    pub dialer: Dialer,
+    pub hosts: Arc<std::collections::HashMap<String, Vec<std::net::IpAddr>>>,
+    pub recorder: Arc<Recorder>,
+    pub outbound: Option<TcpListener>,
+    pub explicit: Option<TcpListener>,
+    pub drain_rx: watch::Receiver<bool>,
+    pub drain: Duration,
+    pub seed: u64,
+}
+
+/// Runs a worker until it has drained.
+pub(super) fn run(parts: Parts) -> io::Result<()> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    LocalSet::new().block_on(&runtime, serve(parts))
+}
+
+async fn serve(parts: Parts) -> io::Result<()> {
+    let worker = Worker::new(
+        parts.snapshot,
+        parts.dialer,
+        Resolver::new(parts.hosts),
+        parts.recorder.worker(),
+        parts.seed,
+    );
+    let mut accepting = Vec::new();
+    if let Some(listener) = parts.outbound {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        accepting.push(task::spawn_local(accept(worker.clone(), listener, flow::captured)));
+    }
+    if let Some(listener) = parts.explicit {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        accepting.push(task::spawn_local(accept(worker.clone(), listener, flow::explicit)));
+    }
+    let mut drain_rx = parts.drain_rx;
+    // The sender lives as long as the sidecar; when it is gone the worker ends too.
+    let _ = drain_rx.wait_for(|draining| *draining).await;
+    accepting.iter().for_each(task::JoinHandle::abort);
+    worker.drain();
+    let emptied = async {
+        while worker.open() > 0 {
+            time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    // What is still open after the deadline is cut.
+    let _ = time::timeout(parts.drain, emptied).await;
+    Ok(())
+}
+
+async fn accept<F, Served>(worker: Rc<Worker>, listener: tokio::net::TcpListener, serve: F)
+where
+    F: Fn(Rc<Worker>, TcpStream, SocketAddr) -> Served,
+    Served: Future<Output = ()> + 'static,
+{
+    loop {
+        match listener.accept().await {
+            Ok((stream, source)) => {
+                task::spawn_local(serve(worker.clone(), stream, source));
+            }
+            Err(error) => {
+                // A caller that gave up while waiting is no fault of ours; without descriptors a rest is all that helps.
+                if error.kind() != io::ErrorKind::ConnectionAborted {
+                    tracing::warn!(%error, "cannot accept connections; trying again");
+                    time::sleep(OUT_OF_DESCRIPTORS).await;
+                }
+            }
+        }
+    }
+}
