@@ -50,6 +50,11 @@ rust-test: system-packages toolchains ui
 	@echo "==> Rust tests"
 	@cargo test --workspace
 
-test: lint rust-test
+policy-test: system-packages toolchains
+	@echo "==> policy test files"
+	@cargo build -p proxy-core
+	@target/debug/egret-proxy test tests/scenarios/*.yaml
+
+test: lint rust-test policy-test
 	@echo "==> window tests"
 	@npm --prefix ui run --silent test

@@ -1,10 +1,13 @@
 //! The command line of `egret-proxy`, one file a subcommand. Exit codes are a contract: 0 all well, 1 a check or a
 //! step came out otherwise, 2 bad input.
 
+mod explain;
+mod request;
 mod run;
+mod test;
 mod tools;
 
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -21,6 +24,10 @@ struct Arguments {
 enum Command {
     /// Run the sidecar
     Run(Box<run::Run>),
+    /// Explain one decision, with the object and line behind each step
+    Explain(Box<explain::Explain>),
+    /// Run policy test files
+    Test(test::Test),
     /// Print what this binary can do, as JSON, for the app that bundles it.
     #[command(hide = true)]
     Version(tools::Version),
@@ -30,7 +37,17 @@ enum Command {
 pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => arguments.run(),
+        Command::Explain(arguments) => arguments.run(),
+        Command::Test(arguments) => arguments.run(),
         Command::Version(arguments) => arguments.run(),
+    }
+}
+
+/// Prints a result. A reader that has seen enough (`| head`) ends the program quietly.
+fn print(text: &str) {
+    let mut output = std::io::stdout().lock();
+    if writeln!(output, "{text}").and_then(|()| output.flush()).is_err() {
+        std::process::exit(0);
     }
 }
 

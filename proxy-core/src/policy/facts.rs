@@ -82,7 +82,7 @@ impl HeaderLines for () {
 }
 
 /// Headers as a list of (lower-case name, value).
-impl HeaderLines for [(String, String)] {
+impl HeaderLines for Vec<(String, String)> {
     fn any(&self, name: &str, test: &mut dyn FnMut(&str) -> bool) -> bool {
         self.iter().any(|(n, v)| n == name && test(v))
     }

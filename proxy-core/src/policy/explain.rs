@@ -1,0 +1,190 @@
+//! One decision in full: what, why, by which object and line, and what would change it.
+
+use serde::Serialize;
+
+use super::{Action, Claims, Decision, Endpoints, Facts, Snapshot, Step, Verdict, decide, hosts};
+use crate::model::OutboundMode;
+
+/// A decision with its trace; serialises to the decision JSON that tests and scripts rely on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Explanation {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// Cluster.
+    pub cluster: Option<String>,
+    /// Listener.
+    pub listener: Option<String>,
+    /// Route.
+    pub route: Option<String>,
+    /// The local reply, where there is one.
+    pub response: Option<ExplainedResponse>,
+    /// Where it is sent.
+    pub upstream: Option<ExplainedUpstream>,
+    /// The route's timeout.
+    pub timeout_ms: Option<u64>,
+    /// Retries.
+    pub retries: Option<ExplainedRetries>,
+    /// TLS towards the upstream.
+    pub tls: Option<ExplainedTls>,
+    /// Steps in their order.
+    pub trace: Vec<Step>,
+    /// What would change it.
+    pub otherwise: Option<String>,
+}
+
+/// A local reply or the flags of a cut connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExplainedResponse {
+    /// Status; 0 for a cut connection.
+    pub status: u16,
+    /// Flags.
+    pub flags: String,
+    /// Details.
+    pub details: String,
+}
+
+/// Where a cluster's endpoints come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExplainedUpstream {
+    /// `dns`, `static`, `original_dst` or `dynamic_dns`.
+    pub kind: &'static str,
+    /// Addresses, or names with their port.
+    pub addresses: Vec<String>,
+}
+
+/// Retries of a route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExplainedRetries {
+    /// After the first attempt.
+    pub attempts: u32,
+    /// Limit of one attempt.
+    pub per_try_timeout_ms: Option<u64>,
+}
+
+/// TLS that the sidecar originates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExplainedTls {
+    /// Server name; `None` takes the request's host.
+    pub sni: Option<String>,
+}
+
+/// Decides and says why.
+pub fn explain(snapshot: &Snapshot, facts: &Facts<'_>) -> Explanation {
+    let mut trace = Vec::new();
+    let decision = decide(snapshot, facts, &mut trace);
+    let forward = match decision.action {
+        Action::Forward(forward) => Some(forward),
+        _ => None,
+    };
+    Explanation {
+        verdict: decision.verdict,
+        // The cluster is what follows from the decision; the step before it is where it was made.
+        reason: trace
+            .iter()
+            .rev()
+            .find(|step| step.step != "cluster")
+            .map(|step| step.outcome.clone())
+            .unwrap_or_default(),
+        cluster: match decision.action {
+            Action::Forward(forward) => Some(forward.cluster.name.to_string()),
+            Action::Cut { cluster, .. } => cluster.map(str::to_string),
+            Action::Reply(_) | Action::Bypass => None,
+        },
+        listener: (!decision.listener.is_empty()).then(|| decision.listener.to_string()),
+        route: decision.route.map(str::to_string),
+        response: match decision.action {
+            Action::Reply(reply) => Some(ExplainedResponse {
+                status: reply.status,
+                flags: reply.flags.to_string(),
+                details: reply.details.to_string(),
+            }),
+            Action::Cut { flags, .. } => Some(ExplainedResponse {
+                status: 0,
+                flags: flags.to_string(),
+                details: "-".to_string(),
+            }),
+            Action::Forward(_) | Action::Bypass => None,
+        },
+        upstream: forward.map(|forward| upstream(&forward.cluster.endpoints, facts)),
+        timeout_ms: forward
+            .and_then(|forward| forward.timeout)
+            .map(|timeout| timeout.as_millis() as u64),
+        retries: forward
+            .and_then(|forward| forward.retries)
+            .map(|retries| ExplainedRetries {
+                attempts: retries.attempts,
+                per_try_timeout_ms: retries.per_try_timeout.map(|timeout| timeout.as_millis() as u64),
+            }),
+        tls: forward
+            .and_then(|forward| forward.cluster.tls.as_ref())
+            .map(|tls| ExplainedTls {
+                sni: tls.sni.as_deref().map(str::to_string),
+            }),
+        otherwise: otherwise(snapshot, facts, &decision),
+        trace,
+    }
+}
+
+fn upstream(endpoints: &Endpoints, facts: &Facts<'_>) -> ExplainedUpstream {
+    let (kind, addresses) = match endpoints {
+        Endpoints::OriginalDst(port) => {
+            let (address, own) = (facts.destination.ip(), facts.destination.port());
+            (
+                "original_dst",
+                vec![std::net::SocketAddr::new(address, port.unwrap_or(own)).to_string()],
+            )
+        }
+        Endpoints::Static(addresses) => ("static", addresses.iter().map(ToString::to_string).collect()),
+        Endpoints::Dns(names) => (
+            "dns",
+            names.iter().map(|(name, port)| format!("{name}:{port}")).collect(),
+        ),
+        Endpoints::DynamicDns(port) => ("dynamic_dns", vec![format!("the request's own host:{port}")]),
+    };
+    ExplainedUpstream { kind, addresses }
+}
+
+/// The smallest change that would give another verdict.
+fn otherwise(snapshot: &Snapshot, facts: &Facts<'_>, decision: &Decision<'_>) -> Option<String> {
+    let port = facts.destination.port();
+    let mode = snapshot.mode();
+    match decision.verdict {
+        Verdict::Blocked if port == super::OUTBOUND_PORT => None,
+        Verdict::Blocked | Verdict::Passthrough => {
+            let other = match mode.mode {
+                OutboundMode::RegistryOnly => "or mode ALLOW_ANY would let it pass",
+                _ => "mode REGISTRY_ONLY would block it",
+            };
+            let (host, protocol) = match facts.claims {
+                Claims::Http(http) => (http.authority.map(hosts::strip_port), "HTTP"),
+                Claims::Tls { sni } => (sni, "TLS"),
+                Claims::Tcp => (None, "TCP"),
+            };
+            Some(
+                match host.filter(|host| !host.is_empty() && host.parse::<std::net::IpAddr>().is_err()) {
+                    Some(host) => {
+                        format!("a ServiceEntry for {host}, port {port} {protocol}, would register it; {other}")
+                    }
+                    None => format!(
+                        "a ServiceEntry with address {}, port {port} TCP, would register it; {other}",
+                        facts.destination.ip()
+                    ),
+                },
+            )
+        }
+        Verdict::Registered => None,
+        Verdict::Bypassed => {
+            use super::BypassRule::*;
+            match snapshot.capture().bypass(facts.destination)? {
+                ExcludedPort(port) => Some(format!(
+                    "without {port} in excludeOutboundPorts the sidecar would see it"
+                )),
+                ExcludedRange(range) => Some(format!("without {range} in excludeIPRanges the sidecar would see it")),
+                NotIncluded => Some("with its address in includeIPRanges the sidecar would see it".into()),
+                Loopback => None,
+            }
+        }
+    }
+}
