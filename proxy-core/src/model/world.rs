@@ -48,4 +48,27 @@ impl World {
             *self.ignored.entry(kind.clone()).or_default() += count;
         }
     }
+
+    /// Everything but the objects that are written in `file`.
+    pub fn without_file(&self, file: &str) -> Self {
+        macro_rules! others {
+            ($($list:ident),*) => {
+                Self {
+                    $($list: self.$list.iter().filter(|object| *object.place.file != *file).cloned().collect(),)*
+                    ignored: self.ignored.clone(),
+                }
+            };
+        }
+        others!(
+            mesh_configs,
+            injectors,
+            namespaces,
+            services,
+            workloads,
+            service_entries,
+            virtual_services,
+            destination_rules,
+            sidecars
+        )
+    }
 }

@@ -1,5 +1,6 @@
 //! Where resources come from: folders of manifests, read and watched.
 
+pub mod edit;
 mod folder;
 mod reading;
 #[cfg(feature = "sidecar")]

@@ -3,8 +3,10 @@
 //! Policy files are read through this tree rather than into structs at once, because every error, every trace step and
 //! every edit needs the line, the column and the bytes of what it talks about.
 
+mod edit;
 mod node;
 mod reader;
 
+pub use edit::{EditError, Field, inside, quoted, set};
 pub use node::{Node, Span, Style, Value};
 pub use reader::{MAX_BYTES, YamlError, read};

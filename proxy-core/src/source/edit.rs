@@ -1,0 +1,235 @@
+//! Edits of a folder's files, as the old and the new text of one file each. Pure: texts in, texts out; whoever writes
+//! them to disk decides when. A document is what stands between two `---` lines, so that the comments around an object
+//! go with it, and every line that an edit does not mean stays byte for byte.
+
+use std::sync::Arc;
+
+use crate::{
+    model::{OutboundMode, World},
+    yaml::{self, EditError, Field, Node},
+};
+
+/// Why an edit cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SourceEditError {
+    /// Nothing in the folder holds what is to be edited.
+    #[error("{0}")]
+    Missing(String),
+    /// A field cannot be changed in place.
+    #[error("{file}: {error}")]
+    Field {
+        /// The file.
+        file: Arc<str>,
+        /// Why.
+        error: EditError,
+    },
+}
+
+/// The four settings that decide what a sidecar captures, as comma-separated lists.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct InjectorRanges {
+    /// `includeIPRanges`.
+    pub include_ranges: String,
+    /// `excludeIPRanges`.
+    pub exclude_ranges: String,
+    /// `includeOutboundPorts`.
+    pub include_ports: String,
+    /// `excludeOutboundPorts`.
+    pub exclude_ports: String,
+}
+
+/// Bytes of each document of `text`: from behind one `---` line to the next.
+pub fn documents(text: &str) -> Vec<std::ops::Range<usize>> {
+    let (mut ranges, mut start, mut at) = (Vec::new(), 0, 0);
+    for line in text.split_inclusive('\n') {
+        let marker = line.trim_end();
+        // `--- # comment` opens a document too; `---` inside a block scalar is always indented.
+        if marker == "---" || marker.starts_with("--- ") {
+            ranges.push(start..at);
+            start = at + line.len();
+        }
+        at += line.len();
+    }
+    ranges.push(start..text.len());
+    ranges.retain(|range| !text[range.clone()].trim().is_empty());
+    ranges
+}
+
+/// Bytes of the document that holds the object `kind` `namespace/name`.
+pub fn find_document(text: &str, kind: &str, namespace: &str, name: &str) -> Option<std::ops::Range<usize>> {
+    documents(text).into_iter().find(|range| {
+        let documents = yaml::read(text[range.clone()].as_bytes()).unwrap_or_default();
+        documents.first().is_some_and(|node| is(node, kind, namespace, name))
+    })
+}
+
+fn is(node: &Node, kind: &str, namespace: &str, name: &str) -> bool {
+    let metadata = node.get("metadata");
+    let text = |key| metadata.and_then(|metadata| metadata.get(key)).and_then(Node::text);
+    node.get("kind").and_then(Node::text) == Some(kind)
+        && text("name") == Some(name)
+        && text("namespace").filter(|text| !text.is_empty()).unwrap_or("default") == namespace
+}
+
+/// Changes the document of one object by `change`.
+pub fn edit_document(
+    text: &str,
+    file: &Arc<str>,
+    (kind, namespace, name): (&str, &str, &str),
+    change: impl FnOnce(&str) -> Result<String, EditError>,
+) -> Result<String, SourceEditError> {
+    let range = find_document(text, kind, namespace, name)
+        .ok_or_else(|| SourceEditError::Missing(format!("{file} holds no {kind} {namespace}/{name}")))?;
+    let new = change(&text[range.clone()]).map_err(|error| SourceEditError::Field {
+        file: file.clone(),
+        error,
+    })?;
+    Ok([&text[..range.start], &new, &text[range.end..]].concat())
+}
+
+/// Writes the mesh's outbound mode into the ConfigMap `name` in `text`.
+pub fn set_mesh_mode(
+    text: &str,
+    file: &Arc<str>,
+    (namespace, name): (&str, &str),
+    mode: OutboundMode,
+) -> Result<String, SourceEditError> {
+    let field = Field::Text(mode.to_string());
+    edit_document(text, file, ("ConfigMap", namespace, name), |document| {
+        yaml::inside(document, &["data", "mesh"], |mesh| {
+            yaml::set(mesh, &["outboundTrafficPolicy", "mode"], &field)
+        })
+    })
+}
+
+/// Writes the injector's ranges into the ConfigMap `name` in `text`; what is the same already stays as it is written.
+pub fn set_injector_ranges(
+    text: &str,
+    file: &Arc<str>,
+    (namespace, name): (&str, &str),
+    ranges: &InjectorRanges,
+) -> Result<String, SourceEditError> {
+    let fields = [
+        ("includeIPRanges", &ranges.include_ranges, "*"),
+        ("excludeIPRanges", &ranges.exclude_ranges, ""),
+        ("includeOutboundPorts", &ranges.include_ports, ""),
+        ("excludeOutboundPorts", &ranges.exclude_ports, ""),
+    ];
+    edit_document(text, file, ("ConfigMap", namespace, name), |document| {
+        yaml::inside(document, &["data", "values"], |values| {
+            fields
+                .iter()
+                .try_fold(values.to_string(), |values, (key, value, default)| {
+                    let written = yaml::read(values.as_bytes())?;
+                    let proxy = written.first().and_then(|root| root.get("global")?.get("proxy"));
+                    let now = proxy.and_then(|proxy| proxy.get(key)).and_then(Node::text);
+                    if now.unwrap_or(default) == value.as_str() {
+                        return Ok(values);
+                    }
+                    yaml::set(&values, &["global", "proxy", key], &Field::Text(value.to_string()))
+                })
+        })
+    })
+}
+
+/// Puts the document of an object in the place of the old one, or behind the last document of `text`.
+pub fn put_object(text: &str, kind: &str, namespace: &str, name: &str, document: &str) -> String {
+    let document = format!("{}\n", document.trim_end());
+    match find_document(text, kind, namespace, name) {
+        Some(range) => {
+            // Blank lines before the next document are the file's, not the object's.
+            let end = range.start + text[range.clone()].trim_end().len();
+            let tail = text[end..].strip_prefix('\n').unwrap_or(&text[end..]);
+            [&text[..range.start], &document, tail].concat()
+        }
+        None if text.trim().is_empty() => document,
+        None => format!("{}\n---\n{document}", text.trim_end_matches('\n')),
+    }
+}
+
+/// Takes the document of an object away; `None` when nothing but it was in the file.
+pub fn delete_object(text: &str, kind: &str, namespace: &str, name: &str) -> Option<String> {
+    let Some(range) = find_document(text, kind, namespace, name) else {
+        return Some(text.to_string());
+    };
+    let all = documents(text);
+    let index = all.iter().position(|other| *other == range)?;
+    if all.len() == 1 {
+        return None;
+    }
+    // The `---` line goes with the document behind it, or with the first document the one behind that.
+    Some(match (index, all.get(index + 1)) {
+        (0, Some(next)) => text[next.start..].to_string(),
+        _ => [&text[..all[index - 1].end], &text[range.end..]].concat(),
+    })
+}
+
+/// The file in which an object of `world` is written.
+pub fn file_of(world: &World, kind: &str, namespace: &str, name: &str) -> Option<Arc<str>> {
+    macro_rules! find {
+        ($list:ident) => {
+            world
+                .$list
+                .iter()
+                .find(|object| *object.meta.namespace == *namespace && *object.meta.name == *name)
+                .map(|object| object.place.file.clone())
+        };
+    }
+    match kind {
+        "ServiceEntry" => find!(service_entries),
+        "VirtualService" => find!(virtual_services),
+        "DestinationRule" => find!(destination_rules),
+        "Sidecar" => find!(sidecars),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const API: &str = include_str!("../../examples/playground/api.yaml");
+    const MESH: &str = include_str!("../../examples/playground/mesh.yaml");
+    const INJECTOR: &str = include_str!("../../examples/playground/injector.yaml");
+
+    #[test]
+    fn the_mode_changes_and_its_comments_stay() {
+        let file = "mesh.yaml".into();
+        let edited = set_mesh_mode(MESH, &file, ("istio-system", "istio"), OutboundMode::RegistryOnly).unwrap();
+        assert_eq!(edited, MESH.replace("mode: ALLOW_ANY", "mode: REGISTRY_ONLY"));
+    }
+
+    #[test]
+    fn one_range_changes_and_the_others_stay() {
+        let ranges = InjectorRanges {
+            include_ranges: "*".into(),
+            exclude_ranges: "198.18.0.20/32".into(),
+            ..InjectorRanges::default()
+        };
+        let place = ("istio-system", "istio-sidecar-injector");
+        let edited = set_injector_ranges(INJECTOR, &"i".into(), place, &ranges).unwrap();
+        let wanted = INJECTOR.replace("\"excludeIPRanges\": \"\"", "\"excludeIPRanges\": \"198.18.0.20/32\"");
+        assert_eq!(edited, wanted);
+    }
+
+    #[test]
+    fn an_object_is_put_replaced_and_taken_away_without_touching_its_neighbours() {
+        let put = put_object(
+            API,
+            "ServiceEntry",
+            "default",
+            "new",
+            "kind: ServiceEntry\nmetadata: {name: new}\n\n",
+        );
+        assert_eq!(put, format!("{API}---\nkind: ServiceEntry\nmetadata: {{name: new}}\n"));
+        assert_eq!(
+            delete_object(&put, "ServiceEntry", "default", "new").as_deref(),
+            Some(API)
+        );
+        let range = find_document(API, "ServiceEntry", "default", "api").unwrap();
+        assert_eq!(put_object(API, "ServiceEntry", "default", "api", &API[range]), API);
+        let first = delete_object(API, "VirtualService", "default", "api").unwrap();
+        assert!(API.starts_with(&first) && first.ends_with("resolution: DNS\n"));
+        assert_eq!(delete_object(&first, "ServiceEntry", "default", "api"), None);
+    }
+}
