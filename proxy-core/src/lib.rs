@@ -16,6 +16,8 @@ pub mod model;
 pub mod net;
 pub mod policy;
 pub mod record;
+#[cfg(feature = "sidecar")]
+pub mod sandbox;
 pub mod sniff;
 pub mod source;
 pub mod yaml;

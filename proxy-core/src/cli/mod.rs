@@ -1,6 +1,7 @@
 //! The command line of `egret-proxy`, one file a subcommand. Exit codes are a contract: 0 all well, 1 a check or a
 //! step came out otherwise, 2 bad input.
 
+mod exec;
 mod explain;
 mod request;
 mod run;
@@ -24,6 +25,14 @@ struct Arguments {
 enum Command {
     /// Run the sidecar
     Run(Box<run::Run>),
+    /// Run a command in a private network, all its TCP and DNS through the sidecar
+    Exec(Box<exec::Exec>),
+    /// Enter the namespaces of a sandbox; started by exec.
+    #[command(hide = true)]
+    Inside(exec::Inside),
+    /// First process of a sandbox; started by exec.
+    #[command(hide = true)]
+    Init(exec::Init),
     /// Explain one decision, with the object and line behind each step
     Explain(Box<explain::Explain>),
     /// Run policy test files
@@ -37,6 +46,9 @@ enum Command {
 pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => arguments.run(),
+        Command::Exec(arguments) => arguments.run(),
+        Command::Inside(arguments) => arguments.run(),
+        Command::Init(arguments) => arguments.run(),
         Command::Explain(arguments) => arguments.run(),
         Command::Test(arguments) => arguments.run(),
         Command::Version(arguments) => arguments.run(),

@@ -7,5 +7,6 @@ mod sidecar;
 mod worker;
 
 pub use policy::PolicyState;
+pub(crate) use settings::host_table;
 pub use settings::{RawSettings, Settings, SettingsError, Sockets, WorkloadChoice};
 pub use sidecar::{Fault, Sidecar, start};

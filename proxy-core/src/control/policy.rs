@@ -1,7 +1,7 @@
 //! The policy in force: compiled from the folder, swapped whole, last good version kept.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Instant,
 };
 
@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use super::WorkloadChoice;
 use crate::{
-    policy::{self, Snapshot, Workload},
+    policy::{self, Capture, Snapshot, Workload},
     record::Timestamp,
     source::{Folder, Reading, SourceError},
 };
@@ -41,12 +41,23 @@ pub struct PolicyState {
     pub include_ranges: Option<Vec<String>>,
 }
 
+/// Told of new capture settings.
+type CaptureListener = Box<dyn Fn(&Capture) + Send + Sync>;
+
 /// Holds the snapshot that all workers decide by.
-#[derive(Debug)]
 pub(super) struct Policy {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     choice: WorkloadChoice,
     state: Mutex<PolicyState>,
+    capture_listener: OnceLock<CaptureListener>,
+}
+
+impl std::fmt::Debug for Policy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Policy")
+            .field("choice", &self.choice)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Policy {
@@ -61,6 +72,7 @@ impl Policy {
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             choice,
             state: Mutex::new(state),
+            capture_listener: OnceLock::new(),
         })
     }
 
@@ -82,9 +94,20 @@ impl Policy {
             mode = state.mode,
             "policy loaded"
         );
-        // The old snapshot is dropped here once no connection holds it, never on a data thread alone.
-        self.snapshot.store(Arc::new(snapshot));
+        let snapshot = Arc::new(snapshot);
+        let before = self.snapshot.swap(snapshot.clone());
         *self.lock() = state;
+        if before.capture() != snapshot.capture()
+            && let Some(listener) = self.capture_listener.get()
+        {
+            listener(snapshot.capture());
+        }
+    }
+
+    /// Sets who is told of new capture settings; the first one stays.
+    pub fn on_capture(&self, listener: CaptureListener) {
+        // A second listener would be a second owner of the same rules.
+        let _ = self.capture_listener.set(listener);
     }
 
     /// What is in force.

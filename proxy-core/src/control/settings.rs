@@ -163,7 +163,7 @@ fn labels(text: &str) -> Result<Labels, SettingsError> {
 }
 
 /// Fixed names in the form that a resolver takes.
-pub(super) fn host_table(hosts: &[(String, IpAddr)]) -> HashMap<String, Vec<IpAddr>> {
+pub(crate) fn host_table(hosts: &[(String, IpAddr)]) -> HashMap<String, Vec<IpAddr>> {
     let mut table: HashMap<String, Vec<IpAddr>> = HashMap::new();
     for (name, address) in hosts {
         table.entry(name.to_ascii_lowercase()).or_default().push(*address);

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     net::Dialer,
+    policy::Capture,
     record::{FlowWorkload, Recorder},
     source::{Folder, SourceError, Watch, WatchError},
 };
@@ -148,6 +149,21 @@ impl Sidecar {
     /// The policy in force.
     pub fn policy(&self) -> PolicyState {
         self.policy.state()
+    }
+
+    /// Capture settings in force.
+    pub fn capture(&self) -> Capture {
+        self.policy.snapshot.load().capture().clone()
+    }
+
+    /// Calls `changed` whenever a new policy brings other capture settings: the interception rules follow them.
+    pub fn on_capture(&self, changed: impl Fn(&Capture) + Send + Sync + 'static) {
+        self.policy.on_capture(Box::new(changed));
+    }
+
+    /// Name of the workload whose policy holds; empty when the folder declares none with its labels.
+    pub fn workload_name(&self) -> String {
+        self.policy.snapshot.load().workload().name.to_string()
     }
 
     /// Hash of the policy in force.

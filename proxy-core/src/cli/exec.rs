@@ -1,0 +1,156 @@
+//! `egret-proxy exec`: a command in a private network, all its TCP and DNS through the sidecar.
+
+use std::{
+    collections::BTreeMap,
+    fs::OpenOptions,
+    io::Write,
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use clap::Args;
+
+use super::run::{SidecarOptions, listen, log_to_stderr};
+use crate::{
+    control::{self, Settings},
+    net::Dialer,
+    policy::Capture,
+    record::{AccessLogTarget, FlowWorkload},
+    sandbox::{self, Command, Redirect, Relay, Sandbox},
+};
+
+/// Arguments of `exec`.
+#[derive(Debug, Args)]
+pub struct Exec {
+    #[command(flatten)]
+    sidecar: SidecarOptions,
+    /// Admin server, loopback only
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<SocketAddr>,
+    /// HTTP proxy beside the private network
+    #[arg(long, value_name = "ADDR")]
+    explicit: Option<SocketAddr>,
+    /// File for connections that bypass the sidecar, a line of JSON each; - for standard error
+    #[arg(long, value_name = "PATH|-")]
+    relay_log: Option<PathBuf>,
+    /// Certificate authority that the command shall trust (SSL_CERT_FILE, CURL_CA_BUNDLE)
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// The command
+    #[arg(last = true, required = true)]
+    command: Vec<String>,
+}
+
+impl Exec {
+    /// The command's exit code; 2 when it cannot be started.
+    pub fn run(self) -> ExitCode {
+        log_to_stderr();
+        match self.serve() {
+            Ok(code) => ExitCode::from(code),
+            Err(error) => super::fail(&error),
+        }
+    }
+
+    fn serve(self) -> Result<u8, Box<dyn std::error::Error>> {
+        // Standard output is the command's.
+        let quiet = self.sidecar.access_log.is_none();
+        let mut settings = self.sidecar.raw().check()?;
+        if quiet {
+            settings.access_log = AccessLogTarget::Off;
+        }
+        let (sandbox, sockets) = Sandbox::open()?;
+        let sandbox = Arc::new(sandbox);
+        let relay_log: Box<dyn Write + Send> = match &self.relay_log {
+            Some(path) if path.as_os_str() != "-" => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
+            Some(_) => Box::new(std::io::stderr()),
+            None => Box::new(std::io::sink()),
+        };
+        let (map, hosts) = (settings.map.clone(), settings.hosts.clone());
+        let sidecar = control::start(
+            settings.clone(),
+            control::Sockets {
+                outbound: Some(sockets.outbound),
+                explicit: self.explicit.map(|address| listen("--explicit", address)).transpose()?,
+                admin: self.admin.map(|address| listen("--admin", address)).transpose()?,
+            },
+        )?;
+        let rules = |capture: &Capture| sandbox::rules(capture, Redirect::Sandbox(sandbox.ports()));
+        sandbox.install(rules(&sidecar.capture()))?;
+        let replaced = sandbox.clone();
+        sidecar.on_capture(move |capture| {
+            let rules = sandbox::rules(capture, Redirect::Sandbox(replaced.ports()));
+            if let Err(fault) = replaced.replace_rules(rules) {
+                tracing::error!(%fault, "the capture rules could not be replaced");
+            }
+        });
+        let table = Arc::new(control::host_table(&hosts));
+        thread::Builder::new().name("dns".into()).spawn(move || {
+            if let Err(error) = sandbox::serve_dns(sockets.dns_udp, sockets.dns_tcp, table) {
+                tracing::error!(%error, "the sandbox's DNS ended");
+            }
+        })?;
+        let relay = Arc::new(Relay {
+            dialer: Dialer::new(map),
+            workload: workload(&settings, &sidecar),
+            log: Mutex::new(relay_log),
+            count: Default::default(),
+        });
+        thread::Builder::new().name("relay".into()).spawn(move || {
+            if let Err(error) = sandbox::serve_relay(sockets.relay, relay) {
+                tracing::error!(%error, "the relay ended");
+            }
+        })?;
+        let mut environment = BTreeMap::new();
+        if let Some(ca) = &self.ca {
+            let ca = ca.display().to_string();
+            environment.insert("SSL_CERT_FILE".to_string(), ca.clone());
+            environment.insert("CURL_CA_BUNDLE".to_string(), ca);
+        }
+        let command = Command {
+            argv: self.command,
+            environment,
+        };
+        let code = sandbox.run(
+            command,
+            |fault| tracing::error!(%fault, "the capture rules were not replaced"),
+        )?;
+        sidecar.drain();
+        Ok(code)
+    }
+}
+
+fn workload(settings: &Settings, sidecar: &control::Sidecar) -> FlowWorkload {
+    FlowWorkload {
+        namespace: settings.workload.namespace.clone(),
+        name: sidecar.workload_name(),
+        labels: settings.workload.labels.clone(),
+    }
+}
+
+/// Arguments of `inside`, the helper of `exec`.
+#[derive(Debug, Args)]
+pub struct Inside {}
+
+/// Arguments of `init`, the first process of a sandbox.
+#[derive(Debug, Args)]
+pub struct Init {
+    #[arg(last = true, required = true)]
+    command: Vec<String>,
+}
+
+impl Inside {
+    /// Enters the namespaces and serves its parent.
+    pub fn run(self) -> ExitCode {
+        sandbox::inside()
+    }
+}
+
+impl Init {
+    /// Runs the command without any rights.
+    pub fn run(self) -> ExitCode {
+        sandbox::init(&self.command)
+    }
+}

@@ -1,0 +1,296 @@
+//! The helper that enters the namespaces, and the init process below which the command runs.
+
+use std::{
+    fs,
+    io::{self, Write},
+    net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket},
+    os::fd::{AsFd, OwnedFd},
+    process::{self, ExitCode, Stdio},
+};
+
+use nix::{
+    errno::Errno,
+    mount::{MsFlags, mount},
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        prctl,
+        signal::Signal,
+        wait::{WaitStatus, wait},
+    },
+    unistd::{Pid, getppid},
+};
+use rustix::{
+    process::PidfdFlags,
+    thread::{
+        CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, configure_capability_in_ambient_set,
+        remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
+    },
+};
+
+use super::{
+    Fault,
+    channel::Channel,
+    loopback, namespace,
+    plan::Ports,
+    session::{Answer, Command, Request, own_program},
+};
+
+/// Exit codes of a shell for a program that is not there or cannot be run.
+const NOT_FOUND: u8 = 127;
+const NOT_EXECUTABLE: u8 = 126;
+
+/// The helper: standard input is the channel to the parent. Must be called while the process has one thread.
+pub fn inside() -> ExitCode {
+    let channel = match Channel::from_stdin() {
+        Ok(channel) => channel,
+        Err(error) => {
+            eprintln!("egret-proxy inside: {error}; this subcommand is started by `exec`");
+            return ExitCode::from(2);
+        }
+    };
+    match serve(&channel) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            // The parent may have gone; then nobody is left to tell.
+            let _ = channel.send(&Answer::Failed(fault), &[]);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(channel: &Channel) -> Result<(), Fault> {
+    die_with_parent()?;
+    namespace::enter()?;
+    loopback::bring_up(&nameservers()).map_err(|error| Fault::network("setting lo up", error))?;
+    keep_network_rights().map_err(|error| Fault::network("keeping the right to set rules", error))?;
+    let (ports, sockets) = listen().map_err(|error| Fault::network("opening sockets", error))?;
+    let borrowed: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
+    channel
+        .send(&Answer::Ready(ports), &borrowed)
+        .map_err(|error| Fault::lost("handing sockets over", error))?;
+    drop(sockets);
+    let mut running: Option<Running> = None;
+    loop {
+        if let Some(code) = wait_for_request(channel, &mut running)? {
+            channel
+                .send(&Answer::Exited(code), &[])
+                .map_err(|error| Fault::lost("telling the exit code", error))?;
+            return Ok(());
+        }
+        match channel
+            .receive::<Request>()
+            .map_err(|error| Fault::lost("waiting for requests", error))?
+        {
+            None => return Ok(()),
+            Some((Request::Rules(rules), _)) => {
+                let answer = match install(&rules) {
+                    Ok(()) => Answer::RulesInstalled,
+                    Err(fault) => Answer::Failed(fault),
+                };
+                channel
+                    .send(&answer, &[])
+                    .map_err(|error| Fault::lost("answering", error))?;
+            }
+            Some((Request::Run(command), descriptors)) => {
+                running = Some(start(command, descriptors.into_iter().next())?);
+            }
+        }
+    }
+}
+
+/// The init process, and a descriptor that is readable when it has ended.
+struct Running {
+    init: process::Child,
+    ended: OwnedFd,
+}
+
+/// Waits for a message, or for the end of the init process, whose code it gives. One thread does both: the kernel lets
+/// a process whose children live in another process namespace start no threads.
+fn wait_for_request(channel: &Channel, running: &mut Option<Running>) -> Result<Option<u8>, Fault> {
+    let Some(running) = running else { return Ok(None) };
+    loop {
+        let mut waiting = [
+            PollFd::new(channel.as_fd(), PollFlags::POLLIN),
+            PollFd::new(running.ended.as_fd(), PollFlags::POLLIN),
+        ];
+        match poll(&mut waiting, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Fault::lost("waiting", errno)),
+        }
+        let [message, ended] = waiting.map(|fd| fd.any().unwrap_or(false));
+        if ended {
+            let code = running.init.wait().ok().and_then(|status| status.code()).unwrap_or(1);
+            return Ok(Some(code.to_le_bytes()[0]));
+        }
+        if message {
+            return Ok(None);
+        }
+    }
+}
+
+/// Starts the init process with the command.
+fn start(command: Command, input: Option<OwnedFd>) -> Result<Running, Fault> {
+    let program = own_program().map_err(|error| Fault::network("finding the own program", error))?;
+    namespace::enter_processes()?;
+    let init = process::Command::new(program)
+        .arg("init")
+        .arg("--")
+        .args(&command.argv)
+        .envs(&command.environment)
+        .stdin(input.map_or_else(Stdio::null, Stdio::from))
+        .spawn()
+        .map_err(|error| Fault::network("starting the init process", error))?;
+    let ended = rustix::process::pidfd_open(rustix::process::Pid::from_child(&init), PidfdFlags::empty())
+        .map_err(|error| Fault::network("watching the init process", error))?;
+    Ok(Running { init, ended })
+}
+
+/// The init process of the sandbox: gives all rights away, runs the command, reaps, ends with the command's code. With
+/// its end the kernel ends whatever the command left behind.
+pub fn init(argv: &[String]) -> ExitCode {
+    if let Err(error) = give_rights_away() {
+        eprintln!("egret-proxy: the sandbox cannot give its rights away: {error}");
+        return ExitCode::from(NOT_EXECUTABLE);
+    }
+    let Some((program, arguments)) = argv.split_first() else {
+        return ExitCode::from(NOT_FOUND);
+    };
+    let child = match process::Command::new(program).args(arguments).spawn() {
+        Ok(child) => Pid::from_raw(child.id().cast_signed()),
+        Err(error) => {
+            eprintln!("egret-proxy: {program}: {error}");
+            return ExitCode::from(match error.kind() {
+                io::ErrorKind::NotFound => NOT_FOUND,
+                _ => NOT_EXECUTABLE,
+            });
+        }
+    };
+    loop {
+        match wait() {
+            Ok(WaitStatus::Exited(pid, code)) if pid == child => return ExitCode::from(code.to_le_bytes()[0]),
+            // As a shell tells it.
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == child => {
+                return ExitCode::from((128 + signal as i32).to_le_bytes()[0]);
+            }
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(_) => return ExitCode::FAILURE,
+        }
+    }
+}
+
+/// The kernel kills this process when its parent ends, however it ends.
+fn die_with_parent() -> Result<(), Fault> {
+    let parent = getppid();
+    prctl::set_pdeathsig(Signal::SIGKILL).map_err(|error| Fault::network("tying the helper to its parent", error))?;
+    if getppid() != parent {
+        return Err(Fault::lost("starting", "the parent has ended"));
+    }
+    Ok(())
+}
+
+/// `nft` gets the right to set rules although an ordinary user starts it.
+fn keep_network_rights() -> io::Result<()> {
+    let own = capabilities(None)?;
+    set_capabilities(
+        None,
+        CapabilitySets {
+            inheritable: own.permitted,
+            ..own
+        },
+    )?;
+    configure_capability_in_ambient_set(CapabilitySet::NET_ADMIN, true)?;
+    // For the init process: mounting its own /proc, then giving everything away.
+    configure_capability_in_ambient_set(CapabilitySet::SYS_ADMIN, true)?;
+    configure_capability_in_ambient_set(CapabilitySet::SETPCAP, true)?;
+    Ok(())
+}
+
+/// After this neither the process nor anything it starts has or gains a right in the namespaces.
+fn give_rights_away() -> io::Result<()> {
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    // Its own /proc, so that the command sees its own processes; where that is not allowed the outer one stays.
+    let _ = mount(
+        None::<&str>,
+        "/",
+        None::<&str>,
+        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+        None::<&str>,
+    );
+    let _ = mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), None::<&str>);
+    clear_ambient_capability_set()?;
+    for capability in CapabilitySet::all().iter() {
+        match remove_capability_from_bounding_set(capability) {
+            Ok(()) => {}
+            // A capability that this kernel does not know cannot be gained either.
+            Err(rustix::io::Errno::INVAL) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let none = CapabilitySet::empty();
+    set_capabilities(
+        None,
+        CapabilitySets {
+            effective: none,
+            permitted: none,
+            inheritable: none,
+        },
+    )?;
+    set_no_new_privs(true)?;
+    Ok(())
+}
+
+fn listen() -> io::Result<(Ports, [OwnedFd; 4])> {
+    // Redirection leads to 127.0.0.1, and answers over UDP must come from there for the asker to see them.
+    let free = (Ipv4Addr::LOCALHOST, 0);
+    let (outbound, relay) = (TcpListener::bind(free)?, TcpListener::bind(free)?);
+    let dns_udp = UdpSocket::bind(free)?;
+    let dns = dns_udp.local_addr()?.port();
+    let dns_tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, dns))?;
+    let ports = Ports {
+        outbound: outbound.local_addr()?.port(),
+        relay: relay.local_addr()?.port(),
+        dns,
+    };
+    Ok((ports, [outbound.into(), relay.into(), dns_udp.into(), dns_tcp.into()]))
+}
+
+fn install(rules: &str) -> Result<(), Fault> {
+    let nft = ["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"]
+        .into_iter()
+        .find(|path| fs::exists(path).unwrap_or(false));
+    let mut child = process::Command::new(nft.unwrap_or("nft"))
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Fault::MissingProgram {
+                program: "nft".into(),
+                package: "nftables".into(),
+            },
+            _ => Fault::network("starting nft", error),
+        })?;
+    if let Some(mut input) = child.stdin.take() {
+        // When nft has ended early its message says why.
+        let _ = input.write_all(rules.as_bytes());
+    }
+    let output = child
+        .wait_with_output()
+        .map_err(|error| Fault::network("waiting for nft", error))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(Fault::Rules {
+        message: String::from_utf8_lossy(&output.stderr).trim().to_string(),
+    })
+}
+
+/// Addresses of /etc/resolv.conf.
+fn nameservers() -> Vec<IpAddr> {
+    let text = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    text.lines()
+        .filter_map(|line| line.trim().strip_prefix("nameserver"))
+        .filter_map(|address| address.trim().parse().ok())
+        .collect()
+}

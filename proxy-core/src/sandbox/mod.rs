@@ -1,0 +1,23 @@
+//! A private network for one command, as an ordinary user: all its TCP and DNS go through the sidecar, nothing else
+//! leaves.
+//!
+//! The sidecar stays in the host's network. A helper process enters fresh user, network and process namespaces, brings
+//! `lo` up, installs the redirect rules, opens the listening sockets there and hands them back. The command runs below
+//! an init process without capabilities; when the parent dies, the kernel ends everything inside.
+
+mod channel;
+mod dns;
+mod fault;
+mod inside;
+mod loopback;
+mod namespace;
+mod plan;
+mod relay;
+mod session;
+
+pub use dns::serve as serve_dns;
+pub use fault::Fault;
+pub use inside::{init, inside};
+pub use plan::{Ports, Redirect, rules};
+pub use relay::{Relay, serve as serve_relay};
+pub use session::{Command, Sandbox, Sockets};

@@ -1,0 +1,115 @@
+//! What policy does not capture goes straight: a plain relay that knows no policy, counts, and records each connection
+//! as Bypassed in a log of its own.
+
+use std::{
+    io::{self, Write},
+    net::{SocketAddr, TcpListener},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use time::OffsetDateTime;
+use tokio::{net::TcpStream, runtime, task};
+
+use crate::{
+    net::{self, Dialer, tunnel},
+    policy::Verdict,
+    record::{FlowRecord, FlowWorkload, Timestamp},
+};
+
+/// Limit for connecting, as the system's callers would have it at most.
+const CONNECT: Duration = Duration::from_secs(30);
+
+/// Connections at the same time; beyond that new ones wait in the listener's queue.
+const AT_ONCE: usize = 4096;
+
+/// What the relay works with.
+pub struct Relay {
+    /// Opens connections, with `--map`.
+    pub dialer: Dialer,
+    /// Who calls.
+    pub workload: FlowWorkload,
+    /// Where records go, a line of JSON each.
+    pub log: Mutex<Box<dyn Write + Send>>,
+    /// Connections so far.
+    pub count: AtomicU64,
+}
+
+/// Relays until the process ends; blocks its thread.
+pub fn serve(listener: TcpListener, relay: Arc<Relay>) -> io::Result<()> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        listener.set_nonblocking(true)?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let slots = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
+        loop {
+            // The semaphore is never closed.
+            let Ok(slot) = slots.clone().acquire_owned().await else {
+                return Ok(());
+            };
+            let Ok((stream, source)) = listener.accept().await else {
+                continue;
+            };
+            let relay = relay.clone();
+            task::spawn(async move {
+                relay.connection(stream, source).await;
+                drop(slot);
+            });
+        }
+    })
+}
+
+impl Relay {
+    async fn connection(&self, mut client: TcpStream, source: SocketAddr) {
+        let Some(destination) = net::original_destination(&client) else {
+            return;
+        };
+        self.count.fetch_add(1, Ordering::Relaxed);
+        let (start, started) = (OffsetDateTime::now_utc(), Instant::now());
+        let (mut sent, mut received, mut flags) = (0, 0, "-");
+        match self.dialer.dial(destination, CONNECT).await {
+            Ok(mut upstream) => {
+                let ended = tunnel(&mut client, &mut upstream, &[], |_| false).await;
+                (sent, received) = (ended.sent, ended.received);
+            }
+            Err(_) => {
+                flags = "UF";
+                net::reset(client);
+            }
+        }
+        let record = FlowRecord {
+            time: Timestamp(start).to_string(),
+            workload: self.workload.clone(),
+            source,
+            destination,
+            protocol: "tcp".into(),
+            host: None,
+            sni: None,
+            method: None,
+            path: None,
+            verdict: Verdict::Bypassed,
+            cluster: None,
+            route: None,
+            upstream: Some(destination),
+            status: 0,
+            flags: flags.into(),
+            details: "-".into(),
+            bytes_sent: sent,
+            bytes_received: received,
+            duration_ms: started.elapsed().as_millis() as u64,
+            upstream_ms: None,
+            request_id: None,
+            policy_hash: String::new(),
+            line: String::new(),
+        };
+        if let Ok(mut line) = serde_json::to_string(&record) {
+            line.push('\n');
+            let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+            // A log that cannot be written does not stop the connection it is about.
+            let _ = log.write_all(line.as_bytes()).and_then(|()| log.flush());
+        }
+    }
+}

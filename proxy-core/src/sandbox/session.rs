@@ -1,0 +1,152 @@
+//! The parent's side of the sandbox.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{TcpListener, UdpSocket},
+    os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
+    process::{self, Child, Stdio},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Fault, channel::Channel, plan::Ports};
+
+/// What the parent asks of the helper.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Request {
+    /// Install these rules.
+    Rules(String),
+    /// Run this; its standard input is attached.
+    Run(Command),
+}
+
+/// What the helper answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Answer {
+    /// The namespace stands; the sockets are attached (outbound, relay, DNS over UDP, DNS over TCP).
+    Ready(Ports),
+    /// The rules are in force.
+    RulesInstalled,
+    /// The command has ended.
+    Exited(u8),
+    /// Something failed.
+    Failed(Fault),
+}
+
+/// A command for the sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Variables beside those of the parent.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// Sockets that listen inside the sandbox.
+#[derive(Debug)]
+pub struct Sockets {
+    /// For the sidecar.
+    pub outbound: TcpListener,
+    /// For the relay.
+    pub relay: TcpListener,
+    /// For DNS.
+    pub dns_udp: UdpSocket,
+    /// For DNS.
+    pub dns_tcp: TcpListener,
+}
+
+/// A private network. Dropping it ends everything inside.
+#[derive(Debug)]
+pub struct Sandbox {
+    channel: Channel,
+    helper: Child,
+    ports: Ports,
+}
+
+impl Sandbox {
+    /// Builds the private network; nothing is captured before `install`.
+    pub fn open() -> Result<(Self, Sockets), Fault> {
+        let (channel, theirs) = Channel::pair().map_err(|error| Fault::network("socket pair", error))?;
+        let helper = own_program()
+            .and_then(|program| {
+                process::Command::new(program)
+                    .arg("inside")
+                    .stdin(Stdio::from(theirs))
+                    .spawn()
+            })
+            .map_err(|error| Fault::network("starting the helper", error))?;
+        let (ports, descriptors) = match channel.receive::<Answer>() {
+            Ok(Some((Answer::Ready(ports), descriptors))) => (ports, descriptors),
+            Ok(Some((Answer::Failed(fault), _))) => return Err(fault),
+            Ok(Some(_)) => return Err(Fault::lost("building the private network", "an unexpected answer")),
+            Ok(None) => return Err(Fault::lost("building the private network", "the helper ended")),
+            Err(error) => return Err(Fault::lost("building the private network", error)),
+        };
+        let [outbound, relay, dns_udp, dns_tcp]: [OwnedFd; 4] = descriptors
+            .try_into()
+            .map_err(|_| Fault::lost("receiving sockets", "some are missing"))?;
+        let sockets = Sockets {
+            outbound: outbound.into(),
+            relay: relay.into(),
+            dns_udp: dns_udp.into(),
+            dns_tcp: dns_tcp.into(),
+        };
+        Ok((Self { channel, helper, ports }, sockets))
+    }
+
+    /// Local ports for the rules.
+    pub fn ports(&self) -> Ports {
+        self.ports
+    }
+
+    /// Installs rules and waits until they are in force. Before `run` only: afterwards use `replace_rules`.
+    pub fn install(&self, rules: String) -> Result<(), Fault> {
+        self.replace_rules(rules)?;
+        match self.channel.receive::<Answer>() {
+            Ok(Some((Answer::RulesInstalled, _))) => Ok(()),
+            Ok(Some((Answer::Failed(fault), _))) => Err(fault),
+            Ok(_) => Err(Fault::lost("installing rules", "the helper ended")),
+            Err(error) => Err(Fault::lost("installing rules", error)),
+        }
+    }
+
+    /// Sends new rules while a command runs; what comes of them is told to `run`'s caller.
+    pub fn replace_rules(&self, rules: String) -> Result<(), Fault> {
+        self.channel
+            .send(&Request::Rules(rules), &[])
+            .map_err(|error| Fault::lost("sending rules", error))
+    }
+
+    /// Runs a command with this process's standard streams; gives its exit code. `told` hears of rules that failed.
+    pub fn run(&self, command: Command, mut told: impl FnMut(Fault)) -> Result<u8, Fault> {
+        let input = io::stdin();
+        self.channel
+            .send(&Request::Run(command), &[input.as_fd()])
+            .map_err(|error| Fault::lost("starting the command", error))?;
+        loop {
+            match self.channel.receive::<Answer>() {
+                Ok(Some((Answer::Exited(code), _))) => return Ok(code),
+                Ok(Some((Answer::Failed(fault @ Fault::Rules { .. }), _))) => told(fault),
+                Ok(Some((Answer::Failed(fault), _))) => return Err(fault),
+                Ok(Some(_)) => {}
+                Ok(None) => return Err(Fault::lost("running the command", "the helper ended")),
+                Err(error) => return Err(Fault::lost("running the command", error)),
+            }
+        }
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        // Its death ends the init process, and with that everything inside.
+        let _ = self.helper.kill();
+        let _ = self.helper.wait();
+    }
+}
+
+/// The program that runs now, to be started again as helper or init.
+pub(super) fn own_program() -> io::Result<PathBuf> {
+    std::env::current_exe()
+}
