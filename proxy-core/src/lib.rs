@@ -18,6 +18,8 @@ pub mod policy;
 pub mod record;
 #[cfg(feature = "sidecar")]
 pub mod sandbox;
+#[cfg(feature = "sidecar")]
+pub mod sites;
 pub mod sniff;
 pub mod source;
 pub mod yaml;

@@ -1,6 +1,7 @@
 //! The command line of `egret-proxy`, one file a subcommand. Exit codes are a contract: 0 all well, 1 a check or a
 //! step came out otherwise, 2 bad input.
 
+mod agent;
 mod exec;
 mod explain;
 mod request;
@@ -27,6 +28,9 @@ enum Command {
     Run(Box<run::Run>),
     /// Run a command in a private network, all its TCP and DNS through the sidecar
     Exec(Box<exec::Exec>),
+    /// Run commands for the app inside a sandbox.
+    #[command(hide = true)]
+    Agent(agent::Agent),
     /// Enter the namespaces of a sandbox; started by exec.
     #[command(hide = true)]
     Inside(exec::Inside),
@@ -47,6 +51,7 @@ pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => arguments.run(),
         Command::Exec(arguments) => arguments.run(),
+        Command::Agent(arguments) => arguments.run(),
         Command::Inside(arguments) => arguments.run(),
         Command::Init(arguments) => arguments.run(),
         Command::Explain(arguments) => arguments.run(),

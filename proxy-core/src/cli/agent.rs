@@ -1,0 +1,113 @@
+//! `egret-proxy agent`: runs commands inside a sandbox for the app. Requests arrive as lines of JSON on standard input,
+//! output leaves as lines of JSON on standard output; at the end of the input everything started is ended.
+
+use std::{
+    collections::HashMap,
+    io::{self, BufRead, BufReader, Read, Write},
+    process::{Child, Command, ExitCode, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
+
+use clap::Args;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// Longest piece of output in one line.
+const CHUNK: usize = 16 * 1024;
+
+/// Arguments of `agent`.
+#[derive(Debug, Args)]
+pub struct Agent {}
+
+/// A request.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Request {
+    Run { id: u64, argv: Vec<String> },
+    Kill { id: u64 },
+}
+
+type Children = Arc<Mutex<HashMap<u64, Child>>>;
+
+impl Agent {
+    /// Serves until the input ends.
+    pub fn run(self) -> ExitCode {
+        let children = Children::default();
+        for line in io::stdin().lock().lines() {
+            let Ok(line) = line else { break };
+            match serde_json::from_str(&line) {
+                Ok(Request::Run { id, argv }) => start(id, &argv, &children),
+                Ok(Request::Kill { id }) => {
+                    if let Some(child) = lock(&children).get_mut(&id) {
+                        // It may have ended in the meantime.
+                        let _ = child.kill();
+                    }
+                }
+                Err(error) => tell(&json!({"error": error.to_string()})),
+            }
+        }
+        for child in lock(&children).values_mut() {
+            let _ = child.kill();
+        }
+        ExitCode::SUCCESS
+    }
+}
+
+fn lock(children: &Children) -> std::sync::MutexGuard<'_, HashMap<u64, Child>> {
+    children.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn start(id: u64, argv: &[String], children: &Children) {
+    let Some((program, arguments)) = argv.split_first() else {
+        return tell(&json!({"id": id, "exit": 2}));
+    };
+    let spawned = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = match spawned {
+        Ok(child) => child,
+        Err(error) => {
+            tell(&json!({"id": id, "stream": "stderr", "text": format!("{program}: {error}\n")}));
+            return tell(&json!({"id": id, "exit": 127}));
+        }
+    };
+    let output = child.stdout.take().map(|output| pass(id, "stdout", output));
+    let errors = child.stderr.take().map(|errors| pass(id, "stderr", errors));
+    lock(children).insert(id, child);
+    let children = children.clone();
+    thread::spawn(move || {
+        for reader in [output, errors].into_iter().flatten() {
+            // A reader that panicked has passed on what it could.
+            let _ = reader.join();
+        }
+        let child = lock(&children).remove(&id);
+        let status = child.and_then(|mut child| child.wait().ok());
+        // Ended by a signal: as a shell tells it.
+        let code = status.and_then(|status| {
+            use std::os::unix::process::ExitStatusExt;
+            status.code().or_else(|| status.signal().map(|signal| 128 + signal))
+        });
+        tell(&json!({"id": id, "exit": code.unwrap_or(1)}));
+    });
+}
+
+fn pass(id: u64, stream: &'static str, output: impl Read + Send + 'static) -> thread::JoinHandle<()> {
+    thread::spawn(move || {
+        let mut output = BufReader::new(output);
+        let mut buffer = vec![0; CHUNK];
+        while let Ok(length @ 1..) = output.read(&mut buffer) {
+            tell(&json!({"id": id, "stream": stream, "text": String::from_utf8_lossy(&buffer[..length])}));
+        }
+    })
+}
+
+/// One line; lines of several threads do not mix.
+fn tell(message: &Value) {
+    let mut output = io::stdout().lock();
+    // When the app is gone the input ends too.
+    let _ = writeln!(output, "{message}").and_then(|()| output.flush());
+}
