@@ -1,60 +1,134 @@
 # Everything a person or a CI machine needs. Two commands matter: `make run` and `make test`.
+#
+# One profile and one set of features everywhere, so that nothing compiles twice: clippy, tests, and the app a person
+# starts all use the workspace with `egret/custom-protocol`, which embeds the built window into the binary.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test bindings system-packages toolchains ui lint rust-test policy-test
+.PHONY: help run test bindings clean build build-proxy ui lint rust-test policy-test ui-test tour \
+        toolchains packages run-packages test-packages bench-packages
 
-# Debian and Ubuntu packages: the webview's headers to build, nftables and iproute2 for the sandbox, curl for requests.
-PACKAGES := build-essential pkg-config libwebkit2gtk-4.1-dev libayatana-appindicator3-dev librsvg2-dev libxdo-dev \
-            nftables iproute2 curl
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
+
+# Debian and Ubuntu packages, by what needs them. Only those absent are installed.
+PROXY_PACKAGES := build-essential pkg-config nftables iproute2 curl
+APP_PACKAGES   := $(PROXY_PACKAGES) libwebkit2gtk-4.1-dev libayatana-appindicator3-dev librsvg2-dev libxdo-dev
+TEST_PACKAGES  := $(APP_PACKAGES) webkit2gtk-driver xvfb dbus dbus-x11
+BENCH_PACKAGES := $(PROXY_PACKAGES) wrk python3 python3-pip
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-help:
-	@echo "make run    build what is missing and start Egret on its embedded example"
-	@echo "make test   all tests"
+# Tools that are downloaded rather than built here; outside the tree, so that `git clean` leaves them.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/egret
+TAURI_DRIVER := $(CACHE)/bin/tauri-driver
+TAURI_DRIVER_VERSION := 2.1.0
 
-system-packages:
-	@missing=$$(for package in $(PACKAGES); do \
+CARGO_SET := --workspace --features egret/custom-protocol
+PLAYGROUND := proxy-core/examples/playground
+
+help:
+	@echo "make run        build what is missing and start Egret on its bundled example"
+	@echo "make test       all checks and tests; what CI runs"
+	@echo "make bindings   write the window's types again from the Rust ones"
+	@echo "make clean      remove what was built in this tree"
+
+# --- starting it ------------------------------------------------------------------------------------------------------
+
+run:
+	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then \
+	    $(MAKE) --no-print-directory build && \
+	    echo "==> opening the window on $(PLAYGROUND)" && \
+	    EGRET_FOLDER=$(PLAYGROUND) target/debug/egret; \
+	else \
+	    echo "No display: DISPLAY and WAYLAND_DISPLAY are not set (ssh -X gives one, or: xvfb-run make run). Playing the tour here instead."; \
+	    $(MAKE) --no-print-directory tour; \
+	fi
+
+build: app-packages toolchains ui
+	@echo "==> building egret-proxy and the app (about five minutes the first time)"
+	@cargo build $(CARGO_SET)
+
+build-proxy: proxy-packages toolchains
+	@echo "==> building egret-proxy (about two minutes the first time)"
+	@cargo build -p proxy-core
+
+tour: build-proxy
+	@target/debug/egret-proxy tour
+
+# --- what is needed ---------------------------------------------------------------------------------------------------
+
+# `make app-packages` installs what APP_PACKAGES names, and so on.
+proxy-packages: packages = $(PROXY_PACKAGES)
+app-packages: packages = $(APP_PACKAGES)
+test-packages: packages = $(TEST_PACKAGES)
+bench-packages: packages = $(BENCH_PACKAGES)
+.PHONY: proxy-packages app-packages test-packages bench-packages
+proxy-packages app-packages test-packages bench-packages:
+	@command -v dpkg-query >/dev/null || { \
+	    echo "This is not Debian or Ubuntu: install what corresponds to: $(packages)"; exit 0; }; \
+	missing=$$(for package in $(packages); do \
 	    dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || echo $$package; done); \
 	if [ -n "$$missing" ]; then \
 	    echo "==> installing" $$missing; \
-	    $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq $$missing >/dev/null; \
+	    $(SUDO) apt-get update -qq && \
+	    $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
 
 toolchains:
-	@command -v cargo >/dev/null || { echo "Rust 1.95 or newer is needed: https://rustup.rs"; exit 1; }
+	@command -v cargo >/dev/null || { \
+	    echo "Rust 1.95 or newer is needed: curl --proto '=https' -sSf https://sh.rustup.rs | sh"; exit 1; }
 	@version=$$(rustc --version | cut -d' ' -f2); \
-	[ "$$(printf '1.95.0\n%s\n' $$version | sort -V | head -n 1)" = 1.95.0 ] || \
-	    { echo "Rust 1.95 or newer is needed, this is $$version: rustup update"; exit 1; }
-	@command -v node >/dev/null || { echo "Node.js 20 or newer is needed: https://nodejs.org"; exit 1; }
+	[ "$$(printf '1.95.0\n%s\n' $$version | sort -V | head -n 1)" = 1.95.0 ] || { \
+	    echo "Rust 1.95 or newer is needed, this is $$version: rustup update stable"; exit 1; }
+
+node:
+	@command -v node >/dev/null || { echo "Node.js 20 or newer is needed: https://nodejs.org/en/download"; exit 1; }
 	@version=$$(node --version | tr -d v | cut -d. -f1); \
-	[ $$version -ge 20 ] || { echo "Node.js 20 or newer is needed, this is $$(node --version)"; exit 1; }
+	[ $$version -ge 20 ] || { \
+	    echo "Node.js 20 or newer is needed, this is $$(node --version): https://nodejs.org/en/download"; exit 1; }
+.PHONY: node
 
 ui/node_modules/.package-lock.json: ui/package-lock.json
 	@echo "==> installing the window's packages"
 	@npm --prefix ui ci --no-audit --no-fund --loglevel=error
 
-ui: toolchains ui/node_modules/.package-lock.json
+ui: node ui/node_modules/.package-lock.json
 	@echo "==> building the window"
 	@npm --prefix ui run --silent build
 
-lint: system-packages toolchains ui
+$(TAURI_DRIVER):
+	@echo "==> installing tauri-driver $(TAURI_DRIVER_VERSION)"
+	@cargo install --quiet tauri-driver --version $(TAURI_DRIVER_VERSION) --locked --root $(CACHE)
+
+# --- tests ------------------------------------------------------------------------------------------------------------
+
+test: lint ui-test rust-test policy-test
+
+lint: test-packages toolchains ui
 	@echo "==> formatting and lints"
 	@cargo fmt --all --check
-	@cargo clippy --workspace --all-targets -- -D warnings
+	@cargo clippy $(CARGO_SET) --all-targets -- -D warnings
 	@cargo check -p proxy-core --no-default-features
 	@npm --prefix ui run --silent lint
 	@npm --prefix ui run --silent check
 
-rust-test: system-packages toolchains ui
-	@echo "==> Rust tests"
-	@cargo test --workspace
+# The stale-bindings test is among these: it fails when ui/src/bridge/bindings.ts is not what the Rust types say.
+rust-test: test-packages toolchains ui
+	@echo "==> Rust tests: units, properties, the sidecar with real sockets"
+	@cargo build $(CARGO_SET)
+	@cargo test $(CARGO_SET)
 
-policy-test: system-packages toolchains
-	@echo "==> policy test files"
-	@cargo build -p proxy-core
+policy-test: rust-test
+	@echo "==> policy test files through the engine"
 	@target/debug/egret-proxy test tests/scenarios/*.yaml
 
-test: lint rust-test policy-test
-	@echo "==> window tests"
+ui-test: node ui/node_modules/.package-lock.json
+	@echo "==> component tests of the window"
 	@npm --prefix ui run --silent test
+
+# --- upkeep -----------------------------------------------------------------------------------------------------------
+
+bindings: app-packages toolchains ui
+	@EGRET_WRITE_BINDINGS=1 cargo test $(CARGO_SET) -p egret bindings
+
+clean:
+	@rm -rf target ui/node_modules ui/dist src-tauri/gen
