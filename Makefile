@@ -120,6 +120,8 @@ rust-test: test-packages toolchains ui
 policy-test: rust-test
 	@echo "==> policy test files through the engine"
 	@target/debug/egret-proxy test tests/scenarios/*.yaml
+	@echo "==> the tour, live"
+	@target/debug/egret-proxy tour
 
 ui-test: node ui/node_modules/.package-lock.json
 	@echo "==> component tests of the window"

@@ -8,6 +8,7 @@ mod request;
 mod run;
 mod test;
 mod tools;
+mod tour;
 
 use std::{io::Write, process::ExitCode};
 
@@ -28,6 +29,8 @@ enum Command {
     Run(Box<run::Run>),
     /// Run a command in a private network, all its TCP and DNS through the sidecar
     Exec(Box<exec::Exec>),
+    /// Play the three ways out of a mesh in this terminal
+    Tour(tour::Tour),
     /// Run commands for the app inside a sandbox.
     #[command(hide = true)]
     Agent(agent::Agent),
@@ -52,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => arguments.run(),
         Command::Exec(arguments) => arguments.run(),
         Command::Agent(arguments) => arguments.run(),
+        Command::Tour(arguments) => arguments.run(),
         Command::Inside(arguments) => arguments.run(),
         Command::Init(arguments) => arguments.run(),
         Command::Explain(arguments) => arguments.run(),

@@ -3,6 +3,7 @@
 
 mod authority;
 mod echo;
+mod playground;
 mod web;
 
 use std::{
@@ -13,6 +14,8 @@ use std::{
 };
 
 use tokio::runtime;
+
+pub use playground::{MANIFESTS, write_playground};
 
 /// One site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
