@@ -100,6 +100,9 @@ impl Stage {
                 reason.trim().trim_start_matches("egret-proxy: ")
             )
         })?;
+        if code != 0 {
+            return Err("curl was not found; install it (Debian, Ubuntu: apt install curl)".into());
+        }
         Ok(stage)
     }
 
