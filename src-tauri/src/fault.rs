@@ -76,7 +76,7 @@ impl From<&SourceError> for Fault {
             SourceError::Syntax { place, message } => Self::new("syntax", message.clone())
                 .hint("The last good version of this file stays in force until it is mended.")
                 .at(Place::from(place)),
-            SourceError::Object(error) => error.into(),
+            SourceError::Object(error) => Self::from(&**error),
             SourceError::Unreadable { path, message } => {
                 Self::new("unreadable", format!("Cannot read {}: {message}", path.display()))
             }

@@ -1,10 +1,21 @@
 //! Egret, the desktop app: shows what leaves an Istio mesh, edits the policy, and runs the sidecar that enforces it.
 
+mod app;
 #[cfg(test)]
 mod bindings;
-#[allow(dead_code)]
+mod change;
+mod commands;
+mod draft;
 mod dto;
-#[allow(dead_code)]
+mod events;
 mod fault;
+mod probe;
+mod session;
+mod sidecar;
+mod start;
+mod traffic;
+mod windows;
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    start::main()
+}

@@ -140,8 +140,8 @@ pub struct Review {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ImpactCounts {
-    pub newly_blocked: u64,
-    pub newly_allowed: u64,
+    pub newly_blocked: u32,
+    pub newly_allowed: u32,
 }
 
 /// One applied change set.

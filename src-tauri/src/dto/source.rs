@@ -194,6 +194,8 @@ pub enum NextAction {
     SwitchMode,
     Review,
     FixFile,
+    /// Offered by the windows themselves, after a failed apply.
+    #[allow(dead_code)]
     Undo,
 }
 

@@ -1,0 +1,118 @@
+//! The app's parts, put together once. Nothing here knows of windows.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+use crate::{
+    change::{Changes, Journal},
+    dto::{JournalEntry, ObjectRef, SourceState, Verdict},
+    events::{Event, Events},
+    fault::{Fault, Result},
+    session::{Session, View, bundled_playground},
+    sidecar::Sidecar,
+    traffic::{Row, Traffic, announce, why},
+};
+
+/// Everything the commands work on.
+pub struct App {
+    pub session: Session,
+    pub changes: Changes,
+    pub traffic: Arc<Traffic>,
+    pub sidecar: Sidecar,
+    pub events: Events,
+    database: PathBuf,
+}
+
+/// Where the app finds and keeps things.
+pub struct Places {
+    /// Folder to open, where one was named.
+    pub folder: Option<PathBuf>,
+    /// The package's resources.
+    pub resources: Option<PathBuf>,
+    /// The user's data of this app.
+    pub data: PathBuf,
+}
+
+impl App {
+    /// Opens the folder, finishes what a killed app left half done, and follows the flows.
+    pub fn start(places: Places, events: Events) -> Result<Self> {
+        let data = &places.data;
+        fs::create_dir_all(data).map_err(|error| Fault::file("create", data, &error))?;
+        let traffic = Arc::new(Traffic::default());
+        let sidecar = Sidecar::new(data, traffic.clone(), events.clone());
+        let bundle = bundled_playground(places.resources.as_deref());
+        // The sidecar reads the folder too: whatever changes in it, its policy is about to change.
+        let (follower, listener) = (sidecar.clone(), events.clone());
+        let session_events = Events::new(move |event| {
+            if matches!(event, Event::SourceChanged(_)) {
+                follower.expect_policy(None);
+            }
+            listener.send(event);
+        });
+        let session = Session::start(places.folder, bundle, data, session_events)?;
+        let database = data.join("journal.sqlite");
+        let folder = session.view().folder.clone();
+        let journal = Journal::open(&database, &folder)?;
+        for sentence in journal.recover(&folder)? {
+            eprintln!("egret: {sentence}");
+        }
+        announce(traffic.clone(), events.clone()).map_err(|error| Fault::new("thread", error.to_string()))?;
+        Ok(Self {
+            session,
+            changes: Changes::new(journal, events.clone()),
+            traffic,
+            sidecar,
+            events,
+            database,
+        })
+    }
+
+    /// What the folder says now.
+    pub fn view(&self) -> Arc<View> {
+        self.session.view()
+    }
+
+    /// Turns to another folder: what ran and what was staged for the old one ends.
+    pub fn open(&self, folder: &Path) -> Result<SourceState> {
+        let state = self.session.open(folder)?;
+        self.sidecar.stop();
+        self.changes.turn_to(&self.database, &self.view().folder)?;
+        self.events.send(Event::JournalChanged);
+        Ok(state)
+    }
+
+    /// Applies the change set, and notes how long the sidecar takes to enforce it.
+    pub fn apply(&self) -> Result<JournalEntry> {
+        let entry = self.changes.apply(&self.view(), &self.traffic)?;
+        self.sidecar.expect_policy(Some(Instant::now()));
+        Ok(entry)
+    }
+
+    /// Takes an applied change set back.
+    pub fn undo(&self, id: Option<i64>) -> Result<JournalEntry> {
+        let entry = self.changes.undo(&self.view().folder, id)?;
+        self.sidecar.expect_policy(Some(Instant::now()));
+        Ok(entry)
+    }
+
+    /// The flow `id`, while it is kept.
+    pub fn flow(&self, id: u64) -> Result<Row> {
+        self.traffic
+            .row(id)
+            .ok_or_else(|| Fault::new("gone", format!("Flow {id} is no longer kept.")).hint("Send the request again."))
+    }
+
+    /// The object that names a registered flow: the last one the engine's trace mentions.
+    pub fn rule(&self, id: u64) -> Option<ObjectRef> {
+        let (view, row) = (self.view(), self.traffic.row(id)?);
+        let why = why(&row, &view.snapshot(&row.workload()), &view.folder).ok()?;
+        let registered = why.verdict == Verdict::Registered;
+        registered
+            .then(|| why.steps.into_iter().rev().find_map(|step| step.object))
+            .flatten()
+    }
+}

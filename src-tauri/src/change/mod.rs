@@ -1,0 +1,14 @@
+//! From an edit to a file: stage -> review -> apply -> verify -> journal -> undo. Nothing reaches a file but by Apply and
+//! Undo, both write all files of a change set or say what happened, and neither overwrites what it has not seen.
+
+mod diff;
+mod impact;
+mod journal;
+mod proposal;
+mod stage;
+mod write;
+
+pub use impact::impact;
+pub use journal::Journal;
+pub use proposal::{Proposal, target_file};
+pub use stage::Changes;

@@ -1,0 +1,50 @@
+//! Destinations, the Live Log, and Why?
+
+use super::Parts;
+use crate::{
+    dto::{DestinationRow, FlowDetails, FlowsAdded, LogPage, LogQuery, Why},
+    events::Event,
+    fault::{Fault, Result},
+    traffic,
+};
+
+/// Most rows of one page.
+const MAX_PAGE: usize = 5_000;
+/// Longest filter text.
+const MAX_FILTER: usize = 2_000;
+
+#[tauri::command(async)]
+pub fn destinations(app: Parts<'_>) -> Vec<DestinationRow> {
+    traffic::destinations(&app.traffic, |id| app.rule(id))
+}
+
+#[tauri::command(async)]
+pub fn log_page(app: Parts<'_>, query: LogQuery, before: Option<u64>, limit: usize) -> Result<LogPage> {
+    if query.text.len() > MAX_FILTER {
+        return Err(Fault::input("The filter is longer than 2,000 characters."));
+    }
+    Ok(app.traffic.page(query, before, limit.min(MAX_PAGE)))
+}
+
+#[tauri::command(async)]
+pub fn log_details(app: Parts<'_>, id: u64) -> Result<FlowDetails> {
+    let row = app.flow(id)?;
+    let similar = app.traffic.similar(&row);
+    Ok(traffic::details(&row, similar))
+}
+
+#[tauri::command(async)]
+pub fn why(app: Parts<'_>, id: u64) -> Result<Why> {
+    let (row, view) = (app.flow(id)?, app.view());
+    traffic::why(&row, &view.snapshot(&row.workload()), &view.folder)
+}
+
+#[tauri::command(async)]
+pub fn clear_log(app: Parts<'_>) {
+    app.traffic.clear();
+    app.events.send(Event::FlowsAdded(FlowsAdded {
+        last_id: app.traffic.last_id(),
+        added: 0,
+        dropped: app.traffic.dropped(),
+    }));
+}

@@ -1,0 +1,59 @@
+//! The windows' only door, one file a screen. A command parses, calls, and returns plain data; it decides nothing.
+//! All of them run off the main thread.
+
+mod changes;
+mod flows;
+mod policy;
+mod sandbox;
+mod source;
+mod windows;
+
+use std::sync::Arc;
+
+use tauri::{Runtime, ipc::Invoke};
+
+use crate::app::App;
+
+/// The app's parts, as commands get them.
+type Parts<'a> = tauri::State<'a, Arc<App>>;
+
+/// All commands.
+pub fn handler<R: Runtime>() -> impl Fn(Invoke<R>) -> bool + Send + Sync + 'static {
+    tauri::generate_handler![
+        source::source_state,
+        source::open_folder,
+        source::pick_folder,
+        source::overview,
+        policy::policy_view,
+        policy::draft_open,
+        policy::draft_new,
+        policy::draft_from_service,
+        policy::draft_from_timeout,
+        policy::draft_from_yaml,
+        changes::stage,
+        changes::unstage,
+        changes::staged,
+        changes::discard_all,
+        changes::review,
+        changes::preview,
+        changes::apply,
+        changes::resolve_conflict,
+        changes::journal,
+        changes::undo,
+        sandbox::sandbox_state,
+        sandbox::sandbox_start,
+        sandbox::sandbox_stop,
+        sandbox::workloads,
+        sandbox::send_request,
+        sandbox::run_command,
+        sandbox::stop_command,
+        flows::destinations,
+        flows::log_page,
+        flows::log_details,
+        flows::why,
+        flows::clear_log,
+        windows::open_log_window,
+        windows::allow_from_log,
+        windows::show_main,
+    ]
+}

@@ -1,0 +1,48 @@
+//! The Policy screen and its drafts.
+
+use super::Parts;
+use crate::{
+    draft,
+    dto::{Draft, DraftKind, PolicyView, ServiceForm, TimeoutForm},
+    fault::Result,
+    session,
+};
+
+#[tauri::command(async)]
+pub fn policy_view(app: Parts<'_>) -> PolicyView {
+    let view = app.view();
+    let findings = session::findings_of(&view);
+    session::policy_view(&view, app.changes.proposed(&view).as_ref(), findings)
+}
+
+#[tauri::command(async)]
+pub fn draft_open(app: Parts<'_>, kind: DraftKind, namespace: String, name: String) -> Result<Draft> {
+    let view = app.view();
+    let staged = app.changes.staged_yaml(kind, &namespace, &name);
+    draft::open(&view, staged, (kind, &namespace, &name))
+}
+
+#[tauri::command(async)]
+pub fn draft_new(app: Parts<'_>, kind: DraftKind, flow_id: Option<u64>) -> Result<Draft> {
+    let view = app.view();
+    match flow_id {
+        Some(id) => draft::from_flow(&view, kind, &app.flow(id)?),
+        None => Ok(draft::blank(&view, kind)),
+    }
+}
+
+#[tauri::command(async)]
+pub fn draft_from_service(app: Parts<'_>, form: ServiceForm, yaml: Option<String>) -> Result<Draft> {
+    draft::from_service(&app.view(), form, yaml.as_deref())
+}
+
+#[tauri::command(async)]
+pub fn draft_from_timeout(app: Parts<'_>, form: TimeoutForm, yaml: Option<String>) -> Result<Draft> {
+    let view = app.view();
+    draft::from_timeout(&view, app.changes.proposed(&view).as_ref(), form, yaml.as_deref())
+}
+
+#[tauri::command(async)]
+pub fn draft_from_yaml(app: Parts<'_>, kind: DraftKind, yaml: String) -> Result<Draft> {
+    draft::from_yaml(&app.view(), kind, &yaml)
+}

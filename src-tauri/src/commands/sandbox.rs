@@ -1,0 +1,48 @@
+//! The Sandbox screen.
+
+use super::Parts;
+use crate::{
+    dto::{RequestResult, SandboxState, Workload},
+    fault::{Fault, Result},
+    probe,
+};
+
+#[tauri::command(async)]
+pub fn sandbox_state(app: Parts<'_>) -> SandboxState {
+    app.sidecar.state()
+}
+
+#[tauri::command(async)]
+pub fn sandbox_start(app: Parts<'_>, workload: String) -> Result<SandboxState> {
+    let view = app.view();
+    let known = view.workload(&workload).ok_or_else(|| {
+        Fault::new("workload", format!("The folder declares no workload {workload:?}."))
+            .hint("Add its Deployment, StatefulSet, DaemonSet or Pod.")
+    })?;
+    app.sidecar.start(&view.folder, known)
+}
+
+#[tauri::command(async)]
+pub fn sandbox_stop(app: Parts<'_>) -> SandboxState {
+    app.sidecar.stop()
+}
+
+#[tauri::command(async)]
+pub fn workloads(app: Parts<'_>) -> Vec<Workload> {
+    app.view().workload_rows()
+}
+
+#[tauri::command(async)]
+pub fn send_request(app: Parts<'_>, method: String, url: String) -> Result<RequestResult> {
+    probe::send_request(&app.sidecar, &app.traffic, &method, &url)
+}
+
+#[tauri::command(async)]
+pub fn run_command(app: Parts<'_>, command: String) -> Result<u64> {
+    probe::run_command(&app.sidecar, &app.events, &command)
+}
+
+#[tauri::command(async)]
+pub fn stop_command(app: Parts<'_>, id: u64) -> Result<()> {
+    app.sidecar.kill(id)
+}

@@ -1,0 +1,71 @@
+//! One draft, two views: a form and its YAML. The YAML is the document; the form reads it and changes single fields of
+//! it, so that comments and fields that the form does not know stay. What a draft does is said in a sentence.
+
+mod from_flow;
+mod read;
+mod service;
+mod timeout;
+
+pub use from_flow::from_flow;
+pub use service::from_service;
+pub use timeout::from_timeout;
+
+use proxy_core::source::edit;
+
+use crate::{
+    change::target_file,
+    dto::{Draft, DraftKind},
+    fault::{Fault, Result},
+    session::View,
+};
+
+/// Longest document that is taken from a window.
+const MAX_YAML: usize = 1 << 20;
+
+/// Opens an object of the folder (with the staged edits, where there are any).
+pub fn open(view: &View, staged: Option<String>, object: (DraftKind, &str, &str)) -> Result<Draft> {
+    let (kind, namespace, name) = object;
+    if let Some(yaml) = staged {
+        return from_yaml(view, kind, &yaml);
+    }
+    let missing = || {
+        Fault::new(
+            "missing",
+            format!("No {} {namespace}/{name} is in this folder.", kind.as_str()),
+        )
+    };
+    let file = edit::file_of(view.world(), kind.as_str(), namespace, name).ok_or_else(missing)?;
+    let text = view
+        .text(&file)
+        .map_err(|error| Fault::file("read", &view.folder.join(&*file), &error))?;
+    let range = edit::find_document(&text, kind.as_str(), namespace, name).ok_or_else(missing)?;
+    from_yaml(view, kind, text[range].trim_start_matches('\n'))
+}
+
+/// An empty form, in the namespace of the first workload.
+pub fn blank(view: &View, kind: DraftKind) -> Draft {
+    let workloads = view.workloads();
+    let namespace = workloads.first().map_or("default", |workload| &workload.namespace);
+    match kind {
+        DraftKind::ServiceEntry => service::blank(view, namespace),
+        DraftKind::VirtualService => timeout::blank(view, namespace),
+    }
+}
+
+/// What a YAML text says. A text that cannot be read is a draft with its fault, not a failure.
+pub fn from_yaml(view: &View, kind: DraftKind, yaml: &str) -> Result<Draft> {
+    if yaml.len() > MAX_YAML {
+        return Err(Fault::input("The document is larger than 1 MiB."));
+    }
+    Ok(match kind {
+        DraftKind::ServiceEntry => service::draft(view, yaml),
+        DraftKind::VirtualService => timeout::draft(view, yaml),
+    })
+}
+
+fn file_for(view: &View, kind: DraftKind, namespace: &str, name: &str) -> String {
+    if name.is_empty() {
+        return String::new();
+    }
+    target_file(view, view.world(), kind, namespace, name)
+}

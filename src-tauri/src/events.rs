@@ -1,0 +1,65 @@
+//! What the windows are told. Events name what changed and carry little: a window asks for what it shows.
+
+use std::{fmt, sync::Arc};
+
+use serde_json::Value;
+
+use crate::dto::{CommandEvent, FlowsAdded, SandboxState, SourceState, StagedEdit};
+
+/// One event.
+#[derive(Debug, Clone)]
+pub enum Event {
+    SourceChanged(SourceState),
+    StagedChanged(Vec<StagedEdit>),
+    SandboxChanged(SandboxState),
+    FlowsAdded(FlowsAdded),
+    JournalChanged,
+    CommandOutput(CommandEvent),
+}
+
+impl Event {
+    /// Name on the wire.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::SourceChanged(_) => "source-changed",
+            Self::StagedChanged(_) => "staged-changed",
+            Self::SandboxChanged(_) => "sandbox-changed",
+            Self::FlowsAdded(_) => "flows-added",
+            Self::JournalChanged => "journal-changed",
+            Self::CommandOutput(_) => "command-output",
+        }
+    }
+
+    /// What it carries.
+    pub fn payload(&self) -> Value {
+        let value = match self {
+            Self::SourceChanged(state) => serde_json::to_value(state),
+            Self::StagedChanged(edits) => serde_json::to_value(edits),
+            Self::SandboxChanged(state) => serde_json::to_value(state),
+            Self::FlowsAdded(added) => serde_json::to_value(added),
+            Self::CommandOutput(event) => serde_json::to_value(event),
+            Self::JournalChanged => Ok(Value::Null),
+        };
+        value.expect("these are plain structs with text keys")
+    }
+}
+
+/// Where events go: the windows, or a test.
+#[derive(Clone)]
+pub struct Events(Arc<dyn Fn(Event) + Send + Sync>);
+
+impl Events {
+    pub fn new(send: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(send))
+    }
+
+    pub fn send(&self, event: Event) {
+        (self.0)(event);
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Events")
+    }
+}

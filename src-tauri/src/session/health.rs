@@ -1,0 +1,108 @@
+//! How well each source of facts does, and the next step worth taking.
+
+use super::{View, policy::modes};
+use crate::dto::{DataSource, Health, Mode, NextAction, NextStep, Phase, SandboxState, StagedEdit, VerdictCounts, Way};
+
+/// One line a source of facts.
+pub fn health(view: &View, sandbox: &SandboxState, kept: u64, dropped: u64) -> Vec<DataSource> {
+    let reading = &view.reading;
+    let errors = reading.errors.len();
+    let folder = if errors == 0 {
+        (
+            Health::Good,
+            format!("{} files, {} objects, watched", reading.files, reading.objects),
+        )
+    } else {
+        (
+            Health::Bad,
+            format!("{errors} errors; the last good version of each file is in force"),
+        )
+    };
+    let sidecar = match sandbox.state {
+        Phase::Running if sandbox.way == Way::Proxy => (
+            Health::Warn,
+            "running as an explicit proxy: only what uses it is seen".to_string(),
+        ),
+        Phase::Running => (
+            Health::Good,
+            format!("running for {}, everything captured", sandbox.workload),
+        ),
+        Phase::Starting => (Health::Warn, sandbox.step.clone().unwrap_or_else(|| "starting".into())),
+        Phase::Failed => {
+            let why = sandbox.fault.as_ref().map_or("failed", |fault| fault.message.as_str());
+            (Health::Bad, why.to_string())
+        }
+        Phase::Stopped => (Health::Off, "not started".to_string()),
+    };
+    let flows = match (sandbox.state, kept, dropped) {
+        (Phase::Running, 0, _) => (Health::Warn, "no request came yet".to_string()),
+        (Phase::Running, kept, 0) => (Health::Good, format!("{kept} flows, none dropped")),
+        (_, 0, _) => (Health::Off, "nothing seen: no sidecar runs".to_string()),
+        (_, kept, 0) => (Health::Off, format!("{kept} flows from before; no sidecar runs")),
+        (_, kept, dropped) => (Health::Warn, format!("{kept} flows kept, {dropped} dropped")),
+    };
+    [("Policy folder", folder), ("Sidecar", sidecar), ("Flows", flows)]
+        .into_iter()
+        .map(|(name, (state, detail))| DataSource {
+            name: name.into(),
+            state,
+            detail,
+        })
+        .collect()
+}
+
+/// The one thing worth doing now, the most urgent first.
+pub fn next_step(
+    view: &View,
+    sandbox: &SandboxState,
+    staged: &[StagedEdit],
+    flows: &VerdictCounts,
+    unregistered: Option<String>,
+) -> NextStep {
+    let step = |text: &str, why: String, action, argument| NextStep {
+        text: text.into(),
+        why,
+        action,
+        argument,
+    };
+    let mode = modes(view).first().map_or(Mode::AllowAny, |scope| scope.mode);
+    if let Some(error) = view.state().errors.into_iter().next() {
+        let file = error.at.map(|place| format!("{}:{}", place.file, place.line));
+        return step("Mend the file", error.message, NextAction::FixFile, file);
+    }
+    if !staged.is_empty() {
+        let why = format!("{} staged edits wait; nothing is written before Apply.", staged.len());
+        return step("Review the changes", why, NextAction::Review, None);
+    }
+    if matches!(sandbox.state, Phase::Stopped | Phase::Failed) {
+        let workload = view.workload_rows().into_iter().next().map(|workload| workload.name);
+        let why = "No sidecar runs, so no traffic can be seen.".to_string();
+        return step("Start the sandbox", why, NextAction::StartSandbox, workload);
+    }
+    if flows.total() == 0 {
+        let why = "Nothing has gone out yet. Send a request from the Sandbox and watch it arrive.".to_string();
+        return step("Open the live log", why, NextAction::OpenLog, None);
+    }
+    if mode == Mode::RegistryOnly && flows.blocked > 0 {
+        let why = format!("{} flows were blocked. Allow what must stay.", flows.blocked);
+        return step(
+            "Allow what is needed",
+            why,
+            NextAction::Allow,
+            Some("verdict:blocked".into()),
+        );
+    }
+    if let Some(name) = unregistered.filter(|_| flows.passthrough > 0) {
+        let why = format!(
+            "{} flows went to destinations that no policy names, such as {name}.",
+            flows.passthrough
+        );
+        return step("Try REGISTRY_ONLY on them", why, NextAction::SwitchMode, None);
+    }
+    step(
+        "Watch the live log",
+        "Every flow so far is named by a policy.".into(),
+        NextAction::OpenLog,
+        None,
+    )
+}

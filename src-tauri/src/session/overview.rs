@@ -1,0 +1,111 @@
+//! The Overview: what leaves this mesh, said in one sentence and shown by verdict, mode and namespace.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    View,
+    bypass::bypass_view,
+    health::{health, next_step},
+    policy::{modes, services},
+};
+use crate::{
+    dto::{NamespaceRow, Overview, Phase, SandboxState, StagedEdit, Verdict, VerdictCounts},
+    traffic::{Traffic, counts},
+};
+
+/// Puts the Overview together.
+pub fn overview(view: &View, traffic: &Traffic, sandbox: &SandboxState, staged: &[StagedEdit]) -> Overview {
+    let (flows, destinations) = counts(traffic);
+    let mut by_namespace: BTreeMap<String, VerdictCounts> = BTreeMap::new();
+    let mut unregistered = None;
+    traffic.each(|row| {
+        let verdict: Verdict = row.record.verdict.into();
+        by_namespace
+            .entry(row.record.workload.namespace.clone())
+            .or_default()
+            .add(verdict);
+        if verdict == Verdict::Passthrough {
+            unregistered = Some(row.name());
+        }
+    });
+    Overview {
+        sentence: sentence(&flows, &destinations, sandbox),
+        modes: modes(view),
+        flows,
+        destinations,
+        services: services(view.world(), None),
+        bypass: bypass_view(view),
+        namespaces: namespaces(view, &by_namespace),
+        health: health(view, sandbox, flows.total(), traffic.dropped()),
+        next: next_step(view, sandbox, staged, &flows, unregistered),
+    }
+}
+
+fn sentence(flows: &VerdictCounts, destinations: &VerdictCounts, sandbox: &SandboxState) -> String {
+    if flows.total() == 0 {
+        return match sandbox.state {
+            Phase::Running => "The sidecar runs; nothing has left yet.".into(),
+            _ => "Nothing was seen yet: no sidecar runs.".into(),
+        };
+    }
+    let mut parts = Vec::new();
+    let places = |count: u64| {
+        if count == 1 {
+            "1 destination".to_string()
+        } else {
+            format!("{count} destinations")
+        }
+    };
+    let unnamed = destinations.passthrough;
+    if destinations.registered > 0 {
+        parts.push(format!("{} named by policy", places(destinations.registered)));
+    }
+    if unnamed > 0 {
+        parts.push(format!("{} named by nothing and let through", places(unnamed)));
+    }
+    if destinations.blocked > 0 {
+        parts.push(format!("{} blocked", places(destinations.blocked)));
+    }
+    if destinations.bypassed > 0 {
+        parts.push(format!("{} past the sidecar", places(destinations.bypassed)));
+    }
+    let total = flows.total();
+    let flows = if total == 1 {
+        "1 flow".to_string()
+    } else {
+        format!("{total} flows")
+    };
+    format!("{flows} seen: {}.", parts.join(", "))
+}
+
+/// Namespaces of the folder, declared or used, each with the mode that its workloads meet.
+fn namespaces(view: &View, counts: &BTreeMap<String, VerdictCounts>) -> Vec<NamespaceRow> {
+    let workloads = view.workloads();
+    let declared = view
+        .world()
+        .namespaces
+        .iter()
+        .map(|namespace| namespace.meta.name.to_string());
+    let used = workloads.iter().map(|workload| workload.namespace.to_string());
+    let names: BTreeSet<String> = declared.chain(used).collect();
+    let row = |namespace: String| {
+        // A workload without labels is subject to what holds for the namespace as a whole.
+        let snapshot = view.snapshot(&format!("{namespace}/"));
+        let mode = snapshot.mode();
+        NamespaceRow {
+            mode: mode.mode.into(),
+            inherited: mode.scope == "mesh",
+            written_in: mode.object.as_ref().map_or_else(
+                || "nowhere: Istio's default".into(),
+                |object| format!("{}:{}", object.file, object.line),
+            ),
+            workloads: workloads
+                .iter()
+                .filter(|workload| *workload.namespace == *namespace)
+                .count(),
+            counts: counts.get(&namespace).copied().unwrap_or_default(),
+            namespace,
+        }
+    };
+    names.into_iter().map(row).collect()
+}

@@ -1,0 +1,184 @@
+//! The Policy screen's lists, out of the World as it is with the staged edits marked.
+
+use std::collections::HashSet;
+
+use proxy_core::model::{Object, Resolution, ServiceEntry, VirtualService, World};
+
+use super::{View, bypass::bypass_view};
+use crate::dto::{Finding, Mode, ModeScope, ObjectRef, Place, PolicyView, ServicePort, ServiceRow, Staged, TimeoutRow};
+
+/// Everything on the Policy screen. `proposed` is the World with the staged edits, where there are any.
+pub fn policy_view(view: &View, proposed: Option<&World>, findings: Vec<Finding>) -> PolicyView {
+    PolicyView {
+        modes: modes(view),
+        services: services(view.world(), proposed),
+        timeouts: timeouts(view.world(), proposed),
+        bypass: bypass_view(view),
+        findings,
+    }
+}
+
+/// The mesh's mode, then that of every Sidecar that sets one.
+pub fn modes(view: &View) -> Vec<ModeScope> {
+    let world = view.world();
+    let mesh = world.mesh_configs.first();
+    let mut scopes = vec![ModeScope {
+        scope: "mesh".into(),
+        mode: mesh.map_or(Mode::AllowAny, |mesh| mesh.spec.mode.into()),
+        written: mesh.filter(|mesh| mesh.spec.mode_line > 0).map(|mesh| Place {
+            file: mesh.place.file.to_string(),
+            line: mesh.spec.mode_line,
+            column: 1,
+        }),
+        object: mesh.map(|mesh| (&mesh.reference("ConfigMap", mesh.spec.mode_line)).into()),
+    }];
+    for sidecar in &world.sidecars {
+        let Some(mode) = sidecar.spec.mode else { continue };
+        let namespace = &sidecar.meta.namespace;
+        let scope = match &sidecar.spec.workload_selector {
+            Some(_) => format!("workload {namespace}/{}", sidecar.meta.name),
+            None => format!("namespace {namespace}"),
+        };
+        scopes.push(ModeScope {
+            scope,
+            mode: mode.into(),
+            written: Some(Place {
+                file: sidecar.place.file.to_string(),
+                line: sidecar.spec.mode_line,
+                column: 1,
+            }),
+            object: Some((&sidecar.reference("Sidecar", sidecar.spec.mode_line)).into()),
+        });
+    }
+    scopes
+}
+
+type Key = (String, String);
+
+fn key<T>(object: &Object<T>) -> Key {
+    (object.meta.namespace.to_string(), object.meta.name.to_string())
+}
+
+/// Objects of the World and of the proposal in one list, each marked with what the staged edits do to it.
+fn merged<'w, T: PartialEq>(
+    now: &'w [std::sync::Arc<Object<T>>],
+    proposed: Option<&'w [std::sync::Arc<Object<T>>]>,
+) -> Vec<(&'w Object<T>, Option<Staged>)> {
+    let Some(proposed) = proposed else {
+        return now.iter().map(|object| (&**object, None)).collect();
+    };
+    let mut rows = Vec::new();
+    let mut seen: HashSet<Key> = HashSet::new();
+    for object in now {
+        seen.insert(key(object));
+        match proposed.iter().find(|other| key(other) == key(object)) {
+            Some(other) if other.spec == object.spec => rows.push((&**object, None)),
+            Some(other) => rows.push((&**other, Some(Staged::Changed))),
+            None => rows.push((&**object, Some(Staged::Deleted))),
+        }
+    }
+    let added = proposed.iter().filter(|object| !seen.contains(&key(object)));
+    rows.extend(added.map(|object| (&**object, Some(Staged::Added))));
+    rows
+}
+
+/// All ServiceEntries.
+pub fn services(world: &World, proposed: Option<&World>) -> Vec<ServiceRow> {
+    let rows = merged(
+        &world.service_entries,
+        proposed.map(|world| world.service_entries.as_slice()),
+    );
+    let routes = proposed.unwrap_or(world);
+    rows.into_iter()
+        .map(|(entry, staged)| service(entry, staged, routes))
+        .collect()
+}
+
+fn service(entry: &Object<ServiceEntry>, staged: Option<Staged>, world: &World) -> ServiceRow {
+    let spec = &entry.spec;
+    ServiceRow {
+        object: (&entry.reference("ServiceEntry", 0)).into(),
+        hosts: spec.hosts.iter().map(ToString::to_string).collect(),
+        addresses: spec.addresses.iter().map(short).collect(),
+        ports: spec.ports.iter().map(port).collect(),
+        resolution: resolution(spec.resolution).into(),
+        location: if spec.mesh_internal {
+            "MESH_INTERNAL"
+        } else {
+            "MESH_EXTERNAL"
+        }
+        .into(),
+        export_to: spec.export_to.clone(),
+        timeout_ms: spec.hosts.iter().find_map(|host| timeout_of(world, host)),
+        staged,
+    }
+}
+
+/// A range as people write it: a single address has no prefix length.
+pub fn short(net: &ipnet::IpNet) -> String {
+    if net.prefix_len() == net.max_prefix_len() {
+        net.addr().to_string()
+    } else {
+        net.to_string()
+    }
+}
+
+/// One port for lists and forms.
+pub fn port(port: &proxy_core::model::Port) -> ServicePort {
+    ServicePort {
+        number: port.number,
+        name: port.name.clone(),
+        protocol: port.protocol.to_string(),
+        target_port: port.target_port,
+    }
+}
+
+/// As YAML spells it.
+pub fn resolution(resolution: Resolution) -> &'static str {
+    match resolution {
+        Resolution::None => "NONE",
+        Resolution::Static => "STATIC",
+        Resolution::Dns => "DNS",
+        Resolution::DnsRoundRobin => "DNS_ROUND_ROBIN",
+        Resolution::DynamicDns => "DYNAMIC_DNS",
+    }
+}
+
+fn timeout_of(world: &World, host: &str) -> Option<u64> {
+    let named =
+        |service: &&std::sync::Arc<Object<VirtualService>>| service.spec.hosts.iter().any(|name| **name == *host);
+    let routes = world.virtual_services.iter().find(named)?.spec.http.iter();
+    routes
+        .filter_map(|route| route.timeout)
+        .map(|timeout| timeout.as_millis() as u64)
+        .next()
+}
+
+/// All VirtualServices with HTTP routes, one row a host.
+pub fn timeouts(world: &World, proposed: Option<&World>) -> Vec<TimeoutRow> {
+    let rows = merged(
+        &world.virtual_services,
+        proposed.map(|world| world.virtual_services.as_slice()),
+    );
+    let with_http = rows.into_iter().filter(|(service, _)| !service.spec.http.is_empty());
+    with_http
+        .flat_map(|(service, staged)| rows_of(service, staged))
+        .collect()
+}
+
+fn rows_of(service: &Object<VirtualService>, staged: Option<Staged>) -> impl Iterator<Item = TimeoutRow> + use<> {
+    let http = &service.spec.http;
+    let timed = http.iter().find(|route| route.timeout.is_some());
+    let object: ObjectRef = (&service.reference("VirtualService", timed.map_or(0, |route| route.timeout_line))).into();
+    let (hosts, routes) = (service.spec.hosts.clone(), http.len());
+    let limit = timed
+        .and_then(|route| route.timeout)
+        .map(|timeout| timeout.as_millis() as u64);
+    hosts.into_iter().map(move |host| TimeoutRow {
+        object: object.clone(),
+        host: host.to_string(),
+        routes,
+        timeout_ms: limit,
+        staged,
+    })
+}

@@ -1,0 +1,143 @@
+//! What the folder says at one moment.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use proxy_core::{
+    model::World,
+    policy::{self, Snapshot},
+    source::Reading,
+};
+
+use crate::{
+    dto::{IgnoredKind, SourceState, Workload},
+    fault::Fault,
+};
+
+/// One reading of the folder, with the policy of each workload compiled when first asked for.
+#[derive(Debug)]
+pub struct View {
+    pub folder: PathBuf,
+    pub reading: Reading,
+    /// Counts readings that differ.
+    pub epoch: u64,
+    /// When it was read, RFC 3339.
+    pub read_at: String,
+    snapshots: Mutex<HashMap<String, Arc<Snapshot>>>,
+}
+
+/// `namespace/name`.
+pub fn workload_name(workload: &policy::Workload) -> String {
+    format!("{}/{}", workload.namespace, workload.name)
+}
+
+impl View {
+    pub fn new(folder: &Path, reading: Reading, epoch: u64) -> Self {
+        Self {
+            folder: folder.to_path_buf(),
+            reading,
+            epoch,
+            read_at: now(),
+            snapshots: Mutex::default(),
+        }
+    }
+
+    /// The objects.
+    pub fn world(&self) -> &World {
+        &self.reading.world
+    }
+
+    /// Who calls, in the order of the files.
+    pub fn workloads(&self) -> Vec<policy::Workload> {
+        let manifests = self.world().workloads.iter();
+        manifests
+            .map(|object| policy::Workload {
+                namespace: object.meta.namespace.clone(),
+                name: object.meta.name.clone(),
+                labels: object.spec.pod_labels.clone(),
+                annotations: object.spec.pod_annotations.clone(),
+            })
+            .collect()
+    }
+
+    /// The workload called `namespace/name`.
+    pub fn workload(&self, name: &str) -> Option<policy::Workload> {
+        self.workloads()
+            .into_iter()
+            .find(|workload| workload_name(workload) == name)
+    }
+
+    /// The compiled policy of the workload called `namespace/name`. A workload that the folder does not declare is
+    /// subject to what its namespace says.
+    pub fn snapshot(&self, name: &str) -> Arc<Snapshot> {
+        let mut snapshots = self.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(snapshot) = snapshots.get(name) {
+            return snapshot.clone();
+        }
+        let workload = self.workload(name).unwrap_or_else(|| {
+            let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
+            policy::Workload {
+                namespace: namespace.into(),
+                name: name.into(),
+                ..policy::Workload::default()
+            }
+        });
+        let snapshot = Arc::new(policy::compile(self.world(), &workload));
+        snapshots.insert(name.to_string(), snapshot.clone());
+        snapshot
+    }
+
+    /// The text of a file of the folder.
+    pub fn text(&self, file: &str) -> std::io::Result<String> {
+        std::fs::read_to_string(self.folder.join(file))
+    }
+
+    /// As the windows show it.
+    pub fn state(&self) -> SourceState {
+        let name = self
+            .folder
+            .file_name()
+            .map_or("/".into(), |name| name.to_string_lossy());
+        let ignored = self.world().ignored.iter();
+        SourceState {
+            name: name.into_owned(),
+            path: self.folder.display().to_string(),
+            files: self.reading.files,
+            objects: self.reading.objects,
+            ignored: ignored
+                .map(|(kind, count)| IgnoredKind {
+                    kind: kind.clone(),
+                    count: *count,
+                })
+                .collect(),
+            epoch: self.epoch,
+            read_at: self.read_at.clone(),
+            editable: editable(&self.folder),
+            errors: self.reading.errors.iter().map(Fault::from).collect(),
+        }
+    }
+
+    /// Workloads for the pickers.
+    pub fn workload_rows(&self) -> Vec<Workload> {
+        let rows = self.workloads().into_iter().map(|workload| Workload {
+            name: workload_name(&workload),
+            labels: workload.labels.into_iter().collect(),
+        });
+        rows.collect()
+    }
+}
+
+/// Now, RFC 3339 in UTC.
+pub fn now() -> String {
+    let now = time::OffsetDateTime::now_utc();
+    now.format(&time::format_description::well_known::Rfc3339)
+        .unwrap_or_default()
+}
+
+/// Asks the system whether this user may create files in `folder`.
+fn editable(folder: &Path) -> bool {
+    nix::unistd::access(folder, nix::unistd::AccessFlags::W_OK).is_ok()
+}

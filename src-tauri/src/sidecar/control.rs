@@ -1,0 +1,509 @@
+//! The sidecar's life: started step by step on a thread of its own, watched until it ends, stopped without a trace.
+
+use std::{
+    collections::VecDeque,
+    io::{BufRead as _, BufReader, Read},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use proxy_core::policy::Workload;
+
+use super::{
+    admin::{self, FlowLine},
+    agent::{Agent, Output},
+    launch::{Launch, find_proxy, free_address},
+    sites,
+};
+use crate::{
+    dto::{Phase, SandboxState, Way},
+    events::{Event, Events},
+    fault::{Fault, Result},
+    session::{now, workload_name},
+    traffic::Traffic,
+};
+
+/// How long a start may take; an ordinary one takes a tenth of a second.
+const START: Duration = Duration::from_secs(10);
+/// How long the sidecar may take to end by itself before it is killed.
+const STOP: Duration = Duration::from_secs(3);
+/// How long an edit may take to be enforced before nobody waits any more.
+const EFFECT: Duration = Duration::from_secs(3);
+/// Lines of the sidecar's own log that are kept to tell why it ended.
+const LOG_LINES: usize = 20;
+
+/// The one sidecar of the app.
+#[derive(Clone)]
+pub struct Sidecar {
+    events: Events,
+    traffic: Arc<Traffic>,
+    /// Folder for the access log and the sites' certificate.
+    scratch: PathBuf,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    inner: Mutex<Inner>,
+    ended: Condvar,
+    /// Counts starts: threads of an earlier run change nothing any more.
+    run: AtomicU64,
+}
+
+#[derive(Default)]
+struct Inner {
+    state: SandboxState,
+    running: Option<Running>,
+    stopping: bool,
+}
+
+#[derive(Clone)]
+struct Running {
+    agent: Agent,
+    admin: SocketAddr,
+    explicit: SocketAddr,
+    pid: u32,
+    way: Way,
+    ca: PathBuf,
+}
+
+/// The last lines of the sidecar's own log.
+type Tail = Arc<Mutex<VecDeque<String>>>;
+
+impl Sidecar {
+    pub fn new(scratch: &Path, traffic: Arc<Traffic>, events: Events) -> Self {
+        let shared = Shared::default();
+        let sidecar = Self {
+            events,
+            traffic,
+            scratch: scratch.to_path_buf(),
+            shared: Arc::new(shared),
+        };
+        sidecar.inner().state.sites = sites::rows();
+        sidecar
+    }
+
+    /// How it stands now, with fresh memory and flow counts.
+    pub fn state(&self) -> SandboxState {
+        let (mut state, running) = {
+            let inner = self.inner();
+            (inner.state.clone(), inner.running.clone())
+        };
+        if let (Phase::Running, Some(running)) = (state.state, running) {
+            state.memory_kb = memory_kb(running.pid);
+            state.connections = admin::flows_total(running.admin);
+        }
+        state
+    }
+
+    /// Starts it for a workload with the policy of `folder`; the steps come as events.
+    pub fn start(&self, folder: &Path, workload: Workload) -> Result<SandboxState> {
+        let proxy = find_proxy()?;
+        let run = {
+            let mut inner = self.inner();
+            if matches!(inner.state.state, Phase::Starting | Phase::Running) {
+                return Err(Fault::new("running", "The sandbox runs already.").hint("Stop it first."));
+            }
+            inner.stopping = false;
+            inner.state = SandboxState {
+                state: Phase::Starting,
+                workload: workload_name(&workload),
+                step: Some("Looking for the sidecar".into()),
+                sites: sites::rows(),
+                ..SandboxState::default()
+            };
+            self.shared.run.fetch_add(1, Ordering::SeqCst) + 1
+        };
+        self.told();
+        let (sidecar, folder) = (self.clone(), folder.to_path_buf());
+        let started = thread::Builder::new().name("sidecar-start".into()).spawn(move || {
+            if let Err(fault) = sidecar.launch(run, &proxy, &folder, &workload) {
+                sidecar.failed(run, fault);
+            }
+        });
+        started.map_err(|error| Fault::new("thread", error.to_string()))?;
+        Ok(self.state())
+    }
+
+    /// Ends it and waits until it is gone.
+    pub fn stop(&self) -> SandboxState {
+        let running = {
+            let mut inner = self.inner();
+            inner.stopping = true;
+            inner.running.clone()
+        };
+        if let Some(running) = running {
+            running.agent.close();
+            self.wait_for_end(STOP);
+            if self.inner().running.is_some()
+                && let Ok(pid) = i32::try_from(running.pid)
+            {
+                // Everything below it dies with it.
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+                self.wait_for_end(STOP);
+            }
+        }
+        let mut inner = self.inner();
+        inner.state = SandboxState {
+            workload: inner.state.workload.clone(),
+            sites: sites::rows(),
+            ..SandboxState::default()
+        };
+        drop(inner);
+        self.told();
+        self.state()
+    }
+
+    /// Runs a command in the sandbox.
+    pub fn run(&self, argv: &[&str]) -> Result<(u64, mpsc::Receiver<Output>)> {
+        let running = self.running()?;
+        let mut all: Vec<String> = Vec::new();
+        if running.way == Way::Proxy {
+            let (proxy, ca) = (format!("http://{}", running.explicit), running.ca.display().to_string());
+            all.push("env".into());
+            all.extend(
+                ["http_proxy", "https_proxy"]
+                    .iter()
+                    .map(|name| format!("{name}={proxy}")),
+            );
+            all.extend(
+                ["SSL_CERT_FILE", "CURL_CA_BUNDLE"]
+                    .iter()
+                    .map(|name| format!("{name}={ca}")),
+            );
+        }
+        all.extend(argv.iter().map(ToString::to_string));
+        running.agent.run(&all)
+    }
+
+    /// Ends a command.
+    pub fn kill(&self, id: u64) -> Result<()> {
+        self.running()?.agent.kill(id)
+    }
+
+    /// Notes when the sidecar enforces another policy than before; `written` is when the files were changed by Apply.
+    pub fn expect_policy(&self, written: Option<Instant>) {
+        let Ok(running) = self.running() else { return };
+        let before = self.inner().state.policy_hash.clone();
+        let (sidecar, run) = (self.clone(), self.shared.run.load(Ordering::SeqCst));
+        let watch = move || {
+            let started = Instant::now();
+            while started.elapsed() < EFFECT && sidecar.is(run) {
+                let Ok(config) = admin::config(running.admin) else {
+                    return;
+                };
+                if Some(&config.hash) != before.as_ref() {
+                    let mut inner = sidecar.inner();
+                    inner.state.captured = Some(captured(running.way, &config));
+                    inner.state.policy_hash = Some(config.hash);
+                    if let Some(written) = written {
+                        inner.state.edit_to_effect_ms = Some(written.elapsed().as_millis() as u64);
+                    }
+                    drop(inner);
+                    return sidecar.told();
+                }
+                thread::sleep(Duration::from_millis(2));
+            }
+        };
+        // Without a thread the hash is shown a little later, with the next state.
+        let _ = thread::Builder::new().name("policy-effect".into()).spawn(watch);
+    }
+
+    fn running(&self) -> Result<Running> {
+        let running = self.inner().running.clone();
+        running.ok_or_else(|| {
+            Fault::new("sandbox", "No sandbox runs.").hint("Start it first: requests leave from inside it.")
+        })
+    }
+
+    fn launch(&self, run: u64, proxy: &Path, folder: &Path, workload: &Workload) -> Result<()> {
+        self.step(run, "Starting the playground's sites");
+        let sites = sites::World::start(&self.scratch)?;
+        let access_log = self.scratch.join("access.log");
+        // One sandbox, one log: what an earlier one wrote is of no use to this one.
+        std::fs::write(&access_log, "").map_err(|error| Fault::file("write", &access_log, &error))?;
+        let launch = Launch {
+            proxy,
+            folder,
+            workload,
+            sites: &sites,
+            admin: free_address()?,
+            explicit: free_address()?,
+            access_log: &access_log,
+        };
+        self.step(run, "Opening a private network and starting the sidecar");
+        match self.attempt(run, &launch, Way::Namespace) {
+            Ok(()) => Ok(()),
+            Err(fault) if !self.is(run) => Err(fault),
+            Err(refused) => {
+                self.step(run, "No private network here; starting the explicit proxy");
+                self.attempt(run, &launch, Way::Proxy)?;
+                // It runs, but says why it is the lesser way.
+                self.inner().state.fault = Some(refused);
+                self.told();
+                Ok(())
+            }
+        }
+    }
+
+    fn attempt(&self, run: u64, launch: &Launch<'_>, way: Way) -> Result<()> {
+        let mut child = match way {
+            Way::Namespace => launch.spawn(way)?,
+            Way::Proxy => agent_alone(launch.proxy)?,
+        };
+        let tail = Tail::default();
+        let (Some(input), Some(output), Some(errors)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(Fault::new("proxy", "The sidecar's streams cannot be had."));
+        };
+        let agent = Agent::new(input);
+        self.spawn_reader("agent", {
+            let agent = agent.clone();
+            move |_| agent.read(output)
+        })?;
+        self.spawn_reader("sidecar-log", {
+            let tail = tail.clone();
+            move |sidecar| sidecar.read_log(errors, &tail)
+        })?;
+        if way == Way::Proxy {
+            let argv = launch.command_line(way);
+            let (_, output_rx) = agent.run(&argv)?;
+            let tail = tail.clone();
+            self.spawn_reader("sidecar-output", move |_| {
+                while let Ok(output) = output_rx.recv() {
+                    if let Output::Text(_, text) = output {
+                        text.lines().for_each(|line| keep(&tail, line));
+                    }
+                }
+            })?;
+        }
+        let running = Running {
+            agent,
+            admin: launch.admin,
+            explicit: launch.explicit,
+            pid: child.id(),
+            way,
+            ca: launch.sites.ca().to_path_buf(),
+        };
+        self.await_ready(run, &mut child, &running, &tail)?;
+        self.follow(run, &running)?;
+        self.stands(run, &running)?;
+        self.spawn_reader("sidecar-wait", move |sidecar| {
+            let status = child.wait();
+            sidecar.ended(
+                run,
+                &status.map_or_else(|error| error.to_string(), |status| status.to_string()),
+                &tail,
+            );
+        })
+    }
+
+    fn await_ready(&self, run: u64, child: &mut Child, running: &Running, tail: &Tail) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            if let Ok(Some(status)) = child.try_wait() {
+                return Err(ended_fault(&status.to_string(), tail));
+            }
+            if admin::ready(running.admin) {
+                return Ok(());
+            }
+            if started.elapsed() > START || !self.is(run) {
+                running.agent.close();
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(ended_fault("no answer", tail));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn follow(&self, run: u64, running: &Running) -> Result<()> {
+        self.step(run, "Following the flows");
+        let (connected_tx, connected_rx) = mpsc::channel::<()>();
+        let admin = running.admin;
+        self.spawn_reader("flows", move |sidecar| {
+            // The stream ends with the sidecar, whose end is told by whoever waits for it.
+            let _ = admin::follow_flows(
+                admin,
+                || {
+                    let _ = connected_tx.send(());
+                },
+                |line| sidecar.take(line),
+            );
+        })?;
+        connected_rx
+            .recv_timeout(START)
+            .map_err(|_| Fault::new("flows", "The sidecar does not stream its flows."))
+    }
+
+    fn stands(&self, run: u64, running: &Running) -> Result<()> {
+        let config = admin::config(running.admin)
+            .map_err(|error| Fault::new("config", format!("The sidecar does not tell its policy: {error}")))?;
+        let mut inner = self.inner();
+        if !self.is(run) || inner.stopping {
+            drop(inner);
+            running.agent.close();
+            return Err(Fault::new("stopped", "The start was called off."));
+        }
+        let state = &mut inner.state;
+        state.state = Phase::Running;
+        state.step = None;
+        state.captured = Some(captured(running.way, &config));
+        state.policy_hash = Some(config.hash);
+        state.explicit_proxy = Some(running.explicit.to_string());
+        state.admin = Some(running.admin.to_string());
+        state.pid = Some(running.pid);
+        state.since = Some(now());
+        state.way = running.way;
+        inner.running = Some(running.clone());
+        drop(inner);
+        self.told();
+        Ok(())
+    }
+
+    fn read_log(&self, errors: impl Read, tail: &Tail) {
+        for line in BufReader::new(errors).lines() {
+            let Ok(line) = line else { return };
+            match line.starts_with('{').then(|| FlowLine::parse(&line)).flatten() {
+                Some(flow) => self.take(flow),
+                None => keep(tail, &line),
+            }
+        }
+    }
+
+    fn take(&self, line: FlowLine) {
+        match line {
+            FlowLine::Flow(record) => {
+                self.traffic.add(*record);
+            }
+            FlowLine::Dropped(count) => self.traffic.lost(count),
+        }
+    }
+
+    fn ended(&self, run: u64, status: &str, tail: &Tail) {
+        let mut inner = self.inner();
+        if !self.is(run) {
+            return;
+        }
+        inner.running = None;
+        if !inner.stopping {
+            let fault = ended_fault(status, tail);
+            inner.state = SandboxState {
+                state: Phase::Failed,
+                workload: inner.state.workload.clone(),
+                fault: Some(fault),
+                sites: sites::rows(),
+                ..SandboxState::default()
+            };
+        }
+        drop(inner);
+        self.shared.ended.notify_all();
+        self.told();
+    }
+
+    fn failed(&self, run: u64, fault: Fault) {
+        let mut inner = self.inner();
+        if !self.is(run) || inner.stopping {
+            return;
+        }
+        inner.state.state = Phase::Failed;
+        inner.state.step = None;
+        inner.state.fault = Some(fault);
+        drop(inner);
+        self.told();
+    }
+
+    fn step(&self, run: u64, step: &str) {
+        if self.is(run) {
+            self.inner().state.step = Some(step.into());
+            self.told();
+        }
+    }
+
+    fn is(&self, run: u64) -> bool {
+        self.shared.run.load(Ordering::SeqCst) == run
+    }
+
+    fn wait_for_end(&self, limit: Duration) {
+        let wait = self
+            .shared
+            .ended
+            .wait_timeout_while(self.inner(), limit, |inner| inner.running.is_some());
+        drop(wait.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn spawn_reader(&self, name: &str, read: impl FnOnce(&Self) + Send + 'static) -> Result<()> {
+        let sidecar = self.clone();
+        let thread = thread::Builder::new().name(name.into()).spawn(move || read(&sidecar));
+        thread
+            .map(drop)
+            .map_err(|error| Fault::new("thread", error.to_string()))
+    }
+
+    fn told(&self) {
+        let state = self.inner().state.clone();
+        self.events.send(Event::SandboxChanged(state));
+    }
+
+    // Every change under the lock is one assignment or leaves a state that can be shown.
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.shared.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The agent outside any sandbox: it runs the explicit proxy, and ends it when the app is gone.
+fn agent_alone(proxy: &Path) -> Result<Child> {
+    let mut command = Command::new(proxy);
+    command
+        .arg("agent")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command.spawn().map_err(|error| Fault::file("start", proxy, &error))
+}
+
+fn keep(tail: &Tail, line: &str) {
+    let mut lines = tail.lock().unwrap_or_else(PoisonError::into_inner);
+    if lines.len() == LOG_LINES {
+        lines.pop_front();
+    }
+    lines.push_back(line.to_string());
+}
+
+fn ended_fault(status: &str, tail: &Tail) -> Fault {
+    let lines = tail.lock().unwrap_or_else(PoisonError::into_inner);
+    let last: Vec<&str> = lines.iter().rev().take(3).rev().map(String::as_str).collect();
+    let said = if last.is_empty() {
+        "It said nothing.".to_string()
+    } else {
+        last.join(" ")
+    };
+    Fault::new("sidecar", format!("The sidecar ended ({status}).")).hint(said)
+}
+
+fn captured(way: Way, config: &admin::Config) -> String {
+    match (way, config.exclude_ranges.as_slice()) {
+        (Way::Proxy, _) => "what uses the proxy".into(),
+        (Way::Namespace, []) => "every TCP connection".into(),
+        (Way::Namespace, ranges) => format!("every TCP connection, except to {}", ranges.join(", ")),
+    }
+}
+
+/// Resident memory of a process.
+fn memory_kb(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().trim_end_matches("kB").trim().parse().ok()
+}

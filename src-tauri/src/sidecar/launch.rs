@@ -1,0 +1,107 @@
+//! Command lines of the sidecar.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use proxy_core::policy::Workload;
+
+use super::sites::World as Sites;
+use crate::{
+    dto::Way,
+    fault::{Fault, Result},
+};
+
+/// The sidecar's binary: `EGRET_PROXY`, else beside the app's own, else among the package's resources.
+pub fn find_proxy() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("EGRET_PROXY") {
+        return Ok(named.into());
+    }
+    let own = std::env::current_exe().map_err(|error| Fault::new("proxy", error.to_string()))?;
+    let folder = own.parent().unwrap_or(Path::new("."));
+    let places = ["egret-proxy", "../lib/Egret/egret-proxy", "../lib/egret/egret-proxy"];
+    let found = places
+        .iter()
+        .map(|place| folder.join(place))
+        .find(|path| path.is_file());
+    found.ok_or_else(|| {
+        Fault::new(
+            "proxy",
+            format!("The sidecar egret-proxy is not beside {}.", own.display()),
+        )
+        .hint("Build it with `cargo build -p proxy-core`, or name it in EGRET_PROXY.")
+    })
+}
+
+/// What a sidecar is started with.
+pub struct Launch<'a> {
+    pub proxy: &'a Path,
+    pub folder: &'a Path,
+    pub workload: &'a Workload,
+    pub sites: &'a Sites,
+    pub admin: SocketAddr,
+    pub explicit: SocketAddr,
+    pub access_log: &'a Path,
+}
+
+impl Launch<'_> {
+    /// Starts the sandbox, with pipes for its three streams.
+    pub fn spawn(&self, way: Way) -> Result<Child> {
+        let argv = self.command_line(way);
+        let mut command = Command::new(&argv[0]);
+        command.args(&argv[1..]);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+            .spawn()
+            .map_err(|error| Fault::file("start", self.proxy, &error))
+    }
+
+    /// Program and arguments.
+    pub fn command_line(&self, way: Way) -> Vec<String> {
+        let text = |path: &Path| path.display().to_string();
+        let mut argv = vec![text(self.proxy)];
+        let mut add = |parts: &[&str]| argv.extend(parts.iter().map(ToString::to_string));
+        add(&[if way == Way::Namespace { "exec" } else { "run" }]);
+        let labels: Vec<String> = self
+            .workload
+            .labels
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        add(&["--policy", &text(self.folder), "--namespace", &self.workload.namespace]);
+        add(&["--labels", &labels.join(",")]);
+        for (from, to) in self.sites.map() {
+            add(&["--map", &format!("{from}={to}")]);
+        }
+        for (name, address) in self.sites.hosts() {
+            add(&["--host", &format!("{name}={address}")]);
+        }
+        add(&[
+            "--admin",
+            &self.admin.to_string(),
+            "--explicit",
+            &self.explicit.to_string(),
+        ]);
+        add(&["--access-log", &text(self.access_log), "--drain-seconds", "1"]);
+        match way {
+            Way::Namespace => {
+                add(&["--relay-log", "-", "--ca", &text(self.sites.ca())]);
+                add(&["--", &text(self.proxy), "agent"]);
+            }
+            // Nothing is redirected here, but the listener must not collide with another sidecar's.
+            Way::Proxy => add(&["--outbound", "127.0.0.1:0"]),
+        }
+        argv
+    }
+}
+
+/// A free port of loopback.
+pub fn free_address() -> Result<SocketAddr> {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    free.map_err(|error| Fault::new("port", format!("No port of loopback is free: {error}")))
+}

@@ -1,0 +1,13 @@
+//! One-click sidecar: the very binary `egret-proxy` as a child process, with the playground's sites beside it and an
+//! agent inside the sandbox that runs commands there. The child ends with the app: it watches for its parent's death,
+//! and its standard input closes.
+
+mod admin;
+mod agent;
+mod control;
+mod launch;
+mod sites;
+
+pub use agent::{Output, Stream};
+pub use control::Sidecar;
+pub use launch::find_proxy;

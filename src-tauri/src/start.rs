@@ -1,0 +1,159 @@
+//! From the command line to the first window.
+
+use std::{
+    ffi::OsString,
+    os::unix::process::CommandExt as _,
+    path::PathBuf,
+    process::{Command, ExitCode},
+    sync::Arc,
+};
+
+use tauri::{Emitter as _, Manager as _, RunEvent};
+
+use crate::{
+    app::{App, Places},
+    commands,
+    events::Events,
+    fault::Fault,
+    sidecar::find_proxy,
+    windows,
+};
+
+/// Set once the app has started itself again with a locale that the web view can use.
+const LOCALE_SET: &str = "EGRET_LOCALE_SET";
+
+/// Runs the app until its last window is closed.
+pub fn main() -> ExitCode {
+    let folder = match arguments() {
+        Ok(folder) => folder,
+        Err(code) => return code,
+    };
+    if !has_display() {
+        return without_display();
+    }
+    set_locale();
+    match run(folder) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("egret: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(folder: Option<PathBuf>) -> Result<(), Box<dyn std::error::Error>> {
+    let app = tauri::Builder::default()
+        .plugin(tauri_plugin_dialog::init())
+        .plugin(tauri_plugin_opener::init())
+        .plugin(tauri_plugin_clipboard_manager::init())
+        .invoke_handler(commands::handler())
+        .setup(|setup| {
+            let handle = setup.handle().clone();
+            let events = Events::new(move |event| {
+                // A window that closes while it is told something needs no report.
+                let _ = handle.emit(event.name(), event.payload());
+            });
+            let data = match std::env::var_os("EGRET_DATA") {
+                Some(data) => data.into(),
+                None => setup.path().app_data_dir()?,
+            };
+            let places = Places {
+                folder,
+                resources: setup.path().resource_dir().ok(),
+                data,
+            };
+            let parts = Arc::new(App::start(places, events).map_err(told)?);
+            let source = parts.view().state().name;
+            setup.manage(parts);
+            windows::open_main(setup.handle(), &source)?;
+            Ok(())
+        })
+        .build(tauri::generate_context!())?;
+    app.run(|handle, event| match event {
+        // The main window is the app: its logs close with it.
+        RunEvent::WindowEvent {
+            label,
+            event: tauri::WindowEvent::Destroyed,
+            ..
+        } if label == windows::MAIN => handle.exit(0),
+        RunEvent::Exit => {
+            handle.state::<Arc<App>>().sidecar.stop();
+        }
+        _ => {}
+    });
+    Ok(())
+}
+
+/// A fault before there is a window: everything it says goes to the terminal.
+fn told(fault: Fault) -> String {
+    match fault.hint {
+        Some(hint) => format!("{} {hint}", fault.message),
+        None => fault.message,
+    }
+}
+
+/// The folder to open: the one argument, or `EGRET_FOLDER`.
+fn arguments() -> Result<Option<PathBuf>, ExitCode> {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match arguments.as_slice() {
+        [] => Ok(std::env::var_os("EGRET_FOLDER").map(PathBuf::from)),
+        [one] if one == "--version" => {
+            println!("egret {}", env!("CARGO_PKG_VERSION"));
+            Err(ExitCode::SUCCESS)
+        }
+        [one] if one == "--help" || one == "-h" => {
+            println!("egret [FOLDER]\n\nOpens a folder of Istio manifests; without one, the bundled playground.");
+            Err(ExitCode::SUCCESS)
+        }
+        [folder] => Ok(Some(folder.into())),
+        _ => {
+            eprintln!("egret: at most one folder is expected; see egret --help");
+            Err(ExitCode::from(2))
+        }
+    }
+}
+
+fn has_display() -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    set("DISPLAY") || set("WAYLAND_DISPLAY")
+}
+
+/// Plays the same story in the terminal.
+fn without_display() -> ExitCode {
+    eprintln!(
+        "egret: no display (DISPLAY and WAYLAND_DISPLAY are unset): run it in a desktop session, or with `xvfb-run egret`; here is the tour instead."
+    );
+    let proxy = match find_proxy() {
+        Ok(proxy) => proxy,
+        Err(fault) => {
+            eprintln!("egret: {}", told(fault));
+            return ExitCode::FAILURE;
+        }
+    };
+    let error = Command::new(proxy).arg("tour").exec();
+    eprintln!("egret: the tour cannot be started: {error}");
+    ExitCode::FAILURE
+}
+
+/// With LANG unset or C, the web view's language is "C", which its number formats refuse: the window would stay blank.
+/// The environment is read once at start, so that the app starts itself again with a locale that works.
+fn set_locale() {
+    let value = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let locale = value("LC_ALL")
+        .or_else(|| value("LC_MESSAGES"))
+        .or_else(|| value("LANG"));
+    let usable = locale.is_some_and(|locale| !["C", "POSIX"].contains(&locale.split('.').next().unwrap_or_default()));
+    if usable || std::env::var_os(LOCALE_SET).is_some() {
+        return;
+    }
+    let Ok(own) = std::env::current_exe() else { return };
+    let mut again = Command::new(own);
+    again.args(std::env::args_os().skip(1)).env(LOCALE_SET, "1");
+    again
+        .env("LANG", "en_US.UTF-8")
+        .env("LANGUAGE", "en_US")
+        .env_remove("LC_ALL")
+        .env_remove("LC_MESSAGES");
+    let error = again.exec();
+    eprintln!("egret: the locale could not be set: {error}");
+}
