@@ -56,6 +56,7 @@ pub struct Sidecar {
     drain_tx: watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
     drain: Duration,
+    recorder: Arc<Recorder>,
     _watch: Watch,
 }
 
@@ -112,7 +113,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
     }
     if let Some(listener) = sockets.admin {
         listener.set_nonblocking(true).map_err(system("admin socket"))?;
-        let (policy, recorder, drain_rx) = (policy.clone(), recorder, drain_rx);
+        let (policy, recorder, drain_rx) = (policy.clone(), recorder.clone(), drain_rx);
         thread::Builder::new()
             .name("admin".into())
             .spawn(move || {
@@ -128,6 +129,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
         drain_tx,
         workers,
         drain: settings.drain,
+        recorder,
         _watch: watch,
     })
 }
@@ -180,5 +182,6 @@ impl Sidecar {
             // A worker that panicked has nothing left to drain.
             let _ = worker.join();
         }
+        self.recorder.flush();
     }
 }

@@ -19,7 +19,7 @@ use tokio::{
 
 use crate::{
     flow::{self, Worker},
-    net::{Dialer, Resolver},
+    net::{self, Dialer, Resolver},
     policy::Snapshot,
     record::Recorder,
 };
@@ -86,7 +86,7 @@ where
     loop {
         match listener.accept().await {
             Ok((stream, source)) => {
-                task::spawn_local(serve(worker.clone(), stream, source));
+                task::spawn_local(serve(worker.clone(), stream, net::canonical(source)));
             }
             Err(error) => {
                 // A caller that gave up while waiting is no fault of ours; without descriptors a rest is all that helps.

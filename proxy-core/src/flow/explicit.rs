@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    Worker,
+    Open, Worker,
     connection::{self, Accepted},
     http,
 };
@@ -18,10 +18,21 @@ use crate::sniff::{self, HttpHead, Sniffed};
 
 /// Handles one connection to the proxy port.
 pub async fn explicit(worker: Rc<Worker>, mut client: TcpStream, source: SocketAddr) {
+    let _open = Open::new(&worker);
     let mut first = BytesMut::new();
-    let Some(Sniffed::Http1(head)) = connection::inspect(&mut client, &mut first, None).await else {
-        answer(&mut client, "400 Bad Request", "this port is an HTTP proxy").await;
-        return;
+    let found = tokio::select! {
+        found = connection::inspect(&mut client, &mut first, None) => found,
+        // Nothing was asked yet, so nothing is lost.
+        () = worker.drain_begun() => return,
+    };
+    let head = match found {
+        Some(Sniffed::Http1(head)) => head,
+        Some(_) => {
+            answer(&mut client, "400 Bad Request", "this port is an HTTP proxy").await;
+            return;
+        }
+        // The client left without a word.
+        None => return,
     };
     if head.method != "CONNECT" {
         let sniffed = Sniffed::Http1(head);

@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    pin::pin,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -30,6 +31,8 @@ use crate::{
 
 mod forward;
 
+use forward::Upgrade;
+
 /// Largest request head, as Envoy's default of 60 KiB.
 const MAX_HEAD: usize = 64 * 1024;
 
@@ -44,16 +47,24 @@ pub(super) async fn serve(worker: Rc<Worker>, accepted: Accepted, destination: O
         let worker = shared.clone();
         async move { handle(worker, request, source, destination).await }
     });
-    let connection = http1::Builder::new()
-        .half_close(true)
-        .auto_date_header(false)
-        .max_buf_size(MAX_HEAD)
-        .timer(TokioTimer::new())
-        .header_read_timeout(None)
-        .serve_connection(io, service)
-        .with_upgrades();
+    let mut connection = pin!(
+        http1::Builder::new()
+            .half_close(true)
+            .auto_date_header(false)
+            .max_buf_size(MAX_HEAD)
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .serve_connection(io, service)
+            .with_upgrades()
+    );
     // What went wrong inside a request is in its record; a caller that breaks the connection off needs no second row.
-    let _ = connection.await;
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        () = worker.drain_begun() => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
 }
 
 /// The connection must end: policy cuts what it carries.
@@ -138,7 +149,17 @@ async fn handle(
         Action::Forward(forward) => {
             let progress = Rc::<Progress>::default();
             finish.progress = Some(progress.clone());
-            let websocket = forward::is_websocket(&request);
+            let websocket = match forward::upgrade(&request) {
+                Upgrade::None => false,
+                Upgrade::WebSocket => true,
+                Upgrade::Refused => {
+                    let mut response = finish.reply(403, "", "upgrade_failed", "");
+                    response
+                        .headers_mut()
+                        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+                    return Ok(response);
+                }
+            };
             let on_upgrade = websocket.then(|| hyper::upgrade::on(&mut request));
             let (mut parts, body) = request.into_parts();
             headers::strip_hop_by_hop(&mut parts.headers, websocket);

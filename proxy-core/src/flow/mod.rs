@@ -18,6 +18,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
 pub use connection::captured;
 pub use explicit::explicit;
@@ -40,7 +41,8 @@ pub struct Worker {
     turn: Cell<usize>,
     /// State of the generator for draws and request ids.
     random: Cell<u64>,
-    pub(crate) draining: Cell<bool>,
+    draining: Cell<bool>,
+    drain_begins: Notify,
     pub(crate) open: Cell<usize>,
 }
 
@@ -62,6 +64,7 @@ impl Worker {
             turn: Cell::new(0),
             random: Cell::new(seed | 1),
             draining: Cell::new(false),
+            drain_begins: Notify::new(),
             open: Cell::new(0),
         })
     }
@@ -71,9 +74,18 @@ impl Worker {
         self.open.get()
     }
 
-    /// From now on responses ask callers to close.
+    /// From now on responses ask callers to close, and connections that wait for a request end.
     pub fn drain(&self) {
         self.draining.set(true);
+        self.drain_begins.notify_waiters();
+    }
+
+    /// Waits until draining begins.
+    async fn drain_begun(&self) {
+        let begins = self.drain_begins.notified();
+        if !self.draining.get() {
+            begins.await;
+        }
     }
 
     fn next_turn(&self) -> usize {

@@ -7,5 +7,5 @@ mod tunnel;
 
 pub use dial::{DialError, Dialer};
 pub use resolve::Resolver;
-pub use stream::{Prefixed, original_destination, reset};
+pub use stream::{Prefixed, canonical, original_destination, reset};
 pub use tunnel::{Ended, Side, tunnel};

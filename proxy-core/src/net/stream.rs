@@ -24,8 +24,13 @@ pub fn original_destination(stream: &TcpStream) -> Option<SocketAddr> {
         .or_else(|_| socket.original_dst_v6())
         .ok()?
         .as_socket()?;
-    let original = SocketAddr::new(original.ip().to_canonical(), original.port());
-    (stream.local_addr().ok()? != original).then_some(original)
+    let original = canonical(original);
+    (canonical(stream.local_addr().ok()?) != original).then_some(original)
+}
+
+/// IPv4 written as IPv4: a listener on `[::]` sees IPv4 callers in mapped form.
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Closes with RST instead of FIN: what Envoy's black hole does to a client whose bytes it has only peeked at.

@@ -12,8 +12,9 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
-        mpsc::{self, SyncSender},
+        mpsc::{self, SyncSender, TrySendError},
     },
+    time::{Duration, Instant},
 };
 
 use tokio::sync::broadcast;
@@ -22,6 +23,9 @@ use super::{Flow, FlowWorkload};
 
 /// Lines that wait for the writer; at 320 bytes each about 5 MB.
 const LOG_QUEUE: usize = 16_384;
+
+/// Bytes that go to the log in one write.
+const BATCH: usize = 64 * 1024;
 
 /// Records that wait for a slow reader of `/flows`.
 const STREAM_QUEUE: usize = 8_192;
@@ -49,6 +53,17 @@ pub enum AccessLogFormat {
     Json,
 }
 
+/// What the writer is told.
+#[derive(Debug)]
+enum Entry {
+    Line(String),
+    /// Everything before this must be written; then the sender is told.
+    Flush(mpsc::Sender<()>),
+}
+
+/// How long the last lines may take to be written when the sidecar ends.
+const FLUSH: Duration = Duration::from_secs(2);
+
 /// A reader's end of `/flows`.
 pub type FlowStream = broadcast::Receiver<Arc<str>>;
 
@@ -56,7 +71,7 @@ pub type FlowStream = broadcast::Receiver<Arc<str>>;
 #[derive(Debug)]
 pub struct Recorder {
     format: AccessLogFormat,
-    log_tx: Option<SyncSender<String>>,
+    log_tx: Option<SyncSender<Entry>>,
     stream_tx: broadcast::Sender<Arc<str>>,
     workload: FlowWorkload,
     dropped: AtomicU64,
@@ -125,6 +140,27 @@ impl Recorder {
         self.stream_tx.subscribe()
     }
 
+    /// Waits until all lines so far are written: the process may end afterwards. A log that hangs is not waited for.
+    pub fn flush(&self) {
+        let Some(log_tx) = &self.log_tx else { return };
+        let until = Instant::now() + FLUSH;
+        let (done_tx, done_rx) = mpsc::channel();
+        let mut entry = Entry::Flush(done_tx);
+        while let Err(TrySendError::Full(back)) = log_tx.try_send(entry) {
+            if Instant::now() >= until {
+                break;
+            }
+            entry = back;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if done_rx
+            .recv_timeout(until.saturating_duration_since(Instant::now()))
+            .is_err()
+        {
+            tracing::error!("the access log did not take its last lines within {FLUSH:?}");
+        }
+    }
+
     /// Access log lines dropped because the writer was too slow.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
@@ -180,18 +216,27 @@ impl Recorder {
     }
 }
 
-fn write_lines(log_rx: &mpsc::Receiver<String>, mut output: Box<dyn Write + Send>) {
+fn write_lines(log_rx: &mpsc::Receiver<Entry>, mut output: Box<dyn Write + Send>) {
+    let mut batch = String::new();
     while let Ok(first) = log_rx.recv() {
-        let mut batch = first;
-        while batch.len() < 64 * 1024 {
-            match log_rx.try_recv() {
-                Ok(line) => batch.push_str(&line),
-                Err(_) => break,
+        let mut flushed = None;
+        let mut next = Some(first);
+        while let Some(entry) = next {
+            match entry {
+                Entry::Line(line) => batch.push_str(&line),
+                Entry::Flush(done_tx) => flushed = Some(done_tx),
             }
+            let full = batch.len() >= BATCH || flushed.is_some();
+            next = if full { None } else { log_rx.try_recv().ok() };
         }
         if let Err(error) = output.write_all(batch.as_bytes()).and_then(|()| output.flush()) {
             // A log that cannot be written must not stop traffic; the reason goes where the operator looks.
             tracing::error!(%error, "the access log cannot be written");
+        }
+        batch.clear();
+        if let Some(done_tx) = flushed {
+            // Who waited may have given up.
+            let _ = done_tx.send(());
         }
     }
 }
@@ -207,7 +252,7 @@ impl WorkerRecorder {
                 AccessLogFormat::Json => flow.write_json(&mut line),
             }
             line.push('\n');
-            if log_tx.try_send(line).is_err() {
+            if log_tx.try_send(Entry::Line(line)).is_err() {
                 shared.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }

@@ -287,13 +287,33 @@ fn refuse(lost: Lost, retried: bool, mut finish: Box<Finish>) -> Response<Respon
     finish.reply(503, flags, &details, &body)
 }
 
-/// True for a WebSocket handshake, the one upgrade that Istio's sidecars allow.
-pub(super) fn is_websocket(request: &Request<Incoming>) -> bool {
-    request
-        .headers()
-        .get(header::UPGRADE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
+/// What a request asks its connection to become.
+pub(super) enum Upgrade {
+    /// Nothing; also HTTP/2 in the clear, whose upgrade headers Envoy drops.
+    None,
+    /// The one upgrade that Istio's sidecars allow.
+    WebSocket,
+    /// Anything else.
+    Refused,
+}
+
+/// Reads the upgrade headers. `Upgrade` counts only where `Connection` names it.
+pub(super) fn upgrade(request: &Request<Incoming>) -> Upgrade {
+    let lines = |name| {
+        let values = request.headers().get_all(name).iter();
+        values
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+    };
+    if !lines(header::CONNECTION).any(|token| token.trim().eq_ignore_ascii_case("upgrade")) {
+        return Upgrade::None;
+    }
+    match lines(header::UPGRADE).next().map(str::trim) {
+        Some(protocol) if protocol.eq_ignore_ascii_case("websocket") => Upgrade::WebSocket,
+        Some(protocol) if protocol.eq_ignore_ascii_case("h2c") => Upgrade::None,
+        Some(_) => Upgrade::Refused,
+        None => Upgrade::None,
+    }
 }
 
 /// Passes the bytes of an upgraded connection in both directions; the flow ends with it.

@@ -1,0 +1,14 @@
+//! The sidecar from outside: the built `egret-proxy`, real sockets, real curl.
+//!
+//! Tests in `captured` need a network namespace. Where none can be had they say so on standard error and pass; with
+//! `EGRET_REQUIRE_NAMESPACES` set they fail instead.
+
+// The whole crate is a test: a panic is how it reports.
+#![allow(clippy::unwrap_used)]
+
+mod captured;
+mod explicit;
+mod lifecycle;
+mod namespace;
+mod site;
+mod subject;

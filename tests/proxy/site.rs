@@ -1,0 +1,134 @@
+//! External sites: HTTP and HTTPS that tell what they saw, and a stream server that speaks first.
+
+use std::{
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use rustls::{
+    ServerConfig, ServerConnection, StreamOwned,
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
+};
+
+/// A listening site.
+pub struct Site {
+    pub address: SocketAddr,
+    /// Connections taken so far.
+    pub connections: Arc<AtomicUsize>,
+    /// The head of the last request, as it arrived.
+    last_head: Arc<Mutex<String>>,
+}
+
+impl Site {
+    /// The head of the last request as it came over the wire.
+    pub fn last_head(&self) -> String {
+        self.last_head.lock().unwrap().clone()
+    }
+
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+/// Answers `/headers`, `/delay/SECONDS`, `/bytes/COUNT`, `/status/CODE`.
+pub fn http() -> Site {
+    serve(answer_all)
+}
+
+/// The same behind TLS for `names`; the certificate to trust is written to `trust`.
+pub fn https(names: &[&str], trust: &Path) -> Site {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let certified = rcgen::generate_simple_self_signed(names).unwrap();
+    std::fs::write(trust, certified.cert.pem()).unwrap();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
+    let chain = vec![CertificateDer::from(certified.cert)];
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, key);
+    let config = Arc::new(config.unwrap());
+    serve(move |stream, head| {
+        let connection = ServerConnection::new(config.clone()).map_err(io::Error::other)?;
+        answer_all(StreamOwned::new(connection, stream), head)
+    })
+}
+
+/// Greets, then echoes.
+pub fn speaks_first() -> Site {
+    serve(|mut stream: TcpStream, _| {
+        stream.write_all(b"hello from the server\n")?;
+        let mut from = stream.try_clone()?;
+        io::copy(&mut from, &mut stream)?;
+        stream.shutdown(std::net::Shutdown::Write)
+    })
+}
+
+/// Takes connections and closes each without a word.
+pub fn hangs_up() -> Site {
+    serve(|mut stream: TcpStream, _| stream.read(&mut [0; 1024]).map(drop))
+}
+
+/// An address of loopback where nothing listens.
+pub fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn serve(handle: impl Fn(TcpStream, &Mutex<String>) -> io::Result<()> + Send + Sync + 'static) -> Site {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let site = Site {
+        address: listener.local_addr().unwrap(),
+        connections: Arc::default(),
+        last_head: Arc::default(),
+    };
+    let (connections, last_head) = (site.connections.clone(), site.last_head.clone());
+    let handle = Arc::new(handle);
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            connections.fetch_add(1, Ordering::SeqCst);
+            let (handle, last_head) = (handle.clone(), last_head.clone());
+            // A client that breaks off is what some tests do.
+            thread::spawn(move || drop(handle(stream, &last_head)));
+        }
+    });
+    site
+}
+
+fn answer_all<S: Read + Write>(stream: S, last_head: &Mutex<String>) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if stream.read_line(&mut head)? == 0 {
+                return Ok(());
+            }
+        }
+        *last_head.lock().unwrap() = head.clone();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+        stream.read_exact(&mut body)?;
+        let path = head.split(' ').nth(1).unwrap_or_default().to_string();
+        let parts: Vec<&str> = path.trim_start_matches('/').split(['/', '?']).collect();
+        let number = |at: usize| parts.get(at).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+        let (status, text) = match parts[0] {
+            "delay" => {
+                thread::sleep(Duration::from_secs(number(1)));
+                (200, "late\n".to_string())
+            }
+            "status" => (number(1), String::new()),
+            "bytes" => (200, "x".repeat(number(1) as usize)),
+            _ => (200, head),
+        };
+        let answer = format!(
+            "HTTP/1.1 {status} Of Its Own\r\nServer: site\r\nContent-Length: {}\r\n\r\n{text}",
+            text.len()
+        );
+        stream.get_mut().write_all(answer.as_bytes())?;
+        stream.get_mut().flush()?;
+    }
+}
