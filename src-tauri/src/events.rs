@@ -11,7 +11,7 @@ use crate::dto::{CommandEvent, FlowsAdded, SandboxState, SourceState, StagedEdit
 pub enum Event {
     SourceChanged(SourceState),
     StagedChanged(Vec<StagedEdit>),
-    SandboxChanged(SandboxState),
+    SandboxChanged(Box<SandboxState>),
     FlowsAdded(FlowsAdded),
     JournalChanged,
     CommandOutput(CommandEvent),

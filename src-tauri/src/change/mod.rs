@@ -12,3 +12,6 @@ pub use impact::impact;
 pub use journal::Journal;
 pub use proposal::{Proposal, target_file};
 pub use stage::Changes;
+
+#[cfg(test)]
+pub mod tests;

@@ -1,6 +1,7 @@
 //! The change set: edits that wait, what they would do, and the way to disk and back.
 
 use std::{
+    collections::btree_map::Entry,
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -9,7 +10,7 @@ use super::{
     Proposal,
     diff::file_diff,
     impact,
-    journal::{Entry, Journal, State},
+    journal::{self, Journal, State},
     proposal::Base,
     write::{self, FileEdit},
 };
@@ -100,9 +101,9 @@ impl Changes {
         let plain: Vec<Edit> = edits.iter().map(|staged| staged.edit.clone()).collect();
         let proposal = Proposal::of(view, &set.base, &plain)?;
         for file in proposal.touched.into_iter().flatten() {
-            if !set.base.contains_key(&file) {
-                let text = write::read(&view.folder, &file)?;
-                set.base.insert(file, text);
+            if let Entry::Vacant(unseen) = set.base.entry(file) {
+                let text = write::read(&view.folder, unseen.key())?;
+                unseen.insert(text);
             }
         }
         set.edits = edits;
@@ -385,7 +386,7 @@ fn holds(folder: &Path, edits: &[FileEdit]) -> Result<bool> {
     Ok(true)
 }
 
-fn undo_blocked(entry: &Entry, folder: &Path) -> Result<Option<String>> {
+fn undo_blocked(entry: &journal::Entry, folder: &Path) -> Result<Option<String>> {
     match entry.state {
         State::Undone => return Ok(Some("It is undone already.".into())),
         State::Applied => {}
@@ -402,7 +403,7 @@ fn undo_blocked(entry: &Entry, folder: &Path) -> Result<Option<String>> {
     Ok(None)
 }
 
-fn shown(entry: &Entry, folder: &Path) -> Result<JournalEntry> {
+fn shown(entry: &journal::Entry, folder: &Path) -> Result<JournalEntry> {
     let undo_blocked = undo_blocked(entry, folder)?;
     let undone = entry.state == State::Undone;
     let diffs = entry.edits.iter();

@@ -69,3 +69,6 @@ fn file_for(view: &View, kind: DraftKind, namespace: &str, name: &str) -> String
     }
     target_file(view, view.world(), kind, namespace, name)
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,17 +61,6 @@ pub fn config(admin: SocketAddr) -> io::Result<Config> {
     serde_json::from_str(&text(admin, "/config")?).map_err(io::Error::other)
 }
 
-/// Flows that the sidecar has handled, over all verdicts.
-pub fn flows_total(admin: SocketAddr) -> Option<u64> {
-    let metrics = text(admin, "/metrics").ok()?;
-    let values = metrics.lines().filter(|line| line.starts_with("egret_flows_total{"));
-    Some(
-        values
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum::<f64>() as u64,
-    )
-}
-
 /// One line of the stream.
 pub enum FlowLine {
     /// A flow.

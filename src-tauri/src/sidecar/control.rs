@@ -95,16 +95,10 @@ impl Sidecar {
         sidecar
     }
 
-    /// How it stands now, with fresh memory and flow counts.
+    /// How it stands now, with fresh memory.
     pub fn state(&self) -> SandboxState {
-        let (mut state, running) = {
-            let inner = self.inner();
-            (inner.state.clone(), inner.running.clone())
-        };
-        if let (Phase::Running, Some(running)) = (state.state, running) {
-            state.memory_kb = memory_kb(running.pid);
-            state.connections = admin::flows_total(running.admin);
-        }
+        let mut state = self.inner().state.clone();
+        state.memory_kb = state.pid.and_then(memory_kb);
         state
     }
 
@@ -453,8 +447,7 @@ impl Sidecar {
     }
 
     fn told(&self) {
-        let state = self.inner().state.clone();
-        self.events.send(Event::SandboxChanged(state));
+        self.events.send(Event::SandboxChanged(Box::new(self.state())));
     }
 
     // Every change under the lock is one assignment or leaves a state that can be shown.

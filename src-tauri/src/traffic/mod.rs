@@ -14,3 +14,6 @@ pub use destinations::{counts, destinations};
 pub use flow::{details, sentence};
 pub use store::{Row, Traffic};
 pub use why::{facts, why};
+
+#[cfg(test)]
+mod tests;
