@@ -12,7 +12,25 @@ use std::sync::Arc;
 
 use tauri::{Runtime, ipc::Invoke};
 
-use crate::app::App;
+use crate::{
+    app::App,
+    fault::{Fault, Result},
+};
+
+/// Runs what waits for a process, the network or a person where it keeps no other command waiting.
+async fn patiently<T: Send + 'static>(
+    app: &Parts<'_>,
+    work: impl FnOnce(&App) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let app = app.inner().clone();
+    let done = tauri::async_runtime::spawn_blocking(move || work(&app)).await;
+    done.unwrap_or_else(|error| {
+        Err(Fault::new(
+            "internal",
+            format!("The app failed in this command: {error}"),
+        ))
+    })
+}
 
 /// The app's parts, as commands get them.
 type Parts<'a> = tauri::State<'a, Arc<App>>;

@@ -1,6 +1,6 @@
 //! The Sandbox screen.
 
-use super::Parts;
+use super::{Parts, patiently};
 use crate::{
     dto::{RequestResult, SandboxState, Workload},
     fault::{Fault, Result},
@@ -12,19 +12,19 @@ pub fn sandbox_state(app: Parts<'_>) -> SandboxState {
     app.sidecar.state()
 }
 
-#[tauri::command(async)]
-pub fn sandbox_start(app: Parts<'_>, workload: String) -> Result<SandboxState> {
+#[tauri::command]
+pub async fn sandbox_start(app: Parts<'_>, workload: String) -> Result<SandboxState> {
     let view = app.view();
     let known = view.workload(&workload).ok_or_else(|| {
         Fault::new("workload", format!("The folder declares no workload {workload:?}."))
             .hint("Add its Deployment, StatefulSet, DaemonSet or Pod.")
     })?;
-    app.sidecar.start(&view.folder, known)
+    patiently(&app, move |app| app.sidecar.start(&view.folder, known)).await
 }
 
-#[tauri::command(async)]
-pub fn sandbox_stop(app: Parts<'_>) -> SandboxState {
-    app.sidecar.stop()
+#[tauri::command]
+pub async fn sandbox_stop(app: Parts<'_>) -> Result<SandboxState> {
+    patiently(&app, |app| Ok(app.sidecar.stop())).await
 }
 
 #[tauri::command(async)]
@@ -32,9 +32,12 @@ pub fn workloads(app: Parts<'_>) -> Vec<Workload> {
     app.view().workload_rows()
 }
 
-#[tauri::command(async)]
-pub fn send_request(app: Parts<'_>, method: String, url: String) -> Result<RequestResult> {
-    probe::send_request(&app.sidecar, &app.traffic, &method, &url)
+#[tauri::command]
+pub async fn send_request(app: Parts<'_>, method: String, url: String) -> Result<RequestResult> {
+    patiently(&app, move |app| {
+        probe::send_request(&app.sidecar, &app.traffic, &method, &url)
+    })
+    .await
 }
 
 #[tauri::command(async)]

@@ -1,11 +1,11 @@
 //! The source bar and the Overview.
 
-use std::{path::Path, sync::mpsc};
+use std::path::Path;
 
 use tauri::{AppHandle, Runtime};
 use tauri_plugin_dialog::DialogExt as _;
 
-use super::Parts;
+use super::{Parts, patiently};
 use crate::{
     dto::{Overview, SourceState},
     fault::{Fault, Result},
@@ -17,30 +17,25 @@ pub fn source_state(app: Parts<'_>) -> SourceState {
     app.view().state()
 }
 
-#[tauri::command(async)]
-pub fn open_folder(app: Parts<'_>, path: String) -> Result<SourceState> {
+#[tauri::command]
+pub async fn open_folder(app: Parts<'_>, path: String) -> Result<SourceState> {
     if path.is_empty() || path.len() > 4096 {
         return Err(Fault::input("A folder's path is expected."));
     }
-    app.open(Path::new(&path))
+    patiently(&app, move |app| app.open(Path::new(&path))).await
 }
 
-#[tauri::command(async)]
-pub fn pick_folder<R: Runtime>(app: Parts<'_>, handle: AppHandle<R>) -> Result<Option<SourceState>> {
-    let (picked_tx, picked_rx) = mpsc::channel();
-    handle
-        .dialog()
-        .file()
-        .set_title("Open a folder of Istio manifests")
-        .pick_folder(move |folder| {
-            // The command waits for this answer only; if it is gone, so is the question.
-            let _ = picked_tx.send(folder);
-        });
-    let Ok(Some(folder)) = picked_rx.recv() else {
-        return Ok(None);
-    };
-    let folder = folder.into_path().map_err(|error| Fault::input(error.to_string()))?;
-    app.open(&folder).map(Some)
+#[tauri::command]
+pub async fn pick_folder<R: Runtime>(app: Parts<'_>, handle: AppHandle<R>) -> Result<Option<SourceState>> {
+    let dialog = handle.dialog().file().set_title("Open a folder of Istio manifests");
+    patiently(&app, move |app| {
+        let Some(folder) = dialog.blocking_pick_folder() else {
+            return Ok(None);
+        };
+        let folder = folder.into_path().map_err(|error| Fault::input(error.to_string()))?;
+        app.open(&folder).map(Some)
+    })
+    .await
 }
 
 #[tauri::command(async)]

@@ -1,4 +1,4 @@
-//! The sidecar's life: started step by step on a thread of its own, watched until it ends, stopped without a trace.
+//! The sidecar's life: started step by step, watched until it ends, stopped without a trace.
 
 use std::{
     collections::VecDeque,
@@ -102,7 +102,8 @@ impl Sidecar {
         state
     }
 
-    /// Starts it for a workload with the policy of `folder`; the steps come as events.
+    /// Starts it for a workload with the policy of `folder` and returns when it runs or has failed. The steps come as
+    /// events meanwhile.
     pub fn start(&self, folder: &Path, workload: Workload) -> Result<SandboxState> {
         let proxy = find_proxy()?;
         let run = {
@@ -121,13 +122,9 @@ impl Sidecar {
             self.shared.run.fetch_add(1, Ordering::SeqCst) + 1
         };
         self.told();
-        let (sidecar, folder) = (self.clone(), folder.to_path_buf());
-        let started = thread::Builder::new().name("sidecar-start".into()).spawn(move || {
-            if let Err(fault) = sidecar.launch(run, &proxy, &folder, &workload) {
-                sidecar.failed(run, fault);
-            }
-        });
-        started.map_err(|error| Fault::new("thread", error.to_string()))?;
+        if let Err(fault) = self.launch(run, &proxy, folder, &workload) {
+            self.failed(run, fault);
+        }
         Ok(self.state())
     }
 
