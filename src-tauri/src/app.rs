@@ -49,7 +49,7 @@ impl App {
         let (follower, listener) = (sidecar.clone(), events.clone());
         let session_events = Events::new(move |event| {
             if matches!(event, Event::SourceChanged(_)) {
-                follower.expect_policy(None);
+                follower.expect_policy(follower.policy_hash(), None);
             }
             listener.send(event);
         });
@@ -87,15 +87,17 @@ impl App {
 
     /// Applies the change set, and notes how long the sidecar takes to enforce it.
     pub fn apply(&self) -> Result<JournalEntry> {
+        let (before, since) = (self.sidecar.policy_hash(), Instant::now());
         let entry = self.changes.apply(&self.view(), &self.traffic)?;
-        self.sidecar.expect_policy(Some(Instant::now()));
+        self.sidecar.expect_policy(before, Some(since));
         Ok(entry)
     }
 
     /// Takes an applied change set back.
     pub fn undo(&self, id: Option<i64>) -> Result<JournalEntry> {
+        let (before, since) = (self.sidecar.policy_hash(), Instant::now());
         let entry = self.changes.undo(&self.view().folder, id)?;
-        self.sidecar.expect_policy(Some(Instant::now()));
+        self.sidecar.expect_policy(before, Some(since));
         Ok(entry)
     }
 

@@ -184,10 +184,14 @@ impl Sidecar {
         self.running()?.agent.kill(id)
     }
 
-    /// Notes when the sidecar enforces another policy than before; `written` is when the files were changed by Apply.
-    pub fn expect_policy(&self, written: Option<Instant>) {
+    /// Hash of the policy that is known to be in force.
+    pub fn policy_hash(&self) -> Option<String> {
+        self.inner().state.policy_hash.clone()
+    }
+
+    /// Notes when the sidecar enforces another policy than `before`; `since` is when a person asked for it.
+    pub fn expect_policy(&self, before: Option<String>, since: Option<Instant>) {
         let Ok(running) = self.running() else { return };
-        let before = self.inner().state.policy_hash.clone();
         let (sidecar, run) = (self.clone(), self.shared.run.load(Ordering::SeqCst));
         let watch = move || {
             let started = Instant::now();
@@ -199,8 +203,8 @@ impl Sidecar {
                     let mut inner = sidecar.inner();
                     inner.state.captured = Some(captured(running.way, &config));
                     inner.state.policy_hash = Some(config.hash);
-                    if let Some(written) = written {
-                        inner.state.edit_to_effect_ms = Some(written.elapsed().as_millis() as u64);
+                    if let Some(since) = since {
+                        inner.state.edit_to_effect_ms = Some(since.elapsed().as_millis() as u64);
                     }
                     drop(inner);
                     return sidecar.told();
