@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
     thread,
@@ -57,6 +57,15 @@ impl Subject {
 
     /// Starts with a given address for redirected connections.
     pub fn start_on(outbound: &str, policy: &[String], options: &[String]) -> Self {
+        Self::start_with(outbound, policy, options, Path::new("/dev/null"))
+    }
+
+    /// Starts a sidecar that trusts the certificates of the file `trust`.
+    pub fn start_trusting(trust: &Path, policy: &[String], options: &[String]) -> Self {
+        Self::start_with("127.0.0.1:0", policy, options, trust)
+    }
+
+    fn start_with(outbound: &str, policy: &[String], options: &[String], trust: &Path) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("policy")).unwrap();
         fs::write(folder.path().join("policy/policy.yaml"), policy.join("---\n")).unwrap();
@@ -67,6 +76,7 @@ impl Subject {
             .arg("--access-log")
             .arg(folder.path().join("access.log"))
             .args(options)
+            .env("SSL_CERT_FILE", trust)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

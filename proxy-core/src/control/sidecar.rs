@@ -17,7 +17,7 @@ use super::{
     worker::{self, Parts},
 };
 use crate::{
-    net::Dialer,
+    net::{Dialer, Originator},
     policy::Capture,
     record::{FlowWorkload, Recorder},
     source::{Folder, SourceError, Watch, WatchError},
@@ -86,6 +86,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
     let system = |what| move |error| Fault::System { what, error };
     let hosts = Arc::new(host_table(&settings.hosts));
     let dialer = Dialer::new(settings.map);
+    let originator = Originator::default();
     let clone = |socket: &Option<TcpListener>| -> Result<Option<TcpListener>, Fault> {
         let Some(socket) = socket else { return Ok(None) };
         socket.set_nonblocking(true).map_err(system("listening socket"))?;
@@ -96,6 +97,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
         let parts = Parts {
             snapshot: policy.snapshot.clone(),
             dialer: dialer.clone(),
+            originator: originator.clone(),
             hosts: hosts.clone(),
             recorder: recorder.clone(),
             outbound: clone(&sockets.outbound)?,

@@ -19,7 +19,7 @@ use tokio::{
 
 use crate::{
     flow::{self, Worker},
-    net::{self, Dialer, Resolver},
+    net::{self, Dialer, Originator, Resolver},
     policy::Snapshot,
     record::Recorder,
 };
@@ -31,6 +31,7 @@ const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(75);
 pub(super) struct Parts {
     pub snapshot: Arc<arc_swap::ArcSwap<Snapshot>>,
     pub dialer: Dialer,
+    pub originator: Originator,
     pub hosts: Arc<std::collections::HashMap<String, Vec<std::net::IpAddr>>>,
     pub recorder: Arc<Recorder>,
     pub outbound: Option<TcpListener>,
@@ -51,6 +52,7 @@ async fn serve(parts: Parts) -> io::Result<()> {
         parts.snapshot,
         parts.dialer,
         Resolver::new(parts.hosts),
+        parts.originator,
         parts.recorder.worker(),
         parts.seed,
     );

@@ -165,6 +165,8 @@ async fn handle(
             headers::strip_hop_by_hop(&mut parts.headers, websocket);
             let id = finish.http_part().request_id.clone();
             headers::prepare_request(&mut parts.headers, &id, forward.operation, forward.timeout);
+            // Whatever the caller speaks, upstreams are spoken to in HTTP/1.1.
+            parts.version = hyper::Version::HTTP_11;
             if let Ok(uri) = path.parse() {
                 parts.uri = uri;
             }

@@ -24,7 +24,7 @@ pub use connection::captured;
 pub use explicit::explicit;
 
 use crate::{
-    net::{Dialer, Resolver},
+    net::{Dialer, Originator, Resolver},
     policy::Snapshot,
     record::WorkerRecorder,
 };
@@ -35,6 +35,7 @@ pub struct Worker {
     pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(crate) dialer: Dialer,
     pub(crate) resolver: Resolver,
+    originator: Originator,
     pub(crate) recorder: WorkerRecorder,
     pool: RefCell<pool::Pool>,
     /// Turns with each connection, so that all addresses of a name are used.
@@ -52,6 +53,7 @@ impl Worker {
         snapshot: Arc<ArcSwap<Snapshot>>,
         dialer: Dialer,
         resolver: Resolver,
+        originator: Originator,
         recorder: WorkerRecorder,
         seed: u64,
     ) -> Rc<Self> {
@@ -59,6 +61,7 @@ impl Worker {
             snapshot,
             dialer,
             resolver,
+            originator,
             recorder,
             pool: RefCell::default(),
             turn: Cell::new(0),

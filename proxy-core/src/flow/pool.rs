@@ -1,4 +1,4 @@
-//! Idle upstream connections of one worker, by address.
+//! Idle upstream connections of one worker, by address and TLS identity.
 
 use std::{
     collections::HashMap,
@@ -28,33 +28,36 @@ pub(super) struct Idle {
     since: Instant,
 }
 
+/// What two requests must share to use the same connection: the address, and the server's name where TLS is spoken.
+pub(super) type Key = (SocketAddr, Option<Box<str>>);
+
 /// The pool.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
-    idle: HashMap<SocketAddr, Vec<Idle>>,
+    idle: HashMap<Key, Vec<Idle>>,
     count: usize,
 }
 
 impl Pool {
-    /// The connection to `address` that was used last, if one is alive.
-    pub fn take(&mut self, address: SocketAddr) -> Option<Idle> {
-        let list = self.idle.get_mut(&address)?;
+    /// The connection for `key` that was used last, if one is alive.
+    pub fn take(&mut self, key: &Key) -> Option<Idle> {
+        let list = self.idle.get_mut(key)?;
         while let Some(idle) = list.pop() {
             self.count -= 1;
             if idle.sender.is_ready() && !idle.sender.is_closed() && idle.since.elapsed() < IDLE {
                 return Some(idle);
             }
         }
-        self.idle.remove(&address);
+        self.idle.remove(key);
         None
     }
 
     /// Keeps a connection for the next request; beyond the bounds it is closed.
-    pub fn put(&mut self, address: SocketAddr, sender: SendRequest<RequestBody>, local: Option<SocketAddr>) {
+    pub fn put(&mut self, key: Key, sender: SendRequest<RequestBody>, local: Option<SocketAddr>) {
         if sender.is_closed() || self.count >= IN_ALL {
             return;
         }
-        let list = self.idle.entry(address).or_default();
+        let list = self.idle.entry(key).or_default();
         if list.len() < PER_ADDRESS {
             list.push(Idle {
                 sender,

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use super::Worker;
 use crate::{
     net::DialError,
-    policy::{Cluster, Endpoints},
+    policy::{Cluster, Endpoints, OriginateTls},
 };
 
 /// An open connection and the address that policy chose (not what it may be mapped to).
@@ -48,6 +48,7 @@ impl Failed {
     pub fn transport_failure(&self) -> String {
         match &self.why {
             Why::Dial(DialError::Refused(error)) => format!("delayed_connect_error:_{}", reason(error)),
+            Why::Dial(DialError::Tls(error)) => format!("TLS_error:_{}", reason(error)),
             _ => String::new(),
         }
     }
@@ -79,7 +80,7 @@ pub(super) async fn endpoint(
             let mut addresses = Vec::new();
             for (name, port) in names {
                 // A name that does not resolve has no addresses; the others serve.
-                let found: Vec<IpAddr> = worker.resolver.resolve(name).await.unwrap_or_default();
+                let found: Vec<IpAddr> = worker.resolver.resolve_declared(name).await;
                 addresses.extend(found.into_iter().map(|address| SocketAddr::new(address, *port)));
             }
             // Without dual-stack mode Istio's sidecars use IPv4 where there is any.
@@ -107,7 +108,16 @@ pub(super) async fn endpoint(
     }
 }
 
-/// Connects to a cluster.
+/// The server's name for TLS: what the DestinationRule says, else the Host without its port.
+pub(super) fn server_name<'n>(tls: &'n OriginateTls, authority: &'n str) -> &'n str {
+    match (&tls.sni, authority.rsplit_once(':')) {
+        (Some(sni), _) => sni,
+        (None, Some((host, _))) if !authority.ends_with(']') => host,
+        (None, _) => authority,
+    }
+}
+
+/// Connects a byte stream to a cluster.
 pub(super) async fn connect(
     worker: &Worker,
     cluster: &Cluster,
@@ -115,6 +125,14 @@ pub(super) async fn connect(
     name: &str,
 ) -> Result<Connected, Failed> {
     let address = endpoint(worker, cluster, destination, name).await?;
+    if cluster.tls.is_some() {
+        // Bytes that policy wants encrypted are never sent in the clear.
+        let error = std::io::Error::other("this sidecar originates TLS for HTTP only");
+        return Err(Failed {
+            address: Some(address),
+            why: Why::Dial(DialError::Tls(error)),
+        });
+    }
     match worker.dialer.dial(address, cluster.connect_timeout).await {
         Ok(stream) => Ok(Connected { stream, address }),
         Err(error) => Err(Failed {

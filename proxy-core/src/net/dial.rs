@@ -16,6 +16,9 @@ pub enum DialError {
     /// The other side refused, or is not reachable.
     #[error("{0}")]
     Refused(#[from] io::Error),
+    /// It answered, but TLS could not be agreed on, or its certificate is not trusted.
+    #[error("TLS: {0}")]
+    Tls(io::Error),
     /// No answer in time.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),

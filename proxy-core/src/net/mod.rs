@@ -1,11 +1,13 @@
 //! Sockets: listening, original destinations, dialling, resolving, copying. No policy words here.
 
 mod dial;
+mod originate;
 mod resolve;
 mod stream;
 mod tunnel;
 
 pub use dial::{DialError, Dialer};
+pub use originate::Originator;
 pub use resolve::Resolver;
 pub use stream::{Prefixed, canonical, original_destination, reset};
 pub use tunnel::{Ended, Side, tunnel};

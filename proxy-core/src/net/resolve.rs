@@ -1,6 +1,11 @@
 //! Names to addresses: fixed names first, then the system's resolver with its TTL cache.
 
-use std::{collections::HashMap, io, net::IpAddr, sync::Arc};
+use std::{
+    collections::HashMap,
+    io,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use hickory_resolver::TokioResolver;
 
@@ -10,13 +15,34 @@ pub struct Resolver {
     fixed: Arc<HashMap<String, Vec<IpAddr>>>,
     /// `None` where the system has no usable resolver configuration: then only fixed names resolve.
     system: Option<TokioResolver>,
+    /// What the names of policy objects last resolved to; as many as policy has ever named.
+    last: Arc<Mutex<HashMap<String, Vec<IpAddr>>>>,
 }
 
 impl Resolver {
     /// A resolver with fixed names (`--host NAME=ADDR`). Needs a runtime.
     pub fn new(fixed: Arc<HashMap<String, Vec<IpAddr>>>) -> Self {
         let system = TokioResolver::builder_tokio().and_then(|builder| builder.build()).ok();
-        Self { fixed, system }
+        Self {
+            fixed,
+            system,
+            last: Arc::default(),
+        }
+    }
+
+    /// Addresses of a name that policy declares. A DNS server that fails does not take away what was known, as in Envoy.
+    pub async fn resolve_declared(&self, name: &str) -> Vec<IpAddr> {
+        let found = self.resolve(name).await;
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match found {
+            Ok(addresses) => {
+                if last.get(name) != Some(&addresses) {
+                    last.insert(name.to_string(), addresses.clone());
+                }
+                addresses
+            }
+            Err(_) => last.get(name).cloned().unwrap_or_default(),
+        }
     }
 
     /// Addresses of `name`, IPv4 first; an address stands for itself.

@@ -22,6 +22,7 @@ use crate::{
     flow::{
         Worker,
         body::{Progress, RequestBody, ResponseBody},
+        pool::Key,
         upstream::{self, Failed, Why},
     },
     net::DialError,
@@ -32,13 +33,13 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Lease {
     sender: SendRequest<RequestBody>,
-    address: SocketAddr,
+    key: Key,
     local: Option<SocketAddr>,
 }
 
 impl Lease {
     pub fn give_back(self, worker: &Worker) {
-        worker.pool.borrow_mut().put(self.address, self.sender, self.local);
+        worker.pool.borrow_mut().put(self.key, self.sender, self.local);
     }
 }
 
@@ -98,6 +99,7 @@ pub(super) async fn forward(
             headers::prepare_response(&mut head.headers, service_time);
             // The upstream's own words for its status are replaced by the standard ones.
             head.extensions.clear();
+            head.version = hyper::Version::HTTP_11;
             let deadline = forward
                 .timeout
                 .map(|timeout| time::Instant::from_std(finish.started + timeout));
@@ -193,16 +195,21 @@ async fn one(
             Err(failed) => return Err((Lost::Connect(failed), Some(request.into_body()))),
         };
         finish.flow.upstream = Some(address);
+        let tls = forward.cluster.tls.as_ref();
+        let key: Key = (
+            address,
+            tls.map(|tls| upstream::server_name(tls, name).to_ascii_lowercase().into()),
+        );
         loop {
-            let reused = worker.pool.borrow_mut().take(address);
+            let reused = worker.pool.borrow_mut().take(&key);
             let was_reused = reused.is_some();
             let mut lease = match reused {
                 Some(idle) => Lease {
                     sender: idle.sender,
-                    address,
+                    key: key.clone(),
                     local: idle.local,
                 },
-                None => match open(worker, address, forward.cluster.connect_timeout).await {
+                None => match open(worker, key.clone(), forward.cluster.connect_timeout).await {
                     Ok(lease) => lease,
                     Err(failed) => return Err((Lost::Connect(failed), Some(request.into_body()))),
                 },
@@ -225,21 +232,50 @@ async fn one(
     sent.map(|(response, lease)| (response, lease, started.elapsed()))
 }
 
-async fn open(worker: &Rc<Worker>, address: SocketAddr, timeout: Duration) -> Result<Lease, Failed> {
-    let failed = |error| Failed {
-        address: Some(address),
-        why: Why::Dial(error),
+/// Opens a connection for `key`; the limit covers TLS too.
+async fn open(worker: &Rc<Worker>, key: Key, limit: Duration) -> Result<Lease, Failed> {
+    let address = key.0;
+    let opening = async {
+        let stream = worker.dialer.dial(address, limit).await?;
+        let local = stream.local_addr().ok();
+        let sender = match &key.1 {
+            None => speak(TokioIo::new(stream)).await?,
+            Some(name) => {
+                let stream = worker
+                    .originator
+                    .originate(stream, name)
+                    .await
+                    .map_err(DialError::Tls)?;
+                speak(TokioIo::new(stream)).await?
+            }
+        };
+        Ok((sender, local))
     };
-    let stream = worker.dialer.dial(address, timeout).await.map_err(failed)?;
-    let local = stream.local_addr().ok();
-    let (sender, connection) = http1::handshake(TokioIo::new(stream))
+    let opened = time::timeout(limit, opening)
         .await
-        .map_err(|error| failed(DialError::Refused(std::io::Error::other(error))))?;
+        .unwrap_or(Err(DialError::TimedOut(limit)));
+    match opened {
+        Ok((sender, local)) => Ok(Lease { sender, key, local }),
+        Err(error) => Err(Failed {
+            address: Some(address),
+            why: Why::Dial(error),
+        }),
+    }
+}
+
+/// Speaks HTTP/1.1 over an open connection.
+async fn speak<S>(stream: S) -> Result<SendRequest<RequestBody>, DialError>
+where
+    S: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    let (sender, connection) = http1::handshake(stream)
+        .await
+        .map_err(|error| DialError::Refused(std::io::Error::other(error)))?;
     // Its end is seen by the request that waits on it; there is nothing else to tell.
     task::spawn_local(async move {
         let _ = connection.with_upgrades().await;
     });
-    Ok(Lease { sender, address, local })
+    Ok(sender)
 }
 
 /// Envoy's words for a request that got no response.
@@ -268,7 +304,7 @@ fn refuse(lost: Lost, retried: bool, mut finish: Box<Finish>) -> Response<Respon
             let flags = if retried { "URX,UF" } else { "UF" };
             match error {
                 DialError::TimedOut(_) => ("connection timeout", "connection_timeout".to_string(), flags),
-                DialError::Refused(_) => (
+                DialError::Refused(_) | DialError::Tls(_) => (
                     "remote connection failure",
                     format!("remote_connection_failure|{}", failed.transport_failure()),
                     flags,
