@@ -11,6 +11,7 @@ pub mod cli;
 pub mod control;
 #[cfg(feature = "sidecar")]
 pub mod flow;
+pub mod lint;
 pub mod model;
 #[cfg(feature = "sidecar")]
 pub mod net;

@@ -2,6 +2,7 @@
 //! step came out otherwise, 2 bad input.
 
 mod agent;
+mod check;
 mod exec;
 mod explain;
 mod request;
@@ -29,6 +30,8 @@ enum Command {
     Run(Box<run::Run>),
     /// Run a command in a private network, all its TCP and DNS through the sidecar
     Exec(Box<exec::Exec>),
+    /// Check manifests: parse, validate, lint
+    Check(check::Check),
     /// Play the three ways out of a mesh in this terminal
     Tour(tour::Tour),
     /// Run commands for the app inside a sandbox.
@@ -56,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Exec(arguments) => arguments.run(),
         Command::Agent(arguments) => arguments.run(),
         Command::Tour(arguments) => arguments.run(),
+        Command::Check(arguments) => arguments.run(),
         Command::Inside(arguments) => arguments.run(),
         Command::Init(arguments) => arguments.run(),
         Command::Explain(arguments) => arguments.run(),

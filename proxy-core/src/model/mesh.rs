@@ -35,6 +35,8 @@ pub struct MeshConfig {
     pub mode: OutboundMode,
     /// Line of the mode in the file; 0 when it is written nowhere.
     pub mode_line: u32,
+    /// The policy is present without a mode.
+    pub mode_is_implied: bool,
     /// `rootNamespace`, default `istio-system`.
     pub root_namespace: String,
     /// `connectTimeout`, default 10 s.
@@ -57,6 +59,7 @@ impl Default for MeshConfig {
             revision: String::new(),
             mode: OutboundMode::AllowAny,
             mode_line: 0,
+            mode_is_implied: false,
             root_namespace: "istio-system".into(),
             connect_timeout: Duration::from_secs(10),
             protocol_detection_timeout: Duration::ZERO,

@@ -13,6 +13,8 @@ pub struct Sidecar {
     pub mode: Option<OutboundMode>,
     /// Line of the policy, 0 when absent.
     pub mode_line: u32,
+    /// The policy is present without a mode.
+    pub mode_is_implied: bool,
 }
 
 /// One `egress[]` entry.

@@ -27,6 +27,7 @@ pub fn mesh(root: Cursor<'_>, revision: String) -> Option<MeshConfig> {
         if let Some(policy) = mesh.mapping(policy) {
             // A present message replaces the default message, whose zero value is REGISTRY_ONLY.
             config.mode = super::traffic::outbound_mode(policy, true).unwrap_or(OutboundMode::RegistryOnly);
+            config.mode_is_implied = !policy.has("mode");
             let line = policy.line_of("mode");
             config.mode_line = lines + if line == 0 { policy.line() } else { line };
         }

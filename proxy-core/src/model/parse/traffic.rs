@@ -66,6 +66,7 @@ pub fn sidecar(root: Cursor<'_>) -> Sidecar {
         egress: spec.list("egress", |listener| Some(egress_listener(listener))),
         // Present but empty is the enum's zero: REGISTRY_ONLY.
         mode: policy.map(|policy| outbound_mode(policy, false).unwrap_or(OutboundMode::RegistryOnly)),
+        mode_is_implied: policy.is_some_and(|policy| !policy.has("mode")),
         mode_line: policy.map_or(0, |policy| match policy.line_of("mode") {
             0 => policy.line(),
             line => line,
