@@ -60,6 +60,8 @@ struct Shared {
     ended: Condvar,
     /// Counts starts: threads of an earlier run change nothing any more.
     run: AtomicU64,
+    /// Counts edits whose effect is measured: a newer one ends the measuring of one that had no effect here.
+    measured: AtomicU64,
 }
 
 #[derive(Default)]
@@ -193,9 +195,12 @@ impl Sidecar {
     pub fn expect_policy(&self, before: Option<String>, since: Option<Instant>) {
         let Ok(running) = self.running() else { return };
         let (sidecar, run) = (self.clone(), self.shared.run.load(Ordering::SeqCst));
+        let add = u64::from(since.is_some());
+        let turn = self.shared.measured.fetch_add(add, Ordering::SeqCst) + add;
         let watch = move || {
             let started = Instant::now();
-            while started.elapsed() < EFFECT && sidecar.is(run) {
+            let current = || sidecar.is(run) && sidecar.shared.measured.load(Ordering::SeqCst) == turn;
+            while started.elapsed() < EFFECT && current() {
                 let Ok(config) = admin::config(running.admin) else {
                     return;
                 };
