@@ -170,3 +170,41 @@ fn many_at_once_are_all_answered_and_all_logged() {
     assert_eq!(subject.log(800).len(), 800);
     assert!(site.connections() <= 32, "{} upstream connections", site.connections());
 }
+
+#[test]
+fn what_the_end_of_a_drain_cuts_is_in_the_log_too() {
+    let (site, mongo) = (site::http(), site::speaks_first());
+    let mut options = options(&site);
+    options.extend(["--drain-seconds".into(), "1".into()]);
+    options.extend(["--host".into(), "mongo.example.com=198.18.0.50".into()]);
+    options.extend(["--map".into(), format!("198.18.0.50:27017={}", mongo.address)]);
+    let mut subject = Subject::start(&[mesh("ALLOW_ANY"), entry("httpbin.org", 80, "HTTP")], &options);
+    let mut tunnel = TcpStream::connect(subject.explicit).unwrap();
+    tunnel
+        .write_all(b"CONNECT mongo.example.com:27017 HTTP/1.1\r\n\r\n")
+        .unwrap();
+    let mut greeting = [0; "HTTP/1.1 200 Connection established\r\n\r\nhello from the server\n".len()];
+    tunnel.read_exact(&mut greeting).unwrap();
+    let mut slow = TcpStream::connect(subject.explicit).unwrap();
+    write!(
+        slow,
+        "GET http://httpbin.org/delay/60 HTTP/1.1\r\nHost: httpbin.org\r\n\r\n"
+    )
+    .unwrap();
+    eventually("the slow request at the site", || {
+        site.last_head().contains("/delay/60").then_some(())
+    });
+
+    subject.terminate();
+    assert!(subject.ended().success());
+    let mut log = subject.log(2);
+    log.sort_by_key(|line| line.contains("GET"));
+    assert!(
+        log[0].contains(" 0 22 ") && log[0].contains("PassthroughCluster"),
+        "{log:?}"
+    );
+    assert!(
+        log[1].contains("\"GET /delay/60 HTTP/1.1\" 0 DC downstream_local_disconnect"),
+        "{log:?}"
+    );
+}

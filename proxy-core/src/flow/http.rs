@@ -232,6 +232,7 @@ pub(super) struct Finish {
     progress: Option<Rc<Progress>>,
     /// Given back to the pool when the response ended well.
     lease: Option<forward::Lease>,
+    /// True once recorded, or where another records.
     silent: bool,
 }
 
@@ -354,7 +355,14 @@ impl Finish {
 
     /// Records the flow and gives the upstream connection back.
     pub fn complete(mut self: Box<Self>) {
-        if self.silent {
+        self.record();
+        if let Some(lease) = self.lease.take() {
+            lease.give_back(&self.worker);
+        }
+    }
+
+    fn record(&mut self) {
+        if std::mem::replace(&mut self.silent, true) {
             return;
         }
         if let Some(progress) = &self.progress {
@@ -362,8 +370,20 @@ impl Finish {
         }
         self.flow.duration = self.started.elapsed();
         self.worker.recorder.record(&self.flow);
-        if let Some(lease) = self.lease.take() {
-            lease.give_back(&self.worker);
+    }
+}
+
+/// A request that ends without any response still has its row: the caller left, or a drain's deadline cut it.
+impl Drop for Finish {
+    fn drop(&mut self) {
+        if !self.silent {
+            self.flow.flags = "DC";
+            self.flow.details = if self.worker.draining.get() {
+                "downstream_local_disconnect".into()
+            } else {
+                "downstream_remote_disconnect".into()
+            };
+            self.record();
         }
     }
 }

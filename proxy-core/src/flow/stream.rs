@@ -20,7 +20,6 @@ const BYPASS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Forwards or cuts a byte stream, and records it when it has ended.
 pub(super) async fn forward(worker: &Worker, snapshot: &Snapshot, decision: Decision<'_>, accepted: Accepted) {
-    let started = Instant::now();
     let Accepted {
         mut client,
         source,
@@ -28,7 +27,8 @@ pub(super) async fn forward(worker: &Worker, snapshot: &Snapshot, decision: Deci
         first,
         sniffed,
     } = accepted;
-    let mut flow = begin(snapshot, &decision, &sniffed, source, destination);
+    let mut row = Row::new(worker, begin(snapshot, &decision, &sniffed, source, destination));
+    let flow = &mut row.flow;
     match decision.action {
         Action::Forward(forward) => {
             flow.cluster = forward.cluster.name.to_string();
@@ -40,11 +40,15 @@ pub(super) async fn forward(worker: &Worker, snapshot: &Snapshot, decision: Deci
                     flow.upstream = Some(connected.address);
                     flow.upstream_local = connected.stream.local_addr().ok();
                     let mut naming = Naming::new(&sniffed, &first);
-                    let ended = tunnel(&mut client, &mut connected.stream, &first, |bytes| naming.watch(bytes)).await;
-                    if let Some(found) = naming.found {
-                        name_flow(&mut flow, &found, false);
-                    }
-                    finish(&mut flow, ended);
+                    let upstream = &mut connected.stream;
+                    tunnel(&mut client, upstream, &first, &mut row.ended, |bytes| {
+                        let more = naming.watch(bytes);
+                        if let Some(found) = naming.found.take() {
+                            name_flow(flow, &found, false);
+                        }
+                        more
+                    })
+                    .await;
                 }
                 Err(failed) => {
                     flow.upstream = failed.address;
@@ -62,16 +66,50 @@ pub(super) async fn forward(worker: &Worker, snapshot: &Snapshot, decision: Deci
         // The interception rules lag behind the policy for a moment, and an explicit proxy has none: what policy does
         // not capture goes straight and is not ours to record.
         Action::Bypass => {
+            row.silent = true;
             if let Ok(mut direct) = worker.dialer.dial(destination, BYPASS_TIMEOUT).await {
-                tunnel(&mut client, &mut direct, &first, |_| false).await;
+                tunnel(&mut client, &mut direct, &first, &mut row.ended, |_| false).await;
             }
-            return;
         }
         // HTTP/2 that policy would answer: this sidecar does not speak it, so the connection ends here.
         Action::Reply(_) => net::reset(client),
     }
-    flow.duration = started.elapsed();
-    worker.recorder.record(&flow);
+}
+
+/// The row of a stream, written when this is dropped: at the stream's end, or when a drain's deadline cuts it.
+struct Row<'w> {
+    worker: &'w Worker,
+    flow: Flow,
+    started: Instant,
+    ended: Ended,
+    silent: bool,
+}
+
+impl<'w> Row<'w> {
+    fn new(worker: &'w Worker, flow: Flow) -> Self {
+        Self {
+            worker,
+            flow,
+            started: Instant::now(),
+            ended: Ended::default(),
+            silent: false,
+        }
+    }
+}
+
+impl Drop for Row<'_> {
+    fn drop(&mut self) {
+        if self.silent {
+            return;
+        }
+        self.flow.received = self.ended.received;
+        self.flow.sent = self.ended.sent;
+        if let Some((Side::Upstream, _)) = self.ended.failed {
+            self.flow.flags = "UC";
+        }
+        self.flow.duration = self.started.elapsed();
+        self.worker.recorder.record(&self.flow);
+    }
 }
 
 fn begin(
@@ -126,14 +164,6 @@ fn name_flow(flow: &mut Flow, sniffed: &Sniffed, inspected: bool) {
         }
         Sniffed::Http2 => flow.protocol = "http2",
         Sniffed::Other | Sniffed::NeedMore => {}
-    }
-}
-
-fn finish(flow: &mut Flow, ended: Ended) {
-    flow.received = ended.received;
-    flow.sent = ended.sent;
-    if let Some((Side::Upstream, _)) = ended.failed {
-        flow.flags = "UC";
     }
 }
 

@@ -37,22 +37,20 @@ pub struct Ended {
 }
 
 /// Copies until both directions have ended or one fails. `first` bytes of the client were read already. `watch` sees
-/// the client's bytes as they pass until it returns false.
+/// the client's bytes as they pass until it returns false. `ended` is right at any time, also when this is dropped halfway.
 pub async fn tunnel(
     client: &mut TcpStream,
     upstream: &mut TcpStream,
     first: &[u8],
+    ended: &mut Ended,
     mut watch: impl FnMut(&[u8]) -> bool,
-) -> Ended {
-    let mut ended = Ended {
-        received: first.len() as u64,
-        ..Ended::default()
-    };
+) {
+    ended.received = first.len() as u64;
     let (client_read, mut client_write) = client.split();
     let (upstream_read, mut upstream_write) = upstream.split();
     if let Err(error) = upstream_write.write_all(first).await {
         ended.failed = Some((Side::Upstream, error));
-        return ended;
+        return;
     }
     let mut watching = true;
     let (received, sent) = (&mut ended.received, &mut ended.sent);
@@ -65,7 +63,6 @@ pub async fn tunnel(
     if let Err(failed) = tokio::try_join!(up, down) {
         ended.failed = Some(failed);
     }
-    ended
 }
 
 async fn pump(

@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 use tokio::{net::TcpStream, runtime, task};
 
 use crate::{
-    net::{self, Dialer, tunnel},
+    net::{self, Dialer, Ended, tunnel},
     policy::Verdict,
     record::{FlowRecord, FlowWorkload, Timestamp},
 };
@@ -72,7 +72,8 @@ impl Relay {
         let (mut sent, mut received, mut flags) = (0, 0, "-");
         match self.dialer.dial(destination, CONNECT).await {
             Ok(mut upstream) => {
-                let ended = tunnel(&mut client, &mut upstream, &[], |_| false).await;
+                let mut ended = Ended::default();
+                tunnel(&mut client, &mut upstream, &[], &mut ended, |_| false).await;
                 (sent, received) = (ended.sent, ended.received);
             }
             Err(_) => {
