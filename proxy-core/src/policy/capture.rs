@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-use super::{nets, witness::Step};
+use super::{CaptureEdit, nets, witness::Step};
 use crate::model::{Labels, ObjectRef, World};
 
 /// Where the sidecar takes redirected connections; dialling it directly always ends in the black hole.
@@ -86,6 +86,32 @@ impl Capture {
             exclude_ports: exclude_ports.map(|text| ports(&text)).unwrap_or_default(),
             written: [include_ranges_at, exclude_ranges_at, include_ports_at, exclude_ports_at],
         }
+    }
+
+    /// Makes one edit.
+    pub(super) fn edit(&mut self, edit: CaptureEdit) {
+        match edit {
+            CaptureEdit::UnexcludePort(port) => self.exclude_ports.retain(|known| *known != port),
+            CaptureEdit::UnexcludeRange(range) => self.exclude_ranges.retain(|known| *known != range),
+            CaptureEdit::IncludeRange(range) => self.include_ranges.get_or_insert_default().push(range),
+        }
+    }
+
+    /// The pod annotations that say the same.
+    pub fn annotations(&self) -> Labels {
+        fn list<T: ToString>(items: &[T]) -> String {
+            items.iter().map(T::to_string).collect::<Vec<_>>().join(",")
+        }
+        let include = self.include_ranges.as_deref().map_or_else(|| "*".to_string(), list);
+        [
+            (INCLUDE_RANGES, include),
+            (EXCLUDE_RANGES, list(&self.exclude_ranges)),
+            (INCLUDE_PORTS, list(&self.include_ports)),
+            (EXCLUDE_PORTS, list(&self.exclude_ports)),
+        ]
+        .into_iter()
+        .map(|(key, value)| (key.to_string(), value))
+        .collect()
     }
 
     /// The rule by which `destination` bypasses the sidecar, `None` when it is captured. Does not allocate.

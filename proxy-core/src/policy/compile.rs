@@ -20,16 +20,11 @@ use super::{
 use crate::model::{EgressListener, MeshConfig, OutboundMode, Protocol, ProtocolClass, World};
 
 /// Ports that Istio keeps for itself on the wildcard address.
-const RESERVED_PORTS: [u16; 4] = [15021, 15090, 15001, 15006];
+pub(super) const RESERVED_PORTS: [u16; 4] = [15021, 15090, 15001, 15006];
 
 /// Compiles what `workload` is subject to. Never fails: what the world does not say takes Istio's defaults.
 pub fn compile(world: &World, workload: &Workload) -> Snapshot {
-    let revision = world
-        .namespaces
-        .iter()
-        .find(|namespace| namespace.meta.name == workload.namespace)
-        .and_then(|namespace| namespace.meta.labels.get("istio.io/rev"))
-        .map_or("", String::as_str);
+    let revision = visibility::revision(world, &workload.namespace);
     let mesh = visibility::mesh_config(world, revision);
     let settings = mesh.as_ref().map(|mesh| mesh.spec.clone()).unwrap_or_default();
     let sidecar = visibility::sidecar_of(world, workload, &settings.root_namespace);
@@ -71,7 +66,7 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
         }
     }
     let routes = build.routes(&imported, &own_services);
-    build.finish(world, capture, mode, routes)
+    build.finish(world, capture, mode, routes, egress.to_vec())
 }
 
 /// The services that the egress listeners import, each with the ports it may be called on.
@@ -117,8 +112,6 @@ struct Build<'w> {
     clusters: Clusters,
     exact: HashMap<SocketAddr, Listener>,
     wildcard: HashMap<u16, Listener>,
-    /// Protocols that refuse to share a listener, by key.
-    exclusive: HashSet<(Option<IpAddr>, u16)>,
     /// Sniffed virtual addresses, each with a route table of its own.
     sniffed: Vec<(RegistryService, RegistryPort)>,
     /// Route table of each wildcard port.
@@ -141,7 +134,6 @@ impl<'w> Build<'w> {
             clusters: Clusters::new(),
             exact: HashMap::new(),
             wildcard: HashMap::new(),
-            exclusive: HashSet::new(),
             sniffed: Vec::new(),
             tables: HashMap::new(),
             table_count: 0,
@@ -164,6 +156,9 @@ impl<'w> Build<'w> {
             return;
         }
         if class == ProtocolClass::Http {
+            if Self::refused(self.wildcard.get(&port.number), false) {
+                return;
+            }
             let table = self.table(port.number);
             if let Some(listener) = self.wildcard_listener(port.number) {
                 listener.add(
@@ -184,19 +179,15 @@ impl<'w> Build<'w> {
         let chains = virtual_services::chains(service, port, &ranges, &addresses, own, &self.clusters, self.workload);
         let exclusive = matches!(port.protocol, Protocol::Mongo | Protocol::MySql);
         for address in &addresses {
-            if !self.share(
-                Some(*address),
-                port.number,
-                exclusive,
-                self.exact.contains_key(&SocketAddr::new(*address, port.number)),
-            ) {
+            let key = SocketAddr::new(*address, port.number);
+            if Self::refused(self.exact.get(&key), exclusive) {
                 continue;
             }
-            let key = SocketAddr::new(*address, port.number);
             let listener = self
                 .exact
                 .entry(key)
                 .or_insert_with(|| Listener::new(format!("{address}_{}", port.number)));
+            listener.exclusive = exclusive;
             for (condition, chain) in &chains {
                 listener.add(condition, chain.clone());
             }
@@ -216,13 +207,12 @@ impl<'w> Build<'w> {
                 );
             }
         }
-        if !addresses.is_empty() && ranges.is_empty()
-            || !self.share(None, port.number, exclusive, self.wildcard.contains_key(&port.number))
-        {
+        if !addresses.is_empty() && ranges.is_empty() || Self::refused(self.wildcard.get(&port.number), exclusive) {
             return;
         }
         let table = (class == ProtocolClass::Auto).then(|| self.table(port.number));
         if let Some(listener) = self.wildcard_listener(port.number) {
+            listener.exclusive = exclusive;
             for (condition, chain) in &chains {
                 listener.add(condition, chain.clone());
             }
@@ -242,14 +232,8 @@ impl<'w> Build<'w> {
     }
 
     /// Mongo and MySQL refuse to share a listener with anything: the newcomer is dropped.
-    fn share(&mut self, address: Option<IpAddr>, port: u16, exclusive: bool, exists: bool) -> bool {
-        if exists && (exclusive || self.exclusive.contains(&(address, port))) {
-            return false;
-        }
-        if exclusive {
-            self.exclusive.insert((address, port));
-        }
-        true
+    fn refused(listener: Option<&Listener>, exclusive: bool) -> bool {
+        listener.is_some_and(|listener| exclusive || listener.exclusive)
     }
 
     fn wildcard_listener(&mut self, port: u16) -> Option<&mut Listener> {
@@ -344,7 +328,14 @@ impl<'w> Build<'w> {
         }
     }
 
-    fn finish(mut self, world: &World, capture: Capture, mode: visibility::Mode, tables: Vec<RouteTable>) -> Snapshot {
+    fn finish(
+        mut self,
+        world: &World,
+        capture: Capture,
+        mode: visibility::Mode,
+        tables: Vec<RouteTable>,
+        egress: Vec<EgressListener>,
+    ) -> Snapshot {
         let timeout = self.detection_timeout;
         for listener in self.exact.values_mut().chain(self.wildcard.values_mut()) {
             // Istio: the detection timeout counts only where the HTTP inspector is attached.
@@ -382,6 +373,7 @@ impl<'w> Build<'w> {
             wildcard: self.wildcard,
             fallback,
             tables,
+            egress,
         }
     }
 }

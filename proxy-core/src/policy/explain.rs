@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Action, Claims, Decision, Endpoints, Facts, Snapshot, Step, Verdict, decide, hosts};
-use crate::model::OutboundMode;
+use super::{Action, Change, Endpoints, Facts, Snapshot, Step, Verdict, decide, otherwise};
 
 /// A decision with its trace; serialises to the decision JSON that tests and scripts rely on.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -32,6 +31,9 @@ pub struct Explanation {
     pub trace: Vec<Step>,
     /// What would change it.
     pub otherwise: Option<String>,
+    /// The same as values that can be applied; any one of them suffices.
+    #[serde(skip)]
+    pub changes: Vec<Change>,
 }
 
 /// A local reply or the flags of a cut connection.
@@ -74,6 +76,7 @@ pub struct ExplainedTls {
 pub fn explain(snapshot: &Snapshot, facts: &Facts<'_>) -> Explanation {
     let mut trace = Vec::new();
     let decision = decide(snapshot, facts, &mut trace);
+    let changes = otherwise::changes(snapshot, facts, &decision);
     let forward = match decision.action {
         Action::Forward(forward) => Some(forward),
         _ => None,
@@ -122,7 +125,11 @@ pub fn explain(snapshot: &Snapshot, facts: &Facts<'_>) -> Explanation {
             .map(|tls| ExplainedTls {
                 sni: tls.sni.as_deref().map(str::to_string),
             }),
-        otherwise: otherwise(snapshot, facts, &decision),
+        otherwise: (!changes.is_empty()).then(|| {
+            let sentences: Vec<_> = changes.iter().map(Change::to_string).collect();
+            sentences.join("; or ")
+        }),
+        changes,
         trace,
     }
 }
@@ -144,47 +151,4 @@ fn upstream(endpoints: &Endpoints, facts: &Facts<'_>) -> ExplainedUpstream {
         Endpoints::DynamicDns(port) => ("dynamic_dns", vec![format!("the request's own host:{port}")]),
     };
     ExplainedUpstream { kind, addresses }
-}
-
-/// The smallest change that would give another verdict.
-fn otherwise(snapshot: &Snapshot, facts: &Facts<'_>, decision: &Decision<'_>) -> Option<String> {
-    let port = facts.destination.port();
-    let mode = snapshot.mode();
-    match decision.verdict {
-        Verdict::Blocked if port == super::OUTBOUND_PORT => None,
-        Verdict::Blocked | Verdict::Passthrough => {
-            let other = match mode.mode {
-                OutboundMode::RegistryOnly => "or mode ALLOW_ANY would let it pass",
-                _ => "mode REGISTRY_ONLY would block it",
-            };
-            let (host, protocol) = match facts.claims {
-                Claims::Http(http) => (http.authority.map(hosts::strip_port), "HTTP"),
-                Claims::Tls { sni } => (sni, "TLS"),
-                Claims::Tcp => (None, "TCP"),
-            };
-            Some(
-                match host.filter(|host| !host.is_empty() && host.parse::<std::net::IpAddr>().is_err()) {
-                    Some(host) => {
-                        format!("a ServiceEntry for {host}, port {port} {protocol}, would register it; {other}")
-                    }
-                    None => format!(
-                        "a ServiceEntry with address {}, port {port} TCP, would register it; {other}",
-                        facts.destination.ip()
-                    ),
-                },
-            )
-        }
-        Verdict::Registered => None,
-        Verdict::Bypassed => {
-            use super::BypassRule::*;
-            match snapshot.capture().bypass(facts.destination)? {
-                ExcludedPort(port) => Some(format!(
-                    "without {port} in excludeOutboundPorts the sidecar would see it"
-                )),
-                ExcludedRange(range) => Some(format!("without {range} in excludeIPRanges the sidecar would see it")),
-                NotIncluded => Some("with its address in includeIPRanges the sidecar would see it".into()),
-                Loopback => None,
-            }
-        }
-    }
 }

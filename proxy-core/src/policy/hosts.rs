@@ -100,6 +100,16 @@ pub fn strip_port(authority: &str) -> &str {
     }
 }
 
+/// A name that a ServiceEntry may declare: DNS labels, the last one not all digits.
+pub fn is_name(host: &str) -> bool {
+    let label = |label: &str| {
+        let letters = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        (1..=63).contains(&label.len()) && letters && !label.starts_with('-') && !label.ends_with('-')
+    };
+    let last = host.rsplit('.').next().unwrap_or_default();
+    host.len() <= MAX_HOST && host.split('.').all(label) && !last.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// Istio: every name that `narrow` matches is matched by `wide`.
 pub fn covers(wide: &str, narrow: &str) -> bool {
     match wide.strip_prefix('*') {

@@ -16,6 +16,8 @@ pub(super) struct Listener {
     /// `0.0.0.0_80`, `10.0.0.1_443` or `virtualOutbound`.
     pub name: String,
     pub needs: SniffNeeds,
+    /// Mongo and MySQL share a listener with nothing else.
+    pub exclusive: bool,
     by_address: Option<NetMap<NameGroup>>,
     any_address: NameGroup,
     /// Where connections go that no chain takes; `None` is the mode's fallback.
@@ -79,6 +81,7 @@ impl Listener {
         Self {
             name,
             needs: SniffNeeds::default(),
+            exclusive: false,
             by_address: None,
             any_address: NameGroup::default(),
             default: None,
@@ -100,6 +103,11 @@ impl Listener {
             let nets = self.by_address.get_or_insert_default();
             nets.entry(*range, NameGroup::default).add(condition, &chain);
         }
+    }
+
+    /// True where a chain asks for a range that holds `address`: no chain without one is consulted then.
+    pub fn has_range(&self, address: std::net::IpAddr) -> bool {
+        self.by_address.as_ref().is_some_and(|nets| nets.get(address).is_some())
     }
 
     /// The chain for a connection; `None` leads to the default chain.

@@ -3,9 +3,10 @@
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use super::{
-    Capture, Cluster, SniffNeeds, Workload, clusters::Clusters, listeners::Listener, routes::RouteTable,
-    visibility::Mode,
+    Capture, Cluster, SniffNeeds, Workload, clusters::Clusters, compile::RESERVED_PORTS, listeners::Listener,
+    routes::RouteTable, visibility::Mode,
 };
+use crate::model::EgressListener;
 
 /// An immutable, compiled policy: listeners, filter chains, virtual hosts, routes and clusters of one workload.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct Snapshot {
     /// What takes everything else: `virtualOutbound`.
     pub(super) fallback: Listener,
     pub(super) tables: Vec<RouteTable>,
+    /// What the workload's Sidecar imports.
+    pub(super) egress: Vec<EgressListener>,
 }
 
 impl Snapshot {
@@ -60,6 +63,17 @@ impl Snapshot {
     /// Hash of everything it was made from, 16 hexadecimal digits.
     pub fn hash(&self) -> &str {
         &self.hash
+    }
+
+    /// True where a new entry's chain by name would be consulted for `destination`: no listener of that very address
+    /// stands before the wildcard one, and no chain for a range that holds it hides the others.
+    pub(super) fn takes_names(&self, destination: SocketAddr) -> bool {
+        !self.exact.contains_key(&destination)
+            && !RESERVED_PORTS.contains(&destination.port())
+            && self
+                .wildcard
+                .get(&destination.port())
+                .is_none_or(|listener| !listener.exclusive && !listener.has_range(destination.ip()))
     }
 
     pub(super) fn listener(&self, destination: SocketAddr) -> &Listener {

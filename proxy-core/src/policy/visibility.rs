@@ -55,6 +55,16 @@ pub struct Mode {
     pub object: Option<ObjectRef>,
 }
 
+/// The control plane's revision that a namespace asks for, empty for the default one.
+pub(super) fn revision<'w>(world: &'w World, namespace: &str) -> &'w str {
+    world
+        .namespaces
+        .iter()
+        .find(|object| &*object.meta.name == namespace)
+        .and_then(|object| object.meta.labels.get("istio.io/rev"))
+        .map_or("", String::as_str)
+}
+
 /// The mesh config that holds where several revisions are present.
 pub(super) fn mesh_config(world: &World, revision: &str) -> Option<Arc<Object<MeshConfig>>> {
     let configs = &world.mesh_configs;
