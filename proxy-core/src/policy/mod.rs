@@ -14,6 +14,8 @@ mod otherwise;
 mod registry;
 mod routes;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod verdict;
 mod virtual_services;
 mod visibility;
