@@ -8,6 +8,7 @@ use std::{
 };
 
 use clap::Args;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
@@ -92,6 +93,7 @@ impl Run {
 
     fn serve(self) -> Result<(), Box<dyn std::error::Error>> {
         let settings = self.sidecar.raw().check()?;
+        raise_descriptor_limit();
         let sockets = Sockets {
             outbound: Some(listen("--outbound", self.outbound)?),
             explicit: self.explicit.map(|address| listen("--explicit", address)).transpose()?,
@@ -133,6 +135,16 @@ pub fn log_to_stderr() {
 pub fn listen(option: &str, address: SocketAddr) -> Result<TcpListener, String> {
     TcpListener::bind(address)
         .map_err(|error| format!("{option} {address}: {error}; another process may listen there, choose another port"))
+}
+
+/// Each connection takes two descriptors and the usual soft limit is 1024. Where it cannot be raised the sidecar runs
+/// with what it has, and pauses accepting when that is used up.
+fn raise_descriptor_limit() {
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 fn wait_for_end() -> std::io::Result<()> {
