@@ -318,17 +318,23 @@ fn names_that_do_not_resolve_are_told_and_recorded() {
 #[test]
 fn metrics_count_by_verdict_and_by_istios_names() {
     let site = site::http();
-    let options = [host("httpbin.org", "198.18.0.10"), map("198.18.0.10:80", site.address)].concat();
+    let options = [
+        host("httpbin.org", "198.18.0.10"),
+        host("nobody.declares.it", "198.18.0.99"),
+        map("198.18.0.10:80", site.address),
+    ]
+    .concat();
     let policy = [mesh("REGISTRY_ONLY"), entry("httpbin.org", 80, "HTTP")];
     let subject = Subject::start(&policy, &options);
     assert_eq!(through(&subject, &["http://httpbin.org/status/418"]).status(), 418);
-    let metrics = eventually("the request in the metrics", || {
+    assert_eq!(through(&subject, &["http://nobody.declares.it/"]).status(), 502);
+    let metrics = eventually("both requests in the metrics", || {
         let metrics = subject.admin_get("/metrics").1;
-        metrics.contains("istio_requests_total{").then_some(metrics)
+        (metrics.matches("istio_requests_total{").count() == 2).then_some(metrics)
     });
     let line = metrics
         .lines()
-        .find(|line| line.starts_with("istio_requests_total{"))
+        .find(|line| line.starts_with("istio_requests_total{") && line.contains("418"))
         .unwrap();
     for label in [
         "response_code=\"418\"",
@@ -337,6 +343,18 @@ fn metrics_count_by_verdict_and_by_istios_names() {
     ] {
         assert!(line.contains(label), "{label} in {line}");
     }
+    let blocked = metrics
+        .lines()
+        .find(|line| line.contains("response_code=\"502\""))
+        .unwrap();
+    assert!(
+        blocked.contains("destination_service_name=\"BlackHoleCluster\""),
+        "{blocked}"
+    );
+    assert!(
+        !metrics.contains("nobody.declares.it"),
+        "a caller's text must not make series"
+    );
     assert!(
         metrics.contains("egret_flows_total{verdict=\"registered\"} 1\n"),
         "{metrics}"

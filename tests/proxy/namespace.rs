@@ -17,7 +17,7 @@ const SETUP: &str = "
 set -e
 ip link set lo up
 ip addr add 10.1.2.3/32 dev lo
-ip addr add fd00::3/128 dev lo
+ip addr add fd00::3/128 dev lo nodad
 ip route add 198.18.0.0/15 dev lo src 10.1.2.3
 ip -6 route add local fd00:198::/64 dev lo src fd00::3
 nft -f - <<'RULES'

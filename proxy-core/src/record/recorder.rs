@@ -4,7 +4,7 @@
 //! Nothing here blocks a worker: queues are bounded, what does not fit is dropped and counted.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fmt::Write as _,
     fs::OpenOptions,
     io::{self, Write},
@@ -87,10 +87,26 @@ pub struct WorkerRecorder {
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// By metric labels.
-    requests: BTreeMap<String, u64>,
-    connections: BTreeMap<String, [u64; 3]>,
+    /// By service host; the empty one stands for destinations that no policy names.
+    services: HashMap<String, Service>,
     verdicts: [u64; 4],
+}
+
+#[derive(Debug, Default)]
+struct Service {
+    namespace: String,
+    /// Flows, bytes sent, bytes received.
+    series: HashMap<Series, [u64; 3]>,
+}
+
+/// What tells the series of one service apart: small and compared by value, so that counting writes no text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Series {
+    /// Name that stands for the service where policy names none.
+    special: Option<&'static str>,
+    /// HTTP status; `None` for a stream.
+    status: Option<u16>,
+    flags: &'static str,
 }
 
 impl Recorder {
@@ -168,23 +184,30 @@ impl Recorder {
 
     /// Prometheus text of the counters, with the names that Istio's dashboards use.
     pub fn metrics(&self) -> String {
-        let mut sum = Counts::default();
+        let mut verdicts = [0; 4];
+        let (mut requests, mut connections) =
+            (BTreeMap::<String, [u64; 3]>::new(), BTreeMap::<String, [u64; 3]>::new());
         for worker in self.workers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let counts = worker.lock().unwrap_or_else(PoisonError::into_inner);
-            for (labels, count) in &counts.requests {
-                *sum.requests.entry(labels.clone()).or_default() += count;
-            }
-            for (labels, own) in &counts.connections {
-                let total = sum.connections.entry(labels.clone()).or_default();
-                total.iter_mut().zip(own).for_each(|(total, own)| *total += own);
-            }
-            sum.verdicts
+            verdicts
                 .iter_mut()
                 .zip(counts.verdicts)
-                .for_each(|(total, own)| *total += own);
+                .for_each(|(sum, own)| *sum += own);
+            for (host, service) in &counts.services {
+                for (series, own) in &service.series {
+                    let labels = labels(host, &service.namespace, series, &self.workload);
+                    let sums = if series.status.is_some() {
+                        &mut requests
+                    } else {
+                        &mut connections
+                    };
+                    let sum = sums.entry(labels).or_default();
+                    sum.iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
+                }
+            }
         }
         let mut text = String::from("# TYPE istio_requests_total counter\n");
-        for (labels, count) in &sum.requests {
+        for (labels, [count, ..]) in &requests {
             let _ = writeln!(text, "istio_requests_total{{{labels}}} {count}");
         }
         for (index, name) in [
@@ -196,14 +219,14 @@ impl Recorder {
         .enumerate()
         {
             let _ = writeln!(text, "# TYPE {name} counter");
-            for (labels, counts) in &sum.connections {
+            for (labels, counts) in &connections {
                 let _ = writeln!(text, "{name}{{{labels}}} {}", counts[index]);
             }
         }
         text.push_str("# TYPE egret_flows_total counter\n");
         for (verdict, count) in ["registered", "passthrough", "blocked", "bypassed"]
             .iter()
-            .zip(sum.verdicts)
+            .zip(verdicts)
         {
             let _ = writeln!(text, "egret_flows_total{{verdict=\"{verdict}\"}} {count}");
         }
@@ -267,52 +290,53 @@ impl WorkerRecorder {
     }
 
     fn count(&self, flow: &Flow) {
-        let labels = labels(flow, &self.shared.workload);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.verdicts[flow.verdict as usize] += 1;
-        if flow.http.is_some() {
-            *counts.requests.entry(labels).or_default() += 1;
-        } else {
-            let own = counts.connections.entry(labels).or_default();
-            for (total, value) in own.iter_mut().zip([1, flow.sent, flow.received]) {
-                *total += value;
+        if !counts.services.contains_key(&flow.service_host) {
+            let service = Service {
+                namespace: flow.service_namespace.clone(),
+                ..Service::default()
+            };
+            counts.services.insert(flow.service_host.clone(), service);
+        }
+        if let Some(service) = counts.services.get_mut(&flow.service_host) {
+            let sums = service.series.entry(series(flow)).or_default();
+            for (sum, value) in sums.iter_mut().zip([1, flow.sent, flow.received]) {
+                *sum += value;
             }
         }
     }
 }
 
-/// Istio's labels at the source reporter. The name comes from the route first, then from the cluster, then the service.
-fn labels(flow: &Flow, workload: &FlowWorkload) -> String {
-    let special = match (flow.route.as_str(), flow.cluster.as_str()) {
-        ("block_all", _) | (_, "BlackHoleCluster") => Some("BlackHoleCluster"),
-        ("allow_any" | "allow_any_dynamic_dns", _) | (_, "PassthroughCluster") => Some("PassthroughCluster"),
-        _ => None,
-    };
-    let host = flow.http.as_ref().map_or("", |http| http.authority.as_str());
-    let known = flow.service_host.as_str();
-    // Host headers of unknown destinations are the callers' own text: as a label each would be a new time series.
-    let service = if known.is_empty() { "unknown" } else { known };
-    let name = special.unwrap_or(if known.is_empty() { host } else { known });
-    let (protocol, code) = match &flow.http {
-        Some(http) => ("http", format!(",response_code=\"{}\"", http.status)),
+/// The name comes from the route first, then from the cluster.
+fn series(flow: &Flow) -> Series {
+    Series {
+        special: match (flow.route.as_str(), flow.cluster.as_str()) {
+            ("block_all", _) | (_, "BlackHoleCluster") => Some("BlackHoleCluster"),
+            ("allow_any" | "allow_any_dynamic_dns", _) | (_, "PassthroughCluster") => Some("PassthroughCluster"),
+            _ => None,
+        },
+        status: flow.http.as_ref().map(|http| http.status),
+        flags: if flow.flags.is_empty() { "-" } else { flow.flags },
+    }
+}
+
+/// Istio's labels at the source reporter. Host headers of unknown destinations are the callers' own text: as a label
+/// each would be a new time series, so they are `unknown`.
+fn labels(host: &str, namespace: &str, series: &Series, workload: &FlowWorkload) -> String {
+    let or_unknown = |text: &str| escape(if host.is_empty() { "unknown" } else { text });
+    let (protocol, code) = match series.status {
+        Some(status) => ("http", format!(",response_code=\"{status}\"")),
         None => ("tcp", String::new()),
     };
     format!(
         "reporter=\"source\",source_workload=\"{}\",source_workload_namespace=\"{}\",destination_service=\"{}\",destination_service_name=\"{}\",destination_service_namespace=\"{}\",request_protocol=\"{protocol}\"{code},response_flags=\"{}\"",
         escape(&workload.name),
         escape(&workload.namespace),
-        escape(service),
-        escape(if special.is_none() && known.is_empty() {
-            "unknown"
-        } else {
-            name
-        }),
-        escape(if known.is_empty() {
-            "unknown"
-        } else {
-            &flow.service_namespace
-        }),
-        if flow.flags.is_empty() { "-" } else { flow.flags },
+        or_unknown(host),
+        series.special.map_or_else(|| or_unknown(host), str::to_string),
+        or_unknown(namespace),
+        series.flags,
     )
 }
 
