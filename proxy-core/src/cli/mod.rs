@@ -2,6 +2,7 @@
 //! step came out otherwise, 2 bad input.
 
 mod agent;
+mod capture;
 mod check;
 mod exec;
 mod explain;
@@ -32,6 +33,8 @@ enum Command {
     Exec(Box<exec::Exec>),
     /// Check manifests: parse, validate, lint
     Check(check::Check),
+    /// Print interception rules
+    Capture(capture::Capture),
     /// Play the three ways out of a mesh in this terminal
     Tour(tour::Tour),
     /// Run commands for the app inside a sandbox.
@@ -57,6 +60,7 @@ pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => arguments.run(),
         Command::Exec(arguments) => arguments.run(),
+        Command::Capture(arguments) => arguments.run(),
         Command::Agent(arguments) => arguments.run(),
         Command::Tour(arguments) => arguments.run(),
         Command::Check(arguments) => arguments.run(),
