@@ -1,19 +1,20 @@
-//! `egret-proxy check`: parse, validate, lint.
+//! `egret-proxy check`: reads, validates and lints manifests, for people and for pipelines.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{collections::BTreeSet, fs, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 
 use crate::{
-    lint::{self, Finding, FindingObject, Level},
-    source::{SourceError, read_folder},
+    lint::{self, Finding, Level},
+    source::{self, SourceError},
+    yaml,
 };
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub struct Check {
-    /// Folders of manifests
-    #[arg(required = true)]
+    /// Folders or files of Istio manifests; all are seen as one policy
+    #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Print the findings as JSON
     #[arg(long)]
@@ -21,85 +22,73 @@ pub struct Check {
 }
 
 impl Check {
-    /// 0 clean or infos, 1 findings, 2 when a folder cannot be read.
+    /// Prints the findings: 0 when there are none but infos, 1 with findings, 2 when a path cannot be read.
     pub fn run(self) -> ExitCode {
-        let mut findings = Vec::new();
-        for path in &self.paths {
-            match read_folder(path) {
-                Ok(reading) => {
-                    findings.extend(reading.errors.iter().map(of_error));
-                    findings.extend(lint::check(&reading.world));
-                }
-                Err(error) => return super::fail(&error),
-            }
-        }
+        let findings = match findings(&self.paths) {
+            Ok(findings) => findings,
+            Err(error) => return super::fail(&error),
+        };
         let count = |level| findings.iter().filter(|finding| finding.level == level).count();
         let (errors, warnings, infos) = (count(Level::Error), count(Level::Warning), count(Level::Info));
         if self.json {
-            let json =
-                serde_json::json!({"findings": findings, "errors": errors, "warnings": warnings, "infos": infos});
-            super::print(&format!("{json:#}"));
+            let report = serde_json::json!({
+                "findings": findings, "errors": errors, "warnings": warnings, "infos": infos,
+            });
+            super::print(&format!("{report:#}"));
         } else {
             for finding in &findings {
                 super::print(&text(finding));
             }
             super::print(&format!("{errors} errors, {warnings} warnings, {infos} infos"));
         }
-        ExitCode::from(u8::from(errors + warnings > 0))
+        if errors + warnings > 0 {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        }
     }
 }
 
+/// Findings over all `paths` as one policy, in the order of files and lines.
+fn findings(paths: &[PathBuf]) -> Result<Vec<Finding>, SourceError> {
+    let reading = source::read_paths(paths)?;
+    let mut findings: Vec<Finding> = reading.errors.iter().map(Finding::from).collect();
+    findings.extend(lint::check(&reading.world));
+    let files: BTreeSet<_> = findings.iter().map(|finding| finding.file.clone()).collect();
+    for file in files {
+        // A file that cannot be read has no objects to place; the finding says so.
+        if let Some(documents) = fs::read(&*file).ok().and_then(|bytes| yaml::read(&bytes).ok()) {
+            lint::locate(&mut findings, &file, &documents);
+        }
+    }
+    findings.sort_by(|a, b| (&a.file, a.line, a.column, a.code).cmp(&(&b.file, b.line, b.column, b.code)));
+    Ok(findings)
+}
+
 fn text(finding: &Finding) -> String {
-    let object = finding.object.as_ref();
-    let object = object.map(|object| format!("{} {}/{}: ", object.kind, object.namespace, object.name));
     let level = match finding.level {
         Level::Error => "error",
         Level::Warning => "warning",
         Level::Info => "info",
     };
-    let fix = finding.fix.as_ref().map(|fix| format!("\n    fix: {fix}"));
+    let object = finding
+        .object
+        .as_ref()
+        .map(|object| format!(" {} {}/{}:", object.kind, object.namespace, object.name));
+    let field = if finding.field.is_empty() {
+        String::new()
+    } else {
+        format!(" {}:", finding.field)
+    };
+    let fix = finding.fix.as_ref().map(|fix| format!("\n    {fix}"));
     format!(
-        "{}:{}:{}: {level} {} {}{}: {}{}",
+        "{}:{}:{}: {level} [{}]{}{field} {}{}",
         finding.file,
         finding.line,
         finding.column,
         finding.code,
         object.unwrap_or_default(),
-        finding.field,
         finding.message,
         fix.unwrap_or_default()
     )
-}
-
-/// What cannot be read is an error: Istio would refuse it too.
-fn of_error(error: &SourceError) -> Finding {
-    let (file, line, column): (Arc<str>, u32, u32) = match error {
-        SourceError::Unreadable { path, .. } => (path.display().to_string().into(), 1, 1),
-        SourceError::Syntax { place, .. } => (place.file.clone(), place.line, place.column),
-        SourceError::Object(error) => (error.place.file.clone(), error.place.line, error.place.column),
-    };
-    let (object, field, message) = match error {
-        SourceError::Unreadable { message, .. } | SourceError::Syntax { message, .. } => {
-            (None, String::new(), message.clone())
-        }
-        SourceError::Object(error) => {
-            let (kind, namespace, name) = error.object.clone();
-            (
-                Some(FindingObject { kind, namespace, name }),
-                error.field.clone(),
-                error.message.clone(),
-            )
-        }
-    };
-    Finding {
-        code: "IST0106",
-        level: Level::Error,
-        object,
-        field,
-        file,
-        line,
-        column,
-        message,
-        fix: None,
-    }
 }

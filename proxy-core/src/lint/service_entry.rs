@@ -1,233 +1,317 @@
-//! ServiceEntry: the rows of Istio's validation.
+//! ServiceEntry: Istio's validation in its order, and the trap of a TCP port without an address.
 
-use std::collections::HashSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
-use super::{About, Finding, Level};
-use crate::model::{Object, Protocol, ProtocolClass, Resolution, ServiceEntry};
+use super::{
+    Finding, Level, export_to,
+    finding::Report,
+    hosts::{is_domain, is_label, is_partial_wildcard, is_wildcard_domain},
+};
+use crate::model::{Endpoint, Object, Protocol, ProtocolClass, Resolution, ServiceEntry, World};
 
-pub(super) fn check(entry: &Object<ServiceEntry>, findings: &mut Vec<Finding>) {
-    let spec = &entry.spec;
-    let mut about = About {
-        kind: "ServiceEntry",
-        object: entry,
-        findings,
-    };
-    hosts(spec, &mut about);
-    addresses(spec, &mut about);
-    ports(spec, &mut about);
-    resolution(spec, &mut about);
-    export(spec, &entry.meta.namespace, &mut about);
+pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
+    // Any revision that allocates addresses makes them unnecessary for its own workloads; only say what holds for all.
+    let allocating = world
+        .mesh_configs
+        .iter()
+        .any(|mesh| mesh.spec.dns_capture || mesh.spec.dns_auto_allocate);
+    for entry in &world.service_entries {
+        let mut report = Report::new(findings, "ServiceEntry", entry);
+        selector(&mut report, &entry.spec);
+        hosts(&mut report, &entry.spec);
+        ports(&mut report, &entry.spec);
+        addresses(&mut report, entry, allocating);
+        resolution(&mut report, entry);
+        export_to::check(&mut report, &entry.spec.export_to, &entry.meta.namespace, true);
+        if entry.meta.annotations.contains_key("istio.io/dry-run") {
+            report.rejected(
+                "metadata.annotations[istio.io/dry-run]",
+                "istio.io/dry-run is only supported on AuthorizationPolicy",
+            );
+        }
+    }
 }
 
-type Entry<'a> = About<'a, ServiceEntry>;
+fn selector(report: &mut Report<'_>, spec: &ServiceEntry) {
+    let Some(labels) = &spec.workload_selector else { return };
+    if labels.is_empty() {
+        report.warned(
+            "spec.workloadSelector",
+            "workload selector specified without labels, will be applied to all services in namespace",
+        );
+    }
+    if labels
+        .iter()
+        .any(|(key, value)| key.is_empty() || key.contains('*') || value.contains('*'))
+    {
+        report.rejected(
+            "spec.workloadSelector.labels",
+            "an empty key or a wildcard is not supported in the selector",
+        );
+    }
+    if !spec.endpoints.is_empty() {
+        report.rejected(
+            "spec.workloadSelector",
+            "only one of WorkloadSelector or Endpoints is allowed in Service Entry",
+        );
+    }
+}
 
-fn hosts(spec: &ServiceEntry, about: &mut Entry<'_>) {
+fn hosts(report: &mut Report<'_>, spec: &ServiceEntry) {
     if spec.hosts.is_empty() {
-        about.refuse(("spec.hosts", 0), "must have at least one host");
+        report.rejected("spec.hosts", "service entry must have at least one host");
     }
     for (index, host) in spec.hosts.iter().enumerate() {
         let field = format!("spec.hosts[{index}]");
-        let at = (field.as_str(), spec.host_lines.get(index).copied().unwrap_or_default());
         if &**host == "*" {
-            about.refuse(at, "invalid host *: hostname cannot be wildcard");
+            report.rejected(&field, "invalid host *");
         } else if !is_wildcard_domain(host) {
-            about.refuse(at, format!("domain name {host:?} invalid"));
-        } else if host.starts_with('*') && !host.starts_with("*.") && spec.resolution != Resolution::DynamicDns {
-            let message = format!("partial wildcard {host:?} not allowed");
-            about.add(
-                "IST0133",
-                Level::Warning,
-                at,
-                message,
-                Some(format!("write *.{}", &host[1..].trim_start_matches('-'))),
+            report.rejected(
+                &field,
+                format!("domain name {host:?} invalid; expected a name such as api.example.com or *.example.com"),
             );
+        } else if is_partial_wildcard(host) && spec.resolution != Resolution::DynamicDns {
+            report.warned(&field, format!("partial wildcard {host:?} not allowed"));
         } else if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            let message = format!(
-                "{host} has upper-case letters: routes name it in lower case, so every HTTP request gets 503 NC"
-            );
-            about.add(
+            report.add(
                 "EGR05",
                 Level::Warning,
-                at,
-                message,
+                &field,
+                format!(
+                    "{host} has upper-case letters: routes name it in lower case, so every HTTP request gets 503 NC"
+                ),
                 Some(format!("write {}", host.to_ascii_lowercase())),
             );
         }
     }
 }
 
-fn addresses(spec: &ServiceEntry, about: &mut Entry<'_>) {
-    let has_range = spec
-        .addresses
-        .iter()
-        .any(|net| net.prefix_len() != net.max_prefix_len());
-    if has_range && !matches!(spec.resolution, Resolution::None | Resolution::Static) {
-        about.refuse(
-            ("spec.addresses", 0),
+fn ports(report: &mut Report<'_>, spec: &ServiceEntry) {
+    let (mut names, mut numbers) = (BTreeSet::new(), BTreeSet::new());
+    for (index, port) in spec.ports.iter().enumerate() {
+        let field = |name| format!("spec.ports[{index}].{name}");
+        if !names.insert(&port.name) {
+            report.rejected(
+                field("name"),
+                format!("service entry port name {:?} already defined", port.name),
+            );
+        }
+        if !numbers.insert(port.number) {
+            report.rejected(
+                field("number"),
+                format!("service entry port {} already defined", port.number),
+            );
+        }
+        if !is_label(&port.name) || port.name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            report.rejected(field("name"), format!("invalid port name: {}", port.name));
+        }
+    }
+    let routed = |class| matches!(class, ProtocolClass::Http | ProtocolClass::Tls);
+    if spec.resolution != Resolution::None
+        && spec.hosts.len() > 1
+        && spec.ports.iter().any(|port| !routed(port.protocol.class()))
+    {
+        report.rejected(
+            "spec.hosts",
+            "multiple hosts provided with non-HTTP, non-TLS ports; make one ServiceEntry for each host",
+        );
+    }
+}
+
+fn addresses(report: &mut Report<'_>, entry: &Object<ServiceEntry>, allocating: bool) {
+    let spec = &entry.spec;
+    let by_name = !matches!(spec.resolution, Resolution::None | Resolution::Static);
+    if by_name
+        && let Some(index) = spec
+            .addresses
+            .iter()
+            .position(|net| net.prefix_len() < net.max_prefix_len())
+    {
+        report.rejected(
+            format!("spec.addresses[{index}]"),
             "CIDR addresses are allowed only for NONE/STATIC resolution types",
         );
     }
-}
-
-fn ports(spec: &ServiceEntry, about: &mut Entry<'_>) {
-    let (mut names, mut numbers) = (HashSet::new(), HashSet::new());
+    let own_addresses = !spec.addresses.is_empty() || !spec.allocated.is_empty();
+    if own_addresses {
+        return;
+    }
     for (index, port) in spec.ports.iter().enumerate() {
         let field = format!("spec.ports[{index}]");
-        let at = (field.as_str(), port.line);
-        if !names.insert(&port.name) {
-            about.refuse(at, format!("service entry port name {:?} already defined", port.name));
-        }
-        if !numbers.insert(port.number) {
-            about.refuse(at, format!("service entry port {} already defined", port.number));
-        }
-        if !is_label(&port.name) || port.name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            about.refuse(at, format!("invalid port name: {}", port.name));
-        }
-        let stream = matches!(port.protocol, Protocol::Tcp | Protocol::Auto);
-        if stream && spec.addresses.is_empty() && spec.allocated.is_empty() {
-            let message = format!(
-                "addresses are required for ports serving TCP (or unset) protocol: without one this entry takes every TCP connection to port {}",
-                port.number
-            );
-            about.add(
+        if matches!(port.protocol, Protocol::Auto | Protocol::Tcp) && !allocating {
+            report.add(
                 "IST0134",
                 Level::Warning,
-                at,
-                message,
-                Some("add spec.addresses, or protocol HTTP or TLS".into()),
+                "spec.addresses",
+                format!(
+                    "ServiceEntry addresses are required for ports serving TCP (or unset) protocol (port {}) when IP \
+                     Autoallocation is not enabled",
+                    port.number
+                ),
+                Some("name the service's addresses or ranges under spec.addresses".into()),
             );
+            report.at(port.line);
         }
-    }
-    let streams = spec
-        .ports
-        .iter()
-        .any(|port| !matches!(port.protocol.class(), ProtocolClass::Http | ProtocolClass::Tls));
-    if spec.resolution != Resolution::None && spec.hosts.len() > 1 && streams {
-        about.refuse(
-            ("spec.hosts", 0),
-            "multiple hosts provided with non-HTTP, non-TLS ports",
-        );
+        if port.protocol.class() == ProtocolClass::Tcp && !allocating {
+            report.add(
+                "EGR02",
+                Level::Warning,
+                field,
+                format!(
+                    "without an address this entry takes every connection to port {} that nothing else matches, \
+                     whatever its destination",
+                    port.number
+                ),
+                Some("name the service's addresses or ranges under spec.addresses".into()),
+            );
+            report.at(port.line);
+        }
     }
 }
 
-fn resolution(spec: &ServiceEntry, about: &mut Entry<'_>) {
-    let at = ("spec.endpoints", 0);
-    if spec.workload_selector.is_some() && !spec.endpoints.is_empty() {
-        about.refuse(
-            at,
-            "only one of WorkloadSelector or Endpoints is allowed in Service Entry",
-        );
-    }
-    match spec.resolution {
-        Resolution::None if !spec.endpoints.is_empty() => {
-            about.refuse(at, "no endpoints should be provided for resolution type none");
-        }
-        Resolution::Static => {
-            for (index, endpoint) in spec.endpoints.iter().enumerate() {
-                let field = format!("spec.endpoints[{index}].address");
-                if endpoint.address.is_empty() && endpoint.network.is_none() {
-                    about.refuse((&field, 0), "address is required");
-                } else if !endpoint.address.is_empty()
-                    && !endpoint.address.starts_with("unix://")
-                    && endpoint.address.parse::<std::net::IpAddr>().is_err()
-                {
-                    about.refuse(
-                        (&field, 0),
-                        format!("endpoint address {:?} is not a valid IP address", endpoint.address),
-                    );
-                }
-            }
-        }
-        Resolution::Dns | Resolution::DnsRoundRobin => {
-            if spec.endpoints.is_empty() && spec.hosts.iter().any(|host| host.starts_with('*')) {
-                about.refuse(
-                    ("spec.resolution", 0),
-                    "hosts must be FQDN or contain only prefix wildcards if no endpoints are provided for resolution mode DNS",
-                );
-            }
-            if spec.resolution == Resolution::DnsRoundRobin && spec.endpoints.len() > 1 {
-                about.refuse(
-                    at,
-                    "there must only be 0 or 1 endpoint for resolution mode DNS_ROUND_ROBIN",
-                );
-            }
-        }
-        Resolution::DynamicDns => {
-            if spec.hosts.iter().any(|host| !host.starts_with('*')) {
-                about.refuse(
-                    ("spec.hosts", 0),
-                    "host must be wildcarded for resolution mode DYNAMIC_DNS",
-                );
-            }
-            if !spec.addresses.is_empty() || !spec.endpoints.is_empty() {
-                about.refuse(
-                    at,
-                    "neither addresses nor endpoints can be set for resolution mode DYNAMIC_DNS",
-                );
-            }
-            let fits = |protocol| {
-                matches!(
-                    protocol,
-                    Protocol::Http | Protocol::Tls | Protocol::Grpc | Protocol::Http2
-                )
-            };
-            if spec.ports.iter().any(|port| !fits(port.protocol)) {
-                about.refuse(
-                    ("spec.ports", 0),
-                    "only HTTP, TLS, GRPC, and HTTP2 are supported for resolution mode DYNAMIC_DNS",
-                );
-            }
-        }
-        Resolution::None => {}
-    }
-    let names: HashSet<_> = spec.ports.iter().map(|port| port.name.as_str()).collect();
+fn resolution(report: &mut Report<'_>, entry: &Object<ServiceEntry>) {
+    let spec = &entry.spec;
     for (index, endpoint) in spec.endpoints.iter().enumerate() {
-        for name in endpoint.ports.keys().filter(|name| !names.contains(name.as_str())) {
-            let field = format!("spec.endpoints[{index}].ports");
-            about.refuse(
-                (&field, 0),
+        let field = format!("spec.endpoints[{index}]");
+        if endpoint.address.is_empty() && spec.resolution == Resolution::Static && endpoint.network.is_some() {
+            report.warned(&field, "address is empty; only the network's gateway will be used");
+        } else if endpoint.address.is_empty() {
+            report.rejected(&field, "address is required");
+        }
+        let undeclared = endpoint
+            .ports
+            .keys()
+            .find(|name| !spec.ports.iter().any(|port| port.name == **name));
+        if let Some(name) = undeclared.filter(|_| spec.resolution != Resolution::None) {
+            report.rejected(
+                format!("{field}.ports"),
                 format!("endpoint port {name} is not defined by the service entry"),
             );
         }
     }
+    match spec.resolution {
+        Resolution::None => {
+            if !spec.endpoints.is_empty() {
+                report.rejected(
+                    "spec.endpoints",
+                    "no endpoints should be provided for resolution type none",
+                );
+            }
+            if spec.workload_selector.is_some() {
+                report.warned(
+                    "spec.workloadSelector",
+                    "workloadSelector should not be set when resolution mode is NONE",
+                );
+            }
+        }
+        Resolution::Static => fixed(report, spec),
+        Resolution::Dns | Resolution::DnsRoundRobin => by_name(report, spec),
+        Resolution::DynamicDns => dynamic(report, entry),
+    }
 }
 
-fn export(spec: &ServiceEntry, own: &str, about: &mut Entry<'_>) {
-    let at = ("spec.exportTo", 0);
-    let mut seen = HashSet::new();
-    for namespace in &spec.export_to {
-        let namespace = if namespace == "." { own } else { namespace };
-        if !seen.insert(namespace) {
-            about.refuse(at, format!("duplicate entries in exportTo for entry {namespace}"));
+fn fixed(report: &mut Report<'_>, spec: &ServiceEntry) {
+    for (index, Endpoint { address, ports, .. }) in spec.endpoints.iter().enumerate() {
+        let field = format!("spec.endpoints[{index}].address");
+        let Some(path) = address.strip_prefix("unix://") else {
+            if !address.is_empty() && address.parse::<IpAddr>().is_err() {
+                report.rejected(
+                    &field,
+                    format!("endpoint address {address:?} is not a valid IP address"),
+                );
+            }
+            continue;
+        };
+        if !path.starts_with(['/', '@']) || path.ends_with('/') {
+            report.rejected(&field, format!("{address} is not an absolute path of a socket"));
+        }
+        if !ports.is_empty() {
+            report.rejected(&field, "unix endpoints cannot have ports");
+        }
+        if spec.ports.len() != 1 {
+            report.rejected(&field, "exactly 1 service port required for unix endpoints");
         }
     }
-    if spec.export_to.len() > 1 && spec.export_to.iter().any(|namespace| namespace == "*") {
-        about.refuse(
-            at,
-            "cannot have both public (*) and non-public exportTo values for a resource",
+}
+
+fn by_name(report: &mut Report<'_>, spec: &ServiceEntry) {
+    let mode = if spec.resolution == Resolution::Dns {
+        "DNS"
+    } else {
+        "DNS_ROUND_ROBIN"
+    };
+    if spec.endpoints.is_empty() {
+        for (index, _) in spec.hosts.iter().enumerate().filter(|(_, host)| host.starts_with('*')) {
+            report.add(
+                super::finding::REJECTED,
+                Level::Error,
+                format!("spec.hosts[{index}]"),
+                format!(
+                    "hosts must be FQDN or contain only prefix wildcards if no endpoints are provided for resolution \
+                     mode {mode}"
+                ),
+                Some("a wildcard cannot be resolved: use resolution NONE, or name endpoints".into()),
+            );
+        }
+    }
+    if spec.resolution == Resolution::DnsRoundRobin && spec.endpoints.len() > 1 {
+        report.rejected(
+            "spec.endpoints",
+            "there must only be 0 or 1 endpoint for DNS_ROUND_ROBIN",
+        );
+    }
+    for (index, endpoint) in spec.endpoints.iter().enumerate() {
+        let address = &endpoint.address;
+        if !address.is_empty() && address.parse::<IpAddr>().is_err() && !is_domain(address) {
+            report.rejected(
+                format!("spec.endpoints[{index}].address"),
+                format!("endpoint address {address:?} is neither an IP address nor a host name"),
+            );
+        }
+    }
+    let tcp = spec
+        .ports
+        .iter()
+        .any(|port| port.protocol.class() == ProtocolClass::Tcp);
+    if !spec.addresses.is_empty() && tcp && spec.hosts.len() > 1 {
+        report.warned(
+            "spec.hosts",
+            "service entry can not have more than one host specified simultaneously with address and tcp port",
         );
     }
 }
 
-/// Istio: a DNS name whose first label may be, or start with, a star; the last label is not all digits.
-fn is_wildcard_domain(host: &str) -> bool {
-    let plain = host.strip_suffix('.').unwrap_or(host);
-    let (first, rest) = plain.split_once('.').unwrap_or((plain, ""));
-    let first = first
-        .strip_prefix("*-")
-        .or_else(|| first.strip_prefix('*'))
-        .unwrap_or(first);
-    let first_fits = first.is_empty() && host.starts_with('*') || is_label(first);
-    let rest_fits = rest.is_empty() && !plain.ends_with('.') || rest.split('.').all(is_label);
-    let last = plain.rsplit('.').next().unwrap_or(plain);
-    host.len() <= 255 && first_fits && rest_fits && !last.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-fn is_label(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    bytes.len() <= 63
-        && edge(bytes.first())
-        && edge(bytes.last())
-        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+fn dynamic(report: &mut Report<'_>, entry: &Object<ServiceEntry>) {
+    let spec = &entry.spec;
+    for (index, _) in spec.hosts.iter().enumerate().filter(|(_, host)| !host.starts_with('*')) {
+        report.rejected(
+            format!("spec.hosts[{index}]"),
+            "host must be wildcarded for DYNAMIC_DNS; use resolution DNS for one host",
+        );
+    }
+    for (field, present) in [
+        ("spec.addresses", !spec.addresses.is_empty()),
+        ("spec.endpoints", !spec.endpoints.is_empty()),
+    ] {
+        if present {
+            report.rejected(field, "must not be set for DYNAMIC_DNS resolution");
+        }
+    }
+    for (index, port) in spec.ports.iter().enumerate() {
+        if !matches!(
+            port.protocol,
+            Protocol::Http | Protocol::Tls | Protocol::Grpc | Protocol::Http2
+        ) {
+            report.rejected(
+                format!("spec.ports[{index}].protocol"),
+                "only HTTP, TLS, GRPC, and HTTP2 protocols are supported for DYNAMIC_DNS",
+            );
+        }
+    }
+    if spec.mesh_internal && entry.meta.labels.contains_key("istio.io/use-waypoint") {
+        report.rejected(
+            "spec.location",
+            "MESH_INTERNAL with DYNAMIC_DNS does not go with the label istio.io/use-waypoint",
+        );
+    }
 }

@@ -1,73 +1,390 @@
-//! VirtualService: validation, and routes that do not do what they seem to.
+//! VirtualService: Istio's validation of one object, then what only shows beside the others: unknown destinations, two
+//! owners of one host, HTTP routes for ports that are not HTTP.
 
-use super::{About, Finding, Level};
-use crate::model::{Object, ProtocolClass, VirtualService, World};
+use super::{Finding, Level, export_to, finding::Report, hosts::is_wildcard_domain};
+use crate::{
+    model::{HttpMatch, HttpRoute, L4Route, Object, ProtocolClass, RouteDestination, TextMatch, VirtualService, World},
+    policy::{covers, overlap, qualify},
+};
 
-pub(super) fn check(service: &Object<VirtualService>, world: &World, findings: &mut Vec<Finding>) {
-    let spec = &service.spec;
-    let mut about = About {
-        kind: "VirtualService",
-        object: service,
-        findings,
-    };
-    if spec.http.is_empty() && spec.tls.is_empty() && spec.tcp.is_empty() {
-        about.refuse(("spec", 0), "http, tcp or tls must be provided in virtual service");
-    }
-    if spec.hosts.is_empty() {
-        about.refuse(("spec.hosts", 0), "virtual service must have at least one host");
-    }
-    for (index, route) in spec.http.iter().enumerate() {
-        let field = format!("spec.http[{index}]");
-        if route.route.is_empty()
-            && route.redirect.is_none()
-            && route.direct_response.is_none()
-            && !route.unsupported.contains(&"delegate")
+/// Words that `retryOn` takes beside status codes.
+const RETRY_ON: [&str; 16] = [
+    "5xx",
+    "gateway-error",
+    "reset",
+    "reset-before-request",
+    "connect-failure",
+    "retriable-4xx",
+    "refused-stream",
+    "retriable-status-codes",
+    "retriable-headers",
+    "envoy-ratelimited",
+    "http3-post-connect-failure",
+    "cancelled",
+    "deadline-exceeded",
+    "internal",
+    "resource-exhausted",
+    "unavailable",
+];
+
+pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
+    for (index, service) in world.virtual_services.iter().enumerate() {
+        let mut report = Report::new(findings, "VirtualService", service);
+        hosts(&mut report, &service.spec);
+        for (index, route) in service.spec.http.iter().enumerate() {
+            http(&mut report, &format!("spec.http[{index}]"), route);
+        }
+        layer4(&mut report, &service.spec);
+        export_to::check(&mut report, &service.spec.export_to, &service.meta.namespace, false);
+        catch_all(&mut report, &service.spec);
+        destinations(&mut report, world, service);
+        if !in_mesh(&service.spec) {
+            continue;
+        }
+        not_http(&mut report, world, service);
+        for other in world.virtual_services[..index]
+            .iter()
+            .filter(|other| in_mesh(&other.spec))
         {
-            about.refuse(
-                (&field, route.line),
-                "HTTP route, redirect or direct_response is required",
+            same_host(&mut report, service, other);
+        }
+    }
+}
+
+fn in_mesh(spec: &VirtualService) -> bool {
+    spec.gateways.is_empty() || spec.gateways.iter().any(|gateway| gateway == "mesh")
+}
+
+fn hosts(report: &mut Report<'_>, spec: &VirtualService) {
+    if spec.http.is_empty() && spec.tls.is_empty() && spec.tcp.is_empty() {
+        report.rejected("spec", "http, tcp or tls must be provided in virtual service");
+    }
+    // Without hosts it is a delegate, which only has HTTP routes.
+    if spec.hosts.is_empty() && !(spec.tls.is_empty() && spec.tcp.is_empty()) {
+        report.rejected("spec.hosts", "virtual service must have at least one host");
+    }
+    for (index, host) in spec.hosts.iter().enumerate() {
+        let field = format!("spec.hosts[{index}]");
+        if &**host == "*" && in_mesh(spec) {
+            report.rejected(
+                &field,
+                "wildcard host * is not allowed for virtual services bound to the mesh gateway",
+            );
+        } else if host.parse::<std::net::IpAddr>().is_err() && !is_wildcard_domain(host) {
+            report.rejected(&field, format!("domain name {host:?} invalid"));
+        }
+        if spec.hosts[..index].iter().any(|earlier| overlap(earlier, host)) {
+            report.rejected(&field, format!("duplicate hosts in virtual service: {host}"));
+        }
+    }
+}
+
+fn http(report: &mut Report<'_>, field: &str, route: &HttpRoute) {
+    let delegate = route.unsupported.contains(&"delegate");
+    let actions = [
+        !route.route.is_empty(),
+        route.redirect.is_some(),
+        route.direct_response.is_some(),
+        delegate,
+    ];
+    match actions.iter().filter(|present| **present).count() {
+        0 => report.rejected(field, "HTTP route, redirect or direct_response is required"),
+        1 => {}
+        _ => report.rejected(
+            field,
+            "HTTP route cannot contain more than one of route, redirect, directResponse and delegate",
+        ),
+    }
+    weights(report, field, &route.route);
+    if let Some(redirect) = &route.redirect {
+        if let Some(scheme) = redirect
+            .scheme
+            .as_deref()
+            .filter(|scheme| !matches!(*scheme, "http" | "https"))
+        {
+            report.rejected(
+                format!("{field}.redirect.scheme"),
+                format!("redirect scheme must be http or https, found {scheme:?}"),
+            );
+        }
+        if !(300..=399).contains(&redirect.code) {
+            report.rejected(
+                format!("{field}.redirect.redirectCode"),
+                format!("redirect code {} must be 3xx", redirect.code),
             );
         }
     }
-    if spec.http.is_empty() {
-        return;
-    }
-    without_effect(service, world, &mut about);
-    if spec
-        .http
-        .iter()
-        .all(|route| !route.matches.is_empty() && route.matches.iter().all(|condition| condition.uri.is_some()))
+    if let Some(response) = route
+        .direct_response
+        .as_ref()
+        .filter(|response| !(200..=600).contains(&response.status))
     {
-        let line = spec.http.last().map_or(0, |route| route.line);
-        let message =
-            "no route takes what matches none of these: other paths of the host get 404, in ALLOW_ANY too".to_string();
-        about.add(
+        report.rejected(
+            format!("{field}.directResponse.status"),
+            format!("status must be between 200 and 599, found {}", response.status),
+        );
+    }
+    for (index, condition) in route.matches.iter().enumerate() {
+        conditions(report, &format!("{field}.match[{index}]"), condition);
+    }
+    retries(report, &format!("{field}.retries"), route);
+    for part in route.unsupported.iter().filter(|part| **part != "delegate") {
+        report.add(
+            "EGR06",
+            Level::Info,
+            format!("{field}.{part}"),
+            format!("Egret does not act on {part} yet; Istio does"),
+            None,
+        );
+        report.at(route.line);
+    }
+}
+
+fn weights(report: &mut Report<'_>, field: &str, route: &[RouteDestination]) {
+    if route.len() > 1 && route.iter().all(|destination| destination.weight == 0) {
+        report.rejected(format!("{field}.route"), "total destination weight = 0");
+    }
+}
+
+fn conditions(report: &mut Report<'_>, field: &str, condition: &HttpMatch) {
+    let mut text = |name: String, value: &TextMatch, prefix_may_be_empty: bool| match value {
+        TextMatch::Regex(regex) if regex.is_empty() => {
+            report.rejected(format!("{field}.{name}"), "regex string match may not be empty");
+        }
+        TextMatch::Regex(regex) if regex.len() > 1024 => {
+            report.rejected(
+                format!("{field}.{name}"),
+                "regex is too large, max length allowed is 1024",
+            );
+        }
+        TextMatch::Prefix(prefix) if prefix.is_empty() && !prefix_may_be_empty => {
+            report.rejected(format!("{field}.{name}"), "prefix string match may not be empty");
+        }
+        _ => {}
+    };
+    for (name, value, empty) in [
+        ("uri", &condition.uri, true),
+        ("method", &condition.method, false),
+        ("scheme", &condition.scheme, false),
+        ("authority", &condition.authority, false),
+    ] {
+        if let Some(value) = value {
+            text(name.to_string(), value, empty);
+        }
+    }
+    for (map, values) in [
+        ("headers", &condition.headers),
+        ("withoutHeaders", &condition.without_headers),
+        ("queryParams", &condition.query_params),
+    ] {
+        for (name, value) in values {
+            text(format!("{map}[{name}]"), value, false);
+        }
+    }
+}
+
+fn retries(report: &mut Report<'_>, field: &str, route: &HttpRoute) {
+    let Some(retries) = &route.retries else { return };
+    if retries.attempts == 0 && (retries.per_try_timeout.is_some() || retries.retry_on.is_some()) {
+        report.rejected(
+            field,
+            "http retry policy configured when attempts are set to 0 (disabled)",
+        );
+    }
+    let words = retries
+        .retry_on
+        .as_deref()
+        .unwrap_or_default()
+        .split(',')
+        .filter(|word| !word.is_empty());
+    for word in words {
+        let status = word.parse::<u16>().is_ok_and(|status| (100..600).contains(&status));
+        if !status && !RETRY_ON.contains(&word) {
+            report.rejected(
+                format!("{field}.retryOn"),
+                format!("{word:?} is not a valid retryOn policy (no spaces between the words)"),
+            );
+        }
+    }
+}
+
+fn layer4(report: &mut Report<'_>, spec: &VirtualService) {
+    let no_route = |route: &L4Route| route.route.is_empty();
+    for (index, route) in spec.tls.iter().enumerate() {
+        let field = format!("spec.tls[{index}]");
+        if route.matches.is_empty() {
+            report.rejected(&field, "TLS route must have at least one match condition");
+        }
+        if no_route(route) {
+            report.rejected(&field, "TLS route is required");
+        }
+        for (match_index, condition) in route.matches.iter().enumerate() {
+            let field = format!("{field}.match[{match_index}].sniHosts");
+            if condition.sni_hosts.is_empty() {
+                report.rejected(&field, "TLS match must have at least one SNI host");
+            }
+            for sni in &condition.sni_hosts {
+                if !spec.hosts.iter().any(|host| &**host == "*" || covers(host, sni)) {
+                    report.rejected(
+                        &field,
+                        format!("SNI host {sni:?} is not a compatible subset of any of the virtual service hosts"),
+                    );
+                }
+            }
+        }
+        weights(report, &field, &route.route);
+    }
+    for (index, route) in spec.tcp.iter().enumerate() {
+        let field = format!("spec.tcp[{index}]");
+        if no_route(route) {
+            report.rejected(&field, "TCP route is required");
+        }
+        weights(report, &field, &route.route);
+    }
+}
+
+fn catch_all(report: &mut Report<'_>, spec: &VirtualService) {
+    let all = |condition: &HttpMatch| {
+        let uri = match &condition.uri {
+            None => true,
+            Some(TextMatch::Prefix(prefix)) => matches!(prefix.as_str(), "" | "/"),
+            Some(TextMatch::Regex(regex)) => regex == ".*",
+            Some(_) => false,
+        };
+        let requests = [&condition.method, &condition.scheme, &condition.authority];
+        let pairs = [&condition.headers, &condition.without_headers, &condition.query_params];
+        uri && requests.iter().all(|text| text.is_none()) && pairs.iter().all(|map| map.is_empty())
+    };
+    let ends = |route: &HttpRoute| route.matches.is_empty() || route.matches.iter().any(all);
+    if let Some(last) = spec.http.last().filter(|_| !spec.http.iter().any(ends)) {
+        report.add(
             "EGR04",
             Level::Warning,
-            ("spec.http", line),
-            message,
+            "spec.http",
+            "no route takes all requests: one that matches none of them gets 404, not the service",
             Some("add a last route without match".into()),
+        );
+        report.at(last.line);
+    }
+}
+
+/// Ports that `host` is declared with in the registry, with their protocol classes; `None` when nothing declares it.
+fn declared(world: &World, host: &str) -> Option<Vec<(u16, ProtocolClass)>> {
+    let mut ports = None;
+    for entry in &world.service_entries {
+        if entry.spec.hosts.iter().any(|declared| covers(declared, host)) {
+            let own = entry.spec.ports.iter().map(|port| (port.number, port.protocol.class()));
+            ports.get_or_insert_with(Vec::new).extend(own);
+        }
+    }
+    for service in &world.services {
+        let name = format!("{}.{}.svc", service.meta.name, service.meta.namespace);
+        let cluster_name = host.strip_suffix(".cluster.local").unwrap_or(host);
+        let short = format!("{}.{}", service.meta.name, service.meta.namespace);
+        if cluster_name == name || host == short {
+            let own = service
+                .spec
+                .ports
+                .iter()
+                .map(|port| (port.number, port.protocol.class()));
+            ports.get_or_insert_with(Vec::new).extend(own);
+        }
+    }
+    ports
+}
+
+fn destinations(report: &mut Report<'_>, world: &World, service: &Object<VirtualService>) {
+    let spec = &service.spec;
+    let http = spec
+        .http
+        .iter()
+        .enumerate()
+        .map(|(index, route)| ("http", index, route.line, &route.route));
+    let tls = spec
+        .tls
+        .iter()
+        .enumerate()
+        .map(|(index, route)| ("tls", index, route.line, &route.route));
+    let tcp = spec
+        .tcp
+        .iter()
+        .enumerate()
+        .map(|(index, route)| ("tcp", index, route.line, &route.route));
+    for (list, index, line, route) in http.chain(tls).chain(tcp) {
+        for (position, destination) in route.iter().enumerate() {
+            let field = format!("spec.{list}[{index}].route[{position}].destination");
+            let host = qualify(&destination.host, &service.meta.namespace);
+            let unknown = match (declared(world, &host), destination.port) {
+                (None, _) => format!("Referenced host not found: {:?}", destination.host),
+                (Some(ports), Some(port)) if !ports.iter().any(|(number, _)| *number == port) => {
+                    format!("Referenced host:port not found: \"{}:{port}\"", destination.host)
+                }
+                _ => continue,
+            };
+            report.add(
+                "IST0101",
+                Level::Warning,
+                format!("{field}.host"),
+                unknown,
+                Some("add a ServiceEntry for it; until then requests get 503".into()),
+            );
+            report.at(line);
+        }
+    }
+}
+
+fn not_http(report: &mut Report<'_>, world: &World, service: &Object<VirtualService>) {
+    if service.spec.http.is_empty() {
+        return;
+    }
+    for (index, host) in service.spec.hosts.iter().enumerate() {
+        let Some(ports) = declared(world, &qualify(host, &service.meta.namespace)) else {
+            continue;
+        };
+        let http = |class| matches!(class, ProtocolClass::Http | ProtocolClass::Auto);
+        if ports.is_empty() || ports.iter().any(|(_, class)| http(*class)) {
+            continue;
+        }
+        let numbers: Vec<String> = ports.iter().map(|(number, _)| number.to_string()).collect();
+        report.add(
+            "EGR03",
+            Level::Warning,
+            format!("spec.hosts[{index}]"),
+            format!(
+                "http routes (timeouts and retries too) have no effect on {host}: no port of it is HTTP (port {})",
+                numbers.join(", ")
+            ),
+            Some(
+                "the sidecar does not see inside TLS; to act on requests declare an HTTP port and originate TLS with a \
+                 DestinationRule"
+                    .into(),
+            ),
         );
     }
 }
 
-/// HTTP rules on a host that only speaks TLS or TCP: the sidecar cannot see requests there.
-fn without_effect(service: &Object<VirtualService>, world: &World, about: &mut About<'_, VirtualService>) {
-    for host in &service.spec.hosts {
-        let mut ports = world
-            .service_entries
-            .iter()
-            .filter(|entry| entry.spec.hosts.iter().any(|own| own.eq_ignore_ascii_case(host)))
-            .flat_map(|entry| &entry.spec.ports)
-            .peekable();
-        let streams_only = ports.peek().is_some()
-            && ports.all(|port| matches!(port.protocol.class(), ProtocolClass::Tls | ProtocolClass::Tcp));
-        if streams_only {
-            let line = service.spec.http.first().map_or(0, |route| route.line);
-            let message =
-                format!("{host} is declared as TLS or TCP, so http routes, timeouts and retries have no effect on it");
-            let fix = "let the application speak HTTP to port 80 and originate TLS with a DestinationRule";
-            about.add("EGR03", Level::Warning, ("spec.http", line), message, Some(fix.into()));
+fn same_host(report: &mut Report<'_>, service: &Object<VirtualService>, other: &Object<VirtualService>) {
+    // Two that no caller sees together do not meet.
+    let private = |one: &Object<VirtualService>| one.spec.export_to.iter().all(|entry| entry == ".");
+    let both_private = !service.spec.export_to.is_empty() && !other.spec.export_to.is_empty();
+    if both_private && private(service) && private(other) && service.meta.namespace != other.meta.namespace {
+        return;
+    }
+    for (index, host) in service.spec.hosts.iter().enumerate() {
+        let host = qualify(host, &service.meta.namespace);
+        let same = |name: &std::sync::Arc<str>| qualify(name, &other.meta.namespace).eq_ignore_ascii_case(&host);
+        if other.spec.hosts.iter().any(same) {
+            report.add(
+                "IST0109",
+                Level::Warning,
+                format!("spec.hosts[{index}]"),
+                format!(
+                    "The VirtualServices {}/{},{}/{} associated with mesh gateway define the same host {host}; sidecars \
+                     use only the older one",
+                    other.meta.namespace, other.meta.name, service.meta.namespace, service.meta.name
+                ),
+                Some("write the routes of one host in one VirtualService".into()),
+            );
         }
     }
 }

@@ -35,7 +35,7 @@ pub struct MeshConfig {
     pub mode: OutboundMode,
     /// Line of the mode in the file; 0 when it is written nowhere.
     pub mode_line: u32,
-    /// The policy is present without a mode.
+    /// The policy is written without a mode, which means REGISTRY_ONLY.
     pub mode_is_implied: bool,
     /// `rootNamespace`, default `istio-system`.
     pub root_namespace: String,
@@ -51,6 +51,8 @@ pub struct MeshConfig {
     pub enable_tracing: bool,
     /// `defaultConfig.proxyMetadata.ISTIO_META_DNS_CAPTURE`.
     pub dns_capture: bool,
+    /// `defaultConfig.proxyMetadata.ISTIO_META_DNS_AUTO_ALLOCATE`.
+    pub dns_auto_allocate: bool,
 }
 
 impl Default for MeshConfig {
@@ -67,6 +69,7 @@ impl Default for MeshConfig {
             default_virtual_service_export_to: vec!["*".into()],
             enable_tracing: true,
             dns_capture: false,
+            dns_auto_allocate: false,
         }
     }
 }

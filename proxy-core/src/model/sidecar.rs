@@ -13,7 +13,7 @@ pub struct Sidecar {
     pub mode: Option<OutboundMode>,
     /// Line of the policy, 0 when absent.
     pub mode_line: u32,
-    /// The policy is present without a mode.
+    /// The policy is written without a mode, which means REGISTRY_ONLY.
     pub mode_is_implied: bool,
 }
 

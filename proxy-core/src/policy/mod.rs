@@ -26,6 +26,7 @@ pub use compile::compile;
 pub use decide::decide;
 pub use explain::*;
 pub use facts::*;
+pub use hosts::{covers, overlap, qualify};
 pub use otherwise::{CaptureEdit, Change};
 pub use snapshot::Snapshot;
 pub use verdict::*;

@@ -15,6 +15,16 @@ pub enum SourceEditError {
     /// Nothing in the folder holds what is to be edited.
     #[error("{0}")]
     Missing(String),
+    /// The object shares its document with others.
+    #[error("{kind} {namespace}/{name} stands inside a List; give it a document of its own to edit it")]
+    InList {
+        /// Kind.
+        kind: String,
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+    },
     /// A field cannot be changed in place.
     #[error("{file}: {error}")]
     Field {
@@ -132,10 +142,33 @@ pub fn set_injector_ranges(
     })
 }
 
+/// Fails when the object is an item of a `List`: its lines are not a document that could be replaced.
+fn own_document(text: &str, kind: &str, namespace: &str, name: &str) -> Result<(), SourceEditError> {
+    let within = |node: &Node| {
+        let items = node.get("items").map(Node::items).unwrap_or_default();
+        items.iter().any(|item| is(item, kind, namespace, name))
+    };
+    if yaml::read(text.as_bytes()).unwrap_or_default().iter().any(within) {
+        return Err(SourceEditError::InList {
+            kind: kind.into(),
+            namespace: namespace.into(),
+            name: name.into(),
+        });
+    }
+    Ok(())
+}
+
 /// Puts the document of an object in the place of the old one, or behind the last document of `text`.
-pub fn put_object(text: &str, kind: &str, namespace: &str, name: &str, document: &str) -> String {
+pub fn put_object(
+    text: &str,
+    kind: &str,
+    namespace: &str,
+    name: &str,
+    document: &str,
+) -> Result<String, SourceEditError> {
+    own_document(text, kind, namespace, name)?;
     let document = format!("{}\n", document.trim_end());
-    match find_document(text, kind, namespace, name) {
+    Ok(match find_document(text, kind, namespace, name) {
         Some(range) => {
             // Blank lines before the next document are the file's, not the object's.
             let end = range.start + text[range.clone()].trim_end().len();
@@ -144,24 +177,26 @@ pub fn put_object(text: &str, kind: &str, namespace: &str, name: &str, document:
         }
         None if text.trim().is_empty() => document,
         None => format!("{}\n---\n{document}", text.trim_end_matches('\n')),
-    }
+    })
 }
 
 /// Takes the document of an object away; `None` when nothing but it was in the file.
-pub fn delete_object(text: &str, kind: &str, namespace: &str, name: &str) -> Option<String> {
-    let Some(range) = find_document(text, kind, namespace, name) else {
-        return Some(text.to_string());
-    };
+pub fn delete_object(text: &str, kind: &str, namespace: &str, name: &str) -> Result<Option<String>, SourceEditError> {
+    own_document(text, kind, namespace, name)?;
     let all = documents(text);
-    let index = all.iter().position(|other| *other == range)?;
+    let found = find_document(text, kind, namespace, name);
+    let Some((index, range)) = found.and_then(|range| Some((all.iter().position(|other| *other == range)?, range)))
+    else {
+        return Ok(Some(text.to_string()));
+    };
     if all.len() == 1 {
-        return None;
+        return Ok(None);
     }
     // The `---` line goes with the document behind it, or with the first document the one behind that.
-    Some(match (index, all.get(index + 1)) {
+    Ok(Some(match (index, all.get(index + 1)) {
         (0, Some(next)) => text[next.start..].to_string(),
         _ => [&text[..all[index - 1].end], &text[range.end..]].concat(),
-    })
+    }))
 }
 
 /// The file in which an object of `world` is written.
@@ -220,16 +255,31 @@ mod tests {
             "default",
             "new",
             "kind: ServiceEntry\nmetadata: {name: new}\n\n",
-        );
+        )
+        .unwrap();
         assert_eq!(put, format!("{API}---\nkind: ServiceEntry\nmetadata: {{name: new}}\n"));
         assert_eq!(
-            delete_object(&put, "ServiceEntry", "default", "new").as_deref(),
+            delete_object(&put, "ServiceEntry", "default", "new")
+                .unwrap()
+                .as_deref(),
             Some(API)
         );
         let range = find_document(API, "ServiceEntry", "default", "api").unwrap();
-        assert_eq!(put_object(API, "ServiceEntry", "default", "api", &API[range]), API);
-        let first = delete_object(API, "VirtualService", "default", "api").unwrap();
+        let same = put_object(API, "ServiceEntry", "default", "api", &API[range]);
+        assert_eq!(same.as_deref(), Ok(API));
+        let first = delete_object(API, "VirtualService", "default", "api").unwrap().unwrap();
         assert!(API.starts_with(&first) && first.ends_with("resolution: DNS\n"));
-        assert_eq!(delete_object(&first, "ServiceEntry", "default", "api"), None);
+        assert_eq!(delete_object(&first, "ServiceEntry", "default", "api"), Ok(None));
+    }
+
+    #[test]
+    fn an_object_inside_a_list_is_neither_doubled_nor_silently_kept() {
+        let list = "kind: List\napiVersion: v1\nitems:\n- kind: ServiceEntry\n  metadata: {name: a, namespace: n}\n";
+        assert!(matches!(
+            put_object(list, "ServiceEntry", "n", "a", "kind: ServiceEntry\n"),
+            Err(SourceEditError::InList { .. })
+        ));
+        assert!(delete_object(list, "ServiceEntry", "n", "a").is_err());
+        assert!(put_object(list, "ServiceEntry", "n", "b", "kind: ServiceEntry\n").is_ok());
     }
 }

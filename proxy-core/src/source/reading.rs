@@ -57,6 +57,35 @@ pub fn read_folder(folder: &Path) -> Result<Reading, SourceError> {
     super::Folder::open(folder).map(|folder| folder.reading())
 }
 
+/// Reads files and folders as one policy; every file is named by its path as given. Fails when one of `paths` itself
+/// cannot be read.
+pub fn read_paths(paths: &[PathBuf]) -> Result<Reading, SourceError> {
+    let mut reading = Reading::default();
+    for path in paths {
+        let mut files = Vec::new();
+        if path.is_dir() {
+            list(path, 0, &mut files).map_err(|error| unreadable(path, &error))?;
+            files.sort();
+        } else {
+            fs::File::open(path).map_err(|error| unreadable(path, &error))?;
+            files.push(path.clone());
+        }
+        for file in files {
+            reading.files += 1;
+            match fs::read(&file) {
+                Ok(bytes) => {
+                    let (world, objects, errors) = read_file(&file.to_string_lossy().into(), &bytes);
+                    reading.world.extend(&world);
+                    reading.objects += objects;
+                    reading.errors.extend(errors);
+                }
+                Err(error) => reading.errors.push(unreadable(&file, &error)),
+            }
+        }
+    }
+    Ok(reading)
+}
+
 /// Reads one file's text; returns its objects, their number, and what could not be taken.
 pub(super) fn read_file(name: &Arc<str>, bytes: &[u8]) -> (World, u64, Vec<SourceError>) {
     let (mut world, mut order) = (World::default(), 0);

@@ -4,7 +4,7 @@ use std::{
     path::Path,
     sync::mpsc::{self, RecvTimeoutError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use notify::{RecursiveMode, Watcher};
@@ -14,6 +14,9 @@ use super::{Folder, SourceError};
 /// Editors write in several steps; waiting this long for silence reads most saves once, and is far below what a person
 /// notices.
 const QUIET: Duration = Duration::from_millis(15);
+
+/// A folder that never falls silent is read this often all the same.
+const LONGEST_WAIT: Duration = Duration::from_millis(60);
 
 /// Where the system's notifications fail (network file systems, exhausted watches), the folder is read this often.
 const FALLBACK: Duration = Duration::from_secs(2);
@@ -36,7 +39,8 @@ impl Watch {
         mut folder: Folder,
         mut changed: impl FnMut(&Folder, Option<SourceError>) + Send + 'static,
     ) -> Result<Self, WatchError> {
-        let (event_tx, event_rx) = mpsc::channel();
+        // One waiting event says all there is to say: read the folder.
+        let (event_tx, event_rx) = mpsc::sync_channel(1);
         let (stop_tx, stop_rx) = mpsc::channel::<()>();
         let watcher = watcher(folder.path(), event_tx);
         let wait = if watcher.is_some() {
@@ -48,7 +52,10 @@ impl Watch {
             let mut unreadable = false;
             loop {
                 match event_rx.recv_timeout(wait) {
-                    Ok(()) => while event_rx.recv_timeout(QUIET).is_ok() {},
+                    Ok(()) => {
+                        let deadline = Instant::now() + LONGEST_WAIT;
+                        while event_rx.recv_timeout(QUIET).is_ok() && Instant::now() < deadline {}
+                    }
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => thread::sleep(FALLBACK),
                 }
@@ -78,14 +85,60 @@ impl Watch {
 }
 
 /// The system's watcher, `None` where there is none to be had.
-fn watcher(path: &Path, event_tx: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
+fn watcher(path: &Path, event_tx: mpsc::SyncSender<()>) -> Option<notify::RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|event| !event.kind.is_access()) {
-            // The thread has ended: nobody waits for changes any more.
-            let _ = event_tx.send(());
+            // Full: the thread will read the folder anyway. Closed: nobody waits for changes any more.
+            let _ = event_tx.try_send(());
         }
     })
     .ok()?;
     watcher.watch(path, RecursiveMode::Recursive).ok()?;
     Some(watcher)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn an_edit_a_rename_and_a_deletion_reach_the_callback() {
+        let folder = tempfile::tempdir().unwrap();
+        let entry = |host: &str| {
+            format!(
+                "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: a}}\nspec: {{hosts: [{host}]}}\n"
+            )
+        };
+        let file = folder.path().join("a.yaml");
+        fs::write(&file, entry("a.com")).unwrap();
+        let (hosts_tx, hosts_rx) = mpsc::channel();
+        let watch = Watch::start(Folder::open(folder.path()).unwrap(), move |folder, _| {
+            let world = folder.reading().world;
+            let hosts: Vec<_> = world
+                .service_entries
+                .iter()
+                .map(|entry| entry.spec.hosts[0].to_string())
+                .collect();
+            let _ = hosts_tx.send(hosts);
+        })
+        .unwrap();
+        // Between truncation and writing an editor's file is empty; only where it ends counts.
+        let settles = |wanted: &[&str]| {
+            while hosts_rx
+                .recv_timeout(Duration::from_secs(20))
+                .expect("the change is seen")
+                != wanted
+            {}
+        };
+        fs::write(&file, entry("b.com")).unwrap();
+        settles(&["b.com"]);
+        fs::write(folder.path().join(".a.yaml.swp"), entry("c.com")).unwrap();
+        fs::rename(folder.path().join(".a.yaml.swp"), &file).unwrap();
+        settles(&["c.com"]);
+        fs::remove_file(&file).unwrap();
+        settles(&[]);
+        drop(watch);
+    }
 }

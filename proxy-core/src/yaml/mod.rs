@@ -6,6 +6,7 @@
 mod edit;
 mod node;
 mod reader;
+mod verify;
 
 pub use edit::{EditError, Field, inside, quoted, set};
 pub use node::{Node, Span, Style, Value};

@@ -86,7 +86,7 @@ impl Draft<'_> {
                 check_document(*object, namespace, name, yaml)?;
                 let file = target_file(self.view, &self.world, *object, namespace, name);
                 let text = self.text(&file)?;
-                let new = edit::put_object(&text, object.as_str(), namespace, name, yaml);
+                let new = edit::put_object(&text, object.as_str(), namespace, name, yaml)?;
                 self.set(file, Some(new))
             }
             Edit::Delete {
@@ -99,7 +99,7 @@ impl Draft<'_> {
                     Fault::new("missing", format!("No {kind} {namespace}/{name} is there to delete."))
                 })?;
                 let text = self.text(&file)?;
-                self.set(file.to_string(), edit::delete_object(&text, kind, namespace, name))
+                self.set(file.to_string(), edit::delete_object(&text, kind, namespace, name)?)
             }
             Edit::Ranges {
                 include_ranges,
@@ -171,7 +171,7 @@ impl Draft<'_> {
         let name = workload.unwrap_or("default");
         let document = self.new_sidecar(namespace, workload, &mode)?;
         let file = free_file(self.view, &format!("{namespace}-sidecar"));
-        let new = edit::put_object(&self.text(&file)?, "Sidecar", namespace, name, &document);
+        let new = edit::put_object(&self.text(&file)?, "Sidecar", namespace, name, &document)?;
         self.set(file, Some(new))
     }
 

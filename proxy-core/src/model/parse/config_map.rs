@@ -58,12 +58,17 @@ pub fn mesh(root: Cursor<'_>, revision: String) -> Option<MeshConfig> {
             }
         }
         config.enable_tracing = mesh.boolean("enableTracing").unwrap_or(true);
-        config.dns_capture = mesh
+        let metadata = mesh
             .node
             .get("defaultConfig")
-            .and_then(|node| node.get("proxyMetadata"))
-            .and_then(|node| node.get("ISTIO_META_DNS_CAPTURE"))
-            .is_some_and(|node| node.text() == Some("true"));
+            .and_then(|node| node.get("proxyMetadata"));
+        let is_true = |key| {
+            metadata
+                .and_then(|node| node.get(key))
+                .is_some_and(|node| node.text() == Some("true"))
+        };
+        config.dns_capture = is_true("ISTIO_META_DNS_CAPTURE");
+        config.dns_auto_allocate = is_true("ISTIO_META_DNS_AUTO_ALLOCATE");
         config
     })
 }

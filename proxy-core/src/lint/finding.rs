@@ -1,0 +1,169 @@
+//! What a rule has to say.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::{
+    model::{ModelError, Object, Place},
+    source::SourceError,
+};
+
+/// Weight of a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Good to know.
+    Info,
+    /// Works otherwise than it reads.
+    Warning,
+    /// Istio would not take the object.
+    Error,
+}
+
+/// The object that a finding is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FindingObject {
+    /// Kind.
+    pub kind: String,
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Istio's code (`IST0101`) or our own (`EGR01`).
+    pub code: &'static str,
+    /// Weight.
+    pub level: Level,
+    /// The object; absent where a file cannot be read.
+    pub object: Option<FindingObject>,
+    /// Field path, such as `spec.http[0].timeout`.
+    pub field: String,
+    /// File, relative to the folder.
+    pub file: Arc<str>,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column, from 1.
+    pub column: u32,
+    /// What is the matter.
+    pub message: String,
+    /// What to do.
+    pub fix: Option<String>,
+}
+
+/// Istio's code for what validation rejects.
+pub(super) const REJECTED: &str = "IST0106";
+/// Istio's code for what validation warns about.
+pub(super) const WARNED: &str = "IST0133";
+/// A file that cannot be read.
+const UNREADABLE: &str = "EGR00";
+
+/// Collects the findings of one object.
+pub(super) struct Report<'f> {
+    findings: &'f mut Vec<Finding>,
+    subject: FindingObject,
+    place: Place,
+}
+
+impl<'f> Report<'f> {
+    pub fn new<T>(findings: &'f mut Vec<Finding>, kind: &str, object: &Object<T>) -> Self {
+        Self {
+            findings,
+            subject: FindingObject {
+                kind: kind.to_string(),
+                namespace: object.meta.namespace.to_string(),
+                name: object.meta.name.to_string(),
+            },
+            place: object.place.clone(),
+        }
+    }
+
+    /// Istio rejects the object.
+    pub fn rejected(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        self.add(REJECTED, Level::Error, field, message, None);
+    }
+
+    /// Istio takes the object with a warning.
+    pub fn warned(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        self.add(WARNED, Level::Warning, field, message, None);
+    }
+
+    /// A finding with its remedy.
+    pub fn add(
+        &mut self,
+        code: &'static str,
+        level: Level,
+        field: impl Into<String>,
+        message: impl Into<String>,
+        fix: Option<String>,
+    ) {
+        self.findings.push(Finding {
+            code,
+            level,
+            object: Some(self.subject.clone()),
+            field: field.into(),
+            file: self.place.file.clone(),
+            line: self.place.line,
+            column: self.place.column,
+            message: message.into(),
+            fix,
+        });
+    }
+
+    /// The last finding stands at `line`.
+    pub fn at(&mut self, line: u32) {
+        if let Some(finding) = self.findings.last_mut().filter(|_| line > 0) {
+            finding.line = line;
+            finding.column = 1;
+        }
+    }
+}
+
+impl From<&ModelError> for Finding {
+    fn from(error: &ModelError) -> Self {
+        let (kind, namespace, name) = error.object.clone();
+        Self {
+            code: REJECTED,
+            level: Level::Error,
+            object: (!kind.is_empty()).then_some(FindingObject { kind, namespace, name }),
+            field: error.field.clone(),
+            file: error.place.file.clone(),
+            line: error.place.line,
+            column: error.place.column,
+            message: error.message.clone(),
+            fix: None,
+        }
+    }
+}
+
+impl From<&SourceError> for Finding {
+    fn from(error: &SourceError) -> Self {
+        let (place, message) = match error {
+            SourceError::Object(error) => return Self::from(&**error),
+            SourceError::Syntax { place, message } => (place.clone(), message.clone()),
+            SourceError::Unreadable { path, message } => (
+                Place {
+                    file: path.to_string_lossy().into(),
+                    line: 1,
+                    column: 1,
+                },
+                message.clone(),
+            ),
+        };
+        Self {
+            code: UNREADABLE,
+            level: Level::Error,
+            object: None,
+            field: String::new(),
+            file: place.file,
+            line: place.line,
+            column: place.column,
+            message,
+            fix: None,
+        }
+    }
+}
