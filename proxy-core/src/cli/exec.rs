@@ -19,7 +19,7 @@ use crate::{
     net::Dialer,
     policy::Capture,
     record::{AccessLogTarget, FlowWorkload},
-    sandbox::{self, Command, Redirect, Relay, Sandbox},
+    sandbox::{self, Command, Redirect, Relay, Sandbox, Signals},
 };
 
 /// Arguments of `exec`.
@@ -61,6 +61,8 @@ impl Exec {
         if quiet {
             settings.access_log = AccessLogTarget::Off;
         }
+        // Before anything is started: everything around the command inherits it.
+        let signals = Signals::hold()?;
         let (sandbox, sockets) = Sandbox::open()?;
         let sandbox = Arc::new(sandbox);
         let relay_log: Box<dyn Write + Send> = match &self.relay_log {
@@ -101,6 +103,14 @@ impl Exec {
         thread::Builder::new().name("relay".into()).spawn(move || {
             if let Err(error) = sandbox::serve_relay(sockets.relay, relay) {
                 tracing::error!(%error, "the relay ended");
+            }
+        })?;
+        let told = sandbox.clone();
+        thread::Builder::new().name("signals".into()).spawn(move || {
+            while let Ok(signal) = signals.next() {
+                if let Err(fault) = told.signal(signal) {
+                    tracing::error!(%fault, %signal, "a signal did not reach the command");
+                }
             }
         })?;
         let mut environment = BTreeMap::new();

@@ -6,6 +6,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket},
     os::fd::{AsFd, OwnedFd},
     process::{self, ExitCode, Stdio},
+    thread,
 };
 
 use nix::{
@@ -14,7 +15,7 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         prctl,
-        signal::Signal,
+        signal::{Signal, kill},
         wait::{WaitStatus, wait},
     },
     unistd::{Pid, getppid},
@@ -33,6 +34,7 @@ use super::{
     loopback, namespace,
     plan::Ports,
     session::{Answer, Command, Request, own_program},
+    signals::Signals,
 };
 
 /// Exit codes of a shell for a program that is not there or cannot be run.
@@ -93,6 +95,12 @@ fn serve(channel: &Channel) -> Result<(), Fault> {
             }
             Some((Request::Run(command), descriptors)) => {
                 running = Some(start(command, descriptors.into_iter().next())?);
+            }
+            Some((Request::Signal(signal), _)) => {
+                if let (Some(running), Ok(signal)) = (&running, Signal::try_from(signal)) {
+                    // It may have ended in the meantime.
+                    let _ = kill(Pid::from_raw(running.init.id().cast_signed()), signal);
+                }
             }
         }
     }
@@ -155,7 +163,15 @@ pub fn init(argv: &[String]) -> ExitCode {
     let Some((program, arguments)) = argv.split_first() else {
         return ExitCode::from(NOT_FOUND);
     };
-    let child = match process::Command::new(program).args(arguments).spawn() {
+    let signals = match Signals::hold() {
+        Ok(signals) => signals,
+        Err(error) => {
+            eprintln!("egret-proxy: the sandbox cannot watch for signals: {error}");
+            return ExitCode::from(NOT_EXECUTABLE);
+        }
+    };
+    let spawned = signals.let_through(|| process::Command::new(program).args(arguments).spawn());
+    let child = match spawned.flatten() {
         Ok(child) => Pid::from_raw(child.id().cast_signed()),
         Err(error) => {
             eprintln!("egret-proxy: {program}: {error}");
@@ -165,6 +181,12 @@ pub fn init(argv: &[String]) -> ExitCode {
             });
         }
     };
+    thread::spawn(move || {
+        while let Ok(signal) = signals.next() {
+            // When the command has ended this process ends too.
+            let _ = kill(child, signal);
+        }
+    });
     loop {
         match wait() {
             Ok(WaitStatus::Exited(pid, code)) if pid == child => return ExitCode::from(code.to_le_bytes()[0]),

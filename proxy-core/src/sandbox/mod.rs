@@ -14,6 +14,7 @@ mod namespace;
 mod plan;
 mod relay;
 mod session;
+mod signals;
 
 pub use dns::serve as serve_dns;
 pub use fault::Fault;
@@ -21,3 +22,4 @@ pub use inside::{init, inside};
 pub use plan::{Ports, Redirect, rules};
 pub use relay::{Relay, serve as serve_relay};
 pub use session::{Command, Sandbox, Sockets};
+pub use signals::Signals;

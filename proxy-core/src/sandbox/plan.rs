@@ -8,6 +8,7 @@ use std::fmt::Write;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::loopback::SANDBOX_ADDRESS;
 use crate::policy::Capture;
 
 /// Local ports that connections are redirected to.
@@ -49,11 +50,15 @@ pub fn rules(capture: &Capture, redirect: Redirect) -> String {
         }
         Redirect::Pod { uid, .. } => chain.push(format!("meta skuid {uid} return")),
     }
+    // Before the excluded ports: the relay must never see a loopback address, which it would dial on the host.
+    chain.push("ip daddr 127.0.0.0/8 return".into());
+    chain.push("ip6 daddr ::1 return".into());
+    if let Redirect::Sandbox(_) = redirect {
+        chain.push(format!("ip daddr {SANDBOX_ADDRESS} return"));
+    }
     if !capture.exclude_ports.is_empty() {
         chain.push(format!("tcp dport {{ {} }} {bypass}", join(&capture.exclude_ports)));
     }
-    chain.push("ip daddr 127.0.0.0/8 return".into());
-    chain.push("ip6 daddr ::1 return".into());
     for (family, ranges) in families(&capture.exclude_ranges) {
         chain.push(format!("{family} daddr {{ {ranges} }} {bypass}"));
     }
@@ -80,7 +85,14 @@ pub fn rules(capture: &Capture, redirect: Redirect) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "    {rule}");
     }
-    text.push_str("  }\n}\n");
+    text.push_str("  }\n");
+    if let Redirect::Sandbox(_) = redirect {
+        // After the redirection. Dropped on output means that the sender hears of it at once.
+        text.push_str("  chain leave {\n    type filter hook output priority 0; policy drop;\n");
+        let _ = writeln!(text, "    ip daddr {{ 127.0.0.0/8, {SANDBOX_ADDRESS} }} accept");
+        text.push_str("    ip6 daddr ::1 accept\n  }\n");
+    }
+    text.push_str("}\n");
     text
 }
 
@@ -124,17 +136,24 @@ mod tests {
         );
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         assert_eq!(
-            lines[5..lines.len() - 2],
+            lines[5..lines.len() - 1],
             [
                 "udp dport 53 redirect to :3",
                 "tcp dport 53 redirect to :3",
-                "tcp dport { 22 } meta l4proto tcp redirect to :2",
                 "ip daddr 127.0.0.0/8 return",
                 "ip6 daddr ::1 return",
+                "ip daddr 192.0.0.2 return",
+                "tcp dport { 22 } meta l4proto tcp redirect to :2",
                 "ip daddr { 10.0.0.0/8 } meta l4proto tcp redirect to :2",
                 "ip6 daddr { fd00::/8 } meta l4proto tcp redirect to :2",
                 "ip daddr { 192.168.0.0/16 } meta l4proto tcp redirect to :1",
                 "meta l4proto tcp redirect to :2",
+                "}",
+                "chain leave {",
+                "type filter hook output priority 0; policy drop;",
+                "ip daddr { 127.0.0.0/8, 192.0.0.2 } accept",
+                "ip6 daddr ::1 accept",
+                "}",
             ]
         );
         let pod = rules(
@@ -144,8 +163,9 @@ mod tests {
                 uid: 1337,
             },
         );
+        assert!(!pod.contains("chain leave"), "{pod}");
         assert!(
-            pod.contains("meta skuid 1337 return\n    tcp dport { 22 } return"),
+            pod.contains("meta skuid 1337 return\n    ip daddr 127.0.0.0/8 return\n    ip6 daddr ::1 return\n    tcp dport { 22 } return"),
             "{pod}"
         );
     }

@@ -9,6 +9,7 @@ use std::{
     process::{self, Child, Stdio},
 };
 
+use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::{Fault, channel::Channel, plan::Ports};
@@ -20,6 +21,8 @@ pub(super) enum Request {
     Rules(String),
     /// Run this; its standard input is attached.
     Run(Command),
+    /// Pass this signal on to the command.
+    Signal(i32),
 }
 
 /// What the helper answers.
@@ -117,6 +120,13 @@ impl Sandbox {
         self.channel
             .send(&Request::Rules(rules), &[])
             .map_err(|error| Fault::lost("sending rules", error))
+    }
+
+    /// Passes a signal on to the command.
+    pub fn signal(&self, signal: Signal) -> Result<(), Fault> {
+        self.channel
+            .send(&Request::Signal(signal as i32), &[])
+            .map_err(|error| Fault::lost("passing a signal on", error))
     }
 
     /// Runs a command with this process's standard streams; gives its exit code. `told` hears of rules that failed.
