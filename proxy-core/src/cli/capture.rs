@@ -169,9 +169,9 @@ mod tests {
             plan(&[&arguments[..], &more[..]].concat()).unwrap(),
             [
                 "meta skuid 7 return",
-                "tcp dport { 22, 3306 } return",
                 "ip daddr 127.0.0.0/8 return",
                 "ip6 daddr ::1 return",
+                "tcp dport { 22, 3306 } return",
                 "ip daddr { 10.1.0.0/16, 10.2.0.1/32 } return",
                 "ip daddr { 10.0.0.0/8 } meta l4proto tcp redirect to :15001",
                 "return",
