@@ -1,6 +1,7 @@
 //! Findings of the checks for the windows.
 
 use proxy_core::{
+    lint,
     model::{ModelError, World},
     source::SourceError,
 };
@@ -9,8 +10,37 @@ use super::View;
 use crate::dto::{Finding, Level, ObjectRef};
 
 /// What is wrong in a World, and in the documents that could not be taken into it.
-pub fn findings(_world: &World, errors: &[ModelError]) -> Vec<Finding> {
-    errors.iter().map(of_error).collect()
+pub fn findings(world: &World, errors: &[ModelError]) -> Vec<Finding> {
+    errors
+        .iter()
+        .map(of_error)
+        .chain(lint::check(world).into_iter().map(of_check))
+        .collect()
+}
+
+/// What a check found.
+fn of_check(found: lint::Finding) -> Finding {
+    Finding {
+        code: found.code.to_string(),
+        level: match found.level {
+            lint::Level::Error => Level::Error,
+            lint::Level::Warning => Level::Warning,
+            lint::Level::Info => Level::Info,
+        },
+        object: found.object.map(|object| ObjectRef {
+            kind: object.kind,
+            namespace: object.namespace,
+            name: object.name,
+            file: found.file.to_string(),
+            line: found.line,
+        }),
+        field: found.field,
+        file: found.file.to_string(),
+        line: found.line,
+        column: found.column,
+        message: found.message,
+        fix: found.fix,
+    }
 }
 
 /// Findings of the folder as it is.
