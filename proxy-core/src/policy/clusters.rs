@@ -10,7 +10,38 @@ use super::{
 use crate::model::{DestinationRule, MeshConfig, Object, Resolution, TrafficPolicy, World};
 
 /// Clusters by name (`outbound|80||httpbin.org`).
-pub(super) type Clusters = HashMap<String, Arc<Cluster>>;
+#[derive(Debug, Default)]
+pub(super) struct Clusters {
+    by_name: HashMap<String, Arc<Cluster>>,
+    /// The port of a host's clusters; `None` where they differ.
+    only_port: HashMap<Arc<str>, Option<u16>>,
+}
+
+impl Clusters {
+    pub fn get(&self, name: &str) -> Option<&Arc<Cluster>> {
+        self.by_name.get(name)
+    }
+
+    pub fn values(&self) -> impl Iterator<Item = &Arc<Cluster>> {
+        self.by_name.values()
+    }
+
+    /// The only port of a service.
+    pub fn only_port(&self, host: &str) -> Option<u16> {
+        self.only_port.get(host).copied().flatten()
+    }
+
+    /// Adds a cluster; where one of its name exists the older stays.
+    fn add(&mut self, cluster: Cluster, port: u16) {
+        self.only_port
+            .entry(cluster.host.clone())
+            .and_modify(|known| *known = known.filter(|known| *known == port))
+            .or_insert(Some(port));
+        self.by_name
+            .entry(cluster.name.to_string())
+            .or_insert_with(|| Arc::new(cluster));
+    }
+}
 
 /// Istio's name of a cluster.
 pub(super) fn name(port: u16, subset: &str, host: &str) -> String {
@@ -52,7 +83,7 @@ pub(super) fn add(clusters: &mut Clusters, service: &RegistryService, port: &Reg
                 ..service.object.clone()
             }),
         };
-        clusters.entry(name).or_insert_with(|| Arc::new(cluster));
+        clusters.add(cluster, port.number);
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     listeners::{Chain, ChainMatch, Listener, Target},
     registry::{self, RegistryPort, RegistryService},
     routes::{Route, RouteAction, RouteTable, VirtualHost, default_retries, domains},
-    virtual_services,
+    virtual_services::{self, Attachments, Covered},
     visibility::{self, Fits},
 };
 use crate::model::{EgressListener, MeshConfig, OutboundMode, Protocol, ProtocolClass, World};
@@ -46,7 +46,7 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
     };
     let visible = registry::services(world, &settings, &workload.namespace);
     let imported = import(&visible, egress, workload);
-    let own_services = virtual_services::visible(world, &settings, egress, workload);
+    let own_services = Attachments::new(virtual_services::visible(world, &settings, egress, workload));
 
     let mut build = Build::new(world, &settings, workload);
     for service in &imported {
@@ -55,7 +55,7 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
         }
     }
     // A VirtualService's destinations get clusters even where the Sidecar imports no listener for them.
-    for service in virtual_services::destinations(&visible, &own_services) {
+    for service in virtual_services::destinations(&visible, &own_services.all) {
         for port in &service.ports {
             clusters::add(&mut build.clusters, service, port, &build.rules);
         }
@@ -131,7 +131,7 @@ impl<'w> Build<'w> {
                 namespace: &workload.namespace,
                 connect_timeout: mesh.connect_timeout,
             },
-            clusters: Clusters::new(),
+            clusters: Clusters::default(),
             exact: HashMap::new(),
             wildcard: HashMap::new(),
             sniffed: Vec::new(),
@@ -150,7 +150,7 @@ impl<'w> Build<'w> {
 
     /// Istio: HTTP always listens on the wildcard address; TLS, TCP and sniffed ports on the virtual address where the
     /// service has one.
-    fn listener(&mut self, service: &RegistryService, port: &RegistryPort, own: &[virtual_services::Visible<'_>]) {
+    fn listener(&mut self, service: &RegistryService, port: &RegistryPort, own: &Attachments<'_>) {
         let class = port.protocol.class();
         if class == ProtocolClass::None || class != ProtocolClass::Http && is_headless(service) {
             return;
@@ -247,8 +247,9 @@ impl<'w> Build<'w> {
         )
     }
 
-    fn routes(&mut self, imported: &[RegistryService], own: &[virtual_services::Visible<'_>]) -> Vec<RouteTable> {
+    fn routes(&mut self, imported: &[RegistryService], own: &Attachments<'_>) -> Vec<RouteTable> {
         let mut tables: Vec<RouteTable> = (0..self.table_count).map(|_| RouteTable::default()).collect();
+        let known = Covered::new(imported.iter().map(|service| &*service.host));
         for (port, table) in self.tables.clone() {
             let http = |candidate: &&RegistryPort| {
                 candidate.number == port
@@ -261,18 +262,14 @@ impl<'w> Build<'w> {
             for (service, own_port) in &services {
                 self.virtual_host(&mut tables[table], service, own_port, own);
             }
-            let has_service = |host: &str| {
-                services
-                    .iter()
-                    .any(|(service, _)| super::hosts::covers(host, &service.host))
-            };
-            for extra in own {
+            let on_port = Covered::new(services.iter().map(|(service, _)| &*service.host));
+            for extra in &own.all {
                 extra.add_unregistered(
                     port,
-                    &has_service,
+                    &on_port,
                     &mut tables[table],
                     &self.clusters,
-                    imported,
+                    &known,
                     self.workload,
                 );
             }
@@ -290,10 +287,11 @@ impl<'w> Build<'w> {
         table: &mut RouteTable,
         service: &RegistryService,
         port: &RegistryPort,
-        own: &[virtual_services::Visible<'_>],
+        own: &Attachments<'_>,
     ) {
         let name = format!("{}:{}", service.host.to_ascii_lowercase(), port.number);
-        let routes = virtual_services::for_host(own, &service.host)
+        let routes = own
+            .owner(&service.host)
             .map(|visible| visible.routes(port.number, &self.clusters, self.workload, &name))
             .filter(|routes| !routes.is_empty())
             .unwrap_or_else(|| vec![self.default_route(service, port, &name)]);

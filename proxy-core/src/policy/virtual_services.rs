@@ -1,13 +1,17 @@
 //! How VirtualServices attach to services: no merging on sidecars, the first in order owns a host.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use ipnet::IpNet;
 
 use super::{
     Workload,
     clusters::{self, Clusters},
-    hosts,
+    hosts::{self, HostMap},
     listeners::{Chain, ChainMatch, Target},
     registry::{self, RegistryPort, RegistryService},
     routes::{
@@ -75,27 +79,83 @@ pub(super) fn visible<'w>(
     found.into_iter().map(|(_, visible)| visible).collect()
 }
 
-/// The VirtualService that owns `host`: an exact host before wildcards, a longer wildcard before a shorter one.
-pub(super) fn for_host<'v, 'w>(own: &'v [Visible<'w>], host: &str) -> Option<&'v Visible<'w>> {
-    let mut best: Option<(usize, &Visible<'_>)> = None;
-    for visible in own {
-        for pattern in visible.hosts.iter().filter(|pattern| hosts::covers(pattern, host)) {
-            let weight = if pattern.starts_with('*') {
-                pattern.len()
-            } else {
-                usize::MAX
-            };
-            if best.is_none_or(|(known, _)| weight > known) {
-                best = Some((weight, visible));
+/// Visible VirtualServices with an index, so that attaching them to many services stays linear.
+pub(super) struct Attachments<'w> {
+    pub all: Vec<Visible<'w>>,
+    /// The owner of each host: the most specific pattern, the first in order for equal ones.
+    owners: HostMap<usize>,
+    exact: HashMap<String, Vec<usize>>,
+    wildcards: Vec<usize>,
+}
+
+impl<'w> Attachments<'w> {
+    pub fn new(all: Vec<Visible<'w>>) -> Self {
+        let (mut owners, mut exact, mut wildcards) = (HostMap::default(), HashMap::new(), Vec::new());
+        for (index, visible) in all.iter().enumerate() {
+            for host in &visible.hosts {
+                owners.insert(host, index);
+                if host.starts_with('*') {
+                    wildcards.push(index);
+                } else {
+                    let same: &mut Vec<usize> = exact.entry(host.to_ascii_lowercase()).or_default();
+                    same.push(index);
+                }
             }
         }
+        Self {
+            all,
+            owners,
+            exact,
+            wildcards,
+        }
     }
-    best.map(|(_, visible)| visible)
+
+    /// The VirtualService that owns `host`: an exact host before wildcards, a longer wildcard before a shorter one.
+    pub fn owner(&self, host: &str) -> Option<&Visible<'w>> {
+        self.owners.get(host).map(|index| &self.all[*index])
+    }
+
+    /// All VirtualServices whose hosts cover `host`, in order.
+    fn covering(&self, host: &str) -> impl Iterator<Item = &Visible<'w>> {
+        let exact = self.exact.get(&host.to_ascii_lowercase());
+        let mut indices: Vec<usize> = exact.into_iter().flatten().chain(&self.wildcards).copied().collect();
+        indices.sort_unstable();
+        indices.dedup();
+        let host = host.to_string();
+        indices
+            .into_iter()
+            .map(|index| &self.all[index])
+            .filter(move |visible| visible.hosts.iter().any(|own| hosts::covers(own, &host)))
+    }
+}
+
+/// Hosts of services, asked whether a pattern covers any of them.
+pub(super) struct Covered<'r> {
+    exact: HashSet<String>,
+    all: Vec<&'r str>,
+}
+
+impl<'r> Covered<'r> {
+    pub fn new(hosts: impl Iterator<Item = &'r str>) -> Self {
+        let all: Vec<&str> = hosts.collect();
+        Self {
+            exact: all.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            all,
+        }
+    }
+
+    fn by(&self, pattern: &str) -> bool {
+        if pattern.starts_with('*') {
+            self.all.iter().any(|host| hosts::covers(pattern, host))
+        } else {
+            self.exact.contains(&pattern.to_ascii_lowercase())
+        }
+    }
 }
 
 /// The services that visible VirtualServices send traffic to.
 pub(super) fn destinations<'r>(visible: &'r [RegistryService], own: &[Visible<'_>]) -> Vec<&'r RegistryService> {
-    let named: std::collections::HashSet<String> = own
+    let named: HashSet<String> = own
         .iter()
         .flat_map(|service| {
             let spec = &service.object.spec;
@@ -197,7 +257,7 @@ impl Visible<'_> {
             .filter(|destination| single || destination.weight > 0)
             .map(|destination| {
                 let host = hosts::qualify(&destination.host, &self.object.meta.namespace);
-                let port = destination.port.or_else(|| only_port(&host, clusters)).unwrap_or(port);
+                let port = destination.port.or_else(|| clusters.only_port(&host)).unwrap_or(port);
                 let name = clusters::name(port, destination.subset.as_deref().unwrap_or_default(), &host);
                 WeightedCluster {
                     cluster: clusters.get(&name).cloned(),
@@ -213,18 +273,16 @@ impl Visible<'_> {
     pub fn add_unregistered(
         &self,
         port: u16,
-        has_service: &dyn Fn(&str) -> bool,
+        on_port: &Covered<'_>,
         table: &mut RouteTable,
         clusters: &Clusters,
-        imported: &[RegistryService],
+        imported: &Covered<'_>,
         workload: &Workload,
     ) {
-        let known =
-            |host: &String| has_service(host) || imported.iter().any(|service| hosts::covers(host, &service.host));
-        if port != 80 && !self.hosts.iter().any(|host| has_service(host)) {
+        if port != 80 && !self.hosts.iter().any(|host| on_port.by(host)) {
             return;
         }
-        for host in self.hosts.iter().filter(|host| !known(host)) {
+        for host in self.hosts.iter().filter(|host| !imported.by(host)) {
             let name = format!("{host}:{port}");
             let routes = self.routes(port, clusters, workload, &name);
             if !routes.is_empty() {
@@ -234,16 +292,6 @@ impl Visible<'_> {
             }
         }
     }
-}
-
-/// The only port of a service, as its clusters tell.
-fn only_port(host: &str, clusters: &Clusters) -> Option<u16> {
-    let mut ports = clusters
-        .values()
-        .filter(|cluster| &*cluster.host == host)
-        .filter_map(|cluster| cluster.name.split('|').nth(1)?.parse().ok());
-    let first = ports.next()?;
-    ports.all(|port: u16| port == first).then_some(first)
 }
 
 /// The part of a match that is decided when the policy is compiled.
@@ -274,16 +322,13 @@ pub(super) fn chains(
     port: &RegistryPort,
     ranges: &[IpNet],
     addresses: &[IpAddr],
-    own: &[Visible<'_>],
+    own: &Attachments<'_>,
     clusters: &Clusters,
     workload: &Workload,
 ) -> Vec<(ChainMatch, Chain)> {
     let class = port.protocol.class();
     let mut chains = Vec::new();
-    for visible in own
-        .iter()
-        .filter(|visible| visible.hosts.iter().any(|host| hosts::covers(host, &service.host)))
-    {
+    for visible in own.covering(&service.host) {
         let spec = &visible.object.spec;
         let tls = class == ProtocolClass::Tls;
         for route in if tls { &spec.tls } else { &spec.tcp } {
