@@ -26,7 +26,6 @@ ENVOY := $(CACHE)/envoy-$(ENVOY_VERSION)/envoy/_bin/envoy
 NGINX := $(CACHE)/nginx/usr/sbin/nginx
 
 CARGO_SET := --workspace --features egret/custom-protocol
-PLAYGROUND := proxy-core/examples/playground
 
 help:
 	@echo "make run        build what is missing and start Egret on its bundled example"
@@ -37,11 +36,12 @@ help:
 
 # --- starting it ------------------------------------------------------------------------------------------------------
 
+# `make run FOLDER=~/mesh` opens another folder than the example.
 run:
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then \
 	    $(MAKE) --no-print-directory build && \
-	    echo "==> opening the window on $(PLAYGROUND)" && \
-	    EGRET_FOLDER=$(PLAYGROUND) target/debug/egret; \
+	    echo "==> opening the window on your own copy of the example" && \
+	    target/debug/egret $(FOLDER); \
 	else \
 	    echo "No display: DISPLAY and WAYLAND_DISPLAY are not set (ssh -X gives one, or: xvfb-run make run). Playing the tour here instead."; \
 	    $(MAKE) --no-print-directory tour; \
