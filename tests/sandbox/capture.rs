@@ -102,3 +102,27 @@ fn an_ordinary_user_has_a_sandbox_and_keeps_its_name() {
     let output = command.stdin(Stdio::null()).output().unwrap();
     assert_eq!(said(&output), format!("{uid}\n200"), "{output:?}");
 }
+
+#[test]
+fn names_resolve_whatever_nameserver_the_host_has() {
+    let Some(trial) = Trial::new("names_resolve", "ALLOW_ANY") else {
+        return;
+    };
+    let resolv = trial.folder.path().join("resolv.conf");
+    for nameserver in ["203.0.113.53", "127.0.0.53", "2001:db8::53"] {
+        std::fs::write(&resolv, format!("nameserver {nameserver}\n")).unwrap();
+        // Seen by this command only.
+        let output = Command::new("unshare")
+            .args(["--user", "--map-root-user", "--mount", "--", "sh", "-c"])
+            .args([
+                "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"".into(),
+                resolv.display().to_string(),
+            ])
+            .arg(binary())
+            .args(trial.arguments(&["getent", "ahostsv4", "httpbin.org"]))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(said(&output).starts_with("198.18.0.10 "), "{nameserver}: {output:?}");
+    }
+}

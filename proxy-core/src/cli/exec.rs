@@ -89,11 +89,14 @@ impl Exec {
             }
         });
         let table = Arc::new(control::host_table(&hosts));
-        thread::Builder::new().name("dns".into()).spawn(move || {
-            if let Err(error) = sandbox::serve_dns(sockets.dns_udp, sockets.dns_tcp, table) {
-                tracing::error!(%error, "the sandbox's DNS ended");
-            }
-        })?;
+        for (udp, tcp) in sockets.dns {
+            let table = table.clone();
+            thread::Builder::new().name("dns".into()).spawn(move || {
+                if let Err(error) = sandbox::serve_dns(udp, tcp, table) {
+                    tracing::error!(%error, "the sandbox's DNS ended");
+                }
+            })?;
+        }
         let relay = Arc::new(Relay {
             dialer: Dialer::new(map),
             workload: workload(&settings, &sidecar),

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, Write},
-    net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket},
     os::fd::{AsFd, OwnedFd},
     process::{self, ExitCode, Stdio},
     thread,
@@ -261,8 +261,8 @@ fn give_rights_away() -> io::Result<()> {
     Ok(())
 }
 
-fn listen() -> io::Result<(Ports, [OwnedFd; 4])> {
-    // Redirection leads to 127.0.0.1, and answers over UDP must come from there for the asker to see them.
+fn listen() -> io::Result<(Ports, Vec<OwnedFd>)> {
+    // Redirection leads to 127.0.0.1 and ::1, and answers over UDP must come from there for the asker to see them.
     let free = (Ipv4Addr::LOCALHOST, 0);
     let (outbound, relay) = (TcpListener::bind(free)?, TcpListener::bind(free)?);
     let dns_udp = UdpSocket::bind(free)?;
@@ -273,7 +273,15 @@ fn listen() -> io::Result<(Ports, [OwnedFd; 4])> {
         relay: relay.local_addr()?.port(),
         dns,
     };
-    Ok((ports, [outbound.into(), relay.into(), dns_udp.into(), dns_tcp.into()]))
+    let mut sockets = vec![outbound.into(), relay.into(), dns_udp.into(), dns_tcp.into()];
+    // A system without IPv6 has no IPv6 nameserver to ask either.
+    if let (Ok(udp), Ok(tcp)) = (
+        UdpSocket::bind((Ipv6Addr::LOCALHOST, dns)),
+        TcpListener::bind((Ipv6Addr::LOCALHOST, dns)),
+    ) {
+        sockets.extend([udp.into(), tcp.into()]);
+    }
+    Ok((ports, sockets))
 }
 
 fn install(rules: &str) -> Result<(), Fault> {

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io,
     net::{TcpListener, UdpSocket},
-    os::fd::{AsFd, OwnedFd},
+    os::fd::AsFd,
     path::PathBuf,
     process::{self, Child, Stdio},
 };
@@ -28,7 +28,7 @@ pub(super) enum Request {
 /// What the helper answers.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Answer {
-    /// The namespace stands; the sockets are attached (outbound, relay, DNS over UDP, DNS over TCP).
+    /// The namespace stands; the sockets are attached: outbound, relay, then DNS over UDP and TCP for each family.
     Ready(Ports),
     /// The rules are in force.
     RulesInstalled,
@@ -54,10 +54,8 @@ pub struct Sockets {
     pub outbound: TcpListener,
     /// For the relay.
     pub relay: TcpListener,
-    /// For DNS.
-    pub dns_udp: UdpSocket,
-    /// For DNS.
-    pub dns_tcp: TcpListener,
+    /// For DNS, a pair for IPv4 and, where the system has it, one for IPv6.
+    pub dns: Vec<(UdpSocket, TcpListener)>,
 }
 
 /// A private network. Dropping it ends everything inside.
@@ -87,15 +85,17 @@ impl Sandbox {
             Ok(None) => return Err(Fault::lost("building the private network", "the helper ended")),
             Err(error) => return Err(Fault::lost("building the private network", error)),
         };
-        let [outbound, relay, dns_udp, dns_tcp]: [OwnedFd; 4] = descriptors
-            .try_into()
-            .map_err(|_| Fault::lost("receiving sockets", "some are missing"))?;
-        let sockets = Sockets {
-            outbound: outbound.into(),
-            relay: relay.into(),
-            dns_udp: dns_udp.into(),
-            dns_tcp: dns_tcp.into(),
+        let missing = || Fault::lost("receiving sockets", "some are missing");
+        let mut descriptors = descriptors.into_iter();
+        let mut next = || descriptors.next().ok_or_else(missing);
+        let mut sockets = Sockets {
+            outbound: next()?.into(),
+            relay: next()?.into(),
+            dns: vec![(next()?.into(), next()?.into())],
         };
+        while let (Some(udp), Some(tcp)) = (descriptors.next(), descriptors.next()) {
+            sockets.dns.push((udp.into(), tcp.into()));
+        }
         Ok((Self { channel, helper, ports }, sockets))
     }
 
