@@ -6,6 +6,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use proxy_core::lint;
+
 use super::{
     Proposal,
     diff::file_diff,
@@ -16,7 +18,8 @@ use super::{
 };
 use crate::{
     dto::{
-        Conflict, DraftKind, Edit, Finding, Impact, ImpactCounts, ImpactRow, JournalEntry, Keep, Review, StagedEdit,
+        Conflict, DraftKind, Edit, Finding, Impact, ImpactCounts, ImpactRow, JournalEntry, Keep, Level, Review,
+        StagedEdit,
     },
     events::{Event, Events},
     fault::{Fault, Result},
@@ -302,9 +305,12 @@ fn review(view: &View, traffic: &Traffic, edits: &[StagedEdit], base: &Base) -> 
 
 /// Findings in the files that change.
 fn findings(proposal: &Proposal) -> Vec<Finding> {
-    let all = crate::session::findings(&proposal.world, &proposal.errors);
-    let touched = |file: &str| proposal.files.iter().any(|edit| edit.file == file);
-    all.into_iter().filter(|finding| touched(&finding.file)).collect()
+    let edit = |file: &str| proposal.files.iter().find(|edit| edit.file == file);
+    let known = proposal.errors.iter().map(lint::Finding::from);
+    let all = crate::session::findings(&proposal.world, known, |file| edit(file)?.after.clone());
+    all.into_iter()
+        .filter(|finding| edit(&finding.file).is_some())
+        .collect()
 }
 
 fn warnings(edits: &[StagedEdit]) -> Vec<String> {
@@ -342,6 +348,19 @@ fn blocked(edits: &[StagedEdit], proposal: &Proposal, conflicts: &[Conflict]) ->
     }
     if let Some(error) = proposal.errors.first() {
         return Some(error.to_string());
+    }
+    if let Some(finding) = findings(proposal)
+        .into_iter()
+        .find(|finding| finding.level == Level::Error)
+    {
+        let Finding {
+            file,
+            line,
+            field,
+            message,
+            ..
+        } = finding;
+        return Some(format!("Istio would refuse {file}:{line}: {field}: {message}"));
     }
     proposal
         .files

@@ -298,6 +298,23 @@ fn a_namespace_gets_a_sidecar_of_its_own_and_then_that_one_is_edited() {
     );
 }
 
+#[test]
+fn what_istio_would_refuse_is_not_applied_and_says_where() {
+    let bench = Bench::new();
+    bench.stage(put("httpbin", &HTTPBIN.replace("name: http\n", "name: no_label\n")));
+    let review = bench.changes.review(&bench.view(), &bench.traffic).unwrap();
+    assert!(
+        review.blocked_because.unwrap().contains("httpbin.yaml:11"),
+        "{:?}",
+        review.findings
+    );
+    assert_eq!(
+        bench.changes.apply(&bench.view(), &bench.traffic).unwrap_err().code,
+        "not-applicable"
+    );
+    assert!(!bench.folder.join("httpbin.yaml").exists());
+}
+
 /// The state of things when the app is killed after `written` of two files.
 fn killed(written: usize, foreign: bool) -> (Bench, Vec<FileEdit>, Vec<String>) {
     let bench = Bench::new();

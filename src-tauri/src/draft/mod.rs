@@ -10,13 +10,13 @@ pub use from_flow::from_flow;
 pub use service::from_service;
 pub use timeout::from_timeout;
 
-use proxy_core::source::edit;
+use proxy_core::{model::Meta, source::edit};
 
 use crate::{
     change::target_file,
     dto::{Draft, DraftKind},
     fault::{Fault, Result},
-    session::View,
+    session::{self, View},
 };
 
 /// Longest document that is taken from a window.
@@ -58,9 +58,32 @@ pub fn from_yaml(view: &View, kind: DraftKind, yaml: &str) -> Result<Draft> {
         return Err(Fault::input("The document is larger than 1 MiB."));
     }
     Ok(match kind {
-        DraftKind::ServiceEntry => service::draft(view, yaml),
-        DraftKind::VirtualService => timeout::draft(view, yaml),
+        DraftKind::ServiceEntry => checked(view, service::draft(view, yaml)),
+        DraftKind::VirtualService => checked(view, timeout::draft(view, yaml)),
     })
+}
+
+/// The draft with what the checks find in it, beside everything else that the folder says.
+fn checked(view: &View, draft: Draft) -> Draft {
+    let Ok(own) = read::read(draft.kind, &draft.yaml) else {
+        return draft;
+    };
+    let mut world = view.world().clone();
+    let is = |meta: &Meta, other: &Meta| meta.namespace == other.namespace && meta.name == other.name;
+    for entry in &own.service_entries {
+        world.service_entries.retain(|other| !is(&other.meta, &entry.meta));
+    }
+    for service in &own.virtual_services {
+        world.virtual_services.retain(|other| !is(&other.meta, &service.meta));
+    }
+    world.extend(&own);
+    let text = |file: &str| (file == read::FILE).then(|| draft.yaml.clone().into_bytes());
+    let all = session::findings(&world, std::iter::empty(), text);
+    let findings = all.into_iter().filter(|finding| finding.file == read::FILE);
+    Draft {
+        findings: findings.collect(),
+        ..draft
+    }
 }
 
 fn file_for(view: &View, kind: DraftKind, namespace: &str, name: &str) -> String {

@@ -12,11 +12,14 @@ use crate::{
     fault::Fault,
 };
 
+/// What a draft's findings and errors name as their file.
+pub const FILE: &str = "draft";
+
 /// The World of the one document in `text`, or why it cannot be taken. Lines count within the document.
 pub fn read(kind: DraftKind, text: &str) -> Result<World, Fault> {
     let documents = yaml::read(text.as_bytes()).map_err(|error| {
         Fault::new("syntax", error.message).at(Place {
-            file: "draft".into(),
+            file: FILE.into(),
             line: error.line,
             column: error.column,
         })
@@ -35,7 +38,7 @@ pub fn read(kind: DraftKind, text: &str) -> Result<World, Fault> {
         ));
     }
     let (mut world, mut errors, mut order) = (World::default(), Vec::new(), 0);
-    let file: Arc<str> = "draft".into();
+    let file: Arc<str> = FILE.into();
     model::add_document(document, &file, &mut order, &mut world, &mut errors);
     match errors.first() {
         Some(error) => Err(Fault {

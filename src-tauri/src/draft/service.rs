@@ -5,7 +5,7 @@ use proxy_core::{
     yaml::{self, Field},
 };
 
-use super::{file_for, read};
+use super::{checked, file_for, read};
 use crate::{
     dto::{Draft, DraftKind, ServiceForm, ServicePort},
     fault::{Fault, Result},
@@ -79,7 +79,7 @@ pub fn from_service(view: &View, mut form: ServiceForm, text: Option<&str>) -> R
         _ => rendered(&form),
     };
     let fault = read::read(KIND, &written).err();
-    Ok(of_form(view, form, written, fault))
+    Ok(checked(view, of_form(view, form, written, fault)))
 }
 
 /// True when a text that the model refuses is still one the form wrote: a form in the making (no name or host yet).

@@ -10,7 +10,7 @@ use proxy_core::{
 use super::{blank, from_flow, from_service, from_timeout, from_yaml, open};
 use crate::{
     change::tests::flow,
-    dto::{DraftKind, ServicePort, TimeoutForm},
+    dto::{DraftKind, Level, ServicePort, TimeoutForm},
     session::View,
     traffic::Row,
 };
@@ -179,4 +179,18 @@ fn an_empty_form_has_no_fault_until_something_is_typed() {
     form.name = "a-com".into();
     let named = from_service(&view, form, Some(&unnamed.yaml)).unwrap();
     assert_eq!(named.fault, None, "{}", named.yaml);
+}
+
+#[test]
+fn a_draft_is_checked_with_everything_else_in_the_folder() {
+    let view = playground();
+    let text = COMMENTED.replace("name: https", "name: no_label");
+    let draft = from_yaml(&view, DraftKind::ServiceEntry, &text).unwrap();
+    let [finding] = draft.findings.as_slice() else {
+        panic!("{:?}", draft.findings)
+    };
+    assert_eq!(
+        (finding.level, finding.field.as_str()),
+        (Level::Error, "spec.ports[0].name")
+    );
 }

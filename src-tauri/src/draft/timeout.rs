@@ -5,7 +5,7 @@ use proxy_core::{
     yaml::{self, Field, Node, Value},
 };
 
-use super::{file_for, read};
+use super::{checked, file_for, read};
 use crate::{
     dto::{Draft, DraftKind, TimeoutForm},
     fault::{Fault, Result},
@@ -64,7 +64,7 @@ pub fn from_timeout(view: &View, proposed: Option<&World>, form: TimeoutForm, te
     };
     let fault = read::read(KIND, &written).err();
     let fault = fault.or_else(|| refused(proposed.unwrap_or(view.world()), &form));
-    Ok(of_form(view, form, written, fault))
+    Ok(checked(view, of_form(view, form, written, fault)))
 }
 
 fn of_form(view: &View, form: TimeoutForm, yaml: String, fault: Option<Fault>) -> Draft {
