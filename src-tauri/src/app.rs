@@ -57,13 +57,11 @@ impl App {
         let database = data.join("journal.sqlite");
         let folder = session.view().folder.clone();
         let journal = Journal::open(&database, &folder)?;
-        for sentence in journal.recover(&folder)? {
-            eprintln!("egret: {sentence}");
-        }
+        let recovered = journal.recover(&folder)?;
         announce(traffic.clone(), events.clone()).map_err(|error| Fault::new("thread", error.to_string()))?;
         Ok(Self {
             session,
-            changes: Changes::new(journal, events.clone()),
+            changes: Changes::new(journal, recovered, events.clone()),
             traffic,
             sidecar,
             events,

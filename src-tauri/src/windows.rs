@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tauri::{AppHandle, Manager as _, Runtime, WebviewUrl, WebviewWindowBuilder};
+use tauri::{AppHandle, Manager as _, Runtime, WebviewUrl, WebviewWindow, WebviewWindowBuilder};
 
 use crate::fault::{Fault, Result};
 
@@ -18,6 +18,7 @@ pub fn open_main<R: Runtime>(handle: &AppHandle<R>, source: &str) -> tauri::Resu
         .title(format!("{source} · Overview · Egret"))
         .inner_size(1280.0, 820.0)
         .min_inner_size(1024.0, 700.0)
+        .on_document_title_changed(follow_title)
         .build()?;
     Ok(())
 }
@@ -39,6 +40,12 @@ pub fn open_log<R: Runtime>(handle: &AppHandle<R>) -> Result<()> {
     .min_inner_size(720.0, 420.0)
     .build()?;
     Ok(())
+}
+
+/// The page knows what it shows; the window is called after it.
+fn follow_title<R: Runtime>(window: WebviewWindow<R>, title: String) {
+    // A window that closes needs no title.
+    let _ = window.set_title(&title);
 }
 
 /// Brings the main window to the front.

@@ -36,6 +36,8 @@ pub struct Changes {
     events: Events,
     set: Mutex<Set>,
     journal: Mutex<Journal>,
+    /// What was found half done at the start, in sentences.
+    recovered: Mutex<Vec<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -61,22 +63,28 @@ impl Set {
 }
 
 impl Changes {
-    pub fn new(journal: Journal, events: Events) -> Self {
+    pub fn new(journal: Journal, recovered: Vec<String>, events: Events) -> Self {
         Self {
             events,
             set: Mutex::default(),
             journal: Mutex::new(journal),
+            recovered: Mutex::new(recovered),
         }
     }
 
+    /// What was found half done when the folder was opened, and what became of it.
+    pub fn recovered(&self) -> Vec<String> {
+        self.recovered.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The folder changed: what was staged for the old one is gone, its journal stays.
-    pub fn turn_to(&self, database: &Path, folder: &Path) -> Result<Vec<String>> {
+    pub fn turn_to(&self, database: &Path, folder: &Path) -> Result<()> {
         let journal = Journal::open(database, folder)?;
-        let told = journal.recover(folder)?;
-        *self.journal.lock().unwrap_or_else(PoisonError::into_inner) = journal;
+        *self.recovered.lock().unwrap_or_else(PoisonError::into_inner) = journal.recover(folder)?;
+        *self.journal() = journal;
         *self.set() = Set::default();
         self.told(Vec::new());
-        Ok(told)
+        Ok(())
     }
 
     /// What waits.

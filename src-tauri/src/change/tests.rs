@@ -43,7 +43,7 @@ impl Bench {
         let database = root.path().join("journal.sqlite");
         let journal = Journal::open(&database, &folder).unwrap();
         Self {
-            changes: Changes::new(journal, Events::new(|_| {})),
+            changes: Changes::new(journal, Vec::new(), Events::new(|_| {})),
             _root: root,
             folder,
             database,

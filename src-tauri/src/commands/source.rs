@@ -40,5 +40,5 @@ pub async fn pick_folder<R: Runtime>(app: Parts<'_>, handle: AppHandle<R>) -> Re
 
 #[tauri::command(async)]
 pub fn overview(app: Parts<'_>) -> Overview {
-    session::overview(&app.view(), &app.traffic, &app.sidecar.state(), &app.changes.staged())
+    session::overview(&app.view(), &app.traffic, &app.sidecar.state(), &app.changes)
 }

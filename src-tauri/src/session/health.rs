@@ -4,7 +4,7 @@ use super::{View, policy::modes};
 use crate::dto::{DataSource, Health, Mode, NextAction, NextStep, Phase, SandboxState, StagedEdit, VerdictCounts, Way};
 
 /// One line a source of facts.
-pub fn health(view: &View, sandbox: &SandboxState, kept: u64, dropped: u64) -> Vec<DataSource> {
+pub fn health(view: &View, sandbox: &SandboxState, kept: u64, dropped: u64, recovered: &[String]) -> Vec<DataSource> {
     let reading = &view.reading;
     let errors = reading.errors.len();
     let folder = if errors == 0 {
@@ -41,8 +41,11 @@ pub fn health(view: &View, sandbox: &SandboxState, kept: u64, dropped: u64) -> V
         (_, kept, 0) => (Health::Off, format!("{kept} flows from before; no sidecar runs")),
         (_, kept, dropped) => (Health::Warn, format!("{kept} flows kept, {dropped} dropped")),
     };
+    // Said until the app ends: a change that was cut short is worth a second look.
+    let journal = (!recovered.is_empty()).then(|| ("Journal", (Health::Warn, recovered.join(" "))));
     [("Policy folder", folder), ("Sidecar", sidecar), ("Flows", flows)]
         .into_iter()
+        .chain(journal)
         .map(|(name, (state, detail))| DataSource {
             name: name.into(),
             state,

@@ -9,12 +9,13 @@ use super::{
     policy::{modes, services},
 };
 use crate::{
-    dto::{NamespaceRow, Overview, Phase, SandboxState, StagedEdit, Verdict, VerdictCounts},
+    change::Changes,
+    dto::{NamespaceRow, Overview, Phase, SandboxState, Verdict, VerdictCounts},
     traffic::{Traffic, counts},
 };
 
 /// Puts the Overview together.
-pub fn overview(view: &View, traffic: &Traffic, sandbox: &SandboxState, staged: &[StagedEdit]) -> Overview {
+pub fn overview(view: &View, traffic: &Traffic, sandbox: &SandboxState, changes: &Changes) -> Overview {
     let (flows, destinations) = counts(traffic);
     let mut by_namespace: BTreeMap<String, VerdictCounts> = BTreeMap::new();
     let mut unregistered = None;
@@ -36,8 +37,8 @@ pub fn overview(view: &View, traffic: &Traffic, sandbox: &SandboxState, staged: 
         services: services(view.world(), None),
         bypass: bypass_view(view),
         namespaces: namespaces(view, &by_namespace),
-        health: health(view, sandbox, flows.total(), traffic.dropped()),
-        next: next_step(view, sandbox, staged, &flows, unregistered),
+        health: health(view, sandbox, flows.total(), traffic.dropped(), &changes.recovered()),
+        next: next_step(view, sandbox, &changes.staged(), &flows, unregistered),
     }
 }
 

@@ -41,6 +41,8 @@ const START: Duration = Duration::from_secs(10);
 const STOP: Duration = Duration::from_secs(3);
 /// How long an edit may take to be enforced before nobody waits any more.
 const EFFECT: Duration = Duration::from_secs(3);
+/// The sidecar's access log, for as long as it runs.
+const ACCESS_LOG: &str = "access.log";
 /// Lines of the sidecar's own log that are kept to tell why it ended.
 const LOG_LINES: usize = 20;
 
@@ -100,7 +102,9 @@ impl Sidecar {
     /// How it stands now, with fresh memory.
     pub fn state(&self) -> SandboxState {
         let mut state = self.inner().state.clone();
-        state.memory_kb = state.pid.and_then(memory_kb);
+        // The explicit proxy runs below the process that is known.
+        let own = state.pid.filter(|_| state.way == Way::Namespace);
+        state.memory_kb = own.and_then(memory_kb);
         state
     }
 
@@ -148,6 +152,8 @@ impl Sidecar {
                 self.wait_for_end(STOP);
             }
         }
+        // Nothing is left behind; where there was no log there is none to delete.
+        let _ = std::fs::remove_file(self.scratch.join(ACCESS_LOG));
         let mut inner = self.inner();
         inner.state = SandboxState {
             workload: inner.state.workload.clone(),
@@ -231,7 +237,7 @@ impl Sidecar {
     fn launch(&self, run: u64, proxy: &Path, folder: &Path, workload: &Workload) -> Result<()> {
         self.step(run, "Starting the playground's sites");
         let sites = sites::World::start(&self.scratch)?;
-        let access_log = self.scratch.join("access.log");
+        let access_log = self.scratch.join(ACCESS_LOG);
         // One sandbox, one log: what an earlier one wrote is of no use to this one.
         std::fs::write(&access_log, "").map_err(|error| Fault::file("write", &access_log, &error))?;
         let launch = Launch {
@@ -251,7 +257,12 @@ impl Sidecar {
                 self.step(run, "No private network here; starting the explicit proxy");
                 self.attempt(run, &launch, Way::Proxy)?;
                 // It runs, but says why it is the lesser way.
-                self.inner().state.fault = Some(refused);
+                let said = refused.hint.unwrap_or(refused.message);
+                let fault = Fault::new(
+                    "no-namespace",
+                    "No private network can be had here; the explicit proxy runs instead.",
+                );
+                self.inner().state.fault = Some(fault.hint(said));
                 self.told();
                 Ok(())
             }
