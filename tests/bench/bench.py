@@ -131,8 +131,8 @@ def load(subject, pid, what, seconds):
         sys.exit(f"{subject}, {what}: no request came through:\n{output}")
     return {
         "rps": float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1]),
-        "p50": milliseconds(re.search(r"50%\s+(\S+)", output)[1]),
-        "p99": milliseconds(re.search(r"99%\s+(\S+)", output)[1]),
+        "p50": milliseconds(re.search(r"^\s+50%\s+(\S+)", output, re.MULTILINE)[1]),
+        "p99": milliseconds(re.search(r"^\s+99%\s+(\S+)", output, re.MULTILINE)[1]),
         "cpu": used / requests / 1000,
         "errors": sum(map(int, sockets.groups()) if sockets else []) + (int(refused[1]) if refused else 0),
         "rss": memory_mib(pid),
@@ -187,6 +187,7 @@ def report(cells, start_memory, rounds, seconds, envoy_version):
         f" {seconds} s; the order is shuffled inside each round. Ratios are medians of the rounds' own ratios to Envoy,"
         " with the smallest and largest in brackets.",
         "",
+        *disturbed(),
         "| load | subject | requests/s | p50 ms | p99 ms | CPU us/request | RSS MiB | errors |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
@@ -215,7 +216,7 @@ def report(cells, start_memory, rounds, seconds, envoy_version):
         f"- {model[1] if model else platform.machine()}, {os.cpu_count()} CPUs, Linux {platform.release()}",
         f"- load average when the run began: {LOAD_AT_START[0]:.2f}; other work on the machine lowers requests/s and"
         " raises latencies of both subjects, the CPU column much less",
-        f"- {envoy_version}",
+        f"- Envoy {envoy_version.split('version: ')[-1]}",
         f"- {version(str(ROOT / 'target/release/egret-proxy'), '--version')}, release build",
         f"- {version('wrk', '-v')}",
         "",
@@ -235,6 +236,17 @@ def report(cells, start_memory, rounds, seconds, envoy_version):
 
 
 LOAD_AT_START = os.getloadavg()
+
+
+def disturbed():
+    """Says so where other work held the CPUs."""
+    if LOAD_AT_START[0] < 1:
+        return []
+    return [
+        f"**Disturbed run**: the load average was {LOAD_AT_START[0]:.1f} when it began. Only the CPU column and its ratio"
+        " mean something here; requests/s and latencies tell about the machine.",
+        "",
+    ]
 
 
 def main():
