@@ -5,7 +5,9 @@ mod diff;
 mod impact;
 mod journal;
 mod proposal;
+mod review;
 mod stage;
+mod standing;
 mod write;
 
 pub use impact::impact;

@@ -5,7 +5,6 @@ use std::{
     io::{BufRead as _, BufReader, Read},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -24,25 +23,23 @@ use proxy_core::policy::Workload;
 use super::{
     admin::{self, FlowLine},
     agent::{Agent, Output},
-    launch::{Launch, find_proxy, free_address},
+    launch::find_proxy,
     sites,
 };
 use crate::{
     dto::{Phase, SandboxState, Way},
     events::{Event, Events},
     fault::{Fault, Result},
-    session::{now, workload_name},
+    session::workload_name,
     traffic::Traffic,
 };
 
-/// How long a start may take; an ordinary one takes a tenth of a second.
-const START: Duration = Duration::from_secs(10);
 /// How long the sidecar may take to end by itself before it is killed.
 const STOP: Duration = Duration::from_secs(3);
 /// How long an edit may take to be enforced before nobody waits any more.
 const EFFECT: Duration = Duration::from_secs(3);
 /// The sidecar's access log, for as long as it runs.
-const ACCESS_LOG: &str = "access.log";
+pub(super) const ACCESS_LOG: &str = "access.log";
 /// Lines of the sidecar's own log that are kept to tell why it ended.
 const LOG_LINES: usize = 20;
 
@@ -52,7 +49,7 @@ pub struct Sidecar {
     events: Events,
     traffic: Arc<Traffic>,
     /// Folder for the access log and the sites' certificate.
-    scratch: PathBuf,
+    pub(super) scratch: PathBuf,
     shared: Arc<Shared>,
 }
 
@@ -67,24 +64,24 @@ struct Shared {
 }
 
 #[derive(Default)]
-struct Inner {
-    state: SandboxState,
-    running: Option<Running>,
-    stopping: bool,
+pub(super) struct Inner {
+    pub state: SandboxState,
+    pub running: Option<Running>,
+    pub stopping: bool,
 }
 
 #[derive(Clone)]
-struct Running {
-    agent: Agent,
-    admin: SocketAddr,
-    explicit: SocketAddr,
-    pid: u32,
-    way: Way,
-    ca: PathBuf,
+pub(super) struct Running {
+    pub agent: Agent,
+    pub admin: SocketAddr,
+    pub explicit: SocketAddr,
+    pub pid: u32,
+    pub way: Way,
+    pub ca: PathBuf,
 }
 
 /// The last lines of the sidecar's own log.
-type Tail = Arc<Mutex<VecDeque<String>>>;
+pub(super) type Tail = Arc<Mutex<VecDeque<String>>>;
 
 impl Sidecar {
     pub fn new(scratch: &Path, traffic: Arc<Traffic>, events: Events) -> Self {
@@ -234,157 +231,7 @@ impl Sidecar {
         })
     }
 
-    fn launch(&self, run: u64, proxy: &Path, folder: &Path, workload: &Workload) -> Result<()> {
-        self.step(run, "Starting the playground's sites");
-        let sites = sites::World::start(&self.scratch)?;
-        let access_log = self.scratch.join(ACCESS_LOG);
-        // One sandbox, one log: what an earlier one wrote is of no use to this one.
-        std::fs::write(&access_log, "").map_err(|error| Fault::file("write", &access_log, &error))?;
-        let launch = Launch {
-            proxy,
-            folder,
-            workload,
-            sites: &sites,
-            admin: free_address()?,
-            explicit: free_address()?,
-            access_log: &access_log,
-        };
-        self.step(run, "Opening a private network and starting the sidecar");
-        match self.attempt(run, &launch, Way::Namespace) {
-            Ok(()) => Ok(()),
-            Err(fault) if !self.is(run) => Err(fault),
-            Err(refused) => {
-                self.step(run, "No private network here; starting the explicit proxy");
-                self.attempt(run, &launch, Way::Proxy)?;
-                // It runs, but says why it is the lesser way.
-                let said = refused.hint.unwrap_or(refused.message);
-                let fault = Fault::new(
-                    "no-namespace",
-                    "No private network can be had here; the explicit proxy runs instead.",
-                );
-                self.inner().state.fault = Some(fault.hint(said));
-                self.told();
-                Ok(())
-            }
-        }
-    }
-
-    fn attempt(&self, run: u64, launch: &Launch<'_>, way: Way) -> Result<()> {
-        let mut child = match way {
-            Way::Namespace => launch.spawn(way)?,
-            Way::Proxy => agent_alone(launch.proxy)?,
-        };
-        let tail = Tail::default();
-        let (Some(input), Some(output), Some(errors)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
-        else {
-            return Err(Fault::new("proxy", "The sidecar's streams cannot be had."));
-        };
-        let agent = Agent::new(input);
-        self.spawn_reader("agent", {
-            let agent = agent.clone();
-            move |_| agent.read(output)
-        })?;
-        self.spawn_reader("sidecar-log", {
-            let tail = tail.clone();
-            move |sidecar| sidecar.read_log(errors, &tail)
-        })?;
-        if way == Way::Proxy {
-            let argv = launch.command_line(way);
-            let (_, output_rx) = agent.run(&argv)?;
-            let tail = tail.clone();
-            self.spawn_reader("sidecar-output", move |_| {
-                while let Ok(output) = output_rx.recv() {
-                    if let Output::Text(_, text) = output {
-                        text.lines().for_each(|line| keep(&tail, line));
-                    }
-                }
-            })?;
-        }
-        let running = Running {
-            agent,
-            admin: launch.admin,
-            explicit: launch.explicit,
-            pid: child.id(),
-            way,
-            ca: launch.sites.ca().to_path_buf(),
-        };
-        self.await_ready(run, &mut child, &running, &tail)?;
-        self.follow(run, &running)?;
-        self.stands(run, &running)?;
-        self.spawn_reader("sidecar-wait", move |sidecar| {
-            let status = child.wait();
-            sidecar.ended(
-                run,
-                &status.map_or_else(|error| error.to_string(), |status| status.to_string()),
-                &tail,
-            );
-        })
-    }
-
-    fn await_ready(&self, run: u64, child: &mut Child, running: &Running, tail: &Tail) -> Result<()> {
-        let started = Instant::now();
-        loop {
-            if let Ok(Some(status)) = child.try_wait() {
-                return Err(ended_fault(&status.to_string(), tail));
-            }
-            if admin::ready(running.admin) {
-                return Ok(());
-            }
-            if started.elapsed() > START || !self.is(run) {
-                running.agent.close();
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(ended_fault("no answer", tail));
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn follow(&self, run: u64, running: &Running) -> Result<()> {
-        self.step(run, "Following the flows");
-        let (connected_tx, connected_rx) = mpsc::channel::<()>();
-        let admin = running.admin;
-        self.spawn_reader("flows", move |sidecar| {
-            // The stream ends with the sidecar, whose end is told by whoever waits for it.
-            let _ = admin::follow_flows(
-                admin,
-                || {
-                    let _ = connected_tx.send(());
-                },
-                |line| sidecar.take(line),
-            );
-        })?;
-        connected_rx
-            .recv_timeout(START)
-            .map_err(|_| Fault::new("flows", "The sidecar does not stream its flows."))
-    }
-
-    fn stands(&self, run: u64, running: &Running) -> Result<()> {
-        let config = admin::config(running.admin)
-            .map_err(|error| Fault::new("config", format!("The sidecar does not tell its policy: {error}")))?;
-        let mut inner = self.inner();
-        if !self.is(run) || inner.stopping {
-            drop(inner);
-            running.agent.close();
-            return Err(Fault::new("stopped", "The start was called off."));
-        }
-        let state = &mut inner.state;
-        state.state = Phase::Running;
-        state.step = None;
-        state.captured = Some(captured(running.way, &config));
-        state.policy_hash = Some(config.hash);
-        state.explicit_proxy = Some(running.explicit.to_string());
-        state.admin = Some(running.admin.to_string());
-        state.pid = Some(running.pid);
-        state.since = Some(now());
-        state.way = running.way;
-        inner.running = Some(running.clone());
-        drop(inner);
-        self.told();
-        Ok(())
-    }
-
-    fn read_log(&self, errors: impl Read, tail: &Tail) {
+    pub(super) fn read_log(&self, errors: impl Read, tail: &Tail) {
         for line in BufReader::new(errors).lines() {
             let Ok(line) = line else { return };
             match line.starts_with('{').then(|| FlowLine::parse(&line)).flatten() {
@@ -394,7 +241,7 @@ impl Sidecar {
         }
     }
 
-    fn take(&self, line: FlowLine) {
+    pub(super) fn take(&self, line: FlowLine) {
         match line {
             FlowLine::Flow(record) => {
                 self.traffic.add(*record);
@@ -403,7 +250,7 @@ impl Sidecar {
         }
     }
 
-    fn ended(&self, run: u64, status: &str, tail: &Tail) {
+    pub(super) fn ended(&self, run: u64, status: &str, tail: &Tail) {
         let mut inner = self.inner();
         if !self.is(run) {
             return;
@@ -436,14 +283,14 @@ impl Sidecar {
         self.told();
     }
 
-    fn step(&self, run: u64, step: &str) {
+    pub(super) fn step(&self, run: u64, step: &str) {
         if self.is(run) {
             self.inner().state.step = Some(step.into());
             self.told();
         }
     }
 
-    fn is(&self, run: u64) -> bool {
+    pub(super) fn is(&self, run: u64) -> bool {
         self.shared.run.load(Ordering::SeqCst) == run
     }
 
@@ -455,7 +302,7 @@ impl Sidecar {
         drop(wait.unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn spawn_reader(&self, name: &str, read: impl FnOnce(&Self) + Send + 'static) -> Result<()> {
+    pub(super) fn spawn_reader(&self, name: &str, read: impl FnOnce(&Self) + Send + 'static) -> Result<()> {
         let sidecar = self.clone();
         let thread = thread::Builder::new().name(name.into()).spawn(move || read(&sidecar));
         thread
@@ -463,28 +310,17 @@ impl Sidecar {
             .map_err(|error| Fault::new("thread", error.to_string()))
     }
 
-    fn told(&self) {
+    pub(super) fn told(&self) {
         self.events.send(Event::SandboxChanged(Box::new(self.state())));
     }
 
     // Every change under the lock is one assignment or leaves a state that can be shown.
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn inner(&self) -> MutexGuard<'_, Inner> {
         self.shared.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The agent outside any sandbox: it runs the explicit proxy, and ends it when the app is gone.
-fn agent_alone(proxy: &Path) -> Result<Child> {
-    let mut command = Command::new(proxy);
-    command
-        .arg("agent")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command.spawn().map_err(|error| Fault::file("start", proxy, &error))
-}
-
-fn keep(tail: &Tail, line: &str) {
+pub(super) fn keep(tail: &Tail, line: &str) {
     let mut lines = tail.lock().unwrap_or_else(PoisonError::into_inner);
     if lines.len() == LOG_LINES {
         lines.pop_front();
@@ -492,7 +328,7 @@ fn keep(tail: &Tail, line: &str) {
     lines.push_back(line.to_string());
 }
 
-fn ended_fault(status: &str, tail: &Tail) -> Fault {
+pub(super) fn ended_fault(status: &str, tail: &Tail) -> Fault {
     let lines = tail.lock().unwrap_or_else(PoisonError::into_inner);
     let last: Vec<&str> = lines.iter().rev().take(3).rev().map(String::as_str).collect();
     let said = if last.is_empty() {
@@ -503,7 +339,7 @@ fn ended_fault(status: &str, tail: &Tail) -> Fault {
     Fault::new("sidecar", format!("The sidecar ended ({status}).")).hint(said)
 }
 
-fn captured(way: Way, config: &admin::Config) -> String {
+pub(super) fn captured(way: Way, config: &admin::Config) -> String {
     match (way, config.exclude_ranges.as_slice()) {
         (Way::Proxy, _) => "what uses the proxy".into(),
         (Way::Namespace, []) => "every TCP connection".into(),

@@ -4,6 +4,7 @@
 
 mod admin;
 mod agent;
+mod begin;
 mod control;
 mod launch;
 mod sites;

@@ -1,0 +1,131 @@
+//! What a person sees before Apply, and what stands in its way.
+
+use proxy_core::lint;
+
+use super::{
+    Proposal,
+    diff::file_diff,
+    impact,
+    proposal::Base,
+    write::{self, FileEdit},
+};
+use crate::{
+    dto::{Conflict, Edit, Finding, Impact, ImpactCounts, ImpactRow, Level, Mode, Review, StagedEdit},
+    fault::Result,
+    session::{self, View},
+    traffic::Traffic,
+};
+
+/// Diffs, impact, findings, conflicts and warnings of `edits`.
+pub fn review(view: &View, traffic: &Traffic, edits: &[StagedEdit], base: &Base) -> Result<Review> {
+    let plain: Vec<Edit> = edits.iter().map(|staged| staged.edit.clone()).collect();
+    let proposal = Proposal::of(view, base, &plain)?;
+    let conflicts = conflicts(view, &proposal.files)?;
+    let blocked_because = blocked(edits, &proposal, &conflicts);
+    let diffs = proposal.files.iter();
+    Ok(Review {
+        edits: edits.to_vec(),
+        diffs: diffs
+            .map(|edit| file_diff(&edit.file, edit.before.as_deref(), edit.after.as_deref()))
+            .collect(),
+        impact: impact(view, &proposal.world, traffic),
+        findings: findings(&proposal),
+        conflicts,
+        warnings: warnings(edits),
+        applicable: blocked_because.is_none(),
+        blocked_because,
+    })
+}
+
+/// Findings in the files that change.
+fn findings(proposal: &Proposal) -> Vec<Finding> {
+    let edit = |file: &str| proposal.files.iter().find(|edit| edit.file == file);
+    let known = proposal.errors.iter().map(lint::Finding::from);
+    let all = session::findings(&proposal.world, known, |file| edit(file)?.after.clone());
+    all.into_iter()
+        .filter(|finding| edit(&finding.file).is_some())
+        .collect()
+}
+
+fn warnings(edits: &[StagedEdit]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let registry_only = |edit: &Edit| {
+        matches!(
+            edit,
+            Edit::Mode {
+                mode: Mode::RegistryOnly,
+                ..
+            }
+        )
+    };
+    if edits.iter().any(|staged| registry_only(&staged.edit)) {
+        warnings.push(
+            "REGISTRY_ONLY is no firewall: a process that avoids the sidecar, or an excluded range, still gets out."
+                .to_string(),
+        );
+    }
+    if edits.iter().any(|staged| matches!(staged.edit, Edit::Ranges { .. })) {
+        warnings.push("In a cluster, running pods keep their old ranges until they are restarted.".to_string());
+    }
+    warnings
+}
+
+/// Why Apply would refuse, `None` when it would not.
+pub fn blocked(edits: &[StagedEdit], proposal: &Proposal, conflicts: &[Conflict]) -> Option<String> {
+    if edits.is_empty() {
+        return Some("Nothing is staged.".into());
+    }
+    if let Some(conflict) = conflicts.first() {
+        return Some(format!(
+            "{} has changed on disk since; choose which version to keep.",
+            conflict.file
+        ));
+    }
+    if let Some(error) = proposal.errors.first() {
+        return Some(error.to_string());
+    }
+    if let Some(finding) = findings(proposal)
+        .into_iter()
+        .find(|finding| finding.level == Level::Error)
+    {
+        let Finding {
+            file,
+            line,
+            field,
+            message,
+            ..
+        } = finding;
+        return Some(format!("Istio would refuse {file}:{line}: {field}: {message}"));
+    }
+    proposal
+        .files
+        .is_empty()
+        .then(|| "The files say this already; there is nothing to write.".into())
+}
+
+/// Files that are no longer what they were when they were staged.
+pub fn conflicts(view: &View, files: &[FileEdit]) -> Result<Vec<Conflict>> {
+    let text = |bytes: &Option<Vec<u8>>| String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned();
+    let mut conflicts = Vec::new();
+    for edit in files {
+        let theirs = write::read(&view.folder, &edit.file)?;
+        if theirs != edit.before {
+            conflicts.push(Conflict {
+                file: edit.file.clone(),
+                base: text(&edit.before),
+                mine: text(&edit.after),
+                theirs: text(&theirs),
+            });
+        }
+    }
+    Ok(conflicts)
+}
+
+/// As the journal keeps it.
+pub fn counts(impact: &Impact) -> ImpactCounts {
+    let flows = |rows: &[ImpactRow]| u32::try_from(rows.iter().map(|row| row.flows).sum::<u64>()).unwrap_or(u32::MAX);
+    ImpactCounts {
+        newly_blocked: flows(&impact.newly_blocked),
+        newly_allowed: flows(&impact.newly_allowed),
+    }
+}

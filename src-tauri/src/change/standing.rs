@@ -1,0 +1,66 @@
+//! How an entry of the journal stands against the files on disk.
+
+use std::path::Path;
+
+use super::{
+    diff::file_diff,
+    journal::{Entry, Journal, State},
+    write::{self, FileEdit},
+};
+use crate::{dto::JournalEntry, fault::Result};
+
+/// After a failed write: the entry goes when no file was changed, else it stays to be looked at.
+pub fn settle(journal: &Journal, folder: &Path, id: i64, edits: &[FileEdit]) -> Result<()> {
+    let back: Vec<FileEdit> = edits.iter().map(FileEdit::reversed).collect();
+    if holds(folder, &back)? {
+        journal.forget(id)
+    } else {
+        journal.set(id, State::Stuck)
+    }
+}
+
+/// True when every file is what it should be after `edits`.
+pub fn holds(folder: &Path, edits: &[FileEdit]) -> Result<bool> {
+    for edit in edits {
+        if write::read(folder, &edit.file)? != edit.after {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+pub fn undo_blocked(entry: &Entry, folder: &Path) -> Result<Option<String>> {
+    match entry.state {
+        State::Undone => return Ok(Some("It is undone already.".into())),
+        State::Applied => {}
+        _ => return Ok(Some("It was cut short, and its files have changed since.".into())),
+    }
+    for edit in &entry.edits {
+        if write::read(folder, &edit.file)? != edit.after {
+            return Ok(Some(format!(
+                "{} has changed since; undoing would lose that change.",
+                edit.file
+            )));
+        }
+    }
+    Ok(None)
+}
+
+pub fn shown(entry: &Entry, folder: &Path) -> Result<JournalEntry> {
+    let undo_blocked = undo_blocked(entry, folder)?;
+    let undone = entry.state == State::Undone;
+    let diffs = entry.edits.iter();
+    Ok(JournalEntry {
+        id: entry.id,
+        at: entry.at.clone(),
+        title: entry.title.clone(),
+        files: entry.edits.iter().map(|edit| edit.file.clone()).collect(),
+        undone,
+        undoable: undo_blocked.is_none(),
+        undo_blocked: undo_blocked.filter(|_| !undone),
+        diffs: diffs
+            .map(|edit| file_diff(&edit.file, edit.before.as_deref(), edit.after.as_deref()))
+            .collect(),
+        impact: entry.impact,
+    })
+}

@@ -1,0 +1,192 @@
+//! Starts a sidecar step by step: sites, private network, readiness, flows. Where no private network can be had, the
+//! explicit proxy.
+
+use std::{
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use proxy_core::policy::Workload;
+
+use super::{
+    admin,
+    agent::{Agent, Output},
+    control::{ACCESS_LOG, Running, Sidecar, Tail, captured, ended_fault, keep},
+    launch::{Launch, free_address},
+    sites,
+};
+use crate::{
+    dto::{Phase, Way},
+    fault::{Fault, Result},
+    session::now,
+};
+
+/// How long a start may take; an ordinary one takes a tenth of a second.
+const START: Duration = Duration::from_secs(10);
+
+impl Sidecar {
+    /// Starts the child and everything that follows it; returns when it takes connections.
+    pub(super) fn launch(&self, run: u64, proxy: &Path, folder: &Path, workload: &Workload) -> Result<()> {
+        self.step(run, "Starting the playground's sites");
+        let sites = sites::World::start(&self.scratch)?;
+        let access_log = self.scratch.join(ACCESS_LOG);
+        // One sandbox, one log: what an earlier one wrote is of no use to this one.
+        std::fs::write(&access_log, "").map_err(|error| Fault::file("write", &access_log, &error))?;
+        let launch = Launch {
+            proxy,
+            folder,
+            workload,
+            sites: &sites,
+            admin: free_address()?,
+            explicit: free_address()?,
+            access_log: &access_log,
+        };
+        self.step(run, "Opening a private network and starting the sidecar");
+        match self.attempt(run, &launch, Way::Namespace) {
+            Ok(()) => Ok(()),
+            Err(fault) if !self.is(run) => Err(fault),
+            Err(refused) => {
+                self.step(run, "No private network here; starting the explicit proxy");
+                self.attempt(run, &launch, Way::Proxy)?;
+                // It runs, but says why it is the lesser way.
+                let said = refused.hint.unwrap_or(refused.message);
+                let fault = Fault::new(
+                    "no-namespace",
+                    "No private network can be had here; the explicit proxy runs instead.",
+                );
+                self.inner().state.fault = Some(fault.hint(said));
+                self.told();
+                Ok(())
+            }
+        }
+    }
+
+    fn attempt(&self, run: u64, launch: &Launch<'_>, way: Way) -> Result<()> {
+        let mut child = match way {
+            Way::Namespace => launch.spawn(way)?,
+            Way::Proxy => agent_alone(launch.proxy)?,
+        };
+        let tail = Tail::default();
+        let (Some(input), Some(output), Some(errors)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(Fault::new("proxy", "The sidecar's streams cannot be had."));
+        };
+        let agent = Agent::new(input);
+        self.spawn_reader("agent", {
+            let agent = agent.clone();
+            move |_| agent.read(output)
+        })?;
+        self.spawn_reader("sidecar-log", {
+            let tail = tail.clone();
+            move |sidecar| sidecar.read_log(errors, &tail)
+        })?;
+        if way == Way::Proxy {
+            let argv = launch.command_line(way);
+            let (_, output_rx) = agent.run(&argv)?;
+            let tail = tail.clone();
+            self.spawn_reader("sidecar-output", move |_| {
+                while let Ok(output) = output_rx.recv() {
+                    if let Output::Text(_, text) = output {
+                        text.lines().for_each(|line| keep(&tail, line));
+                    }
+                }
+            })?;
+        }
+        let running = Running {
+            agent,
+            admin: launch.admin,
+            explicit: launch.explicit,
+            pid: child.id(),
+            way,
+            ca: launch.sites.ca().to_path_buf(),
+        };
+        self.await_ready(run, &mut child, &running, &tail)?;
+        self.follow(run, &running)?;
+        self.stands(run, &running)?;
+        self.spawn_reader("sidecar-wait", move |sidecar| {
+            let status = child.wait();
+            sidecar.ended(
+                run,
+                &status.map_or_else(|error| error.to_string(), |status| status.to_string()),
+                &tail,
+            );
+        })
+    }
+
+    fn await_ready(&self, run: u64, child: &mut Child, running: &Running, tail: &Tail) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            if let Ok(Some(status)) = child.try_wait() {
+                return Err(ended_fault(&status.to_string(), tail));
+            }
+            if admin::ready(running.admin) {
+                return Ok(());
+            }
+            if started.elapsed() > START || !self.is(run) {
+                running.agent.close();
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(ended_fault("no answer", tail));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn follow(&self, run: u64, running: &Running) -> Result<()> {
+        self.step(run, "Following the flows");
+        let (connected_tx, connected_rx) = mpsc::channel::<()>();
+        let admin = running.admin;
+        self.spawn_reader("flows", move |sidecar| {
+            // The stream ends with the sidecar, whose end is told by whoever waits for it.
+            let _ = admin::follow_flows(
+                admin,
+                || {
+                    let _ = connected_tx.send(());
+                },
+                |line| sidecar.take(line),
+            );
+        })?;
+        connected_rx
+            .recv_timeout(START)
+            .map_err(|_| Fault::new("flows", "The sidecar does not stream its flows."))
+    }
+
+    fn stands(&self, run: u64, running: &Running) -> Result<()> {
+        let config = admin::config(running.admin)
+            .map_err(|error| Fault::new("config", format!("The sidecar does not tell its policy: {error}")))?;
+        let mut inner = self.inner();
+        if !self.is(run) || inner.stopping {
+            drop(inner);
+            running.agent.close();
+            return Err(Fault::new("stopped", "The start was called off."));
+        }
+        let state = &mut inner.state;
+        state.state = Phase::Running;
+        state.step = None;
+        state.captured = Some(captured(running.way, &config));
+        state.policy_hash = Some(config.hash);
+        state.explicit_proxy = Some(running.explicit.to_string());
+        state.admin = Some(running.admin.to_string());
+        state.pid = Some(running.pid);
+        state.since = Some(now());
+        state.way = running.way;
+        inner.running = Some(running.clone());
+        drop(inner);
+        self.told();
+        Ok(())
+    }
+}
+
+/// The agent outside any sandbox: it runs the explicit proxy, and ends it when the app is gone.
+fn agent_alone(proxy: &Path) -> Result<Child> {
+    let mut command = Command::new(proxy);
+    command
+        .arg("agent")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command.spawn().map_err(|error| Fault::file("start", proxy, &error))
+}
