@@ -70,7 +70,7 @@ impl Exec {
             Some(_) => Box::new(std::io::stderr()),
             None => Box::new(std::io::sink()),
         };
-        let (map, hosts) = (settings.map.clone(), settings.hosts.clone());
+        let (map, hosts, drain) = (settings.map.clone(), settings.hosts.clone(), settings.drain);
         let sidecar = control::start(
             settings.clone(),
             control::Sockets {
@@ -102,9 +102,11 @@ impl Exec {
             workload: workload(&settings, &sidecar),
             log: Mutex::new(relay_log),
             count: Default::default(),
+            open: Default::default(),
         });
+        let relaying = relay.clone();
         thread::Builder::new().name("relay".into()).spawn(move || {
-            if let Err(error) = sandbox::serve_relay(sockets.relay, relay) {
+            if let Err(error) = sandbox::serve_relay(sockets.relay, relaying) {
                 tracing::error!(%error, "the relay ended");
             }
         })?;
@@ -130,6 +132,7 @@ impl Exec {
             command,
             |fault| tracing::error!(%fault, "the capture rules were not replaced"),
         )?;
+        relay.finish(drain);
         sidecar.drain();
         Ok(code)
     }

@@ -36,6 +36,8 @@ pub struct Relay {
     pub log: Mutex<Box<dyn Write + Send>>,
     /// Connections so far.
     pub count: AtomicU64,
+    /// Connections open now.
+    pub open: AtomicU64,
 }
 
 /// Relays until the process ends; blocks its thread.
@@ -54,8 +56,10 @@ pub fn serve(listener: TcpListener, relay: Arc<Relay>) -> io::Result<()> {
                 continue;
             };
             let relay = relay.clone();
+            relay.open.fetch_add(1, Ordering::SeqCst);
             task::spawn(async move {
                 relay.connection(stream, source).await;
+                relay.open.fetch_sub(1, Ordering::SeqCst);
                 drop(slot);
             });
         }
@@ -63,6 +67,14 @@ pub fn serve(listener: TcpListener, relay: Arc<Relay>) -> io::Result<()> {
 }
 
 impl Relay {
+    /// Waits until every connection has its record, `limit` at most: the command has ended, so they end by themselves.
+    pub fn finish(&self, limit: Duration) {
+        let until = Instant::now() + limit;
+        while self.open.load(Ordering::SeqCst) > 0 && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     async fn connection(&self, mut client: TcpStream, source: SocketAddr) {
         let Some(destination) = net::original_destination(&client) else {
             return;
