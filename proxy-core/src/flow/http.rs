@@ -1,11 +1,6 @@
 //! HTTP/1.1: each request on a connection is decided, forwarded and recorded on its own.
 
-use std::{
-    net::SocketAddr,
-    pin::pin,
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, pin::pin, rc::Rc, time::Instant};
 
 use hyper::{
     Request, Response,
@@ -15,7 +10,6 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use time::OffsetDateTime;
 
 use super::{
     Worker,
@@ -245,28 +239,9 @@ impl Finish {
         destination: SocketAddr,
     ) -> Self {
         let flow = Flow {
-            start: OffsetDateTime::now_utc(),
-            verdict: crate::policy::Verdict::Blocked,
             protocol: "http",
             http: Some(http),
-            flags: "",
-            details: String::new(),
-            transport_failure: String::new(),
-            received: 0,
-            sent: 0,
-            duration: Duration::ZERO,
-            upstream_time: None,
-            upstream: None,
-            upstream_local: None,
-            cluster: String::new(),
-            route: String::new(),
-            destination,
-            source,
-            sni: String::new(),
-            name: None,
-            policy_hash: snapshot.hash().to_string(),
-            service_namespace: "unknown".into(),
-            service_host: String::new(),
+            ..Flow::begin(crate::policy::Verdict::Blocked, source, destination, snapshot.hash())
         };
         Self {
             worker,

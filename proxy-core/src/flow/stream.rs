@@ -5,8 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use time::OffsetDateTime;
-
 use super::{Worker, connection::Accepted, upstream};
 use crate::{
     net::{self, Ended, Side, tunnel},
@@ -119,30 +117,7 @@ fn begin(
     source: SocketAddr,
     destination: SocketAddr,
 ) -> Flow {
-    let mut flow = Flow {
-        start: OffsetDateTime::now_utc(),
-        verdict: decision.verdict,
-        protocol: "tcp",
-        http: None,
-        flags: "",
-        details: String::new(),
-        transport_failure: String::new(),
-        received: 0,
-        sent: 0,
-        duration: Default::default(),
-        upstream_time: None,
-        upstream: None,
-        upstream_local: None,
-        cluster: String::new(),
-        route: String::new(),
-        destination,
-        source,
-        sni: String::new(),
-        name: None,
-        policy_hash: snapshot.hash().to_string(),
-        service_namespace: "unknown".into(),
-        service_host: String::new(),
-    };
+    let mut flow = Flow::begin(decision.verdict, source, destination, snapshot.hash());
     name_flow(&mut flow, sniffed, snapshot.sniff_needs(destination).tls);
     flow
 }

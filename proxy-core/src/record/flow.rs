@@ -87,6 +87,34 @@ pub struct HttpPart {
 }
 
 impl Flow {
+    /// A flow that begins now: a byte stream of which nothing more is known.
+    pub fn begin(verdict: Verdict, source: SocketAddr, destination: SocketAddr, policy_hash: &str) -> Self {
+        Self {
+            start: OffsetDateTime::now_utc(),
+            verdict,
+            protocol: "tcp",
+            http: None,
+            flags: "",
+            details: String::new(),
+            transport_failure: String::new(),
+            received: 0,
+            sent: 0,
+            duration: Duration::ZERO,
+            upstream_time: None,
+            upstream: None,
+            upstream_local: None,
+            cluster: String::new(),
+            route: String::new(),
+            destination,
+            source,
+            sni: String::new(),
+            name: None,
+            policy_hash: policy_hash.to_string(),
+            service_namespace: "unknown".into(),
+            service_host: String::new(),
+        }
+    }
+
     /// Appends the line of Istio's current default text format (1.9 and newer), without its newline.
     pub fn write_text(&self, line: &mut String) {
         let empty = HttpPart::default();
