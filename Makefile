@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help run test bench bindings clean build build-proxy ui lint rust-test policy-test ui-test desktop-test \
-        tour tour-test toolchains
+        tour tour-test toolchains fuzz
 
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
 
@@ -30,6 +30,7 @@ CARGO_SET := --workspace --features egret/custom-protocol
 help:
 	@echo "make run        build what is missing and start Egret on its bundled example"
 	@echo "make test       all checks and tests; what CI runs"
+	@echo "make fuzz       check the engine's properties with many random policies"
 	@echo "make bench      measure the sidecar beside Envoy; writes tests/bench/RESULTS.md"
 	@echo "make bindings   write the window's types again from the Rust ones"
 	@echo "make clean      remove what was built in this tree"
@@ -115,21 +116,24 @@ lint: test-packages toolchains ui
 	@npm --prefix ui run --silent lint
 	@npm --prefix ui run --silent check
 
-# The stale-bindings test is among these: it fails when ui/src/bridge/bindings.ts is not what the Rust types say.
+# Properties are checked with the same random cases each time, so that a change fails for its own faults; `make fuzz`
+# looks for new ones. The stale-bindings test is among these: it fails when ui/src/bridge/bindings.ts is not what the Rust types say.
 rust-test: test-packages toolchains ui
 	@echo "==> Rust tests: units, properties, the sidecar with real sockets"
 	@cargo build $(CARGO_SET)
-	@cargo test $(CARGO_SET)
+	@PROPTEST_RNG_SEED=1 PROPTEST_CASES=600 cargo test $(CARGO_SET)
 
 policy-test: rust-test
 	@echo "==> policy test files through the engine"
 	@target/debug/egret-proxy test tests/scenarios/*.yaml
-	@echo "==> the tour, live"
-	@target/debug/egret-proxy tour
 
 tour-test: rust-test
 	@echo "==> the story in the terminal"
 	@target/debug/egret-proxy tour
+
+# `make fuzz CASES=1000000` goes on for longer. A case that fails is printed, shrunk.
+fuzz: proxy-packages toolchains
+	@PROPTEST_CASES=$(or $(CASES),50000) cargo test -p proxy-core --lib
 
 ui-test: node ui/node_modules/.package-lock.json
 	@echo "==> component tests of the window"

@@ -2,6 +2,8 @@
 
 use std::{
     net::{TcpListener, UdpSocket},
+    os::unix::fs::symlink,
+    path::Path,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -75,13 +77,9 @@ fn where_namespaces_are_forbidden_it_says_what_forbids_them_and_the_way_out() {
     let Some(trial) = Trial::new("where_namespaces_are_forbidden", "ALLOW_ANY") else {
         return;
     };
-    // The limit holds below this user namespace only.
-    let forbid = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";
-    let output = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--", "sh", "-c", forbid, "sh"])
+    let output = forbidden()
         .arg(binary())
         .args(trial.arguments(&["echo", "ran"]))
-        .stdin(Stdio::null())
         .output()
         .unwrap();
     let complaint = String::from_utf8_lossy(&output.stderr);
@@ -91,4 +89,43 @@ fn where_namespaces_are_forbidden_it_says_what_forbids_them_and_the_way_out() {
         "{complaint}"
     );
     assert_eq!(said(&output), "");
+}
+
+#[test]
+fn where_namespaces_are_forbidden_the_tour_plays_over_the_explicit_proxy_and_without_curl_by_itself() {
+    if Trial::new("the_tour_over_the_explicit_proxy", "ALLOW_ANY").is_none() {
+        return;
+    }
+    // Everything the tour runs but curl.
+    let programs = tempfile::tempdir().unwrap();
+    for program in ["env", "true"] {
+        symlink(Path::new("/usr/bin").join(program), programs.path().join(program)).unwrap();
+    }
+    let output = forbidden()
+        .args(["env", &format!("PATH={}", programs.path().display())])
+        .arg(binary())
+        .arg("tour")
+        .output()
+        .unwrap();
+    let played = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{played}");
+    for line in [
+        "Playing over the explicit proxy",
+        "$ egret-proxy get https://www.google.com/",
+        "✓ HTTPS ends with curl exit 35",
+        "✓ /delay/5 is answered 504",
+        "✓ every file is as it was",
+    ] {
+        assert!(played.contains(line), "{line} in {played}");
+    }
+}
+
+/// Runs a command below a user namespace that forbids further ones.
+fn forbidden() -> Command {
+    let forbid = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command
+        .args(["--user", "--map-root-user", "--", "sh", "-c", forbid, "sh"])
+        .stdin(Stdio::null());
+    command
 }

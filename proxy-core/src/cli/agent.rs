@@ -4,12 +4,17 @@
 use std::{
     collections::HashMap,
     io::{self, BufRead, BufReader, Read, Write},
+    os::unix::process::{CommandExt, ExitStatusExt},
     process::{Child, Command, ExitCode, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread,
 };
 
 use clap::Args;
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -39,23 +44,26 @@ impl Agent {
             match serde_json::from_str(&line) {
                 Ok(Request::Run { id, argv }) => start(id, &argv, &children),
                 Ok(Request::Kill { id }) => {
-                    if let Some(child) = lock(&children).get_mut(&id) {
-                        // It may have ended in the meantime.
-                        let _ = child.kill();
+                    if let Some(child) = lock(&children).get(&id) {
+                        end(child);
                     }
                 }
                 Err(error) => tell(&json!({"error": error.to_string()})),
             }
         }
-        for child in lock(&children).values_mut() {
-            let _ = child.kill();
-        }
+        lock(&children).values().for_each(end);
         ExitCode::SUCCESS
     }
 }
 
 fn lock(children: &Children) -> std::sync::MutexGuard<'_, HashMap<u64, Child>> {
     children.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ends a command with everything that it started and that stayed in its process group.
+fn end(child: &Child) {
+    // It may have ended in the meantime; until it is waited for its number is no other's.
+    let _ = killpg(Pid::from_raw(child.id() as i32), Signal::SIGKILL);
 }
 
 fn start(id: u64, argv: &[String], children: &Children) {
@@ -67,6 +75,7 @@ fn start(id: u64, argv: &[String], children: &Children) {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        .process_group(0)
         .spawn();
     let mut child = match spawned {
         Ok(child) => child,
@@ -87,10 +96,7 @@ fn start(id: u64, argv: &[String], children: &Children) {
         let child = lock(&children).remove(&id);
         let status = child.and_then(|mut child| child.wait().ok());
         // Ended by a signal: as a shell tells it.
-        let code = status.and_then(|status| {
-            use std::os::unix::process::ExitStatusExt;
-            status.code().or_else(|| status.signal().map(|signal| 128 + signal))
-        });
+        let code = status.and_then(|status| status.code().or_else(|| status.signal().map(|signal| 128 + signal)));
         tell(&json!({"id": id, "exit": code.unwrap_or(1)}));
     });
 }

@@ -6,6 +6,7 @@ mod capture;
 mod check;
 mod exec;
 mod explain;
+mod get;
 mod request;
 mod run;
 mod test;
@@ -35,6 +36,8 @@ enum Command {
     Check(check::Check),
     /// Print interception rules
     Capture(capture::Capture),
+    /// Send one HTTP request, as curl would
+    Get(get::Get),
     /// Play the three ways out of a mesh in this terminal
     Tour(tour::Tour),
     /// Run commands for the app inside a sandbox.
@@ -62,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Exec(arguments) => arguments.run(),
         Command::Capture(arguments) => arguments.run(),
         Command::Agent(arguments) => arguments.run(),
+        Command::Get(arguments) => arguments.run(),
         Command::Tour(arguments) => arguments.run(),
         Command::Check(arguments) => arguments.run(),
         Command::Inside(arguments) => arguments.run(),

@@ -89,9 +89,10 @@ impl Admin {
                 let state = self.policy.state();
                 let mut metrics = self.recorder.metrics();
                 metrics.push_str(&format!(
-                    "# TYPE egret_policy_objects gauge\negret_policy_objects {}\n# TYPE egret_policy_errors gauge\negret_policy_errors {}\n",
+                    "# TYPE egret_policy_objects gauge\negret_policy_objects {}\n# TYPE egret_policy_errors gauge\negret_policy_errors {}\n# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes {}\n",
                     state.objects,
-                    state.errors.len()
+                    state.errors.len(),
+                    resident_bytes()
                 ));
                 text(StatusCode::OK, metrics)
             }
@@ -117,6 +118,14 @@ impl Admin {
             ),
         }
     }
+}
+
+/// Resident memory of this process; 0 where the system does not tell.
+fn resident_bytes() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split(' ').nth(1)?.parse::<usize>().ok());
+    pages.unwrap_or_default() * rustix::param::page_size()
 }
 
 fn local_host(request: &Request<Incoming>) -> bool {

@@ -44,7 +44,6 @@ pub struct Worker {
     random: Cell<u64>,
     draining: Cell<bool>,
     drain_begins: Notify,
-    pub(crate) open: Cell<usize>,
 }
 
 impl Worker {
@@ -68,13 +67,12 @@ impl Worker {
             random: Cell::new(seed | 1),
             draining: Cell::new(false),
             drain_begins: Notify::new(),
-            open: Cell::new(0),
         })
     }
 
     /// Connections open now.
     pub fn open(&self) -> usize {
-        self.open.get()
+        self.recorder.open().count()
     }
 
     /// From now on responses ask callers to close, and connections that wait for a request end.
@@ -111,13 +109,13 @@ struct Open(Rc<Worker>);
 
 impl Open {
     fn new(worker: &Rc<Worker>) -> Self {
-        worker.open.set(worker.open.get() + 1);
+        worker.recorder.open().add();
         Self(worker.clone())
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open.set(self.0.open.get() - 1);
+        self.0.recorder.open().remove();
     }
 }

@@ -32,6 +32,7 @@ pub(super) async fn forward(worker: &Worker, snapshot: &Snapshot, decision: Deci
             flow.cluster = forward.cluster.name.to_string();
             flow.service_host = forward.cluster.host.to_string();
             flow.service_namespace = forward.cluster.namespace.to_string();
+            worker.recorder.stream_opened(flow);
             let name = flow.sni.clone();
             match upstream::connect(worker, forward.cluster, destination, &name).await {
                 Ok(mut connected) => {
@@ -59,6 +60,7 @@ pub(super) async fn forward(worker: &Worker, snapshot: &Snapshot, decision: Deci
         Action::Cut { cluster, flags } => {
             flow.cluster = cluster.unwrap_or_default().to_string();
             flow.flags = flags;
+            worker.recorder.stream_opened(flow);
             net::reset(client);
         }
         // The interception rules lag behind the policy for a moment, and an explicit proxy has none: what policy does

@@ -65,8 +65,18 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
             build.listener(service, port, &own_services);
         }
     }
-    let routes = build.routes(&imported, &own_services);
-    build.finish(world, capture, mode, routes, egress.to_vec())
+    let tables = build.routes(&imported, &own_services);
+    let addressed = imported
+        .iter()
+        .filter(|service| !service.addresses.is_empty())
+        .map(|service| service.host.to_ascii_lowercase())
+        .collect();
+    Snapshot {
+        tables,
+        addressed,
+        egress: egress.to_vec(),
+        ..build.finish(world, capture, mode)
+    }
 }
 
 /// The services that the egress listeners import, each with the ports it may be called on.
@@ -326,14 +336,7 @@ impl<'w> Build<'w> {
         }
     }
 
-    fn finish(
-        mut self,
-        world: &World,
-        capture: Capture,
-        mode: visibility::Mode,
-        tables: Vec<RouteTable>,
-        egress: Vec<EgressListener>,
-    ) -> Snapshot {
+    fn finish(mut self, world: &World, capture: Capture, mode: visibility::Mode) -> Snapshot {
         let timeout = self.detection_timeout;
         for listener in self.exact.values_mut().chain(self.wildcard.values_mut()) {
             // Istio: the detection timeout counts only where the HTTP inspector is attached.
@@ -370,8 +373,9 @@ impl<'w> Build<'w> {
             exact: self.exact,
             wildcard: self.wildcard,
             fallback,
-            tables,
-            egress,
+            tables: Vec::new(),
+            addressed: HashSet::new(),
+            egress: Vec::new(),
         }
     }
 }

@@ -1,8 +1,7 @@
 //! The decision.
 
 use super::{
-    Action, Claims, Cluster, Decision, Facts, Forward, HttpClaims, HttpVersion, Layer, Reply, Snapshot, Step, Verdict,
-    Witness,
+    Action, Claims, Cluster, Decision, Facts, Forward, HttpClaims, Layer, Reply, Snapshot, Step, Verdict, Witness,
     capture::OUTBOUND_PORT,
     listeners::{Chain, Listener, Seen, Target},
     routes::{Route, RouteAction, VirtualHost, WeightedCluster},
@@ -34,7 +33,7 @@ pub fn decide<'s, W: Witness>(snapshot: &'s Snapshot, facts: &Facts<'_>, witness
     }
     let listener = snapshot.listener(facts.destination);
     witness.saw(|| listener_step(snapshot, listener, facts));
-    let seen = seen(listener, facts);
+    let seen = Seen::of(listener, facts);
     if std::ptr::eq(listener, &snapshot.fallback) {
         return match (facts.claims, snapshot.mode.mode) {
             (Claims::Http(http), OutboundMode::AllowAnyDynamicDns) if seen.http => {
@@ -63,21 +62,6 @@ pub fn decide<'s, W: Witness>(snapshot: &'s Snapshot, facts: &Facts<'_>, witness
             // The HTTP chain is only chosen for HTTP claims.
             (Target::Http(_), _) => unknown_stream(snapshot, listener, witness),
         },
-    }
-}
-
-/// What the listener's inspectors see of what was spoken.
-fn seen<'a>(listener: &Listener, facts: &Facts<'a>) -> Seen<'a> {
-    let (tls, name, http) = match facts.claims {
-        Claims::Tls { sni } if listener.needs.tls => (true, sni, false),
-        Claims::Http(http) => (false, None, listener.needs.http && http.version != HttpVersion::Http10),
-        _ => (false, None, false),
-    };
-    Seen {
-        address: facts.destination.ip(),
-        tls,
-        name,
-        http,
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::{Cluster, SniffNeeds, hosts::HostMap, nets::NetMap};
+use super::{Claims, Cluster, Facts, HttpVersion, SniffNeeds, hosts::HostMap, nets::NetMap};
 use crate::model::ObjectRef;
 
 /// One listener.
@@ -74,6 +74,23 @@ pub(super) struct Seen<'a> {
     pub name: Option<&'a str>,
     /// HTTP/1.1 or h2c.
     pub http: bool,
+}
+
+impl<'a> Seen<'a> {
+    /// What the inspectors of `listener` see of what was spoken.
+    pub fn of(listener: &Listener, facts: &Facts<'a>) -> Self {
+        let (tls, name, http) = match facts.claims {
+            Claims::Tls { sni } if listener.needs.tls => (true, sni, false),
+            Claims::Http(http) => (false, None, listener.needs.http && http.version != HttpVersion::Http10),
+            _ => (false, None, false),
+        };
+        Self {
+            address: facts.destination.ip(),
+            tls,
+            name,
+            http,
+        }
+    }
 }
 
 impl Listener {

@@ -133,6 +133,8 @@ fn register(snapshot: &Snapshot, facts: &Facts<'_>) -> Option<Change> {
             // A Kubernetes Service of that name would win over the entry.
             && !host.ends_with(".cluster.local")
             && snapshot.takes_names(facts.destination)
+            // A second entry would share the addresses of the first and be looked for there.
+            && (protocol == Protocol::Http || !snapshot.addressed.contains(&*host))
             && imports(snapshot, &host, port)
             && !declared_here(snapshot, &host, port);
         possible.then_some(Change::Register {
@@ -143,6 +145,9 @@ fn register(snapshot: &Snapshot, facts: &Facts<'_>) -> Option<Change> {
         })
     });
     by_name.or_else(|| {
+        if !snapshot.takes_streams(facts) {
+            return None;
+        }
         let label: String = address
             .to_string()
             .chars()

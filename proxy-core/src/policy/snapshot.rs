@@ -1,10 +1,18 @@
 //! The compiled policy of one workload.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
+    sync::Arc,
+};
 
 use super::{
-    Capture, Cluster, SniffNeeds, Workload, clusters::Clusters, compile::RESERVED_PORTS, listeners::Listener,
-    routes::RouteTable, visibility::Mode,
+    Capture, Cluster, Facts, SniffNeeds, Workload,
+    clusters::Clusters,
+    compile::RESERVED_PORTS,
+    listeners::{Listener, Seen},
+    routes::RouteTable,
+    visibility::Mode,
 };
 use crate::model::EgressListener;
 
@@ -25,6 +33,8 @@ pub struct Snapshot {
     /// What takes everything else: `virtualOutbound`.
     pub(super) fallback: Listener,
     pub(super) tables: Vec<RouteTable>,
+    /// Hosts, in lower case, with virtual addresses of their own: nothing but HTTP is found by their names elsewhere.
+    pub(super) addressed: HashSet<String>,
     /// What the workload's Sidecar imports.
     pub(super) egress: Vec<EgressListener>,
 }
@@ -74,6 +84,14 @@ impl Snapshot {
                 .wildcard
                 .get(&destination.port())
                 .is_none_or(|listener| !listener.exclusive && !listener.has_range(destination.ip()))
+    }
+
+    /// True where a new entry for this very address would take the connection: nothing listens on it, or what does has
+    /// neither a chain for it nor a default one.
+    pub(super) fn takes_streams(&self, facts: &Facts<'_>) -> bool {
+        self.exact.get(&facts.destination).is_none_or(|listener| {
+            !listener.exclusive && listener.default.is_none() && listener.chain(&Seen::of(listener, facts)).is_none()
+        })
     }
 
     pub(super) fn listener(&self, destination: SocketAddr) -> &Listener {

@@ -157,9 +157,53 @@ fn connection() -> impl Strategy<Value = (SocketAddr, Spoken)> {
         .prop_map(|(address, port, spoken)| (SocketAddr::new(address.parse().unwrap(), port), spoken))
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+/// A ServiceEntry of the caller's namespace.
+fn declared(host: &str, address: &str, port: u16, protocol: &str) -> World {
+    read(&format!(
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: a, namespace: default}}\n\
+         spec: {{hosts: ['{host}'], addresses: ['{address}'], \
+         ports: [{{number: {port}, name: p, protocol: '{protocol}'}}]}}\n"
+    ))
+}
 
+fn offered(world: &World, destination: &str, claims: Claims<'_>) -> Vec<Change> {
+    let workload = Workload {
+        namespace: "default".into(),
+        ..Workload::default()
+    };
+    let facts = Facts {
+        destination: destination.parse().unwrap(),
+        claims,
+        draw: 0,
+    };
+    explain(&compile(world, &workload), &facts).changes
+}
+
+#[test]
+fn no_entry_by_address_is_offered_where_a_listener_of_that_address_has_a_chain_already() {
+    let http = Claims::Http(HttpClaims {
+        version: HttpVersion::Http11,
+        method: "GET",
+        authority: Some("other.com"),
+        path: "/",
+        headers: &(),
+    });
+    let sniffed = declared("a.com", "10.1.2.3", 5432, "");
+    assert_eq!(
+        offered(&sniffed, "10.1.2.3:5432", http),
+        [Change::Mode(model::OutboundMode::RegistryOnly)]
+    );
+}
+
+#[test]
+fn no_entry_by_name_is_offered_for_a_host_whose_own_addresses_would_hide_it() {
+    let tls = Claims::Tls { sni: Some("a.com") };
+    let elsewhere = declared("a.com", "10.1.2.3", 80, "HTTP");
+    let by_address = |change: &Change| matches!(change, Change::Register { address: Some(_), .. });
+    assert!(offered(&elsewhere, "10.2.0.1:443", tls).iter().any(by_address));
+}
+
+proptest! {
     #[test]
     fn every_change_that_is_offered_changes_the_verdict(
         world in world(), workload in workload(), (destination, spoken) in connection()

@@ -4,8 +4,6 @@
 //! Nothing here blocks a worker: queues are bounded, what does not fit is dropped and counted.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    fmt::Write as _,
     fs::OpenOptions,
     io::{self, Write},
     path::PathBuf,
@@ -19,7 +17,10 @@ use std::{
 
 use tokio::sync::broadcast;
 
-use super::{Flow, FlowWorkload};
+use super::{
+    Flow, FlowWorkload,
+    metrics::{self, OpenConnections, WorkerCounts},
+};
 
 /// Lines that wait for the writer; at 320 bytes each about 5 MB.
 const LOG_QUEUE: usize = 16_384;
@@ -75,38 +76,14 @@ pub struct Recorder {
     stream_tx: broadcast::Sender<Arc<str>>,
     workload: FlowWorkload,
     dropped: AtomicU64,
-    workers: Mutex<Vec<Arc<Mutex<Counts>>>>,
+    workers: Mutex<Vec<Arc<WorkerCounts>>>,
 }
 
-/// One worker's own counters, summed when they are read. The lock is only ever contended by a scrape.
+/// One worker's way to the recorder.
 #[derive(Debug)]
 pub struct WorkerRecorder {
     shared: Arc<Recorder>,
-    counts: Arc<Mutex<Counts>>,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    /// By service host; the empty one stands for destinations that no policy names.
-    services: HashMap<String, Service>,
-    verdicts: [u64; 4],
-}
-
-#[derive(Debug, Default)]
-struct Service {
-    namespace: String,
-    /// Flows, bytes sent, bytes received.
-    series: HashMap<Series, [u64; 3]>,
-}
-
-/// What tells the series of one service apart: small and compared by value, so that counting writes no text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Series {
-    /// Name that stands for the service where policy names none.
-    special: Option<&'static str>,
-    /// HTTP status; `None` for a stream.
-    status: Option<u16>,
-    flags: &'static str,
+    counts: Arc<WorkerCounts>,
 }
 
 impl Recorder {
@@ -140,7 +117,7 @@ impl Recorder {
 
     /// A recorder for one worker.
     pub fn worker(self: &Arc<Self>) -> WorkerRecorder {
-        let counts = Arc::<Mutex<Counts>>::default();
+        let counts = Arc::<WorkerCounts>::default();
         self.workers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -182,60 +159,10 @@ impl Recorder {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Prometheus text of the counters, with the names that Istio's dashboards use.
+    /// Prometheus text of the counters.
     pub fn metrics(&self) -> String {
-        let mut verdicts = [0; 4];
-        let (mut requests, mut connections) =
-            (BTreeMap::<String, [u64; 3]>::new(), BTreeMap::<String, [u64; 3]>::new());
-        for worker in self.workers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            let counts = worker.lock().unwrap_or_else(PoisonError::into_inner);
-            verdicts
-                .iter_mut()
-                .zip(counts.verdicts)
-                .for_each(|(sum, own)| *sum += own);
-            for (host, service) in &counts.services {
-                for (series, own) in &service.series {
-                    let labels = labels(host, &service.namespace, series, &self.workload);
-                    let sums = if series.status.is_some() {
-                        &mut requests
-                    } else {
-                        &mut connections
-                    };
-                    let sum = sums.entry(labels).or_default();
-                    sum.iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
-                }
-            }
-        }
-        let mut text = String::from("# TYPE istio_requests_total counter\n");
-        for (labels, [count, ..]) in &requests {
-            let _ = writeln!(text, "istio_requests_total{{{labels}}} {count}");
-        }
-        for (index, name) in [
-            "istio_tcp_connections_closed_total",
-            "istio_tcp_sent_bytes_total",
-            "istio_tcp_received_bytes_total",
-        ]
-        .iter()
-        .enumerate()
-        {
-            let _ = writeln!(text, "# TYPE {name} counter");
-            for (labels, counts) in &connections {
-                let _ = writeln!(text, "{name}{{{labels}}} {}", counts[index]);
-            }
-        }
-        text.push_str("# TYPE egret_flows_total counter\n");
-        for (verdict, count) in ["registered", "passthrough", "blocked", "bypassed"]
-            .iter()
-            .zip(verdicts)
-        {
-            let _ = writeln!(text, "egret_flows_total{{verdict=\"{verdict}\"}} {count}");
-        }
-        let _ = writeln!(
-            text,
-            "# TYPE egret_access_log_dropped_total counter\negret_access_log_dropped_total {}",
-            self.dropped()
-        );
-        text
+        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        metrics::text(&workers, &self.workload, self.dropped())
     }
 }
 
@@ -286,60 +213,16 @@ impl WorkerRecorder {
             // Nobody listening any more is no error.
             let _ = shared.stream_tx.send(json.into());
         }
-        self.count(flow);
+        self.counts.finished(flow);
     }
 
-    fn count(&self, flow: &Flow) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.verdicts[flow.verdict as usize] += 1;
-        if !counts.services.contains_key(&flow.service_host) {
-            let service = Service {
-                namespace: flow.service_namespace.clone(),
-                ..Service::default()
-            };
-            counts.services.insert(flow.service_host.clone(), service);
-        }
-        if let Some(service) = counts.services.get_mut(&flow.service_host) {
-            let sums = service.series.entry(series(flow)).or_default();
-            for (sum, value) in sums.iter_mut().zip([1, flow.sent, flow.received]) {
-                *sum += value;
-            }
-        }
+    /// Counts a byte stream that begins.
+    pub fn stream_opened(&self, flow: &Flow) {
+        self.counts.opened(flow);
     }
-}
 
-/// The name comes from the route first, then from the cluster.
-fn series(flow: &Flow) -> Series {
-    Series {
-        special: match (flow.route.as_str(), flow.cluster.as_str()) {
-            ("block_all", _) | (_, "BlackHoleCluster") => Some("BlackHoleCluster"),
-            ("allow_any" | "allow_any_dynamic_dns", _) | (_, "PassthroughCluster") => Some("PassthroughCluster"),
-            _ => None,
-        },
-        status: flow.http.as_ref().map(|http| http.status),
-        flags: if flow.flags.is_empty() { "-" } else { flow.flags },
+    /// Connections that the worker holds now.
+    pub fn open(&self) -> &OpenConnections {
+        &self.counts.open
     }
-}
-
-/// Istio's labels at the source reporter. Host headers of unknown destinations are the callers' own text: as a label
-/// each would be a new time series, so they are `unknown`.
-fn labels(host: &str, namespace: &str, series: &Series, workload: &FlowWorkload) -> String {
-    let or_unknown = |text: &str| escape(if host.is_empty() { "unknown" } else { text });
-    let (protocol, code) = match series.status {
-        Some(status) => ("http", format!(",response_code=\"{status}\"")),
-        None => ("tcp", String::new()),
-    };
-    format!(
-        "reporter=\"source\",source_workload=\"{}\",source_workload_namespace=\"{}\",destination_service=\"{}\",destination_service_name=\"{}\",destination_service_namespace=\"{}\",request_protocol=\"{protocol}\"{code},response_flags=\"{}\"",
-        escape(&workload.name),
-        escape(&workload.namespace),
-        or_unknown(host),
-        series.special.map_or_else(|| or_unknown(host), str::to_string),
-        or_unknown(namespace),
-        series.flags,
-    )
-}
-
-fn escape(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     dto::RequestResult,
     fault::{Fault, Result},
-    sidecar::{Output, Sidecar, Stream},
+    sidecar::{Output, Sidecar, Stream, find_proxy},
     traffic::{Row, Traffic},
 };
 
@@ -17,6 +17,8 @@ use crate::{
 const MAX_SECONDS: &str = "20";
 /// How long the record of a finished request may take to arrive: it comes by another way than the answer.
 const RECORD: Duration = Duration::from_millis(500);
+/// A shell's code for a program that is not there.
+const NOT_FOUND: i32 = 127;
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 /// Sends `method` `url` and tells what came of it, with the flow it made.
@@ -25,39 +27,26 @@ pub fn send_request(sidecar: &Sidecar, traffic: &Traffic, method: &str, url: &st
     if !METHODS.contains(&method) {
         return Err(Fault::input(format!("{method:?} is none of {}.", METHODS.join(", "))));
     }
-    let mut shown = vec!["curl", "-sS", "-i"];
     let verb: &[&str] = match method {
         "GET" => &[],
         // With -X HEAD curl would wait for a body.
         "HEAD" => &["-I"],
         method => &["-X", method],
     };
-    shown.extend(verb);
-    let format = format!("{MARK}%{{time_total}}\n");
-    let mut argv = shown.clone();
-    argv.extend(["--max-time", MAX_SECONDS, "-w", &format, "--", url]);
     let before = traffic.last_id();
     let started = Instant::now();
-    let (_, output_rx) = sidecar.run(&argv)?;
-    let (mut stdout, mut stderr, mut exit) = (String::new(), String::new(), None);
-    while let Ok(output) = output_rx.recv() {
-        match output {
-            Output::Text(Stream::Stdout, text) => keep(&mut stdout, &text),
-            Output::Text(Stream::Stderr, text) => keep(&mut stderr, &text),
-            Output::Exit(code) => exit = Some(code),
-        }
+    let mut shown = [&["curl", "-sS", "-i"], verb, &[url]].concat().join(" ");
+    let mut ran = run(sidecar, &["curl", "-sS"], verb, url)?;
+    if ran.exit == NOT_FOUND {
+        let own = find_proxy()?.display().to_string();
+        shown = [&["egret-proxy", "get", "-i"], verb, &[url]].concat().join(" ");
+        ran = run(sidecar, &[&own, "get"], verb, url)?;
     }
-    let exit = exit.ok_or_else(|| Fault::new("sandbox", "The sandbox ended before the request did."))?;
-    if exit == 127 {
-        return Err(
-            Fault::new("curl", "curl is not installed.").hint("Install it, for instance with `apt install curl`.")
-        );
-    }
+    let Ran { stdout, stderr, exit } = ran;
     let answer = Answer::read(&stdout);
     let flow = traffic.await_newest(before, RECORD, |row| target.is(row));
-    shown.push(url);
     Ok(RequestResult {
-        command: shown.join(" "),
+        command: shown,
         status: answer.status,
         exit,
         took_ms: answer.took_ms.unwrap_or(started.elapsed().as_millis() as u64),
@@ -68,6 +57,35 @@ pub fn send_request(sidecar: &Sidecar, traffic: &Traffic, method: &str, url: &st
         body: answer.body,
         stderr: stderr.trim().to_string(),
     })
+}
+
+/// What a client printed, and how it ended.
+struct Ran {
+    stdout: String,
+    stderr: String,
+    exit: i32,
+}
+
+fn run(sidecar: &Sidecar, client: &[&str], verb: &[&str], url: &str) -> Result<Ran> {
+    let format = format!("{MARK}%{{time_total}}\n");
+    let argv = [
+        client,
+        &["-i"],
+        verb,
+        &["--max-time", MAX_SECONDS, "-w", &format, "--", url],
+    ]
+    .concat();
+    let (_, output_rx) = sidecar.run(&argv)?;
+    let (mut stdout, mut stderr, mut exit) = (String::new(), String::new(), None);
+    while let Ok(output) = output_rx.recv() {
+        match output {
+            Output::Text(Stream::Stdout, text) => keep(&mut stdout, &text),
+            Output::Text(Stream::Stderr, text) => keep(&mut stderr, &text),
+            Output::Exit(code) => exit = Some(code),
+        }
+    }
+    let exit = exit.ok_or_else(|| Fault::new("sandbox", "The sandbox ended before the request did."))?;
+    Ok(Ran { stdout, stderr, exit })
 }
 
 /// The last part is kept: it holds the time, and what a person looks for in a long text is rarely in its middle.

@@ -61,6 +61,29 @@ pub fn config(admin: SocketAddr) -> io::Result<Config> {
     serde_json::from_str(&text(admin, "/config")?).map_err(io::Error::other)
 }
 
+/// What the sidecar measures of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gauges {
+    /// Resident memory.
+    pub memory_kb: u64,
+    /// Connections that callers hold open.
+    pub connections: u64,
+}
+
+/// The gauges in `/metrics`.
+pub fn gauges(admin: SocketAddr) -> io::Result<Gauges> {
+    let metrics = text(admin, "/metrics")?;
+    let value = |name: &str| {
+        let own = |line: &str| line.strip_prefix(name)?.trim().parse::<u64>().ok();
+        let missing = || io::Error::other(format!("/metrics says nothing of {name}"));
+        metrics.lines().find_map(own).ok_or_else(missing)
+    };
+    Ok(Gauges {
+        memory_kb: value("process_resident_memory_bytes ")? / 1024,
+        connections: value("egret_open_connections ")?,
+    })
+}
+
 /// One line of the stream.
 pub enum FlowLine {
     /// A flow.

@@ -2,6 +2,7 @@
 //! explicit proxy.
 
 use std::{
+    os::unix::process::CommandExt as _,
     path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc,
@@ -185,6 +186,8 @@ fn agent_alone(proxy: &Path) -> Result<Child> {
     let mut command = Command::new(proxy);
     command
         .arg("agent")
+        // Ctrl+C in a terminal ends the app alone, whose end tells the agent to end the proxy.
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

@@ -96,12 +96,16 @@ impl Sidecar {
         sidecar
     }
 
-    /// How it stands now, with fresh memory.
+    /// How it stands now, with what the sidecar says of itself at this moment.
     pub fn state(&self) -> SandboxState {
-        let mut state = self.inner().state.clone();
-        // The explicit proxy runs below the process that is known.
-        let own = state.pid.filter(|_| state.way == Way::Namespace);
-        state.memory_kb = own.and_then(memory_kb);
+        let (mut state, running) = {
+            let inner = self.inner();
+            (inner.state.clone(), inner.running.clone())
+        };
+        let gauges = running.and_then(|running| admin::gauges(running.admin).ok());
+        if let Some(gauges) = gauges.filter(|_| state.state == Phase::Running) {
+            (state.memory_kb, state.connections) = (Some(gauges.memory_kb), Some(gauges.connections));
+        }
         state
     }
 
@@ -345,11 +349,4 @@ pub(super) fn captured(way: Way, config: &admin::Config) -> String {
         (Way::Namespace, []) => "every TCP connection".into(),
         (Way::Namespace, ranges) => format!("every TCP connection, except to {}", ranges.join(", ")),
     }
-}
-
-/// Resident memory of a process.
-fn memory_kb(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().trim_end_matches("kB").trim().parse().ok()
 }

@@ -1,5 +1,6 @@
 //! `egret-proxy tour`: the three ways out of a mesh, played live in a terminal on a throw-away copy of the playground.
 
+mod place;
 mod stage;
 mod steps;
 

@@ -1,30 +1,27 @@
-//! What the tour plays on: the sites, a sandbox with its sidecar, the folder, and the printing of it all.
+//! What the tour plays on: the sites, a sidecar, the folder, and the printing of it all.
 
 use std::{
-    fs,
-    io::{self, BufRead, BufReader, Write},
-    path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    fs, io,
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
 
-use serde_json::{Value, json};
-
+use super::{
+    super::print,
+    place::{Files, Place},
+};
 use crate::sites::{SITES, Sites, write_playground};
 
 /// How long an effect may take to show; many times what it takes, so that a busy machine does not fail the tour.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The stage. Dropping it ends the sandbox.
+/// The stage. Dropping it ends the sidecar.
 pub(super) struct Stage {
-    pub policy: PathBuf,
-    log: PathBuf,
-    relay_log: PathBuf,
-    sandbox: Child,
-    requests: ChildStdin,
-    answers: BufReader<ChildStdout>,
-    next_id: u64,
+    pub files: Files,
+    place: Place,
+    /// curl, or what stands in for it.
+    client: Vec<String>,
     colour: bool,
     failed: usize,
     log_read: usize,
@@ -41,69 +38,27 @@ pub(super) struct Outcome {
 
 impl Stage {
     pub fn open(folder: &Path, colour: bool) -> Result<Self, Box<dyn std::error::Error>> {
-        let policy = folder.join("policy");
-        write_playground(&policy)?;
+        let files = Files::of(folder)?;
+        write_playground(&files.policy)?;
         let sites = Sites::start(folder)?;
-        let (log, relay_log) = (folder.join("access.log"), folder.join("relay.log"));
-        for file in [&log, &relay_log] {
-            fs::write(file, "")?;
-        }
-        let program = std::env::current_exe()?;
-        let mut command = Command::new(&program);
-        command
-            .arg("exec")
-            .arg("--policy")
-            .arg(&policy)
-            .args(["--namespace", "default", "--labels", "app=sleep"]);
-        for (from, to) in &sites.map {
-            command.arg("--map").arg(format!("{from}={to}"));
-        }
-        for (name, address) in &sites.hosts {
-            command.arg("--host").arg(format!("{name}={address}"));
-        }
-        command
-            .arg("--access-log")
-            .arg(&log)
-            .arg("--relay-log")
-            .arg(&relay_log)
-            .arg("--ca")
-            .arg(&sites.ca);
-        let errors = fs::File::create(folder.join("sidecar.log"))?;
-        let mut sandbox = command
-            .arg("--")
-            .arg(&program)
-            .arg("agent")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(errors)
-            .spawn()?;
-        let (Some(requests), Some(answers)) = (sandbox.stdin.take(), sandbox.stdout.take()) else {
-            return Err("the sandbox has no pipes".into());
+        let mut place = Place::private(&files, &sites).or_else(|why| {
+            print(&format!(
+                "{why}\nPlaying over the explicit proxy: the same policy, sidecar and sites, but only what uses the proxy is seen."
+            ));
+            Place::proxied(&files, &sites)
+        })?;
+        let client = match place.run(&["curl", "--version"])? {
+            (0, _) => vec!["curl".into(), "-sS".into()],
+            _ => vec![std::env::current_exe()?.display().to_string(), "get".into()],
         };
-        let answers = BufReader::new(answers);
-        let mut stage = Self {
-            policy,
-            log,
-            relay_log,
-            sandbox,
-            requests,
-            answers,
-            next_id: 1,
+        Ok(Self {
+            files,
+            place,
+            client,
             colour,
             failed: 0,
             log_read: 0,
-        };
-        let (code, _) = stage.run(&["curl", "--version"]).map_err(|_| {
-            let reason = fs::read_to_string(folder.join("sidecar.log")).unwrap_or_default();
-            format!(
-                "the sandbox could not start: {}",
-                reason.trim().trim_start_matches("egret-proxy: ")
-            )
-        })?;
-        if code != 0 {
-            return Err("curl was not found; install it (Debian, Ubuntu: apt install curl)".into());
-        }
-        Ok(stage)
+        })
     }
 
     pub fn failed(&self) -> usize {
@@ -112,15 +67,21 @@ impl Stage {
 
     /// Head of a step.
     pub fn step(&self, title: &str, why: &str) {
-        super::super::print(&format!("\n{}\n{}", self.paint("1", title), self.paint("2", why)));
+        print(&format!("\n{}\n{}", self.paint("1", title), self.paint("2", why)));
     }
 
-    /// Sends one request with curl and prints it.
+    /// Sends one request and prints it.
     pub fn request(&mut self, url: &str) -> io::Result<Outcome> {
-        let curl = ["curl", "-sS", "--max-time", "15", "-w", "\n%{http_code}", url];
-        super::super::print(&format!("  {} curl {url}", self.paint("34", "default/sleep $")));
+        let mut argv: Vec<&str> = self.client.iter().map(String::as_str).collect();
+        argv.extend(["--max-time", "15", "-w", "\n%{http_code}", url]);
+        let client = if self.client.len() == 2 && self.client[0] == "curl" {
+            "curl"
+        } else {
+            "egret-proxy get"
+        };
+        print(&format!("  {} {client} {url}", self.paint("34", "default/sleep $")));
         let started = Instant::now();
-        let (exit, output) = self.run(&curl)?;
+        let (exit, output) = self.place.run(&argv)?;
         let took = started.elapsed();
         let (output, status) = match output.rsplit_once('\n') {
             Some((text, code)) => (text.to_string(), code.parse().ok().filter(|code| *code > 0)),
@@ -134,36 +95,16 @@ impl Stage {
         })
     }
 
-    /// Runs a command in the sandbox: exit code, and what it printed.
-    pub fn run(&mut self, argv: &[&str]) -> io::Result<(i64, String)> {
-        let id = self.next_id;
-        self.next_id += 1;
-        writeln!(self.requests, "{}", json!({"run": {"id": id, "argv": argv}}))?;
-        self.requests.flush()?;
-        let mut output = String::new();
-        loop {
-            let mut line = String::new();
-            if self.answers.read_line(&mut line)? == 0 {
-                return Err(io::Error::other("the sandbox ended"));
-            }
-            let answer: Value = serde_json::from_str(&line)?;
-            if answer["id"] != id {
-                continue;
-            }
-            if let Some(text) = answer["text"].as_str() {
-                output.push_str(text);
-            }
-            if let Some(code) = answer["exit"].as_i64() {
-                return Ok((code, output));
-            }
-        }
+    /// True where a bypassed connection takes a way of its own, and is counted there.
+    pub fn counts_bypassed(&self) -> bool {
+        self.place.is_private()
     }
 
     /// Changes a file of the folder.
     pub fn edit(&self, file: &str, from: &str, to: &str) -> io::Result<()> {
-        let path = self.policy.join(file);
+        let path = self.files.policy.join(file);
         let text = fs::read_to_string(&path)?;
-        super::super::print(&format!(
+        print(&format!(
             "  {} {file}: {} -> {}",
             self.paint("34", "edit"),
             from.trim(),
@@ -174,11 +115,11 @@ impl Stage {
 
     /// Adds a file to the folder.
     pub fn add(&self, file: &str, text: &str) -> io::Result<()> {
-        super::super::print(&format!("  {} {file}", self.paint("34", "add")));
+        print(&format!("  {} {file}", self.paint("34", "add")));
         for line in text.lines() {
-            super::super::print(&format!("    {}", self.paint("2", line)));
+            print(&format!("    {}", self.paint("2", line)));
         }
-        replace(&self.policy.join(file), text)
+        replace(&self.files.policy.join(file), text)
     }
 
     /// Says what must be true and whether it is.
@@ -188,7 +129,7 @@ impl Stage {
         } else {
             self.paint("31", "✗")
         };
-        super::super::print(&format!("  {mark} {what}"));
+        print(&format!("  {mark} {what}"));
         self.failed += usize::from(!holds);
     }
 
@@ -196,10 +137,10 @@ impl Stage {
     pub fn log_line(&mut self, text: &str) -> Option<String> {
         let until = Instant::now() + PATIENCE;
         loop {
-            let log = fs::read_to_string(&self.log).unwrap_or_default();
+            let log = fs::read_to_string(&self.files.log).unwrap_or_default();
             let fresh = log.get(self.log_read..).unwrap_or_default();
             if let Some(line) = fresh.lines().rev().find(|line| line.contains(text)) {
-                super::super::print(&format!("  {} {}", self.paint("34", "log"), self.paint("2", line)));
+                print(&format!("  {} {}", self.paint("34", "log"), self.paint("2", line)));
                 let line = line.to_string();
                 self.log_read = log.len();
                 return Some(line);
@@ -213,16 +154,25 @@ impl Stage {
 
     /// Lines in the sidecar's log so far.
     pub fn log_lines(&self) -> usize {
-        fs::read_to_string(&self.log).unwrap_or_default().lines().count()
+        fs::read_to_string(&self.files.log).unwrap_or_default().lines().count()
     }
 
     /// Connections that bypassed the sidecar so far.
     pub fn bypassed(&self) -> usize {
-        fs::read_to_string(&self.relay_log)
+        fs::read_to_string(&self.files.relay_log)
             .unwrap_or_default()
             .lines()
             .filter(|line| line.contains("\"bypassed\""))
             .count()
+    }
+
+    /// True once more than `before` have bypassed it; a connection is written down when its end has come through.
+    pub fn bypassed_more_than(&self, before: usize) -> bool {
+        let until = Instant::now() + PATIENCE;
+        while self.bypassed() <= before && Instant::now() < until {
+            thread::sleep(Duration::from_millis(10));
+        }
+        self.bypassed() > before
     }
 
     /// Repeats `request` until `wanted` holds: a policy takes some milliseconds to be in force.
@@ -250,14 +200,6 @@ impl Stage {
         } else {
             text.to_string()
         }
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        // The end of its parent's pipe would end it as well; this does not wait for that.
-        let _ = self.sandbox.kill();
-        let _ = self.sandbox.wait();
     }
 }
 
