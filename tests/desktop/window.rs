@@ -25,6 +25,7 @@ pub struct Window {
 pub struct Answer {
     pub verdict: String,
     pub result: String,
+    pub time: String,
     pub details: String,
 }
 
@@ -141,6 +142,7 @@ impl Window {
         Answer {
             verdict: last(self.texts("console-verdict").await),
             result: last(self.texts("console-result").await),
+            time: last(self.texts("console-time").await),
             details,
         }
     }

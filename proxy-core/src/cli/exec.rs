@@ -7,8 +7,9 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
+    time::Duration,
 };
 
 use clap::Args;
@@ -19,8 +20,11 @@ use crate::{
     net::Dialer,
     policy::Capture,
     record::{AccessLogTarget, FlowWorkload},
-    sandbox::{self, Command, Redirect, Relay, Sandbox, Signals},
+    sandbox::{self, Command, Fault, Redirect, Relay, Sandbox, Signals},
 };
+
+/// How long new capture rules may take; `nft` needs some milliseconds.
+const RULES: Duration = Duration::from_secs(5);
 
 /// Arguments of `exec`.
 #[derive(Debug, Args)]
@@ -81,10 +85,19 @@ impl Exec {
         )?;
         let rules = |capture: &Capture| sandbox::rules(capture, Redirect::Sandbox(sandbox.ports()));
         sandbox.install(rules(&sidecar.capture()))?;
-        let replaced = sandbox.clone();
+        let (replaced_tx, replaced_rx) = mpsc::channel();
+        let (replacing, replaced_rx) = (sandbox.clone(), Mutex::new(replaced_rx));
         sidecar.on_capture(move |capture| {
-            let rules = sandbox::rules(capture, Redirect::Sandbox(replaced.ports()));
-            if let Err(fault) = replaced.replace_rules(rules) {
+            let rules = sandbox::rules(capture, Redirect::Sandbox(replacing.ports()));
+            let replaced = replaced_rx.lock().unwrap_or_else(PoisonError::into_inner);
+            // An answer that came too late for an earlier set says nothing of this one.
+            while replaced.try_recv().is_ok() {}
+            let outcome = replacing.replace_rules(rules).and_then(|()| {
+                replaced
+                    .recv_timeout(RULES)
+                    .unwrap_or_else(|error| Err(Fault::lost("replacing rules", error)))
+            });
+            if let Err(fault) = outcome {
                 tracing::error!(%fault, "the capture rules could not be replaced");
             }
         });
@@ -128,10 +141,10 @@ impl Exec {
             argv: self.command,
             environment,
         };
-        let code = sandbox.run(
-            command,
-            |fault| tracing::error!(%fault, "the capture rules were not replaced"),
-        )?;
+        let code = sandbox.run(command, |outcome| {
+            // Who waited for it may have given up.
+            let _ = replaced_tx.send(outcome);
+        })?;
         relay.finish(drain);
         sidecar.drain();
         Ok(code)

@@ -41,7 +41,7 @@ pub struct PolicyState {
     pub include_ranges: Option<Vec<String>>,
 }
 
-/// Told of new capture settings.
+/// Told of new capture settings; returns when they are in force.
 type CaptureListener = Box<dyn Fn(&Capture) + Send + Sync>;
 
 /// Holds the snapshot that all workers decide by.
@@ -96,12 +96,13 @@ impl Policy {
         );
         let snapshot = Arc::new(snapshot);
         let before = self.snapshot.swap(snapshot.clone());
-        *self.lock() = state;
         if before.capture() != snapshot.capture()
             && let Some(listener) = self.capture_listener.get()
         {
             listener(snapshot.capture());
         }
+        // Only now all of it is in force.
+        *self.lock() = state;
     }
 
     /// Sets who is told of new capture settings; the first one stays.

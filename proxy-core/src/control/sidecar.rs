@@ -160,7 +160,8 @@ impl Sidecar {
         self.policy.snapshot.load().capture().clone()
     }
 
-    /// Calls `changed` whenever a new policy brings other capture settings: the interception rules follow them.
+    /// Calls `changed` whenever a new policy brings other capture settings: the interception rules follow them, and the
+    /// policy counts as in force when it returns.
     pub fn on_capture(&self, changed: impl Fn(&Capture) + Send + Sync + 'static) {
         self.policy.on_capture(Box::new(changed));
     }

@@ -129,8 +129,9 @@ impl Sandbox {
             .map_err(|error| Fault::lost("passing a signal on", error))
     }
 
-    /// Runs a command with this process's standard streams; gives its exit code. `told` hears of rules that failed.
-    pub fn run(&self, command: Command, mut told: impl FnMut(Fault)) -> Result<u8, Fault> {
+    /// Runs a command with this process's standard streams; gives its exit code. `told` hears what came of each set of
+    /// rules that was sent meanwhile.
+    pub fn run(&self, command: Command, mut told: impl FnMut(Result<(), Fault>)) -> Result<u8, Fault> {
         let input = io::stdin();
         self.channel
             .send(&Request::Run(command), &[input.as_fd()])
@@ -138,7 +139,8 @@ impl Sandbox {
         loop {
             match self.channel.receive::<Answer>() {
                 Ok(Some((Answer::Exited(code), _))) => return Ok(code),
-                Ok(Some((Answer::Failed(fault @ Fault::Rules { .. }), _))) => told(fault),
+                Ok(Some((Answer::RulesInstalled, _))) => told(Ok(())),
+                Ok(Some((Answer::Failed(fault @ Fault::Rules { .. }), _))) => told(Err(fault)),
                 Ok(Some((Answer::Failed(fault), _))) => return Err(fault),
                 Ok(Some(_)) => {}
                 Ok(None) => return Err(Fault::lost("running the command", "the helper ended")),

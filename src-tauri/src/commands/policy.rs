@@ -2,7 +2,7 @@
 
 use super::Parts;
 use crate::{
-    draft,
+    draft::{self, Present},
     dto::{Draft, DraftKind, PolicyView, ServiceForm, TimeoutForm},
     fault::Result,
     session,
@@ -25,10 +25,15 @@ pub fn draft_open(app: Parts<'_>, kind: DraftKind, namespace: String, name: Stri
 #[tauri::command(async)]
 pub fn draft_new(app: Parts<'_>, kind: DraftKind, flow_id: Option<u64>) -> Result<Draft> {
     let view = app.view();
-    match flow_id {
-        Some(id) => draft::from_flow(&view, kind, &app.flow(id)?),
-        None => Ok(draft::blank(&view, kind)),
-    }
+    let Some(id) = flow_id else {
+        return Ok(draft::blank(&view, kind));
+    };
+    let proposed = app.changes.proposed(&view);
+    let present = Present {
+        world: proposed.as_ref().unwrap_or(view.world()),
+        staged: &|kind, namespace, name| app.changes.staged_yaml(kind, namespace, name),
+    };
+    draft::from_flow(&view, &present, kind, &app.flow(id)?)
 }
 
 #[tauri::command(async)]

@@ -6,7 +6,7 @@ mod read;
 mod service;
 mod timeout;
 
-pub use from_flow::from_flow;
+pub use from_flow::{Present, from_flow};
 pub use service::from_service;
 pub use timeout::from_timeout;
 

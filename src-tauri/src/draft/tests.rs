@@ -4,13 +4,14 @@ use std::path::Path;
 
 use proxy_core::{
     model::World,
+    record::FlowRecord,
     source::{Folder, Reading},
 };
 
-use super::{blank, from_flow, from_service, from_timeout, from_yaml, open};
+use super::{Present, blank, from_flow, from_service, from_timeout, from_yaml, open};
 use crate::{
     change::tests::flow,
-    dto::{DraftKind, Level, ServicePort, TimeoutForm},
+    dto::{Draft, DraftKind, Level, ServicePort, TimeoutForm},
     session::View,
     traffic::Row,
 };
@@ -142,7 +143,7 @@ fn allow_names_what_the_flow_went_to() {
             "DNS",
         ),
     ] {
-        let draft = from_flow(&view, DraftKind::ServiceEntry, &Row { id: 1, record }).unwrap();
+        let draft = allow(&view, record);
         assert_eq!(draft.fault, None);
         let form = draft.service.unwrap();
         let ports = [ServicePort {
@@ -159,9 +160,46 @@ fn allow_names_what_the_flow_went_to() {
     }
     let mut unnamed = flow("x", "198.18.0.50:27017", "tcp");
     unnamed.sni = None;
-    let draft = from_flow(&view, DraftKind::ServiceEntry, &Row { id: 1, record: unnamed }).unwrap();
+    let draft = allow(&view, unnamed);
     assert_eq!(draft.fault, None, "{}", draft.yaml);
     assert_eq!(draft.service.unwrap().addresses, ["198.18.0.50"]);
+}
+
+fn allow(view: &View, record: FlowRecord) -> Draft {
+    let present = Present {
+        world: view.world(),
+        staged: &|_, _, _| None,
+    };
+    from_flow(view, &present, DraftKind::ServiceEntry, &Row { id: 1, record }).unwrap()
+}
+
+#[test]
+fn allow_adds_a_port_to_the_entry_of_that_host_and_takes_no_name_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let entry = |name: &str, hosts: &str| {
+        COMMENTED
+            .replace("name: google", &format!("name: {name}"))
+            .replace("www.google.com # search", hosts)
+    };
+    let text = [entry("google", "www.google.com # search"), entry("a-com", "b.com")].join("---\n");
+    std::fs::write(folder.path().join("entries.yaml"), text).unwrap();
+    let view = View::new(folder.path(), Folder::open(folder.path()).unwrap().reading(), 1);
+    let draft = allow(&view, flow("www.google.com", "198.18.0.20:80", "http"));
+    let form = draft.service.unwrap();
+    let ports: Vec<_> = form.ports.iter().map(|port| (port.number, &*port.name)).collect();
+    assert_eq!(
+        (form.name.as_str(), ports),
+        ("google", vec![(443, "https"), (80, "http")])
+    );
+    assert!(
+        draft.yaml.contains("# who needs it") && draft.yaml.contains("# search"),
+        "{}",
+        draft.yaml
+    );
+    let draft = allow(&view, flow("www.google.com", "198.18.0.20:443", "tls"));
+    assert_eq!(draft.service.unwrap().ports.len(), 1, "it is declared already");
+    let draft = allow(&view, flow("a.com", "198.18.0.20:443", "tls"));
+    assert_eq!(draft.service.unwrap().name, "a-com-2", "a-com is about another host");
 }
 
 #[test]
