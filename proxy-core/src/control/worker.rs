@@ -58,12 +58,18 @@ async fn serve(parts: Parts) -> io::Result<()> {
     );
     let mut accepting = Vec::new();
     if let Some(listener) = parts.outbound {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        accepting.push(task::spawn_local(accept(worker.clone(), listener, flow::captured)));
+        accepting.push(task::spawn_local(accept(
+            worker.clone(),
+            net::listen(listener)?,
+            flow::captured,
+        )));
     }
     if let Some(listener) = parts.explicit {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        accepting.push(task::spawn_local(accept(worker.clone(), listener, flow::explicit)));
+        accepting.push(task::spawn_local(accept(
+            worker.clone(),
+            net::listen(listener)?,
+            flow::explicit,
+        )));
     }
     let mut drain_rx = parts.drain_rx;
     // The sender lives as long as the sidecar; when it is gone the worker ends too.

@@ -39,8 +39,6 @@ pub async fn captured(worker: Rc<Worker>, client: TcpStream, source: SocketAddr)
 /// Handles a connection whose destination is known.
 pub(super) async fn connection(worker: Rc<Worker>, mut client: TcpStream, source: SocketAddr, destination: SocketAddr) {
     let _open = Open::new(&worker);
-    // An error here only means that small answers wait for more; nothing is lost.
-    let _ = client.set_nodelay(true);
     let snapshot = worker.snapshot.load_full();
     let needs = snapshot.sniff_needs(destination);
     let (mut first, mut sniffed) = (BytesMut::new(), Sniffed::NeedMore);

@@ -12,8 +12,15 @@ use bytes::{Buf, Bytes};
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
 };
+
+/// A listener for the runtime of this thread. Accepted connections inherit from it that small writes go out at once: a
+/// proxy must not add Nagle's delay to its callers' own.
+pub fn listen(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+    SockRef::from(&listener).set_tcp_nodelay(true)?;
+    TcpListener::from_std(listener)
+}
 
 /// The destination before redirection, IPv4 first, then IPv6, in canonical form; `None` when the connection was not
 /// redirected: then the kernel answers with an error, or with the listener's own address.

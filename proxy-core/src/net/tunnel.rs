@@ -3,9 +3,21 @@
 //! A side that has nothing to say holds no buffer: it waits for readiness, borrows a buffer from the thread's pool and
 //! gives it back when the bytes are passed on.
 
-use std::{cell::RefCell, io};
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    io,
+    pin::Pin,
+    task::{Poll, ready},
+};
 
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::{AsyncRead, AsyncWriteExt, ReadBuf},
+    net::{
+        TcpStream,
+        tcp::{ReadHalf, WriteHalf},
+    },
+};
 
 const BUFFER: usize = 64 * 1024;
 
@@ -66,8 +78,8 @@ pub async fn tunnel(
 }
 
 async fn pump(
-    from: tokio::net::tcp::ReadHalf<'_>,
-    to: &mut tokio::net::tcp::WriteHalf<'_>,
+    mut from: ReadHalf<'_>,
+    to: &mut WriteHalf<'_>,
     count: &mut u64,
     side: Side,
     mut seen: impl FnMut(&[u8]),
@@ -78,24 +90,30 @@ async fn pump(
         Side::Client
     };
     loop {
-        from.readable().await.map_err(|error| (side, error))?;
-        let mut buffer = Buffer::borrow();
-        match from.try_read(&mut buffer.0) {
-            Ok(0) => {
-                // Half-close: the other direction may go on.
-                return to.shutdown().await.map_err(|error| (other, error));
-            }
-            Ok(length) => {
-                seen(&buffer.0[..length]);
-                to.write_all(&buffer.0[..length])
-                    .await
-                    .map_err(|error| (other, error))?;
-                *count += length as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err((side, error)),
+        let (buffer, length) = read(&mut from).await.map_err(|error| (side, error))?;
+        if length == 0 {
+            // Half-close: the other direction may go on.
+            return to.shutdown().await.map_err(|error| (other, error));
         }
+        let bytes = &buffer.0[..length];
+        seen(bytes);
+        to.write_all(bytes).await.map_err(|error| (other, error))?;
+        *count += length as u64;
     }
+}
+
+/// Waits until there is something to read and only then borrows a buffer for it. A read that leaves the buffer unfilled
+/// has emptied the socket, which tokio remembers only in `poll_read`: the next one waits without asking the kernel.
+async fn read(from: &mut ReadHalf<'_>) -> io::Result<(Buffer, usize)> {
+    poll_fn(|cx| {
+        ready!(from.as_ref().poll_read_ready(cx))?;
+        let mut buffer = Buffer::borrow();
+        let mut into = ReadBuf::new(&mut buffer.0);
+        ready!(Pin::new(&mut *from).poll_read(cx, &mut into))?;
+        let length = into.filled().len();
+        Poll::Ready(Ok((buffer, length)))
+    })
+    .await
 }
 
 /// A buffer that returns to the pool.

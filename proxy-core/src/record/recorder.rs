@@ -12,6 +12,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
         mpsc::{self, SyncSender, TrySendError},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -27,6 +28,9 @@ const LOG_QUEUE: usize = 16_384;
 
 /// Bytes that go to the log in one write.
 const BATCH: usize = 64 * 1024;
+
+/// How long a line may wait for others. Well below what a person or a test notices.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// Records that wait for a slow reader of `/flows`.
 const STREAM_QUEUE: usize = 8_192;
@@ -98,7 +102,7 @@ impl Recorder {
             None => None,
             Some(output) => {
                 let (log_tx, log_rx) = mpsc::sync_channel(LOG_QUEUE);
-                std::thread::Builder::new()
+                thread::Builder::new()
                     .name("access-log".into())
                     .spawn(move || write_lines(&log_rx, output))?;
                 Some(log_tx)
@@ -144,7 +148,7 @@ impl Recorder {
                 break;
             }
             entry = back;
-            std::thread::sleep(Duration::from_millis(1));
+            thread::sleep(Duration::from_millis(1));
         }
         if done_rx
             .recv_timeout(until.saturating_duration_since(Instant::now()))
@@ -166,29 +170,41 @@ impl Recorder {
     }
 }
 
+/// The writer thread: gathers lines for a moment and writes them at once, so that a busy worker wakes nobody.
 fn write_lines(log_rx: &mpsc::Receiver<Entry>, mut output: Box<dyn Write + Send>) {
     let mut batch = String::new();
     while let Ok(first) = log_rx.recv() {
-        let mut flushed = None;
+        if matches!(first, Entry::Line(_)) {
+            thread::sleep(GATHER);
+        }
         let mut next = Some(first);
         while let Some(entry) = next {
-            match entry {
-                Entry::Line(line) => batch.push_str(&line),
-                Entry::Flush(done_tx) => flushed = Some(done_tx),
+            let flushed = match entry {
+                Entry::Line(line) => {
+                    batch.push_str(&line);
+                    None
+                }
+                Entry::Flush(done_tx) => Some(done_tx),
+            };
+            if batch.len() >= BATCH || flushed.is_some() {
+                write_batch(&mut batch, &mut *output);
             }
-            let full = batch.len() >= BATCH || flushed.is_some();
-            next = if full { None } else { log_rx.try_recv().ok() };
+            if let Some(done_tx) = flushed {
+                // Who waited may have given up.
+                let _ = done_tx.send(());
+            }
+            next = log_rx.try_recv().ok();
         }
-        if let Err(error) = output.write_all(batch.as_bytes()).and_then(|()| output.flush()) {
-            // A log that cannot be written must not stop traffic; the reason goes where the operator looks.
-            tracing::error!(%error, "the access log cannot be written");
-        }
-        batch.clear();
-        if let Some(done_tx) = flushed {
-            // Who waited may have given up.
-            let _ = done_tx.send(());
-        }
+        write_batch(&mut batch, &mut *output);
     }
+}
+
+fn write_batch(batch: &mut String, output: &mut dyn Write) {
+    if let Err(error) = output.write_all(batch.as_bytes()).and_then(|()| output.flush()) {
+        // A log that cannot be written must not stop traffic; the reason goes where the operator looks.
+        tracing::error!(%error, "the access log cannot be written");
+    }
+    batch.clear();
 }
 
 impl WorkerRecorder {
