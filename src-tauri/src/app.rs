@@ -55,9 +55,9 @@ impl App {
         });
         let session = Session::start(places.folder, bundle, data, session_events)?;
         let database = data.join("journal.sqlite");
-        let folder = session.view().folder.clone();
-        let journal = Journal::open(&database, &folder)?;
-        let recovered = journal.recover(&folder)?;
+        let store = session.view().store.clone();
+        let journal = Journal::open(&database, &*store)?;
+        let recovered = journal.recover(&*store)?;
         announce(traffic.clone(), events.clone()).map_err(|error| Fault::new("thread", error.to_string()))?;
         Ok(Self {
             session,
@@ -78,7 +78,7 @@ impl App {
     pub fn open(&self, folder: &Path) -> Result<SourceState> {
         let state = self.session.open(folder)?;
         self.sidecar.stop();
-        self.changes.turn_to(&self.database, &self.view().folder)?;
+        self.changes.turn_to(&self.database, &*self.view().store)?;
         self.events.send(Event::JournalChanged);
         Ok(state)
     }
@@ -94,7 +94,7 @@ impl App {
     /// Takes an applied change set back.
     pub fn undo(&self, id: Option<i64>) -> Result<JournalEntry> {
         let (before, since) = (self.sidecar.policy_hash(), Instant::now());
-        let entry = self.changes.undo(&self.view().folder, id)?;
+        let entry = self.changes.undo(&*self.view().store, id)?;
         self.sidecar.expect_policy(before, Some(since));
         Ok(entry)
     }

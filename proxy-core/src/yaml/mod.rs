@@ -7,7 +7,9 @@ mod edit;
 mod node;
 mod reader;
 mod verify;
+mod write;
 
 pub use edit::{EditError, Field, inside, quoted, set};
 pub use node::{Node, Span, Style, Value};
 pub use reader::{MAX_BYTES, YamlError, read};
+pub use write::write;

@@ -168,7 +168,7 @@ impl<'t> Reader<'t> {
                     let value = self.node(event, marks, depth + 1)?;
                     match key.text() {
                         None => return Err(error_at(key.span, "a key must be a text".into())),
-                        Some("<<") => {
+                        Some("<<") if matches!(key.value, Value::Scalar(_, Style::Plain)) => {
                             return Err(error_at(
                                 key.span,
                                 "merge keys are not read; write the fields out".into(),

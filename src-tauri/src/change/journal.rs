@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::write::{self, FileEdit};
+use super::{Store, write::FileEdit};
 use crate::{
     dto::ImpactCounts,
     fault::{Fault, Result},
@@ -59,11 +59,11 @@ pub struct Entry {
     pub edits: Vec<FileEdit>,
 }
 
-/// The journal of one folder.
+/// The journal of one store.
 #[derive(Debug)]
 pub struct Journal {
     database: Connection,
-    folder: String,
+    store: String,
 }
 
 const SCHEMA: &str = "
@@ -79,13 +79,13 @@ const SCHEMA: &str = "
 ";
 
 impl Journal {
-    /// Opens the journal at `database` for `folder`.
-    pub fn open(database: &Path, folder: &Path) -> Result<Self> {
+    /// Opens the journal at `database` for `store`.
+    pub fn open(database: &Path, store: &dyn Store) -> Result<Self> {
         let connection = Connection::open(database)?;
         connection.execute_batch(SCHEMA)?;
         Ok(Self {
             database: connection,
-            folder: folder.to_string_lossy().into_owned(),
+            store: store.name(),
         })
     }
 
@@ -95,7 +95,7 @@ impl Journal {
         transaction.execute(
             "INSERT INTO entry (folder, at, title, state, newly_blocked, newly_allowed) VALUES (?, ?, ?, ?, ?, ?)",
             params![
-                self.folder,
+                self.store,
                 at,
                 title,
                 State::Applying.word(),
@@ -127,20 +127,20 @@ impl Journal {
         Ok(())
     }
 
-    /// The entries of this folder, newest first.
+    /// The entries of this store, newest first.
     pub fn entries(&self) -> Result<Vec<Entry>> {
         let mut statement = self
             .database
             .prepare("SELECT id FROM entry WHERE folder = ? ORDER BY id DESC")?;
-        let ids = statement.query_map([&self.folder], |row| row.get::<_, i64>(0))?;
+        let ids = statement.query_map([&self.store], |row| row.get::<_, i64>(0))?;
         let ids = ids.collect::<Result<Vec<_>, _>>()?;
         ids.into_iter().filter_map(|id| self.entry(id).transpose()).collect()
     }
 
-    /// The entry `id` of this folder.
+    /// The entry `id` of this store.
     pub fn entry(&self, id: i64) -> Result<Option<Entry>> {
         let sql = "SELECT at, title, state, newly_blocked, newly_allowed FROM entry WHERE id = ? AND folder = ?";
-        let entry = self.database.query_row(sql, params![id, self.folder], |row| {
+        let entry = self.database.query_row(sql, params![id, self.store], |row| {
             Ok(Entry {
                 id,
                 at: row.get(0)?,
@@ -171,7 +171,7 @@ impl Journal {
 
     /// Finishes what a killed app left half done: an apply is completed, an undo too. Where another hand changed one of
     /// the files meanwhile nothing is touched. Returns a sentence for each entry that needed it.
-    pub fn recover(&self, folder: &Path) -> Result<Vec<String>> {
+    pub fn recover(&self, store: &dyn Store) -> Result<Vec<String>> {
         let mut told = Vec::new();
         for entry in self.entries()? {
             let (edits, done) = match entry.state {
@@ -179,15 +179,15 @@ impl Journal {
                 State::Undoing => (entry.edits.iter().map(FileEdit::reversed).collect(), State::Undone),
                 _ => continue,
             };
-            told.push(self.finish(folder, &entry, &edits, done)?);
+            told.push(self.finish(store, &entry, &edits, done)?);
         }
         Ok(told)
     }
 
-    fn finish(&self, folder: &Path, entry: &Entry, edits: &[FileEdit], done: State) -> Result<String> {
+    fn finish(&self, store: &dyn Store, entry: &Entry, edits: &[FileEdit], done: State) -> Result<String> {
         let (mut open, mut foreign) = (Vec::new(), Vec::new());
         for edit in edits {
-            let now = write::read(folder, &edit.file)?;
+            let now = store.read(&edit.file)?;
             if now == edit.before && now != edit.after {
                 open.push(edit.clone());
             } else if now != edit.after {
@@ -202,7 +202,7 @@ impl Journal {
                 foreign.join(", ")
             ));
         }
-        write::write_all(folder, &open)?;
+        store.write_all(&open)?;
         self.set(entry.id, done)?;
         let files: Vec<&str> = open.iter().map(|edit| edit.file.as_str()).collect();
         Ok(if files.is_empty() {

@@ -8,12 +8,15 @@ mod proposal;
 mod review;
 mod stage;
 mod standing;
+mod store;
 mod write;
 
 pub use impact::impact;
 pub use journal::Journal;
 pub use proposal::{Proposal, target_file};
 pub use stage::Changes;
+pub use store::Store;
+pub use write::{FileEdit, changed};
 
 #[cfg(test)]
 pub mod tests;

@@ -9,7 +9,7 @@ use proxy_core::{
     yaml,
 };
 
-use super::write::{self, FileEdit};
+use super::write::FileEdit;
 use crate::{
     dto::{DraftKind, Edit, Mode},
     fault::{Fault, Result},
@@ -170,7 +170,8 @@ impl Draft<'_> {
         }
         let name = workload.unwrap_or("default");
         let document = self.new_sidecar(namespace, workload, &mode)?;
-        let file = free_file(self.view, &format!("{namespace}-sidecar"));
+        let own = self.view.store.file_of("Sidecar", namespace, name);
+        let file = own.unwrap_or_else(|| free_file(self.view, &format!("{namespace}-sidecar")));
         let new = edit::put_object(&self.text(&file)?, "Sidecar", namespace, name, &document)?;
         self.set(file, Some(new))
     }
@@ -205,7 +206,7 @@ impl Draft<'_> {
         let bytes = match (self.after.get(file), self.base.get(file)) {
             (Some(bytes), _) => bytes.clone(),
             (None, Some(bytes)) => bytes.clone(),
-            (None, None) => write::read(&self.view.folder, file)?,
+            (None, None) => self.view.store.read(file)?,
         };
         self.before.entry(file.to_string()).or_insert_with(|| bytes.clone());
         String::from_utf8(bytes.unwrap_or_default()).map_err(|_| {
@@ -260,6 +261,9 @@ fn first_order(world: &World, file: &str) -> u64 {
 pub fn target_file(view: &View, world: &World, kind: DraftKind, namespace: &str, name: &str) -> String {
     if let Some(file) = edit::file_of(world, kind.as_str(), namespace, name) {
         return file.to_string();
+    }
+    if let Some(file) = view.store.file_of(kind.as_str(), namespace, name) {
+        return file;
     }
     // A timeout stands best beside the service it is for, when one of that name is there.
     let companion = edit::file_of(world, "ServiceEntry", namespace, name);

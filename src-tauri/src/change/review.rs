@@ -2,13 +2,7 @@
 
 use proxy_core::lint;
 
-use super::{
-    Proposal,
-    diff::file_diff,
-    impact,
-    proposal::Base,
-    write::{self, FileEdit},
-};
+use super::{Proposal, diff::file_diff, impact, proposal::Base, write::FileEdit};
 use crate::{
     dto::{Conflict, Edit, Finding, Impact, ImpactCounts, ImpactRow, Level, Mode, Review, StagedEdit},
     fault::Result,
@@ -19,9 +13,15 @@ use crate::{
 /// Diffs, impact, findings, conflicts and warnings of `edits`.
 pub fn review(view: &View, traffic: &Traffic, edits: &[StagedEdit], base: &Base) -> Result<Review> {
     let plain: Vec<Edit> = edits.iter().map(|staged| staged.edit.clone()).collect();
-    let proposal = Proposal::of(view, base, &plain)?;
+    let mut proposal = Proposal::of(view, base, &plain)?;
     let conflicts = conflicts(view, &proposal.files)?;
-    let blocked_because = blocked(edits, &proposal, &conflicts);
+    let mut blocked_because = blocked(edits, &proposal, &conflicts);
+    if blocked_because.is_none() {
+        match view.store.prepare(proposal.files.clone()) {
+            Ok(files) => proposal.files = files,
+            Err(fault) => blocked_because = Some(fault.message),
+        }
+    }
     let diffs = proposal.files.iter();
     Ok(Review {
         edits: edits.to_vec(),
@@ -108,7 +108,7 @@ pub fn conflicts(view: &View, files: &[FileEdit]) -> Result<Vec<Conflict>> {
     let text = |bytes: &Option<Vec<u8>>| String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned();
     let mut conflicts = Vec::new();
     for edit in files {
-        let theirs = write::read(&view.folder, &edit.file)?;
+        let theirs = view.store.read(&edit.file)?;
         if theirs != edit.before {
             conflicts.push(Conflict {
                 file: edit.file.clone(),

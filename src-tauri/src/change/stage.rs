@@ -12,6 +12,7 @@ use super::{
     proposal::Base,
     review::{blocked, conflicts, counts, review},
     standing::{holds, settle, shown, undo_blocked},
+    store::Store,
     write::{self, FileEdit},
 };
 use crate::{
@@ -73,9 +74,9 @@ impl Changes {
     }
 
     /// The folder changed: what was staged for the old one is gone, its journal stays.
-    pub fn turn_to(&self, database: &Path, folder: &Path) -> Result<()> {
-        let journal = Journal::open(database, folder)?;
-        *self.recovered.lock().unwrap_or_else(PoisonError::into_inner) = journal.recover(folder)?;
+    pub fn turn_to(&self, database: &Path, store: &dyn Store) -> Result<()> {
+        let journal = Journal::open(database, store)?;
+        *self.recovered.lock().unwrap_or_else(PoisonError::into_inner) = journal.recover(store)?;
         *self.journal() = journal;
         *self.set() = Set::default();
         self.told(Vec::new());
@@ -108,7 +109,7 @@ impl Changes {
         let proposal = Proposal::of(view, &set.base, &plain)?;
         for file in proposal.touched.into_iter().flatten() {
             if let Entry::Vacant(unseen) = set.base.entry(file) {
-                let text = write::read(&view.folder, unseen.key())?;
+                let text = view.store.read(unseen.key())?;
                 unseen.insert(text);
             }
         }
@@ -176,7 +177,7 @@ impl Changes {
         let proposal = Proposal::of(view, &set.base, &set.plain())?;
         match keep {
             Keep::Mine => {
-                let text = write::read(&view.folder, file)?;
+                let text = view.store.read(file)?;
                 set.base.insert(file.to_string(), text);
             }
             Keep::Theirs => {
@@ -208,12 +209,14 @@ impl Changes {
             .collect::<Vec<_>>()
             .join("; ");
         let mut journal = self.journal();
-        let id = journal.begin(&title, &now(), counts, &proposal.files)?;
-        if let Err(fault) = write::write_all(&view.folder, &proposal.files) {
-            settle(&journal, &view.folder, id, &proposal.files)?;
+        let store = &*view.store;
+        let files = store.prepare(proposal.files)?;
+        let id = journal.begin(&title, &now(), counts, &files)?;
+        if let Err(fault) = store.write_all(&files) {
+            settle(&journal, store, id, &files)?;
             return Err(fault);
         }
-        write::verify(&view.folder, &proposal.files)?;
+        write::verify(store, &files)?;
         journal.set(id, State::Applied)?;
         *set = Set {
             next: set.next,
@@ -221,17 +224,17 @@ impl Changes {
         };
         self.told(Vec::new());
         self.events.send(Event::JournalChanged);
-        self.shown(&journal, &view.folder, id)
+        self.shown(&journal, store, id)
     }
 
     /// The journal, newest first.
-    pub fn entries(&self, folder: &Path) -> Result<Vec<JournalEntry>> {
+    pub fn entries(&self, store: &dyn Store) -> Result<Vec<JournalEntry>> {
         let entries = self.journal().entries()?;
-        entries.iter().map(|entry| shown(entry, folder)).collect()
+        entries.iter().map(|entry| shown(entry, store)).collect()
     }
 
     /// Restores the files of an entry exactly, of the newest one that is not undone when none is named.
-    pub fn undo(&self, folder: &Path, id: Option<i64>) -> Result<JournalEntry> {
+    pub fn undo(&self, store: &dyn Store, id: Option<i64>) -> Result<JournalEntry> {
         let journal = self.journal();
         let entry = match id {
             Some(id) => journal.entry(id)?,
@@ -241,16 +244,16 @@ impl Changes {
                 .find(|entry| entry.state == State::Applied),
         };
         let entry = entry.ok_or_else(|| Fault::new("nothing-to-undo", "There is nothing to undo."))?;
-        if let Some(reason) = undo_blocked(&entry, folder)? {
+        if let Some(reason) = undo_blocked(&entry, store)? {
             return Err(
                 Fault::new("undo-blocked", reason).hint("The journal holds the text of before; compare by hand.")
             );
         }
         let back: Vec<FileEdit> = entry.edits.iter().rev().map(FileEdit::reversed).collect();
         journal.set(entry.id, State::Undoing)?;
-        if let Err(fault) = write::write_all(folder, &back) {
+        if let Err(fault) = store.write_all(&back) {
             // Whatever stands on disk now decides what the entry is.
-            let state = if holds(folder, &entry.edits)? {
+            let state = if holds(store, &entry.edits)? {
                 State::Applied
             } else {
                 State::Stuck
@@ -258,17 +261,17 @@ impl Changes {
             journal.set(entry.id, state)?;
             return Err(fault);
         }
-        write::verify(folder, &back)?;
+        write::verify(store, &back)?;
         journal.set(entry.id, State::Undone)?;
         self.events.send(Event::JournalChanged);
-        self.shown(&journal, folder, entry.id)
+        self.shown(&journal, store, entry.id)
     }
 
-    fn shown(&self, journal: &Journal, folder: &Path, id: i64) -> Result<JournalEntry> {
+    fn shown(&self, journal: &Journal, store: &dyn Store, id: i64) -> Result<JournalEntry> {
         let entry = journal
             .entry(id)?
             .ok_or_else(|| Fault::new("journal", format!("Entry {id} is gone.")))?;
-        shown(&entry, folder)
+        shown(&entry, store)
     }
 
     fn told(&self, edits: Vec<StagedEdit>) -> Vec<StagedEdit> {

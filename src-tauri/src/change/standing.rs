@@ -1,18 +1,17 @@
-//! How an entry of the journal stands against the files on disk.
-
-use std::path::Path;
+//! How an entry of the journal stands against the files as they are.
 
 use super::{
     diff::file_diff,
     journal::{Entry, Journal, State},
-    write::{self, FileEdit},
+    store::Store,
+    write::FileEdit,
 };
 use crate::{dto::JournalEntry, fault::Result};
 
 /// After a failed write: the entry goes when no file was changed, else it stays to be looked at.
-pub fn settle(journal: &Journal, folder: &Path, id: i64, edits: &[FileEdit]) -> Result<()> {
+pub fn settle(journal: &Journal, store: &dyn Store, id: i64, edits: &[FileEdit]) -> Result<()> {
     let back: Vec<FileEdit> = edits.iter().map(FileEdit::reversed).collect();
-    if holds(folder, &back)? {
+    if holds(store, &back)? {
         journal.forget(id)
     } else {
         journal.set(id, State::Stuck)
@@ -20,23 +19,23 @@ pub fn settle(journal: &Journal, folder: &Path, id: i64, edits: &[FileEdit]) -> 
 }
 
 /// True when every file is what it should be after `edits`.
-pub fn holds(folder: &Path, edits: &[FileEdit]) -> Result<bool> {
+pub fn holds(store: &dyn Store, edits: &[FileEdit]) -> Result<bool> {
     for edit in edits {
-        if write::read(folder, &edit.file)? != edit.after {
+        if store.read(&edit.file)? != edit.after {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-pub fn undo_blocked(entry: &Entry, folder: &Path) -> Result<Option<String>> {
+pub fn undo_blocked(entry: &Entry, store: &dyn Store) -> Result<Option<String>> {
     match entry.state {
         State::Undone => return Ok(Some("It is undone already.".into())),
         State::Applied => {}
         _ => return Ok(Some("It was cut short, and its files have changed since.".into())),
     }
     for edit in &entry.edits {
-        if write::read(folder, &edit.file)? != edit.after {
+        if store.read(&edit.file)? != edit.after {
             return Ok(Some(format!(
                 "{} has changed since; undoing would lose that change.",
                 edit.file
@@ -46,8 +45,8 @@ pub fn undo_blocked(entry: &Entry, folder: &Path) -> Result<Option<String>> {
     Ok(None)
 }
 
-pub fn shown(entry: &Entry, folder: &Path) -> Result<JournalEntry> {
-    let undo_blocked = undo_blocked(entry, folder)?;
+pub fn shown(entry: &Entry, store: &dyn Store) -> Result<JournalEntry> {
+    let undo_blocked = undo_blocked(entry, store)?;
     let undone = entry.state == State::Undone;
     let diffs = entry.edits.iter();
     Ok(JournalEntry {

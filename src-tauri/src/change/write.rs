@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::Store;
 use crate::fault::{Fault, Result};
 
 /// What happens to one file. `None` is a file that does not exist.
@@ -58,9 +59,9 @@ pub fn write_all(folder: &Path, edits: &[FileEdit]) -> Result<()> {
 }
 
 /// Reads all files again and compares them with what they should hold.
-pub fn verify(folder: &Path, edits: &[FileEdit]) -> Result<()> {
+pub fn verify(store: &dyn Store, edits: &[FileEdit]) -> Result<()> {
     for edit in edits {
-        if read(folder, &edit.file)? != edit.after {
+        if store.read(&edit.file)? != edit.after {
             return Err(
                 Fault::new("verify", format!("{} does not hold what was written.", edit.file))
                     .hint("Something else writes this file. Review it before you apply again."),

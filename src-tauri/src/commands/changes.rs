@@ -72,7 +72,7 @@ pub fn resolve_conflict(app: Parts<'_>, file: String, keep: Keep) -> Result<Revi
 
 #[tauri::command(async)]
 pub fn journal(app: Parts<'_>) -> Result<Vec<JournalEntry>> {
-    app.changes.entries(&app.view().folder)
+    app.changes.entries(&*app.view().store)
 }
 
 #[tauri::command(async)]

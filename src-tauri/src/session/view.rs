@@ -13,6 +13,7 @@ use proxy_core::{
 };
 
 use crate::{
+    change::Store,
     dto::{IgnoredKind, SourceState, Workload},
     fault::Fault,
 };
@@ -21,6 +22,8 @@ use crate::{
 #[derive(Debug)]
 pub struct View {
     pub folder: PathBuf,
+    /// Where changes are written.
+    pub store: Arc<dyn Store>,
     pub reading: Reading,
     /// Counts readings that differ.
     pub epoch: u64,
@@ -38,6 +41,7 @@ impl View {
     pub fn new(folder: &Path, reading: Reading, epoch: u64) -> Self {
         Self {
             folder: folder.to_path_buf(),
+            store: Arc::new(folder.to_path_buf()),
             reading,
             epoch,
             read_at: now(),

@@ -1,0 +1,44 @@
+//! Where a change set is written. Files are named relative to the store, `/` separated; whatever holds them must give
+//! back byte for byte what was written.
+
+use std::{fmt::Debug, path::PathBuf};
+
+use super::write::{self, FileEdit};
+use crate::fault::Result;
+
+/// A folder of manifests, or a cluster that looks like one: a file for each object.
+pub trait Store: Debug + Send + Sync {
+    /// What the journal calls it; another one for each place.
+    fn name(&self) -> String;
+
+    /// The file as it is now, `None` where there is none.
+    fn read(&self, file: &str) -> Result<Option<Vec<u8>>>;
+
+    /// Writes all of `edits`, none where one of them is not what `before` says.
+    fn write_all(&self, edits: &[FileEdit]) -> Result<()>;
+
+    /// `edits` as they will be stored, or why they cannot be. Nothing is written.
+    fn prepare(&self, edits: Vec<FileEdit>) -> Result<Vec<FileEdit>> {
+        Ok(edits)
+    }
+
+    /// The file that a new object must stand in; `None` where any will do.
+    fn file_of(&self, _kind: &str, _namespace: &str, _name: &str) -> Option<String> {
+        None
+    }
+}
+
+/// The path of a folder.
+impl Store for PathBuf {
+    fn name(&self) -> String {
+        self.to_string_lossy().into_owned()
+    }
+
+    fn read(&self, file: &str) -> Result<Option<Vec<u8>>> {
+        write::read(self, file)
+    }
+
+    fn write_all(&self, edits: &[FileEdit]) -> Result<()> {
+        write::write_all(self, edits)
+    }
+}
