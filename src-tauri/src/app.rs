@@ -9,10 +9,11 @@ use std::{
 
 use crate::{
     change::{Changes, Journal},
+    cluster::{Cluster, Mirrors, contexts},
     dto::{JournalEntry, ObjectRef, SourceState, Verdict},
     events::{Event, Events},
     fault::{Fault, Result},
-    session::{Session, View, bundled_playground},
+    session::{self, Origin, Session, View, bundled_playground},
     sidecar::Sidecar,
     traffic::{Row, Traffic, announce, why},
 };
@@ -25,6 +26,7 @@ pub struct App {
     pub sidecar: Sidecar,
     pub events: Events,
     database: PathBuf,
+    mirrors: Mirrors,
 }
 
 /// Where the app finds and keeps things.
@@ -66,6 +68,7 @@ impl App {
             sidecar,
             events,
             database,
+            mirrors: Mirrors::new(data),
         })
     }
 
@@ -74,9 +77,36 @@ impl App {
         self.session.view()
     }
 
-    /// Turns to another folder: what ran and what was staged for the old one ends.
-    pub fn open(&self, folder: &Path) -> Result<SourceState> {
-        let state = self.session.open(folder)?;
+    /// Turns to another folder.
+    pub fn open_folder(&self, folder: &Path) -> Result<SourceState> {
+        self.turn_to(session::folder(folder)?)
+    }
+
+    /// Connects to a context of the kubeconfig and turns to its cluster.
+    pub fn open_context(&self, name: &str) -> Result<SourceState> {
+        let context = contexts(None)?.into_iter().find(|context| context.name == name);
+        let context =
+            context.ok_or_else(|| Fault::new("missing", format!("The kubeconfig has no context {name:?}.")))?;
+        let mirror = self.mirrors.next();
+        let cluster = Cluster::open(&context, None, &mirror, self.session.announcer())?;
+        self.turn_to(Origin::Cluster(cluster))
+    }
+
+    /// Switches editing of the open cluster on or off.
+    pub fn set_editing(&self, on: bool) -> Result<SourceState> {
+        let view = self.view();
+        let cluster = view
+            .origin
+            .cluster()
+            .ok_or_else(|| Fault::input("A folder is open, not a cluster."))?;
+        cluster.set_editing(on);
+        self.session.announcer()();
+        Ok(view.state())
+    }
+
+    /// Turns to another source: what ran and what was staged for the old one ends.
+    fn turn_to(&self, origin: Origin) -> Result<SourceState> {
+        let state = self.session.open(origin)?;
         self.sidecar.stop();
         self.changes.turn_to(&self.database, &*self.view().store)?;
         self.events.send(Event::JournalChanged);

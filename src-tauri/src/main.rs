@@ -4,6 +4,7 @@ mod app;
 #[cfg(test)]
 mod bindings;
 mod change;
+mod cluster;
 mod commands;
 mod draft;
 mod dto;

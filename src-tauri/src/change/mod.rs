@@ -15,7 +15,7 @@ pub use impact::impact;
 pub use journal::Journal;
 pub use proposal::{Proposal, target_file};
 pub use stage::Changes;
-pub use store::Store;
+pub use store::{Prepared, Store};
 pub use write::{FileEdit, changed};
 
 #[cfg(test)]

@@ -16,9 +16,13 @@ pub fn review(view: &View, traffic: &Traffic, edits: &[StagedEdit], base: &Base)
     let mut proposal = Proposal::of(view, base, &plain)?;
     let conflicts = conflicts(view, &proposal.files)?;
     let mut blocked_because = blocked(edits, &proposal, &conflicts);
+    let mut warnings = warnings(edits);
     if blocked_because.is_none() {
         match view.store.prepare(proposal.files.clone()) {
-            Ok(files) => proposal.files = files,
+            Ok(prepared) => {
+                proposal.files = prepared.files;
+                warnings.extend(prepared.warnings);
+            }
             Err(fault) => blocked_because = Some(fault.message),
         }
     }
@@ -31,7 +35,7 @@ pub fn review(view: &View, traffic: &Traffic, edits: &[StagedEdit], base: &Base)
         impact: impact(view, &proposal.world, traffic),
         findings: findings(&proposal),
         conflicts,
-        warnings: warnings(edits),
+        warnings,
         applicable: blocked_because.is_none(),
         blocked_because,
     })

@@ -210,7 +210,7 @@ impl Changes {
             .join("; ");
         let mut journal = self.journal();
         let store = &*view.store;
-        let files = store.prepare(proposal.files)?;
+        let files = store.prepare(proposal.files)?.files;
         let id = journal.begin(&title, &now(), counts, &files)?;
         if let Err(fault) = store.write_all(&files) {
             settle(&journal, store, id, &files)?;

@@ -6,6 +6,14 @@ use std::{fmt::Debug, path::PathBuf};
 use super::write::{self, FileEdit};
 use crate::fault::Result;
 
+/// A change set as it will be stored.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Prepared {
+    pub files: Vec<FileEdit>,
+    /// What a person must know before it is written.
+    pub warnings: Vec<String>,
+}
+
 /// A folder of manifests, or a cluster that looks like one: a file for each object.
 pub trait Store: Debug + Send + Sync {
     /// What the journal calls it; another one for each place.
@@ -18,8 +26,11 @@ pub trait Store: Debug + Send + Sync {
     fn write_all(&self, edits: &[FileEdit]) -> Result<()>;
 
     /// `edits` as they will be stored, or why they cannot be. Nothing is written.
-    fn prepare(&self, edits: Vec<FileEdit>) -> Result<Vec<FileEdit>> {
-        Ok(edits)
+    fn prepare(&self, edits: Vec<FileEdit>) -> Result<Prepared> {
+        Ok(Prepared {
+            files: edits,
+            warnings: Vec::new(),
+        })
     }
 
     /// The file that a new object must stand in; `None` where any will do.

@@ -7,7 +7,8 @@ use tauri_plugin_dialog::DialogExt as _;
 
 use super::{Parts, patiently};
 use crate::{
-    dto::{Overview, SourceState},
+    cluster,
+    dto::{ContextRow, Overview, SourceState},
     fault::{Fault, Result},
     session,
 };
@@ -22,7 +23,7 @@ pub async fn open_folder(app: Parts<'_>, path: String) -> Result<SourceState> {
     if path.is_empty() || path.len() > 4096 {
         return Err(Fault::input("A folder's path is expected."));
     }
-    patiently(&app, move |app| app.open(Path::new(&path))).await
+    patiently(&app, move |app| app.open_folder(Path::new(&path))).await
 }
 
 #[tauri::command]
@@ -33,9 +34,24 @@ pub async fn pick_folder<R: Runtime>(app: Parts<'_>, handle: AppHandle<R>) -> Re
             return Ok(None);
         };
         let folder = folder.into_path().map_err(|error| Fault::input(error.to_string()))?;
-        app.open(&folder).map(Some)
+        app.open_folder(&folder).map(Some)
     })
     .await
+}
+
+#[tauri::command(async)]
+pub fn list_contexts() -> Result<Vec<ContextRow>> {
+    Ok(cluster::contexts(None)?.into_iter().map(ContextRow::from).collect())
+}
+
+#[tauri::command]
+pub async fn open_context(app: Parts<'_>, name: String) -> Result<SourceState> {
+    patiently(&app, move |app| app.open_context(&name)).await
+}
+
+#[tauri::command(async)]
+pub fn set_editing(app: Parts<'_>, on: bool) -> Result<SourceState> {
+    app.set_editing(on)
 }
 
 #[tauri::command(async)]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use super::{BypassView, ServiceRow};
-use crate::fault::Fault;
+use crate::{cluster, fault::Fault};
 
 /// The four verdicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, TS)]
@@ -104,12 +104,14 @@ pub struct IgnoredKind {
     pub count: usize,
 }
 
-/// The open folder.
+/// The open folder or cluster.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceState {
     pub name: String,
+    /// Path of the folder, or address of the API server.
     pub path: String,
+    pub cluster: Option<ClusterState>,
     pub files: usize,
     pub objects: u64,
     pub ignored: Vec<IgnoredKind>,
@@ -117,6 +119,62 @@ pub struct SourceState {
     pub read_at: String,
     pub editable: bool,
     pub errors: Vec<Fault>,
+}
+
+/// How the connection to a cluster stands.
+#[derive(Debug, Clone, PartialEq, Serialize, TS)]
+pub struct ClusterState {
+    pub version: String,
+    pub production: bool,
+    pub insecure: bool,
+    pub editing: bool,
+    /// Kinds that this person may not change.
+    pub forbidden: Vec<String>,
+    /// What cannot be read now; what was read last stays.
+    pub lost: Option<LostWatch>,
+}
+
+/// Kinds whose watch is cut off.
+#[derive(Debug, Clone, PartialEq, Serialize, TS)]
+pub struct LostWatch {
+    pub kinds: Vec<String>,
+    pub fault: Fault,
+    pub seconds: u64,
+}
+
+/// A context of the kubeconfig.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+pub struct ContextRow {
+    pub name: String,
+    pub server: String,
+    pub user: String,
+    pub insecure: bool,
+    pub plugin: Option<String>,
+    pub current: bool,
+    pub production: bool,
+}
+
+impl From<cluster::Context> for ContextRow {
+    fn from(context: cluster::Context) -> Self {
+        let cluster::Context {
+            name,
+            server,
+            user,
+            insecure,
+            plugin,
+            current,
+            production,
+        } = context;
+        Self {
+            name,
+            server,
+            user,
+            insecure,
+            plugin,
+            current,
+            production,
+        }
+    }
 }
 
 /// A scope with its outbound mode: `mesh`, `namespace shop`, `workload shop/cart`.

@@ -7,14 +7,14 @@ use std::{
 
 use proxy_core::source::{Folder, Reading, Watch};
 
-use super::{View, playground};
+use super::{Origin, View, playground};
 use crate::{
     dto::SourceState,
     events::{Event, Events},
     fault::{Fault, Result},
 };
 
-/// The open folder.
+/// The open source.
 #[derive(Debug)]
 pub struct Session {
     events: Events,
@@ -34,27 +34,25 @@ impl Session {
                     .hint("Name a folder: egret FOLDER, or EGRET_FOLDER=FOLDER egret."));
             }
         };
+        let origin = self::folder(&folder)?;
         let session = Self {
             events,
-            current: Arc::new(Mutex::new(Arc::new(View::new(&folder, Reading::default(), 0)))),
+            current: Arc::new(Mutex::new(Arc::new(View::of(origin.clone(), Reading::default(), 0)))),
             watch: Mutex::new(None),
         };
-        session.open(&folder)?;
+        session.open(origin)?;
         Ok(session)
     }
 
-    /// What the folder says now.
+    /// What the source says now.
     pub fn view(&self) -> Arc<View> {
         lock(&self.current).clone()
     }
 
-    /// Turns to another folder. The old one stays open when the new one cannot be read.
-    pub fn open(&self, folder: &Path) -> Result<SourceState> {
-        let path = folder
-            .canonicalize()
-            .map_err(|error| Fault::file("open", folder, &error))?;
-        let folder = Folder::open(&path).map_err(|error| Fault::from(&error))?;
-        let view = Arc::new(View::new(&path, folder.reading(), self.view().epoch + 1));
+    /// Turns to another source. The old one stays open when the new one cannot be read.
+    pub fn open(&self, origin: Origin) -> Result<SourceState> {
+        let folder = Folder::open(origin.folder()).map_err(|error| Fault::from(&error))?;
+        let view = Arc::new(View::of(origin.clone(), folder.reading(), self.view().epoch + 1));
         let state = view.state();
         *lock(&self.current) = view;
         let (current, events) = (self.current.clone(), self.events.clone());
@@ -64,7 +62,7 @@ impl Session {
             let mut view = lock(&current);
             // The watch of a folder that was left may still fire once.
             if view.folder == folder.path() {
-                *view = Arc::new(View::new(folder.path(), reading, view.epoch + 1));
+                *view = Arc::new(View::of(view.origin.clone(), reading, view.epoch + 1));
                 let state = view.state();
                 drop(view);
                 events.send(Event::SourceChanged(state));
@@ -75,6 +73,21 @@ impl Session {
         self.events.send(Event::SourceChanged(state.clone()));
         Ok(state)
     }
+
+    /// Tells the windows how the source stands, to be called when that changed but nothing that it says.
+    pub fn announcer(&self) -> impl Fn() + Clone + Send + Sync + 'static {
+        let (current, events) = (self.current.clone(), self.events.clone());
+        move || {
+            let state = lock(&current).state();
+            events.send(Event::SourceChanged(state));
+        }
+    }
+}
+
+/// A folder as it is really called.
+pub fn folder(path: &Path) -> Result<Origin> {
+    let path = path.canonicalize().map_err(|error| Fault::file("open", path, &error))?;
+    Ok(Origin::Folder(path))
 }
 
 // The guarded values are replaced whole: a panic elsewhere cannot leave them half written.

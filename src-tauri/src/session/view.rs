@@ -12,9 +12,11 @@ use proxy_core::{
     source::Reading,
 };
 
+use super::Origin;
 use crate::{
     change::Store,
-    dto::{IgnoredKind, SourceState, Workload},
+    cluster::Cluster,
+    dto::{ClusterState, IgnoredKind, LostWatch, SourceState, Workload},
     fault::Fault,
 };
 
@@ -22,6 +24,8 @@ use crate::{
 #[derive(Debug)]
 pub struct View {
     pub folder: PathBuf,
+    /// Where it comes from.
+    pub origin: Origin,
     /// Where changes are written.
     pub store: Arc<dyn Store>,
     pub reading: Reading,
@@ -38,10 +42,17 @@ pub fn workload_name(workload: &policy::Workload) -> String {
 }
 
 impl View {
+    /// A view of a person's own folder.
+    #[cfg(test)]
     pub fn new(folder: &Path, reading: Reading, epoch: u64) -> Self {
+        Self::of(Origin::Folder(folder.to_path_buf()), reading, epoch)
+    }
+
+    pub fn of(origin: Origin, reading: Reading, epoch: u64) -> Self {
         Self {
-            folder: folder.to_path_buf(),
-            store: Arc::new(folder.to_path_buf()),
+            folder: origin.folder().to_path_buf(),
+            store: origin.store(),
+            origin,
             reading,
             epoch,
             read_at: now(),
@@ -101,14 +112,21 @@ impl View {
 
     /// As the windows show it.
     pub fn state(&self) -> SourceState {
-        let name = self
-            .folder
-            .file_name()
-            .map_or("/".into(), |name| name.to_string_lossy());
+        let cluster = self.origin.cluster();
+        let own_name = self.folder.file_name();
+        let (name, path, editable) = match cluster {
+            Some(cluster) => (cluster.context.clone(), cluster.server.clone(), cluster.is_editing()),
+            None => (
+                own_name.map_or("/".into(), |name| name.to_string_lossy().into_owned()),
+                self.folder.display().to_string(),
+                editable(&self.folder),
+            ),
+        };
         let ignored = self.world().ignored.iter();
         SourceState {
-            name: name.into_owned(),
-            path: self.folder.display().to_string(),
+            name,
+            path,
+            cluster: cluster.map(|cluster| cluster_state(cluster)),
             files: self.reading.files,
             objects: self.reading.objects,
             ignored: ignored
@@ -119,7 +137,7 @@ impl View {
                 .collect(),
             epoch: self.epoch,
             read_at: self.read_at.clone(),
-            editable: editable(&self.folder),
+            editable,
             errors: self.reading.errors.iter().map(Fault::from).collect(),
         }
     }
@@ -139,6 +157,21 @@ pub fn now() -> String {
     let now = time::OffsetDateTime::now_utc();
     now.format(&time::format_description::well_known::Rfc3339)
         .unwrap_or_default()
+}
+
+fn cluster_state(cluster: &Cluster) -> ClusterState {
+    ClusterState {
+        version: cluster.version.clone(),
+        production: cluster.production,
+        insecure: cluster.insecure,
+        editing: cluster.is_editing(),
+        forbidden: cluster.forbidden().into_iter().map(str::to_string).collect(),
+        lost: cluster.lost().map(|(kinds, fault, since)| LostWatch {
+            kinds,
+            fault,
+            seconds: since.as_secs(),
+        }),
+    }
 }
 
 /// Asks the system whether this user may create files in `folder`.

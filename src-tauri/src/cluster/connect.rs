@@ -1,0 +1,139 @@
+//! From a context to a client, and from kube's errors to ours: what a plugin prints, its environment and tokens never
+//! reach a window or a log.
+
+use std::{net::IpAddr, path::Path, time::Duration};
+
+use kube::{
+    Client, Config, Error,
+    config::{ExecInteractiveMode, KubeConfigOptions},
+    core::Status,
+};
+
+use super::contexts::kubeconfig;
+use crate::fault::{Fault, Result};
+
+/// A server that does not take a connection in this time is not reachable.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// A client for the context `name`. May run the context's credential plugin, so that it blocks.
+pub(super) async fn connect(file: Option<&Path>, name: &str) -> Result<(Client, String)> {
+    let mut kubeconfig = kubeconfig(file)?;
+    for user in &mut kubeconfig.auth_infos {
+        // A plugin that asks at a terminal would wait for ever: the app has none.
+        if let Some(exec) = user.auth_info.as_mut().and_then(|user| user.exec.as_mut()) {
+            exec.interactive_mode = Some(ExecInteractiveMode::Never);
+        }
+    }
+    let proxy_is_named = kubeconfig.clusters.iter().any(|cluster| {
+        let cluster = cluster.cluster.as_ref();
+        cluster.is_some_and(|cluster| cluster.proxy_url.is_some())
+    });
+    let options = KubeConfigOptions {
+        context: Some(name.to_string()),
+        ..KubeConfigOptions::default()
+    };
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
+        .await
+        .map_err(|_| {
+            Fault::new("context", format!("The context {name:?} is incomplete."))
+                .hint("Check it with `kubectl config view`: it needs a cluster with a server, and a user.")
+        })?;
+    config.connect_timeout = Some(CONNECT);
+    // kube would repeat even a creation that a time-out hid, for minutes.
+    config.default_retry = false;
+    let no_proxy = std::env::var("NO_PROXY")
+        .or_else(|_| std::env::var("no_proxy"))
+        .unwrap_or_default();
+    let host = config.cluster_url.host().unwrap_or_default();
+    if !proxy_is_named && is_exempt(host, &no_proxy) {
+        config.proxy_url = None;
+    }
+    let server = config.cluster_url.to_string();
+    let client = tokio::task::spawn_blocking(move || Client::try_from(config)).await;
+    let client = client.map_err(|error| Fault::new("connect", error.to_string()))?;
+    Ok((client.map_err(|error| told(&error))?, server))
+}
+
+/// `NO_PROXY` as curl and Go read it: names with their subdomains, addresses, ranges, `*`.
+fn is_exempt(host: &str, no_proxy: &str) -> bool {
+    let host = host.trim_matches(['[', ']']);
+    let address = host.parse::<IpAddr>().ok();
+    no_proxy
+        .split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+        .any(|item| {
+            let item = item
+                .rsplit_once(':')
+                .filter(|(name, _)| !name.contains(':'))
+                .map_or(item, |(name, _)| name);
+            let name = item.trim_start_matches("*.").trim_start_matches('.');
+            let inside = |address: IpAddr| item.parse::<ipnet::IpNet>().is_ok_and(|net| net.contains(&address));
+            item == "*" || host == name || host.ends_with(&format!(".{name}")) || address.is_some_and(inside)
+        })
+}
+
+/// What went wrong, in words that are safe to show.
+pub(super) fn told(error: &Error) -> Fault {
+    match error {
+        Error::Api(status) => refused(status),
+        Error::Auth(_) => Fault::new("credentials", "The credentials of this context cannot be had.")
+            .hint("Log in with your cluster's own tool, then try again: `kubectl get namespaces` shows what it says."),
+        Error::ProxyProtocolUnsupported { .. } | Error::ProxyProtocolDisabled { .. } => Fault::new(
+            "proxy",
+            "The proxy of this context speaks a protocol that Egret does not.",
+        )
+        .hint("http:// and socks5:// are spoken."),
+        Error::Service(cause) => {
+            let mut words = cause.to_string();
+            let mut next = cause.source();
+            while let Some(cause) = next {
+                words = cause.to_string();
+                next = cause.source();
+            }
+            Fault::new("unreachable", format!("The API server cannot be reached: {words}"))
+                .hint("Is the VPN up, and the cluster running?")
+        }
+        Error::HyperError(_) | Error::ReadEvents(_) => {
+            Fault::new("unreachable", "The API server broke the connection off.")
+        }
+        _ => Fault::new("cluster", "The API server's answer cannot be used."),
+    }
+}
+
+/// What the API server itself says: its words are for the person who asked.
+fn refused(status: &Status) -> Fault {
+    let words = status.message.clone();
+    match status.code {
+        401 => Fault::new("expired", "The API server does not accept the credentials (401).")
+            .hint("Log in again with your cluster's own tool."),
+        403 => Fault::new("forbidden", words).hint("Ask for the missing right, or connect as somebody else."),
+        404 => Fault::new("missing", words),
+        409 => Fault::new("conflict", words).hint("Review again: the object has changed, or belongs to another tool."),
+        // Strict validation of a custom resource answers 500 with the field in its text.
+        422 | 400 | 500 if !words.is_empty() => Fault::new("refused", words),
+        code => Fault::new("cluster", format!("The API server answered {code}. {words}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_proxy_names_hosts_subdomains_and_ranges() {
+        for (host, list, exempt) in [
+            ("k8s.corp", "corp", true),
+            ("k8s.corp", ".corp,other", true),
+            ("k8s.corp", "*.corp", true),
+            ("k8scorp", "corp", false),
+            ("10.1.2.3", "10.0.0.0/8", true),
+            ("[fd00::1]", "fd00::/8", true),
+            ("10.1.2.3", "10.1.2.3:6443", true),
+            ("anything", "*", true),
+            ("k8s.corp", "", false),
+        ] {
+            assert_eq!(is_exempt(host, list), exempt, "{host} {list}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What of a cluster is mirrored, and how an object is written as a file.
+
+use kube::{
+    Client,
+    core::{ApiResource, DynamicObject, GroupVersionKind},
+    discovery,
+};
+use proxy_core::yaml;
+use serde_json::{Map, Value, json};
+
+use super::connect::told;
+use crate::fault::{Fault, Result};
+
+/// Where Istio's own ConfigMaps are.
+pub(super) const ROOT_NAMESPACE: &str = "istio-system";
+const ISTIO: &str = "networking.istio.io";
+const ISTIO_KINDS: [&str; 5] = [
+    "ServiceEntry",
+    "VirtualService",
+    "DestinationRule",
+    "Sidecar",
+    "Gateway",
+];
+
+/// One kind that is mirrored.
+#[derive(Debug, Clone)]
+pub(super) struct Kind {
+    pub resource: ApiResource,
+    /// Only objects of this namespace.
+    pub namespace: Option<&'static str>,
+}
+
+/// The kinds that this cluster serves. Istio's are taken in the newest version served.
+pub(super) async fn served(client: &Client) -> Result<Vec<Kind>> {
+    let built_in = |group: &str, kind: &str, namespace| Kind {
+        resource: ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1", kind)),
+        namespace,
+    };
+    let mut kinds = vec![
+        built_in("", "Namespace", None),
+        built_in("", "Service", None),
+        built_in("", "ConfigMap", Some(ROOT_NAMESPACE)),
+        built_in("apps", "Deployment", None),
+        built_in("apps", "StatefulSet", None),
+        built_in("apps", "DaemonSet", None),
+    ];
+    let group = match discovery::group(client, ISTIO).await {
+        Ok(group) => group,
+        Err(kube::Error::Discovery(_)) => {
+            return Err(Fault::new(
+                "no-istio",
+                "This cluster does not serve Istio's resources (networking.istio.io).",
+            )
+            .hint("Install Istio, or connect to a cluster that has it."));
+        }
+        Err(error) => return Err(told(&error)),
+    };
+    for kind in ISTIO_KINDS {
+        if let Some((resource, _)) = group.recommended_kind(kind) {
+            kinds.push(Kind {
+                resource,
+                namespace: None,
+            });
+        }
+    }
+    Ok(kinds)
+}
+
+/// True for the objects of `kind` that say something about what leaves the mesh.
+pub(super) fn wanted(kind: &str, name: &str) -> bool {
+    let own = |prefix: &str| {
+        name.strip_prefix(prefix)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    };
+    kind != "ConfigMap" || own("istio") && !name.starts_with("istio-ca") || own("istio-sidecar-injector")
+}
+
+/// The file of an object. Namespaces have no dot in their name, so no two objects share a file.
+pub(super) fn file(kind: &str, namespace: &str, name: &str) -> String {
+    if namespace.is_empty() {
+        format!("{kind}/{name}.yaml")
+    } else {
+        format!("{kind}/{namespace}.{name}.yaml")
+    }
+}
+
+/// The object that `file` holds: kind, namespace, name.
+pub(super) fn object_of(file: &str) -> Option<(&str, &str, &str)> {
+    let (kind, rest) = file.split_once('/')?;
+    let (namespace, name) = rest.strip_suffix(".yaml")?.split_once('.')?;
+    Some((kind, namespace, name))
+}
+
+/// An object as YAML, without what only the server and the kubelet care for.
+pub(super) fn render(object: &DynamicObject, resource: &ApiResource) -> String {
+    let metadata = &object.metadata;
+    let mut head = Map::new();
+    head.insert("name".into(), json!(metadata.name));
+    if let Some(namespace) = &metadata.namespace {
+        head.insert("namespace".into(), json!(namespace));
+    }
+    if let Some(labels) = metadata.labels.as_ref().filter(|labels| !labels.is_empty()) {
+        head.insert("labels".into(), json!(labels));
+    }
+    let mut annotations = metadata.annotations.clone().unwrap_or_default();
+    annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+    annotations.remove("deployment.kubernetes.io/revision");
+    if !annotations.is_empty() {
+        head.insert("annotations".into(), json!(annotations));
+    }
+    if let Some(created) = &metadata.creation_timestamp {
+        head.insert("creationTimestamp".into(), json!(created));
+    }
+    let mut document = Map::new();
+    document.insert("apiVersion".into(), json!(resource.api_version));
+    document.insert("kind".into(), json!(resource.kind));
+    document.insert("metadata".into(), Value::Object(head));
+    match (&object.data, resource.group.as_str()) {
+        // Of a workload only who it is: its template's labels and annotations.
+        (data, "apps") => {
+            let template = json!({"metadata": {
+                "labels": data["spec"]["template"]["metadata"]["labels"],
+                "annotations": data["spec"]["template"]["metadata"]["annotations"],
+            }});
+            document.insert("spec".into(), json!({"template": without_nulls(template)}));
+        }
+        (Value::Object(fields), _) => {
+            let kept = fields.iter().filter(|(key, _)| key.as_str() != "status");
+            document.extend(kept.map(|(key, value)| (key.clone(), value.clone())));
+        }
+        _ => {}
+    }
+    yaml::write(&Value::Object(document))
+}
+
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => fields
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(key, value)| (key, without_nulls(value)))
+            .collect::<Map<_, _>>()
+            .into(),
+        other => other,
+    }
+}
+
+/// The text without the time of creation, which no person writes and which a dry run makes up.
+pub(super) fn undated(text: &str) -> String {
+    let dated = |line: &&str| line.starts_with("  creationTimestamp:");
+    text.split_inclusive('\n').filter(|line| !dated(line)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_object_has_a_file_of_its_own_and_back() {
+        assert_eq!(file("Namespace", "", "shop"), "Namespace/shop.yaml");
+        let own = file("ServiceEntry", "shop", "a.b.com");
+        assert_eq!(object_of(&own), Some(("ServiceEntry", "shop", "a.b.com")));
+        assert_eq!(object_of("Namespace/shop.yaml"), None);
+        assert_eq!(object_of("x"), None);
+    }
+
+    #[test]
+    fn only_istios_own_config_maps_are_taken() {
+        for (name, taken) in [
+            ("istio", true),
+            ("istio-1-31", true),
+            ("istio-sidecar-injector", true),
+            ("istio-ca-root-cert", false),
+            ("kube-root-ca.crt", false),
+            ("istiod-leader", false),
+        ] {
+            assert_eq!(wanted("ConfigMap", name), taken, "{name}");
+        }
+        assert!(wanted("ServiceEntry", "anything"));
+    }
+
+    #[test]
+    fn an_object_is_written_without_what_only_the_server_cares_for() {
+        let object: DynamicObject = serde_json::from_value(json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",
+            "metadata": {"name": "a", "namespace": "default", "uid": "u", "resourceVersion": "7", "generation": 2,
+                "creationTimestamp": "2026-11-28T07:00:00Z", "managedFields": [{"manager": "kubectl"}],
+                "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"}},
+            "spec": {"hosts": ["a.com"]}, "status": {"x": 1},
+        }))
+        .unwrap();
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(ISTIO, "v1", "ServiceEntry"));
+        let text = render(&object, &resource);
+        assert_eq!(
+            text,
+            "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata:\n  creationTimestamp: \
+             \"2026-11-28T07:00:00Z\"\n  name: a\n  namespace: default\nspec:\n  hosts:\n  - a.com\n"
+        );
+        assert!(!undated(&text).contains("creationTimestamp"));
+    }
+}

@@ -1,0 +1,234 @@
+//! The private folder that says what the cluster says, kept up by one watch a kind.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use futures_util::StreamExt as _;
+use kube::{
+    Api, Client,
+    core::{ApiResource, DynamicObject},
+    runtime::{
+        WatchStreamExt as _,
+        watcher::{self, Event},
+    },
+};
+
+use super::{
+    connect::told,
+    kinds::{self, Kind},
+};
+use crate::fault::Fault;
+
+/// Objects in one answer of a list: bounds what is held at once.
+const PAGE: u32 = 500;
+
+/// The folder and how far each kind is.
+#[derive(Debug)]
+pub(super) struct Mirror {
+    folder: PathBuf,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// By kind.
+    watches: BTreeMap<String, Watch>,
+    /// The newest version that was written of each file.
+    versions: HashMap<String, u64>,
+}
+
+/// How one kind's watch stands.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Watch {
+    /// All objects were listed once.
+    pub synced: bool,
+    /// What cut it off, and when; the mirror keeps what it had.
+    pub lost: Option<(Fault, Instant)>,
+}
+
+impl Mirror {
+    /// An empty mirror at `folder`, which only its owner can read.
+    pub fn new(folder: &Path) -> io::Result<Arc<Self>> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        Ok(Arc::new(Self {
+            folder: folder.to_path_buf(),
+            inner: Mutex::default(),
+        }))
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// How each kind's watch stands.
+    pub fn watches(&self) -> BTreeMap<String, Watch> {
+        self.lock().watches.clone()
+    }
+
+    /// The text of a file; `None` where there is none.
+    pub fn read(&self, file: &str) -> io::Result<Option<String>> {
+        match fs::read_to_string(self.folder.join(file)) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes a version of an object, unless a newer one is there.
+    pub fn put(&self, object: &DynamicObject, resource: &ApiResource) -> io::Result<()> {
+        let name = object.metadata.name.as_deref().unwrap_or_default();
+        if !kinds::wanted(&resource.kind, name) {
+            return Ok(());
+        }
+        let file = file_of(object, resource);
+        let version = version(object);
+        let mut inner = self.lock();
+        if inner.versions.get(&file).is_some_and(|known| *known > version) {
+            return Ok(());
+        }
+        let text = kinds::render(object, resource);
+        if self.read(&file)?.as_deref() != Some(&text) {
+            self.replace(&file, &text)?;
+        }
+        inner.versions.insert(file, version);
+        Ok(())
+    }
+
+    /// Forgets an object.
+    pub fn remove(&self, file: &str) -> io::Result<()> {
+        self.lock().versions.remove(file);
+        match fs::remove_file(self.folder.join(file)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Forgets the objects of `kind` that are not among `seen`.
+    fn keep(&self, kind: &str, seen: &HashSet<String>) -> io::Result<()> {
+        let Ok(entries) = fs::read_dir(self.folder.join(kind)) else {
+            return Ok(());
+        };
+        for entry in entries {
+            let file = format!("{kind}/{}", entry?.file_name().to_string_lossy());
+            if !seen.contains(&file) {
+                self.remove(&file)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A hidden file first, so that no reader sees half an object.
+    fn replace(&self, file: &str, text: &str) -> io::Result<()> {
+        let path = self.folder.join(file);
+        let folder = path.parent().unwrap_or(&self.folder);
+        fs::create_dir_all(folder)?;
+        let temporary = folder.join(format!(".{}", path.file_name().unwrap_or_default().to_string_lossy()));
+        fs::write(&temporary, text)?;
+        fs::rename(temporary, path)
+    }
+
+    /// Follows one kind until it is dropped. Whatever breaks the watch, it comes back, first soon and then ever later.
+    pub async fn follow(self: Arc<Self>, client: Client, kind: Kind, changed: impl Fn()) {
+        let resource = kind.resource.clone();
+        let api: Api<DynamicObject> = match kind.namespace {
+            Some(namespace) => Api::namespaced_with(client, namespace, &resource),
+            None => Api::all_with(client, &resource),
+        };
+        self.note(&resource.kind, Watch::default());
+        let settings = watcher::Config::default().any_semantic().page_size(PAGE);
+        let mut events = std::pin::pin!(watcher::watcher(api, settings).default_backoff());
+        let mut seen = HashSet::new();
+        let mut synced = false;
+        while let Some(event) = events.next().await {
+            let done = match event {
+                Ok(Event::Init) => {
+                    seen.clear();
+                    Ok(())
+                }
+                Ok(Event::InitApply(object)) => {
+                    seen.insert(file_of(&object, &resource));
+                    self.put(&object, &resource)
+                }
+                Ok(Event::InitDone) => {
+                    synced = true;
+                    self.keep(&resource.kind, &seen)
+                }
+                Ok(Event::Apply(object)) => self.put(&object, &resource),
+                Ok(Event::Delete(object)) => self.remove(&file_of(&object, &resource)),
+                Err(error) => {
+                    let since = self.watches().get(&resource.kind).and_then(|watch| watch.lost.clone());
+                    let lost = (fault(&error), since.map_or_else(Instant::now, |(_, since)| since));
+                    self.note(
+                        &resource.kind,
+                        Watch {
+                            synced,
+                            lost: Some(lost),
+                        },
+                    );
+                    changed();
+                    continue;
+                }
+            };
+            let lost = done
+                .err()
+                .map(|error| (Fault::file("write", &self.folder, &error), Instant::now()));
+            let was_lost = self
+                .watches()
+                .get(&resource.kind)
+                .is_some_and(|watch| watch.lost.is_some() || !watch.synced);
+            self.note(&resource.kind, Watch { synced, lost });
+            if was_lost && synced {
+                changed();
+            }
+        }
+    }
+
+    fn note(&self, kind: &str, watch: Watch) {
+        self.lock().watches.insert(kind.to_string(), watch);
+    }
+
+    // What is guarded is replaced whole.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Mirror {
+    fn drop(&mut self) {
+        // It is made anew for each connection; what is left is nobody's.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The file of an object.
+pub(super) fn file_of(object: &DynamicObject, resource: &ApiResource) -> String {
+    let metadata = &object.metadata;
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    kinds::file(&resource.kind, namespace, metadata.name.as_deref().unwrap_or_default())
+}
+
+/// Kubernetes 1.35 and newer promise that versions of one object grow; before, etcd's did too.
+fn version(object: &DynamicObject) -> u64 {
+    let version = object.metadata.resource_version.as_deref();
+    version.and_then(|version| version.parse().ok()).unwrap_or(u64::MAX)
+}
+
+fn fault(error: &watcher::Error) -> Fault {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => told(error),
+        watcher::Error::WatchError(status) => told(&kube::Error::Api(status.clone())),
+        watcher::Error::NoResourceVersion => Fault::new("cluster", "The API server gives no versions of its objects."),
+    }
+}

@@ -1,0 +1,15 @@
+//! A cluster as a folder: its objects are mirrored into a private folder, a file for each, and kept up by watches. What
+//! reads folders, the engine, the lint, the drafts, the sidecar, reads a cluster therefore too; only writing differs.
+
+mod connect;
+mod contexts;
+mod kinds;
+mod mirror;
+mod open;
+mod place;
+mod store;
+mod write;
+
+pub use contexts::{Context, contexts};
+pub use open::Cluster;
+pub use place::Mirrors;

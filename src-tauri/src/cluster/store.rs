@@ -1,0 +1,119 @@
+//! The cluster as a place where change sets are written.
+
+use kube::core::{ApiResource, DynamicObject};
+
+use super::{
+    Cluster,
+    kinds::{self, object_of},
+    write::{Try, Writer, Written},
+};
+use crate::{
+    change::{FileEdit, Prepared, Store, changed},
+    fault::{Fault, Result},
+};
+
+impl Store for Cluster {
+    fn name(&self) -> String {
+        format!("cluster {} {}", self.context, self.server)
+    }
+
+    fn read(&self, file: &str) -> Result<Option<Vec<u8>>> {
+        let text = self
+            .mirror
+            .read(file)
+            .map_err(|error| Fault::file("read", self.folder(), &error))?;
+        Ok(text.map(|text| kinds::undated(&text).into_bytes()))
+    }
+
+    fn write_all(&self, edits: &[FileEdit]) -> Result<()> {
+        if !self.is_editing() {
+            return Err(
+                Fault::new("read-only", format!("Editing of {} is switched off.", self.context))
+                    .hint("Switch it on for this window first."),
+            );
+        }
+        for (index, edit) in edits.iter().enumerate() {
+            if let Err(fault) = self.write_one(edit, Try::Real) {
+                return Err(self.take_back(&edits[..index], fault));
+            }
+        }
+        Ok(())
+    }
+
+    fn prepare(&self, edits: Vec<FileEdit>) -> Result<Prepared> {
+        let mut prepared = Prepared::default();
+        for edit in edits {
+            let (after, taken_over) = self.write_one(&edit, Try::Dry)?;
+            prepared.files.push(FileEdit { after, ..edit });
+            prepared.warnings.extend(taken_over);
+        }
+        Ok(prepared)
+    }
+
+    fn file_of(&self, kind: &str, namespace: &str, name: &str) -> Option<String> {
+        Some(kinds::file(kind, namespace, name))
+    }
+}
+
+impl Cluster {
+    /// Writes one object and gives what is then stored. The mirror says so at once, before the watch does.
+    fn write_one(&self, edit: &FileEdit, way: Try) -> Result<(Option<Vec<u8>>, Option<String>)> {
+        let (kind, namespace, name) =
+            object_of(&edit.file).ok_or_else(|| Fault::input(format!("{:?} is no object of a cluster.", edit.file)))?;
+        let resource = self.resource(kind)?.clone();
+        let writer = Writer::new(self.client.clone(), &resource, namespace, name);
+        let (own, edit) = (resource.clone(), edit.clone());
+        let file = edit.file.clone();
+        let Written { object, taken_over } = self.call(async move {
+            let live = writer.read().await?;
+            if text_of(live.as_ref(), &own) != edit.before {
+                return Err(changed(&edit.file));
+            }
+            match (&edit.after, &live) {
+                (Some(text), live) => writer.put(live.as_ref(), &String::from_utf8_lossy(text), way).await,
+                (None, Some(live)) => writer.delete(live, way).await,
+                (None, None) => Ok(Written {
+                    object: None,
+                    taken_over: None,
+                }),
+            }
+        })?;
+        if way == Try::Real {
+            let mirrored = match &object {
+                Some(object) => self.mirror.put(object, &resource),
+                None => self.mirror.remove(&file),
+            };
+            mirrored.map_err(|error| Fault::file("write", self.folder(), &error))?;
+        }
+        Ok((text_of(object.as_ref(), &resource), taken_over))
+    }
+
+    fn resource(&self, kind: &str) -> Result<&ApiResource> {
+        self.resources.get(kind).ok_or_else(|| {
+            Fault::new("no-kind", format!("This cluster does not serve {kind}.")).hint("A newer Istio does.")
+        })
+    }
+
+    /// After a fault: the objects that were written already become what they were.
+    fn take_back(&self, written: &[FileEdit], mut fault: Fault) -> Fault {
+        let stuck: Vec<&str> = written
+            .iter()
+            .rev()
+            .filter(|edit| self.write_one(&edit.reversed(), Try::Real).is_err())
+            .map(|edit| edit.file.as_str())
+            .collect();
+        fault.hint = match (written, stuck.as_slice()) {
+            ([], _) => fault.hint,
+            (_, []) => Some("No object was changed.".into()),
+            (_, stuck) => Some(format!(
+                "These hold the new version and could not be taken back: {}.",
+                stuck.join(", ")
+            )),
+        };
+        fault
+    }
+}
+
+fn text_of(object: Option<&DynamicObject>, resource: &ApiResource) -> Option<Vec<u8>> {
+    object.map(|object| kinds::undated(&kinds::render(object, resource)).into_bytes())
+}
