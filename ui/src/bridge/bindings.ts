@@ -21,7 +21,22 @@ hint: string | null,
  */
 at: Place | null, };
 export type IgnoredKind = { kind: string, count: number, };
-export type SourceState = { name: string, path: string, files: number, objects: number, ignored: Array<IgnoredKind>, epoch: number, readAt: string, editable: boolean, errors: Array<Fault>, };
+export type LostWatch = { kinds: Array<string>, fault: Fault, seconds: number, };
+export type ClusterState = { version: string, production: boolean, insecure: boolean, editing: boolean, 
+/**
+ * Kinds that this person may not change.
+ */
+forbidden: Array<string>, 
+/**
+ * What cannot be read now; what was read last stays.
+ */
+lost: LostWatch | null, };
+export type ContextRow = { name: string, server: string, user: string, insecure: boolean, plugin: string | null, current: boolean, production: boolean, };
+export type SourceState = { name: string, 
+/**
+ * Path of the folder, or address of the API server.
+ */
+path: string, cluster: ClusterState | null, files: number, objects: number, ignored: Array<IgnoredKind>, epoch: number, readAt: string, editable: boolean, errors: Array<Fault>, };
 export type ModeScope = { scope: string, mode: Mode, written: Place | null, object: ObjectRef | null, };
 export type VerdictCounts = { registered: number, passthrough: number, blocked: number, bypassed: number, };
 export type NamespaceRow = { namespace: string, mode: Mode, inherited: boolean, writtenIn: string, workloads: number, counts: VerdictCounts, };

@@ -1,5 +1,6 @@
 /** Every command of the app, typed. One function a command, nothing else: screens never name a command themselves. */
 import type {
+  ContextRow,
   DestinationRow,
   Draft,
   Edit,
@@ -25,6 +26,9 @@ export type ObjectKind = Draft["kind"];
 
 export const sourceState = () => call<SourceState>("source_state");
 export const openFolder = (path: string) => call<SourceState>("open_folder", { path });
+export const listContexts = () => call<ContextRow[]>("list_contexts");
+export const openContext = (name: string) => call<SourceState>("open_context", { name });
+export const setEditing = (on: boolean) => call<SourceState>("set_editing", { on });
 export const pickFolder = () => call<SourceState | null>("pick_folder");
 export const overview = () => call<Overview>("overview");
 export const policyView = () => call<PolicyView>("policy_view");

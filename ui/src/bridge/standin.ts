@@ -16,6 +16,8 @@ interface Arguments {
   edit: Edit;
   edits: Edit[];
   id: number;
+  name: string;
+  on: boolean;
   workload: string;
   method: string;
   url: string;
@@ -36,6 +38,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
   const emit = (event: string, payload: unknown) => handlers.get(event)?.forEach((handle) => handle(payload as never));
 
   let nextId = 1;
+  let source = empty ? { ...example.source, files: 0, objects: 0, ignored: [] } : example.source;
   let edits: StagedEdit[] = [];
   let journal = empty ? [] : example.journal;
   let sandbox: SandboxState = empty
@@ -79,9 +82,17 @@ export function standin(options: { empty?: boolean } = {}): Channel {
   });
 
   const commands: Record<string, (args: Arguments) => unknown> = {
-    source_state: () => (empty ? { ...example.source, files: 0, objects: 0, ignored: [] } : example.source),
+    source_state: () => source,
     open_folder: () => example.source,
     pick_folder: () => null,
+    list_contexts: () => example.contexts,
+    open_context: ({ name }) => (source = example.clusterSource(name)),
+    set_editing: ({ on }) =>
+      (source = {
+        ...source,
+        editable: on,
+        cluster: source.cluster && { ...source.cluster, editing: on },
+      }),
     overview: () =>
       empty
         ? {

@@ -73,6 +73,32 @@ it("rehearses a mode before it is staged, and takes it through review, apply and
   await vi.waitFor(() => expect(asked("undo")).toEqual([{ id: 3 }]));
 });
 
+it("connects to a cluster read-only, says what is dangerous about it, and edits only once that is switched on", async () => {
+  render(App);
+  await userEvent.click(await id("source-menu"));
+  const contexts = await screen.findAllByTestId("context");
+  expect(contexts.map((each) => each.textContent)).toEqual([
+    expect.stringContaining("kind-dev"),
+    expect.stringContaining("certificate not checked"),
+  ]);
+  await userEvent.click(contexts[1]!);
+  expect(asked("open_context")).toEqual([{ name: "eu-prod" }]);
+  expect(await id("production")).toHaveTextContent("production");
+  expect(await id("source-menu")).toHaveTextContent("cluster · v1.36.3");
+  const editing = await id("editing");
+  expect(editing).toHaveTextContent("Read-only");
+  await userEvent.click(editing);
+  expect(asked("set_editing")).toEqual([{ on: true }]);
+  await vi.waitFor(() => expect(editing).toHaveTextContent("Editing enabled"));
+});
+
+it("says why there is no cluster to choose", async () => {
+  failing = { list_contexts: { code: "kubeconfig", message: "There is no kubeconfig.", hint: "Make one.", at: null } };
+  render(App);
+  await userEvent.click(await id("source-menu"));
+  expect(await id("no-contexts")).toHaveTextContent("There is no kubeconfig. Make one.");
+});
+
 it("applies nothing with Ctrl+Enter outside Review", async () => {
   render(App);
   await userEvent.click(await id("rail-policy"));

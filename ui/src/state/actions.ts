@@ -75,6 +75,18 @@ export async function pickFolder(): Promise<void> {
   if (state !== null) source.put(state);
 }
 
+export async function openContext(name: string): Promise<void> {
+  const state = await attempt(() => calls.openContext(name));
+  if (state === null) return;
+  navigation.layer = null;
+  source.put(state);
+}
+
+export async function setEditing(on: boolean): Promise<void> {
+  const state = await attempt(() => calls.setEditing(on));
+  if (state !== null) source.put(state);
+}
+
 /** The newest recorded flow to a destination; Why? and Allow… need one. */
 export async function newestFlow(name: string, port: number): Promise<Flow | null> {
   const page = await attempt(() => calls.logPage({ ...everything, hosts: [name] }, null, 500));

@@ -18,10 +18,11 @@ export const review = new Query(calls.review, 500);
 export const journal = new Query(calls.journal);
 export const sandbox = new Query(calls.sandboxState);
 export const workloads = new Query(calls.workloads);
+export const contexts = new Query(calls.listContexts);
 /** The newest flows, for the live list of the sandbox and the counters of the status bar. */
 export const newest = new Query(() => calls.logPage(everything, null, 40), 250);
 
-const all = [source, overview, policy, destinations, staged, review, journal, sandbox, workloads, newest];
+const all = [source, overview, policy, destinations, staged, review, journal, sandbox, workloads, contexts, newest];
 
 /** Drops every answer, as when nothing has been asked yet. */
 export function forgetAll(): void {
