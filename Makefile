@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help run test bench bindings clean build build-proxy ui lint rust-test policy-test ui-test desktop-test \
-        tour tour-test toolchains fuzz
+        tour tour-test toolchains fuzz mesh mesh-api mesh-down mesh-build mesh-test
 
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
 
@@ -15,6 +15,7 @@ PROXY_PACKAGES := build-essential pkg-config nftables iproute2 curl
 APP_PACKAGES   := $(PROXY_PACKAGES) libwebkit2gtk-4.1-dev libayatana-appindicator3-dev librsvg2-dev libxdo-dev
 TEST_PACKAGES  := $(APP_PACKAGES) webkit2gtk-driver xvfb dbus dbus-x11
 BENCH_PACKAGES := $(PROXY_PACKAGES) wrk python3 python3-pip openssl
+MESH_PACKAGES  := $(PROXY_PACKAGES) iptables openssl python3 python3-pip ca-certificates procps
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # Tools that are downloaded rather than built here; outside the tree, so that `git clean` leaves them.
@@ -24,6 +25,7 @@ TAURI_DRIVER_VERSION := 2.1.0
 ENVOY_VERSION := 1.40.0
 ENVOY := $(CACHE)/envoy-$(ENVOY_VERSION)/envoy/_bin/envoy
 NGINX := $(CACHE)/nginx/usr/sbin/nginx
+MESH := $(CACHE)/mesh
 
 CARGO_SET := --workspace --features egret/custom-protocol
 
@@ -31,6 +33,7 @@ help:
 	@echo "make run        build what is missing and start Egret on its bundled example"
 	@echo "make test       all checks and tests; what CI runs"
 	@echo "make fuzz       check the engine's properties with many random policies"
+	@echo "make mesh       bring up a real Kubernetes and Istio on this machine; make mesh-down takes it away"
 	@echo "make bench      measure the sidecar beside Envoy; writes tests/bench/RESULTS.md"
 	@echo "make bindings   write the window's types again from the Rust ones"
 	@echo "make clean      remove what was built in this tree"
@@ -66,8 +69,9 @@ proxy-packages: packages = $(PROXY_PACKAGES)
 app-packages: packages = $(APP_PACKAGES)
 test-packages: packages = $(TEST_PACKAGES)
 bench-packages: packages = $(BENCH_PACKAGES)
-.PHONY: proxy-packages app-packages test-packages bench-packages
-proxy-packages app-packages test-packages bench-packages:
+mesh-packages: packages = $(MESH_PACKAGES)
+.PHONY: proxy-packages app-packages test-packages bench-packages mesh-packages
+proxy-packages app-packages test-packages bench-packages mesh-packages:
 	@command -v dpkg-query >/dev/null || { \
 	    echo "This is not Debian or Ubuntu: install what corresponds to: $(packages)"; exit 0; }; \
 	missing=$$(for package in $(packages); do \
@@ -106,7 +110,7 @@ $(TAURI_DRIVER):
 
 # --- tests ------------------------------------------------------------------------------------------------------------
 
-test: lint ui-test rust-test policy-test tour-test desktop-test
+test: lint ui-test rust-test policy-test tour-test desktop-test mesh-test
 
 lint: test-packages toolchains ui
 	@echo "==> formatting and lints"
@@ -144,6 +148,26 @@ ui-test: node ui/node_modules/.package-lock.json
 desktop-test: rust-test $(TAURI_DRIVER)
 	@echo "==> the story in the real window"
 	@TAURI_DRIVER=$(TAURI_DRIVER) cargo test $(CARGO_SET) --test desktop
+
+# Where there can be no mesh, its tests are ignored, and say why.
+mesh-test: rust-test
+	@echo "==> the story on a real mesh"
+	@if tests/mesh/needs.sh $(MESH) build; then $(MAKE) --no-print-directory mesh-build; fi
+	@cargo test $(CARGO_SET) --test mesh
+
+# --- a real mesh ------------------------------------------------------------------------------------------------------
+
+mesh mesh-api:
+	@tests/mesh/needs.sh $(MESH) build
+	@$(MAKE) --no-print-directory mesh-build
+	@$(SUDO) tests/mesh/up.sh $(MESH) $(@:mesh-%=%)
+
+mesh-down:
+	@$(SUDO) tests/mesh/down.sh $(MESH)
+
+# Of minutes only the first time, and where versions change.
+mesh-build: mesh-packages $(ENVOY)
+	@tests/mesh/build.sh $(MESH) $(ENVOY)
 
 # --- measurements -----------------------------------------------------------------------------------------------------
 

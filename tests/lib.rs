@@ -1,1 +1,4 @@
 //! Black-box test support.
+
+#[path = "mesh/harness/mod.rs"]
+pub mod mesh;

@@ -1,0 +1,62 @@
+#!/bin/bash
+# guard.sh OUT mesh|api [stay]: brings the mesh, or etcd and the API server alone, up and keeps it until standard input
+# ends, a signal comes, or it is killed; with `stay`, until a signal comes. Then nothing is left of it. What it reads is for
+# inside.sh, which says what it understands.
+#
+# All of it lives in a process namespace and a mount namespace of its own. The kernel ends the whole of it with its first
+# process, however that ends: every program, container, mount and network namespace. The end of standard input is what a
+# test process leaves behind even when it is killed.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+out=$(cd "$1" && pwd)
+kind=$2
+state=$out/$kind
+cd "$out"
+
+exec 9>"$kind.lock"
+flock -w 30 9 || {
+    echo "the test ${kind/api/API server} is up already (process $(cat "$kind.pid")): make mesh-down takes it away" >&2
+    exit 1
+}
+
+remove() {
+    local first container
+    trap '' TERM INT HUP
+    if [ -n "${world:-}" ]; then
+        # The first process of the namespace, as it is called out here; the kernel lets go of it last.
+        first=$(pgrep -P "$world" || true)
+        kill -9 "$world" 2>/dev/null || true
+        [ -z "$first" ] || timeout 20 tail -f --pid="$first" /dev/null || true
+    fi
+    [ -z "${watch:-}" ] || kill "$watch" 2>/dev/null || true
+    ip link del "eg-$kind" 2>/dev/null || true
+    # The kernel keeps what lies in file systems of its own, and where something was mounted.
+    for container in "$state"/state/io.containerd.runtime.v2.task/k8s.io/*; do
+        rmdir /sys/fs/cgroup/{,*/}k8s.io/"${container##*/}" 2>/dev/null || true
+    done
+    rmdir /sys/fs/cgroup/{,*/}k8s.io /var/lib/{cni,kubelet} 2>/dev/null || true
+    # The logs stay until the next time.
+    find "$state" -mindepth 1 -maxdepth 1 ! -name log -exec rm -rf {} + 2>/dev/null || true
+    rm -f "$out/$kind.pid"
+}
+
+# What an earlier one left: state, since nothing that runs outlives its guard.
+remove
+rm -rf "$state"
+mkdir -p "$state"
+echo $$ >"$kind.pid"
+trap remove EXIT
+trap 'exit 143' TERM INT HUP
+
+mkfifo "$state/commands"
+if [ "${3:-}" != stay ]; then
+    exec 3<&0
+    # To and fro, so that opening does not wait for the other side.
+    cat <&3 1<>"$state/commands" 9>&- &
+    watch=$!
+    exec 3<&-
+fi
+setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc \
+    "$here/inside.sh" "$out" "$kind" 9>&- </dev/null &
+world=$!
+wait -n $world ${watch:+$watch}

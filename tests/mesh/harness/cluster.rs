@@ -1,0 +1,146 @@
+//! What is up, and kubectl for it.
+
+use std::{
+    io::Write as _,
+    ops::Deref,
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+    sync::OnceLock,
+};
+
+use super::guard::{Guard, NotUp, cache};
+
+/// An API server with Istio's resource definitions, seen as one of its users.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    folder: PathBuf,
+    user: &'static str,
+}
+
+impl Cluster {
+    /// The same API server as the user `admin`, `viewer` (who reads) or `editor` (who also writes Istio's objects).
+    pub fn user(&self, user: &'static str) -> Self {
+        let folder = self.folder.clone();
+        Self { folder, user }
+    }
+
+    /// The user's kubeconfig.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.folder.join(self.user).with_extension("kubeconfig")
+    }
+
+    /// Runs kubectl, for a minute at the most.
+    pub fn kubectl(&self, arguments: &[&str]) -> Output {
+        let command = self.command(arguments).stdin(Stdio::null()).output();
+        command.expect("coreutils has timeout")
+    }
+
+    /// What kubectl prints; panics unless it succeeds.
+    pub fn text(&self, arguments: &[&str]) -> String {
+        let output = self.kubectl(arguments);
+        assert!(
+            output.status.success(),
+            "kubectl {}: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Runs kubectl with a manifest as its input, such as `["apply"]`; `-f -` is added.
+    pub fn send(&self, arguments: &[&str], manifest: &str) -> Output {
+        let mut child = self
+            .command(&[arguments, &["-f", "-"]].concat())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("coreutils has timeout");
+        let input = child.stdin.take().map(|mut input| input.write_all(manifest.as_bytes()));
+        input.transpose().expect("kubectl reads its input");
+        child.wait_with_output().expect("a child that was started")
+    }
+
+    /// Applies a manifest; panics unless that succeeds.
+    pub fn apply(&self, manifest: &str) {
+        let output = self.send(&["apply"], manifest);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("timeout");
+        command.args(["--kill-after=5", "60"]).arg(cache().join("bin/kubectl"));
+        // What kubectl remembers of an API server stays out of the home folder.
+        command.env("KUBECACHEDIR", cache().join("kubectl"));
+        command.env("KUBECONFIG", self.kubeconfig()).args(arguments);
+        command
+    }
+}
+
+/// etcd and the API server alone, with Istio's resource definitions.
+pub struct Api {
+    cluster: Cluster,
+    _guard: Guard,
+}
+
+/// Kubernetes, Istio and a workload `default/sleep` with its sidecar.
+pub struct Mesh {
+    cluster: Cluster,
+    _guard: Guard,
+}
+
+impl Api {
+    /// Brings it up; it goes when this is dropped, or this process ends in any way.
+    pub fn up() -> Result<Self, NotUp> {
+        let (cluster, guard) = up("api")?;
+        Ok(Self { cluster, _guard: guard })
+    }
+}
+
+impl Mesh {
+    /// Brings it up; it goes when this is dropped, or this process ends in any way.
+    pub fn up() -> Result<Self, NotUp> {
+        let (cluster, guard) = up("mesh")?;
+        Ok(Self { cluster, _guard: guard })
+    }
+}
+
+fn up(kind: &str) -> Result<(Cluster, Guard), NotUp> {
+    let (guard, folder) = Guard::start(kind)?;
+    Ok((Cluster { folder, user: "admin" }, guard))
+}
+
+impl Deref for Api {
+    type Target = Cluster;
+
+    fn deref(&self) -> &Cluster {
+        &self.cluster
+    }
+}
+
+impl Deref for Mesh {
+    type Target = Cluster;
+
+    fn deref(&self) -> &Cluster {
+        &self.cluster
+    }
+}
+
+/// One for all tests of a process; the first that asks brings it up.
+pub struct Shared<T> {
+    up: fn() -> Result<T, NotUp>,
+    started: OnceLock<Result<T, NotUp>>,
+}
+
+impl<T> Shared<T> {
+    /// Not up yet.
+    pub fn new(up: fn() -> Result<T, NotUp>) -> Self {
+        let started = OnceLock::new();
+        Self { up, started }
+    }
+
+    /// Up, or the reason why not: always the same.
+    pub fn get(&self) -> Result<&T, NotUp> {
+        self.started.get_or_init(self.up).as_ref().map_err(Clone::clone)
+    }
+}

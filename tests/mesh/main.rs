@@ -1,0 +1,50 @@
+//! What the product relies on, as a real mesh does it. Where none can be had, the tests are ignored, with the reason; with
+//! `EGRET_REQUIRE_MESH` set they fail instead.
+
+// The whole crate is a test: a panic is how it reports.
+#![allow(clippy::unwrap_used)]
+
+mod api;
+mod story;
+
+use std::sync::Arc;
+
+use egret_tests::mesh::{Api, Mesh, NotUp, Shared};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let (api, mesh) = (Arc::new(Shared::new(Api::up)), Arc::new(Shared::new(Mesh::up)));
+    let conclusion = libtest_mimic::run(
+        &arguments,
+        vec![
+            trial(
+                "api::viewer_reads_and_does_not_write",
+                &api,
+                api::viewer_reads_and_does_not_write,
+            ),
+            trial(
+                "api::editor_writes_what_istio_knows",
+                &api,
+                api::editor_writes_what_istio_knows,
+            ),
+            trial("story", &mesh, story::story),
+        ],
+    );
+    // Before `exit`, which drops nothing.
+    drop((api, mesh));
+    conclusion.exit();
+}
+
+/// A test on something that is shared.
+fn trial<T: Send + Sync + 'static>(name: &str, shared: &Arc<Shared<T>>, test: fn(&T)) -> Trial {
+    let shared = Arc::clone(shared);
+    Trial::ignorable_test(name, move || match shared.get() {
+        Ok(up) => {
+            test(up);
+            Ok(Completion::Completed)
+        }
+        Err(NotUp::Lacking(reason)) => Ok(Completion::ignored_with(reason)),
+        Err(NotUp::Failed(reason)) => Err(Failed::from(reason)),
+    })
+}
