@@ -18,6 +18,9 @@ pub fn review(view: &View, traffic: &Traffic, edits: &[StagedEdit], base: &Base)
     let mut blocked_because = blocked(edits, &proposal, &conflicts);
     let mut warnings = warnings(edits);
     if blocked_because.is_none() {
+        blocked_because = view.store.locked();
+    }
+    if blocked_because.is_none() {
         match view.store.prepare(proposal.files.clone()) {
             Ok(prepared) => {
                 proposal.files = prepared.files;

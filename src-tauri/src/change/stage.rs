@@ -210,6 +210,9 @@ impl Changes {
             .join("; ");
         let mut journal = self.journal();
         let store = &*view.store;
+        if let Some(reason) = store.locked() {
+            return Err(Fault::new("read-only", reason));
+        }
         let files = store.prepare(proposal.files)?.files;
         let id = journal.begin(&title, &now(), counts, &files)?;
         if let Err(fault) = store.write_all(&files) {

@@ -25,6 +25,11 @@ pub trait Store: Debug + Send + Sync {
     /// Writes all of `edits`, none where one of them is not what `before` says.
     fn write_all(&self, edits: &[FileEdit]) -> Result<()>;
 
+    /// Why nothing can be written now; a person can change that.
+    fn locked(&self) -> Option<String> {
+        None
+    }
+
     /// `edits` as they will be stored, or why they cannot be. Nothing is written.
     fn prepare(&self, edits: Vec<FileEdit>) -> Result<Prepared> {
         Ok(Prepared {

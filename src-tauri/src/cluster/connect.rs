@@ -15,6 +15,9 @@ use crate::fault::{Fault, Result};
 /// A server that does not take a connection in this time is not reachable.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// Code of the fault that a network mends.
+pub(super) const UNREACHABLE: &str = "unreachable";
+
 /// A client for the context `name`. May run the context's credential plugin, so that it blocks.
 pub(super) async fn connect(file: Option<&Path>, name: &str) -> Result<(Client, String)> {
     let mut kubeconfig = kubeconfig(file)?;
@@ -91,11 +94,11 @@ pub(super) fn told(error: &Error) -> Fault {
                 words = cause.to_string();
                 next = cause.source();
             }
-            Fault::new("unreachable", format!("The API server cannot be reached: {words}"))
+            Fault::new(UNREACHABLE, format!("The API server cannot be reached: {words}"))
                 .hint("Is the VPN up, and the cluster running?")
         }
         Error::HyperError(_) | Error::ReadEvents(_) => {
-            Fault::new("unreachable", "The API server broke the connection off.")
+            Fault::new(UNREACHABLE, "The API server broke the connection off.")
         }
         _ => Fault::new("cluster", "The API server's answer cannot be used."),
     }

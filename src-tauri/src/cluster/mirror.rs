@@ -1,4 +1,4 @@
-//! The private folder that says what the cluster says, kept up by one watch a kind.
+//! The private folder that says what the cluster says.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -8,24 +8,10 @@ use std::{
     time::Instant,
 };
 
-use futures_util::StreamExt as _;
-use kube::{
-    Api, Client,
-    core::{ApiResource, DynamicObject},
-    runtime::{
-        WatchStreamExt as _,
-        watcher::{self, Event},
-    },
-};
+use kube::core::{ApiResource, DynamicObject};
 
-use super::{
-    connect::told,
-    kinds::{self, Kind},
-};
+use super::kinds;
 use crate::fault::Fault;
-
-/// Objects in one answer of a list: bounds what is held at once.
-const PAGE: u32 = 500;
 
 /// The folder and how far each kind is.
 #[derive(Debug)]
@@ -114,7 +100,7 @@ impl Mirror {
     }
 
     /// Forgets the objects of `kind` that are not among `seen`.
-    fn keep(&self, kind: &str, seen: &HashSet<String>) -> io::Result<()> {
+    pub fn keep(&self, kind: &str, seen: &HashSet<String>) -> io::Result<()> {
         let Ok(entries) = fs::read_dir(self.folder.join(kind)) else {
             return Ok(());
         };
@@ -137,63 +123,8 @@ impl Mirror {
         fs::rename(temporary, path)
     }
 
-    /// Follows one kind until it is dropped. Whatever breaks the watch, it comes back, first soon and then ever later.
-    pub async fn follow(self: Arc<Self>, client: Client, kind: Kind, changed: impl Fn()) {
-        let resource = kind.resource.clone();
-        let api: Api<DynamicObject> = match kind.namespace {
-            Some(namespace) => Api::namespaced_with(client, namespace, &resource),
-            None => Api::all_with(client, &resource),
-        };
-        self.note(&resource.kind, Watch::default());
-        let settings = watcher::Config::default().any_semantic().page_size(PAGE);
-        let mut events = std::pin::pin!(watcher::watcher(api, settings).default_backoff());
-        let mut seen = HashSet::new();
-        let mut synced = false;
-        while let Some(event) = events.next().await {
-            let done = match event {
-                Ok(Event::Init) => {
-                    seen.clear();
-                    Ok(())
-                }
-                Ok(Event::InitApply(object)) => {
-                    seen.insert(file_of(&object, &resource));
-                    self.put(&object, &resource)
-                }
-                Ok(Event::InitDone) => {
-                    synced = true;
-                    self.keep(&resource.kind, &seen)
-                }
-                Ok(Event::Apply(object)) => self.put(&object, &resource),
-                Ok(Event::Delete(object)) => self.remove(&file_of(&object, &resource)),
-                Err(error) => {
-                    let since = self.watches().get(&resource.kind).and_then(|watch| watch.lost.clone());
-                    let lost = (fault(&error), since.map_or_else(Instant::now, |(_, since)| since));
-                    self.note(
-                        &resource.kind,
-                        Watch {
-                            synced,
-                            lost: Some(lost),
-                        },
-                    );
-                    changed();
-                    continue;
-                }
-            };
-            let lost = done
-                .err()
-                .map(|error| (Fault::file("write", &self.folder, &error), Instant::now()));
-            let was_lost = self
-                .watches()
-                .get(&resource.kind)
-                .is_some_and(|watch| watch.lost.is_some() || !watch.synced);
-            self.note(&resource.kind, Watch { synced, lost });
-            if was_lost && synced {
-                changed();
-            }
-        }
-    }
-
-    fn note(&self, kind: &str, watch: Watch) {
+    /// Notes how a kind's watch stands.
+    pub fn note(&self, kind: &str, watch: Watch) {
         self.lock().watches.insert(kind.to_string(), watch);
     }
 
@@ -221,14 +152,4 @@ pub(super) fn file_of(object: &DynamicObject, resource: &ApiResource) -> String 
 fn version(object: &DynamicObject) -> u64 {
     let version = object.metadata.resource_version.as_deref();
     version.and_then(|version| version.parse().ok()).unwrap_or(u64::MAX)
-}
-
-fn fault(error: &watcher::Error) -> Fault {
-    match error {
-        watcher::Error::InitialListFailed(error)
-        | watcher::Error::WatchStartFailed(error)
-        | watcher::Error::WatchFailed(error) => told(error),
-        watcher::Error::WatchError(status) => told(&kube::Error::Api(status.clone())),
-        watcher::Error::NoResourceVersion => Fault::new("cluster", "The API server gives no versions of its objects."),
-    }
 }

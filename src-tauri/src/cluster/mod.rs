@@ -3,6 +3,7 @@
 
 mod connect;
 mod contexts;
+mod follow;
 mod kinds;
 mod mirror;
 mod open;
@@ -13,3 +14,6 @@ mod write;
 pub use contexts::{Context, contexts};
 pub use open::Cluster;
 pub use place::Mirrors;
+
+#[cfg(test)]
+mod tests;

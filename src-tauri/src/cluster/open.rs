@@ -20,6 +20,7 @@ use tokio::{runtime, time};
 use super::{
     Context,
     connect::{self, told},
+    follow::follow,
     kinds,
     mirror::{Mirror, Watch},
 };
@@ -83,7 +84,7 @@ impl Cluster {
             .map(|kind| (kind.resource.kind.clone(), kind.resource.clone()))
             .collect();
         for kind in served {
-            runtime.spawn(mirror.clone().follow(client.clone(), kind, changed.clone()));
+            runtime.spawn(follow(mirror.clone(), client.clone(), kind, changed.clone()));
         }
         let cluster = Arc::new(Self {
             context: context.name.clone(),

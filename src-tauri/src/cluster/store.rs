@@ -26,11 +26,8 @@ impl Store for Cluster {
     }
 
     fn write_all(&self, edits: &[FileEdit]) -> Result<()> {
-        if !self.is_editing() {
-            return Err(
-                Fault::new("read-only", format!("Editing of {} is switched off.", self.context))
-                    .hint("Switch it on for this window first."),
-            );
+        if let Some(reason) = self.locked() {
+            return Err(Fault::new("read-only", reason));
         }
         for (index, edit) in edits.iter().enumerate() {
             if let Err(fault) = self.write_one(edit, Try::Real) {
@@ -38,6 +35,16 @@ impl Store for Cluster {
             }
         }
         Ok(())
+    }
+
+    fn locked(&self) -> Option<String> {
+        let off = || {
+            format!(
+                "Editing of {} is switched off: switch it on at the foot of the rail.",
+                self.context
+            )
+        };
+        (!self.is_editing()).then(off)
     }
 
     fn prepare(&self, edits: Vec<FileEdit>) -> Result<Prepared> {

@@ -81,7 +81,7 @@ it("connects to a cluster read-only, says what is dangerous about it, and edits 
     expect.stringContaining("kind-dev"),
     expect.stringContaining("certificate not checked"),
   ]);
-  await userEvent.click(contexts[1]!);
+  await userEvent.click(within(contexts[1] as HTMLElement).getByText("eu-prod"));
   expect(asked("open_context")).toEqual([{ name: "eu-prod" }]);
   expect(await id("production")).toHaveTextContent("production");
   expect(await id("source-menu")).toHaveTextContent("cluster · v1.36.3");

@@ -1,0 +1,119 @@
+//! One watch a kind keeps the mirror up. Whatever breaks it, it comes back: first soon, then ever later, and at once when
+//! the API server can be reached again.
+
+use std::{
+    collections::HashSet,
+    io,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::StreamExt as _;
+use kube::{
+    Api, Client,
+    core::DynamicObject,
+    runtime::{
+        WatchStreamExt as _,
+        watcher::{self, Event},
+    },
+};
+use tokio::time;
+
+use super::{
+    connect::{UNREACHABLE, told},
+    kinds::Kind,
+    mirror::{Mirror, Watch, file_of},
+};
+use crate::fault::Fault;
+
+/// Objects in one answer of a list: bounds what is held at once.
+const PAGE: u32 = 500;
+/// How often an API server that cannot be reached is tried.
+const PROBE: Duration = Duration::from_secs(1);
+
+/// Follows `kind` until it is dropped. `changed` is called when the watch is lost, is back, or has listed everything.
+pub(super) async fn follow(mirror: Arc<Mirror>, client: Client, kind: Kind, changed: impl Fn()) {
+    let resource = &kind.resource;
+    let api: Api<DynamicObject> = match kind.namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
+        None => Api::all_with(client.clone(), resource),
+    };
+    let settings = watcher::Config::default().any_semantic().page_size(PAGE);
+    let mut watch = Watch::default();
+    mirror.note(&resource.kind, watch.clone());
+    loop {
+        let mut events = pin!(watcher::watcher(api.clone(), settings.clone()).default_backoff());
+        let mut seen = HashSet::new();
+        loop {
+            // A watch that comes back in silence says nothing of it: a new one lists everything, and that does.
+            let event = tokio::select! {
+                event = events.next() => event,
+                () = back(&client, &watch) => break,
+            };
+            let Some(event) = event else { break };
+            let before = (watch.synced, watch.lost.is_some());
+            match take(&mirror, &kind, event, &mut seen, &mut watch.synced) {
+                Ok(()) => watch.lost = None,
+                Err(fault) => {
+                    let since = watch.lost.map_or_else(Instant::now, |(_, since)| since);
+                    watch.lost = Some((fault, since));
+                }
+            }
+            mirror.note(&resource.kind, watch.clone());
+            if before != (watch.synced, watch.lost.is_some()) {
+                changed();
+            }
+        }
+    }
+}
+
+/// Returns when an API server that could not be reached can be; for any other watch, never.
+async fn back(client: &Client, watch: &Watch) {
+    if !watch.lost.as_ref().is_some_and(|(fault, _)| fault.code == UNREACHABLE) {
+        return std::future::pending().await;
+    }
+    loop {
+        time::sleep(PROBE).await;
+        if client.apiserver_version().await.is_ok() {
+            return;
+        }
+    }
+}
+
+fn take(
+    mirror: &Mirror,
+    kind: &Kind,
+    event: watcher::Result<Event<DynamicObject>>,
+    seen: &mut HashSet<String>,
+    synced: &mut bool,
+) -> Result<(), Fault> {
+    let resource = &kind.resource;
+    let unwritten = |error: io::Error| Fault::file("write", mirror.folder(), &error);
+    match event.map_err(|error| fault(&error))? {
+        Event::Init => {
+            seen.clear();
+            Ok(())
+        }
+        Event::InitApply(object) => {
+            seen.insert(file_of(&object, resource));
+            mirror.put(&object, resource).map_err(unwritten)
+        }
+        Event::InitDone => {
+            *synced = true;
+            mirror.keep(&resource.kind, seen).map_err(unwritten)
+        }
+        Event::Apply(object) => mirror.put(&object, resource).map_err(unwritten),
+        Event::Delete(object) => mirror.remove(&file_of(&object, resource)).map_err(unwritten),
+    }
+}
+
+fn fault(error: &watcher::Error) -> Fault {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => told(error),
+        watcher::Error::WatchError(status) => told(&kube::Error::Api(status.clone())),
+        watcher::Error::NoResourceVersion => Fault::new("cluster", "The API server gives no versions of its objects."),
+    }
+}

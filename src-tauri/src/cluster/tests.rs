@@ -1,0 +1,353 @@
+//! A cluster from its contexts to a change that is applied and taken back, on a real API server.
+//!
+//! Where none can be had the tests say so on standard error and pass; with `EGRET_REQUIRE_MESH` set they fail instead.
+
+mod cut;
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::{Arc, LazyLock},
+};
+
+use egret_tests::mesh::{Api, NotUp, Shared, eventually};
+use proxy_core::{model::OutboundMode, source::Folder};
+
+use super::{Cluster, contexts};
+use crate::{
+    change::{Changes, Journal, Store},
+    dto::{DraftKind, Edit, Mode},
+    events::Events,
+    session::{Origin, View},
+    traffic::Traffic,
+};
+use cut::Cut;
+
+static API: LazyLock<Shared<Api>> = LazyLock::new(|| Shared::new(Api::up));
+
+fn api(test: &str) -> Option<&'static Api> {
+    match API.get() {
+        Ok(api) => Some(api),
+        Err(NotUp::Lacking(reason)) => {
+            // Not through the test's captured output: a skipped test must be seen.
+            let _ = writeln!(std::io::stderr(), "skipped {test}: {reason}");
+            None
+        }
+        Err(NotUp::Failed(reason)) => panic!("{reason}"),
+    }
+}
+
+/// One connection with a change set and a journal of its own.
+struct Bench {
+    _root: tempfile::TempDir,
+    cluster: Arc<Cluster>,
+    changes: Changes,
+    traffic: Traffic,
+}
+
+impl Bench {
+    fn open(kubeconfig: PathBuf) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let context = contexts(Some(&kubeconfig)).unwrap().remove(0);
+        let cluster = Cluster::open(&context, Some(kubeconfig), &root.path().join("mirror"), || {}).unwrap();
+        let journal = Journal::open(&root.path().join("journal.sqlite"), &*cluster).unwrap();
+        Self {
+            changes: Changes::new(journal, Vec::new(), Events::new(|_| {})),
+            _root: root,
+            cluster,
+            traffic: Traffic::default(),
+        }
+    }
+
+    fn view(&self) -> View {
+        let reading = Folder::open(self.cluster.folder()).unwrap().reading();
+        assert_eq!(reading.errors, [], "the model reads what the API server gives");
+        View::of(Origin::Cluster(self.cluster.clone()), reading, 1)
+    }
+
+    fn hosts(&self, namespace: &str) -> Vec<String> {
+        let view = self.view();
+        let own = view
+            .world()
+            .service_entries
+            .iter()
+            .filter(|entry| &*entry.meta.namespace == namespace);
+        own.flat_map(|entry| entry.spec.hosts.iter().map(ToString::to_string))
+            .collect()
+    }
+
+    fn waits_for(&self, namespace: &str, hosts: &[&str]) {
+        eventually(&format!("{hosts:?} in {namespace}"), || {
+            (self.hosts(namespace) == hosts).then_some(())
+        });
+    }
+
+    fn put(&self, namespace: &str, name: &str, yaml: &str) {
+        let edit = Edit::Put {
+            object: DraftKind::ServiceEntry,
+            namespace: namespace.into(),
+            name: name.into(),
+            yaml: yaml.into(),
+        };
+        self.changes.stage(&self.view(), edit).unwrap();
+    }
+}
+
+fn entry(namespace: &str, name: &str, host: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata:\n  name: {name}\n  namespace: {namespace}\n\
+         spec:\n  hosts:\n  - {host}\n  ports:\n  - name: http\n    number: 80\n    protocol: HTTP\n  resolution: DNS\n"
+    )
+}
+
+fn namespace(api: &Api, name: &str) {
+    api.apply(&format!(
+        "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n"
+    ));
+}
+
+#[test]
+fn a_cluster_reads_as_a_folder_does_and_follows_what_changes() {
+    let Some(api) = api("a_cluster_reads_as_a_folder_does") else {
+        return;
+    };
+    namespace(api, "read");
+    api.apply(&entry("read", "a", "a.com"));
+    let bench = Bench::open(api.kubeconfig());
+    assert_eq!(bench.hosts("read"), ["a.com"]);
+    assert!(bench.cluster.version.starts_with("v1.") && bench.cluster.lost().is_none());
+    let view = bench.view();
+    let found = view
+        .world()
+        .service_entries
+        .iter()
+        .find(|entry| &*entry.meta.namespace == "read")
+        .unwrap();
+    assert_eq!(&*found.place.file, "ServiceEntry/read.a.yaml");
+    assert!(found.meta.created.is_some(), "age decides between entries of one host");
+
+    api.apply(&entry("read", "a", "b.com"));
+    bench.waits_for("read", &["b.com"]);
+    api.apply(&entry("read", "z", "z.com"));
+    bench.waits_for("read", &["b.com", "z.com"]);
+    api.text(&["delete", "serviceentry", "a", "z", "-n", "read"]);
+    bench.waits_for("read", &[]);
+    let mirror = bench.cluster.folder().to_path_buf();
+    drop((view, bench));
+    assert!(!mirror.exists(), "the mirror goes with the connection");
+}
+
+#[test]
+fn a_change_set_is_tried_by_the_api_server_applied_and_taken_back() {
+    let Some(api) = api("a_change_set_is_tried") else {
+        return;
+    };
+    namespace(api, "write");
+    let bench = Bench::open(api.kubeconfig());
+    bench.put("write", "a", &entry("write", "a", "a.com"));
+    let review = bench.changes.review(&bench.view(), &bench.traffic).unwrap();
+    assert!(!review.applicable);
+    assert!(review.blocked_because.unwrap().contains("switched off"));
+    assert_eq!(
+        bench.changes.apply(&bench.view(), &bench.traffic).unwrap_err().code,
+        "read-only"
+    );
+    assert_eq!(bench.hosts("write"), Vec::<String>::new(), "a review writes nothing");
+
+    bench.cluster.set_editing(true);
+    let review = bench.changes.review(&bench.view(), &bench.traffic).unwrap();
+    assert_eq!((review.applicable, review.blocked_because), (true, None));
+    let diff = format!("{:?}", review.diffs);
+    assert!(
+        diff.contains("app.kubernetes.io/managed-by: egret"),
+        "as the server would store it: {diff}"
+    );
+    bench.changes.apply(&bench.view(), &bench.traffic).unwrap();
+    assert_eq!(bench.hosts("write"), ["a.com"], "at once, before any watch tells");
+    let managers = [
+        "get",
+        "serviceentry",
+        "a",
+        "-n",
+        "write",
+        "-o",
+        "jsonpath={.metadata.managedFields[*].manager}",
+    ];
+    assert_eq!(api.text(&managers), "egret");
+
+    // An object of another tool is changed too, and it is said whose fields are taken over.
+    api.apply(&entry("write", "k", "k.com"));
+    bench.waits_for("write", &["a.com", "k.com"]);
+    let theirs = String::from_utf8(bench.cluster.read("ServiceEntry/write.k.yaml").unwrap().unwrap()).unwrap();
+    bench.put(
+        "write",
+        "k",
+        &theirs.replace("k.com", "other.com").replace("  resolution: DNS\n", ""),
+    );
+    let review = bench.changes.review(&bench.view(), &bench.traffic).unwrap();
+    assert!(
+        review.warnings.iter().any(|warning| warning.contains("kubectl")),
+        "{:?}",
+        review.warnings
+    );
+    bench.changes.apply(&bench.view(), &bench.traffic).unwrap();
+    let stored = api.text(&["get", "serviceentry", "k", "-n", "write", "-o", "jsonpath={.spec}"]);
+    assert!(
+        stored.contains("other.com") && !stored.contains("resolution"),
+        "{stored}"
+    );
+
+    bench.changes.undo(&*bench.cluster, None).unwrap();
+    assert_eq!(
+        bench.cluster.read("ServiceEntry/write.k.yaml").unwrap().unwrap(),
+        theirs.as_bytes()
+    );
+    bench.changes.undo(&*bench.cluster, None).unwrap();
+    let left = api.text(&["get", "serviceentries", "-n", "write", "-o", "name"]);
+    assert_eq!(left, "serviceentry.networking.istio.io/k\n");
+}
+
+#[test]
+fn what_changed_meanwhile_is_shown_and_never_overwritten() {
+    let Some(api) = api("what_changed_meanwhile") else {
+        return;
+    };
+    namespace(api, "meanwhile");
+    api.apply(&entry("meanwhile", "a", "a.com"));
+    let bench = Bench::open(api.kubeconfig());
+    bench.cluster.set_editing(true);
+    let seen = String::from_utf8(bench.cluster.read("ServiceEntry/meanwhile.a.yaml").unwrap().unwrap()).unwrap();
+    bench.put("meanwhile", "a", &seen.replace("a.com", "mine.com"));
+    api.apply(&entry("meanwhile", "a", "theirs.com"));
+    let fault = bench.changes.apply(&bench.view(), &bench.traffic).unwrap_err();
+    assert_eq!(fault.code, "conflict");
+    bench.waits_for("meanwhile", &["theirs.com"]);
+    let review = bench.changes.review(&bench.view(), &bench.traffic).unwrap();
+    let conflict = &review.conflicts[0];
+    assert!(
+        conflict.base.contains("a.com") && conflict.mine.contains("mine.com") && conflict.theirs.contains("theirs.com")
+    );
+}
+
+#[test]
+fn the_servers_own_refusal_is_shown_before_anything_is_written() {
+    let Some(api) = api("the_servers_own_refusal") else {
+        return;
+    };
+    namespace(api, "refused");
+    let bench = Bench::open(api.kubeconfig());
+    bench.cluster.set_editing(true);
+    bench.put(
+        "refused",
+        "a",
+        &entry("refused", "a", "a.com").replace("  resolution", "  bogus: 1\n  resolution"),
+    );
+    let review = bench.changes.review(&bench.view(), &bench.traffic).unwrap();
+    let reason = review.blocked_because.unwrap();
+    assert!(!review.applicable && reason.contains("bogus"), "{reason}");
+}
+
+#[test]
+fn the_mode_is_changed_in_its_config_map_and_every_other_line_stays() {
+    let Some(api) = api("the_mode_is_changed") else { return };
+    let mesh = "# owned by the platform team\noutboundTrafficPolicy:\n  mode: ALLOW_ANY # for now\naccessLogFile: /dev/stdout\n";
+    let map = serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "istio", "namespace": "istio-system", "labels": {"a": "b"}},
+        "data": {"mesh": mesh, "meshNetworks": "networks: {}"}});
+    api.apply(&map.to_string());
+    let bench = Bench::open(api.kubeconfig());
+    bench.cluster.set_editing(true);
+    let edit = Edit::Mode {
+        scope: "mesh".into(),
+        mode: Mode::RegistryOnly,
+    };
+    bench.changes.stage(&bench.view(), edit).unwrap();
+    bench.changes.apply(&bench.view(), &bench.traffic).unwrap();
+    let text = || {
+        api.text(&[
+            "get",
+            "configmap",
+            "istio",
+            "-n",
+            "istio-system",
+            "-o",
+            "jsonpath={.data.mesh}",
+        ])
+    };
+    assert_eq!(text(), mesh.replace("ALLOW_ANY", "REGISTRY_ONLY"));
+    assert_eq!(
+        bench.view().world().mesh_configs[0].spec.mode,
+        OutboundMode::RegistryOnly
+    );
+    bench.changes.undo(&*bench.cluster, None).unwrap();
+    assert_eq!(text(), mesh);
+}
+
+#[test]
+fn who_may_only_read_is_told_so_and_changes_nothing() {
+    let Some(api) = api("who_may_only_read") else { return };
+    namespace(api, "viewer");
+    let bench = Bench::open(api.user("viewer").kubeconfig());
+    assert_eq!(
+        bench.cluster.forbidden(),
+        ["ServiceEntry", "VirtualService", "Sidecar", "ConfigMap"]
+    );
+    bench.cluster.set_editing(true);
+    bench.put("viewer", "a", &entry("viewer", "a", "a.com"));
+    let review = bench.changes.review(&bench.view(), &bench.traffic).unwrap();
+    assert!(
+        review
+            .blocked_because
+            .unwrap()
+            .contains("cannot patch resource \"serviceentries\"")
+    );
+    let editor = Bench::open(api.user("editor").kubeconfig());
+    assert!(!editor.cluster.forbidden().contains(&"ServiceEntry"));
+}
+
+#[test]
+fn a_lost_connection_keeps_the_last_state_and_comes_back() {
+    let Some(api) = api("a_lost_connection") else { return };
+    namespace(api, "lost");
+    api.apply(&entry("lost", "a", "a.com"));
+    let folder = tempfile::tempdir().unwrap();
+    let (cut, kubeconfig) = Cut::before(&api.kubeconfig(), folder.path());
+    let bench = Bench::open(kubeconfig);
+    bench.put("lost", "b", &entry("lost", "b", "b.com"));
+    cut.cut();
+    let (kinds, fault, _) = eventually("the loss to be noticed", || bench.cluster.lost());
+    assert!(!kinds.is_empty() && fault.code == "unreachable", "{kinds:?} {fault:?}");
+    assert_eq!(bench.hosts("lost"), ["a.com"], "the last state stays");
+    assert_eq!(bench.changes.staged().len(), 1, "and what was staged");
+    api.apply(&entry("lost", "a", "new.com"));
+    cut.mend();
+    bench.waits_for("lost", &["new.com"]);
+    eventually("the watches to be back", || {
+        bench.cluster.lost().is_none().then_some(())
+    });
+}
+
+#[test]
+fn a_context_that_leads_nowhere_says_what_is_wrong_and_nothing_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("config");
+    let open = |server: &str, user: &str| {
+        let text = format!(
+            "apiVersion: v1\nkind: Config\nclusters: [{{name: c, cluster: {{server: '{server}'}}}}]\nusers: [{{name: u, user: \
+             {user}}}]\ncontexts: [{{name: x, context: {{cluster: c, user: u}}}}]\n"
+        );
+        std::fs::write(&kubeconfig, text).unwrap();
+        let context = contexts(Some(&kubeconfig)).unwrap().remove(0);
+        Cluster::open(&context, Some(kubeconfig.clone()), &folder.path().join("mirror"), || {}).unwrap_err()
+    };
+    let nobody = open("https://127.0.0.1:1", "{token: s3cret}");
+    assert_eq!(nobody.code, "unreachable");
+    let plugin = "{exec: {apiVersion: client.authentication.k8s.io/v1, command: sh, args: [-c, 'echo s3cret; exit 3'], \
+                  env: [{name: TOKEN, value: s3cret}]}}";
+    let failed = open("https://127.0.0.1:1", plugin);
+    assert_eq!(failed.code, "credentials");
+    for fault in [&nobody, &failed] {
+        assert!(!format!("{fault:?}").contains("s3cret"), "{fault:?}");
+    }
+    assert!(!Path::new("mirror").exists());
+}
