@@ -89,7 +89,9 @@ impl App {
             context.ok_or_else(|| Fault::new("missing", format!("The kubeconfig has no context {name:?}.")))?;
         let mirror = self.mirrors.next();
         let cluster = Cluster::open(&context, None, &mirror, self.session.announcer())?;
-        self.turn_to(Origin::Cluster(cluster))
+        let state = self.turn_to(Origin::Cluster(cluster.clone()))?;
+        cluster.follow_logs(self.traffic.clone());
+        Ok(state)
     }
 
     /// Switches editing of the open cluster on or off.
@@ -108,6 +110,7 @@ impl App {
     fn turn_to(&self, origin: Origin) -> Result<SourceState> {
         let state = self.session.open(origin)?;
         self.sidecar.stop();
+        self.traffic.clear();
         self.changes.turn_to(&self.database, &*self.view().store)?;
         self.events.send(Event::JournalChanged);
         Ok(state)

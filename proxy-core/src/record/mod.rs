@@ -7,6 +7,7 @@ mod line;
 mod metrics;
 #[cfg(feature = "sidecar")]
 mod recorder;
+mod sidecar_line;
 
 pub use flow::{Flow, HttpPart, Name, Timestamp};
 pub use flow_record::*;
@@ -15,3 +16,4 @@ pub use line::{Token, read_line};
 pub use metrics::OpenConnections;
 #[cfg(feature = "sidecar")]
 pub use recorder::{AccessLogFormat, AccessLogTarget, FlowStream, Recorder, WorkerRecorder};
+pub use sidecar_line::read_record;

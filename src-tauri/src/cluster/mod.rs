@@ -5,6 +5,7 @@ mod connect;
 mod contexts;
 mod follow;
 mod kinds;
+mod logs;
 mod mirror;
 mod open;
 mod place;
@@ -12,6 +13,7 @@ mod store;
 mod write;
 
 pub use contexts::{Context, contexts};
+pub use logs::{LogState, MAX_PODS};
 pub use open::Cluster;
 pub use place::Mirrors;
 

@@ -22,9 +22,13 @@ use super::{
     connect::{self, told},
     follow::follow,
     kinds,
+    logs::{LogState, Logs, follow_logs},
     mirror::{Mirror, Watch},
 };
-use crate::fault::{Fault, Result};
+use crate::{
+    fault::{Fault, Result},
+    traffic::Traffic,
+};
 
 /// Longest that one exchange with the API server may take.
 const CALL: Duration = Duration::from_secs(15);
@@ -50,6 +54,7 @@ pub struct Cluster {
     pub(super) resources: HashMap<String, ApiResource>,
     /// Nothing is written before a person switches it on.
     editing: AtomicBool,
+    logs: Arc<Logs>,
     /// What this person may change: kinds, by the API server's own answer.
     rights: Vec<(String, bool)>,
     runtime: Option<runtime::Runtime>,
@@ -96,6 +101,7 @@ impl Cluster {
             mirror,
             resources,
             editing: AtomicBool::new(false),
+            logs: Arc::default(),
             rights,
             runtime: Some(runtime),
         });
@@ -150,6 +156,18 @@ impl Cluster {
         let (_, (fault, since)) = lost.iter().min_by_key(|(_, (_, since))| *since)?;
         let kinds = lost.iter().map(|(kind, _)| (*kind).clone()).collect();
         Some((kinds, fault.clone(), since.elapsed()))
+    }
+
+    /// Adds what the mesh's sidecars log to `traffic`, from now on.
+    pub fn follow_logs(&self, traffic: Arc<Traffic>) {
+        if let Some(runtime) = &self.runtime {
+            runtime.spawn(follow_logs(self.client.clone(), traffic, self.logs.clone()));
+        }
+    }
+
+    /// How following the logs stands.
+    pub fn logs(&self) -> LogState {
+        self.logs.state()
     }
 
     /// Switches editing on or off; off when a cluster is opened.

@@ -1,7 +1,10 @@
 //! How well each source of facts does, and the next step worth taking.
 
 use super::{View, policy::modes};
-use crate::dto::{DataSource, Health, Mode, NextAction, NextStep, Phase, SandboxState, StagedEdit, VerdictCounts, Way};
+use crate::{
+    cluster::{LogState, MAX_PODS},
+    dto::{DataSource, Health, Mode, NextAction, NextStep, Phase, SandboxState, StagedEdit, VerdictCounts, Way},
+};
 
 /// One line a source of facts.
 pub fn health(view: &View, sandbox: &SandboxState, kept: u64, dropped: u64, recovered: &[String]) -> Vec<DataSource> {
@@ -41,10 +44,28 @@ pub fn health(view: &View, sandbox: &SandboxState, kept: u64, dropped: u64, reco
         (_, kept, 0) => (Health::Off, format!("{kept} flows from before; no sidecar runs")),
         (_, kept, dropped) => (Health::Warn, format!("{kept} flows kept, {dropped} dropped")),
     };
+    let logs = view
+        .origin
+        .cluster()
+        .map(|cluster| ("Sidecar logs", pod_logs(&cluster.logs())));
+    let source = if logs.is_some() { "Cluster" } else { "Policy folder" };
+    let folder = match view.origin.cluster().and_then(|cluster| cluster.lost()) {
+        Some((kinds, fault, since)) => (
+            Health::Bad,
+            format!(
+                "{} not read for {} s: {}; the last state stays",
+                kinds.join(", "),
+                since.as_secs(),
+                fault.message
+            ),
+        ),
+        None => folder,
+    };
     // Said until the app ends: a change that was cut short is worth a second look.
     let journal = (!recovered.is_empty()).then(|| ("Journal", (Health::Warn, recovered.join(" "))));
-    [("Policy folder", folder), ("Sidecar", sidecar), ("Flows", flows)]
+    [(source, folder), ("Sidecar", sidecar), ("Flows", flows)]
         .into_iter()
+        .chain(logs)
         .chain(journal)
         .map(|(name, (state, detail))| DataSource {
             name: name.into(),
@@ -52,6 +73,28 @@ pub fn health(view: &View, sandbox: &SandboxState, kept: u64, dropped: u64, reco
             detail,
         })
         .collect()
+}
+
+/// How the logs of the mesh's own sidecars are followed.
+fn pod_logs(logs: &LogState) -> (Health, String) {
+    if let Some(fault) = &logs.fault {
+        return (Health::Bad, fault.message.clone());
+    }
+    let unread = match logs.unread {
+        0 => String::new(),
+        unread => format!("; {unread} lines of another format than Istio's default"),
+    };
+    match (logs.pods, logs.followed) {
+        (0, _) => (Health::Warn, "no pod has a running sidecar".into()),
+        (pods, followed) if followed < pods => (
+            Health::Warn,
+            format!("{followed} of {pods} pods followed: at most {MAX_PODS} are{unread}"),
+        ),
+        (pods, _) => (
+            if logs.unread > 0 { Health::Warn } else { Health::Good },
+            format!("{pods} pods followed{unread}"),
+        ),
+    }
 }
 
 /// The one thing worth doing now, the most urgent first.
