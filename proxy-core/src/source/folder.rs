@@ -5,8 +5,10 @@ use std::{
     collections::{BTreeMap, hash_map::DefaultHasher},
     fs,
     hash::{Hash, Hasher},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use super::reading::{Reading, SourceError, list, read_file, relative, unreadable};
@@ -24,9 +26,35 @@ pub struct Folder {
 struct File {
     /// Of the bytes that were read last, good or not.
     hash: u64,
+    /// The file's marks when these bytes were read, where they can be trusted.
+    stamp: Option<Stamp>,
     good: World,
     objects: u64,
     errors: Vec<SourceError>,
+}
+
+/// What tells a file from its later versions without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    length: u64,
+    inode: u64,
+    changed: (i64, i64),
+}
+
+/// A file that changed this shortly before it was looked at may change once more within the clock's grain.
+const GRAIN: Duration = Duration::from_secs(1);
+
+impl Stamp {
+    /// The marks of `path`; `None` where they are too young to be trusted.
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        let age = SystemTime::now().duration_since(metadata.modified().ok()?).ok()?;
+        (age > GRAIN).then(|| Self {
+            length: metadata.len(),
+            inode: metadata.ino(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
 }
 
 impl Folder {
@@ -79,6 +107,11 @@ impl Folder {
 }
 
 fn refresh_file(name: &Arc<str>, path: &Path, mut file: File) -> (File, bool) {
+    // Before the bytes: a change in between is seen the next time.
+    let stamp = Stamp::of(path);
+    if stamp.is_some() && stamp == file.stamp {
+        return (file, false);
+    }
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) => {
@@ -87,9 +120,11 @@ fn refresh_file(name: &Arc<str>, path: &Path, mut file: File) -> (File, bool) {
             let differs = file.errors != errors;
             file.errors = errors;
             file.hash = 0;
+            file.stamp = None;
             return (file, differs);
         }
     };
+    file.stamp = stamp;
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);
     // 0 stands for a file that was never read.
