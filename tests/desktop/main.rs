@@ -224,7 +224,7 @@ async fn story(window: &Window, folder: &Path, data: &Path) {
         window.click("rail-changes").await;
         let before = window.texts("journal-row").await.len();
         assert_eq!(before, 5, "five change sets were applied");
-        undo_newest(window).await;
+        window.undo_newest().await;
     }
     assert_eq!(contents(folder), original, "the folder is byte for byte what it was");
     window.click("rail-sandbox").await;
@@ -232,28 +232,6 @@ async fn story(window: &Window, folder: &Path, data: &Path) {
     window
         .element("[data-testid='sandbox-state'][data-state='stopped']")
         .await;
-}
-
-/// Takes back the newest change that still stands.
-async fn undo_newest(window: &Window) {
-    let undone = || async {
-        let marks = window
-            .client
-            .find_all(fantoccini::Locator::Css("[data-testid='journal-row'].undone"))
-            .await;
-        marks.expect("the window answers").len()
-    };
-    let before = undone().await;
-    let standing = window.element("[data-testid='journal-row']:not(.undone)").await;
-    standing.click().await.expect("a row can be chosen");
-    window.click("undo-entry").await;
-    for _ in 0..200 {
-        if undone().await > before {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("the change is not marked as undone");
 }
 
 /// Clicks the row of the log that has both words.

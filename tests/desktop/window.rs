@@ -166,6 +166,26 @@ impl Window {
         }
     }
 
+    /// Takes back the newest change that still stands; the screen is Changes.
+    pub async fn undo_newest(&self) {
+        let undone = || async {
+            let marks = self
+                .client
+                .find_all(Locator::Css("[data-testid='journal-row'].undone"))
+                .await;
+            marks.expect("the window answers").len()
+        };
+        let before = undone().await;
+        let standing = self.element("[data-testid='journal-row']:not(.undone)").await;
+        standing.click().await.expect("a row can be chosen");
+        self.click("undo-entry").await;
+        let deadline = Instant::now() + PATIENCE;
+        while undone().await <= before {
+            assert!(Instant::now() < deadline, "the change is not marked as undone");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Clicks `id`, which opens another window, and returns its handle.
     pub async fn opens(&self, id: &str) -> WindowHandle {
         let before = self.client.windows().await.expect("the driver lists windows");
