@@ -1,7 +1,7 @@
 #!/bin/bash
-# guard.sh OUT mesh|api [stay]: brings the mesh, or etcd and the API server alone, up and keeps it until standard input
-# ends, a signal comes, or it is killed; with `stay`, until a signal comes. Then nothing is left of it. What it reads is for
-# inside.sh, which says what it understands.
+# guard.sh OUT mesh|api [stay|clear]: brings the mesh, or etcd and the API server alone, up and keeps it until standard
+# input ends, a signal comes, or it is killed; with `stay`, until a signal comes. Then nothing is left of it. What it reads
+# is for inside.sh, which says what it understands. With `clear` it only removes the files that a killed guard left.
 #
 # All of it lives in a process namespace and a mount namespace of its own. The kernel ends the whole of it with its first
 # process, however that ends: every program, container, mount and network namespace. The end of standard input is what a
@@ -9,7 +9,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=$(cd "$1" && pwd)
-kind=$2
+kind=$2 manner=${3:-}
 state=$out/$kind
 cd "$out"
 
@@ -20,13 +20,13 @@ flock -w 30 9 || {
 }
 
 remove() {
-    local first container
+    local container
     trap '' TERM INT HUP
     if [ -n "${world:-}" ]; then
-        # The first process of the namespace, as it is called out here; the kernel lets go of it last.
-        first=$(pgrep -P "$world" || true)
+        disown "$world" 2>/dev/null || true
         kill -9 "$world" 2>/dev/null || true
-        [ -z "$first" ] || timeout 20 tail -f --pid="$first" /dev/null || true
+        # The kernel lets go of it after everything else in its namespace.
+        timeout 20 tail -f --pid="$first" /dev/null || true
     fi
     [ -z "${watch:-}" ] || kill "$watch" 2>/dev/null || true
     ip link del "eg-$kind" 2>/dev/null || true
@@ -40,8 +40,9 @@ remove() {
     rm -f "$out/$kind.pid"
 }
 
-# What an earlier one left: state, since nothing that runs outlives its guard.
+# What a killed one left: files, since nothing that runs outlives its guard.
 remove
+[ "$manner" != clear ] || exit 0
 rm -rf "$state"
 mkdir -p "$state"
 echo $$ >"$kind.pid"
@@ -49,7 +50,7 @@ trap remove EXIT
 trap 'exit 143' TERM INT HUP
 
 mkfifo "$state/commands"
-if [ "${3:-}" != stay ]; then
+if [ "$manner" != stay ]; then
     exec 3<&0
     # To and fro, so that opening does not wait for the other side.
     cat <&3 1<>"$state/commands" 9>&- &
@@ -59,4 +60,6 @@ fi
 setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc \
     "$here/inside.sh" "$out" "$kind" 9>&- </dev/null &
 world=$!
+# The first process of the namespace, as it is called out here.
+until first=$(pgrep -P $world); do sleep 0.02; done
 wait -n $world ${watch:+$watch}
