@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help run test bench bindings clean build build-proxy ui lint rust-test policy-test ui-test desktop-test \
-        tour tour-test toolchains fuzz mesh mesh-api mesh-down mesh-build mesh-test
+        tour tour-test toolchains fuzz mesh mesh-api mesh-down mesh-build mesh-programs mesh-test
 
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
 
@@ -122,7 +122,7 @@ lint: test-packages toolchains ui
 
 # Properties are checked with the same random cases each time, so that a change fails for its own faults; `make fuzz`
 # looks for new ones. The stale-bindings test is among these: it fails when ui/src/bridge/bindings.ts is not what the Rust types say.
-rust-test: test-packages toolchains ui
+rust-test: test-packages toolchains ui mesh-programs
 	@echo "==> Rust tests: units, properties, the sidecar with real sockets"
 	@cargo build $(CARGO_SET)
 	@PROPTEST_RNG_SEED=1 PROPTEST_CASES=600 cargo test $(CARGO_SET)
@@ -149,14 +149,13 @@ desktop-test: rust-test $(TAURI_DRIVER)
 	@echo "==> the story in the real window"
 	@TAURI_DRIVER=$(TAURI_DRIVER) cargo test $(CARGO_SET) --test desktop
 
-# Where there can be no mesh, its tests are ignored, and say why.
 mesh-test: rust-test
 	@echo "==> the story on a real mesh"
-	@if tests/mesh/needs.sh $(MESH) build; then $(MAKE) --no-print-directory mesh-build; fi
 	@cargo test $(CARGO_SET) --test mesh
 
 # --- a real mesh ------------------------------------------------------------------------------------------------------
 
+# `make mesh-api` brings up etcd and the API server alone.
 mesh mesh-api:
 	@tests/mesh/needs.sh $(MESH) build
 	@$(MAKE) --no-print-directory mesh-build
@@ -165,9 +164,13 @@ mesh mesh-api:
 mesh-down:
 	@$(SUDO) tests/mesh/down.sh $(MESH)
 
-# Of minutes only the first time, and where versions change.
+# Takes minutes the first time and where versions change, else seconds.
 mesh-build: mesh-packages $(ENVOY)
 	@tests/mesh/build.sh $(MESH) $(ENVOY)
+
+# For the tests. Where there can be no mesh, those that need it are skipped, and say why.
+mesh-programs:
+	@if tests/mesh/needs.sh $(MESH) build; then $(MAKE) --no-print-directory mesh-build; fi
 
 # --- measurements -----------------------------------------------------------------------------------------------------
 

@@ -36,3 +36,14 @@ pub fn editor_writes_what_istio_knows(api: &Api) {
     assert!(!refused.status.success(), "the resource definitions are Istio's own");
     editor.text(&["delete", "serviceentry", "of-editor"]);
 }
+
+pub fn server_comes_back_with_what_it_knew(api: &Api) {
+    api.apply(&SERVICE_ENTRY.replace("NAME", "lasting"));
+    api.kill_server();
+    api.start_server();
+    assert!(
+        api.text(&["get", "serviceentries", "--output=name"])
+            .contains("/lasting")
+    );
+    api.text(&["delete", "serviceentry", "lasting"]);
+}

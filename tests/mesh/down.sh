@@ -2,10 +2,10 @@
 # down.sh OUT: takes away what up.sh, or a test run, brought up.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-cd "$1" 2>/dev/null || exit 0
 for kind in mesh api; do
-    pid=$(cat "$kind.pid" 2>/dev/null) || continue
+    [ -e /run/egret-$kind.pid ] || continue
+    guard=$(cat /run/egret-$kind.pid)
     # The number can be another process by now.
-    grep -qz guard.sh "/proc/$pid/cmdline" 2>/dev/null && kill "$pid"
-    "$here/guard.sh" "$PWD" "$kind" clear
+    [ -n "$guard" ] && grep -qz guard.sh "/proc/$guard/cmdline" 2>/dev/null && kill "$guard"
+    "$here/guard.sh" "$1" $kind clear
 done

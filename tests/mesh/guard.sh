@@ -13,9 +13,11 @@ kind=$2 manner=${3:-}
 state=$out/$kind
 cd "$out"
 
-exec 9>"$kind.lock"
+# One at a time on this machine, since addresses and link are always the same. The file names the guard that has it.
+mine=/run/egret-$kind.pid
+exec 9<>"$mine"
 flock -w 30 9 || {
-    echo "the test ${kind/api/API server} is up already (process $(cat "$kind.pid")): make mesh-down takes it away" >&2
+    echo "the test ${kind/api/API server} is up already (process $(cat "$mine")): make mesh-down takes it away" >&2
     exit 1
 }
 
@@ -37,7 +39,7 @@ remove() {
     rmdir /sys/fs/cgroup/{,*/}k8s.io /var/lib/{cni,kubelet} 2>/dev/null || true
     # The logs stay until the next time.
     find "$state" -mindepth 1 -maxdepth 1 ! -name log -exec rm -rf {} + 2>/dev/null || true
-    rm -f "$out/$kind.pid"
+    : >"$mine"
 }
 
 # What a killed one left: files, since nothing that runs outlives its guard.
@@ -45,7 +47,7 @@ remove
 [ "$manner" != clear ] || exit 0
 rm -rf "$state"
 mkdir -p "$state"
-echo $$ >"$kind.pid"
+echo $$ >"$mine"
 trap remove EXIT
 trap 'exit 143' TERM INT HUP
 

@@ -13,7 +13,9 @@ use egret_tests::mesh::{Api, Mesh, NotUp, Shared};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 fn main() {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // One after the other: some stop the server that others need.
+    arguments.test_threads = Some(1);
     let (api, mesh) = (Arc::new(Shared::new(Api::up)), Arc::new(Shared::new(Mesh::up)));
     let conclusion = libtest_mimic::run(
         &arguments,
@@ -27,6 +29,11 @@ fn main() {
                 "api::editor_writes_what_istio_knows",
                 &api,
                 api::editor_writes_what_istio_knows,
+            ),
+            trial(
+                "api::server_comes_back_with_what_it_knew",
+                &api,
+                api::server_comes_back_with_what_it_knew,
             ),
             trial("story", &mesh, story::story),
         ],

@@ -41,8 +41,10 @@ pub fn story(mesh: &Mesh) {
     mesh.set_mode("ALLOW_ANY", "REGISTRY_ONLY");
     sleep.settles(CATCH_ALL, |listener| !listener.contains("PassthroughCluster"));
     assert_eq!(sleep.curl("https://www.google.com/headers").exit, 35);
-    // Nothing declares HTTP on port 80: the connection is cut as a TCP one, and nobody answers with 502.
-    assert_eq!(sleep.curl("http://httpbin.org/headers").exit, 56);
+    // Nothing declares HTTP on port 80: the connection is cut as a TCP one, and nobody answers with 502. To curl that is a
+    // reset, or an empty reply where Envoy closes before the request is there.
+    let cut = sleep.curl("http://httpbin.org/headers");
+    assert!(matches!(cut.exit, 52 | 56), "{cut:?}");
     sleep.logs("the blocked connection", |line| {
         line.contains("UH") && line.contains("BlackHoleCluster")
     });

@@ -6,5 +6,6 @@ out=$1 kind=$2
 : >"$out/$kind.said"
 setsid "$here/guard.sh" "$out" "$kind" stay >"$out/$kind.said" 2>&1 </dev/null &
 guard=$!
-tail -n +1 -f --pid=$guard "$out/$kind.said" | sed '/^KUBECONFIG=/q'
+# The end of the reader ends the follower, which is no failure.
+tail -n +1 -f --pid=$guard "$out/$kind.said" | sed '/^KUBECONFIG=/q' || true
 grep -q '^KUBECONFIG=' "$out/$kind.said"

@@ -8,7 +8,10 @@ use std::{
     sync::OnceLock,
 };
 
-use super::guard::{Guard, NotUp, cache};
+use super::{
+    eventually,
+    guard::{Guard, NotUp, cache},
+};
 
 /// An API server with Istio's resource definitions, seen as one of its users.
 #[derive(Clone, Debug)]
@@ -80,7 +83,7 @@ impl Cluster {
 /// etcd and the API server alone, with Istio's resource definitions.
 pub struct Api {
     cluster: Cluster,
-    _guard: Guard,
+    guard: Guard,
 }
 
 /// Kubernetes, Istio and a workload `default/sleep` with its sidecar.
@@ -93,7 +96,24 @@ impl Api {
     /// Brings it up; it goes when this is dropped, or this process ends in any way.
     pub fn up() -> Result<Self, NotUp> {
         let (cluster, guard) = up("api")?;
-        Ok(Self { cluster, _guard: guard })
+        Ok(Self { cluster, guard })
+    }
+
+    /// Kills the API server as a crash does, and returns when it answers no more. etcd keeps what it knew.
+    pub fn kill_server(&self) {
+        self.guard.command("kill apiserver");
+        eventually("the API server to go", || (!self.ready()).then_some(()));
+    }
+
+    /// Starts it again, and returns when it is ready.
+    pub fn start_server(&self) {
+        self.guard.command("start apiserver");
+        eventually("the API server to come back", || self.ready().then_some(()));
+    }
+
+    fn ready(&self) -> bool {
+        let asked = self.kubectl(&["get", "--raw=/readyz", "--request-timeout=5s"]);
+        asked.status.success()
     }
 }
 

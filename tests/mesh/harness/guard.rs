@@ -81,6 +81,14 @@ impl Guard {
     }
 }
 
+impl Guard {
+    /// Passes on a command, such as `kill apiserver`: `inside.sh` says what there is.
+    pub(super) fn command(&self, command: &str) {
+        let mut input = self.process.stdin.as_ref().expect("open until the guard is dropped");
+        writeln!(input, "{command}").expect("the guard is there");
+    }
+}
+
 impl Drop for Guard {
     fn drop(&mut self) {
         drop(self.process.stdin.take());
