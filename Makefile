@@ -149,9 +149,9 @@ desktop-test: rust-test $(TAURI_DRIVER)
 	@echo "==> the story in the real window"
 	@TAURI_DRIVER=$(TAURI_DRIVER) cargo test $(CARGO_SET) --test desktop
 
-mesh-test: rust-test
-	@echo "==> the story on a real mesh"
-	@cargo test $(CARGO_SET) --test mesh
+mesh-test: rust-test $(TAURI_DRIVER)
+	@echo "==> the story on a real mesh, by kubectl and by clicking"
+	@TAURI_DRIVER=$(TAURI_DRIVER) cargo test $(CARGO_SET) --test mesh
 
 # --- a real mesh ------------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod api;
+mod clicks;
+#[path = "../desktop/session.rs"]
+mod session;
 mod story;
+// The desktop's own story needs more of it.
+#[allow(dead_code)]
+#[path = "../desktop/window.rs"]
+mod window;
 
 use std::sync::Arc;
 
@@ -36,6 +43,7 @@ fn main() {
                 api::server_comes_back_with_what_it_knew,
             ),
             trial("story", &mesh, story::story),
+            trial("the_story_by_clicking", &mesh, clicks::story),
         ],
     );
     // Before `exit`, which drops nothing.

@@ -1,0 +1,155 @@
+//! The story of the README by clicking, against a real mesh: the app's real window on one side, a pod with Istio's own
+//! sidecar on the other.
+
+use std::path::Path;
+
+use egret_tests::mesh::{Mesh, Sleep, eventually};
+use tokio::task::LocalSet;
+
+use super::{
+    session::{Session, built, copy_of_playground},
+    window::Window,
+};
+
+pub fn story(mesh: &Mesh) {
+    let scratch = tempfile::tempdir().unwrap();
+    let (folder, data, kubeconfig) = (
+        scratch.path().join("mesh"),
+        scratch.path().join("data"),
+        mesh.kubeconfig(),
+    );
+    copy_of_playground(&folder);
+    let variables: [(&str, &Path); 6] = [
+        ("EGRET_FOLDER", &folder),
+        ("EGRET_DATA", &data),
+        ("XDG_DATA_HOME", &data),
+        ("XDG_CACHE_HOME", &data),
+        ("XDG_CONFIG_HOME", &data),
+        ("KUBECONFIG", &kubeconfig),
+    ];
+    let session = Session::start(scratch.path(), &variables);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    LocalSet::new().block_on(&runtime, async {
+        let window = Window::open(&session.driver, &built("egret")).await;
+        play(mesh, &window).await;
+        let _ = window.client.clone().close().await;
+    });
+}
+
+async fn play(mesh: &Mesh, window: &Window) {
+    let sleep = mesh.sleep();
+    // From the folder to the cluster; the kubeconfig has one context.
+    window.click("source-menu").await;
+    window.click("context").await;
+    window.wait_for("source-menu", &["cluster"]).await;
+    window.wait_for("editing", &["Read-only"]).await;
+
+    // What the pod's own sidecar logs is a flow of the app.
+    assert_eq!(sleep.curl("https://www.google.com/headers").status, 200);
+    let main = window.client.window().await.unwrap();
+    let log = window.opens("rail-log").await;
+    window.switch(&log).await;
+    window
+        .wait_for("log-row", &["Passthrough", "198.19.0.11", "default/sleep"])
+        .await;
+    window.switch(&main).await;
+
+    // Nothing is written while the window is read-only, and it says how to change that.
+    window.click("rail-policy").await;
+    window.click("policy-mode").await;
+    window.click("mode-REGISTRY_ONLY").await;
+    window.click("stage").await;
+    window.click("review-open").await;
+    window.wait_for("blocked-because", &["switched off"]).await;
+    window.click("editing").await;
+    window.wait_for("editing", &["Editing enabled"]).await;
+    apply(window).await;
+    becomes(&sleep, "https://www.google.com/headers", |exit, _| exit == 35);
+    assert_eq!(
+        sleep.curl("http://httpbin.org/headers").exit,
+        56,
+        "nothing declares HTTP on port 80"
+    );
+    window.switch(&log).await;
+    window.wait_for("log-row", &["Blocked", "198.19.0.11"]).await;
+    window.switch(&main).await;
+
+    service(window, "httpbin.org", "80").await;
+    becomes(&sleep, "http://httpbin.org/headers", |_, status| status == 200);
+    let seen = sleep.curl("http://httpbin.org/headers").body.to_lowercase();
+    assert!(
+        seen.contains(r#""x-envoy-decorator-operation": "httpbin.org:80/*""#),
+        "{seen}"
+    );
+    service(window, "www.google.com", "443").await;
+    becomes(&sleep, "https://www.google.com/headers", |_, status| status == 200);
+    window.switch(&log).await;
+    window
+        .wait_for("log-row", &["Registered", "www.google.com", ":443"])
+        .await;
+    window.switch(&main).await;
+
+    window.click("rail-policy").await;
+    window.click("policy-timeouts").await;
+    window.click("timeout-new").await;
+    window.fill("timeout-host", "httpbin.org").await;
+    window.fill("timeout-seconds", "3").await;
+    window.click("form-save").await;
+    apply(window).await;
+    becomes(&sleep, "http://httpbin.org/delay/5", |_, status| status == 504);
+
+    // Everything is taken back, newest first, and nothing of it is left in the cluster.
+    for _ in 0..4 {
+        window.click("rail-changes").await;
+        window.undo_newest().await;
+    }
+    let left = mesh.text(&[
+        "get",
+        "serviceentries,virtualservices",
+        "--all-namespaces",
+        "--output=name",
+    ]);
+    assert_eq!(left, "");
+    let mode = mesh.text(&[
+        "get",
+        "configmap",
+        "istio",
+        "-n",
+        "istio-system",
+        "-o",
+        "jsonpath={.data.mesh}",
+    ]);
+    assert!(mode.contains("mode: ALLOW_ANY"), "{mode}");
+    becomes(&sleep, "https://edition.cnn.com/headers", |_, status| status == 200);
+}
+
+/// A new service by its form.
+async fn service(window: &Window, host: &str, port: &str) {
+    window.click("rail-policy").await;
+    window.click("policy-services").await;
+    window.click("service-new").await;
+    window.fill("form-hosts", host).await;
+    window.click("form-port-add").await;
+    window.fill("form-port-number", port).await;
+    window.click("form-save").await;
+    apply(window).await;
+}
+
+/// Reviews and applies the change set.
+async fn apply(window: &Window) {
+    window.click("review-open").await;
+    window.find("impact-sentence").await;
+    window.click("apply").await;
+    window.find("journal-row").await;
+}
+
+/// Istio takes its moment: requests are repeated until they come out as they should.
+fn becomes(sleep: &Sleep<'_>, url: &str, wanted: impl Fn(i32, u16) -> bool) {
+    eventually(&format!("{url} to come out otherwise"), || {
+        let reply = sleep.curl(url);
+        wanted(reply.exit, reply.status).then_some(())
+    });
+}
