@@ -21,16 +21,22 @@ flock -w 30 9 || {
     exit 1
 }
 
+# `unshare`, the first process of the namespace as it is called out here, and the reader of our input.
+world='' first='' watch=''
+
 remove() {
     local container
     trap '' TERM INT HUP
-    if [ -n "${world:-}" ]; then
-        disown "$world" 2>/dev/null || true
+    if [ -n "$world" ]; then
         kill -9 "$world" 2>/dev/null || true
-        # The kernel lets go of it after everything else in its namespace.
-        timeout 20 tail -f --pid="$first" /dev/null || true
+        { wait "$world"; } 2>/dev/null || true
+        # The kernel ends the first process after everything else in its namespace.
+        for _ in $(seq 400); do
+            grep -qs '^State:.[^Z]' "/proc/$first/status" || break
+            sleep 0.05
+        done
     fi
-    [ -z "${watch:-}" ] || kill "$watch" 2>/dev/null || true
+    [ -z "$watch" ] || kill "$watch" 2>/dev/null || true
     ip link del "eg-$kind" 2>/dev/null || true
     # The kernel keeps what lies in file systems of its own, and where something was mounted.
     for container in "$state"/state/io.containerd.runtime.v2.task/k8s.io/*; do
@@ -62,6 +68,5 @@ fi
 setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc \
     "$here/inside.sh" "$out" "$kind" 9>&- </dev/null &
 world=$!
-# The first process of the namespace, as it is called out here.
-until first=$(pgrep -P $world); do sleep 0.02; done
-wait -n $world ${watch:+$watch}
+until first=$(pgrep -P $world) || [ ! -e /proc/$world ]; do sleep 0.02; done
+wait -n $world ${watch:+$watch} 2>/dev/null
