@@ -2,16 +2,13 @@
 //! the screen says is checked against the files byte for byte, the log's rows and the exit codes of curl.
 
 mod session;
+mod stage;
 mod window;
 
-use std::{fs, panic::AssertUnwindSafe, path::Path, time::Duration};
+use std::{fs, path::Path};
 
-use session::{Session, built, contents, copy_of_playground};
-use tokio::{task::LocalSet, time::timeout};
+use session::{Session, contents, copy_of_playground};
 use window::Window;
-
-/// The whole story takes about a minute.
-const STORY: Duration = Duration::from_secs(300);
 
 #[test]
 fn the_story_from_first_window_to_clean_up() {
@@ -28,28 +25,7 @@ fn the_story_from_first_window_to_clean_up() {
             ("XDG_CONFIG_HOME", &data),
         ],
     );
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let outcome = LocalSet::new().block_on(&runtime, async {
-        let window = Window::open(&session.driver, &built("egret")).await;
-        let client = window.client.clone();
-        // In a task of its own, so that a failed check still leaves a picture and the app's log.
-        let story = tokio::task::spawn_local(async move { timeout(STORY, story(&window, &folder, &data)).await });
-        let outcome = story.await;
-        if !matches!(outcome, Ok(Ok(()))) {
-            keep_evidence(&client, &session.log).await;
-        }
-        let _ = timeout(Duration::from_secs(10), client.close()).await;
-        outcome
-    });
-    drop(AssertUnwindSafe(session));
-    match outcome {
-        Ok(Ok(())) => {}
-        Ok(Err(_)) => panic!("the story takes longer than {STORY:?}"),
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
+    stage::play(&session, async |window| story(window, &folder, &data).await);
 }
 
 async fn story(window: &Window, folder: &Path, data: &Path) {
@@ -273,19 +249,4 @@ async fn save_screenshot(window: &Window, variable: &str) {
         let picture = window.client.screenshot().await.expect("the window can be pictured");
         fs::write(path, picture).expect("the picture can be written");
     }
-}
-
-/// A picture and the app's log beside the built app, named in the test's output.
-async fn keep_evidence(client: &fantoccini::Client, log: &Path) {
-    let folder = built("egret").with_file_name("desktop-test");
-    let _ = fs::create_dir_all(&folder);
-    if let Ok(picture) = client.screenshot().await {
-        let _ = fs::write(folder.join("failed.png"), picture);
-    }
-    let _ = fs::copy(log, folder.join("app.log"));
-    eprintln!(
-        "see {}; the app's log:\n{}",
-        folder.display(),
-        fs::read_to_string(log).unwrap_or_default()
-    );
 }

@@ -4,10 +4,10 @@
 use std::path::Path;
 
 use egret_tests::mesh::{Mesh, Sleep, eventually};
-use tokio::task::LocalSet;
 
 use super::{
-    session::{Session, built, copy_of_playground},
+    session::{Session, copy_of_playground},
+    stage,
     window::Window,
 };
 
@@ -28,15 +28,7 @@ pub fn story(mesh: &Mesh) {
         ("KUBECONFIG", &kubeconfig),
     ];
     let session = Session::start(scratch.path(), &variables);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    LocalSet::new().block_on(&runtime, async {
-        let window = Window::open(&session.driver, &built("egret")).await;
-        play(mesh, &window).await;
-        let _ = window.client.clone().close().await;
-    });
+    stage::play(&session, async |window| play(mesh, window).await);
 }
 
 async fn play(mesh: &Mesh, window: &Window) {

@@ -8,6 +8,8 @@ mod api;
 mod clicks;
 #[path = "../desktop/session.rs"]
 mod session;
+#[path = "../desktop/stage.rs"]
+mod stage;
 mod story;
 // The desktop's own story needs more of it.
 #[allow(dead_code)]

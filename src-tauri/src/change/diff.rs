@@ -2,25 +2,26 @@
 
 use similar::{ChangeTag, TextDiff};
 
+use super::{Store, write::FileEdit};
 use crate::dto::{DiffHunk, DiffLine, FileDiff, FileState, Sign};
 
 /// Lines shown around a change.
 const CONTEXT: usize = 3;
 
-/// The diff of one file; `None` for a side that does not exist.
-pub fn file_diff(file: &str, before: Option<&[u8]>, after: Option<&[u8]>) -> FileDiff {
-    let (state, command) = match (before, after) {
-        (None, _) => (FileState::Added, format!("kubectl apply --server-side -f {file}")),
-        (_, None) => (FileState::Deleted, format!("kubectl delete -f {file}")),
-        _ => (FileState::Changed, format!("kubectl apply --server-side -f {file}")),
+/// The diff of one file, with the command that does the same to `store`.
+pub fn file_diff(store: &dyn Store, edit: &FileEdit) -> FileDiff {
+    let state = match (&edit.before, &edit.after) {
+        (None, _) => FileState::Added,
+        (_, None) => FileState::Deleted,
+        _ => FileState::Changed,
     };
-    let old = String::from_utf8_lossy(before.unwrap_or_default());
-    let new = String::from_utf8_lossy(after.unwrap_or_default());
+    let old = String::from_utf8_lossy(edit.before.as_deref().unwrap_or_default());
+    let new = String::from_utf8_lossy(edit.after.as_deref().unwrap_or_default());
     FileDiff {
-        file: file.to_string(),
+        file: edit.file.clone(),
         state,
         hunks: hunks(&old, &new),
-        command,
+        command: store.command(edit),
     }
 }
 

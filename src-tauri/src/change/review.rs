@@ -32,9 +32,7 @@ pub fn review(view: &View, traffic: &Traffic, edits: &[StagedEdit], base: &Base)
     let diffs = proposal.files.iter();
     Ok(Review {
         edits: edits.to_vec(),
-        diffs: diffs
-            .map(|edit| file_diff(&edit.file, edit.before.as_deref(), edit.after.as_deref()))
-            .collect(),
+        diffs: diffs.map(|edit| file_diff(&*view.store, edit)).collect(),
         impact: impact(view, &proposal.world, traffic),
         findings: findings(&proposal),
         conflicts,

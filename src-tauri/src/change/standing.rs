@@ -57,9 +57,7 @@ pub fn shown(entry: &Entry, store: &dyn Store) -> Result<JournalEntry> {
         undone,
         undoable: undo_blocked.is_none(),
         undo_blocked: undo_blocked.filter(|_| !undone),
-        diffs: diffs
-            .map(|edit| file_diff(&edit.file, edit.before.as_deref(), edit.after.as_deref()))
-            .collect(),
+        diffs: diffs.map(|edit| file_diff(store, edit)).collect(),
         impact: entry.impact,
     })
 }

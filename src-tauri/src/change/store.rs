@@ -25,6 +25,14 @@ pub trait Store: Debug + Send + Sync {
     /// Writes all of `edits`, none where one of them is not what `before` says.
     fn write_all(&self, edits: &[FileEdit]) -> Result<()>;
 
+    /// The command that does the same by hand.
+    fn command(&self, edit: &FileEdit) -> String {
+        match edit.after {
+            Some(_) => format!("kubectl apply --server-side -f {}", edit.file),
+            None => format!("kubectl delete -f {}", edit.file),
+        }
+    }
+
     /// Why nothing can be written now; a person can change that.
     fn locked(&self) -> Option<String> {
         None

@@ -37,6 +37,24 @@ impl Store for Cluster {
         Ok(())
     }
 
+    fn command(&self, edit: &FileEdit) -> String {
+        let Some((kind, namespace, name)) = object_of(&edit.file) else {
+            return String::new();
+        };
+        let to = format!(
+            "kubectl --context {} --namespace {namespace}",
+            shell_word(&self.context)
+        );
+        let Some(after) = &edit.after else {
+            return format!("{to} delete {} {name}", kind.to_ascii_lowercase());
+        };
+        let how = match kind {
+            "ConfigMap" => format!("patch configmap {name} --type merge --patch-file /dev/stdin"),
+            _ => "apply --server-side --field-manager egret --filename -".to_string(),
+        };
+        format!("{to} {how} <<'EGRET'\n{}EGRET", String::from_utf8_lossy(after))
+    }
+
     fn locked(&self) -> Option<String> {
         let off = || {
             format!(
@@ -118,6 +136,15 @@ impl Cluster {
             )),
         };
         fault
+    }
+}
+
+/// A word that a shell takes as it is.
+fn shell_word(text: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.:/@".contains(letter);
+    match text.chars().all(plain) {
+        true => text.to_string(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
     }
 }
 

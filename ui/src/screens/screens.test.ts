@@ -129,6 +129,25 @@ it("stages a service from the form, with the host that is still being typed", as
   expect(asked("draft_from_service").at(-1)).toMatchObject({ form: { hosts: ["www.google.com", "edition.cnn.com"] } });
 });
 
+it("lets the protocol follow the port until a person chooses one", async () => {
+  render(App);
+  await userEvent.click(await id("rail-policy"));
+  await userEvent.click(await id("policy-services"));
+  await userEvent.click(await id("service-new"));
+  const number = (await screen.findAllByTestId("form-port-number")).at(-1) as HTMLElement;
+  const protocol = () => screen.getAllByTestId("form-port-protocol").at(-1) as HTMLSelectElement;
+  await userEvent.clear(number);
+  await userEvent.type(number, "27017");
+  await vi.waitFor(() => expect(protocol()).toHaveValue("MONGO"));
+  await userEvent.selectOptions(protocol(), "TCP");
+  await userEvent.clear(number);
+  await userEvent.type(number, "443");
+  await vi.waitFor(() =>
+    expect(asked("draft_from_service").at(-1)).toMatchObject({ form: { ports: [{ number: 443 }] } }),
+  );
+  expect(protocol()).toHaveValue("TCP");
+});
+
 it("shows a refused edit with its place and what to do, and loses nothing", async () => {
   failing = {
     stage: {

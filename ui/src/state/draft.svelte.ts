@@ -26,6 +26,8 @@ export class DraftEditor {
 
   /** The name of a new object follows its host until a person gives one. */
   nameChosen = true;
+  /** A person has chosen a protocol: from then on none follows its port. */
+  protocolChosen = false;
 
   readonly target: DraftTarget;
   #turn = 0;
