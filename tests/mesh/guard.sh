@@ -1,7 +1,7 @@
 #!/bin/bash
 # guard.sh OUT mesh|api [stay|clear]: brings the mesh, or etcd and the API server alone, up and keeps it until standard
 # input ends, a signal comes, or it is killed; with `stay`, until a signal comes. Then nothing is left of it. What it reads
-# is for inside.sh, which says what it understands. With `clear` it only removes the files that a killed guard left.
+# is for inside.sh, which says what it understands. With `clear` it only removes what a killed guard left.
 #
 # All of it lives in a process namespace and a mount namespace of its own. The kernel ends the whole of it with its first
 # process, however that ends: every program, container, mount and network namespace. The end of standard input is what a
@@ -48,7 +48,7 @@ remove() {
     : >"$mine"
 }
 
-# What a killed one left: files, since nothing that runs outlives its guard.
+# What a killed one left: files and perhaps the link, since nothing that runs outlives its guard.
 remove
 [ "$manner" != clear ] || exit 0
 rm -rf "$state"
