@@ -4,8 +4,8 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 for kind in mesh api; do
     [ -e /run/egret-$kind.pid ] || continue
-    guard=$(cat /run/egret-$kind.pid)
+    read -r guard _ </run/egret-$kind.pid || true
     # The number can be another process by now.
-    [ -n "$guard" ] && grep -qz guard.sh "/proc/$guard/cmdline" 2>/dev/null && kill "$guard"
+    [ -n "${guard:-}" ] && grep -qz guard.sh "/proc/$guard/cmdline" 2>/dev/null && kill "$guard"
     "$here/guard.sh" "$1" $kind clear
 done

@@ -13,11 +13,14 @@ kind=$2 manner=${3:-}
 state=$out/$kind
 cd "$out"
 
-# One at a time on this machine, since addresses and link are always the same. The file names the guard that has it.
+# One at a time on this machine, since addresses and link are always the same. The file says which guard has it, and how.
+# A test run comes to its end; what somebody brought up by hand does not.
 mine=/run/egret-$kind.pid
 exec 9<>"$mine"
-flock -w 30 9 || {
-    echo "the test ${kind/api/API server} is up already (process $(cat "$mine")): make mesh-down takes it away" >&2
+read -r holder how <&9 || true
+[ "${how:-}" = stay ] && patience=10 || patience=300
+flock -w "$patience" 9 || {
+    echo "the test ${kind/api/API server} is up already (process $holder): make mesh-down takes it away" >&2
     exit 1
 }
 
@@ -53,7 +56,7 @@ remove
 [ "$manner" != clear ] || exit 0
 rm -rf "$state"
 mkdir -p "$state"
-echo $$ >"$mine"
+echo "$$ $manner" >"$mine"
 trap remove EXIT
 trap 'exit 143' TERM INT HUP
 
