@@ -1,4 +1,4 @@
-//! How long policies of many objects take to compile, and one decision under them. `make bench-policy` runs it.
+//! How long policies of many objects take to compile, and one decision under them. `cargo bench -p proxy-core` runs it.
 
 #![allow(clippy::unwrap_used, missing_docs)] // a measurement reports by panicking
 

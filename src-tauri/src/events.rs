@@ -9,7 +9,7 @@ use crate::dto::{CommandEvent, FlowsAdded, SandboxState, SourceState, StagedEdit
 /// One event.
 #[derive(Debug, Clone)]
 pub enum Event {
-    SourceChanged(SourceState),
+    SourceChanged(Box<SourceState>),
     StagedChanged(Vec<StagedEdit>),
     SandboxChanged(Box<SandboxState>),
     FlowsAdded(FlowsAdded),

@@ -70,7 +70,7 @@ pub(super) async fn follow(mirror: Arc<Mirror>, client: Client, kind: Kind, chan
 
 /// Returns when an API server that could not be reached can be; for any other watch, never.
 async fn back(client: &Client, watch: &Watch) {
-    if !watch.lost.as_ref().is_some_and(|(fault, _)| fault.code == UNREACHABLE) {
+    if watch.lost.as_ref().is_none_or(|(fault, _)| fault.code != UNREACHABLE) {
         return std::future::pending().await;
     }
     loop {

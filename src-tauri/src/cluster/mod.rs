@@ -8,6 +8,7 @@ mod kinds;
 mod logs;
 mod mirror;
 mod open;
+mod owner;
 mod place;
 mod store;
 mod write;

@@ -68,9 +68,9 @@ impl Store for Cluster {
     fn prepare(&self, edits: Vec<FileEdit>) -> Result<Prepared> {
         let mut prepared = Prepared::default();
         for edit in edits {
-            let (after, taken_over) = self.write_one(&edit, Try::Dry)?;
+            let (after, warnings) = self.write_one(&edit, Try::Dry)?;
             prepared.files.push(FileEdit { after, ..edit });
-            prepared.warnings.extend(taken_over);
+            prepared.warnings.extend(warnings);
         }
         Ok(prepared)
     }
@@ -82,14 +82,14 @@ impl Store for Cluster {
 
 impl Cluster {
     /// Writes one object and gives what is then stored. The mirror says so at once, before the watch does.
-    fn write_one(&self, edit: &FileEdit, way: Try) -> Result<(Option<Vec<u8>>, Option<String>)> {
+    fn write_one(&self, edit: &FileEdit, way: Try) -> Result<(Option<Vec<u8>>, Vec<String>)> {
         let (kind, namespace, name) =
             object_of(&edit.file).ok_or_else(|| Fault::input(format!("{:?} is no object of a cluster.", edit.file)))?;
         let resource = self.resource(kind)?.clone();
         let writer = Writer::new(self.client.clone(), &resource, namespace, name);
         let (own, edit) = (resource.clone(), edit.clone());
         let file = edit.file.clone();
-        let Written { object, taken_over } = self.call(async move {
+        let Written { object, warnings } = self.call(async move {
             let live = writer.read().await?;
             if text_of(live.as_ref(), &own) != edit.before {
                 return Err(changed(&edit.file));
@@ -99,7 +99,7 @@ impl Cluster {
                 (None, Some(live)) => writer.delete(live, way).await,
                 (None, None) => Ok(Written {
                     object: None,
-                    taken_over: None,
+                    warnings: Vec::new(),
                 }),
             }
         })?;
@@ -110,7 +110,7 @@ impl Cluster {
             };
             mirrored.map_err(|error| Fault::file("write", self.folder(), &error))?;
         }
-        Ok((text_of(object.as_ref(), &resource), taken_over))
+        Ok((text_of(object.as_ref(), &resource), warnings))
     }
 
     fn resource(&self, kind: &str) -> Result<&ApiResource> {

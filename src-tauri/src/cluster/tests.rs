@@ -252,7 +252,7 @@ fn the_mode_is_changed_in_its_config_map_and_every_other_line_stays() {
     let Some(api) = api("the_mode_is_changed") else { return };
     let mesh = "# owned by the platform team\noutboundTrafficPolicy:\n  mode: ALLOW_ANY # for now\naccessLogFile: /dev/stdout\n";
     let map = serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": {"name": "istio", "namespace": "istio-system", "labels": {"a": "b"}},
+        "metadata": {"name": "istio", "namespace": "istio-system", "labels": {"app.kubernetes.io/managed-by": "Helm"}},
         "data": {"mesh": mesh, "meshNetworks": "networks: {}"}});
     api.apply(&map.to_string());
     let bench = Bench::open(api.kubeconfig());
@@ -262,6 +262,12 @@ fn the_mode_is_changed_in_its_config_map_and_every_other_line_stays() {
         mode: Mode::RegistryOnly,
     };
     bench.changes.stage(&bench.view(), edit).unwrap();
+    let review = bench.changes.review(&bench.view(), &bench.traffic).unwrap();
+    let warned = review
+        .warnings
+        .iter()
+        .any(|warning| warning.contains("helm upgrade istiod"));
+    assert!(warned, "{:?}", review.warnings);
     bench.changes.apply(&bench.view(), &bench.traffic).unwrap();
     let text = || {
         api.text(&[

@@ -8,7 +8,7 @@ use kube::{
 use proxy_core::yaml;
 use serde_json::{Map, Value, json};
 
-use super::connect::told;
+use super::{connect::told, owner::owner};
 use crate::fault::{Fault, Result};
 
 /// The name under which Kubernetes notes what Egret set.
@@ -34,8 +34,8 @@ pub(super) struct Writer {
 pub(super) struct Written {
     /// As it is stored; `None` for a deleted object.
     pub object: Option<DynamicObject>,
-    /// Fields that were another tool's, in its words.
-    pub taken_over: Option<String>,
+    /// What a person must know: fields that were another tool's, in the server's words, and who will take this back.
+    pub warnings: Vec<String>,
 }
 
 impl Writer {
@@ -55,12 +55,21 @@ impl Writer {
     /// Makes the object say what `text` says, from `live`, which must still be the newest version.
     pub async fn put(&self, live: Option<&DynamicObject>, text: &str, way: Try) -> Result<Written> {
         let wanted = self.wanted(live, text)?;
-        match (self.resource.kind.as_str(), live) {
+        let mut written = match (self.resource.kind.as_str(), live) {
             ("ConfigMap", Some(live)) => self.patch_data(live, &wanted, way).await,
             ("ConfigMap", None) => Err(Fault::new("missing", format!("The ConfigMap {} is gone.", self.name))
                 .hint("Istio's own ConfigMaps are made by its installation.")),
             _ => self.apply(live, wanted, way).await,
-        }
+        }?;
+        written.warnings.extend(self.owned(live));
+        Ok(written)
+    }
+
+    /// Who will take a change of `live` back.
+    fn owned(&self, live: Option<&DynamicObject>) -> Vec<String> {
+        let object = format!("{} {}", self.resource.kind, self.name);
+        let owner = live.and_then(|live| owner(&live.metadata));
+        owner.map(|owner| owner.warning(&object)).into_iter().collect()
     }
 
     /// Takes the object away, if it is still `live`.
@@ -79,7 +88,7 @@ impl Writer {
             .map_err(|error| told(&error))?;
         Ok(Written {
             object: None,
-            taken_over: None,
+            warnings: self.owned(Some(live)),
         })
     }
 
@@ -114,8 +123,8 @@ impl Writer {
         let mut parameters = PatchParams::apply(MANAGER);
         parameters.dry_run = way == Try::Dry;
         parameters.field_validation = Some(ValidationDirective::Strict);
-        let (applied, taken_over) = match self.api.patch(&self.name, &parameters, &patch).await {
-            Ok(applied) => (applied, None),
+        let (applied, warnings) = match self.api.patch(&self.name, &parameters, &patch).await {
+            Ok(applied) => (applied, Vec::new()),
             Err(kube::Error::Api(status)) if is_ownership(&status) => {
                 parameters.force = true;
                 let forced = self
@@ -123,14 +132,20 @@ impl Writer {
                     .patch(&self.name, &parameters, &patch)
                     .await
                     .map_err(|error| told(&error))?;
-                (forced, Some(status.message.clone()))
+                (
+                    forced,
+                    vec![format!(
+                        "Applying takes fields over from another tool: {}",
+                        status.message
+                    )],
+                )
             }
             Err(error) => return Err(told(&error)),
         };
         if applied.data["spec"] == wanted["spec"] || live.is_none() {
             return Ok(Written {
                 object: Some(applied),
-                taken_over,
+                warnings,
             });
         }
         let mut whole = applied;
@@ -150,7 +165,7 @@ impl Writer {
             .map_err(|error| told(&error))?;
         Ok(Written {
             object: Some(replaced),
-            taken_over,
+            warnings,
         })
     }
 
@@ -171,7 +186,7 @@ impl Writer {
         let patched = self.api.patch(&self.name, &parameters, &Patch::Merge(&patch)).await;
         Ok(Written {
             object: Some(patched.map_err(|error| told(&error))?),
-            taken_over: None,
+            warnings: Vec::new(),
         })
     }
 }

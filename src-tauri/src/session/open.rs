@@ -65,12 +65,12 @@ impl Session {
                 *view = Arc::new(View::of(view.origin.clone(), reading, view.epoch + 1));
                 let state = view.state();
                 drop(view);
-                events.send(Event::SourceChanged(state));
+                events.send(Event::SourceChanged(Box::new(state)));
             }
         })
         .map_err(|error| Fault::new("watch", error.to_string()))?;
         *lock(&self.watch) = Some(watch);
-        self.events.send(Event::SourceChanged(state.clone()));
+        self.events.send(Event::SourceChanged(Box::new(state.clone())));
         Ok(state)
     }
 
@@ -79,7 +79,7 @@ impl Session {
         let (current, events) = (self.current.clone(), self.events.clone());
         move || {
             let state = lock(&current).state();
-            events.send(Event::SourceChanged(state));
+            events.send(Event::SourceChanged(Box::new(state)));
         }
     }
 }
