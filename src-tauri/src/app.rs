@@ -10,9 +10,10 @@ use std::{
 use crate::{
     change::{Changes, Journal},
     cluster::{Cluster, Mirrors, contexts},
-    dto::{JournalEntry, ObjectRef, SourceState, Verdict},
+    dto::{JournalEntry, ObjectRef, RequestResult, SourceState, Verdict},
     events::{Event, Events},
     fault::{Fault, Result},
+    probe::{self, FromPod, FromSandbox},
     session::{self, Origin, Session, View, bundled_playground},
     sidecar::Sidecar,
     traffic::{Row, Traffic, announce, why},
@@ -130,6 +131,19 @@ impl App {
         let entry = self.changes.undo(&*self.view().store, id)?;
         self.sidecar.expect_policy(before, Some(since));
         Ok(entry)
+    }
+
+    /// Sends a test request from the sandbox, or from a pod of the workload `pod` of the open cluster.
+    pub fn send_request(&self, method: &str, url: &str, pod: Option<&str>) -> Result<RequestResult> {
+        let Some(workload) = pod else {
+            return probe::send_request(&FromSandbox(&self.sidecar), &self.traffic, method, url);
+        };
+        let view = self.view();
+        let cluster = view
+            .origin
+            .cluster()
+            .ok_or_else(|| Fault::input("A folder is open: it has no pods."))?;
+        probe::send_request(&FromPod { cluster, workload }, &self.traffic, method, url)
     }
 
     /// The flow `id`, while it is kept.

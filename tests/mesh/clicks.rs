@@ -39,6 +39,14 @@ async fn play(mesh: &Mesh, window: &Window) {
     window.wait_for("source-menu", &["cluster"]).await;
     window.wait_for("editing", &["Read-only"]).await;
 
+    // A test request starts in the workload's own pod; what its sidecar logs of it is the request's flow.
+    let answer = window.request("http://httpbin.org/headers").await;
+    assert_eq!(
+        (answer.result.as_str(), answer.verdict.as_str()),
+        ("200", "Passthrough"),
+        "{answer:#?}"
+    );
+
     // What the pod's own sidecar logs is a flow of the app.
     assert_eq!(sleep.curl("https://www.google.com/headers").status, 200);
     let main = window.client.window().await.unwrap();

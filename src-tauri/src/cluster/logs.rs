@@ -31,7 +31,7 @@ pub const MAX_PODS: usize = 50;
 const TAIL: i64 = 200;
 /// How long a stream that broke off rests before it is taken up again.
 const REST: Duration = Duration::from_secs(1);
-const SIDECAR: &str = "istio-proxy";
+pub(super) const SIDECAR: &str = "istio-proxy";
 /// What injection writes on every pod that it gives a sidecar.
 const INJECTED: &str = "security.istio.io/tlsMode";
 
@@ -192,7 +192,7 @@ fn sidecar_runs(pod: &Pod) -> bool {
 }
 
 /// The Deployment, StatefulSet or DaemonSet that the pod is of.
-fn workload(pod: &Pod) -> FlowWorkload {
+pub(super) fn workload(pod: &Pod) -> FlowWorkload {
     let metadata = &pod.metadata;
     let labels = metadata.labels.clone().unwrap_or_default();
     let owner = metadata

@@ -3,6 +3,7 @@
 
 mod connect;
 mod contexts;
+mod exec;
 mod follow;
 mod kinds;
 mod logs;

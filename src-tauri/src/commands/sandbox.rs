@@ -33,11 +33,8 @@ pub fn workloads(app: Parts<'_>) -> Vec<Workload> {
 }
 
 #[tauri::command]
-pub async fn send_request(app: Parts<'_>, method: String, url: String) -> Result<RequestResult> {
-    patiently(&app, move |app| {
-        probe::send_request(&app.sidecar, &app.traffic, &method, &url)
-    })
-    .await
+pub async fn send_request(app: Parts<'_>, method: String, url: String, pod: Option<String>) -> Result<RequestResult> {
+    patiently(&app, move |app| app.send_request(&method, &url, pod.as_deref())).await
 }
 
 #[tauri::command(async)]

@@ -7,6 +7,7 @@ use super::{
     answer::{Answer, MARK},
 };
 use crate::{
+    cluster::Cluster,
     dto::RequestResult,
     fault::{Fault, Result},
     sidecar::{Output, Sidecar, Stream, find_proxy},
@@ -15,14 +16,30 @@ use crate::{
 
 /// Longest a request may take, for curl; `/delay/N` of the sites ends well before.
 const MAX_SECONDS: &str = "20";
-/// How long the record of a finished request may take to arrive: it comes by another way than the answer.
-const RECORD: Duration = Duration::from_millis(500);
 /// A shell's code for a program that is not there.
 const NOT_FOUND: i32 = 127;
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
+/// Where a request starts.
+pub trait Start {
+    /// Runs an HTTP client with `options` there: curl, or what stands in for it.
+    fn client(&self, options: &[&str]) -> Result<Ran>;
+
+    /// How long the record of a finished request may take to arrive: it comes by another way than the answer.
+    fn record(&self) -> Duration;
+}
+
+/// What a client printed, and how it ended.
+pub struct Ran {
+    pub stdout: String,
+    pub stderr: String,
+    pub exit: i32,
+    /// The client's command as a person would type it, without its options.
+    pub shown: String,
+}
+
 /// Sends `method` `url` and tells what came of it, with the flow it made.
-pub fn send_request(sidecar: &Sidecar, traffic: &Traffic, method: &str, url: &str) -> Result<RequestResult> {
+pub fn send_request(start: &dyn Start, traffic: &Traffic, method: &str, url: &str) -> Result<RequestResult> {
     let target = Target::parse(url)?;
     if !METHODS.contains(&method) {
         return Err(Fault::input(format!("{method:?} is none of {}.", METHODS.join(", "))));
@@ -35,16 +52,17 @@ pub fn send_request(sidecar: &Sidecar, traffic: &Traffic, method: &str, url: &st
     };
     let before = traffic.last_id();
     let started = Instant::now();
-    let mut shown = [&["curl", "-sS", "-i"], verb, &[url]].concat().join(" ");
-    let mut ran = run(sidecar, &["curl", "-sS"], verb, url)?;
-    if ran.exit == NOT_FOUND {
-        let own = find_proxy()?.display().to_string();
-        shown = [&["egret-proxy", "get", "-i"], verb, &[url]].concat().join(" ");
-        ran = run(sidecar, &[&own, "get"], verb, url)?;
-    }
-    let Ran { stdout, stderr, exit } = ran;
+    let format = format!("{MARK}%{{time_total}}\n");
+    let options = [&["-i"], verb, &["--max-time", MAX_SECONDS, "-w", &format, "--", url]].concat();
+    let Ran {
+        stdout,
+        stderr,
+        exit,
+        shown,
+    } = start.client(&options)?;
+    let shown = [&[shown.as_str(), "-i"], verb, &[url]].concat().join(" ");
     let answer = Answer::read(&stdout);
-    let flow = traffic.await_newest(before, RECORD, |row| target.is(row));
+    let flow = traffic.await_newest(before, start.record(), |row| target.is(row));
     Ok(RequestResult {
         command: shown,
         status: answer.status,
@@ -59,33 +77,78 @@ pub fn send_request(sidecar: &Sidecar, traffic: &Traffic, method: &str, url: &st
     })
 }
 
-/// What a client printed, and how it ended.
-struct Ran {
-    stdout: String,
-    stderr: String,
-    exit: i32,
+/// The sandboxed workload.
+pub struct FromSandbox<'a>(pub &'a Sidecar);
+
+impl Start for FromSandbox<'_> {
+    fn client(&self, options: &[&str]) -> Result<Ran> {
+        let ran = self.run(&["curl", "-sS"], options, "curl -sS")?;
+        if ran.exit != NOT_FOUND {
+            return Ok(ran);
+        }
+        let own = find_proxy()?.display().to_string();
+        self.run(&[&own, "get"], options, "egret-proxy get")
+    }
+
+    fn record(&self) -> Duration {
+        Duration::from_millis(500)
+    }
 }
 
-fn run(sidecar: &Sidecar, client: &[&str], verb: &[&str], url: &str) -> Result<Ran> {
-    let format = format!("{MARK}%{{time_total}}\n");
-    let argv = [
-        client,
-        &["-i"],
-        verb,
-        &["--max-time", MAX_SECONDS, "-w", &format, "--", url],
-    ]
-    .concat();
-    let (_, output_rx) = sidecar.run(&argv)?;
-    let (mut stdout, mut stderr, mut exit) = (String::new(), String::new(), None);
-    while let Ok(output) = output_rx.recv() {
-        match output {
-            Output::Text(Stream::Stdout, text) => keep(&mut stdout, &text),
-            Output::Text(Stream::Stderr, text) => keep(&mut stderr, &text),
-            Output::Exit(code) => exit = Some(code),
+impl FromSandbox<'_> {
+    fn run(&self, client: &[&str], options: &[&str], shown: &str) -> Result<Ran> {
+        let (_, output_rx) = self.0.run(&[client, options].concat())?;
+        let (mut stdout, mut stderr, mut exit) = (String::new(), String::new(), None);
+        while let Ok(output) = output_rx.recv() {
+            match output {
+                Output::Text(Stream::Stdout, text) => keep(&mut stdout, &text),
+                Output::Text(Stream::Stderr, text) => keep(&mut stderr, &text),
+                Output::Exit(code) => exit = Some(code),
+            }
+        }
+        let exit = exit.ok_or_else(|| Fault::new("sandbox", "The sandbox ended before the request did."))?;
+        Ok(Ran {
+            stdout,
+            stderr,
+            exit,
+            shown: shown.to_string(),
+        })
+    }
+}
+
+/// A running pod of a workload of the cluster.
+pub struct FromPod<'a> {
+    pub cluster: &'a Cluster,
+    /// `namespace/name`.
+    pub workload: &'a str,
+}
+
+impl Start for FromPod<'_> {
+    fn client(&self, options: &[&str]) -> Result<Ran> {
+        let done = self
+            .cluster
+            .exec(self.workload, &[&["curl", "-sS"], options].concat())?;
+        let (pod, container) = done.place;
+        let namespace = self.workload.split('/').next().unwrap_or_default();
+        match done.exit {
+            Some(exit) if exit != NOT_FOUND => Ok(Ran {
+                stdout: done.stdout,
+                stderr: done.stderr,
+                exit,
+                shown: format!("kubectl exec -n {namespace} {pod} -c {container} -- curl -sS"),
+            }),
+            _ => Err(Fault::new(
+                "curl",
+                format!("The container {container} of {namespace}/{pod} has no curl."),
+            )
+            .hint("Start the sandbox instead: it acts as this workload, with the cluster's policy.")),
         }
     }
-    let exit = exit.ok_or_else(|| Fault::new("sandbox", "The sandbox ended before the request did."))?;
-    Ok(Ran { stdout, stderr, exit })
+
+    fn record(&self) -> Duration {
+        // The line goes through the kubelet and the API server, and a stream's comes with its end.
+        Duration::from_secs(3)
+    }
 }
 
 /// The last part is kept: it holds the time, and what a person looks for in a long text is rarely in its middle.

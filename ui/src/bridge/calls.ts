@@ -59,7 +59,9 @@ export const sandboxState = () => call<SandboxState>("sandbox_state");
 export const sandboxStart = (workload: string) => call<SandboxState>("sandbox_start", { workload });
 export const sandboxStop = () => call<SandboxState>("sandbox_stop");
 export const workloads = () => call<Workload[]>("workloads");
-export const sendRequest = (method: string, url: string) => call<RequestResult>("send_request", { method, url });
+/** From the sandbox, or from a pod of the workload `pod` of the open cluster. */
+export const sendRequest = (method: string, url: string, pod: string | null) =>
+  call<RequestResult>("send_request", { method, url, pod });
 export const runCommand = (command: string) => call<number>("run_command", { command });
 export const stopCommand = (id: number) => call<null>("stop_command", { id });
 

@@ -8,6 +8,8 @@ export interface Sent {
   id: number;
   method: string;
   url: string;
+  /** The workload whose pod sent it; null for the sandbox. */
+  pod: string | null;
   /** Null while the answer is awaited. */
   result: RequestResult | null;
 }
@@ -29,10 +31,10 @@ class Console {
   #next = 1;
   #rest = { stdout: "", stderr: "" };
 
-  async send(method: string, url: string): Promise<void> {
-    const sent: Sent = { id: this.#next++, method, url, result: null };
+  async send(method: string, url: string, pod: string | null = null): Promise<void> {
+    const sent: Sent = { id: this.#next++, method, url, pod, result: null };
     this.history = [...this.history, sent].slice(-historyBound);
-    const result = await attempt(() => calls.sendRequest(method, url));
+    const result = await attempt(() => calls.sendRequest(method, url, pod));
     this.history =
       result === null
         ? this.history.filter((each) => each.id !== sent.id)
