@@ -114,7 +114,7 @@ impl Draft<'_> {
                     exclude_ports: check_ports("excludeOutboundPorts", exclude_ports)?,
                 };
                 let injector = self.world.injectors.first().cloned().ok_or_else(|| {
-                    Fault::new("missing", "The folder holds no ConfigMap istio-sidecar-injector.")
+                    Fault::new("missing", "There is no ConfigMap istio-sidecar-injector.")
                         .hint("Add it with the key `values`; the ranges are written there.")
                 })?;
                 let file = injector.place.file.clone();
@@ -128,7 +128,7 @@ impl Draft<'_> {
     fn mode(&mut self, scope: &str, mode: Mode) -> Result<()> {
         if scope == "mesh" {
             let mesh = self.world.mesh_configs.first().cloned().ok_or_else(|| {
-                Fault::new("missing", "The folder holds no ConfigMap istio.")
+                Fault::new("missing", "There is no ConfigMap istio.")
                     .hint("Add it with the key `mesh`; the mesh's mode is written there.")
             })?;
             let file = mesh.place.file.clone();

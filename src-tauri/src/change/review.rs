@@ -82,7 +82,7 @@ pub fn blocked(edits: &[StagedEdit], proposal: &Proposal, conflicts: &[Conflict]
     }
     if let Some(conflict) = conflicts.first() {
         return Some(format!(
-            "{} has changed on disk since; choose which version to keep.",
+            "{} has changed since; choose which version to keep.",
             conflict.file
         ));
     }

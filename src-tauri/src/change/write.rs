@@ -73,11 +73,8 @@ pub fn verify(store: &dyn Store, edits: &[FileEdit]) -> Result<()> {
 
 /// A file changed on disk since it was read.
 pub fn changed(file: &str) -> Fault {
-    Fault::new(
-        "conflict",
-        format!("{file} has changed on disk since the edit was staged."),
-    )
-    .hint("Review shows both versions; choose which to keep.")
+    Fault::new("conflict", format!("{file} has changed since the edit was staged."))
+        .hint("Review shows both versions; choose which to keep.")
 }
 
 fn take_back(folder: &Path, written: &[FileEdit], mut fault: Fault) -> Fault {

@@ -155,7 +155,7 @@ async fn lines(pods: Api<Pod>, name: String, workload: FlowWorkload, traffic: Ar
                         Some(record) => {
                             traffic.add(record);
                         }
-                        None if text.starts_with('[') && !text.contains(" inbound|") => logs.lock().unread += 1,
+                        None if is_unread(text) => logs.lock().unread += 1,
                         None => {}
                     }
                 }
@@ -164,6 +164,12 @@ async fn lines(pods: Api<Pod>, name: String, workload: FlowWorkload, traffic: Ar
         }
         time::sleep(REST).await;
     }
+}
+
+/// A line that looks like one of an access log, and not like one of what comes in.
+fn is_unread(text: &str) -> bool {
+    let access = text.starts_with('[') || text.starts_with('{') && text.contains("\"response_code\"");
+    access && !text.contains("inbound|") && !text.contains("Inbound")
 }
 
 fn end(stream: &mut Option<JoinHandle<()>>) -> bool {

@@ -16,7 +16,7 @@ pub fn sandbox_state(app: Parts<'_>) -> SandboxState {
 pub async fn sandbox_start(app: Parts<'_>, workload: String) -> Result<SandboxState> {
     let view = app.view();
     let known = view.workload(&workload).ok_or_else(|| {
-        Fault::new("workload", format!("The folder declares no workload {workload:?}."))
+        Fault::new("workload", format!("There is no workload {workload:?}."))
             .hint("Add its Deployment, StatefulSet, DaemonSet or Pod.")
     })?;
     patiently(&app, move |app| app.sidecar.start(&view.folder, known)).await

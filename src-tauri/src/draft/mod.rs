@@ -28,12 +28,7 @@ pub fn open(view: &View, staged: Option<String>, object: (DraftKind, &str, &str)
     if let Some(yaml) = staged {
         return from_yaml(view, kind, &yaml);
     }
-    let missing = || {
-        Fault::new(
-            "missing",
-            format!("No {} {namespace}/{name} is in this folder.", kind.as_str()),
-        )
-    };
+    let missing = || Fault::new("missing", format!("There is no {} {namespace}/{name}.", kind.as_str()));
     let file = edit::file_of(view.world(), kind.as_str(), namespace, name).ok_or_else(missing)?;
     let text = view
         .text(&file)
