@@ -34,6 +34,8 @@ export class DraftEditor {
   #timer: ReturnType<typeof setTimeout> | null = null;
   #previewTimer: ReturnType<typeof setTimeout> | null = null;
   #pending: (() => Promise<void>) | null = null;
+  /** The question under way. */
+  #asking: Promise<void> = Promise.resolve();
 
   constructor(target: DraftTarget) {
     this.target = target;
@@ -112,12 +114,14 @@ export class DraftEditor {
     this.#timer = setTimeout(() => void this.#flush(), typingPause);
   }
 
+  /** Asks what waits to be asked, and resolves when nothing is under way any more. */
   async #flush(): Promise<void> {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     const run = this.#pending;
     this.#pending = null;
-    if (run) await run();
+    if (run) this.#asking = run();
+    await this.#asking;
   }
 
   async #ask(load: () => Promise<Draft>, from: "form" | "yaml"): Promise<void> {

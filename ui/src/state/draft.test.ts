@@ -55,6 +55,29 @@ describe("a draft", () => {
     expect(editor.draft?.sentence).not.toBe("stale");
   });
 
+  it("waits for an answer under way before it stages, so that form and YAML say the same", async () => {
+    const staged: Edit[] = [];
+    let answer: (draft: Draft) => void = () => undefined;
+    channel({
+      draft_from_service: () => new Promise<Draft>((resolve) => (answer = resolve)),
+      stage: ({ edit }) => {
+        staged.push(edit as Edit);
+        return [];
+      },
+    });
+    const editor = new DraftEditor(google);
+    await editor.open();
+    if (editor.service) editor.service.hosts = ["a.example"];
+    editor.formChanged();
+    await vi.advanceTimersByTimeAsync(200);
+    const saving = editor.save();
+    await vi.advanceTimersByTimeAsync(200);
+    expect(staged).toEqual([]);
+    answer({ ...example.serviceDraft, yaml: "new" });
+    await saving;
+    expect(staged).toMatchObject([{ yaml: "new" }]);
+  });
+
   it("stages what was typed last, also when it has not been asked about yet", async () => {
     const staged: Edit[] = [];
     channel({
