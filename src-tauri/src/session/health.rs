@@ -1,20 +1,45 @@
 //! How well each source of facts does, and the next step worth taking.
 
+use std::sync::Arc;
+
 use super::{View, policy::modes};
 use crate::{
-    cluster::{LogState, MAX_PODS},
+    cluster::{Cluster, LogState, MAX_PODS},
     dto::{DataSource, Health, Mode, NextAction, NextStep, Phase, SandboxState, StagedEdit, VerdictCounts, Way},
 };
+
+/// Where flows come from now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watching {
+    /// The sandbox's own sidecar.
+    Sandbox,
+    /// The logs of the cluster's sidecars.
+    Pods,
+    /// Nowhere.
+    Nothing,
+}
+
+/// Where flows come from now; the sandbox first, since it is what a person has just started.
+pub fn watching(view: &View, sandbox: &SandboxState) -> Watching {
+    let follows = |cluster: &Arc<Cluster>| cluster.logs().followed > 0;
+    match sandbox.state {
+        Phase::Running => Watching::Sandbox,
+        _ if view.origin.cluster().is_some_and(follows) => Watching::Pods,
+        _ => Watching::Nothing,
+    }
+}
 
 /// One line a source of facts.
 pub fn health(view: &View, sandbox: &SandboxState, kept: u64, dropped: u64, recovered: &[String]) -> Vec<DataSource> {
     let reading = &view.reading;
     let errors = reading.errors.len();
     let folder = if errors == 0 {
-        (
-            Health::Good,
-            format!("{} files, {} objects, watched", reading.files, reading.objects),
-        )
+        let (files, objects) = (reading.files, reading.objects);
+        let said = match view.origin.cluster() {
+            Some(_) => format!("{objects} objects, watched"),
+            None => format!("{files} files, {objects} objects, watched"),
+        };
+        (Health::Good, said)
     } else {
         (
             Health::Bad,
@@ -37,11 +62,11 @@ pub fn health(view: &View, sandbox: &SandboxState, kept: u64, dropped: u64, reco
         }
         Phase::Stopped => (Health::Off, "not started".to_string()),
     };
-    let flows = match (sandbox.state, kept, dropped) {
-        (Phase::Running, 0, _) => (Health::Warn, "no request came yet".to_string()),
-        (Phase::Running, kept, 0) => (Health::Good, format!("{kept} flows, none dropped")),
-        (_, 0, _) => (Health::Off, "nothing seen: no sidecar runs".to_string()),
-        (_, kept, 0) => (Health::Off, format!("{kept} flows from before; no sidecar runs")),
+    let flows = match (watching(view, sandbox), kept, dropped) {
+        (Watching::Nothing, 0, _) => (Health::Off, "nothing seen: no sidecar runs".to_string()),
+        (Watching::Nothing, kept, 0) => (Health::Off, format!("{kept} flows from before; no sidecar runs")),
+        (_, 0, _) => (Health::Warn, "no request came yet".to_string()),
+        (_, kept, 0) => (Health::Good, format!("{kept} flows, none dropped")),
         (_, kept, dropped) => (Health::Warn, format!("{kept} flows kept, {dropped} dropped")),
     };
     let logs = view
@@ -92,7 +117,10 @@ fn pod_logs(logs: &LogState) -> (Health, String) {
         ),
         (pods, _) => (
             if logs.unread > 0 { Health::Warn } else { Health::Good },
-            format!("{pods} pods followed{unread}"),
+            match pods {
+                1 => format!("1 pod followed{unread}"),
+                pods => format!("{pods} pods followed{unread}"),
+            },
         ),
     }
 }
@@ -120,7 +148,7 @@ pub fn next_step(
         let why = format!("{} staged edits wait; nothing is written before Apply.", staged.len());
         return step("Review the changes", why, NextAction::Review, None);
     }
-    if matches!(sandbox.state, Phase::Stopped | Phase::Failed) {
+    if watching(view, sandbox) == Watching::Nothing && sandbox.state != Phase::Starting {
         let workload = view.workload_rows().into_iter().next().map(|workload| workload.name);
         let why = "No sidecar runs, so no traffic can be seen.".to_string();
         return step("Start the sandbox", why, NextAction::StartSandbox, workload);

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     View,
     bypass::bypass_view,
-    health::{health, next_step},
+    health::{Watching, health, next_step, watching},
     policy::{modes, services},
 };
 use crate::{
     change::Changes,
-    dto::{NamespaceRow, Overview, Phase, SandboxState, Verdict, VerdictCounts},
+    dto::{NamespaceRow, Overview, SandboxState, Verdict, VerdictCounts},
     traffic::{Traffic, counts},
 };
 
@@ -30,7 +30,7 @@ pub fn overview(view: &View, traffic: &Traffic, sandbox: &SandboxState, changes:
         }
     });
     Overview {
-        sentence: sentence(&flows, &destinations, sandbox),
+        sentence: sentence(&flows, &destinations, watching(view, sandbox)),
         modes: modes(view),
         flows,
         destinations,
@@ -42,11 +42,12 @@ pub fn overview(view: &View, traffic: &Traffic, sandbox: &SandboxState, changes:
     }
 }
 
-fn sentence(flows: &VerdictCounts, destinations: &VerdictCounts, sandbox: &SandboxState) -> String {
+fn sentence(flows: &VerdictCounts, destinations: &VerdictCounts, watching: Watching) -> String {
     if flows.total() == 0 {
-        return match sandbox.state {
-            Phase::Running => "The sidecar runs; nothing has left yet.".into(),
-            _ => "Nothing was seen yet: no sidecar runs.".into(),
+        return match watching {
+            Watching::Sandbox => "The sidecar runs; nothing has left yet.".into(),
+            Watching::Pods => "The mesh's sidecars are followed; nothing has left yet.".into(),
+            Watching::Nothing => "Nothing was seen yet: no sidecar runs.".into(),
         };
     }
     let mut parts = Vec::new();

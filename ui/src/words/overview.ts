@@ -7,7 +7,11 @@ export const unit = { registered: "destinations", passthrough: "destinations", b
 export const modeWhere = (scope: ModeScope | undefined) =>
   !scope?.written
     ? "Written nowhere, so Istio's default holds."
-    : `Written in ${scope.object ? `${scope.object.kind} ${scope.object.namespace}/${scope.object.name}, ` : ""}${place(scope.written)}.`;
+    : `Written in ${scope.object ? `${scope.object.kind} ${scope.object.namespace}/${scope.object.name}, ` : ""}${within(scope)}.`;
+
+/** In a cluster an object is a file of its own, whose name would only say the object again. */
+const within = ({ object, written }: ModeScope) =>
+  !written ? "" : object && written.file.startsWith(`${object.kind}/`) ? `line ${written.line}` : place(written);
 
 export const list = (text: string) =>
   text
