@@ -68,11 +68,9 @@ async fn play(mesh: &Mesh, window: &Window) {
     window.wait_for("editing", &["Editing enabled"]).await;
     apply(window).await;
     becomes(&sleep, "https://www.google.com/headers", |exit, _| exit == 35);
-    assert_eq!(
-        sleep.curl("http://httpbin.org/headers").exit,
-        56,
-        "nothing declares HTTP on port 80"
-    );
+    // Nothing declares HTTP on port 80: the connection is cut. Whether curl sees its end or its reset is a matter of time.
+    let cut = sleep.curl("http://httpbin.org/headers").exit;
+    assert!([52, 56].contains(&cut), "{cut}");
     window.switch(&log).await;
     window.wait_for("log-row", &["Blocked", "198.19.0.11"]).await;
     window.switch(&main).await;
