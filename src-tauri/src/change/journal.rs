@@ -202,6 +202,14 @@ impl Journal {
                 foreign.join(", ")
             ));
         }
+        if let Some(reason) = store.locked().filter(|_| !open.is_empty()) {
+            self.set(entry.id, State::Stuck)?;
+            let files: Vec<&str> = open.iter().map(|edit| edit.file.as_str()).collect();
+            return Ok(format!(
+                "\"{title}\" was cut short: {} was not written. Nothing was touched: {reason} Then make the change again.",
+                files.join(", ")
+            ));
+        }
         store.write_all(&open)?;
         self.set(entry.id, done)?;
         let files: Vec<&str> = open.iter().map(|edit| edit.file.as_str()).collect();

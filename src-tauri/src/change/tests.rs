@@ -9,13 +9,14 @@ use std::{
 use proxy_core::{record::FlowRecord, source::Folder};
 
 use super::{
-    Changes, Journal,
+    Changes, Journal, Store,
     journal::State,
     write::{self, FileEdit},
 };
 use crate::{
     dto::{DraftKind, Edit, ImpactCounts, Keep, Mode, Verdict},
     events::Events,
+    fault::Result,
     session::View,
     traffic::Traffic,
 };
@@ -350,6 +351,46 @@ fn an_apply_cut_short_is_completed_at_the_next_start() {
         assert_eq!(journal.entries().unwrap()[0].state, State::Applied);
         assert!(journal.recover(&bench.folder).unwrap().is_empty(), "only once");
     }
+}
+
+/// A store that can be read and not be written.
+#[derive(Debug)]
+struct Locked(PathBuf);
+
+impl Store for Locked {
+    fn name(&self) -> String {
+        Store::name(&self.0)
+    }
+
+    fn read(&self, file: &str) -> Result<Option<Vec<u8>>> {
+        self.0.read(file)
+    }
+
+    fn write_all(&self, _: &[FileEdit]) -> Result<()> {
+        panic!("it is locked");
+    }
+
+    fn locked(&self) -> Option<String> {
+        Some("Editing is switched off.".into())
+    }
+}
+
+#[test]
+fn an_apply_cut_short_is_told_and_not_completed_where_nothing_can_be_written() {
+    let bench = Bench::new();
+    let before = bench.text("mesh.yaml").into_bytes();
+    let edit = FileEdit {
+        file: "mesh.yaml".into(),
+        before: Some(before.clone()),
+        after: Some(b"kind: Other\n".to_vec()),
+    };
+    let mut journal = Journal::open(&bench.database, &bench.folder).unwrap();
+    journal
+        .begin("one file", "now", ImpactCounts::default(), &[edit])
+        .unwrap();
+    let told = journal.recover(&Locked(bench.folder.clone())).unwrap();
+    assert!(told[0].contains("mesh.yaml was not written"), "{told:?}");
+    assert_eq!(bench.text("mesh.yaml").into_bytes(), before);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::{net::IpAddr, path::Path, time::Duration};
 
 use kube::{
     Client, Config, Error,
+    client::AuthError,
     config::{ExecInteractiveMode, KubeConfigOptions},
     core::Status,
 };
@@ -27,9 +28,14 @@ pub(super) async fn connect(file: Option<&Path>, name: &str) -> Result<(Client, 
             exec.interactive_mode = Some(ExecInteractiveMode::Never);
         }
     }
+    let context = kubeconfig.contexts.iter().find(|context| context.name == name);
+    let own = context.and_then(|context| Some(context.context.as_ref()?.cluster.clone()));
     let proxy_is_named = kubeconfig.clusters.iter().any(|cluster| {
-        let cluster = cluster.cluster.as_ref();
-        cluster.is_some_and(|cluster| cluster.proxy_url.is_some())
+        let named = cluster
+            .cluster
+            .as_ref()
+            .is_some_and(|cluster| cluster.proxy_url.is_some());
+        named && Some(&cluster.name) == own.as_ref()
     });
     let options = KubeConfigOptions {
         context: Some(name.to_string()),
@@ -80,20 +86,25 @@ fn is_exempt(host: &str, no_proxy: &str) -> bool {
 pub(super) fn told(error: &Error) -> Fault {
     match error {
         Error::Api(status) => refused(status),
-        Error::Auth(_) => Fault::new("credentials", "The credentials of this context cannot be had.")
-            .hint("Log in with your cluster's own tool, then try again: `kubectl get namespaces` shows what it says."),
+        Error::Auth(_) => no_credentials(),
         Error::ProxyProtocolUnsupported { .. } | Error::ProxyProtocolDisabled { .. } => Fault::new(
             "proxy",
             "The proxy of this context speaks a protocol that Egret does not.",
         )
         .hint("http:// and socks5:// are spoken."),
         Error::Service(cause) => {
-            let mut words = cause.to_string();
-            let mut next = cause.source();
-            while let Some(cause) = next {
-                words = cause.to_string();
-                next = cause.source();
+            let mut innermost: &(dyn std::error::Error + 'static) = &**cause;
+            loop {
+                // Credentials that are renewed on the way fail in here, and say the plugin's whole command and output.
+                if innermost.is::<AuthError>() {
+                    return no_credentials();
+                }
+                match innermost.source() {
+                    Some(source) => innermost = source,
+                    None => break,
+                }
             }
+            let words = innermost.to_string();
             Fault::new(UNREACHABLE, format!("The API server cannot be reached: {words}"))
                 .hint("Is the VPN up, and the cluster running?")
         }
@@ -102,6 +113,11 @@ pub(super) fn told(error: &Error) -> Fault {
         }
         _ => Fault::new("cluster", "The API server's answer cannot be used."),
     }
+}
+
+fn no_credentials() -> Fault {
+    Fault::new("credentials", "The credentials of this context cannot be had.")
+        .hint("Log in with your cluster's own tool, then try again: `kubectl get namespaces` shows what it says.")
 }
 
 /// What the API server itself says: its words are for the person who asked.
@@ -122,6 +138,14 @@ fn refused(status: &Status) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn credentials_that_cannot_be_renewed_on_the_way_say_nothing_of_the_plugin() {
+        let plugin = AuthError::AuthExecStart(std::io::Error::other("s3cret"));
+        let fault = told(&Error::Service(Box::new(plugin)));
+        assert_eq!(fault.code, "credentials");
+        assert!(!format!("{fault:?}").contains("s3cret"));
+    }
 
     #[test]
     fn no_proxy_names_hosts_subdomains_and_ranges() {

@@ -32,7 +32,7 @@ use crate::{
 
 /// Longest that one exchange with the API server may take.
 const CALL: Duration = Duration::from_secs(15);
-/// Longest that the first lists may take before the cluster opens without them.
+/// Longest that the first lists may take.
 const FIRST_LISTS: Duration = Duration::from_secs(30);
 /// How often it is looked whether they have ended.
 const LOOK: Duration = Duration::from_millis(10);
@@ -61,8 +61,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Connects to `context` of the kubeconfig `file` and mirrors it into `folder`. Blocks until everything was listed once. `changed` is
-    /// called when a watch is lost or comes back.
+    /// Connects to `context` of the kubeconfig `file` and mirrors it into `folder`. Blocks until everything was listed
+    /// once. `changed` is called when a watch is lost or comes back.
     pub fn open(
         context: &Context,
         file: Option<PathBuf>,

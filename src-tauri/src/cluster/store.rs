@@ -29,6 +29,11 @@ impl Store for Cluster {
         if let Some(reason) = self.locked() {
             return Err(Fault::new("read-only", reason));
         }
+        for edit in edits {
+            if self.read(&edit.file)? != edit.before {
+                return Err(changed(&edit.file));
+            }
+        }
         for (index, edit) in edits.iter().enumerate() {
             if let Err(fault) = self.write_one(edit, Try::Real) {
                 return Err(self.take_back(&edits[..index], fault));

@@ -74,7 +74,7 @@ impl Stage {
     pub fn request(&mut self, url: &str) -> io::Result<Outcome> {
         let mut argv: Vec<&str> = self.client.iter().map(String::as_str).collect();
         argv.extend(["--max-time", "15", "-w", "\n%{http_code}", url]);
-        let client = if self.client.len() == 2 && self.client[0] == "curl" {
+        let client = if self.client[0] == "curl" {
             "curl"
         } else {
             "egret-proxy get"
