@@ -94,13 +94,13 @@ impl Policy {
             mode = state.mode,
             "policy loaded"
         );
-        let snapshot = Arc::new(snapshot);
-        let before = self.snapshot.swap(snapshot.clone());
-        if before.capture() != snapshot.capture()
+        // The rules first: what they no longer capture must not be captured and then passed on unseen.
+        if self.snapshot.load().capture() != snapshot.capture()
             && let Some(listener) = self.capture_listener.get()
         {
             listener(snapshot.capture());
         }
+        self.snapshot.store(Arc::new(snapshot));
         // Only now all of it is in force.
         *self.lock() = state;
     }
