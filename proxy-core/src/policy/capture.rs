@@ -88,6 +88,42 @@ impl Capture {
         }
     }
 
+    /// Settings as the four lists are written: included ranges, excluded ranges, included ports, excluded ports.
+    pub fn read(lists: [Option<&str>; 4]) -> Self {
+        let keys = [INCLUDE_RANGES, EXCLUDE_RANGES, INCLUDE_PORTS, EXCLUDE_PORTS];
+        let written = keys.into_iter().zip(lists);
+        let annotations = written.filter_map(|(key, list)| Some((key.to_string(), list?.to_string())));
+        Self::of(&World::default(), &annotations.collect(), None, "")
+    }
+
+    /// The four lists as they are written, in the order of [`Capture::read`].
+    pub fn lists(&self) -> [String; 4] {
+        fn list<T: ToString>(items: &[T]) -> String {
+            items.iter().map(T::to_string).collect::<Vec<_>>().join(",")
+        }
+        let include = self.include_ranges.as_deref().map_or_else(|| "*".to_string(), list);
+        [
+            include,
+            list(&self.exclude_ranges),
+            list(&self.include_ports),
+            list(&self.exclude_ports),
+        ]
+    }
+
+    /// True where both capture the same, in whatever order they are written.
+    pub fn is_same(&self, other: &Self) -> bool {
+        fn sorted<T: Ord + Clone>(items: &[T]) -> Vec<T> {
+            let mut items = items.to_vec();
+            items.sort();
+            items.dedup();
+            items
+        }
+        self.include_ranges.as_deref().map(sorted) == other.include_ranges.as_deref().map(sorted)
+            && sorted(&self.exclude_ranges) == sorted(&other.exclude_ranges)
+            && sorted(&self.include_ports) == sorted(&other.include_ports)
+            && sorted(&self.exclude_ports) == sorted(&other.exclude_ports)
+    }
+
     /// Makes one edit.
     pub(super) fn edit(&mut self, edit: CaptureEdit) {
         match edit {
@@ -99,19 +135,8 @@ impl Capture {
 
     /// The pod annotations that say the same.
     pub fn annotations(&self) -> Labels {
-        fn list<T: ToString>(items: &[T]) -> String {
-            items.iter().map(T::to_string).collect::<Vec<_>>().join(",")
-        }
-        let include = self.include_ranges.as_deref().map_or_else(|| "*".to_string(), list);
-        [
-            (INCLUDE_RANGES, include),
-            (EXCLUDE_RANGES, list(&self.exclude_ranges)),
-            (INCLUDE_PORTS, list(&self.include_ports)),
-            (EXCLUDE_PORTS, list(&self.exclude_ports)),
-        ]
-        .into_iter()
-        .map(|(key, value)| (key.to_string(), value))
-        .collect()
+        let keys = [INCLUDE_RANGES, EXCLUDE_RANGES, INCLUDE_PORTS, EXCLUDE_PORTS].map(str::to_string);
+        keys.into_iter().zip(self.lists()).collect()
     }
 
     /// The rule by which `destination` bypasses the sidecar, `None` when it is captured. Does not allocate.
@@ -168,6 +193,21 @@ fn ports(text: &str) -> Vec<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_order_of_a_list_captures_nothing_else() {
+        let read = |ranges| Capture::read([None, Some(ranges), None, Some("22,23")]);
+        let (one, other) = (read("10.0.0.0/8,1.1.1.0/24"), read("1.1.1.0/24,10.0.0.0/8"));
+        assert!(one.is_same(&other));
+        assert!(!one.is_same(&read("10.0.0.0/8")));
+        assert_eq!(one.lists(), ["*", "10.0.0.0/8,1.1.1.0/24", "", "22,23"]);
+        assert!(!one.is_same(&Capture::read([
+            Some(""),
+            Some("10.0.0.0/8,1.1.1.0/24"),
+            None,
+            Some("22,23")
+        ])));
+    }
 
     fn capture(pairs: &[(&str, &str)]) -> Capture {
         let annotations = pairs

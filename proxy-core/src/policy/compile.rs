@@ -22,6 +22,17 @@ use crate::model::{EgressListener, MeshConfig, OutboundMode, Protocol, ProtocolC
 /// Ports that Istio keeps for itself on the wildcard address.
 pub(super) const RESERVED_PORTS: [u16; 4] = [15021, 15090, 15001, 15006];
 
+/// What the next pod of `workload` has captured, as `world` says.
+pub fn capture_of(world: &World, workload: &Workload) -> Capture {
+    let revision = visibility::revision(world, &workload.namespace);
+    let workload_object = world
+        .workloads
+        .iter()
+        .find(|object| object.meta.namespace == workload.namespace && object.meta.name == workload.name)
+        .map(|object| object.reference(object.spec.kind, 0));
+    Capture::of(world, &workload.annotations, workload_object.as_ref(), revision)
+}
+
 /// Compiles what `workload` is subject to. Never fails: what the world does not say takes Istio's defaults.
 pub fn compile(world: &World, workload: &Workload) -> Snapshot {
     let revision = visibility::revision(world, &workload.namespace);
@@ -29,12 +40,7 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
     let settings = mesh.as_ref().map(|mesh| mesh.spec.clone()).unwrap_or_default();
     let sidecar = visibility::sidecar_of(world, workload, &settings.root_namespace);
     let mode = visibility::mode(workload, sidecar.as_deref(), mesh.as_deref(), &settings.root_namespace);
-    let workload_object = world
-        .workloads
-        .iter()
-        .find(|object| object.meta.namespace == workload.namespace && object.meta.name == workload.name)
-        .map(|object| object.reference(object.spec.kind, 0));
-    let capture = Capture::of(world, &workload.annotations, workload_object.as_ref(), revision);
+    let capture = capture_of(world, workload);
 
     let everything = [EgressListener {
         hosts: vec!["*/*".into()],

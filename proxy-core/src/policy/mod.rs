@@ -22,7 +22,7 @@ mod visibility;
 mod witness;
 
 pub use capture::{BypassRule, Capture, OUTBOUND_PORT};
-pub use compile::compile;
+pub use compile::{capture_of, compile};
 pub use decide::decide;
 pub use explain::*;
 pub use facts::*;

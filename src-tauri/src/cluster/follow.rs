@@ -12,7 +12,7 @@ use std::{
 use futures_util::StreamExt as _;
 use kube::{
     Api, Client,
-    core::DynamicObject,
+    core::{ApiResource, DynamicObject},
     runtime::{
         WatchStreamExt as _,
         watcher::{self, Event},
@@ -32,8 +32,18 @@ const PAGE: u32 = 500;
 /// How often an API server that cannot be reached is tried.
 const PROBE: Duration = Duration::from_secs(1);
 
-/// Follows `kind` until it is dropped. `changed` is called when the watch is lost, is back, or has listed everything.
-pub(super) async fn follow(mirror: Arc<Mirror>, client: Client, kind: Kind, changed: impl Fn()) {
+/// Where objects of a kind are kept up.
+pub(super) trait Sink: Send + Sync {
+    /// Takes a version of an object.
+    fn put(&self, object: &DynamicObject, resource: &ApiResource) -> io::Result<()>;
+    /// Forgets the object of `file`.
+    fn remove(&self, file: &str) -> io::Result<()>;
+    /// Forgets the objects of `kind` whose files are not among `seen`.
+    fn keep(&self, kind: &str, seen: &HashSet<String>) -> io::Result<()>;
+}
+
+/// Follows `kind` into `sink` until it is dropped. `changed` is called when the watch is lost, is back, or has listed everything.
+pub(super) async fn follow(mirror: Arc<Mirror>, sink: Arc<dyn Sink>, client: Client, kind: Kind, changed: impl Fn()) {
     let resource = &kind.resource;
     let api: Api<DynamicObject> = match kind.namespace {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
@@ -53,7 +63,7 @@ pub(super) async fn follow(mirror: Arc<Mirror>, client: Client, kind: Kind, chan
             };
             let Some(event) = event else { break };
             let before = (watch.synced, watch.lost.is_some());
-            match take(&mirror, &kind, event, &mut seen, &mut watch.synced) {
+            match take(&*sink, &kind, event, &mut seen, &mut watch.synced) {
                 Ok(()) => watch.lost = None,
                 Err(fault) => {
                     let since = watch.lost.map_or_else(Instant::now, |(_, since)| since);
@@ -82,14 +92,15 @@ async fn back(client: &Client, watch: &Watch) {
 }
 
 fn take(
-    mirror: &Mirror,
+    sink: &dyn Sink,
     kind: &Kind,
     event: watcher::Result<Event<DynamicObject>>,
     seen: &mut HashSet<String>,
     synced: &mut bool,
 ) -> Result<(), Fault> {
     let resource = &kind.resource;
-    let unwritten = |error: io::Error| Fault::file("write", mirror.folder(), &error);
+    let unwritten =
+        |error: io::Error| Fault::new("mirror", format!("The {} cannot be kept: {error}.", resource.plural));
     match event.map_err(|error| fault(&error))? {
         Event::Init => {
             seen.clear();
@@ -97,14 +108,14 @@ fn take(
         }
         Event::InitApply(object) => {
             seen.insert(file_of(&object, resource));
-            mirror.put(&object, resource).map_err(unwritten)
+            sink.put(&object, resource).map_err(unwritten)
         }
         Event::InitDone => {
             *synced = true;
-            mirror.keep(&resource.kind, seen).map_err(unwritten)
+            sink.keep(&resource.kind, seen).map_err(unwritten)
         }
-        Event::Apply(object) => mirror.put(&object, resource).map_err(unwritten),
-        Event::Delete(object) => mirror.remove(&file_of(&object, resource)).map_err(unwritten),
+        Event::Apply(object) => sink.put(&object, resource).map_err(unwritten),
+        Event::Delete(object) => sink.remove(&file_of(&object, resource)).map_err(unwritten),
     }
 }
 

@@ -40,6 +40,7 @@ pub(super) async fn served(client: &Client) -> Result<Vec<Kind>> {
         built_in("", "Namespace", None),
         built_in("", "Service", None),
         built_in("", "ConfigMap", Some(ROOT_NAMESPACE)),
+        built_in("", "Pod", None),
         built_in("apps", "Deployment", None),
         built_in("apps", "StatefulSet", None),
         built_in("apps", "DaemonSet", None),

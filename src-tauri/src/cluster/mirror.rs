@@ -10,7 +10,7 @@ use std::{
 
 use kube::core::{ApiResource, DynamicObject};
 
-use super::kinds;
+use super::{follow::Sink, kinds};
 use crate::fault::Fault;
 
 /// The folder and how far each kind is.
@@ -70,8 +70,30 @@ impl Mirror {
         }
     }
 
+    /// A hidden file first, so that no reader sees half an object.
+    fn replace(&self, file: &str, text: &str) -> io::Result<()> {
+        let path = self.folder.join(file);
+        let folder = path.parent().unwrap_or(&self.folder);
+        fs::create_dir_all(folder)?;
+        let temporary = folder.join(format!(".{}", path.file_name().unwrap_or_default().to_string_lossy()));
+        fs::write(&temporary, text)?;
+        fs::rename(temporary, path)
+    }
+
+    /// Notes how a kind's watch stands.
+    pub fn note(&self, kind: &str, watch: Watch) {
+        self.lock().watches.insert(kind.to_string(), watch);
+    }
+
+    // What is guarded is replaced whole.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sink for Mirror {
     /// Takes a version of an object, unless a newer one is there.
-    pub fn put(&self, object: &DynamicObject, resource: &ApiResource) -> io::Result<()> {
+    fn put(&self, object: &DynamicObject, resource: &ApiResource) -> io::Result<()> {
         let name = object.metadata.name.as_deref().unwrap_or_default();
         if !kinds::wanted(&resource.kind, name) {
             return Ok(());
@@ -91,7 +113,7 @@ impl Mirror {
     }
 
     /// Forgets an object.
-    pub fn remove(&self, file: &str) -> io::Result<()> {
+    fn remove(&self, file: &str) -> io::Result<()> {
         self.lock().versions.remove(file);
         match fs::remove_file(self.folder.join(file)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -100,7 +122,7 @@ impl Mirror {
     }
 
     /// Forgets the objects of `kind` that are not among `seen`.
-    pub fn keep(&self, kind: &str, seen: &HashSet<String>) -> io::Result<()> {
+    fn keep(&self, kind: &str, seen: &HashSet<String>) -> io::Result<()> {
         let Ok(entries) = fs::read_dir(self.folder.join(kind)) else {
             return Ok(());
         };
@@ -111,26 +133,6 @@ impl Mirror {
             }
         }
         Ok(())
-    }
-
-    /// A hidden file first, so that no reader sees half an object.
-    fn replace(&self, file: &str, text: &str) -> io::Result<()> {
-        let path = self.folder.join(file);
-        let folder = path.parent().unwrap_or(&self.folder);
-        fs::create_dir_all(folder)?;
-        let temporary = folder.join(format!(".{}", path.file_name().unwrap_or_default().to_string_lossy()));
-        fs::write(&temporary, text)?;
-        fs::rename(temporary, path)
-    }
-
-    /// Notes how a kind's watch stands.
-    pub fn note(&self, kind: &str, watch: Watch) {
-        self.lock().watches.insert(kind.to_string(), watch);
-    }
-
-    // What is guarded is replaced whole.
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

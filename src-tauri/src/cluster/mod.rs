@@ -11,13 +11,19 @@ mod mirror;
 mod open;
 mod owner;
 mod place;
+mod pods;
+mod restart;
 mod store;
+mod sync;
 mod write;
 
 pub use contexts::{Context, contexts};
 pub use logs::{LogState, MAX_PODS};
 pub use open::Cluster;
 pub use place::Mirrors;
+pub use pods::{Pod, PodSidecar};
+pub use restart::{Restart, StepState};
+pub use sync::ProxySync;
 
 #[cfg(test)]
 mod tests;

@@ -20,10 +20,12 @@ use tokio::{runtime, time};
 use super::{
     Context,
     connect::{self, told},
-    follow::follow,
+    follow::{Sink, follow},
     kinds,
     logs::{LogState, Logs, follow_logs},
     mirror::{Mirror, Watch},
+    pods::{Pod, Pods},
+    restart::Restarts,
 };
 use crate::{
     fault::{Fault, Result},
@@ -34,6 +36,8 @@ use crate::{
 const CALL: Duration = Duration::from_secs(15);
 /// Longest that the first lists may take.
 const FIRST_LISTS: Duration = Duration::from_secs(30);
+/// How often a window is told of pods at most.
+const PACE: Duration = Duration::from_millis(300);
 /// How often it is looked whether they have ended.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -51,6 +55,8 @@ pub struct Cluster {
     pub version: String,
     pub(super) client: Client,
     pub(super) mirror: Arc<Mirror>,
+    pub(super) pods: Arc<Pods>,
+    pub(super) restarts: Arc<Restarts>,
     pub(super) resources: HashMap<String, ApiResource>,
     /// Nothing is written before a person switches it on.
     editing: AtomicBool,
@@ -88,8 +94,13 @@ impl Cluster {
             .iter()
             .map(|kind| (kind.resource.kind.clone(), kind.resource.clone()))
             .collect();
+        let pods = Arc::new(Pods::default());
         for kind in served {
-            runtime.spawn(follow(mirror.clone(), client.clone(), kind, changed.clone()));
+            let sink: Arc<dyn Sink> = match kind.resource.kind.as_str() {
+                "Pod" => pods.clone(),
+                _ => mirror.clone(),
+            };
+            runtime.spawn(follow(mirror.clone(), sink, client.clone(), kind, changed.clone()));
         }
         let cluster = Arc::new(Self {
             context: context.name.clone(),
@@ -99,6 +110,8 @@ impl Cluster {
             version,
             client,
             mirror,
+            pods,
+            restarts: Arc::default(),
             resources,
             editing: AtomicBool::new(false),
             logs: Arc::default(),
@@ -160,8 +173,33 @@ impl Cluster {
 
     /// Adds what the mesh's sidecars log to `traffic`, from now on.
     pub fn follow_logs(&self, traffic: Arc<Traffic>) {
+        self.spawn(follow_logs(self.client.clone(), traffic, self.logs.clone()));
+    }
+
+    /// The pods that have not ended.
+    pub fn pods(&self) -> Vec<Pod> {
+        self.pods.all()
+    }
+
+    /// Calls `changed` after the pods, or the restart under way, have changed; not more often than a window can show it.
+    pub fn announce_pods(&self, changed: impl Fn() + Send + 'static) {
+        let (pods, restarts) = (self.pods.clone(), self.restarts.clone());
+        self.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = pods.changed.notified() => {}
+                    () = restarts.changed.notified() => {}
+                }
+                changed();
+                time::sleep(PACE).await;
+            }
+        });
+    }
+
+    /// Runs `task` on the cluster's own thread for as long as the cluster is open.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         if let Some(runtime) = &self.runtime {
-            runtime.spawn(follow_logs(self.client.clone(), traffic, self.logs.clone()));
+            runtime.spawn(task);
         }
     }
 

@@ -4,6 +4,7 @@ use kube::core::{ApiResource, DynamicObject};
 
 use super::{
     Cluster,
+    follow::Sink as _,
     kinds::{self, object_of},
     write::{Try, Writer, Written},
 };
@@ -29,6 +30,10 @@ impl Store for Cluster {
         if let Some(reason) = self.locked() {
             return Err(Fault::new("read-only", reason));
         }
+        self.write_back(edits)
+    }
+
+    fn write_back(&self, edits: &[FileEdit]) -> Result<()> {
         for edit in edits {
             if self.read(&edit.file)? != edit.before {
                 return Err(changed(&edit.file));
@@ -118,7 +123,7 @@ impl Cluster {
         Ok((text_of(object.as_ref(), &resource), warnings))
     }
 
-    fn resource(&self, kind: &str) -> Result<&ApiResource> {
+    pub(super) fn resource(&self, kind: &str) -> Result<&ApiResource> {
         self.resources.get(kind).ok_or_else(|| {
             Fault::new("no-kind", format!("This cluster does not serve {kind}.")).hint("A newer Istio does.")
         })

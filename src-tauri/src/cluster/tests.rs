@@ -149,7 +149,11 @@ fn a_change_set_is_tried_by_the_api_server_applied_and_taken_back() {
     assert!(!review.applicable);
     assert!(review.blocked_because.unwrap().contains("switched off"));
     assert_eq!(
-        bench.changes.apply(&bench.view(), &bench.traffic).unwrap_err().code,
+        bench
+            .changes
+            .apply(&bench.view(), &bench.traffic, None)
+            .unwrap_err()
+            .code,
         "read-only"
     );
     assert_eq!(bench.hosts("write"), Vec::<String>::new(), "a review writes nothing");
@@ -162,7 +166,7 @@ fn a_change_set_is_tried_by_the_api_server_applied_and_taken_back() {
         diff.contains("app.kubernetes.io/managed-by: egret"),
         "as the server would store it: {diff}"
     );
-    bench.changes.apply(&bench.view(), &bench.traffic).unwrap();
+    bench.changes.apply(&bench.view(), &bench.traffic, None).unwrap();
     assert_eq!(bench.hosts("write"), ["a.com"], "at once, before any watch tells");
     let managers = [
         "get",
@@ -190,7 +194,7 @@ fn a_change_set_is_tried_by_the_api_server_applied_and_taken_back() {
         "{:?}",
         review.warnings
     );
-    bench.changes.apply(&bench.view(), &bench.traffic).unwrap();
+    bench.changes.apply(&bench.view(), &bench.traffic, None).unwrap();
     let stored = api.text(&["get", "serviceentry", "k", "-n", "write", "-o", "jsonpath={.spec}"]);
     assert!(
         stored.contains("other.com") && !stored.contains("resolution"),
@@ -219,7 +223,7 @@ fn what_changed_meanwhile_is_shown_and_never_overwritten() {
     let seen = String::from_utf8(bench.cluster.read("ServiceEntry/meanwhile.a.yaml").unwrap().unwrap()).unwrap();
     bench.put("meanwhile", "a", &seen.replace("a.com", "mine.com"));
     api.apply(&entry("meanwhile", "a", "theirs.com"));
-    let fault = bench.changes.apply(&bench.view(), &bench.traffic).unwrap_err();
+    let fault = bench.changes.apply(&bench.view(), &bench.traffic, None).unwrap_err();
     assert_eq!(fault.code, "conflict");
     bench.waits_for("meanwhile", &["theirs.com"]);
     let review = bench.changes.review(&bench.view(), &bench.traffic).unwrap();
@@ -268,7 +272,7 @@ fn the_mode_is_changed_in_its_config_map_and_every_other_line_stays() {
         .iter()
         .any(|warning| warning.contains("helm upgrade istiod"));
     assert!(warned, "{:?}", review.warnings);
-    bench.changes.apply(&bench.view(), &bench.traffic).unwrap();
+    bench.changes.apply(&bench.view(), &bench.traffic, None).unwrap();
     let text = || {
         api.text(&[
             "get",

@@ -12,7 +12,7 @@ use super::{connect::told, owner::owner};
 use crate::fault::{Fault, Result};
 
 /// The name under which Kubernetes notes what Egret set.
-const MANAGER: &str = "egret";
+pub(super) const MANAGER: &str = "egret";
 /// Marks what Egret made, so that it can be found and taken away.
 const MADE_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "egret");
 

@@ -9,6 +9,7 @@ mod open;
 mod origin;
 mod overview;
 mod playground;
+mod pods;
 mod policy;
 mod view;
 
@@ -17,5 +18,6 @@ pub use open::{Session, folder};
 pub use origin::Origin;
 pub use overview::overview;
 pub use playground::bundled_playground;
+pub use pods::pods_view;
 pub use policy::{policy_view, port, resolution, short};
 pub use view::{View, now, workload_name};

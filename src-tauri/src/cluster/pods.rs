@@ -1,0 +1,262 @@
+//! Pods, as far as they matter here: whose they are, and what their sidecars were told to capture when they started. A
+//! pod keeps the rules it was born with, whatever is written since.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    io,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use k8s_openapi::api::core::v1 as core;
+use kube::core::{ApiResource, DynamicObject};
+use proxy_core::policy::Capture;
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use super::{follow::Sink, logs::workload, mirror::file_of};
+
+/// Containers of an injected pod that hold the settings of its rules: one sets them, the other checks what CNI set.
+const INIT: &str = "istio-init";
+const VALIDATION: &str = "istio-validation";
+/// What the CNI plugin reads.
+const ANNOTATIONS: [&str; 4] = [
+    "traffic.sidecar.istio.io/includeOutboundIPRanges",
+    "traffic.sidecar.istio.io/excludeOutboundIPRanges",
+    "traffic.sidecar.istio.io/includeOutboundPorts",
+    "traffic.sidecar.istio.io/excludeOutboundPorts",
+];
+/// The flags of istio-iptables that say the same, in short and in long.
+const FLAGS: [(&str, &str); 4] = [
+    ("-i", "--istio-service-cidr"),
+    ("-x", "--istio-service-exclude-cidr"),
+    ("-q", "--istio-outbound-ports"),
+    ("-o", "--istio-local-outbound-ports-exclude"),
+];
+
+/// One pod that has not ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pod {
+    pub namespace: String,
+    pub name: String,
+    /// Kind and name of what made it: a Deployment, a Job; the pod itself where nothing did.
+    pub owner: (String, String),
+    /// When it was made, RFC 3339.
+    pub created: String,
+    /// What its sidecar captures; `None` where no sidecar was injected.
+    pub sidecar: Option<PodSidecar>,
+    /// Why a container of it cannot start, in Kubernetes' word.
+    pub trouble: Option<String>,
+}
+
+/// The sidecar of a pod, as it was injected.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PodSidecar {
+    pub capture: Capture,
+    /// The rules were set by the CNI plugin.
+    pub cni: bool,
+    /// The control plane's revision that injected it.
+    pub revision: String,
+}
+
+/// All pods.
+#[derive(Debug, Default)]
+pub(super) struct Pods {
+    inner: Mutex<BTreeMap<String, Pod>>,
+    pub changed: Notify,
+}
+
+impl Pods {
+    /// By namespace and name.
+    pub fn all(&self) -> Vec<Pod> {
+        self.lock().values().cloned().collect()
+    }
+
+    // Entries are replaced whole.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Pod>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sink for Pods {
+    fn put(&self, object: &DynamicObject, resource: &ApiResource) -> io::Result<()> {
+        let file = file_of(object, resource);
+        let Some(pod) = object.clone().try_parse().ok().and_then(|pod| read(&pod)) else {
+            return self.remove(&file);
+        };
+        let mut pods = self.lock();
+        if pods.get(&file) != Some(&pod) {
+            pods.insert(file, pod);
+            self.changed.notify_one();
+        }
+        Ok(())
+    }
+
+    fn remove(&self, file: &str) -> io::Result<()> {
+        if self.lock().remove(file).is_some() {
+            self.changed.notify_one();
+        }
+        Ok(())
+    }
+
+    fn keep(&self, _kind: &str, seen: &HashSet<String>) -> io::Result<()> {
+        self.lock().retain(|file, _| seen.contains(file));
+        self.changed.notify_one();
+        Ok(())
+    }
+}
+
+/// `None` for a pod that has ended or is about to.
+fn read(pod: &core::Pod) -> Option<Pod> {
+    let (metadata, spec) = (&pod.metadata, pod.spec.as_ref()?);
+    let status = pod.status.as_ref();
+    let phase = status.and_then(|status| status.phase.as_deref());
+    if metadata.deletion_timestamp.is_some() || matches!(phase, Some("Succeeded" | "Failed")) {
+        return None;
+    }
+    let owner = metadata.owner_references.iter().flatten();
+    let owner_kind = owner.into_iter().find(|owner| owner.controller == Some(true));
+    let kind = match owner_kind.map(|owner| owner.kind.as_str()) {
+        Some("ReplicaSet") => "Deployment",
+        Some(kind) => kind,
+        None => "Pod",
+    };
+    Some(Pod {
+        namespace: metadata.namespace.clone().unwrap_or_default(),
+        name: metadata.name.clone().unwrap_or_default(),
+        owner: (kind.to_string(), workload(pod).name),
+        created: metadata
+            .creation_timestamp
+            .as_ref()
+            .map(|time| time.0.to_string())
+            .unwrap_or_default(),
+        sidecar: sidecar(pod, spec),
+        trouble: status.and_then(trouble),
+    })
+}
+
+fn sidecar(pod: &core::Pod, spec: &core::PodSpec) -> Option<PodSidecar> {
+    let mut inits = spec.init_containers.iter().flatten();
+    let init = inits.find(|container| [INIT, VALIDATION].contains(&container.name.as_str()))?;
+    let none = BTreeMap::new();
+    let annotations = pod.metadata.annotations.as_ref().unwrap_or(&none);
+    let cni = init.name == VALIDATION;
+    let capture = if cni {
+        Capture::read(ANNOTATIONS.map(|key| annotations.get(key).map(String::as_str)))
+    } else {
+        let arguments = init.args.as_deref().unwrap_or_default();
+        Capture::read(FLAGS.map(|(short, long)| argument(arguments, short, long)))
+    };
+    let injection = annotations.get("sidecar.istio.io/status");
+    let injection: Value = injection
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
+    Some(PodSidecar {
+        capture,
+        cni,
+        revision: injection["revision"].as_str().unwrap_or_default().to_string(),
+    })
+}
+
+/// The value after `-i`, or of `--istio-service-cidr=…`.
+fn argument<'a>(arguments: &'a [String], short: &str, long: &str) -> Option<&'a str> {
+    arguments.iter().enumerate().find_map(|(index, argument)| {
+        if argument == short || argument == long {
+            return arguments.get(index + 1).map(String::as_str);
+        }
+        argument.strip_prefix(long)?.strip_prefix('=')
+    })
+}
+
+/// The reason why a container waits, where waiting will not help.
+fn trouble(status: &core::PodStatus) -> Option<String> {
+    let containers = status
+        .init_container_statuses
+        .iter()
+        .chain(&status.container_statuses)
+        .flatten();
+    containers
+        .filter_map(|container| container.state.as_ref()?.waiting.as_ref()?.reason.clone())
+        .find(|reason| {
+            matches!(
+                reason.as_str(),
+                "CrashLoopBackOff"
+                    | "ImagePullBackOff"
+                    | "ErrImagePull"
+                    | "InvalidImageName"
+                    | "CreateContainerConfigError"
+                    | "CreateContainerError"
+                    | "RunContainerError"
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::GroupVersionKind;
+    use serde_json::json;
+
+    use super::*;
+
+    fn pods(object: Value) -> Vec<Pod> {
+        let pods = Pods::default();
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Pod"));
+        pods.put(&serde_json::from_value(object).unwrap(), &resource).unwrap();
+        pods.all()
+    }
+
+    fn pod(init: &str, arguments: &[&str], annotations: Value, state: Value) -> Value {
+        json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "cart-7d-x", "namespace": "shop", "creationTimestamp": "2026-11-28T07:00:00Z",
+                "labels": {"pod-template-hash": "7d"}, "annotations": annotations,
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "cart-7d", "uid": "u",
+                    "controller": true}]},
+            "spec": {"containers": [{"name": "app"}, {"name": "istio-proxy"}],
+                "initContainers": [{"name": init, "args": arguments}]},
+            "status": {"containerStatuses": [{"name": "app", "state": state, "image": "i", "imageID": "",
+                "ready": true, "restartCount": 0}]},
+        })
+    }
+
+    #[test]
+    fn a_pod_says_what_its_init_container_was_told() {
+        let told = [
+            "istio-iptables",
+            "-i",
+            "*",
+            "-x",
+            "10.0.0.0/8",
+            "--istio-outbound-ports=8080",
+        ];
+        let status = json!({"sidecar.istio.io/status": "{\"revision\":\"1-31\"}"});
+        let found = pods(pod("istio-init", &told, status, json!({"running": {}})));
+        let [found] = found.as_slice() else { panic!() };
+        let sidecar = found.sidecar.as_ref().unwrap();
+        assert_eq!(sidecar.capture.lists(), ["*", "10.0.0.0/8", "8080", ""]);
+        assert_eq!((sidecar.revision.as_str(), sidecar.cni), ("1-31", false));
+        assert_eq!(found.owner, ("Deployment".to_string(), "cart".to_string()));
+        assert_eq!(
+            (found.trouble.as_deref(), found.created.as_str()),
+            (None, "2026-11-28T07:00:00Z")
+        );
+    }
+
+    #[test]
+    fn under_cni_the_annotations_say_it() {
+        let annotations = json!({ANNOTATIONS[0]: "10.0.0.0/8"});
+        let waiting = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+        let found = pods(pod("istio-validation", &["-i", "*"], annotations, waiting));
+        let sidecar = found[0].sidecar.as_ref().unwrap();
+        assert_eq!((sidecar.capture.lists()[0].as_str(), sidecar.cni), ("10.0.0.0/8", true));
+        assert_eq!(found[0].trouble.as_deref(), Some("CrashLoopBackOff"));
+    }
+
+    #[test]
+    fn a_pod_without_rules_has_no_sidecar_and_one_that_ends_is_none() {
+        let plain = pod("migrate", &[], json!({}), json!({"running": {}}));
+        assert_eq!(pods(plain.clone())[0].sidecar, None);
+        let mut ending = plain;
+        ending["metadata"]["deletionTimestamp"] = json!("2026-11-28T08:00:00Z");
+        assert!(pods(ending).is_empty());
+    }
+}

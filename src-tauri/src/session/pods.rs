@@ -1,0 +1,133 @@
+//! What the pods of a cluster capture, beside what new ones would: a pod keeps the rules it was born with.
+
+use std::collections::{BTreeMap, HashMap};
+
+use proxy_core::policy::{self, Capture, capture_of};
+
+use super::{View, workload_name};
+use crate::{
+    cluster::{Cluster, Pod, PodSidecar, Restart, StepState},
+    dto::{CaptureLists, PodsRow, PodsView, RestartRow, RestartState, RestartStepState, RunsWith},
+};
+
+/// The CNI plugin excludes this port where no annotation says otherwise.
+const CNI_DEFAULT: u16 = 15020;
+
+/// All workloads with pods, those with older rules first.
+pub fn pods_view(view: &View, cluster: &Cluster) -> PodsView {
+    PodsView {
+        workloads: rows(view, cluster.pods()),
+        restart: restart(cluster.restart()),
+    }
+}
+
+fn rows(view: &View, pods: Vec<Pod>) -> Vec<PodsRow> {
+    let declared: HashMap<String, policy::Workload> = view
+        .workloads()
+        .into_iter()
+        .map(|workload| (workload_name(&workload), workload))
+        .collect();
+    let mut by_workload: BTreeMap<(String, String), Vec<Pod>> = BTreeMap::new();
+    for pod in pods {
+        let (kind, name) = pod.owner.clone();
+        let workload = format!("{}/{name}", pod.namespace);
+        by_workload.entry((workload, kind)).or_default().push(pod);
+    }
+    let mut rows: Vec<_> = by_workload
+        .into_iter()
+        .map(|((workload, kind), pods)| {
+            let declared = declared.get(&workload);
+            row(view, declared, workload, kind, &pods)
+        })
+        .collect();
+    rows.sort_by_key(|row| row.runs_with);
+    rows
+}
+
+fn row(view: &View, declared: Option<&policy::Workload>, workload: String, kind: String, pods: &[Pod]) -> PodsRow {
+    let (namespace, name) = workload.split_once('/').unwrap_or_default();
+    let undeclared = policy::Workload {
+        namespace: namespace.into(),
+        name: name.into(),
+        ..policy::Workload::default()
+    };
+    let gets = capture_of(view.world(), declared.unwrap_or(&undeclared));
+    // What no manifest here declares may have annotations that nobody sees: only what is known is called older.
+    let is_stale = |sidecar: &PodSidecar| declared.is_some() && !is_current(sidecar, &gets);
+    let stale: Vec<_> = pods
+        .iter()
+        .filter(|pod| pod.sidecar.as_ref().is_some_and(is_stale))
+        .collect();
+    let shown = stale
+        .first()
+        .copied()
+        .or_else(|| pods.iter().find(|pod| pod.sidecar.is_some()));
+    let own = declared.is_some_and(|workload| {
+        let mut keys = workload.annotations.keys();
+        keys.any(|key| key.starts_with("traffic.sidecar.istio.io/") && key.contains("Outbound"))
+    });
+    PodsRow {
+        pods: pods.len(),
+        stale: stale.len(),
+        runs_with: match (stale.is_empty(), shown) {
+            (false, _) => RunsWith::Older,
+            (true, Some(_)) => RunsWith::Current,
+            (true, None) => RunsWith::None,
+        },
+        has: shown.and_then(|pod| Some(lists(&pod.sidecar.as_ref()?.capture))),
+        gets: lists(&gets),
+        own,
+        since: stale.iter().map(|pod| pod.created.clone()).min(),
+        restarts: declared.is_some() && matches!(kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet"),
+        kind,
+        workload,
+    }
+}
+
+/// Under CNI two things differ: the plugin's own port, and that injection loses a mesh value that is empty.
+fn is_current(sidecar: &PodSidecar, gets: &Capture) -> bool {
+    if !sidecar.cni {
+        return sidecar.capture.is_same(gets);
+    }
+    let plain = |capture: &Capture| {
+        let mut capture = capture.clone();
+        capture.exclude_ports.retain(|port| *port != CNI_DEFAULT);
+        capture
+    };
+    let (has, mut gets) = (plain(&sidecar.capture), plain(gets));
+    let by_mesh = gets.written[0]
+        .as_ref()
+        .is_some_and(|object| object.kind == "ConfigMap");
+    if by_mesh && gets.include_ranges.as_ref().is_some_and(Vec::is_empty) {
+        gets.include_ranges = None;
+    }
+    has.is_same(&gets)
+}
+
+fn lists(capture: &Capture) -> CaptureLists {
+    let [include_ranges, exclude_ranges, include_ports, exclude_ports] = capture.lists();
+    CaptureLists {
+        include_ranges,
+        exclude_ranges,
+        include_ports,
+        exclude_ports,
+    }
+}
+
+fn restart(restart: Restart) -> RestartState {
+    let steps = restart.steps.into_iter().map(|step| RestartRow {
+        workload: format!("{}/{}", step.namespace, step.name),
+        step: match step.state {
+            StepState::Waiting => RestartStepState::Waiting,
+            StepState::Rolling(new, all) => RestartStepState::Rolling { new, all },
+            StepState::Done => RestartStepState::Done,
+            StepState::Failed(fault) => RestartStepState::Failed { fault },
+            StepState::Left => RestartStepState::Left,
+        },
+    });
+    RestartState {
+        steps: steps.collect(),
+        paused: restart.paused,
+        running: restart.running,
+    }
+}
