@@ -4,19 +4,21 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
     time::Instant,
 };
 
 use crate::{
     change::{Changes, Journal},
     cluster::{Cluster, Mirrors, contexts},
-    dto::{JournalEntry, ObjectRef, RequestResult, SourceState, Verdict},
+    dto::{Countdown, JournalEntry, ObjectRef, RequestResult, SourceState, Verdict},
     events::{Event, Events},
     fault::{Fault, Result},
     probe::{self, FromPod, FromSandbox},
     session::{self, Origin, Session, View, bundled_playground},
     sidecar::Sidecar,
     traffic::{Row, Traffic, announce, why},
+    verify::Verify,
 };
 
 /// Everything the commands work on.
@@ -26,6 +28,7 @@ pub struct App {
     pub traffic: Arc<Traffic>,
     pub sidecar: Sidecar,
     pub events: Events,
+    pub verify: Verify,
     database: PathBuf,
     mirrors: Mirrors,
 }
@@ -67,6 +70,7 @@ impl App {
             changes: Changes::new(journal, recovered, events.clone()),
             traffic,
             sidecar,
+            verify: Verify::new(events.clone()),
             events,
             database,
             mirrors: Mirrors::new(data),
@@ -92,6 +96,8 @@ impl App {
         let cluster = Cluster::open(&context, None, &mirror, self.session.announcer())?;
         let state = self.turn_to(Origin::Cluster(cluster.clone()))?;
         cluster.follow_logs(self.traffic.clone());
+        let events = self.events.clone();
+        cluster.announce_pods(move || events.send(Event::PodsChanged));
         Ok(state)
     }
 
@@ -109,27 +115,38 @@ impl App {
 
     /// Turns to another source: what ran and what was staged for the old one ends.
     fn turn_to(&self, origin: Origin) -> Result<SourceState> {
+        self.changes.settled(&*self.view().store)?;
         let state = self.session.open(origin)?;
         self.sidecar.stop();
         self.traffic.clear();
+        self.verify.forget();
         self.changes.turn_to(&self.database, &*self.view().store)?;
         self.events.send(Event::JournalChanged);
         Ok(state)
     }
 
     /// Applies the change set, and notes how long the sidecar takes to enforce it.
-    pub fn apply(&self) -> Result<JournalEntry> {
-        let (before, since) = (self.sidecar.policy_hash(), Instant::now());
-        let entry = self.changes.apply(&self.view(), &self.traffic)?;
-        self.sidecar.expect_policy(before, Some(since));
-        Ok(entry)
+    pub fn apply(&self, countdown: Option<&Countdown>) -> Result<JournalEntry> {
+        let view = self.view();
+        self.written(&view, || self.changes.apply(&view, &self.traffic, countdown))
     }
 
     /// Takes an applied change set back.
     pub fn undo(&self, id: Option<i64>) -> Result<JournalEntry> {
-        let (before, since) = (self.sidecar.policy_hash(), Instant::now());
-        let entry = self.changes.undo(&*self.view().store, id)?;
-        self.sidecar.expect_policy(before, Some(since));
+        let view = self.view();
+        self.written(&view, || self.changes.undo(&*view.store, id))
+    }
+
+    /// Writes, and follows what becomes of it: in the sandbox's sidecar and in the cluster's.
+    fn written(&self, view: &View, write: impl FnOnce() -> Result<JournalEntry>) -> Result<JournalEntry> {
+        let (policy, since) = (self.sidecar.policy_hash(), Instant::now());
+        let cluster = view.origin.cluster();
+        let sidecars = cluster.map(|cluster| cluster.sidecars());
+        let entry = write()?;
+        self.sidecar.expect_policy(policy, Some(since));
+        if let (Some(cluster), Some(sidecars)) = (cluster, sidecars) {
+            self.verify.begin(entry.id, cluster.clone(), sidecars)?;
+        }
         Ok(entry)
     }
 
@@ -144,6 +161,31 @@ impl App {
             .cluster()
             .ok_or_else(|| Fault::input("A folder is open: it has no pods."))?;
         probe::send_request(&FromPod { cluster, workload }, &self.traffic, method, url)
+    }
+
+    /// Takes back what nobody confirmed, whenever its time is up, for as long as the app lives.
+    pub fn watch_countdowns(self: &Arc<Self>) -> Result<()> {
+        let app = Arc::downgrade(self);
+        let watch = move || {
+            while let Some(app) = app.upgrade() {
+                if app.changes.await_deadline() {
+                    // What kept a change from being taken back is told with the change, which is tried again.
+                    let _ = app.changes.revert_due(&*app.view().store);
+                }
+            }
+        };
+        thread::Builder::new()
+            .name("countdown".into())
+            .spawn(watch)
+            .map_err(|error| Fault::new("thread", error.to_string()))?;
+        Ok(())
+    }
+
+    /// The last thing before the app ends.
+    pub fn end(&self) {
+        // Where it cannot be taken back now, the next start does it.
+        let _ = self.changes.revert_at_exit(&*self.view().store);
+        self.sidecar.stop();
     }
 
     /// The flow `id`, while it is kept.

@@ -14,6 +14,8 @@ pub enum Event {
     SandboxChanged(Box<SandboxState>),
     FlowsAdded(FlowsAdded),
     JournalChanged,
+    PodsChanged,
+    SyncChanged,
     CommandOutput(CommandEvent),
 }
 
@@ -26,6 +28,8 @@ impl Event {
             Self::SandboxChanged(_) => "sandbox-changed",
             Self::FlowsAdded(_) => "flows-added",
             Self::JournalChanged => "journal-changed",
+            Self::PodsChanged => "pods-changed",
+            Self::SyncChanged => "sync-changed",
             Self::CommandOutput(_) => "command-output",
         }
     }
@@ -38,7 +42,7 @@ impl Event {
             Self::SandboxChanged(state) => serde_json::to_value(state),
             Self::FlowsAdded(added) => serde_json::to_value(added),
             Self::CommandOutput(event) => serde_json::to_value(event),
-            Self::JournalChanged => Ok(Value::Null),
+            Self::JournalChanged | Self::PodsChanged | Self::SyncChanged => Ok(Value::Null),
         };
         value.expect("these are plain structs with text keys")
     }

@@ -63,6 +63,7 @@ fn run(folder: Option<PathBuf>) -> Result<(), Box<dyn std::error::Error>> {
                 data,
             };
             let parts = Arc::new(App::start(places, events).map_err(told)?);
+            parts.watch_countdowns().map_err(told)?;
             let source = parts.view().state().name;
             setup.manage(parts);
             windows::open_main(setup.handle(), &source)?;
@@ -77,7 +78,7 @@ fn run(folder: Option<PathBuf>) -> Result<(), Box<dyn std::error::Error>> {
             ..
         } if label == windows::MAIN => handle.exit(0),
         RunEvent::Exit => {
-            handle.state::<Arc<App>>().sidecar.stop();
+            handle.state::<Arc<App>>().end();
         }
         _ => {}
     });

@@ -4,10 +4,11 @@
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, params};
+use time::OffsetDateTime;
 
-use super::{Store, write::FileEdit};
+use super::{Store, confirm, write::FileEdit};
 use crate::{
-    dto::ImpactCounts,
+    dto::{Afterwards, ImpactCounts},
     fault::{Fault, Result},
 };
 
@@ -22,6 +23,8 @@ pub enum State {
     Undoing,
     /// All files hold the old version again.
     Undone,
+    /// The same, without a person's doing: nobody confirmed it in time.
+    Reverted,
     /// Some files changed by another hand while an entry was half done: nothing is written by itself any more.
     Stuck,
 }
@@ -33,6 +36,7 @@ impl State {
             Self::Applied => "applied",
             Self::Undoing => "undoing",
             Self::Undone => "undone",
+            Self::Reverted => "reverted",
             Self::Stuck => "stuck",
         }
     }
@@ -43,9 +47,21 @@ impl State {
             "applied" => Self::Applied,
             "undoing" => Self::Undoing,
             "undone" => Self::Undone,
+            "reverted" => Self::Reverted,
             _ => Self::Stuck,
         }
     }
+}
+
+/// What an entry waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confirm {
+    /// When it is taken back by itself.
+    pub until: OffsetDateTime,
+    /// What becomes of it where the app is closed meanwhile.
+    pub afterwards: Afterwards,
+    /// False where the app was closed meanwhile: then it waits for an answer, however long.
+    pub counts: bool,
 }
 
 /// One entry.
@@ -57,6 +73,8 @@ pub struct Entry {
     pub state: State,
     pub impact: ImpactCounts,
     pub edits: Vec<FileEdit>,
+    /// `None` where nothing is to be confirmed, or was.
+    pub confirm: Option<Confirm>,
 }
 
 /// The journal of one store.
@@ -77,12 +95,20 @@ const SCHEMA: &str = "
         entry INTEGER NOT NULL REFERENCES entry ON DELETE CASCADE, position INTEGER NOT NULL, file TEXT NOT NULL,
         before BLOB, after BLOB, PRIMARY KEY (entry, position));
 ";
+/// What came later. `user_version` counts these steps.
+const LATER: [&str; 1] = ["ALTER TABLE entry ADD COLUMN confirm_until INTEGER;
+     ALTER TABLE entry ADD COLUMN confirm_afterwards TEXT;
+     ALTER TABLE entry ADD COLUMN confirm_counts INTEGER NOT NULL DEFAULT 1;"];
 
 impl Journal {
     /// Opens the journal at `database` for `store`.
     pub fn open(database: &Path, store: &dyn Store) -> Result<Self> {
         let connection = Connection::open(database)?;
         connection.execute_batch(SCHEMA)?;
+        let known: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        for (index, step) in LATER.iter().enumerate().skip(known as usize) {
+            connection.execute_batch(&format!("BEGIN; {step} PRAGMA user_version = {}; COMMIT;", index + 1))?;
+        }
         Ok(Self {
             database: connection,
             store: store.name(),
@@ -90,17 +116,27 @@ impl Journal {
     }
 
     /// Writes down what is about to happen.
-    pub fn begin(&mut self, title: &str, at: &str, impact: ImpactCounts, edits: &[FileEdit]) -> Result<i64> {
+    pub fn begin(
+        &mut self,
+        title: &str,
+        at: &str,
+        impact: ImpactCounts,
+        edits: &[FileEdit],
+        confirm: Option<&Confirm>,
+    ) -> Result<i64> {
         let transaction = self.database.transaction()?;
         transaction.execute(
-            "INSERT INTO entry (folder, at, title, state, newly_blocked, newly_allowed) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO entry (folder, at, title, state, newly_blocked, newly_allowed, confirm_until, confirm_afterwards)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 self.store,
                 at,
                 title,
                 State::Applying.word(),
                 impact.newly_blocked,
-                impact.newly_allowed
+                impact.newly_allowed,
+                confirm.map(|confirm| milliseconds(confirm.until)),
+                confirm.map(|confirm| afterwards(confirm.afterwards)),
             ],
         )?;
         let id = transaction.last_insert_rowid();
@@ -139,8 +175,16 @@ impl Journal {
 
     /// The entry `id` of this store.
     pub fn entry(&self, id: i64) -> Result<Option<Entry>> {
-        let sql = "SELECT at, title, state, newly_blocked, newly_allowed FROM entry WHERE id = ? AND folder = ?";
-        let entry = self.database.query_row(sql, params![id, self.store], |row| {
+        self.entry_of(id, &self.store)
+    }
+
+    fn entry_of(&self, id: i64, store: &str) -> Result<Option<Entry>> {
+        let sql = "SELECT at, title, state, newly_blocked, newly_allowed, confirm_until, confirm_afterwards,
+                   confirm_counts FROM entry WHERE id = ? AND folder = ?";
+        let entry = self.database.query_row(sql, params![id, store], |row| {
+            let until: Option<i64> = row.get(5)?;
+            let afterwards: Option<String> = row.get(6)?;
+            let counts = row.get(7)?;
             Ok(Entry {
                 id,
                 at: row.get(0)?,
@@ -151,6 +195,14 @@ impl Journal {
                     newly_allowed: row.get(4)?,
                 },
                 edits: Vec::new(),
+                confirm: until.map(|until| Confirm {
+                    until: moment(until),
+                    afterwards: match afterwards.as_deref() {
+                        Some("ask") => Afterwards::Ask,
+                        _ => Afterwards::Revert,
+                    },
+                    counts,
+                }),
             })
         });
         let Some(mut entry) = entry.optional()? else {
@@ -169,6 +221,44 @@ impl Journal {
         Ok(Some(entry))
     }
 
+    /// Entries of this store that wait to be confirmed, newest first.
+    pub fn unconfirmed(&self) -> Result<Vec<Entry>> {
+        let all = self.entries()?.into_iter();
+        Ok(all
+            .filter(|entry| entry.confirm.is_some() && entry.state == State::Applied)
+            .collect())
+    }
+
+    /// The same of all other stores, each with the store's name.
+    pub fn unconfirmed_elsewhere(&self) -> Result<Vec<(String, Entry)>> {
+        let sql = "SELECT id, folder FROM entry WHERE folder <> ? AND confirm_until IS NOT NULL AND state = ?
+                   ORDER BY id DESC";
+        let mut statement = self.database.prepare(sql)?;
+        let found = statement.query_map(params![self.store, State::Applied.word()], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+        })?;
+        let mut all = Vec::new();
+        for found in found {
+            let (id, store) = found?;
+            all.extend(self.entry_of(id, &store)?.map(|entry| (store, entry)));
+        }
+        Ok(all)
+    }
+
+    /// Somebody keeps the entry.
+    pub fn confirmed(&self, id: i64) -> Result<()> {
+        let sql = "UPDATE entry SET confirm_until = NULL WHERE id = ?";
+        self.database.execute(sql, [id])?;
+        Ok(())
+    }
+
+    /// The entry waits for an answer, and for no deadline.
+    pub fn asks(&self, id: i64) -> Result<()> {
+        let sql = "UPDATE entry SET confirm_counts = 0 WHERE id = ?";
+        self.database.execute(sql, [id])?;
+        Ok(())
+    }
+
     /// Finishes what a killed app left half done: an apply is completed, an undo too. Where another hand changed one of
     /// the files meanwhile nothing is touched. Returns a sentence for each entry that needed it.
     pub fn recover(&self, store: &dyn Store) -> Result<Vec<String>> {
@@ -181,6 +271,7 @@ impl Journal {
             };
             told.push(self.finish(store, &entry, &edits, done)?);
         }
+        told.extend(confirm::leftovers(self, store)?);
         Ok(told)
     }
 
@@ -202,7 +293,9 @@ impl Journal {
                 foreign.join(", ")
             ));
         }
-        if let Some(reason) = store.locked().filter(|_| !open.is_empty()) {
+        // Taking back what nobody confirmed was agreed to before.
+        let agreed = entry.confirm.is_some() && done == State::Undone;
+        if let Some(reason) = store.locked().filter(|_| !open.is_empty() && !agreed) {
             self.set(entry.id, State::Stuck)?;
             let files: Vec<&str> = open.iter().map(|edit| edit.file.as_str()).collect();
             return Ok(format!(
@@ -210,7 +303,11 @@ impl Journal {
                 files.join(", ")
             ));
         }
-        store.write_all(&open)?;
+        if agreed {
+            store.write_back(&open)?;
+        } else {
+            store.write_all(&open)?;
+        }
         self.set(entry.id, done)?;
         let files: Vec<&str> = open.iter().map(|edit| edit.file.as_str()).collect();
         Ok(if files.is_empty() {
@@ -221,6 +318,22 @@ impl Journal {
                 files.join(", ")
             )
         })
+    }
+}
+
+fn milliseconds(at: OffsetDateTime) -> i64 {
+    at.unix_timestamp() * 1000 + i64::from(at.millisecond())
+}
+
+fn moment(milliseconds: i64) -> OffsetDateTime {
+    let nanoseconds = i128::from(milliseconds) * 1_000_000;
+    OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+fn afterwards(afterwards: Afterwards) -> &'static str {
+    match afterwards {
+        Afterwards::Revert => "revert",
+        Afterwards::Ask => "ask",
     }
 }
 

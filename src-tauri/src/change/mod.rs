@@ -1,6 +1,8 @@
 //! From an edit to a file: stage -> review -> apply -> verify -> journal -> undo. Nothing reaches a file but by Apply and
 //! Undo, both write all files of a change set or say what happened, and neither overwrites what it has not seen.
 
+mod back;
+mod confirm;
 mod diff;
 mod impact;
 mod journal;

@@ -7,16 +7,19 @@ use std::{
 };
 
 use super::{
-    Proposal, impact,
+    Proposal,
+    back::{By, put_back},
+    confirm::{self, Countdowns},
+    impact,
     journal::{Journal, State},
     proposal::Base,
     review::{blocked, conflicts, counts, review},
-    standing::{holds, settle, shown, undo_blocked},
+    standing::{settle, shown},
     store::Store,
-    write::{self, FileEdit},
+    write,
 };
 use crate::{
-    dto::{DraftKind, Edit, JournalEntry, Keep, Review, StagedEdit},
+    dto::{Countdown, DraftKind, Edit, JournalEntry, Keep, Review, StagedEdit},
     events::{Event, Events},
     fault::{Fault, Result},
     session::{View, now},
@@ -29,11 +32,12 @@ const MAX_STAGED: usize = 500;
 /// Staged edits and the journal of a folder.
 #[derive(Debug)]
 pub struct Changes {
-    events: Events,
+    pub(super) events: Events,
     set: Mutex<Set>,
     journal: Mutex<Journal>,
     /// What was found half done at the start, in sentences.
     recovered: Mutex<Vec<String>>,
+    pub(super) countdowns: Countdowns,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +69,7 @@ impl Changes {
             set: Mutex::default(),
             journal: Mutex::new(journal),
             recovered: Mutex::new(recovered),
+            countdowns: Countdowns::default(),
         }
     }
 
@@ -78,6 +83,7 @@ impl Changes {
         let journal = Journal::open(database, store)?;
         *self.recovered.lock().unwrap_or_else(PoisonError::into_inner) = journal.recover(store)?;
         *self.journal() = journal;
+        self.plan()?;
         *self.set() = Set::default();
         self.told(Vec::new());
         Ok(())
@@ -157,7 +163,13 @@ impl Changes {
     /// What the staged edits would do.
     pub fn review(&self, view: &View, traffic: &Traffic) -> Result<Review> {
         let set = self.set();
-        review(view, traffic, &set.edits, &set.base)
+        let mut review = review(view, traffic, &set.edits, &set.base)?;
+        let files = review.diffs.iter().map(|diff| diff.file.as_str());
+        if let (true, Some(reason)) = (review.applicable, self.awaited(files)?) {
+            review.applicable = false;
+            review.blocked_because = Some(reason);
+        }
+        Ok(review)
     }
 
     /// What `edits` would do, without staging them.
@@ -192,7 +204,8 @@ impl Changes {
     }
 
     /// Writes the staged edits: journal, files, verification. On any fault no file is half written and the edits stay.
-    pub fn apply(&self, view: &View, traffic: &Traffic) -> Result<JournalEntry> {
+    /// With a countdown the change is taken back unless somebody keeps it.
+    pub fn apply(&self, view: &View, traffic: &Traffic, countdown: Option<&Countdown>) -> Result<JournalEntry> {
         let mut set = self.set();
         let proposal = Proposal::of(view, &set.base, &set.plain())?;
         if let Some(file) = conflicts(view, &proposal.files)?.first() {
@@ -201,6 +214,10 @@ impl Changes {
         if let Some(reason) = blocked(&set.edits, &proposal, &[]) {
             return Err(Fault::new("not-applicable", reason));
         }
+        if let Some(reason) = self.awaited(proposal.files.iter().map(|edit| edit.file.as_str()))? {
+            return Err(Fault::new("unconfirmed", reason));
+        }
+        let confirm = countdown.map(confirm::chosen).transpose()?;
         let counts = counts(&impact(view, &proposal.world, traffic));
         let title = set
             .edits
@@ -214,7 +231,7 @@ impl Changes {
             return Err(Fault::new("read-only", reason));
         }
         let files = store.prepare(proposal.files)?.files;
-        let id = journal.begin(&title, &now(), counts, &files)?;
+        let id = journal.begin(&title, &now(), counts, &files, confirm.as_ref())?;
         if let Err(fault) = store.write_all(&files) {
             settle(&journal, store, id, &files)?;
             return Err(fault);
@@ -226,8 +243,11 @@ impl Changes {
             ..Set::default()
         };
         self.told(Vec::new());
+        let entry = self.shown(&journal, store, id)?;
+        drop(journal);
+        self.plan()?;
         self.events.send(Event::JournalChanged);
-        self.shown(&journal, store, id)
+        Ok(entry)
     }
 
     /// The journal, newest first.
@@ -238,6 +258,12 @@ impl Changes {
 
     /// Restores the files of an entry exactly, of the newest one that is not undone when none is named.
     pub fn undo(&self, store: &dyn Store, id: Option<i64>) -> Result<JournalEntry> {
+        let entry = self.restore(store, id, By::Person)?;
+        self.plan()?;
+        Ok(entry)
+    }
+
+    pub(super) fn restore(&self, store: &dyn Store, id: Option<i64>, by: By) -> Result<JournalEntry> {
         let journal = self.journal();
         let entry = match id {
             Some(id) => journal.entry(id)?,
@@ -247,25 +273,7 @@ impl Changes {
                 .find(|entry| entry.state == State::Applied),
         };
         let entry = entry.ok_or_else(|| Fault::new("nothing-to-undo", "There is nothing to undo."))?;
-        if let Some(reason) = undo_blocked(&entry, store)? {
-            return Err(
-                Fault::new("undo-blocked", reason).hint("The journal holds the text of before; compare by hand.")
-            );
-        }
-        let back: Vec<FileEdit> = entry.edits.iter().rev().map(FileEdit::reversed).collect();
-        journal.set(entry.id, State::Undoing)?;
-        if let Err(fault) = store.write_all(&back) {
-            // Whatever stands on disk now decides what the entry is.
-            let state = if holds(store, &entry.edits)? {
-                State::Applied
-            } else {
-                State::Stuck
-            };
-            journal.set(entry.id, state)?;
-            return Err(fault);
-        }
-        write::verify(store, &back)?;
-        journal.set(entry.id, State::Undone)?;
+        put_back(&journal, store, &entry, by)?;
         self.events.send(Event::JournalChanged);
         self.shown(&journal, store, entry.id)
     }
@@ -287,7 +295,7 @@ impl Changes {
         self.set.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn journal(&self) -> MutexGuard<'_, Journal> {
+    pub(super) fn journal(&self) -> MutexGuard<'_, Journal> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

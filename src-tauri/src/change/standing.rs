@@ -30,7 +30,7 @@ pub fn holds(store: &dyn Store, edits: &[FileEdit]) -> Result<bool> {
 
 pub fn undo_blocked(entry: &Entry, store: &dyn Store) -> Result<Option<String>> {
     match entry.state {
-        State::Undone => return Ok(Some("It is undone already.".into())),
+        State::Undone | State::Reverted => return Ok(Some("It is undone already.".into())),
         State::Applied => {}
         _ => return Ok(Some("It was cut short, and its files have changed since.".into())),
     }
@@ -47,7 +47,8 @@ pub fn undo_blocked(entry: &Entry, store: &dyn Store) -> Result<Option<String>> 
 
 pub fn shown(entry: &Entry, store: &dyn Store) -> Result<JournalEntry> {
     let undo_blocked = undo_blocked(entry, store)?;
-    let undone = entry.state == State::Undone;
+    let reverted = entry.state == State::Reverted;
+    let undone = entry.state == State::Undone || reverted;
     let diffs = entry.edits.iter();
     Ok(JournalEntry {
         id: entry.id,
@@ -55,6 +56,8 @@ pub fn shown(entry: &Entry, store: &dyn Store) -> Result<JournalEntry> {
         title: entry.title.clone(),
         files: entry.edits.iter().map(|edit| edit.file.clone()).collect(),
         undone,
+        reverted,
+        unconfirmed: entry.confirm.is_some() && entry.state == State::Applied,
         undoable: undo_blocked.is_none(),
         undo_blocked: undo_blocked.filter(|_| !undone),
         diffs: diffs.map(|edit| file_diff(store, edit)).collect(),

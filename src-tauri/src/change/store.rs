@@ -25,6 +25,11 @@ pub trait Store: Debug + Send + Sync {
     /// Writes all of `edits`, none where one of them is not what `before` says.
     fn write_all(&self, edits: &[FileEdit]) -> Result<()>;
 
+    /// The same, for what a person has agreed to beforehand: also while nothing else is written.
+    fn write_back(&self, edits: &[FileEdit]) -> Result<()> {
+        self.write_all(edits)
+    }
+
     /// The command that does the same by hand.
     fn command(&self, edit: &FileEdit) -> String {
         match edit.after {

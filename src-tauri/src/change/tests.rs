@@ -1,5 +1,7 @@
 //! The way from an edit to the files and back, on a copy of the playground.
 
+mod confirm;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -141,7 +143,7 @@ fn applying_changes_the_meant_lines_and_undo_restores_every_byte() {
     bench.stage(registry_only());
     bench.stage(put("httpbin", HTTPBIN));
     bench.stage(ranges("198.18.0.20/32"));
-    let entry = bench.changes.apply(&bench.view(), &bench.traffic).unwrap();
+    let entry = bench.changes.apply(&bench.view(), &bench.traffic, None).unwrap();
     assert!(entry.undoable);
     assert_eq!(bench.text("httpbin.yaml"), HTTPBIN);
     let mesh = String::from_utf8(before["mesh.yaml"].clone()).unwrap();
@@ -180,7 +182,11 @@ fn a_file_changed_on_disk_is_a_conflict_and_never_overwritten() {
     assert_eq!(review.conflicts[0].theirs, theirs);
     assert!(review.conflicts[0].mine.contains("REGISTRY_ONLY") && review.conflicts[0].base.contains("mode: ALLOW_ANY"));
     assert_eq!(
-        bench.changes.apply(&bench.view(), &bench.traffic).unwrap_err().code,
+        bench
+            .changes
+            .apply(&bench.view(), &bench.traffic, None)
+            .unwrap_err()
+            .code,
         "conflict"
     );
     assert_eq!(bench.text("mesh.yaml"), theirs);
@@ -190,7 +196,7 @@ fn a_file_changed_on_disk_is_a_conflict_and_never_overwritten() {
         .resolve(&bench.view(), &bench.traffic, "mesh.yaml", Keep::Mine)
         .unwrap();
     assert!(review.applicable && review.conflicts.is_empty());
-    bench.changes.apply(&bench.view(), &bench.traffic).unwrap();
+    bench.changes.apply(&bench.view(), &bench.traffic, None).unwrap();
     assert_eq!(
         bench.text("mesh.yaml"),
         theirs.replace("mode: ALLOW_ANY", "mode: REGISTRY_ONLY")
@@ -217,7 +223,7 @@ fn undo_refuses_with_the_reason_when_a_file_has_changed_since() {
     let bench = Bench::new();
     bench.stage(registry_only());
     bench.stage(ranges("10.0.0.0/8"));
-    bench.changes.apply(&bench.view(), &bench.traffic).unwrap();
+    bench.changes.apply(&bench.view(), &bench.traffic, None).unwrap();
     let edited = format!("{}# later\n", bench.text("mesh.yaml"));
     bench.write("mesh.yaml", &edited);
     let before = bench.bytes();
@@ -289,10 +295,10 @@ fn a_namespace_gets_a_sidecar_of_its_own_and_then_that_one_is_edited() {
         mode,
     };
     bench.stage(shop(Mode::RegistryOnly));
-    bench.changes.apply(&bench.view(), &bench.traffic).unwrap();
+    bench.changes.apply(&bench.view(), &bench.traffic, None).unwrap();
     let first = bench.text("shop-sidecar.yaml");
     bench.stage(shop(Mode::AllowAny));
-    bench.changes.apply(&bench.view(), &bench.traffic).unwrap();
+    bench.changes.apply(&bench.view(), &bench.traffic, None).unwrap();
     assert_eq!(
         bench.text("shop-sidecar.yaml"),
         first.replace("REGISTRY_ONLY", "ALLOW_ANY")
@@ -310,7 +316,11 @@ fn what_istio_would_refuse_is_not_applied_and_says_where() {
         review.findings
     );
     assert_eq!(
-        bench.changes.apply(&bench.view(), &bench.traffic).unwrap_err().code,
+        bench
+            .changes
+            .apply(&bench.view(), &bench.traffic, None)
+            .unwrap_err()
+            .code,
         "not-applicable"
     );
     assert!(!bench.folder.join("httpbin.yaml").exists());
@@ -329,7 +339,7 @@ fn killed(written: usize, foreign: bool) -> (Bench, Vec<FileEdit>, Vec<String>) 
         .collect();
     let mut journal = Journal::open(&bench.database, &bench.folder).unwrap();
     journal
-        .begin("two files", "now", ImpactCounts::default(), &edits)
+        .begin("two files", "now", ImpactCounts::default(), &edits, None)
         .unwrap();
     write::write_all(&bench.folder, &edits[..written]).unwrap();
     if foreign {
@@ -386,7 +396,7 @@ fn an_apply_cut_short_is_told_and_not_completed_where_nothing_can_be_written() {
     };
     let mut journal = Journal::open(&bench.database, &bench.folder).unwrap();
     journal
-        .begin("one file", "now", ImpactCounts::default(), &[edit])
+        .begin("one file", "now", ImpactCounts::default(), &[edit], None)
         .unwrap();
     let told = journal.recover(&Locked(bench.folder.clone())).unwrap();
     assert!(told[0].contains("mesh.yaml was not written"), "{told:?}");

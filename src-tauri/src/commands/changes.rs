@@ -2,7 +2,7 @@
 
 use super::Parts;
 use crate::{
-    dto::{Edit, JournalEntry, Keep, Review, StagedEdit},
+    dto::{Countdown, Edit, JournalEntry, Keep, Review, StagedEdit, SyncState, Unconfirmed},
     fault::{Fault, Result},
 };
 
@@ -61,8 +61,23 @@ pub fn preview(app: Parts<'_>, edits: Vec<Edit>) -> Result<Review> {
 }
 
 #[tauri::command(async)]
-pub fn apply(app: Parts<'_>) -> Result<JournalEntry> {
-    app.apply()
+pub fn apply(app: Parts<'_>, countdown: Option<Countdown>) -> Result<JournalEntry> {
+    app.apply(countdown.as_ref())
+}
+
+#[tauri::command(async)]
+pub fn unconfirmed(app: Parts<'_>) -> Result<Vec<Unconfirmed>> {
+    app.changes.unconfirmed(&*app.view().store)
+}
+
+#[tauri::command(async)]
+pub fn sync_state(app: Parts<'_>) -> Option<SyncState> {
+    app.verify.state()
+}
+
+#[tauri::command(async)]
+pub fn keep_change(app: Parts<'_>, id: i64) -> Result<()> {
+    app.changes.keep(id)
 }
 
 #[tauri::command(async)]

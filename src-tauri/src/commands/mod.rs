@@ -3,6 +3,7 @@
 
 mod changes;
 mod flows;
+mod pods;
 mod policy;
 mod sandbox;
 mod source;
@@ -58,9 +59,16 @@ pub fn handler<R: Runtime>() -> impl Fn(Invoke<R>) -> bool + Send + Sync + 'stat
         changes::review,
         changes::preview,
         changes::apply,
+        changes::unconfirmed,
+        changes::keep_change,
+        changes::sync_state,
         changes::resolve_conflict,
         changes::journal,
         changes::undo,
+        pods::pods,
+        pods::restart_workloads,
+        pods::pause_restart,
+        pods::stop_restart,
         sandbox::sandbox_state,
         sandbox::sandbox_start,
         sandbox::sandbox_stop,

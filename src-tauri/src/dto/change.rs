@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use super::{DraftKind, Finding, Mode, Verdict};
+use crate::fault::Fault;
 
 /// One edit of the policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
@@ -153,10 +154,46 @@ pub struct JournalEntry {
     pub title: String,
     pub files: Vec<String>,
     pub undone: bool,
+    /// It was taken back by itself: nobody confirmed it in time.
+    pub reverted: bool,
+    /// It waits to be confirmed.
+    pub unconfirmed: bool,
     pub undoable: bool,
     pub undo_blocked: Option<String>,
     pub diffs: Vec<FileDiff>,
     pub impact: ImpactCounts,
+}
+
+/// What becomes of an unconfirmed change where the app is closed meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum Afterwards {
+    /// It is taken back.
+    Revert,
+    /// The next start asks.
+    Ask,
+}
+
+/// A change is taken back by itself unless somebody keeps it in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, TS)]
+pub struct Countdown {
+    pub seconds: u32,
+    pub afterwards: Afterwards,
+}
+
+/// A change that waits for a person.
+#[derive(Debug, Clone, PartialEq, Serialize, TS)]
+pub struct Unconfirmed {
+    pub id: i64,
+    pub title: String,
+    /// The folder, or the cluster, where it was applied.
+    pub place: String,
+    /// It was applied in the source that is open.
+    pub here: bool,
+    /// When it is taken back, milliseconds since 1970; absent where it waits for an answer.
+    pub until: Option<i64>,
+    /// Why it could not be taken back; it is tried again.
+    pub fault: Option<Fault>,
 }
 
 /// What to keep of a file in conflict.

@@ -2,12 +2,14 @@
 //! contract with the user interface and are written to `ui/src/bridge/bindings.ts` from these definitions.
 
 mod change;
+mod pods;
 mod policy;
 mod sandbox;
 mod source;
 mod traffic;
 
 pub use change::*;
+pub use pods::*;
 pub use policy::*;
 pub use sandbox::*;
 pub use source::*;

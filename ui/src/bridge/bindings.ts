@@ -45,6 +45,75 @@ export type DataSource = { name: string, state: Health, detail: string, };
 export type NextAction = "startSandbox" | "openLog" | "allow" | "switchMode" | "review" | "fixFile" | "undo";
 export type NextStep = { text: string, why: string, action: NextAction, argument: string | null, };
 export type Overview = { sentence: string, modes: Array<ModeScope>, flows: VerdictCounts, destinations: VerdictCounts, services: Array<ServiceRow>, bypass: BypassView, namespaces: Array<NamespaceRow>, health: Array<DataSource>, next: NextStep, };
+export type CaptureLists = { includeRanges: string, excludeRanges: string, includePorts: string, excludePorts: string, };
+export type RunsWith = "older" | "current" | "none";
+export type PodsRow = { kind: string, 
+/**
+ * `namespace/name`.
+ */
+workload: string, pods: number, 
+/**
+ * Of these, the ones with older rules.
+ */
+stale: number, runsWith: RunsWith, 
+/**
+ * What the stale pods capture, else what all do; absent without a sidecar.
+ */
+has: CaptureLists | null, 
+/**
+ * What a new pod gets.
+ */
+gets: CaptureLists, 
+/**
+ * The workload's own annotations decide, not the mesh's values.
+ */
+own: boolean, 
+/**
+ * When the oldest of the stale pods began, RFC 3339.
+ */
+since: string | null, 
+/**
+ * Egret can restart it.
+ */
+restarts: boolean, };
+export type RestartStepState = { "state": "waiting" } | { "state": "rolling", new: number, all: number, } | { "state": "done" } | { "state": "failed", fault: Fault, } | { "state": "left" };
+export type RestartRow = { workload: string, } & ({ "state": "waiting" } | { "state": "rolling", new: number, all: number, } | { "state": "done" } | { "state": "failed", fault: Fault, } | { "state": "left" });
+export type RestartState = { steps: Array<RestartRow>, paused: boolean, running: boolean, };
+export type PodsView = { workloads: Array<PodsRow>, restart: RestartState, };
+export type SyncState = { 
+/**
+ * The change's number in the journal.
+ */
+entry: number, 
+/**
+ * Sidecars that are connected.
+ */
+total: number, 
+/**
+ * Of these, the ones that were sent something since.
+ */
+sent: number, 
+/**
+ * The ones that have not taken what was sent.
+ */
+behind: number, 
+/**
+ * Some of their names.
+ */
+names: Array<string>, 
+/**
+ * Nothing more is expected.
+ */
+done: boolean, 
+/**
+ * Why it cannot be known.
+ */
+fault: Fault | null, };
+export type WorkloadKey = { kind: string, 
+/**
+ * `namespace/name`.
+ */
+workload: string, };
 export type Staged = "added" | "changed" | "deleted";
 export type ServicePort = { number: number, name: string, protocol: string, targetPort: number | null, };
 export type ServiceRow = { object: ObjectRef, hosts: Array<string>, addresses: Array<string>, ports: Array<ServicePort>, resolution: string, location: string, exportTo: Array<string>, timeoutMs: number | null, staged: Staged | null, };
@@ -70,7 +139,34 @@ export type Impact = { seen: number, undecidable: number, newlyBlocked: Array<Im
 export type Conflict = { file: string, base: string, mine: string, theirs: string, };
 export type Review = { edits: Array<StagedEdit>, diffs: Array<FileDiff>, impact: Impact, findings: Array<Finding>, conflicts: Array<Conflict>, warnings: Array<string>, applicable: boolean, blockedBecause: string | null, };
 export type ImpactCounts = { newlyBlocked: number, newlyAllowed: number, };
-export type JournalEntry = { id: number, at: string, title: string, files: Array<string>, undone: boolean, undoable: boolean, undoBlocked: string | null, diffs: Array<FileDiff>, impact: ImpactCounts, };
+export type JournalEntry = { id: number, at: string, title: string, files: Array<string>, undone: boolean, 
+/**
+ * It was taken back by itself: nobody confirmed it in time.
+ */
+reverted: boolean, 
+/**
+ * It waits to be confirmed.
+ */
+unconfirmed: boolean, undoable: boolean, undoBlocked: string | null, diffs: Array<FileDiff>, impact: ImpactCounts, };
+export type Afterwards = "revert" | "ask";
+export type Countdown = { seconds: number, afterwards: Afterwards, };
+export type Unconfirmed = { id: number, title: string, 
+/**
+ * The folder, or the cluster, where it was applied.
+ */
+place: string, 
+/**
+ * It was applied in the source that is open.
+ */
+here: boolean, 
+/**
+ * When it is taken back, milliseconds since 1970; absent where it waits for an answer.
+ */
+until: number | null, 
+/**
+ * Why it could not be taken back; it is tried again.
+ */
+fault: Fault | null, };
 export type Keep = "mine" | "theirs";
 export type Phase = "stopped" | "starting" | "running" | "failed";
 export type Way = "namespace" | "proxy";

@@ -1,5 +1,6 @@
 /** Every command of the app, typed. One function a command, nothing else: screens never name a command themselves. */
 import type {
+  Countdown,
   ContextRow,
   DestinationRow,
   Draft,
@@ -9,6 +10,7 @@ import type {
   LogPage,
   LogQuery,
   Overview,
+  PodsView,
   PolicyView,
   RequestResult,
   Review,
@@ -16,9 +18,12 @@ import type {
   ServiceForm,
   SourceState,
   StagedEdit,
+  SyncState,
   TimeoutForm,
+  Unconfirmed,
   Why,
   Workload,
+  WorkloadKey,
 } from "./bindings";
 import { call } from "./channel";
 
@@ -49,11 +54,21 @@ export const staged = () => call<StagedEdit[]>("staged");
 export const discardAll = () => call<StagedEdit[]>("discard_all");
 export const review = () => call<Review>("review");
 export const preview = (edits: Edit[]) => call<Review>("preview", { edits });
-export const apply = () => call<JournalEntry>("apply");
+/** With a countdown the change is taken back unless somebody keeps it. */
+export const apply = (countdown: Countdown | null) => call<JournalEntry>("apply", { countdown });
+export const unconfirmed = () => call<Unconfirmed[]>("unconfirmed");
+export const keepChange = (id: number) => call<null>("keep_change", { id });
+/** Whether a cluster's sidecars have the newest change; null where none was applied. */
+export const syncState = () => call<SyncState | null>("sync_state");
 export const resolveConflict = (file: string, keep: "mine" | "theirs") =>
   call<Review>("resolve_conflict", { file, keep });
 export const journal = () => call<JournalEntry[]>("journal");
 export const undo = (id: number | null) => call<JournalEntry>("undo", { id });
+
+export const pods = () => call<PodsView | null>("pods");
+export const restartWorkloads = (workloads: WorkloadKey[]) => call<null>("restart_workloads", { workloads });
+export const pauseRestart = (paused: boolean) => call<null>("pause_restart", { paused });
+export const stopRestart = () => call<null>("stop_restart");
 
 export const sandboxState = () => call<SandboxState>("sandbox_state");
 export const sandboxStart = (workload: string) => call<SandboxState>("sandbox_start", { workload });

@@ -8,6 +8,8 @@ export interface Events {
   "sandbox-changed": SandboxState;
   "flows-added": { lastId: number; added: number; dropped: number };
   "journal-changed": null;
+  "pods-changed": null;
+  "sync-changed": null;
   "command-output": CommandEvent;
   "open-draft": { flowId: number };
   go: { screen: string };

@@ -3,7 +3,7 @@
  * It keeps just enough state for the screens to move (staged edits, sandbox on or off, journal) and decides nothing:
  * verdicts and diffs are example constants. `?empty` gives the state of a first start, `?theme=dark` forces a theme.
  */
-import type { Edit, Facet, Flow, LogPage, LogQuery, Review, SandboxState, StagedEdit } from "./bindings";
+import type { Countdown, Edit, Facet, Flow, LogPage, LogQuery, Review, SandboxState, StagedEdit } from "./bindings";
 import type { ObjectKind } from "./calls";
 import type { Channel } from "./channel";
 import * as example from "./example";
@@ -24,6 +24,7 @@ interface Arguments {
   query: LogQuery;
   before: number | null;
   limit: number;
+  countdown: Countdown | null;
 }
 
 const noCounts = { registered: 0, passthrough: 0, blocked: 0, bypassed: 0 };
@@ -137,13 +138,33 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     review: () => reviewOf(edits),
     preview: ({ edits: list }) =>
       reviewOf(list.map((edit, index) => ({ id: index, edit, title: title(edit), at: "2026-11-23T14:00:00Z" }))),
-    apply: () => {
+    pods: () => null,
+    sync_state: () => null,
+    unconfirmed: () =>
+      journal
+        .filter((entry) => entry.unconfirmed)
+        .map(({ id, title }) => ({
+          id,
+          title,
+          place: example.source.path,
+          here: true,
+          until: Date.now() + 62_000,
+          fault: null,
+        })),
+    keep_change: ({ id }) => {
+      journal = journal.map((each) => (each.id === id ? { ...each, unconfirmed: false } : each));
+      emit("journal-changed", null);
+      return null;
+    },
+    apply: ({ countdown }) => {
       const entry = {
         id: journal.length + 1,
         at: new Date().toISOString(),
         title: edits.map((edit) => edit.title).join(", "),
         files: example.diffs.map((diff) => diff.file),
         undone: false,
+        reverted: false,
+        unconfirmed: countdown !== null,
         undoable: true,
         undoBlocked: null,
         diffs: example.diffs,
@@ -159,7 +180,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     undo: ({ id }) => {
       const entry = journal.find((each) => (id === null ? each.undoable && !each.undone : each.id === id));
       if (!entry) throw { code: "nothing-to-undo", message: "Nothing to undo.", hint: null, at: null };
-      journal = journal.map((each) => (each === entry ? { ...each, undone: true } : each));
+      journal = journal.map((each) => (each === entry ? { ...each, undone: true, unconfirmed: false } : each));
       emit("journal-changed", null);
       return entry;
     },

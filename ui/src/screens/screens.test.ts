@@ -264,3 +264,24 @@ it("opens the form for the flow that a log window asks to allow", async () => {
   openDraft({ flowId: 41 } as never);
   await vi.waitFor(() => expect(asked("draft_new")).toEqual([{ kind: "ServiceEntry", flowId: 41 }]));
 });
+
+it("takes a change back, or keeps it, while it waits to be kept", async () => {
+  render(App);
+  await userEvent.click(await id("rail-policy"));
+  await userEvent.click(await id("policy-mode"));
+  await userEvent.click(within(await id("mode-REGISTRY_ONLY")).getByRole("radio"));
+  await userEvent.click(await id("stage"));
+  await userEvent.click(await id("review-open"));
+  expect(await id("confirm")).not.toBeChecked();
+  await userEvent.click(await id("confirm"));
+  await userEvent.click(await id("apply"));
+  expect(asked("apply")).toEqual([{ countdown: { seconds: 120, afterwards: "revert" } }]);
+  expect(await id("countdown")).toHaveTextContent("not confirmed yet");
+  expect(await id("countdown-left")).toHaveTextContent(/^[01]:\d\d$/);
+  expect(await id("countdown-revert")).toHaveFocus();
+  // The keys that applied it do not keep it in the same breath.
+  await press("{Control>}{Enter}{/Control}");
+  expect(asked("keep_change")).toEqual([]);
+  await userEvent.click(await id("countdown-keep"));
+  await vi.waitFor(() => expect(screen.queryByTestId("countdown")).toBeNull());
+});

@@ -3,7 +3,7 @@ import type { DestinationRow, Edit, Flow, JournalEntry, StagedEdit } from "../br
 import * as calls from "../bridge/calls";
 import * as words from "../words/actions";
 import { navigation } from "./navigation.svelte";
-import { everything, journal, sandbox, source, staged } from "./store.svelte";
+import { everything, journal, sandbox, source, staged, unconfirmed } from "./store.svelte";
 import { attempt, toasts } from "./toasts.svelte";
 
 export async function stage(edit: Edit): Promise<boolean> {
@@ -53,6 +53,16 @@ export async function undoApplied(id: number, title: string): Promise<void> {
   if ((await attempt(() => calls.undo(id))) === null) return;
   toasts.say(words.undoneToast(title), { label: words.changesLabel, run: () => navigation.go("changes") });
   await journal.refresh();
+}
+
+export async function keepChange(id: number): Promise<void> {
+  if ((await attempt(() => calls.keepChange(id))) === null)
+    await Promise.all([journal.refresh(), unconfirmed.refresh()]);
+}
+
+export async function revertChange(id: number, title: string): Promise<void> {
+  await undoApplied(id, title);
+  await unconfirmed.refresh();
 }
 
 export async function openLog(): Promise<void> {

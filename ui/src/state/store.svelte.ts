@@ -16,13 +16,34 @@ export const destinations = new Query(calls.destinations, 500);
 export const staged = new Query(calls.staged);
 export const review = new Query(calls.review, 500);
 export const journal = new Query(calls.journal);
+/** Changes that wait to be kept. */
+export const unconfirmed = new Query(calls.unconfirmed);
+/** Whether a cluster's sidecars have the newest change. */
+export const sync = new Query(calls.syncState);
 export const sandbox = new Query(calls.sandboxState);
+/** Pods and the restart under way; null where the source is a folder. */
+export const pods = new Query(calls.pods, 300);
 export const workloads = new Query(calls.workloads);
 export const contexts = new Query(calls.listContexts);
 /** The newest flows, for the live list of the sandbox and the counters of the status bar. */
 export const newest = new Query(() => calls.logPage(everything, null, 40), 250);
 
-const all = [source, overview, policy, destinations, staged, review, journal, sandbox, workloads, contexts, newest];
+const all = [
+  source,
+  overview,
+  policy,
+  destinations,
+  staged,
+  review,
+  journal,
+  unconfirmed,
+  sync,
+  sandbox,
+  pods,
+  workloads,
+  contexts,
+  newest,
+];
 
 /** Drops every answer, as when nothing has been asked yet. */
 export function forgetAll(): void {
@@ -34,7 +55,7 @@ export async function connect(): Promise<() => void> {
   const unlisten = await Promise.all([
     on("source-changed", (state) => {
       source.put(state);
-      for (const query of [overview, policy, destinations, review, workloads]) query.touch();
+      for (const query of [overview, policy, destinations, review, workloads, pods]) query.touch();
     }),
     on("staged-changed", (edits) => {
       staged.put(edits);
@@ -47,7 +68,11 @@ export async function connect(): Promise<() => void> {
     on("flows-added", () => {
       for (const query of [newest, overview, destinations, review]) query.touch();
     }),
-    on("journal-changed", () => journal.touch()),
+    on("journal-changed", () => {
+      for (const query of [journal, unconfirmed]) query.touch();
+    }),
+    on("sync-changed", () => sync.touch()),
+    on("pods-changed", () => pods.touch()),
   ]);
   return () => unlisten.forEach((stop) => stop());
 }

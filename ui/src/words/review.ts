@@ -16,6 +16,8 @@ export const emptyText =
 
 export const conflictTitle = "Somebody else changed the file while you edited. Nothing was applied.";
 
+export const revertedBy = "taken back by itself: nobody kept it in time";
+
 export const noJournal = "Nothing has been applied yet";
 export const noJournalText = "Each applied change set is kept here with its diff, and can be undone.";
 export const journalKept = "the journal is kept on this computer";
