@@ -44,6 +44,8 @@ fn typescript() -> String {
         dto::RestartState,
         dto::PodsView,
         dto::SyncState,
+        dto::OwnRangeRow,
+        dto::OwnRangesView,
         dto::WorkloadKey,
         dto::Staged,
         dto::ServicePort,

@@ -67,7 +67,13 @@ async fn play(mesh: &Mesh, window: &Window) {
     window.click("editing").await;
     window.wait_for("editing", &["Editing enabled"]).await;
     apply(window).await;
+    // A mode locks people out: it goes back by itself unless somebody keeps it, and istiod says who has it already.
+    window
+        .wait_for("countdown", &["REGISTRY_ONLY", "not confirmed yet"])
+        .await;
     becomes(&sleep, "https://www.google.com/headers", |exit, _| exit == 35);
+    window.wait_for("countdown-sync", &["1 of 1", "sidecars have it"]).await;
+    window.click("countdown-keep").await;
     // Nothing declares HTTP on port 80: the connection is cut. Whether curl sees its end or its reset is a matter of time.
     let cut = sleep.curl("http://httpbin.org/headers").exit;
     assert!([52, 56].contains(&cut), "{cut}");
@@ -99,8 +105,30 @@ async fn play(mesh: &Mesh, window: &Window) {
     apply(window).await;
     becomes(&sleep, "http://httpbin.org/delay/5", |_, status| status == 504);
 
+    // A range leaves the sidecar alone, but not before its pod is born again.
+    let cnn = "https://edition.cnn.com/headers";
+    window.click("rail-policy").await;
+    window.click("policy-bypass").await;
+    window.wait_for("own-ranges", &["10.96.0.0/16", "ServiceCIDR"]).await;
+    window.fill("ranges-exclude", "198.19.0.12/32").await;
+    window.click("ranges-stage").await;
+    apply(window).await;
+    assert_eq!(sleep.curl(cnn).exit, 35, "a running pod keeps its rules");
+    window.click("rail-policy").await;
+    window.click("policy-bypass").await;
+    window.wait_for("stale-pods", &["1 pod"]).await;
+    window.click("restart").await;
+    window.click("restart-confirm").await;
+    window.wait_for("restart-step", &["restarted"]).await;
+    window.wait_for("stale-pods", &["no pod"]).await;
+    eventually("the old pod to go", || {
+        let pods = mesh.text(&["get", "pods", "--selector=app=sleep", "--output=name"]);
+        (pods.lines().count() == 1).then_some(())
+    });
+    becomes(&sleep, cnn, |_, status| status == 200);
+
     // Everything is taken back, newest first, and nothing of it is left in the cluster.
-    for _ in 0..4 {
+    for _ in 0..5 {
         window.click("rail-changes").await;
         window.undo_newest().await;
     }

@@ -12,6 +12,7 @@ mod open;
 mod owner;
 mod place;
 mod pods;
+mod ranges;
 mod restart;
 mod store;
 mod sync;
@@ -22,6 +23,7 @@ pub use logs::{LogState, MAX_PODS};
 pub use open::Cluster;
 pub use place::Mirrors;
 pub use pods::{Pod, PodSidecar};
+pub use ranges::{Lives, OwnRanges};
 pub use restart::{Restart, StepState};
 pub use sync::ProxySync;
 

@@ -66,6 +66,7 @@ pub fn handler<R: Runtime>() -> impl Fn(Invoke<R>) -> bool + Send + Sync + 'stat
         changes::journal,
         changes::undo,
         pods::pods,
+        pods::own_ranges,
         pods::restart_workloads,
         pods::pause_restart,
         pods::stop_restart,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::{Parts, patiently};
 use crate::{
     cluster::Cluster,
-    dto::{PodsView, WorkloadKey},
+    dto::{OwnRangesView, PodsView, WorkloadKey},
     fault::{Fault, Result},
-    session::{View, pods_view},
+    session::{View, own_ranges_view, pods_view},
 };
 
 /// Longest name of a workload with its namespace.
@@ -23,6 +23,18 @@ pub fn pods(app: Parts<'_>) -> Option<PodsView> {
     let view = app.view();
     let cluster = view.origin.cluster()?;
     Some(pods_view(&view, cluster))
+}
+
+#[tauri::command]
+pub async fn own_ranges(app: Parts<'_>) -> Result<Option<OwnRangesView>> {
+    patiently(&app, |app| {
+        let view = app.view();
+        let cluster = view.origin.cluster();
+        cluster
+            .map(|cluster| Ok(own_ranges_view(cluster.own_ranges()?)))
+            .transpose()
+    })
+    .await
 }
 
 #[tauri::command]

@@ -120,6 +120,26 @@ impl SyncState {
     }
 }
 
+/// A range of the cluster itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+pub struct OwnRangeRow {
+    pub range: String,
+    /// `services`, `pods` or `nodes`.
+    pub lives: String,
+    /// Where it was read.
+    pub sources: Vec<String>,
+    /// It is written down as this, not derived from what was seen.
+    pub certain: bool,
+}
+
+/// The cluster's own ranges.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+pub struct OwnRangesView {
+    pub found: Vec<OwnRangeRow>,
+    /// What could not be asked, with the reason.
+    pub unread: Vec<String>,
+}
+
 /// A workload to restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct WorkloadKey {

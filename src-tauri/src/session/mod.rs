@@ -18,6 +18,6 @@ pub use open::{Session, folder};
 pub use origin::Origin;
 pub use overview::overview;
 pub use playground::bundled_playground;
-pub use pods::pods_view;
+pub use pods::{own_ranges_view, pods_view};
 pub use policy::{policy_view, port, resolution, short};
 pub use view::{View, now, workload_name};

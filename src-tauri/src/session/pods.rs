@@ -6,8 +6,11 @@ use proxy_core::policy::{self, Capture, capture_of};
 
 use super::{View, workload_name};
 use crate::{
-    cluster::{Cluster, Pod, PodSidecar, Restart, StepState},
-    dto::{CaptureLists, PodsRow, PodsView, RestartRow, RestartState, RestartStepState, RunsWith},
+    cluster::{Cluster, Lives, OwnRanges, Pod, PodSidecar, Restart, StepState},
+    dto::{
+        CaptureLists, OwnRangeRow, OwnRangesView, PodsRow, PodsView, RestartRow, RestartState, RestartStepState,
+        RunsWith,
+    },
 };
 
 /// The CNI plugin excludes this port where no annotation says otherwise.
@@ -81,6 +84,25 @@ fn row(view: &View, declared: Option<&policy::Workload>, workload: String, kind:
         restarts: declared.is_some() && matches!(kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet"),
         kind,
         workload,
+    }
+}
+
+/// As the window shows it.
+pub fn own_ranges_view(ranges: OwnRanges) -> OwnRangesView {
+    let found = ranges.found.into_iter().map(|range| OwnRangeRow {
+        range: range.range.to_string(),
+        lives: match range.lives {
+            Lives::Services => "services",
+            Lives::Pods => "pods",
+            Lives::Nodes => "nodes",
+        }
+        .into(),
+        sources: range.sources.into_iter().collect(),
+        certain: range.certain,
+    });
+    OwnRangesView {
+        found: found.collect(),
+        unread: ranges.unread,
     }
 }
 

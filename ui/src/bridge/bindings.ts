@@ -109,6 +109,24 @@ done: boolean,
  * Why it cannot be known.
  */
 fault: Fault | null, };
+export type OwnRangeRow = { range: string, 
+/**
+ * `services`, `pods` or `nodes`.
+ */
+lives: string, 
+/**
+ * Where it was read.
+ */
+sources: Array<string>, 
+/**
+ * It is written down as this, not derived from what was seen.
+ */
+certain: boolean, };
+export type OwnRangesView = { found: Array<OwnRangeRow>, 
+/**
+ * What could not be asked, with the reason.
+ */
+unread: Array<string>, };
 export type WorkloadKey = { kind: string, 
 /**
  * `namespace/name`.

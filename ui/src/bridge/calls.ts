@@ -10,6 +10,7 @@ import type {
   LogPage,
   LogQuery,
   Overview,
+  OwnRangesView,
   PodsView,
   PolicyView,
   RequestResult,
@@ -66,6 +67,8 @@ export const journal = () => call<JournalEntry[]>("journal");
 export const undo = (id: number | null) => call<JournalEntry>("undo", { id });
 
 export const pods = () => call<PodsView | null>("pods");
+/** The cluster's own ranges; null where the source is a folder. */
+export const ownRanges = () => call<OwnRangesView | null>("own_ranges");
 export const restartWorkloads = (workloads: WorkloadKey[]) => call<null>("restart_workloads", { workloads });
 export const pauseRestart = (paused: boolean) => call<null>("pause_restart", { paused });
 export const stopRestart = () => call<null>("stop_restart");

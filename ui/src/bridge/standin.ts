@@ -139,6 +139,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     preview: ({ edits: list }) =>
       reviewOf(list.map((edit, index) => ({ id: index, edit, title: title(edit), at: "2026-11-23T14:00:00Z" }))),
     pods: () => null,
+    own_ranges: () => null,
     sync_state: () => null,
     unconfirmed: () =>
       journal

@@ -67,6 +67,10 @@ export const contain = "To contain, add NetworkPolicy or an egress gateway.";
 export const rangesHelp = "A mask is required, as in 10.20.0.0/16; several with commas. Exclude always beats include.";
 export const portsHelp = "Any address on these ports. Single ports only: Istio knows no port ranges.";
 export const includeHelp = "* captures everything; a list captures only that; empty captures nothing.";
+export const noRanges =
+  "No source says which ranges are the cluster's own. Your platform's tool does: gcloud container clusters describe, aws eks describe-cluster, az aks show.";
+export const onlyThese =
+  "Where only these are captured, all traffic to the outside bypasses the sidecar. The impact shows which destinations become invisible.";
 export const blind = "No log, no metrics, no mode, no timeout: the sidecar never sees what is excluded.";
 export const replaces =
   "An annotation of a workload replaces the mesh list. The two are never merged. Running pods keep the rules they started with.";
