@@ -33,6 +33,22 @@ pub struct World {
 }
 
 impl World {
+    /// The mesh config of `revision`, else the default revision's, else any.
+    pub fn mesh_config(&self, revision: &str) -> Option<&Arc<Object<MeshConfig>>> {
+        let of = |revision: &str| self.mesh_configs.iter().find(|mesh| mesh.spec.revision == revision);
+        of(revision).or_else(|| of("")).or_else(|| self.mesh_configs.first())
+    }
+
+    /// The injector's values of `revision`, else the default revision's, else any.
+    pub fn injector(&self, revision: &str) -> Option<&Arc<Object<InjectorConfig>>> {
+        let of = |revision: &str| {
+            self.injectors
+                .iter()
+                .find(|injector| injector.spec.revision == revision)
+        };
+        of(revision).or_else(|| of("")).or_else(|| self.injectors.first())
+    }
+
     /// Adds everything that `other` says.
     pub fn extend(&mut self, other: &World) {
         self.mesh_configs.extend_from_slice(&other.mesh_configs);

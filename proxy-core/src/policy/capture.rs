@@ -49,11 +49,7 @@ pub enum BypassRule {
 impl Capture {
     /// Settings of a workload with these pod annotations; `revision` picks the injector's values.
     pub fn of(world: &World, annotations: &Labels, workload: Option<&ObjectRef>, revision: &str) -> Self {
-        let injector = world
-            .injectors
-            .iter()
-            .find(|injector| injector.spec.revision == revision);
-        let injector = injector.or_else(|| world.injectors.first());
+        let injector = world.injector(revision);
         let setting = |annotation: &str, index: usize| -> (Option<String>, Option<ObjectRef>) {
             if let Some(value) = annotations.get(annotation) {
                 return (Some(value.clone()), workload.cloned());

@@ -36,10 +36,15 @@ pub fn capture_of(world: &World, workload: &Workload) -> Capture {
 /// Compiles what `workload` is subject to. Never fails: what the world does not say takes Istio's defaults.
 pub fn compile(world: &World, workload: &Workload) -> Snapshot {
     let revision = visibility::revision(world, &workload.namespace);
-    let mesh = visibility::mesh_config(world, revision);
+    let mesh = world.mesh_config(revision);
     let settings = mesh.as_ref().map(|mesh| mesh.spec.clone()).unwrap_or_default();
     let sidecar = visibility::sidecar_of(world, workload, &settings.root_namespace);
-    let mode = visibility::mode(workload, sidecar.as_deref(), mesh.as_deref(), &settings.root_namespace);
+    let mode = visibility::mode(
+        workload,
+        sidecar.as_deref(),
+        mesh.map(|mesh| &**mesh),
+        &settings.root_namespace,
+    );
     let capture = capture_of(world, workload);
 
     let everything = [EgressListener {

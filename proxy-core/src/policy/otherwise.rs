@@ -258,7 +258,9 @@ impl Change {
 }
 
 fn set_mode(world: &mut World, workload: &Workload, mode: OutboundMode) {
-    let mesh = visibility::mesh_config(world, visibility::revision(world, &workload.namespace));
+    let mesh = world
+        .mesh_config(visibility::revision(world, &workload.namespace))
+        .cloned();
     let root = mesh
         .as_ref()
         .map(|mesh| mesh.spec.clone())

@@ -65,16 +65,6 @@ pub(super) fn revision<'w>(world: &'w World, namespace: &str) -> &'w str {
         .map_or("", String::as_str)
 }
 
-/// The mesh config that holds where several revisions are present.
-pub(super) fn mesh_config(world: &World, revision: &str) -> Option<Arc<Object<MeshConfig>>> {
-    let configs = &world.mesh_configs;
-    configs
-        .iter()
-        .find(|mesh| mesh.spec.revision == revision)
-        .or(configs.first())
-        .cloned()
-}
-
 /// The one Sidecar that holds for `workload`: with a matching selector in its namespace, else without one, else
 /// without one in the root namespace; the oldest of each.
 pub(super) fn sidecar_of(world: &World, workload: &Workload, root_namespace: &str) -> Option<Arc<Object<Sidecar>>> {

@@ -113,7 +113,7 @@ impl Draft<'_> {
                     include_ports: check_ports("includeOutboundPorts", include_ports)?,
                     exclude_ports: check_ports("excludeOutboundPorts", exclude_ports)?,
                 };
-                let injector = self.world.injectors.first().cloned().ok_or_else(|| {
+                let injector = self.world.injector("").cloned().ok_or_else(|| {
                     Fault::new("missing", "There is no ConfigMap istio-sidecar-injector.")
                         .hint("Add it with the key `values`; the ranges are written there.")
                 })?;
@@ -126,8 +126,15 @@ impl Draft<'_> {
     }
 
     fn mode(&mut self, scope: &str, mode: Mode) -> Result<()> {
-        if scope == "mesh" {
-            let mesh = self.world.mesh_configs.first().cloned().ok_or_else(|| {
+        let revision = match scope.split_once(' ') {
+            None if scope == "mesh" => Some(""),
+            Some(("revision", revision)) => Some(revision),
+            _ => None,
+        };
+        if let Some(revision) = revision {
+            let mesh = self.world.mesh_config(revision).cloned();
+            let mesh = mesh.filter(|mesh| revision.is_empty() || mesh.spec.revision == revision);
+            let mesh = mesh.ok_or_else(|| {
                 Fault::new("missing", "There is no ConfigMap istio.")
                     .hint("Add it with the key `mesh`; the mesh's mode is written there.")
             })?;

@@ -306,6 +306,38 @@ fn a_namespace_gets_a_sidecar_of_its_own_and_then_that_one_is_edited() {
 }
 
 #[test]
+fn each_revision_of_the_control_plane_has_a_mode_of_its_own() {
+    let bench = Bench::new();
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: istio-1-31\n  namespace: istio-system\ndata:\n  mesh: |\n    outboundTrafficPolicy:\n      mode: REGISTRY_ONLY # kept\n";
+    bench.write("canary.yaml", map);
+    let scopes = |bench: &Bench| {
+        let modes = crate::session::modes(&bench.view());
+        modes
+            .into_iter()
+            .map(|mode| (mode.scope, mode.mode))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        scopes(&bench)[..2],
+        [
+            ("mesh".into(), Mode::AllowAny),
+            ("revision 1-31".into(), Mode::RegistryOnly)
+        ]
+    );
+    bench.stage(Edit::Mode {
+        scope: "revision 1-31".into(),
+        mode: Mode::AllowAny,
+    });
+    bench.changes.apply(&bench.view(), &bench.traffic, None).unwrap();
+    assert_eq!(bench.text("canary.yaml"), map.replace("REGISTRY_ONLY", "ALLOW_ANY"));
+    let unknown = Edit::Mode {
+        scope: "revision 1-29".into(),
+        mode: Mode::AllowAny,
+    };
+    assert_eq!(bench.changes.stage(&bench.view(), unknown).unwrap_err().code, "missing");
+}
+
+#[test]
 fn what_istio_would_refuse_is_not_applied_and_says_where() {
     let bench = Bench::new();
     bench.stage(put("httpbin", &HTTPBIN.replace("name: http\n", "name: no_label\n")));

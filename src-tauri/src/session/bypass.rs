@@ -10,7 +10,7 @@ const OVERRIDES: &str = "traffic.sidecar.istio.io/";
 
 /// What the injector says, and who says otherwise.
 pub fn bypass_view(view: &View) -> BypassView {
-    let injector = view.world().injectors.first();
+    let injector = view.world().injector("");
     let text = |get: fn(&InjectorConfig) -> &Option<String>| {
         injector
             .and_then(|injector| get(&injector.spec).clone())

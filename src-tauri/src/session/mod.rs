@@ -19,5 +19,7 @@ pub use origin::Origin;
 pub use overview::overview;
 pub use playground::bundled_playground;
 pub use pods::{own_ranges_view, pods_view};
+#[cfg(test)]
+pub use policy::modes;
 pub use policy::{policy_view, port, resolution, short};
 pub use view::{View, now, workload_name};

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use proxy_core::model::{Object, Resolution, ServiceEntry, VirtualService, World};
+use proxy_core::model::{MeshConfig, Object, Resolution, ServiceEntry, VirtualService, World};
 
 use super::{View, bypass::bypass_view};
 use crate::dto::{Finding, Mode, ModeScope, ObjectRef, Place, PolicyView, ServicePort, ServiceRow, Staged, TimeoutRow};
@@ -18,20 +18,13 @@ pub fn policy_view(view: &View, proposed: Option<&World>, findings: Vec<Finding>
     }
 }
 
-/// The mesh's mode, then that of every Sidecar that sets one.
+/// The mesh's mode, that of other revisions of its control plane, then that of every Sidecar that sets one.
 pub fn modes(view: &View) -> Vec<ModeScope> {
     let world = view.world();
-    let mesh = world.mesh_configs.first();
-    let mut scopes = vec![ModeScope {
-        scope: "mesh".into(),
-        mode: mesh.map_or(Mode::AllowAny, |mesh| mesh.spec.mode.into()),
-        written: mesh.filter(|mesh| mesh.spec.mode_line > 0).map(|mesh| Place {
-            file: mesh.place.file.to_string(),
-            line: mesh.spec.mode_line,
-            column: 1,
-        }),
-        object: mesh.map(|mesh| (&mesh.reference("ConfigMap", mesh.spec.mode_line)).into()),
-    }];
+    let default = world.mesh_config("");
+    let mut scopes = vec![mesh_mode("mesh".into(), default.map(|mesh| &**mesh))];
+    let others = world.mesh_configs.iter().filter(|mesh| Some(*mesh) != default);
+    scopes.extend(others.map(|mesh| mesh_mode(format!("revision {}", mesh.spec.revision), Some(mesh))));
     for sidecar in &world.sidecars {
         let Some(mode) = sidecar.spec.mode else { continue };
         let namespace = &sidecar.meta.namespace;
@@ -51,6 +44,19 @@ pub fn modes(view: &View) -> Vec<ModeScope> {
         });
     }
     scopes
+}
+
+fn mesh_mode(scope: String, mesh: Option<&Object<MeshConfig>>) -> ModeScope {
+    ModeScope {
+        scope,
+        mode: mesh.map_or(Mode::AllowAny, |mesh| mesh.spec.mode.into()),
+        written: mesh.filter(|mesh| mesh.spec.mode_line > 0).map(|mesh| Place {
+            file: mesh.place.file.to_string(),
+            line: mesh.spec.mode_line,
+            column: 1,
+        }),
+        object: mesh.map(|mesh| (&mesh.reference("ConfigMap", mesh.spec.mode_line)).into()),
+    }
 }
 
 type Key = (String, String);
