@@ -1,0 +1,163 @@
+//! Pods and what they were born with; a change that nobody keeps; ranges that are the cluster's own.
+
+use egret_tests::mesh::{Api, eventually};
+
+use super::{Bench, api, entry, namespace};
+use crate::{
+    cluster::Lives,
+    dto::{Afterwards, Countdown, PodsRow, RestartStepState, RunsWith},
+    session::pods_view,
+};
+
+/// A Deployment's pod as injection makes it, with these rules.
+fn pod(api: &Api, namespace: &str, name: &str, exclude: &str) {
+    // No controller makes it here.
+    api.apply(&format!(
+        "apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: default, namespace: {namespace}}}\n"
+    ));
+    api.apply(&format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec:\n  selector: \
+         {{matchLabels: {{app: {name}}}}}\n  template:\n    metadata: {{labels: {{app: {name}}}}}\n    spec: {{containers: \
+         [{{name: app, image: i}}]}}\n"
+    ));
+    let uid = api.text(&[
+        "get",
+        "deployment",
+        name,
+        "-n",
+        namespace,
+        "-o",
+        "jsonpath={.metadata.uid}",
+    ]);
+    api.apply(&format!(
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}-1\n  namespace: {namespace}\n  labels: {{app: {name}}}\n  \
+         ownerReferences: [{{apiVersion: apps/v1, kind: Deployment, name: {name}, uid: {uid}, controller: true}}]\nspec:\n  \
+         containers: [{{name: app, image: i}}, {{name: istio-proxy, image: i}}]\n  initContainers: [{{name: istio-init, image: \
+         i, args: [istio-iptables, -i, '*', -x, '{exclude}']}}]\n"
+    ));
+}
+
+fn row(bench: &Bench, workload: &str) -> Option<PodsRow> {
+    let rows = pods_view(&bench.view(), &bench.cluster).workloads;
+    rows.into_iter().find(|row| row.workload == workload)
+}
+
+#[test]
+fn a_pod_that_was_born_with_other_ranges_is_older_until_it_is_gone() {
+    let Some(api) = api("a_pod_that_was_born_with_other_ranges") else {
+        return;
+    };
+    namespace(api, "born");
+    let values = serde_json::json!({"global": {"proxy": {"excludeIPRanges": "10.9.0.0/16", "includeIPRanges": "*"}}});
+    let map = serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "istio-sidecar-injector", "namespace": "istio-system"},
+        "data": {"values": values.to_string()}});
+    api.apply(&map.to_string());
+    pod(api, "born", "old", "");
+    pod(api, "born", "new", "10.9.0.0/16");
+    let bench = Bench::open(api.kubeconfig());
+    let old = row(&bench, "born/old").unwrap();
+    assert_eq!(
+        (old.runs_with, old.stale, old.pods, old.restarts),
+        (RunsWith::Older, 1, 1, true)
+    );
+    let lists = old.has.unwrap();
+    assert_eq!(
+        (lists.exclude_ranges.as_str(), old.gets.exclude_ranges.as_str()),
+        ("", "10.9.0.0/16")
+    );
+    assert_eq!(row(&bench, "born/new").unwrap().runs_with, RunsWith::Current);
+    api.text(&["delete", "pod", "old-1", "-n", "born", "--grace-period=0", "--force"]);
+    eventually("the pod to go", || row(&bench, "born/old").is_none().then_some(()));
+}
+
+#[test]
+fn a_restart_is_refused_while_read_only_and_stops_at_the_first_that_cannot_roll() {
+    let Some(api) = api("a_restart_is_refused_while_read_only") else {
+        return;
+    };
+    namespace(api, "restart");
+    for name in ["a", "b", "c"] {
+        pod(api, "restart", name, "");
+    }
+    api.text(&["rollout", "pause", "deployment/b", "-n", "restart"]);
+    let bench = Bench::open(api.kubeconfig());
+    let of = |names: &[&str]| {
+        let key = |name: &&str| ("Deployment".to_string(), "restart".to_string(), (*name).to_string());
+        names.iter().map(key).collect::<Vec<_>>()
+    };
+    let fault = bench.cluster.begin_restart(of(&["a"])).unwrap_err();
+    assert_eq!(fault.code, "read-only");
+    bench.cluster.set_editing(true);
+    let job = vec![("Job".to_string(), "restart".to_string(), "j".to_string())];
+    assert_eq!(bench.cluster.begin_restart(job).unwrap_err().code, "kind");
+    bench.cluster.begin_restart(of(&["b", "c"])).unwrap();
+    let ended = eventually("the restart to end", || {
+        let restart = pods_view(&bench.view(), &bench.cluster).restart;
+        (!restart.running).then_some(restart)
+    });
+    assert!(matches!(&ended.steps[0].step, RestartStepState::Failed { fault } if fault.message.contains("paused")));
+    assert_eq!(ended.steps[1].step, RestartStepState::Left);
+
+    // Nobody rolls pods here: what is begun goes on until it is stopped, and the next one is never begun.
+    bench.cluster.begin_restart(of(&["a", "c"])).unwrap();
+    eventually("the annotation", || {
+        let path = "jsonpath={.spec.template.metadata.annotations}";
+        let annotations = api.text(&["get", "deployment", "a", "-n", "restart", "-o", path]);
+        annotations.contains("restartedAt").then_some(())
+    });
+    assert_eq!(bench.cluster.begin_restart(of(&["a"])).unwrap_err().code, "busy");
+    eventually("the workload to roll", || {
+        let restart = pods_view(&bench.view(), &bench.cluster).restart;
+        matches!(restart.steps[0].step, RestartStepState::Rolling { .. }).then_some(())
+    });
+    bench.cluster.stop_restart();
+    assert!(!pods_view(&bench.view(), &bench.cluster).restart.running);
+}
+
+#[test]
+fn a_change_that_nobody_keeps_is_taken_back_with_editing_switched_off() {
+    let Some(api) = api("a_change_that_nobody_keeps") else {
+        return;
+    };
+    namespace(api, "unkept");
+    let bench = Bench::open(api.kubeconfig());
+    bench.cluster.set_editing(true);
+    bench.put("unkept", "a", &entry("unkept", "a", "a.com"));
+    let countdown = Countdown {
+        seconds: 5,
+        afterwards: Afterwards::Revert,
+    };
+    let applied = bench.changes.apply(&bench.view(), &bench.traffic, Some(&countdown));
+    assert!(applied.unwrap().unconfirmed);
+    bench.waits_for("unkept", &["a.com"]);
+    bench.cluster.set_editing(false);
+    while !bench.changes.await_deadline() {}
+    bench.changes.revert_due(&*bench.cluster).unwrap();
+    let left = api.text(&["get", "serviceentries", "-n", "unkept", "-o", "name"]);
+    assert_eq!(left, "");
+    assert!(bench.changes.entries(&*bench.cluster).unwrap()[0].reverted);
+}
+
+#[test]
+fn the_clusters_own_ranges_are_found_by_whoever_may_read_them() {
+    let Some(api) = api("the_clusters_own_ranges") else {
+        return;
+    };
+    let ranges = Bench::open(api.kubeconfig()).cluster.own_ranges().unwrap();
+    let services = ranges
+        .found
+        .iter()
+        .find(|range| range.lives == Lives::Services)
+        .unwrap();
+    assert_eq!(
+        (services.range.to_string().as_str(), services.certain),
+        ("10.96.0.0/16", true)
+    );
+    assert_eq!(ranges.unread, Vec::<String>::new());
+    let viewer = Bench::open(api.user("viewer").kubeconfig())
+        .cluster
+        .own_ranges()
+        .unwrap();
+    assert!(!viewer.unread.is_empty(), "what was not read is said: {viewer:?}");
+}
