@@ -13,6 +13,8 @@ use crate::model::{Labels, ObjectRef, World};
 /// Where the sidecar takes redirected connections; dialling it directly always ends in the black hole.
 pub const OUTBOUND_PORT: u16 = 15001;
 
+/// The pod annotations that decide: included ranges, excluded ranges, included ports, excluded ports.
+pub const CAPTURE_ANNOTATIONS: [&str; 4] = [INCLUDE_RANGES, EXCLUDE_RANGES, INCLUDE_PORTS, EXCLUDE_PORTS];
 const INCLUDE_RANGES: &str = "traffic.sidecar.istio.io/includeOutboundIPRanges";
 const EXCLUDE_RANGES: &str = "traffic.sidecar.istio.io/excludeOutboundIPRanges";
 const INCLUDE_PORTS: &str = "traffic.sidecar.istio.io/includeOutboundPorts";
@@ -86,8 +88,7 @@ impl Capture {
 
     /// Settings as the four lists are written: included ranges, excluded ranges, included ports, excluded ports.
     pub fn read(lists: [Option<&str>; 4]) -> Self {
-        let keys = [INCLUDE_RANGES, EXCLUDE_RANGES, INCLUDE_PORTS, EXCLUDE_PORTS];
-        let written = keys.into_iter().zip(lists);
+        let written = CAPTURE_ANNOTATIONS.into_iter().zip(lists);
         let annotations = written.filter_map(|(key, list)| Some((key.to_string(), list?.to_string())));
         Self::of(&World::default(), &annotations.collect(), None, "")
     }
@@ -131,7 +132,7 @@ impl Capture {
 
     /// The pod annotations that say the same.
     pub fn annotations(&self) -> Labels {
-        let keys = [INCLUDE_RANGES, EXCLUDE_RANGES, INCLUDE_PORTS, EXCLUDE_PORTS].map(str::to_string);
+        let keys = CAPTURE_ANNOTATIONS.map(str::to_string);
         keys.into_iter().zip(self.lists()).collect()
     }
 

@@ -21,7 +21,7 @@ mod virtual_services;
 mod visibility;
 mod witness;
 
-pub use capture::{BypassRule, Capture, OUTBOUND_PORT};
+pub use capture::{BypassRule, CAPTURE_ANNOTATIONS, Capture, OUTBOUND_PORT};
 pub use compile::{capture_of, compile};
 pub use decide::decide;
 pub use explain::*;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::{
     model::{OutboundMode, World},
+    policy::CAPTURE_ANNOTATIONS,
     yaml::{self, EditError, Field, Node},
 };
 
@@ -142,6 +143,39 @@ pub fn set_injector_ranges(
     })
 }
 
+/// Writes a workload's own capture settings into its pod template's annotations; `None` takes one away, so that the
+/// injector's value holds again.
+pub fn set_capture(
+    text: &str,
+    file: &Arc<str>,
+    (kind, namespace, name): (&str, &str, &str),
+    lists: &[Option<String>; 4],
+) -> Result<String, SourceEditError> {
+    own_document(text, kind, namespace, name)?;
+    let to: &[&str] = match kind {
+        "Pod" => &["metadata", "annotations"],
+        _ => &["spec", "template", "metadata", "annotations"],
+    };
+    edit_document(text, file, (kind, namespace, name), |document| {
+        let pairs = CAPTURE_ANNOTATIONS.iter().zip(lists);
+        pairs
+            .into_iter()
+            .try_fold(document.to_string(), |document, (key, list)| {
+                let field = list.clone().map_or(Field::Absent, Field::Text);
+                let written = yaml::read(document.as_bytes())?;
+                let annotations = to.iter().try_fold(written.first(), |node, key| Some(node?.get(key)));
+                let now = annotations
+                    .flatten()
+                    .and_then(|annotations| annotations.get(key))
+                    .and_then(Node::text);
+                if now == list.as_deref() {
+                    return Ok(document);
+                }
+                yaml::set(&document, &[to, &[*key]].concat(), &field)
+            })
+    })
+}
+
 /// Fails when the object is an item of a `List`: its lines are not a document that could be replaced.
 fn own_document(text: &str, kind: &str, namespace: &str, name: &str) -> Result<(), SourceEditError> {
     let within = |node: &Node| {
@@ -245,6 +279,28 @@ mod tests {
         let edited = set_injector_ranges(INJECTOR, &"i".into(), place, &ranges).unwrap();
         let wanted = INJECTOR.replace("\"excludeIPRanges\": \"\"", "\"excludeIPRanges\": \"198.18.0.20/32\"");
         assert_eq!(edited, wanted);
+    }
+
+    #[test]
+    fn a_workload_gets_ranges_of_its_own_and_loses_them_again() {
+        let text = "# mine\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec:\n  template:\n    metadata:\n      \
+                    annotations:\n        team: x # kept\n      labels: {app: a}\n";
+        let set = |text: &str, lists: [Option<&str>; 4]| {
+            let lists = lists.map(|list| list.map(str::to_string));
+            set_capture(text, &"a.yaml".into(), ("Deployment", "default", "a"), &lists).unwrap()
+        };
+        let own = set(text, [Some(""), Some("10.0.0.0/8"), None, None]);
+        assert!(own.contains("team: x # kept"), "{own}");
+        assert!(
+            own.contains("traffic.sidecar.istio.io/excludeOutboundIPRanges: 10.0.0.0/8"),
+            "{own}"
+        );
+        assert!(
+            own.contains("traffic.sidecar.istio.io/includeOutboundIPRanges: \"\""),
+            "{own}"
+        );
+        assert_eq!(set(&own, [Some(""), Some("10.0.0.0/8"), None, None]), own);
+        assert_eq!(set(&own, [None, None, None, None]), text);
     }
 
     #[test]

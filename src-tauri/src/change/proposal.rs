@@ -101,6 +101,17 @@ impl Draft<'_> {
                 let text = self.text(&file)?;
                 self.set(file.to_string(), edit::delete_object(&text, kind, namespace, name)?)
             }
+            Edit::Capture {
+                namespace,
+                name,
+                include_ranges,
+                exclude_ranges,
+                include_ports,
+                exclude_ports,
+            } => {
+                let lists = [include_ranges, exclude_ranges, include_ports, exclude_ports].map(Clone::clone);
+                self.capture(namespace, name, &lists)
+            }
             Edit::Ranges {
                 include_ranges,
                 exclude_ranges,
@@ -123,6 +134,27 @@ impl Draft<'_> {
                 self.set(file.to_string(), Some(new))
             }
         }
+    }
+
+    fn capture(&mut self, namespace: &str, name: &str, lists: &[Option<String>; 4]) -> Result<()> {
+        let [include_ranges, exclude_ranges, include_ports, exclude_ports] = lists;
+        let ranges = |field, text: &Option<String>| text.as_deref().map(|text| check_ranges(field, text)).transpose();
+        let ports = |field, text: &Option<String>| text.as_deref().map(|text| check_ports(field, text)).transpose();
+        let lists = [
+            ranges("includeOutboundIPRanges", include_ranges)?,
+            ranges("excludeOutboundIPRanges", exclude_ranges)?,
+            ports("includeOutboundPorts", include_ports)?,
+            ports("excludeOutboundPorts", exclude_ports)?,
+        ];
+        let mut workloads = self.world.workloads.iter();
+        let workload = workloads.find(|object| *object.meta.namespace == *namespace && *object.meta.name == *name);
+        let workload = workload.cloned().ok_or_else(|| {
+            Fault::new("missing", format!("No workload {namespace}/{name} is declared."))
+                .hint("Its Deployment, StatefulSet, DaemonSet or Pod holds its annotations.")
+        })?;
+        let file = workload.place.file.clone();
+        let new = edit::set_capture(&self.text(&file)?, &file, (workload.spec.kind, namespace, name), &lists)?;
+        self.set(file.to_string(), Some(new))
     }
 
     fn mode(&mut self, scope: &str, mode: Mode) -> Result<()> {

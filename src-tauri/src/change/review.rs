@@ -72,6 +72,13 @@ fn warnings(edits: &[StagedEdit]) -> Vec<String> {
     if edits.iter().any(|staged| matches!(staged.edit, Edit::Ranges { .. })) {
         warnings.push("In a cluster, running pods keep their old ranges until they are restarted.".to_string());
     }
+    let templates = edits.iter().filter_map(|staged| match &staged.edit {
+        Edit::Capture { namespace, name, .. } => Some(format!("{namespace}/{name}")),
+        _ => None,
+    });
+    warnings.extend(templates.map(|workload| {
+        format!("In a cluster, this changes the pod template of {workload}: Kubernetes rolls all of its pods at once.")
+    }));
     warnings
 }
 

@@ -305,6 +305,7 @@ fn same_target(a: &Edit, b: &Edit) -> bool {
         match edit {
             Edit::Mode { scope, .. } => (0, scope, ""),
             Edit::Ranges { .. } => (1, "", ""),
+            Edit::Capture { namespace, name, .. } => (9, namespace, name),
             Edit::Put {
                 object,
                 namespace,
@@ -335,6 +336,7 @@ fn title(edit: &Edit) -> String {
             namespace,
             name,
         } => format!("Delete {} {namespace}/{name}", object.as_str()),
+        Edit::Capture { namespace, name, .. } => format!("Own capture rules for {namespace}/{name}"),
         Edit::Ranges {
             exclude_ranges,
             exclude_ports,

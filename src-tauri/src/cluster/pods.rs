@@ -9,7 +9,7 @@ use std::{
 
 use k8s_openapi::api::core::v1 as core;
 use kube::core::{ApiResource, DynamicObject};
-use proxy_core::policy::Capture;
+use proxy_core::policy::{CAPTURE_ANNOTATIONS, Capture};
 use serde_json::Value;
 use tokio::sync::Notify;
 
@@ -18,13 +18,6 @@ use super::{follow::Sink, logs::workload, mirror::file_of};
 /// Containers of an injected pod that hold the settings of its rules: one sets them, the other checks what CNI set.
 const INIT: &str = "istio-init";
 const VALIDATION: &str = "istio-validation";
-/// What the CNI plugin reads.
-const ANNOTATIONS: [&str; 4] = [
-    "traffic.sidecar.istio.io/includeOutboundIPRanges",
-    "traffic.sidecar.istio.io/excludeOutboundIPRanges",
-    "traffic.sidecar.istio.io/includeOutboundPorts",
-    "traffic.sidecar.istio.io/excludeOutboundPorts",
-];
 /// The flags of istio-iptables that say the same, in short and in long.
 const FLAGS: [(&str, &str); 4] = [
     ("-i", "--istio-service-cidr"),
@@ -140,8 +133,9 @@ fn sidecar(pod: &core::Pod, spec: &core::PodSpec) -> Option<PodSidecar> {
     let none = BTreeMap::new();
     let annotations = pod.metadata.annotations.as_ref().unwrap_or(&none);
     let cni = init.name == VALIDATION;
+    // The CNI plugin reads annotations only.
     let capture = if cni {
-        Capture::read(ANNOTATIONS.map(|key| annotations.get(key).map(String::as_str)))
+        Capture::read(CAPTURE_ANNOTATIONS.map(|key| annotations.get(key).map(String::as_str)))
     } else {
         let arguments = init.args.as_deref().unwrap_or_default();
         Capture::read(FLAGS.map(|(short, long)| argument(arguments, short, long)))
@@ -243,7 +237,7 @@ mod tests {
 
     #[test]
     fn under_cni_the_annotations_say_it() {
-        let annotations = json!({ANNOTATIONS[0]: "10.0.0.0/8"});
+        let annotations = json!({CAPTURE_ANNOTATIONS[0]: "10.0.0.0/8"});
         let waiting = json!({"waiting": {"reason": "CrashLoopBackOff"}});
         let found = pods(pod("istio-validation", &["-i", "*"], annotations, waiting));
         let sidecar = found[0].sidecar.as_ref().unwrap();

@@ -1,12 +1,13 @@
 //! The cluster as a place where change sets are written.
 
 use kube::core::{ApiResource, DynamicObject};
+use proxy_core::yaml;
 
 use super::{
     Cluster,
     follow::Sink as _,
     kinds::{self, object_of},
-    write::{Try, Writer, Written},
+    write::{Try, Writer, Written, template_patch},
 };
 use crate::{
     change::{FileEdit, Prepared, Store, changed},
@@ -58,6 +59,21 @@ impl Store for Cluster {
         let Some(after) = &edit.after else {
             return format!("{to} delete {} {name}", kind.to_ascii_lowercase());
         };
+        if matches!(kind, "Deployment" | "StatefulSet" | "DaemonSet") {
+            let read = |text: &[u8]| {
+                yaml::read(text)
+                    .unwrap_or_default()
+                    .first()
+                    .map(yaml::Node::to_json)
+                    .unwrap_or_default()
+            };
+            let patch = template_patch(&read(edit.before.as_deref().unwrap_or_default()), &read(after));
+            return format!(
+                "{to} patch {} {name} --type merge --patch {}",
+                kind.to_ascii_lowercase(),
+                shell_word(&patch.to_string())
+            );
+        }
         let how = match kind {
             "ConfigMap" => format!("patch configmap {name} --type merge --patch-file /dev/stdin"),
             _ => "apply --server-side --field-manager egret --filename -".to_string(),

@@ -59,6 +59,11 @@ impl Writer {
             ("ConfigMap", Some(live)) => self.patch_data(live, &wanted, way).await,
             ("ConfigMap", None) => Err(Fault::new("missing", format!("The ConfigMap {} is gone.", self.name))
                 .hint("Istio's own ConfigMaps are made by its installation.")),
+            (_, None) if self.resource.group == "apps" => Err(Fault::new(
+                "missing",
+                format!("The {} {} is gone.", self.resource.kind, self.name),
+            )),
+            (_, Some(live)) if self.resource.group == "apps" => self.patch_template(live, &wanted, way).await,
             _ => self.apply(live, wanted, way).await,
         }?;
         written.warnings.extend(self.owned(live));
@@ -169,6 +174,13 @@ impl Writer {
         })
     }
 
+    /// Of a workload only its pods' annotations are known and changed, those that differ; the rest is its owner's.
+    async fn patch_template(&self, live: &DynamicObject, wanted: &Value, way: Try) -> Result<Written> {
+        let mut patch = template_patch(&live.data, wanted);
+        patch["metadata"] = json!({"resourceVersion": live.metadata.resource_version});
+        self.merge(patch, way).await
+    }
+
     /// Only the keys of `data` that differ, under the version that was read: the rest is the installation's.
     async fn patch_data(&self, live: &DynamicObject, wanted: &Value, way: Try) -> Result<Written> {
         let mut changed = Map::new();
@@ -177,7 +189,14 @@ impl Writer {
                 changed.insert(key.clone(), value.clone());
             }
         }
-        let patch = json!({"metadata": {"resourceVersion": live.metadata.resource_version}, "data": changed});
+        self.merge(
+            json!({"metadata": {"resourceVersion": live.metadata.resource_version}, "data": changed}),
+            way,
+        )
+        .await
+    }
+
+    async fn merge(&self, patch: Value, way: Try) -> Result<Written> {
         let parameters = PatchParams {
             dry_run: way == Try::Dry,
             field_manager: Some(MANAGER.into()),
@@ -189,6 +208,25 @@ impl Writer {
             warnings: Vec::new(),
         })
     }
+}
+
+/// The merge patch that makes the annotations of a workload's pods what `wanted` says.
+pub(super) fn template_patch(now: &Value, wanted: &Value) -> Value {
+    let annotations = |data: &Value| data["spec"]["template"]["metadata"]["annotations"].clone();
+    let (now, wanted) = (annotations(now), annotations(wanted));
+    let mut changed = Map::new();
+    for key in now
+        .as_object()
+        .into_iter()
+        .chain(wanted.as_object())
+        .flat_map(Map::keys)
+    {
+        if now[key] != wanted[key] {
+            // Null takes the key away.
+            changed.insert(key.clone(), wanted[key].clone());
+        }
+    }
+    json!({"spec": {"template": {"metadata": {"annotations": changed}}}})
 }
 
 fn is_ownership(status: &Status) -> bool {

@@ -22,6 +22,18 @@ fn checked(edit: Edit) -> Result<Edit> {
             include_ports,
             exclude_ports,
         } => vec![include_ranges, exclude_ranges, include_ports, exclude_ports],
+        Edit::Capture {
+            namespace,
+            name,
+            include_ranges,
+            exclude_ranges,
+            include_ports,
+            exclude_ports,
+        } => [Some(namespace), Some(name)]
+            .into_iter()
+            .chain([include_ranges, exclude_ranges, include_ports, exclude_ports].map(Option::as_ref))
+            .flatten()
+            .collect(),
     };
     if texts.iter().any(|text| text.len() > MAX_TEXT) {
         return Err(Fault::input("The edit is larger than 1 MiB."));

@@ -31,6 +31,15 @@ pub enum Edit {
         include_ports: String,
         exclude_ports: String,
     },
+    /// A workload's own settings; an absent one is the mesh's.
+    Capture {
+        namespace: String,
+        name: String,
+        include_ranges: Option<String>,
+        exclude_ranges: Option<String>,
+        include_ports: Option<String>,
+        exclude_ports: Option<String>,
+    },
 }
 
 /// An edit that waits for Apply.

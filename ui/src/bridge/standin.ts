@@ -61,6 +61,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
 
   const title = (edit: Edit) => {
     if (edit.kind === "mode") return `Mode ${edit.mode} for ${edit.scope}`;
+    if (edit.kind === "capture") return `Own capture rules for ${edit.namespace}/${edit.name}`;
     if (edit.kind === "ranges") return `Bypass ranges ${edit.excludeRanges || "cleared"}`;
     return `${edit.kind === "put" ? "Write" : "Delete"} ${edit.object} ${edit.namespace}/${edit.name}`;
   };

@@ -5,7 +5,7 @@ use egret_tests::mesh::{Api, eventually};
 use super::{Bench, api, entry, namespace};
 use crate::{
     cluster::Lives,
-    dto::{Afterwards, Countdown, PodsRow, RestartStepState, RunsWith},
+    dto::{Afterwards, Countdown, Edit, PodsRow, RestartStepState, RunsWith},
     session::pods_view,
 };
 
@@ -69,6 +69,56 @@ fn a_pod_that_was_born_with_other_ranges_is_older_until_it_is_gone() {
     assert_eq!(row(&bench, "born/new").unwrap().runs_with, RunsWith::Current);
     api.text(&["delete", "pod", "old-1", "-n", "born", "--grace-period=0", "--force"]);
     eventually("the pod to go", || row(&bench, "born/old").is_none().then_some(()));
+}
+
+#[test]
+fn a_workload_gets_ranges_of_its_own_and_keeps_everything_else() {
+    let Some(api) = api("a_workload_gets_ranges_of_its_own") else {
+        return;
+    };
+    namespace(api, "own");
+    pod(api, "own", "a", "");
+    let spec = || api.text(&["get", "deployment", "a", "-n", "own", "-o", "jsonpath={.spec}"]);
+    let before = spec();
+    let bench = Bench::open(api.kubeconfig());
+    bench.cluster.set_editing(true);
+    let edit = Edit::Capture {
+        namespace: "own".into(),
+        name: "a".into(),
+        include_ranges: None,
+        exclude_ranges: Some("10.7.0.0/16".into()),
+        include_ports: None,
+        exclude_ports: None,
+    };
+    bench.changes.stage(&bench.view(), edit).unwrap();
+    let review = bench.changes.review(&bench.view(), &bench.traffic).unwrap();
+    assert!(
+        review
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("rolls all of its pods")),
+        "{:?}",
+        review.warnings
+    );
+    assert!(
+        review.diffs[0].command.contains("--type merge --patch '{\"spec\""),
+        "{}",
+        review.diffs[0].command
+    );
+    bench.changes.apply(&bench.view(), &bench.traffic, None).unwrap();
+    let after = spec();
+    assert!(
+        after.contains("excludeOutboundIPRanges\":\"10.7.0.0/16\"") && after.contains("\"image\":\"i\""),
+        "{after}"
+    );
+    let row = row(&bench, "own/a").unwrap();
+    assert_eq!(
+        (row.gets.exclude_ranges.as_str(), row.own, row.stale),
+        ("10.7.0.0/16", true, 1)
+    );
+    bench.changes.undo(&*bench.cluster, None).unwrap();
+    let strip = |spec: String| spec.replace("\"annotations\":{},", "");
+    assert_eq!(strip(spec()), before);
 }
 
 #[test]
