@@ -4,6 +4,7 @@
 
 mod cut;
 mod pods;
+mod scale;
 
 use std::{
     io::Write as _,

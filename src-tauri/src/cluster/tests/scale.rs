@@ -1,0 +1,239 @@
+//! A large cluster, measured: how long until it can be seen, what it takes in memory, and how soon a change is seen.
+//! Run by `make bench-cluster`, which writes down what it prints.
+
+use std::{
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use futures_util::{StreamExt as _, stream};
+use kube::{
+    Api as KubeApi,
+    api::{DynamicObject, Patch, PatchParams, PostParams},
+    core::{ApiResource, GroupVersionKind},
+};
+use serde_json::{Value, json};
+
+use super::{Cluster, api, contexts};
+use crate::{
+    change::{Changes, Journal},
+    events::{Event, Events},
+    session::{self, Origin, Session, findings_of, pods_view, policy_view},
+    sidecar::Sidecar,
+    traffic::Traffic,
+};
+
+const NAMESPACES: usize = 2_000;
+const ENTRIES: usize = 20_000;
+const PODS: usize = 5_000;
+const WORKLOADS: usize = 500;
+/// Changes whose way to a view is timed.
+const CHANGES: usize = 40;
+/// Requests to the API server at once while the objects are made.
+const AT_ONCE: usize = 48;
+
+/// Resident memory of this process in MiB.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+fn resource(group: &str, version: &str, kind: &str) -> ApiResource {
+    ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))
+}
+
+fn objects() -> Vec<(ApiResource, String, Value)> {
+    let mut objects = Vec::new();
+    let space = |index: usize| format!("scale-{:04}", index % NAMESPACES);
+    let entry = resource("networking.istio.io", "v1", "ServiceEntry");
+    for index in 0..ENTRIES {
+        let spec = json!({"hosts": [format!("host-{index}.example.com")], "resolution": "DNS",
+            "ports": [{"number": 443, "name": "tls", "protocol": "TLS"}, {"number": 80, "name": "http", "protocol": "HTTP"}]});
+        objects.push((
+            entry.clone(),
+            space(index),
+            json!({"metadata": {"name": format!("entry-{index}")}, "spec": spec}),
+        ));
+    }
+    let deployment = resource("apps", "v1", "Deployment");
+    for index in 0..WORKLOADS {
+        let labels = json!({"app": format!("work-{index}")});
+        let spec = json!({"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels},
+            "spec": {"containers": [{"name": "app", "image": "i"}]}}});
+        objects.push((
+            deployment.clone(),
+            space(index),
+            json!({"metadata": {"name": format!("work-{index}")}, "spec": spec}),
+        ));
+    }
+    let pod = resource("", "v1", "Pod");
+    for index in 0..PODS {
+        let work = index % WORKLOADS;
+        let metadata = json!({"name": format!("work-{work}-5d-{index}"), "labels": {"app": format!("work-{work}"), "pod-template-hash": "5d"},
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": format!("work-{work}-5d"),
+                "uid": "00000000-0000-0000-0000-000000000000", "controller": true}]});
+        let environment: Vec<Value> = (0..30)
+            .map(|at| json!({"name": format!("V{at}"), "value": "x".repeat(40)}))
+            .collect();
+        let spec = json!({"containers": [{"name": "app", "image": "i", "env": environment}, {"name": "istio-proxy", "image": "p", "env": environment}],
+            "initContainers": [{"name": "istio-init", "image": "p", "args": ["istio-iptables", "-i", "*", "-x", ""]}]});
+        objects.push((pod.clone(), space(work), json!({"metadata": metadata, "spec": spec})));
+    }
+    objects
+}
+
+/// Makes everything, namespaces first.
+fn make(cluster: &Cluster) {
+    let client = cluster.client.clone();
+    let spaces = (0..NAMESPACES).map(|index| {
+        let name = format!("scale-{index:04}");
+        (
+            resource("", "v1", "Namespace"),
+            None,
+            json!({"metadata": {"name": name}}),
+        )
+    });
+    let accounts = (0..NAMESPACES).map(|index| {
+        let space = Some(format!("scale-{index:04}"));
+        (
+            resource("", "v1", "ServiceAccount"),
+            space,
+            json!({"metadata": {"name": "default"}}),
+        )
+    });
+    let rest = objects()
+        .into_iter()
+        .map(|(kind, space, object)| (kind, Some(space), object));
+    let waves: [Vec<_>; 3] = [spaces.collect(), accounts.collect(), rest.collect()];
+    let (done_tx, done_rx) = mpsc::channel();
+    cluster.spawn(async move {
+        for wave in waves {
+            stream::iter(wave)
+                .for_each_concurrent(AT_ONCE, |(kind, space, object)| {
+                    let client = client.clone();
+                    async move {
+                        let api: KubeApi<DynamicObject> = match &space {
+                            Some(space) => KubeApi::namespaced_with(client, space, &kind),
+                            None => KubeApi::all_with(client, &kind),
+                        };
+                        let mut object: DynamicObject = serde_json::from_value(object).unwrap();
+                        object.types = Some(kube::core::TypeMeta {
+                            api_version: kind.api_version.clone(),
+                            kind: kind.kind.clone(),
+                        });
+                        api.create(&PostParams::default(), &object).await.unwrap();
+                    }
+                })
+                .await;
+        }
+        done_tx.send(()).unwrap();
+    });
+    done_rx.recv_timeout(Duration::from_secs(900)).unwrap();
+}
+
+#[test]
+#[ignore = "takes minutes and measures; make bench-cluster runs it"]
+fn a_large_cluster_is_seen_soon_and_follows_changes() {
+    let Some(api) = api("a_large_cluster") else { return };
+    let root = tempfile::tempdir().unwrap();
+    let context = || contexts(Some(&api.kubeconfig())).unwrap().remove(0);
+    let open = |name: &str| Cluster::open(&context(), Some(api.kubeconfig()), &root.path().join(name), || {}).unwrap();
+    let began = Instant::now();
+    make(&open("maker"));
+    println!("made: {:.0} s", began.elapsed().as_secs_f64());
+    let before = resident();
+
+    // From the click on the context to everything that the first screen asks for.
+    let folder = root.path().join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    let (seen_tx, seen_rx) = mpsc::channel();
+    let events = Events::new(move |event| {
+        if let Event::SourceChanged(state) = event {
+            let _ = seen_tx.send((Instant::now(), state.objects));
+        }
+    });
+    let session = Session::start(Some(folder), None, root.path(), events.clone()).unwrap();
+    let traffic = std::sync::Arc::new(Traffic::default());
+    let sidecar = Sidecar::new(root.path(), traffic.clone(), events.clone());
+    let began = Instant::now();
+    let cluster = open("mirror");
+    let listed = began.elapsed();
+    session.open(Origin::Cluster(cluster.clone())).unwrap();
+    let read = began.elapsed();
+    let view = session.view();
+    let changes = Changes::new(
+        Journal::open(&root.path().join("journal.sqlite"), &*cluster).unwrap(),
+        Vec::new(),
+        events,
+    );
+    let overview = session::overview(&view, &traffic, &sidecar.state(), &changes);
+    let painted = began.elapsed();
+    let policy = policy_view(&view, None, findings_of(&view));
+    let policy_at = began.elapsed();
+    let pods = pods_view(&view, &cluster);
+    let pods_at = began.elapsed();
+    let text = serde_json::to_string(&policy).unwrap().len();
+    let rows: usize = pods.workloads.iter().map(|row| row.pods).sum();
+    assert!(policy.services.len() >= ENTRIES && rows >= PODS && overview.namespaces.len() >= NAMESPACES);
+
+    // A change by another hand, from the API server's answer to a new view and its event.
+    let mut late: Vec<Duration> = Vec::new();
+    let client = cluster.client.clone();
+    let settle = Duration::from_millis(1500);
+    while seen_rx.recv_timeout(settle).is_ok() {}
+    for index in 0..CHANGES {
+        let entry = resource("networking.istio.io", "v1", "ServiceEntry");
+        let (space, name) = (
+            format!("scale-{:04}", index * 37 % NAMESPACES),
+            format!("entry-{}", index * 37 % NAMESPACES),
+        );
+        let own: KubeApi<DynamicObject> = KubeApi::namespaced_with(client.clone(), &space, &entry);
+        let host = format!("changed-{index}.example.com");
+        let patch = json!({"spec": {"hosts": [host]}});
+        let answered = cluster
+            .call(async move {
+                own.patch(&name, &PatchParams::default(), &Patch::Merge(&patch))
+                    .await
+                    .unwrap();
+                Ok(Instant::now())
+            })
+            .unwrap();
+        let until = Instant::now() + Duration::from_secs(20);
+        let at = loop {
+            assert!(Instant::now() < until, "{host} is seen");
+            let Ok((at, _)) = seen_rx.recv_timeout(Duration::from_secs(20)) else {
+                continue;
+            };
+            let view = session.view();
+            let hosts = view.world().service_entries.iter().flat_map(|entry| &entry.spec.hosts);
+            if hosts.into_iter().any(|known| **known == *host) {
+                break at;
+            }
+        };
+        late.push(at.saturating_duration_since(answered));
+    }
+    late.sort();
+    println!("| what | figure |\n| --- | --- |");
+    let ms = |duration: Duration| format!("{} ms", duration.as_millis());
+    for (what, figure) in [
+        ("everything listed and mirrored".to_string(), ms(listed)),
+        ("read as policy".into(), ms(read)),
+        ("Overview answered".into(), ms(painted)),
+        ("Policy answered, with all checks".into(), ms(policy_at)),
+        ("pods answered".into(), ms(pods_at)),
+        ("Policy's answer to the window".into(), format!("{} kB", text / 1000)),
+        ("a change is seen, median".into(), ms(late[late.len() / 2])),
+        (
+            "a change is seen, worst".into(),
+            format!("{} (of {CHANGES})", ms(late[late.len() - 1])),
+        ),
+        ("resident memory before".into(), format!("{before} MiB")),
+        (
+            "resident memory with the cluster open".into(),
+            format!("{} MiB", resident()),
+        ),
+    ] {
+        println!("| {what} | {figure} |");
+    }
+}
