@@ -13,8 +13,9 @@ use crate::{
     dto::{JournalEntry, ObjectRef, RequestResult, SourceState, Verdict},
     events::{Event, Events},
     fault::{Fault, Result},
-    probe::{self, FromPod, FromSandbox},
+    probe::{self, Bringing, FromPod, FromSandbox},
     session::{self, Origin, Session, View, bundled_playground},
+    settings::Settings,
     sidecar::Sidecar,
     traffic::{Row, Traffic, announce, why},
 };
@@ -26,6 +27,8 @@ pub struct App {
     pub traffic: Arc<Traffic>,
     pub sidecar: Sidecar,
     pub events: Events,
+    pub settings: Settings,
+    pub bringing: Bringing,
     database: PathBuf,
     mirrors: Mirrors,
 }
@@ -67,6 +70,8 @@ impl App {
             changes: Changes::new(journal, recovered, events.clone()),
             traffic,
             sidecar,
+            settings: Settings::open(data),
+            bringing: Bringing::new(events.clone()),
             events,
             database,
             mirrors: Mirrors::new(data),
@@ -110,6 +115,7 @@ impl App {
     /// Turns to another source: what ran and what was staged for the old one ends.
     fn turn_to(&self, origin: Origin) -> Result<SourceState> {
         let state = self.session.open(origin)?;
+        self.bringing.cancel();
         self.sidecar.stop();
         self.traffic.clear();
         self.changes.turn_to(&self.database, &*self.view().store)?;
@@ -135,15 +141,21 @@ impl App {
 
     /// Sends a test request from the sandbox, or from a pod of the workload `pod` of the open cluster.
     pub fn send_request(&self, method: &str, url: &str, pod: Option<&str>) -> Result<RequestResult> {
-        let Some(workload) = pod else {
-            return probe::send_request(&FromSandbox(&self.sidecar), &self.traffic, method, url);
-        };
         let view = self.view();
-        let cluster = view
-            .origin
-            .cluster()
-            .ok_or_else(|| Fault::input("A folder is open: it has no pods."))?;
-        probe::send_request(&FromPod { cluster, workload }, &self.traffic, method, url)
+        let Some(workload) = pod else {
+            let snapshot = view.snapshot(&self.sidecar.state().workload);
+            return probe::send_request(&FromSandbox(&self.sidecar), &self.traffic, &snapshot, (method, url));
+        };
+        let start = FromPod {
+            cluster: &*cluster_of(&view)?,
+            workload,
+        };
+        probe::send_request(&start, &self.traffic, &view.snapshot(workload), (method, url))
+    }
+
+    /// The open cluster.
+    pub fn cluster(&self) -> Result<Arc<Cluster>> {
+        cluster_of(&self.view())
     }
 
     /// The flow `id`, while it is kept.
@@ -162,4 +174,9 @@ impl App {
             .then(|| why.steps.into_iter().rev().find_map(|step| step.object))
             .flatten()
     }
+}
+
+fn cluster_of(view: &View) -> Result<Arc<Cluster>> {
+    let cluster = view.origin.cluster().cloned();
+    cluster.ok_or_else(|| Fault::input("A folder is open, not a cluster."))
 }

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use serde_json::Value;
 
-use crate::dto::{CommandEvent, FlowsAdded, SandboxState, SourceState, StagedEdit};
+use crate::dto::{CommandEvent, FlowsAdded, ProbeStep, SandboxState, SourceState, StagedEdit};
 
 /// One event.
 #[derive(Debug, Clone)]
@@ -15,6 +15,7 @@ pub enum Event {
     FlowsAdded(FlowsAdded),
     JournalChanged,
     CommandOutput(CommandEvent),
+    ProbeChanged(ProbeStep),
 }
 
 impl Event {
@@ -27,6 +28,7 @@ impl Event {
             Self::FlowsAdded(_) => "flows-added",
             Self::JournalChanged => "journal-changed",
             Self::CommandOutput(_) => "command-output",
+            Self::ProbeChanged(_) => "probe-changed",
         }
     }
 
@@ -38,6 +40,7 @@ impl Event {
             Self::SandboxChanged(state) => serde_json::to_value(state),
             Self::FlowsAdded(added) => serde_json::to_value(added),
             Self::CommandOutput(event) => serde_json::to_value(event),
+            Self::ProbeChanged(step) => serde_json::to_value(step),
             Self::JournalChanged => Ok(Value::Null),
         };
         value.expect("these are plain structs with text keys")

@@ -11,13 +11,16 @@ mod mirror;
 mod open;
 mod owner;
 mod place;
+mod probe;
 mod store;
 mod write;
 
 pub use contexts::{Context, contexts};
+pub use exec::{End, Executed, Place};
 pub use logs::{LogState, MAX_PODS};
 pub use open::Cluster;
 pub use place::Mirrors;
+pub use probe::{PROBE, Stands};
 
 #[cfg(test)]
 mod tests;

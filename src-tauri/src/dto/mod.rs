@@ -3,12 +3,14 @@
 
 mod change;
 mod policy;
+mod probe;
 mod sandbox;
 mod source;
 mod traffic;
 
 pub use change::*;
 pub use policy::*;
+pub use probe::*;
 pub use sandbox::*;
 pub use source::*;
 pub use traffic::*;

@@ -1,5 +1,5 @@
 /** The events the app sends, with their payloads. */
-import type { CommandEvent, SandboxState, SourceState, StagedEdit } from "./bindings";
+import type { CommandEvent, ProbeStep, SandboxState, SourceState, StagedEdit } from "./bindings";
 import { listen, type Unlisten } from "./channel";
 
 export interface Events {
@@ -9,6 +9,7 @@ export interface Events {
   "flows-added": { lastId: number; added: number; dropped: number };
   "journal-changed": null;
   "command-output": CommandEvent;
+  "probe-changed": ProbeStep;
   "open-draft": { flowId: number };
   go: { screen: string };
 }
