@@ -3,6 +3,7 @@
 //! Where none can be had the tests say so on standard error and pass; with `EGRET_REQUIRE_MESH` set they fail instead.
 
 mod cut;
+mod probe;
 
 use std::{
     io::Write as _,

@@ -102,6 +102,7 @@ pub fn expectation(
     }
 }
 
+const UNTOLD: &str = "See what it printed. A wget may not speak HTTPS at all; curl tells more.";
 const RESTART: &str = "Its pod may be older than the present bypass ranges: restart the workload, then send it again.";
 const OUT_OF_STEP: &str = "The sidecar may not have the newest policy yet: send it again. If it stays so, restart the workload \
                            and see `istioctl proxy-status`.";
@@ -122,8 +123,12 @@ fn difference(verdict: Verdict, expected: Expected, policy: &str, seen: &Seen<'_
     match (expected, seen.came) {
         (_, Came::Unresolved | Came::Refused | Came::TimedOut) => unreached(seen),
         (Expected::Answer(status), Came::Answered(other)) if status == other => None,
-        // A wget that failed says too little to call it another failure.
-        (Expected::Cut, Came::Cut | Came::Failed) => None,
+        (Expected::Cut, Came::Cut) => None,
+        (Expected::Cut, Came::Failed) => Some(finding(
+            Level::Info,
+            "It failed, as expected, but the client does not tell whether it was cut.",
+            UNTOLD,
+        )),
         (Expected::Answer(_) | Expected::Cut, came) => Some(finding(
             Level::Warning,
             format!("Expected that the sidecar refuses it, but {}.", came.words()),
@@ -138,7 +143,12 @@ fn difference(verdict: Verdict, expected: Expected, policy: &str, seen: &Seen<'_
         (Expected::Through(Some(_)), Came::Answered(504)) => None,
         (Expected::Past | Expected::Through(_), Came::Answered(status @ 502..=504)) => Some(server_error(status, seen)),
         (Expected::Past | Expected::Through(_), Came::Answered(_) | Came::Reached) => None,
-        (Expected::Past | Expected::Through(_), came @ (Came::Cut | Came::Failed)) => Some(finding(
+        (Expected::Past | Expected::Through(_), Came::Failed) => Some(finding(
+            Level::Warning,
+            "Expected that it reaches the site, but the client failed.",
+            UNTOLD,
+        )),
+        (Expected::Past | Expected::Through(_), came @ Came::Cut) => Some(finding(
             Level::Warning,
             format!("Expected that it reaches the site, but {}.", came.words()),
             match (seen.flow, expected) {

@@ -237,6 +237,24 @@ fn a_difference_is_a_finding_with_its_likely_reason() {
         // Let through, and cut all the same.
         ("ALLOW_ANY", "", https, Came::Cut, None, "was cut", "newest policy"),
         ("ALLOW_ANY", PAST, http, Came::Cut, None, "was cut", "firewall"),
+        (
+            "REGISTRY_ONLY",
+            "",
+            https,
+            Came::Failed,
+            None,
+            "as expected",
+            "may not speak HTTPS",
+        ),
+        (
+            "ALLOW_ANY",
+            "",
+            https,
+            Came::Failed,
+            None,
+            "the client failed",
+            "may not speak HTTPS",
+        ),
         ("ALLOW_ANY", "", http, Came::Unresolved, None, "not resolved", "DNS"),
         (
             "ALLOW_ANY",

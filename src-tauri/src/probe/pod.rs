@@ -43,10 +43,10 @@ impl Start for FromPod<'_> {
         }
         for container in &place.containers {
             if !wget::sends(request) {
-                said = format!(", and wget would not send {} {}", request.method, request.target.url);
+                said = ", and wget sends nothing but GET by HTTP".into();
                 break;
             }
-            match self.tried(&place, container, &wget::argv(&request.target.url))? {
+            match self.wget(&place, container, &request.target.url)? {
                 Tried::Ran(done, exit) => {
                     let ran = Ran {
                         client: Client::Wget,
@@ -65,7 +65,7 @@ impl Start for FromPod<'_> {
         let (pod, containers) = (&place.pod, place.containers.join(", "));
         Err(Fault::new(
             NO_CLIENT,
-            format!("No container of {pod} ({containers}) has curl or wget{said}."),
+            format!("No container of {pod} ({containers}) can send it: curl or wget is not there{said}."),
         )
         .hint(WAYS))
     }
@@ -88,6 +88,14 @@ enum Tried {
 }
 
 impl FromPod<'_> {
+    fn wget(&self, place: &Place, container: &str, url: &str) -> Result<Tried> {
+        let [limited, unlimited] = wget::attempts(url);
+        match self.tried(place, container, &limited)? {
+            Tried::Ran(_, wget::CRASHED) => self.tried(place, container, &unlimited),
+            tried => Ok(tried),
+        }
+    }
+
     fn tried(&self, place: &Place, container: &str, argv: &[&str]) -> Result<Tried> {
         let done = self.cluster.exec(place, container, argv)?;
         Ok(match done.end.clone() {
