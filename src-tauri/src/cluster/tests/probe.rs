@@ -47,11 +47,10 @@ fn a_container_is_added_only_with_editing_switched_on_and_under_a_new_name_each_
     assert_eq!(bench.cluster.add_container(&place, "curl:2").unwrap(), "egret-probe-2");
     let stands = bench.cluster.added_container(&place, "egret-probe-2").unwrap();
     assert!(matches!(stands, Stands::Waiting(_)), "{stands:?}");
-    let images = "jsonpath={.spec.ephemeralContainers[*].image}";
-    assert_eq!(
-        api.text(&["get", "pod", "p", "-n", "adding", "-o", images]),
-        "curl:1 curl:2"
-    );
+    for (name, image) in [("egret-probe-1", "curl:1"), ("egret-probe-2", "curl:2")] {
+        let path = format!("jsonpath={{.spec.ephemeralContainers[?(@.name=='{name}')].image}}");
+        assert_eq!(api.text(&["get", "pod", "p", "-n", "adding", "-o", &path]), image);
+    }
 }
 
 #[test]
