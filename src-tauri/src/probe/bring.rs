@@ -34,10 +34,13 @@ const CONTAINER_RIGHTS: &[(&str, &str, &str)] = &[
     ("create", "", "pods/exec"),
 ];
 const DEPLOYMENT_RIGHTS: &[(&str, &str, &str)] = &[
-    ("patch", "", "serviceaccounts"),
+    ("get", "", "serviceaccounts"),
     ("create", "", "serviceaccounts"),
-    ("patch", "apps", "deployments"),
+    ("patch", "", "serviceaccounts"),
+    ("delete", "", "serviceaccounts"),
+    ("get", "apps", "deployments"),
     ("create", "apps", "deployments"),
+    ("patch", "apps", "deployments"),
     ("delete", "apps", "deployments"),
     ("get", "", "pods/exec"),
     ("create", "", "pods/exec"),
