@@ -39,6 +39,17 @@ impl Came {
         }
     }
 
+    /// Of a connection in which nothing is asked, as curl makes one: it stays until the other side ends it or the time is up,
+    /// and what it ended with says less than whether anything `came`.
+    pub fn of_stream(exit: i32, connected: bool, came: bool) -> Self {
+        match (exit, came) {
+            (0 | 28, true) => Self::Reached,
+            (28, false) if connected => Self::Reached,
+            (0, false) => Self::Cut,
+            _ => Self::of(Client::Curl, exit, None),
+        }
+    }
+
     /// In a few words.
     pub fn words(self) -> String {
         match self {

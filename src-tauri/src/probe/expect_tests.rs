@@ -335,3 +335,22 @@ fn a_client_is_read_as_far_as_it_tells() {
         assert_eq!(Came::of(client, exit, status), came, "{client:?} {exit} {status:?}");
     }
 }
+
+#[test]
+fn a_bare_connection_is_cut_when_it_ends_without_a_word() {
+    for (exit, connected, came, read) in [
+        (0, true, false, Came::Cut),
+        (0, true, true, Came::Reached),
+        (28, true, true, Came::Reached),
+        (28, true, false, Came::Reached),
+        (28, false, false, Came::TimedOut),
+        (56, true, false, Came::Cut),
+        (7, false, false, Came::Refused),
+    ] {
+        assert_eq!(
+            Came::of_stream(exit, connected, came),
+            read,
+            "{exit} {connected} {came}"
+        );
+    }
+}

@@ -12,7 +12,7 @@ use super::{
     answer::{self, Answer},
     came::Came,
     expect::{Seen, expectation},
-    target::Target,
+    target::{Scheme, Target},
     wget,
 };
 use crate::{
@@ -137,7 +137,10 @@ pub fn send_request(
     let flow = traffic.await_newest(before, patience, |row| target.is(row, address) && ran.is_source_of(row));
     let destination = address.map(|address| SocketAddr::new(address, target.port));
     let seen = Seen {
-        came: Came::of(ran.client, ran.exit, ran.answer.status),
+        came: match target.scheme {
+            Scheme::Tcp => Came::of_stream(ran.exit, address.is_some(), !ran.answer.body.is_empty()),
+            _ => Came::of(ran.client, ran.exit, ran.answer.status),
+        },
         flow: flow.as_ref(),
         sidecar: ran.sidecar,
         limit: MAX_SECONDS,
