@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use egret_tests::mesh::Mesh;
+use egret_tests::mesh::{Mesh, eventually};
 
 use super::{
     session::{Session, copy_of_playground},
@@ -106,9 +106,12 @@ async fn play(mesh: &Mesh, window: &Window) {
         "the image is kept"
     );
     window.click("probe-yes").await;
-    window
-        .wait_for("toast", &["Requests start in default/egret-probe"])
-        .await;
+    // Its sidecar has to start.
+    eventually("the probe to be ready", || {
+        let status = ["rollout", "status", "deploy/egret-probe", "--timeout=50s"];
+        mesh.kubectl(&status).status.success().then_some(())
+    });
+    window.wait_for("way-note", &["default/egret-probe"]).await;
     comes_out(
         window,
         "http://httpbin.org/headers",
@@ -183,8 +186,9 @@ async fn play(mesh: &Mesh, window: &Window) {
 /// Chooses the workload that requests start in.
 async fn from(window: &Window, workload: &str) {
     window.click("rail-sandbox").await;
-    window.wait_for("sandbox-workload", &[workload]).await;
-    let choice = window.find("sandbox-workload").await;
+    let choice = "[data-testid='sandbox-workload']";
+    window.element(&format!("{choice} option[value='{workload}']")).await;
+    let choice = window.element(choice).await;
     choice.select_by_value(workload).await.expect("the workload is listed");
     window.wait_for("way-note", &[workload]).await;
 }

@@ -289,6 +289,7 @@ fn state(status: &ContainerStatus) -> Stands {
                 | "CreateContainerConfigError"
                 | "RunContainerError"
                 | "CrashLoopBackOff" => Stands::Failed(format!("{reason}: {words}")),
+                "PodInitializing" => Stands::Waiting("what the pod starts with".into()),
                 _ => Stands::Waiting(format!("the node to fetch {}", status.image)),
             }
         }
@@ -328,7 +329,16 @@ fn rollout(deployment: &Deployment, pods: &[Pod]) -> Stands {
             _ => {}
         }
     }
-    Stands::Waiting(waiting.unwrap_or_else(|| "a node to take it".into()))
+    let begun = pods.iter().any(|pod| {
+        let status = pod.status.as_ref();
+        status.is_some_and(|status| status.container_statuses.is_some())
+    });
+    let rest = if begun {
+        "the pod to be ready"
+    } else {
+        "a node to take it"
+    };
+    Stands::Waiting(waiting.unwrap_or_else(|| rest.into()))
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ use crate::{
 
 /// Codes of a shell, and of some runtimes, for a program that is not there or cannot be run.
 const NOT_THERE: [i32; 2] = [126, 127];
+/// Longest part of what a runtime says that is shown.
+const MAX_WORDS: usize = 80;
 /// Code of the fault that another way of sending mends.
 const NO_CLIENT: &str = "no-client";
 
@@ -101,8 +103,18 @@ impl FromPod<'_> {
         Ok(match done.end.clone() {
             End::Exit(exit) if !NOT_THERE.contains(&exit) => Tried::Ran(done, exit),
             End::Exit(_) => Tried::NotThere(String::new()),
-            End::NotStarted(words) => Tried::NotThere(format!(" ({})", words.trim().trim_end_matches('.'))),
+            End::NotStarted(words) => Tried::NotThere(format!(" (…{})", tail(&words))),
         })
+    }
+}
+
+/// A runtime says what it was doing first, with long numbers, and what went wrong last.
+fn tail(words: &str) -> &str {
+    let words = words.trim().trim_end_matches('.');
+    let start = words.ceil_char_boundary(words.len().saturating_sub(MAX_WORDS));
+    match words[start..].split_once(' ') {
+        Some((_, rest)) if start > 0 => rest,
+        _ => &words[start..],
     }
 }
 
@@ -114,4 +126,22 @@ fn at(place: &Place, mut ran: Ran) -> Ran {
     ran.sidecar = place.sidecar;
     ran.sources.clone_from(&place.addresses);
     ran
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_runtimes_words_the_end_is_shown() {
+        let words = "Internal error occurred: failed to start exec \"60d86b252d0c9881d8600a8679dcea5a34f6eeecbd50eea9a7ea43\": \
+                     unable to start container process: exec: \"wget\": executable file not found in $PATH: unknown.";
+        let shown = tail(words);
+        assert!(
+            shown.len() <= MAX_WORDS && shown.ends_with("executable file not found in $PATH: unknown"),
+            "{shown}"
+        );
+        assert_eq!(tail("not found"), "not found");
+        assert_eq!(tail(&"ü".repeat(100)), "ü".repeat(40));
+    }
 }
