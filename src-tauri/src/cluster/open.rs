@@ -83,7 +83,7 @@ impl Cluster {
             .map_err(|error| Fault::new("thread", error.to_string()))?;
         let mirror = Mirror::new(folder).map_err(|error| Fault::file("create", folder, &error))?;
         let name = context.name.clone();
-        let (client, server, version, served, rights) = wait(&runtime, async move {
+        let (client, server, version, served, rights) = wait(&runtime, CALL, async move {
             let (client, server) = connect::connect(file.as_deref(), &name).await?;
             let version = client.apiserver_version().await.map_err(|error| told(&error))?;
             let served = kinds::served(&client).await?;
@@ -229,8 +229,17 @@ impl Cluster {
         &self,
         exchange: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
+        self.call_within(CALL, exchange)
+    }
+
+    /// The same for an exchange that may take longer than others.
+    pub(super) fn call_within<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        exchange: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
         match &self.runtime {
-            Some(runtime) => wait(runtime, exchange),
+            Some(runtime) => wait(runtime, limit, exchange),
             None => Err(Fault::new("cluster", "The connection to the cluster is closed.")),
         }
     }
@@ -255,12 +264,13 @@ impl Drop for Cluster {
 
 fn wait<T: Send + 'static>(
     runtime: &runtime::Runtime,
+    limit: Duration,
     exchange: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
     let (done_tx, done_rx) = mpsc::sync_channel(1);
     runtime.spawn(async move {
-        let late = |_| Fault::new("slow", format!("The API server gave no answer within {CALL:?}."));
-        let outcome = time::timeout(CALL, exchange)
+        let late = |_| Fault::new("slow", format!("The API server gave no answer within {limit:?}."));
+        let outcome = time::timeout(limit, exchange)
             .await
             .map_err(late)
             .and_then(|outcome| outcome);

@@ -4,6 +4,7 @@
 
 mod cut;
 mod pods;
+mod probe;
 mod scale;
 
 use std::{

@@ -4,6 +4,7 @@
 mod change;
 mod pods;
 mod policy;
+mod probe;
 mod sandbox;
 mod source;
 mod traffic;
@@ -11,6 +12,7 @@ mod traffic;
 pub use change::*;
 pub use pods::*;
 pub use policy::*;
+pub use probe::*;
 pub use sandbox::*;
 pub use source::*;
 pub use traffic::*;

@@ -1,5 +1,5 @@
 /** The events the app sends, with their payloads. */
-import type { CommandEvent, SandboxState, SourceState, StagedEdit } from "./bindings";
+import type { CommandEvent, ProbeStep, SandboxState, SourceState, StagedEdit } from "./bindings";
 import { listen, type Unlisten } from "./channel";
 
 export interface Events {
@@ -11,6 +11,7 @@ export interface Events {
   "pods-changed": null;
   "sync-changed": null;
   "command-output": CommandEvent;
+  "probe-changed": ProbeStep;
   "open-draft": { flowId: number };
   go: { screen: string };
 }
