@@ -1,16 +1,18 @@
 //! The app's parts, put together once. Nothing here knows of windows.
 
+mod connect;
+
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     thread,
     time::Instant,
 };
 
 use crate::{
     change::{Changes, Journal},
-    cluster::{Cluster, Mirrors, contexts},
+    cluster::{Feature, Kubeconfigs, Mirrors},
     dto::{Countdown, JournalEntry, ObjectRef, RequestResult, SourceState, Verdict},
     events::{Event, Events},
     fault::{Fault, Result},
@@ -31,6 +33,9 @@ pub struct App {
     pub verify: Verify,
     database: PathBuf,
     mirrors: Mirrors,
+    pub kubeconfigs: Arc<Kubeconfigs>,
+    /// Connecting, while it is under way.
+    under_way: Mutex<Option<connect::UnderWay>>,
 }
 
 /// Where the app finds and keeps things.
@@ -74,6 +79,8 @@ impl App {
             events,
             database,
             mirrors: Mirrors::new(data),
+            kubeconfigs: Kubeconfigs::open(data),
+            under_way: Mutex::default(),
         })
     }
 
@@ -85,32 +92,6 @@ impl App {
     /// Turns to another folder.
     pub fn open_folder(&self, folder: &Path) -> Result<SourceState> {
         self.turn_to(session::folder(folder)?)
-    }
-
-    /// Connects to a context of the kubeconfig and turns to its cluster.
-    pub fn open_context(&self, name: &str) -> Result<SourceState> {
-        let context = contexts(None)?.into_iter().find(|context| context.name == name);
-        let context =
-            context.ok_or_else(|| Fault::new("missing", format!("The kubeconfig has no context {name:?}.")))?;
-        let mirror = self.mirrors.next();
-        let cluster = Cluster::open(&context, None, &mirror, self.session.announcer())?;
-        let state = self.turn_to(Origin::Cluster(cluster.clone()))?;
-        cluster.follow_logs(self.traffic.clone());
-        let events = self.events.clone();
-        cluster.announce_pods(move || events.send(Event::PodsChanged));
-        Ok(state)
-    }
-
-    /// Switches editing of the open cluster on or off.
-    pub fn set_editing(&self, on: bool) -> Result<SourceState> {
-        let view = self.view();
-        let cluster = view
-            .origin
-            .cluster()
-            .ok_or_else(|| Fault::input("A folder is open, not a cluster."))?;
-        cluster.set_editing(on);
-        self.session.announcer()();
-        Ok(view.state())
     }
 
     /// Turns to another source: what ran and what was staged for the old one ends.
@@ -160,6 +141,8 @@ impl App {
             .origin
             .cluster()
             .ok_or_else(|| Fault::input("A folder is open: it has no pods."))?;
+        let namespace = workload.split('/').next().unwrap_or_default();
+        cluster.require(Feature::SendRequests, namespace)?;
         probe::send_request(&FromPod { cluster, workload }, &self.traffic, method, url)
     }
 

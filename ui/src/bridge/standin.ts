@@ -17,6 +17,9 @@ interface Arguments {
   edits: Edit[];
   id: number;
   name: string;
+  file: string;
+  feature: string;
+  namespace: string | null;
   on: boolean;
   workload: string;
   method: string;
@@ -40,6 +43,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
 
   let nextId = 1;
   let source = empty ? { ...example.source, files: 0, objects: 0, ignored: [] } : example.source;
+  let kubeconfigs = example.kubeconfigs;
   let edits: StagedEdit[] = [];
   let journal = empty ? [] : example.journal;
   let sandbox: SandboxState = empty
@@ -79,6 +83,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     findings: list.length ? example.findings.slice(0, 1) : [],
     conflicts: [],
     warnings: [],
+    role: null,
     applicable: list.length > 0,
     blockedBecause: list.length ? null : "Nothing is staged.",
   });
@@ -87,8 +92,26 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     source_state: () => source,
     open_folder: () => example.source,
     pick_folder: () => null,
-    list_contexts: () => example.contexts,
+    list_kubeconfigs: () => kubeconfigs,
+    pick_kubeconfig: () => (kubeconfigs = [...example.kubeconfigs, example.pickedKubeconfig]),
+    forget_kubeconfig: ({ file }) => (kubeconfigs = kubeconfigs.filter((each) => each.id !== file)),
+    plugin_to_allow: () => example.plugin,
+    allow_plugin: () => {
+      kubeconfigs = kubeconfigs.map((file) => ({
+        ...file,
+        contexts: file.contexts.map((context) => ({ ...context, asks: false })),
+      }));
+      return null;
+    },
     open_context: ({ name }) => (source = example.clusterSource(name)),
+    connecting: () => null,
+    cancel_connecting: () => {
+      emit("connecting-changed", null);
+      return null;
+    },
+    context_facts: () => example.contextFacts,
+    role_for: ({ feature, namespace }) =>
+      `apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata:\n  name: ${feature}\n  namespace: ${namespace ?? ""}\n`,
     set_editing: ({ on }) =>
       (source = {
         ...source,

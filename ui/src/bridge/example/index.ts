@@ -1,4 +1,5 @@
 /** Fixed example data of the stand-in: a small mesh on a laptop, as the bundled playground has it. */
 export * from "./changes";
+export * from "./connect";
 export * from "./policy";
 export * from "./traffic";
