@@ -88,7 +88,8 @@ impl Cluster {
                 _ => &["get", "patch"],
             };
             let mut accesses = feature.needs().accesses();
-            accesses.retain(|access| verbs.contains(&access.verb));
+            let own = self.resource(kind)?.plural.as_str();
+            accesses.retain(|access| access.resource == own && verbs.contains(&access.verb));
             if let Some(missing) = self.lacks(accesses, feature, namespace)? {
                 return Ok(Some(missing));
             }

@@ -19,6 +19,7 @@ pub enum Feature {
     WriteSidecars,
     WriteMesh,
     WriteTelemetry,
+    WriteWorkloads,
     SendRequests,
     EphemeralContainers,
     RestartWorkloads,
@@ -199,6 +200,17 @@ pub const TABLE: &[Needs] = &[
         rules: &[rule("telemetry.istio.io", &["telemetries"], WRITE)],
     },
     Needs {
+        feature: Feature::WriteWorkloads,
+        words: "Give workloads bypass ranges of their own",
+        role: Role::Editor,
+        everywhere: false,
+        rules: &[rule(
+            "apps",
+            &["deployments", "statefulsets", "daemonsets"],
+            &["get", "patch"],
+        )],
+    },
+    Needs {
         feature: Feature::SendRequests,
         words: "Send requests from a pod",
         role: Role::Operator,
@@ -248,6 +260,7 @@ impl Feature {
             "Sidecar" => Some(Self::WriteSidecars),
             "ConfigMap" => Some(Self::WriteMesh),
             "Telemetry" => Some(Self::WriteTelemetry),
+            "Deployment" | "StatefulSet" | "DaemonSet" => Some(Self::WriteWorkloads),
             _ => None,
         }
     }
@@ -272,6 +285,7 @@ impl Feature {
                 | Self::WriteSidecars
                 | Self::WriteMesh
                 | Self::WriteTelemetry
+                | Self::WriteWorkloads
         )
     }
 
