@@ -1,16 +1,18 @@
 //! The app's parts, put together once. Nothing here knows of windows.
 
+mod connect;
+
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     thread,
     time::Instant,
 };
 
 use crate::{
     change::{Changes, Journal},
-    cluster::{Cluster, Mirrors, contexts},
+    cluster::{Cluster, Feature, Kubeconfigs, Mirrors},
     dto::{Countdown, JournalEntry, ObjectRef, RequestResult, SourceState, Verdict},
     events::{Event, Events},
     fault::{Fault, Result},
@@ -34,6 +36,9 @@ pub struct App {
     pub bringing: Bringing,
     database: PathBuf,
     mirrors: Mirrors,
+    pub kubeconfigs: Arc<Kubeconfigs>,
+    /// Connecting, while it is under way.
+    under_way: Mutex<Option<connect::UnderWay>>,
 }
 
 /// Where the app finds and keeps things.
@@ -79,6 +84,8 @@ impl App {
             events,
             database,
             mirrors: Mirrors::new(data),
+            kubeconfigs: Kubeconfigs::open(data),
+            under_way: Mutex::default(),
         })
     }
 
@@ -90,32 +97,6 @@ impl App {
     /// Turns to another folder.
     pub fn open_folder(&self, folder: &Path) -> Result<SourceState> {
         self.turn_to(session::folder(folder)?)
-    }
-
-    /// Connects to a context of the kubeconfig and turns to its cluster.
-    pub fn open_context(&self, name: &str) -> Result<SourceState> {
-        let context = contexts(None)?.into_iter().find(|context| context.name == name);
-        let context =
-            context.ok_or_else(|| Fault::new("missing", format!("The kubeconfig has no context {name:?}.")))?;
-        let mirror = self.mirrors.next();
-        let cluster = Cluster::open(&context, None, &mirror, self.session.announcer())?;
-        let state = self.turn_to(Origin::Cluster(cluster.clone()))?;
-        cluster.follow_logs(self.traffic.clone());
-        let events = self.events.clone();
-        cluster.announce_pods(move || events.send(Event::PodsChanged));
-        Ok(state)
-    }
-
-    /// Switches editing of the open cluster on or off.
-    pub fn set_editing(&self, on: bool) -> Result<SourceState> {
-        let view = self.view();
-        let cluster = view
-            .origin
-            .cluster()
-            .ok_or_else(|| Fault::input("A folder is open, not a cluster."))?;
-        cluster.set_editing(on);
-        self.session.announcer()();
-        Ok(view.state())
     }
 
     /// Turns to another source: what ran and what was staged for the old one ends.
@@ -163,8 +144,11 @@ impl App {
             let snapshot = view.snapshot(&self.sidecar.state().workload);
             return probe::send_request(&FromSandbox(&self.sidecar), &self.traffic, &snapshot, (method, url));
         };
+        let cluster = cluster_of(&view)?;
+        let namespace = workload.split('/').next().unwrap_or_default();
+        cluster.require(Feature::SendRequests, namespace)?;
         let start = FromPod {
-            cluster: &*cluster_of(&view)?,
+            cluster: &cluster,
             workload,
         };
         probe::send_request(&start, &self.traffic, &view.snapshot(workload), (method, url))

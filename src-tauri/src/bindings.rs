@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use ts_rs::{Config, TS};
 
-use crate::{dto, fault::Fault};
+use crate::{cluster::Feature, dto, fault::Fault};
 
 /// All types as one TypeScript module.
 fn typescript() -> String {
@@ -27,6 +27,13 @@ fn typescript() -> String {
         dto::LostWatch,
         dto::ClusterState,
         dto::ContextRow,
+        dto::KubeconfigRow,
+        dto::PluginRow,
+        dto::Connecting,
+        Feature,
+        dto::Right,
+        dto::RevisionRow,
+        dto::ContextFacts,
         dto::SourceState,
         dto::ModeScope,
         dto::VerdictCounts,

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use serde_json::Value;
 
-use crate::dto::{CommandEvent, FlowsAdded, ProbeStep, SandboxState, SourceState, StagedEdit};
+use crate::dto::{CommandEvent, Connecting, FlowsAdded, ProbeStep, SandboxState, SourceState, StagedEdit};
 
 /// One event.
 #[derive(Debug, Clone)]
@@ -14,6 +14,7 @@ pub enum Event {
     SandboxChanged(Box<SandboxState>),
     FlowsAdded(FlowsAdded),
     JournalChanged,
+    ConnectingChanged(Option<Connecting>),
     PodsChanged,
     SyncChanged,
     CommandOutput(CommandEvent),
@@ -29,6 +30,7 @@ impl Event {
             Self::SandboxChanged(_) => "sandbox-changed",
             Self::FlowsAdded(_) => "flows-added",
             Self::JournalChanged => "journal-changed",
+            Self::ConnectingChanged(_) => "connecting-changed",
             Self::PodsChanged => "pods-changed",
             Self::SyncChanged => "sync-changed",
             Self::CommandOutput(_) => "command-output",
@@ -46,6 +48,7 @@ impl Event {
             Self::CommandOutput(event) => serde_json::to_value(event),
             Self::ProbeChanged(step) => serde_json::to_value(step),
             Self::JournalChanged | Self::PodsChanged | Self::SyncChanged => Ok(Value::Null),
+            Self::ConnectingChanged(connecting) => serde_json::to_value(connecting),
         };
         value.expect("these are plain structs with text keys")
     }

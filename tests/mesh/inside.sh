@@ -2,7 +2,7 @@
 # inside.sh OUT mesh|api: the first process in the namespaces of guard.sh; brings up what OUT has the programs for. Two
 # network namespaces: `node` (the cluster) and, for the mesh, `inet` (the world outside, addresses 198.19.0.10 to 15: HTTP
 # 80, HTTPS 443, TCP echo 27017). The machine reaches the API server over a link of its own, and nothing else crosses.
-# Later it takes commands, one a line: `kill apiserver`, `start apiserver`.
+# Later it takes commands, one a line: `kill apiserver`, `start apiserver`, `compact VERSION` (of etcd's history).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=$1 kind=$2
@@ -97,6 +97,11 @@ apiserver() {
         --requestheader-client-ca-file=pki/ca.crt --requestheader-allowed-names=front-proxy-client \
         --requestheader-username-headers=X-Remote-User --requestheader-group-headers=X-Remote-Group \
         --requestheader-extra-headers-prefix=X-Remote-Extra- --allow-privileged=true --endpoint-reconciler-type=lease
+}
+
+compact() {
+    nsenter --net=/run/netns/node curl --silent --max-time 10 --data "{\"revision\": \"$1\"}" \
+        http://127.0.0.1:2379/v3/kv/compaction >>log/etcd.log 2>&1 || true
 }
 
 api() {
@@ -199,5 +204,6 @@ while read -r verb program; do
     case $verb in
     kill) kill -9 "${processes[$program]}" ;;
     start) $program ;;
+    compact) compact "$program" ;;
     esac
 done <>commands

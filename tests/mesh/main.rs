@@ -6,6 +6,7 @@
 
 mod api;
 mod clicks;
+mod connect;
 #[path = "../desktop/session.rs"]
 mod session;
 #[path = "../desktop/stage.rs"]
@@ -45,6 +46,7 @@ fn main() {
                 &api,
                 api::server_comes_back_with_what_it_knew,
             ),
+            trial("a_kubeconfig_by_clicking", &api, connect::story),
             trial("story", &mesh, story::story),
             trial("the_story_by_clicking", &mesh, clicks::story),
             trial("test_requests_from_any_pod", &mesh, trying::story),

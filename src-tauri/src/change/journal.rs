@@ -101,6 +101,11 @@ const LATER: [&str; 1] = ["ALTER TABLE entry ADD COLUMN confirm_until INTEGER;
      ALTER TABLE entry ADD COLUMN confirm_counts INTEGER NOT NULL DEFAULT 1;"];
 
 impl Journal {
+    /// Whether it is the journal of `store`.
+    pub fn is_of(&self, store: &dyn Store) -> bool {
+        self.store == store.name()
+    }
+
     /// Opens the journal at `database` for `store`.
     pub fn open(database: &Path, store: &dyn Store) -> Result<Self> {
         let connection = Connection::open(database)?;

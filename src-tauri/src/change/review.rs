@@ -20,6 +20,14 @@ pub fn review(view: &View, traffic: &Traffic, edits: &[StagedEdit], base: &Base)
     if blocked_because.is_none() {
         blocked_because = view.store.locked();
     }
+    // What may not be done at all is told before what is only switched off.
+    let missing = match blocked(edits, &proposal, &conflicts) {
+        None => view.store.missing(&proposal.files)?,
+        Some(_) => None,
+    };
+    if let Some(missing) = &missing {
+        blocked_because = Some(format!("Applying {}.", missing.reason));
+    }
     if blocked_because.is_none() {
         match view.store.prepare(proposal.files.clone()) {
             Ok(prepared) => {
@@ -38,6 +46,7 @@ pub fn review(view: &View, traffic: &Traffic, edits: &[StagedEdit], base: &Base)
         conflicts,
         warnings,
         applicable: blocked_because.is_none(),
+        role: missing.map(|missing| missing.role),
         blocked_because,
     })
 }

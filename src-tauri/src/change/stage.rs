@@ -78,14 +78,18 @@ impl Changes {
         self.recovered.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The folder changed: what was staged for the old one is gone, its journal stays.
+    /// The source changed: what was staged for the old one is gone, its journal stays. Where it is the same one again,
+    /// connected to anew, what is staged stays too.
     pub fn turn_to(&self, database: &Path, store: &dyn Store) -> Result<()> {
         let journal = Journal::open(database, store)?;
+        let again = self.journal().is_of(store);
         *self.recovered.lock().unwrap_or_else(PoisonError::into_inner) = journal.recover(store)?;
         *self.journal() = journal;
         self.plan()?;
-        *self.set() = Set::default();
-        self.told(Vec::new());
+        if !again {
+            *self.set() = Set::default();
+            self.told(Vec::new());
+        }
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 use std::{fmt::Debug, path::PathBuf};
 
 use super::write::{self, FileEdit};
-use crate::fault::Result;
+use crate::{cluster::Missing, fault::Result};
 
 /// A change set as it will be stored.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -41,6 +41,11 @@ pub trait Store: Debug + Send + Sync {
     /// Why nothing can be written now; a person can change that.
     fn locked(&self) -> Option<String> {
         None
+    }
+
+    /// Permissions that writing `edits` lacks.
+    fn missing(&self, _edits: &[FileEdit]) -> Result<Option<Missing>> {
+        Ok(None)
     }
 
     /// `edits` as they will be stored, or why they cannot be. Nothing is written.

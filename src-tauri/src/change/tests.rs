@@ -83,6 +83,16 @@ impl Bench {
     }
 }
 
+#[test]
+fn what_is_staged_stays_when_the_same_source_is_opened_again_and_goes_with_another() {
+    let (bench, other) = (Bench::new(), Bench::new());
+    bench.stage(registry_only());
+    bench.changes.turn_to(&bench.database, &bench.folder).unwrap();
+    assert_eq!(bench.changes.staged().len(), 1);
+    bench.changes.turn_to(&bench.database, &other.folder).unwrap();
+    assert_eq!(bench.changes.staged(), []);
+}
+
 fn registry_only() -> Edit {
     Edit::Mode {
         scope: "mesh".into(),

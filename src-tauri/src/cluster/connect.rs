@@ -1,16 +1,16 @@
 //! From a context to a client, and from kube's errors to ours: what a plugin prints, its environment and tokens never
 //! reach a window or a log.
 
-use std::{net::IpAddr, path::Path, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use kube::{
     Client, Config, Error,
     client::AuthError,
-    config::{ExecInteractiveMode, KubeConfigOptions},
+    config::{ExecConfig, ExecInteractiveMode, KubeConfigOptions},
     core::Status,
 };
 
-use super::contexts::kubeconfig;
+use super::{kubeconfigs::Target, login_path::login_path};
 use crate::fault::{Fault, Result};
 
 /// A server that does not take a connection in this time is not reachable.
@@ -18,17 +18,25 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// Code of the fault that a network mends.
 pub(super) const UNREACHABLE: &str = "unreachable";
+/// Code of the fault that another permission mends.
+pub(super) const FORBIDDEN: &str = "forbidden";
+/// Code of the fault that logging in again mends.
+pub(super) const EXPIRED: &str = "expired";
 
-/// A client for the context `name`. May run the context's credential plugin, so that it blocks.
-pub(super) async fn connect(file: Option<&Path>, name: &str) -> Result<(Client, String)> {
-    let mut kubeconfig = kubeconfig(file)?;
-    for user in &mut kubeconfig.auth_infos {
-        // A plugin that asks at a terminal would wait for ever: the app has none.
-        if let Some(exec) = user.auth_info.as_mut().and_then(|user| user.exec.as_mut()) {
-            exec.interactive_mode = Some(ExecInteractiveMode::Never);
+/// A client for `target`, and the API server's address. May run the context's credential plugin, so that it takes its time.
+pub(super) async fn connect(target: &Target) -> Result<(Client, String)> {
+    let mut kubeconfig = target.kubeconfig()?;
+    let name = &target.context.name;
+    if target.context.plugin.is_some() {
+        // The login shell is asked once; it may take a moment.
+        let path = tokio::task::spawn_blocking(login_path).await.ok().flatten();
+        for user in &mut kubeconfig.auth_infos {
+            if let Some(exec) = user.auth_info.as_mut().and_then(|user| user.exec.as_mut()) {
+                prepare(exec, path);
+            }
         }
     }
-    let context = kubeconfig.contexts.iter().find(|context| context.name == name);
+    let context = kubeconfig.contexts.iter().find(|context| context.name == *name);
     let own = context.and_then(|context| Some(context.context.as_ref()?.cluster.clone()));
     let proxy_is_named = kubeconfig.clusters.iter().any(|cluster| {
         let named = cluster
@@ -61,6 +69,25 @@ pub(super) async fn connect(file: Option<&Path>, name: &str) -> Result<(Client, 
     let client = tokio::task::spawn_blocking(move || Client::try_from(config)).await;
     let client = client.map_err(|error| Fault::new("connect", error.to_string()))?;
     Ok((client.map_err(|error| told(&error))?, server))
+}
+
+/// A plugin runs without a terminal, and finds what the person's shell finds.
+fn prepare(exec: &mut ExecConfig, path: Option<&str>) {
+    // One that asks at a terminal would wait for ever: the app has none.
+    exec.interactive_mode = Some(ExecInteractiveMode::Never);
+    let variables = exec.env.get_or_insert_default();
+    let named = variables
+        .iter()
+        .any(|variable| variable.get("name").is_some_and(|name| name == "PATH"));
+    if let Some(path) = path.filter(|_| !named) {
+        let own = std::env::var("PATH").unwrap_or_default();
+        let both = if own.is_empty() {
+            path.into()
+        } else {
+            format!("{path}:{own}")
+        };
+        variables.push([("name".into(), "PATH".into()), ("value".into(), both)].into());
+    }
 }
 
 /// `NO_PROXY` as curl and Go read it: names with their subdomains, addresses, ranges, `*`.
@@ -124,9 +151,9 @@ fn no_credentials() -> Fault {
 fn refused(status: &Status) -> Fault {
     let words = status.message.clone();
     match status.code {
-        401 => Fault::new("expired", "The API server does not accept the credentials (401).")
-            .hint("Log in again with your cluster's own tool."),
-        403 => Fault::new("forbidden", words).hint("Ask for the missing right, or connect as somebody else."),
+        401 => Fault::new(EXPIRED, "The API server does not accept the credentials (401).")
+            .hint("Log in again with your cluster's own tool: Egret goes on by itself, and nothing staged is lost."),
+        403 => Fault::new(FORBIDDEN, words).hint("Ask for the missing right, or connect as somebody else."),
         404 => Fault::new("missing", words),
         409 => Fault::new("conflict", words).hint("Review again: the object has changed, or belongs to another tool."),
         // Strict validation of a custom resource answers 500 with the field in its text.
@@ -145,6 +172,29 @@ mod tests {
         let fault = told(&Error::Service(Box::new(plugin)));
         assert_eq!(fault.code, "credentials");
         assert!(!format!("{fault:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_plugin_finds_what_the_persons_shell_finds_and_never_asks_at_a_terminal() {
+        let prepared = |env: Option<Vec<_>>, path| {
+            let mut exec = ExecConfig {
+                env,
+                ..ExecConfig::default()
+            };
+            prepare(&mut exec, path);
+            assert_eq!(exec.interactive_mode, Some(ExecInteractiveMode::Never));
+            exec.env.unwrap_or_default()
+        };
+        let given = prepared(None, Some("/opt/cloud/bin"));
+        assert_eq!(given[0]["name"], "PATH");
+        assert!(given[0]["value"].starts_with("/opt/cloud/bin:"));
+        let named = std::collections::HashMap::from([("name".into(), "PATH".into()), ("value".into(), "/own".into())]);
+        assert_eq!(
+            prepared(Some(vec![named.clone()]), Some("/x")),
+            [named],
+            "what the file says holds"
+        );
+        assert!(prepared(None, None).is_empty());
     }
 
     #[test]

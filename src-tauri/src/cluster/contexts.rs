@@ -1,9 +1,15 @@
 //! Contexts of kubeconfig files: what a person can connect to. Nothing secret leaves this module but towards the client.
 
-use std::path::Path;
+use std::{
+    fmt,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    path::Path,
+};
 
-use kube::config::{Kubeconfig, KubeconfigError};
+use kube::config::{AuthInfo, Kubeconfig, KubeconfigError};
+use serde::Serialize;
 
+use super::{digest::Digest, words::shell_word};
 use crate::fault::{Fault, Result};
 
 /// One context.
@@ -23,6 +29,26 @@ pub struct Context {
     pub current: bool,
     /// True for names that look like production.
     pub production: bool,
+    /// Changes with whatever the file says about this context, its cluster and its user.
+    pub entry: u64,
+}
+
+/// The program that a user's credentials come from.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Plugin {
+    /// Command and arguments, as a shell would take them.
+    pub command: String,
+    /// Names of the variables that the file sets for it.
+    pub variables: Vec<String>,
+    /// Of everything that decides what runs: command, arguments, variables with their values.
+    pub(super) digest: Digest,
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Arguments may be secret.
+        f.write_str("Plugin")
+    }
 }
 
 /// The kubeconfig: `file`, else those that `KUBECONFIG` names merged, else the default one.
@@ -43,18 +69,86 @@ pub fn contexts(file: Option<&Path>) -> Result<Vec<Context>> {
         let cluster = config.clusters.iter().find(|cluster| cluster.name == context.cluster);
         let cluster = cluster.and_then(|named| named.cluster.as_ref());
         let user = config.auth_infos.iter().find(|user| user.name == user_name);
-        let plugin = user.and_then(|user| user.auth_info.as_ref()?.exec.as_ref()?.command.clone());
+        let plugin = user.and_then(|user| program(user.auth_info.as_ref()?));
+        let mut entry = DefaultHasher::new();
+        // What cannot be written as JSON was not read from YAML.
+        serde_json::to_string(&(&named.context, cluster, user))
+            .unwrap_or_default()
+            .hash(&mut entry);
         Context {
             name: named.name.clone(),
             server: cluster.and_then(|cluster| cluster.server.clone()).unwrap_or_default(),
             user: user_name,
             insecure: cluster.is_some_and(|cluster| cluster.insecure_skip_tls_verify == Some(true)),
-            plugin,
+            plugin: plugin.map(|program| program.command),
             current: config.current_context.as_ref() == Some(&named.name),
             production: looks_like_production(&named.name),
+            entry: entry.finish(),
         }
     });
     Ok(contexts.collect())
+}
+
+/// The program that the context `name` takes its credentials from, where it is one.
+pub(super) fn plugin(config: &Kubeconfig, name: &str) -> Option<Plugin> {
+    let context = config.contexts.iter().find(|context| context.name == name)?;
+    let user_name = context.context.as_ref()?.user.as_ref()?;
+    let user = config.auth_infos.iter().find(|user| user.name == *user_name)?;
+    let program = program(user.auth_info.as_ref()?)?;
+    // As JSON no two programs read alike.
+    let all = serde_json::to_string(&program).unwrap_or_default();
+    let words = std::iter::once(&program.command).chain(&program.arguments);
+    let words: Vec<_> = words.map(|word| shell_word(word)).collect();
+    Some(Plugin {
+        command: visible(&words.join(" ")),
+        variables: program.variables.into_iter().map(|(name, _)| visible(&name)).collect(),
+        digest: Digest::of(all.as_bytes()),
+    })
+}
+
+/// Without letters that a screen does not show as what they are, and could so be made to lie.
+fn visible(text: &str) -> String {
+    let hidden = |letter: char| {
+        letter.is_control()
+            || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+    };
+    text.chars().fold(String::new(), |mut shown, letter| {
+        match hidden(letter) {
+            true => shown.extend(letter.escape_unicode()),
+            false => shown.push(letter),
+        }
+        shown
+    })
+}
+
+/// Everything that decides what runs.
+#[derive(Serialize)]
+struct Program {
+    command: String,
+    arguments: Vec<String>,
+    variables: Vec<(String, String)>,
+}
+
+/// What runs for a user's credentials: a plugin, or a command named in Google's older way.
+fn program(user: &AuthInfo) -> Option<Program> {
+    if let Some(provider) = &user.auth_provider {
+        let command = provider.config.get("cmd-path")?;
+        let arguments = provider.config.get("cmd-args").map(String::as_str).unwrap_or_default();
+        return Some(Program {
+            command: command.clone(),
+            arguments: arguments.trim().split(' ').map(str::to_string).collect(),
+            variables: Vec::new(),
+        });
+    }
+    let exec = user.exec.as_ref()?;
+    let variables = exec.env.iter().flatten();
+    Some(Program {
+        command: exec.command.clone()?,
+        arguments: exec.args.clone().unwrap_or_default(),
+        variables: variables
+            .filter_map(|variable| Some((variable.get("name")?.clone(), variable.get("value")?.clone())))
+            .collect(),
+    })
 }
 
 /// `prod` as a word of its own, or a word that begins with it.
@@ -68,10 +162,13 @@ fn looks_like_production(name: &str) -> bool {
     })
 }
 
-/// kube's own words name the path and the place in the file, and may quote nothing of it.
+/// kube's own words name the path and the place in the file; nothing of either is shown but the file's name.
 fn unreadable(error: &KubeconfigError) -> Fault {
     match error {
-        KubeconfigError::ReadConfig(cause, path) => Fault::file("read", path, cause),
+        // Where it lies is the person's own affair, and no window's.
+        KubeconfigError::ReadConfig(cause, path) => {
+            Fault::file("read", Path::new(path.file_name().unwrap_or_default()), cause)
+        }
         KubeconfigError::FindPath => Fault::new(
             "kubeconfig",
             "There is no kubeconfig: neither KUBECONFIG nor ~/.kube/config.",
@@ -109,6 +206,29 @@ mod tests {
         assert_eq!((found[0].server.as_str(), found[0].insecure), ("https://c:6443", true));
         assert_eq!(found[1].plugin.as_deref(), Some("aws"));
         assert!(found[2].server.is_empty());
+    }
+
+    #[test]
+    fn a_program_is_shown_as_it_runs_and_known_by_all_that_decides_what_runs() {
+        let read = |user: &str| {
+            let text = format!(
+                "users: [{{name: u, user: {user}}}]\ncontexts: [{{name: x, context: {{cluster: c, user: u}}}}]\n"
+            );
+            plugin(&Kubeconfig::from_yaml(&text).unwrap(), "x")
+        };
+        let exec = |rest: &str| read(&format!("{{exec: {{command: aws, {rest}}}}}")).unwrap();
+        let plain = exec("args: [eks, \"a b\", \"\"]");
+        assert_eq!(plain.command, "aws eks 'a b' ''");
+        let other = exec("args: [eks, a, b, \"\"]");
+        let preloaded = exec("args: [eks, \"a b\", \"\"], env: [{name: LD_PRELOAD, value: s3cret}]");
+        assert_eq!(preloaded.variables, ["LD_PRELOAD"]);
+        assert!(!format!("{preloaded:?}{}", preloaded.command).contains("s3cret"));
+        let digests = [&plain.digest, &other.digest, &preloaded.digest];
+        assert!(digests[0] != digests[1] && digests[0] != digests[2]);
+        assert!(exec("args: [\"\\u202e\\u001b\"]").command.contains("\\u{202e}\\u{1b}"));
+        let google = read("{auth-provider: {name: gcp, config: {cmd-path: gcloud, cmd-args: config helper}}}").unwrap();
+        assert_eq!(google.command, "gcloud config helper");
+        assert!(read("{token: s3cret}").is_none());
     }
 
     #[test]

@@ -21,7 +21,7 @@ use kube::{
 use tokio::time;
 
 use super::{
-    connect::{UNREACHABLE, told},
+    connect::{EXPIRED, UNREACHABLE, told},
     kinds::Kind,
     mirror::{Mirror, Watch, file_of},
 };
@@ -31,6 +31,8 @@ use crate::fault::Fault;
 const PAGE: u32 = 500;
 /// How often an API server that cannot be reached is tried.
 const PROBE: Duration = Duration::from_secs(1);
+/// How often one that refuses the credentials is.
+const PROBE_REFUSED: Duration = Duration::from_secs(5);
 
 /// Where objects of a kind are kept up.
 pub(super) trait Sink: Send + Sync {
@@ -64,7 +66,10 @@ pub(super) async fn follow(mirror: Arc<Mirror>, sink: Arc<dyn Sink>, client: Cli
             let Some(event) = event else { break };
             let before = (watch.synced, watch.lost.is_some());
             match take(&*sink, &kind, event, &mut seen, &mut watch.synced) {
-                Ok(()) => watch.lost = None,
+                Ok(()) => {
+                    watch.listed = seen.len();
+                    watch.lost = None;
+                }
                 Err(fault) => {
                     let since = watch.lost.map_or_else(Instant::now, |(_, since)| since);
                     watch.lost = Some((fault, since));
@@ -78,13 +83,15 @@ pub(super) async fn follow(mirror: Arc<Mirror>, sink: Arc<dyn Sink>, client: Cli
     }
 }
 
-/// Returns when an API server that could not be reached can be; for any other watch, never.
+/// Returns when an API server that could not be reached can be, or takes the credentials again; for any other watch, never.
 async fn back(client: &Client, watch: &Watch) {
-    if watch.lost.as_ref().is_none_or(|(fault, _)| fault.code != UNREACHABLE) {
-        return std::future::pending().await;
-    }
+    let rest = match watch.lost.as_ref().map(|(fault, _)| fault.code.as_str()) {
+        Some(UNREACHABLE) => PROBE,
+        Some(EXPIRED) => PROBE_REFUSED,
+        _ => return std::future::pending().await,
+    };
     loop {
-        time::sleep(PROBE).await;
+        time::sleep(rest).await;
         if client.apiserver_version().await.is_ok() {
             return;
         }

@@ -33,7 +33,7 @@ const TAIL: i64 = 200;
 const REST: Duration = Duration::from_secs(1);
 pub(super) const SIDECAR: &str = "istio-proxy";
 /// What injection writes on every pod that it gives a sidecar.
-const INJECTED: &str = "security.istio.io/tlsMode";
+pub(super) const INJECTED: &str = "security.istio.io/tlsMode";
 
 /// How following stands.
 #[derive(Debug, Clone, Default)]

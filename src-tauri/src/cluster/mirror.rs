@@ -33,6 +33,8 @@ struct Inner {
 pub(super) struct Watch {
     /// All objects were listed once.
     pub synced: bool,
+    /// Objects of the newest list, so far.
+    pub listed: usize,
     /// What cut it off, and when; the mirror keeps what it had.
     pub lost: Option<(Fault, Instant)>,
 }
@@ -68,6 +70,17 @@ impl Mirror {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Names of the objects of a kind that has no namespaces.
+    pub fn names(&self, kind: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.folder.join(kind)).into_iter().flatten().flatten();
+        let mut names: Vec<_> = entries
+            .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".yaml")?.to_string()))
+            .filter(|name| !name.starts_with('.'))
+            .collect();
+        names.sort();
+        names
     }
 
     /// A hidden file first, so that no reader sees half an object.

@@ -1,11 +1,18 @@
 //! A cluster as a folder: its objects are mirrored into a private folder, a file for each, and kept up by watches. What
 //! reads folders, the engine, the lint, the drafts, the sidecar, reads a cluster therefore too; only writing differs.
 
+mod allowed;
+mod attempt;
 mod connect;
 mod contexts;
+mod digest;
 mod exec;
+mod facts;
 mod follow;
+mod gates;
 mod kinds;
+mod kubeconfigs;
+mod login_path;
 mod logs;
 mod mirror;
 mod open;
@@ -14,13 +21,22 @@ mod place;
 mod pods;
 mod probe;
 mod ranges;
+mod renew;
 mod restart;
+mod rights;
+mod role;
 mod store;
 mod sync;
+mod words;
 mod write;
 
-pub use contexts::{Context, contexts};
+pub use allowed::Reach;
+pub use attempt::{Attempt, Step};
+pub use contexts::Context;
 pub use exec::{End, Executed, Place};
+pub use facts::{Facts, look};
+pub use gates::Missing;
+pub use kubeconfigs::{Kubeconfigs, Target};
 pub use logs::{LogState, MAX_PODS};
 pub use open::Cluster;
 pub use place::Mirrors;
@@ -28,6 +44,7 @@ pub use pods::{Pod, PodSidecar};
 pub use probe::{PROBE, Stands};
 pub use ranges::{Lives, OwnRanges};
 pub use restart::{Restart, StepState};
+pub use rights::Feature;
 pub use sync::ProxySync;
 
 #[cfg(test)]

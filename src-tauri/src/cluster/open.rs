@@ -3,29 +3,31 @@
 use std::{
     collections::HashMap,
     fmt,
-    future::Future,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
-        mpsc,
     },
+    thread,
     time::{Duration, Instant},
 };
 
-use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
-use kube::{Api, Client, api::PostParams, core::ApiResource};
+use kube::{Client, core::ApiResource};
 use tokio::{runtime, time};
 
 use super::{
-    Context,
-    connect::{self, told},
+    allowed::Rights,
+    attempt::{Attempt, LOOK, Step},
+    connect::{EXPIRED, FORBIDDEN, told},
     follow::{Sink, follow},
     kinds,
+    kubeconfigs::Target,
     logs::{LogState, Logs, follow_logs},
     mirror::{Mirror, Watch},
     pods::{Pod, Pods},
+    renew::{self, Credentials},
     restart::Restarts,
+    rights::Feature,
 };
 use crate::{
     fault::{Fault, Result},
@@ -34,12 +36,12 @@ use crate::{
 
 /// Longest that one exchange with the API server may take.
 const CALL: Duration = Duration::from_secs(15);
-/// Longest that the first lists may take.
+/// Longest that credentials may take: a program may open a browser for a person to log in.
+const CREDENTIALS: Duration = Duration::from_secs(180);
+/// Longest that the first lists may go on without another object.
 const FIRST_LISTS: Duration = Duration::from_secs(30);
 /// How often a window is told of pods at most.
 const PACE: Duration = Duration::from_millis(300);
-/// How often it is looked whether they have ended.
-const LOOK: Duration = Duration::from_millis(10);
 
 /// A connection to one context. Dropping it ends the watches and takes the mirror away.
 pub struct Cluster {
@@ -61,19 +63,22 @@ pub struct Cluster {
     /// Nothing is written before a person switches it on.
     editing: AtomicBool,
     logs: Arc<Logs>,
-    /// What this person may change: kinds, by the API server's own answer.
-    rights: Vec<(String, bool)>,
+    pub(super) credentials: Arc<Credentials>,
+    /// What this person may do.
+    pub(super) rights: Mutex<Rights>,
+    /// Who this person is to the API server, where it says so.
+    pub(super) who: Option<String>,
     runtime: Option<runtime::Runtime>,
 }
 
 impl Cluster {
-    /// Connects to `context` of the kubeconfig `file` and mirrors it into `folder`. Blocks until everything was listed
-    /// once. `changed` is called when a watch is lost or comes back.
+    /// Connects to `target` and mirrors its cluster into `folder`. Blocks until everything was listed once, or until
+    /// `attempt` is called off. `changed` is called when a watch is lost or comes back.
     pub fn open(
-        context: &Context,
-        file: Option<PathBuf>,
+        target: &Target,
         folder: &Path,
         changed: impl Fn() + Clone + Send + Sync + 'static,
+        attempt: &Attempt,
     ) -> Result<Arc<Self>> {
         let runtime = runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -81,16 +86,39 @@ impl Cluster {
             .enable_all()
             .build()
             .map_err(|error| Fault::new("thread", error.to_string()))?;
+        match Self::listed(&runtime, target, folder, changed, attempt) {
+            Ok(mut cluster) => {
+                cluster.runtime = Some(runtime);
+                Ok(Arc::new(cluster))
+            }
+            Err(fault) => {
+                // A program that gives credentials may still run: nobody waits for it.
+                runtime.shutdown_background();
+                Err(fault)
+            }
+        }
+    }
+
+    /// Everything but the thread that it lives on.
+    fn listed(
+        runtime: &runtime::Runtime,
+        target: &Target,
+        folder: &Path,
+        changed: impl Fn() + Clone + Send + Sync + 'static,
+        attempt: &Attempt,
+    ) -> Result<Self> {
         let mirror = Mirror::new(folder).map_err(|error| Fault::file("create", folder, &error))?;
-        let name = context.name.clone();
-        let (client, server, version, served, rights) = wait(&runtime, CALL, async move {
-            let (client, server) = connect::connect(file.as_deref(), &name).await?;
-            let version = client.apiserver_version().await.map_err(|error| told(&error))?;
-            let served = kinds::served(&client).await?;
-            let rights = rights(&client).await?;
-            Ok((client, server, version.git_version, served, rights))
-        })?;
-        let resources = served
+        attempt.step(Step::Credentials);
+        let own = target.clone();
+        let (client, credentials) = attempt.wait(runtime, CREDENTIALS, async move { renew::open(&own).await })?;
+        attempt.step(Step::Version);
+        let own = client.clone();
+        let version = async move { own.apiserver_version().await.map_err(|error| told(&error)) };
+        let version = attempt.wait(runtime, CALL, version)?;
+        attempt.step(Step::Kinds);
+        let own = client.clone();
+        let served = attempt.wait(runtime, CALL, async move { kinds::served(&own).await })?;
+        let resources: HashMap<_, _> = served
             .iter()
             .map(|kind| (kind.resource.kind.clone(), kind.resource.clone()))
             .collect();
@@ -102,12 +130,16 @@ impl Cluster {
             };
             runtime.spawn(follow(mirror.clone(), sink, client.clone(), kind, changed.clone()));
         }
-        let cluster = Arc::new(Self {
-            context: context.name.clone(),
-            server,
-            production: context.production,
-            insecure: context.insecure,
-            version,
+        all_listed(&mirror, resources.len(), attempt)?;
+        attempt.step(Step::Rights);
+        let (own, namespaces) = (client.clone(), mirror.names("Namespace"));
+        let (rights, who) = attempt.wait(runtime, CALL, async move { super::gates::ask(&own, &namespaces).await })?;
+        Ok(Self {
+            context: target.context.name.clone(),
+            server: credentials.server().to_string(),
+            production: target.context.production,
+            insecure: target.context.insecure,
+            version: version.git_version,
             client,
             mirror,
             pods,
@@ -115,38 +147,11 @@ impl Cluster {
             resources,
             editing: AtomicBool::new(false),
             logs: Arc::default(),
-            rights,
-            runtime: Some(runtime),
-        });
-        cluster.listed()?;
-        Ok(cluster)
-    }
-
-    /// Waits until every kind was listed, or cannot be.
-    fn listed(&self) -> Result<()> {
-        let until = Instant::now() + FIRST_LISTS;
-        loop {
-            let watches = self.watches();
-            let settled = |watch: &Watch| watch.synced || watch.lost.is_some();
-            if watches.len() == self.resources.len() && watches.values().all(settled) {
-                break;
-            }
-            if Instant::now() > until {
-                return Err(Fault::new(
-                    "slow",
-                    format!("The API server lists its objects for more than {FIRST_LISTS:?}."),
-                )
-                .hint("Try again when it has less to do."));
-            }
-            std::thread::sleep(LOOK);
-        }
-        // Somebody who may read nothing at all sees an empty mesh, which would be a lie.
-        match self.watches().into_values().find(|watch| !watch.synced) {
-            Some(Watch {
-                lost: Some((fault, _)), ..
-            }) if self.watches().values().all(|watch| !watch.synced) => Err(fault),
-            _ => Ok(()),
-        }
+            credentials,
+            rights: Mutex::new(rights),
+            who,
+            runtime: None,
+        })
     }
 
     /// The folder that says what the cluster says.
@@ -168,7 +173,9 @@ impl Cluster {
             .collect();
         let (_, (fault, since)) = lost.iter().min_by_key(|(_, (_, since))| *since)?;
         let kinds = lost.iter().map(|(kind, _)| (*kind).clone()).collect();
-        Some((kinds, fault.clone(), since.elapsed()))
+        // Refused credentials were read anew: where that failed, this is what a person can mend.
+        let why = (fault.code == EXPIRED).then(|| self.credentials.why()).flatten();
+        Some((kinds, why.unwrap_or_else(|| fault.clone()), since.elapsed()))
     }
 
     /// Adds what the mesh's sidecars log to `traffic`, from now on.
@@ -205,7 +212,12 @@ impl Cluster {
 
     /// How following the logs stands.
     pub fn logs(&self) -> LogState {
-        self.logs.state()
+        let mut state = self.logs.state();
+        if state.fault.as_ref().is_some_and(|fault| fault.code == FORBIDDEN) {
+            // Which permissions are missing says more than which one was refused first.
+            state.fault = self.forbidden(Feature::FollowLogs).or(state.fault);
+        }
+        state
     }
 
     /// Switches editing on or off; off when a cluster is opened.
@@ -218,10 +230,14 @@ impl Cluster {
         self.editing.load(Ordering::Relaxed)
     }
 
-    /// Kinds that this person may not change.
-    pub fn forbidden(&self) -> Vec<&str> {
-        let forbidden = self.rights.iter().filter(|(_, allowed)| !allowed);
-        forbidden.map(|(kind, _)| kind.as_str()).collect()
+    /// The context it was opened from: its file's handle and its name.
+    pub fn opened_from(&self) -> (&str, &str) {
+        (&self.credentials.target().id, &self.context)
+    }
+
+    /// Whether the kubeconfig says something else of its context now.
+    pub fn is_outdated(&self) -> bool {
+        self.credentials.is_outdated()
     }
 
     /// Runs one exchange with the API server on the cluster's own thread and waits for it, but not for ever.
@@ -239,7 +255,7 @@ impl Cluster {
         exchange: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
         match &self.runtime {
-            Some(runtime) => wait(runtime, limit, exchange),
+            Some(runtime) => Attempt::default().wait(runtime, limit, exchange),
             None => Err(Fault::new("cluster", "The connection to the cluster is closed.")),
         }
     }
@@ -262,56 +278,41 @@ impl Drop for Cluster {
     }
 }
 
-fn wait<T: Send + 'static>(
-    runtime: &runtime::Runtime,
-    limit: Duration,
-    exchange: impl Future<Output = Result<T>> + Send + 'static,
-) -> Result<T> {
-    let (done_tx, done_rx) = mpsc::sync_channel(1);
-    runtime.spawn(async move {
-        let late = |_| Fault::new("slow", format!("The API server gave no answer within {limit:?}."));
-        let outcome = time::timeout(limit, exchange)
-            .await
-            .map_err(late)
-            .and_then(|outcome| outcome);
-        // Who asked waits for nothing else.
-        let _ = done_tx.send(outcome);
-    });
-    done_rx
-        .recv()
-        .unwrap_or_else(|_| Err(Fault::new("cluster", "The exchange with the API server broke off.")))
-}
-
-/// What this person may change, as the API server answers it.
-async fn rights(client: &Client) -> Result<Vec<(String, bool)>> {
-    let asked = [
-        ("ServiceEntry", "networking.istio.io", "serviceentries", None),
-        ("VirtualService", "networking.istio.io", "virtualservices", None),
-        ("Sidecar", "networking.istio.io", "sidecars", None),
-        ("ConfigMap", "", "configmaps", Some(kinds::ROOT_NAMESPACE)),
-    ];
-    let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
-    let mut rights = Vec::new();
-    for (kind, group, resource, namespace) in asked {
-        let attributes = ResourceAttributes {
-            verb: Some("patch".into()),
-            group: Some(group.into()),
-            resource: Some(resource.into()),
-            namespace: namespace.map(str::to_string),
-            ..ResourceAttributes::default()
-        };
-        let review = SelfSubjectAccessReview {
-            spec: SelfSubjectAccessReviewSpec {
-                resource_attributes: Some(attributes),
-                ..SelfSubjectAccessReviewSpec::default()
-            },
-            ..SelfSubjectAccessReview::default()
-        };
-        let answer = reviews
-            .create(&PostParams::default(), &review)
-            .await
-            .map_err(|error| told(&error))?;
-        rights.push((kind.to_string(), answer.status.is_some_and(|status| status.allowed)));
+/// Waits until every kind was listed, or cannot be.
+fn all_listed(mirror: &Mirror, kinds: usize, attempt: &Attempt) -> Result<()> {
+    let (mut so_far, mut until) = (0, Instant::now() + FIRST_LISTS);
+    loop {
+        attempt.go_on()?;
+        let watches = mirror.watches();
+        let settled = |watch: &Watch| watch.synced || watch.lost.is_some();
+        if watches.len() == kinds && watches.values().all(settled) {
+            break;
+        }
+        if let Some((kind, watch)) = watches.iter().find(|(_, watch)| !settled(watch)) {
+            attempt.step(Step::Listing {
+                kind: kind.clone(),
+                objects: watch.listed,
+            });
+        }
+        let all = watches.values().map(|watch| watch.listed).sum();
+        if all > so_far {
+            (so_far, until) = (all, Instant::now() + FIRST_LISTS);
+        }
+        if Instant::now() > until {
+            return Err(Fault::new(
+                "slow",
+                format!("The API server has listed nothing more for {FIRST_LISTS:?}."),
+            )
+            .hint("Try again when it has less to do."));
+        }
+        thread::sleep(LOOK);
     }
-    Ok(rights)
+    // Somebody who may read nothing at all sees an empty mesh, which would be a lie.
+    let watches = mirror.watches();
+    match watches.values().find(|watch| !watch.synced) {
+        Some(Watch {
+            lost: Some((fault, _)), ..
+        }) if watches.values().all(|watch| !watch.synced) => Err(fault.clone()),
+        _ => Ok(()),
+    }
 }

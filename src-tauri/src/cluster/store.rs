@@ -4,9 +4,10 @@ use kube::core::{ApiResource, DynamicObject};
 use proxy_core::yaml;
 
 use super::{
-    Cluster,
+    Cluster, Missing,
     follow::Sink as _,
     kinds::{self, object_of},
+    words::shell_word,
     write::{Try, Writer, Written, template_patch},
 };
 use crate::{
@@ -91,6 +92,10 @@ impl Store for Cluster {
         (!self.is_editing()).then(off)
     }
 
+    fn missing(&self, edits: &[FileEdit]) -> Result<Option<Missing>> {
+        self.lacks_for(edits)
+    }
+
     fn prepare(&self, edits: Vec<FileEdit>) -> Result<Prepared> {
         let mut prepared = Prepared::default();
         for edit in edits {
@@ -162,15 +167,6 @@ impl Cluster {
             )),
         };
         fault
-    }
-}
-
-/// A word that a shell takes as it is.
-fn shell_word(text: &str) -> String {
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.:/@".contains(letter);
-    match text.chars().all(plain) {
-        true => text.to_string(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
     }
 }
 

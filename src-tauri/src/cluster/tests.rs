@@ -2,21 +2,26 @@
 //!
 //! Where none can be had the tests say so on standard error and pass; with `EGRET_REQUIRE_MESH` set they fail instead.
 
+mod accounts;
+mod connect;
 mod cut;
+mod expiry;
 mod pods;
 mod probe;
+mod rights;
 mod scale;
 
 use std::{
+    cell::RefCell,
     io::Write as _,
     path::{Path, PathBuf},
-    sync::{Arc, LazyLock},
+    sync::{Arc, LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use egret_tests::mesh::{Api, NotUp, Shared, eventually};
 use proxy_core::{model::OutboundMode, source::Folder};
 
-use super::{Cluster, contexts};
+use super::{Attempt, Cluster, Feature, Kubeconfigs, Target};
 use crate::{
     change::{Changes, Journal, Store},
     dto::{DraftKind, Edit, Mode},
@@ -24,11 +29,23 @@ use crate::{
     session::{Origin, View},
     traffic::Traffic,
 };
+use accounts::{account, kubeconfig_of};
 use cut::Cut;
 
 static API: LazyLock<Shared<Api>> = LazyLock::new(|| Shared::new(Api::up));
 
+/// Held for reading by every test that uses it, and for writing by one that stops it.
+static TURN: RwLock<()> = RwLock::new(());
+
+thread_local! {
+    /// Let go when the test's thread ends.
+    static TAKEN: RefCell<Option<RwLockReadGuard<'static, ()>>> = const { RefCell::new(None) };
+}
+
 fn api(test: &str) -> Option<&'static Api> {
+    TAKEN.with_borrow_mut(|taken| {
+        taken.get_or_insert_with(|| TURN.read().unwrap_or_else(PoisonError::into_inner));
+    });
     match API.get() {
         Ok(api) => Some(api),
         Err(NotUp::Lacking(reason)) => {
@@ -38,6 +55,12 @@ fn api(test: &str) -> Option<&'static Api> {
         }
         Err(NotUp::Failed(reason)) => panic!("{reason}"),
     }
+}
+
+/// Waits until no other test uses the API server, and keeps it from all others.
+fn alone() -> RwLockWriteGuard<'static, ()> {
+    TAKEN.take();
+    TURN.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One connection with a change set and a journal of its own.
@@ -51,8 +74,8 @@ struct Bench {
 impl Bench {
     fn open(kubeconfig: PathBuf) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let context = contexts(Some(&kubeconfig)).unwrap().remove(0);
-        let cluster = Cluster::open(&context, Some(kubeconfig), &root.path().join("mirror"), || {}).unwrap();
+        let target = target(&kubeconfig, root.path());
+        let cluster = Cluster::open(&target, &root.path().join("mirror"), || {}, &Attempt::default()).unwrap();
         let journal = Journal::open(&root.path().join("journal.sqlite"), &*cluster).unwrap();
         Self {
             changes: Changes::new(journal, Vec::new(), Events::new(|_| {})),
@@ -94,6 +117,16 @@ impl Bench {
         };
         self.changes.stage(&self.view(), edit).unwrap();
     }
+}
+
+/// The first context of a kubeconfig, its program allowed.
+fn target(kubeconfig: &Path, data: &Path) -> Target {
+    let own = Kubeconfigs::open(data);
+    let id = own.add(kubeconfig).unwrap();
+    let name = own.list().remove(1).contexts.unwrap().remove(0).0.name;
+    let target = own.target(&id, &name).unwrap();
+    target.allow_as_shown();
+    target
 }
 
 fn entry(namespace: &str, name: &str, host: &str) -> String {
@@ -301,10 +334,15 @@ fn who_may_only_read_is_told_so_and_changes_nothing() {
     let Some(api) = api("who_may_only_read") else { return };
     namespace(api, "viewer");
     let bench = Bench::open(api.user("viewer").kubeconfig());
-    assert_eq!(
-        bench.cluster.forbidden(),
-        ["ServiceEntry", "VirtualService", "Sidecar", "ConfigMap"]
-    );
+    let writes = |bench: &Bench| {
+        let rights = bench.cluster.rights();
+        let all = rights
+            .all()
+            .filter(|(feature, reach)| feature.writes() && reach.everywhere);
+        all.map(|(feature, _)| feature).collect::<Vec<_>>()
+    };
+    assert_eq!(writes(&bench), []);
+    assert_eq!(bench.cluster.require_any_change().unwrap_err().code, "forbidden");
     bench.cluster.set_editing(true);
     bench.put("viewer", "a", &entry("viewer", "a", "a.com"));
     let review = bench.changes.review(&bench.view(), &bench.traffic).unwrap();
@@ -312,10 +350,11 @@ fn who_may_only_read_is_told_so_and_changes_nothing() {
         review
             .blocked_because
             .unwrap()
-            .contains("cannot patch resource \"serviceentries\"")
+            .contains("needs create, patch serviceentries.networking.istio.io in viewer")
     );
     let editor = Bench::open(api.user("editor").kubeconfig());
-    assert!(!editor.cluster.forbidden().contains(&"ServiceEntry"));
+    assert!(writes(&editor).contains(&Feature::WriteServiceEntries));
+    assert!(editor.cluster.require_any_change().is_ok());
 }
 
 #[test]
@@ -350,8 +389,8 @@ fn a_context_that_leads_nowhere_says_what_is_wrong_and_nothing_secret() {
              {user}}}]\ncontexts: [{{name: x, context: {{cluster: c, user: u}}}}]\n"
         );
         std::fs::write(&kubeconfig, text).unwrap();
-        let context = contexts(Some(&kubeconfig)).unwrap().remove(0);
-        Cluster::open(&context, Some(kubeconfig.clone()), &folder.path().join("mirror"), || {}).unwrap_err()
+        let target = target(&kubeconfig, folder.path());
+        Cluster::open(&target, &folder.path().join("mirror"), || {}, &Attempt::default()).unwrap_err()
     };
     let nobody = open("https://127.0.0.1:1", "{token: s3cret}");
     assert_eq!(nobody.code, "unreachable");

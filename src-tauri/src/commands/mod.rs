@@ -2,6 +2,7 @@
 //! All of them run off the main thread.
 
 mod changes;
+mod connect;
 mod flows;
 mod pods;
 mod policy;
@@ -43,9 +44,17 @@ pub fn handler<R: Runtime>() -> impl Fn(Invoke<R>) -> bool + Send + Sync + 'stat
         source::source_state,
         source::open_folder,
         source::pick_folder,
-        source::list_contexts,
-        source::open_context,
-        source::set_editing,
+        connect::list_kubeconfigs,
+        connect::pick_kubeconfig,
+        connect::forget_kubeconfig,
+        connect::plugin_to_allow,
+        connect::allow_plugin,
+        connect::open_context,
+        connect::connecting,
+        connect::cancel_connecting,
+        connect::context_facts,
+        connect::role_for,
+        connect::set_editing,
         source::overview,
         policy::policy_view,
         policy::draft_open,

@@ -1,10 +1,10 @@
 //! What pods capture, and their restart.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{Parts, patiently};
 use crate::{
-    cluster::Cluster,
+    cluster::{Cluster, Feature},
     dto::{OwnRangesView, PodsView, WorkloadKey},
     fault::{Fault, Result},
     session::{View, own_ranges_view, pods_view},
@@ -45,8 +45,17 @@ pub async fn restart_workloads(app: Parts<'_>, workloads: Vec<WorkloadKey>) -> R
             named.ok_or_else(|| Fault::input(format!("{:?} is no NAMESPACE/NAME.", key.workload)))?;
         Ok((key.kind, namespace.to_string(), name.to_string()))
     };
-    let workloads = workloads.into_iter().map(split).collect::<Result<_>>()?;
-    patiently(&app, move |app| cluster(&app.view())?.begin_restart(workloads)).await
+    let workloads: Vec<(String, String, String)> = workloads.into_iter().map(split).collect::<Result<_>>()?;
+    patiently(&app, move |app| {
+        let view = app.view();
+        let cluster = cluster(&view)?;
+        let namespaces: BTreeSet<&String> = workloads.iter().map(|(_, namespace, _)| namespace).collect();
+        for namespace in namespaces {
+            cluster.require(Feature::RestartWorkloads, namespace)?;
+        }
+        cluster.begin_restart(workloads)
+    })
+    .await
 }
 
 #[tauri::command(async)]

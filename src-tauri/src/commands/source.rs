@@ -7,8 +7,7 @@ use tauri_plugin_dialog::DialogExt as _;
 
 use super::{Parts, patiently};
 use crate::{
-    cluster,
-    dto::{ContextRow, Overview, SourceState},
+    dto::{Overview, SourceState},
     fault::{Fault, Result},
     session,
 };
@@ -37,21 +36,6 @@ pub async fn pick_folder<R: Runtime>(app: Parts<'_>, handle: AppHandle<R>) -> Re
         app.open_folder(&folder).map(Some)
     })
     .await
-}
-
-#[tauri::command(async)]
-pub fn list_contexts() -> Result<Vec<ContextRow>> {
-    Ok(cluster::contexts(None)?.into_iter().map(ContextRow::from).collect())
-}
-
-#[tauri::command]
-pub async fn open_context(app: Parts<'_>, name: String) -> Result<SourceState> {
-    patiently(&app, move |app| app.open_context(&name)).await
-}
-
-#[tauri::command(async)]
-pub fn set_editing(app: Parts<'_>, on: bool) -> Result<SourceState> {
-    app.set_editing(on)
 }
 
 #[tauri::command(async)]

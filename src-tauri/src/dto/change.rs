@@ -144,6 +144,8 @@ pub struct Review {
     pub warnings: Vec<String>,
     pub applicable: bool,
     pub blocked_because: Option<String>,
+    /// A Role as YAML that would let this person apply them, where permissions are missing.
+    pub role: Option<String>,
 }
 
 /// The impact as the journal keeps it.

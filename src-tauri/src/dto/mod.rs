@@ -2,6 +2,7 @@
 //! contract with the user interface and are written to `ui/src/bridge/bindings.ts` from these definitions.
 
 mod change;
+mod connect;
 mod pods;
 mod policy;
 mod probe;
@@ -10,6 +11,7 @@ mod source;
 mod traffic;
 
 pub use change::*;
+pub use connect::*;
 pub use pods::*;
 pub use policy::*;
 pub use probe::*;

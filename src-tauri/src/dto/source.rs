@@ -4,8 +4,8 @@ use proxy_core::{model, policy};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use super::{BypassView, ServiceRow};
-use crate::{cluster, fault::Fault};
+use super::{BypassView, Right, ServiceRow};
+use crate::fault::Fault;
 
 /// The four verdicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, TS)]
@@ -123,13 +123,18 @@ pub struct SourceState {
 
 /// How the connection to a cluster stands.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
+#[serde(rename_all = "camelCase")]
 pub struct ClusterState {
+    /// The kubeconfig that its context is of.
+    pub file: String,
     pub version: String,
     pub production: bool,
     pub insecure: bool,
     pub editing: bool,
-    /// Kinds that this person may not change.
-    pub forbidden: Vec<String>,
+    /// What this person may do.
+    pub rights: Vec<Right>,
+    /// Why editing cannot be switched on.
+    pub locked_because: Option<String>,
     /// What cannot be read now; what was read last stays.
     pub lost: Option<LostWatch>,
 }
@@ -140,41 +145,6 @@ pub struct LostWatch {
     pub kinds: Vec<String>,
     pub fault: Fault,
     pub seconds: u64,
-}
-
-/// A context of the kubeconfig.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
-pub struct ContextRow {
-    pub name: String,
-    pub server: String,
-    pub user: String,
-    pub insecure: bool,
-    pub plugin: Option<String>,
-    pub current: bool,
-    pub production: bool,
-}
-
-impl From<cluster::Context> for ContextRow {
-    fn from(context: cluster::Context) -> Self {
-        let cluster::Context {
-            name,
-            server,
-            user,
-            insecure,
-            plugin,
-            current,
-            production,
-        } = context;
-        Self {
-            name,
-            server,
-            user,
-            insecure,
-            plugin,
-            current,
-            production,
-        }
-    }
 }
 
 /// A scope with its outbound mode: `mesh`, `namespace shop`, `workload shop/cart`.

@@ -16,7 +16,7 @@ use super::Origin;
 use crate::{
     change::Store,
     cluster::Cluster,
-    dto::{ClusterState, IgnoredKind, LostWatch, SourceState, Workload},
+    dto::{ClusterState, IgnoredKind, LostWatch, Right, SourceState, Workload},
     fault::Fault,
 };
 
@@ -161,11 +161,13 @@ pub fn now() -> String {
 
 fn cluster_state(cluster: &Cluster) -> ClusterState {
     ClusterState {
+        file: cluster.opened_from().0.to_string(),
         version: cluster.version.clone(),
         production: cluster.production,
         insecure: cluster.insecure,
         editing: cluster.is_editing(),
-        forbidden: cluster.forbidden().into_iter().map(str::to_string).collect(),
+        rights: cluster.rights().all().map(Right::from).collect(),
+        locked_because: cluster.require_any_change().err().map(|fault| fault.message),
         lost: cluster.lost().map(|(kinds, fault, since)| LostWatch {
             kinds,
             fault,

@@ -111,6 +111,12 @@ impl Api {
         eventually("the API server to come back", || self.ready().then_some(()));
     }
 
+    /// Makes etcd forget what was before `version`, as it does by itself in time. A watch from there is told 410 Gone,
+    /// once the API server has forgotten it too: by starting it again.
+    pub fn forget_before(&self, version: &str) {
+        self.guard.command(&format!("compact {version}"));
+    }
+
     fn ready(&self) -> bool {
         let asked = self.kubectl(&["get", "--raw=/readyz", "--request-timeout=5s"]);
         asked.status.success()

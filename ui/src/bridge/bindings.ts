@@ -22,16 +22,75 @@ hint: string | null,
 at: Place | null, };
 export type IgnoredKind = { kind: string, count: number, };
 export type LostWatch = { kinds: Array<string>, fault: Fault, seconds: number, };
-export type ClusterState = { version: string, production: boolean, insecure: boolean, editing: boolean, 
+export type ClusterState = { 
 /**
- * Kinds that this person may not change.
+ * The kubeconfig that its context is of.
  */
-forbidden: Array<string>, 
+file: string, version: string, production: boolean, insecure: boolean, editing: boolean, 
+/**
+ * What this person may do.
+ */
+rights: Array<Right>, 
+/**
+ * Why editing cannot be switched on.
+ */
+lockedBecause: string | null, 
 /**
  * What cannot be read now; what was read last stays.
  */
 lost: LostWatch | null, };
-export type ContextRow = { name: string, server: string, user: string, insecure: boolean, plugin: string | null, current: boolean, production: boolean, };
+export type ContextRow = { name: string, server: string, user: string, insecure: boolean, plugin: string | null, current: boolean, production: boolean, 
+/**
+ * Its program must be allowed first.
+ */
+asks: boolean, 
+/**
+ * It is the open cluster's.
+ */
+open: boolean, 
+/**
+ * It is open, and the file says something else of it now.
+ */
+changed: boolean, };
+export type KubeconfigRow = { 
+/**
+ * Names it in commands.
+ */
+id: string, 
+/**
+ * Its file name; `null` for the default one.
+ */
+name: string | null, contexts: Array<ContextRow>, 
+/**
+ * Why it cannot be read.
+ */
+fault: Fault | null, };
+export type PluginRow = { command: string, 
+/**
+ * Names of the variables that the kubeconfig sets for it.
+ */
+variables: Array<string>, };
+export type Connecting = { file: string, context: string, step: string, };
+export type Feature = "seePolicy" | "seeRevisions" | "seeOwnRanges" | "followLogs" | "writeServiceEntries" | "writeVirtualServices" | "writeSidecars" | "writeMesh" | "writeTelemetry" | "writeWorkloads" | "sendRequests" | "ephemeralContainers" | "restartWorkloads" | "seeSync";
+export type Right = { feature: Feature, words: string, everywhere: boolean, 
+/**
+ * Else only in these.
+ */
+namespaces: Array<string>, 
+/**
+ * The API server did not say it of all namespaces.
+ */
+unsure: boolean, 
+/**
+ * What is missing, as in a Role.
+ */
+needs: string, 
+/**
+ * The only namespace that matters.
+ */
+namespace: string | null, };
+export type RevisionRow = { name: string, versions: Array<string>, tags: Array<string>, };
+export type ContextFacts = { kubernetes: string, revisions: Array<RevisionRow> | null, tagsSeen: boolean, sidecars: boolean | null, ambient: boolean | null, rights: Array<Right>, };
 export type SourceState = { name: string, 
 /**
  * Path of the folder, or address of the API server.
@@ -155,7 +214,11 @@ export type FileDiff = { file: string, state: FileState, hunks: Array<DiffHunk>,
 export type ImpactRow = { workload: string, destination: string, flows: number, before: Verdict, after: Verdict, beforeWhy: string, afterWhy: string, host: string | null, port: number, };
 export type Impact = { seen: number, undecidable: number, newlyBlocked: Array<ImpactRow>, newlyAllowed: Array<ImpactRow>, changed: Array<ImpactRow>, same: number, };
 export type Conflict = { file: string, base: string, mine: string, theirs: string, };
-export type Review = { edits: Array<StagedEdit>, diffs: Array<FileDiff>, impact: Impact, findings: Array<Finding>, conflicts: Array<Conflict>, warnings: Array<string>, applicable: boolean, blockedBecause: string | null, };
+export type Review = { edits: Array<StagedEdit>, diffs: Array<FileDiff>, impact: Impact, findings: Array<Finding>, conflicts: Array<Conflict>, warnings: Array<string>, applicable: boolean, blockedBecause: string | null, 
+/**
+ * A Role as YAML that would let this person apply them, where permissions are missing.
+ */
+role: string | null, };
 export type ImpactCounts = { newlyBlocked: number, newlyAllowed: number, };
 export type JournalEntry = { id: number, at: string, title: string, files: Array<string>, undone: boolean, 
 /**

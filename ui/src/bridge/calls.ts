@@ -1,16 +1,20 @@
 /** Every command of the app, typed. One function a command, nothing else: screens never name a command themselves. */
 import type {
+  Connecting,
+  ContextFacts,
   Countdown,
-  ContextRow,
   DestinationRow,
   Draft,
   Edit,
+  Feature,
   FlowDetails,
   JournalEntry,
+  KubeconfigRow,
   LogPage,
   LogQuery,
   Overview,
   OwnRangesView,
+  PluginRow,
   PodsView,
   PolicyView,
   ProbeRow,
@@ -34,8 +38,19 @@ export type ObjectKind = Draft["kind"];
 
 export const sourceState = () => call<SourceState>("source_state");
 export const openFolder = (path: string) => call<SourceState>("open_folder", { path });
-export const listContexts = () => call<ContextRow[]>("list_contexts");
-export const openContext = (name: string) => call<SourceState>("open_context", { name });
+export const listKubeconfigs = () => call<KubeconfigRow[]>("list_kubeconfigs");
+export const pickKubeconfig = () => call<KubeconfigRow[]>("pick_kubeconfig");
+export const forgetKubeconfig = (file: string) => call<KubeconfigRow[]>("forget_kubeconfig", { file });
+/** The program that a person must allow before the context is used; null where there is none. */
+export const pluginToAllow = (file: string, name: string) => call<PluginRow | null>("plugin_to_allow", { file, name });
+export const allowPlugin = (file: string, name: string, command: string) =>
+  call<null>("allow_plugin", { file, name, command });
+export const openContext = (file: string, name: string) => call<SourceState>("open_context", { file, name });
+export const connecting = () => call<Connecting | null>("connecting");
+export const cancelConnecting = () => call<null>("cancel_connecting");
+export const contextFacts = (file: string, name: string) => call<ContextFacts>("context_facts", { file, name });
+/** A Role with what the feature needs, as YAML. */
+export const roleFor = (feature: Feature, namespace: string | null) => call<string>("role_for", { feature, namespace });
 export const setEditing = (on: boolean) => call<SourceState>("set_editing", { on });
 export const pickFolder = () => call<SourceState | null>("pick_folder");
 export const overview = () => call<Overview>("overview");

@@ -1,5 +1,5 @@
 /** The events the app sends, with their payloads. */
-import type { CommandEvent, ProbeStep, SandboxState, SourceState, StagedEdit } from "./bindings";
+import type { CommandEvent, Connecting, ProbeStep, SandboxState, SourceState, StagedEdit } from "./bindings";
 import { listen, type Unlisten } from "./channel";
 
 export interface Events {
@@ -8,6 +8,7 @@ export interface Events {
   "sandbox-changed": SandboxState;
   "flows-added": { lastId: number; added: number; dropped: number };
   "journal-changed": null;
+  "connecting-changed": Connecting | null;
   "pods-changed": null;
   "sync-changed": null;
   "command-output": CommandEvent;

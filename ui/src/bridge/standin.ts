@@ -28,7 +28,9 @@ interface Arguments {
   edits: Edit[];
   id: number;
   name: string;
-  namespace: string;
+  file: string;
+  feature: string;
+  namespace: string | null;
   on: boolean;
   workload: string;
   method: string;
@@ -52,6 +54,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
 
   let nextId = 1;
   let source = empty ? { ...example.source, files: 0, objects: 0, ignored: [] } : example.source;
+  let kubeconfigs = example.kubeconfigs;
   let edits: StagedEdit[] = [];
   let journal = empty ? [] : example.journal;
   let sandbox: SandboxState = empty
@@ -92,6 +95,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     findings: list.length ? example.findings.slice(0, 1) : [],
     conflicts: [],
     warnings: [],
+    role: null,
     applicable: list.length > 0,
     blockedBecause: list.length ? null : "Nothing is staged.",
   });
@@ -100,8 +104,26 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     source_state: () => source,
     open_folder: () => example.source,
     pick_folder: () => null,
-    list_contexts: () => example.contexts,
+    list_kubeconfigs: () => kubeconfigs,
+    pick_kubeconfig: () => (kubeconfigs = [...example.kubeconfigs, example.pickedKubeconfig]),
+    forget_kubeconfig: ({ file }) => (kubeconfigs = kubeconfigs.filter((each) => each.id !== file)),
+    plugin_to_allow: () => example.plugin,
+    allow_plugin: () => {
+      kubeconfigs = kubeconfigs.map((file) => ({
+        ...file,
+        contexts: file.contexts.map((context) => ({ ...context, asks: false })),
+      }));
+      return null;
+    },
     open_context: ({ name }) => (source = example.clusterSource(name)),
+    connecting: () => null,
+    cancel_connecting: () => {
+      emit("connecting-changed", null);
+      return null;
+    },
+    context_facts: () => example.contextFacts,
+    role_for: ({ feature, namespace }) =>
+      `apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata:\n  name: ${feature}\n  namespace: ${namespace ?? ""}\n`,
     set_editing: ({ on }) =>
       (source = {
         ...source,
@@ -239,8 +261,8 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     probe_image: () => null,
     probe_container: () => "sleep-6d4f",
     probe_deploy: ({ namespace }) => {
-      probes = [example.probeIn(namespace)];
-      return example.probeIn(namespace).workload;
+      probes = [example.probeIn(namespace ?? "")];
+      return example.probeIn(namespace ?? "").workload;
     },
     probe_remove: () => {
       probes = [];

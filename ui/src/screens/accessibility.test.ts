@@ -1,9 +1,11 @@
 /** Every screen, filled and empty, against axe. Colours are checked with the tokens, since jsdom draws nothing. */
 import { render, screen } from "@testing-library/svelte";
+import userEvent from "@testing-library/user-event";
 import axe from "axe-core";
 import { describe, expect, it } from "vitest";
 import App from "../App.svelte";
 import { useChannel } from "../bridge/channel";
+import * as example from "../bridge/example";
 import { standin } from "../bridge/standin";
 import { navigation, type PolicyTab, type Screen } from "../state/navigation.svelte";
 import LogWindow from "./log/LogWindow.svelte";
@@ -73,5 +75,25 @@ it.each(["palette", "keys", "source"] as const)("the layer %s is accessible", as
   useChannel(standin({ empty: false }));
   navigation.layer = layer;
   render(App);
+  expect(await violations()).toEqual([]);
+});
+
+it("the menu of an open cluster is accessible, with a program to allow", async () => {
+  const base = standin({ empty: false });
+  const answers: Record<string, unknown> = {
+    source_state: example.clusterSource("kind-dev"),
+    list_kubeconfigs: [...example.kubeconfigs, example.pickedKubeconfig],
+    connecting: { file: "team", context: "team-eu", step: "credentials" },
+  };
+  useChannel({
+    ...base,
+    call: async <T>(command: string, args?: Record<string, unknown>) =>
+      command in answers ? (answers[command] as T) : base.call<T>(command, args),
+  });
+  navigation.layer = "source";
+  render(App);
+  await userEvent.click((await screen.findAllByTestId("look"))[2] as HTMLElement);
+  await screen.findByTestId("allow-plugin");
+  await screen.findByTestId("facts");
   expect(await violations()).toEqual([]);
 });

@@ -82,7 +82,7 @@ it("connects to a cluster read-only, says what is dangerous about it, and edits 
     expect.stringContaining("certificate not checked"),
   ]);
   await userEvent.click(within(contexts[1] as HTMLElement).getByText("eu-prod"));
-  expect(asked("open_context")).toEqual([{ name: "eu-prod" }]);
+  expect(asked("open_context")).toEqual([{ file: "default", name: "eu-prod" }]);
   expect(await id("production")).toHaveTextContent("production");
   expect(await id("source-menu")).toHaveTextContent("cluster · v1.36.3");
   const editing = await id("editing");
@@ -90,13 +90,6 @@ it("connects to a cluster read-only, says what is dangerous about it, and edits 
   await userEvent.click(editing);
   expect(asked("set_editing")).toEqual([{ on: true }]);
   await vi.waitFor(() => expect(editing).toHaveTextContent("Editing enabled"));
-});
-
-it("says why there is no cluster to choose", async () => {
-  failing = { list_contexts: { code: "kubeconfig", message: "There is no kubeconfig.", hint: "Make one.", at: null } };
-  render(App);
-  await userEvent.click(await id("source-menu"));
-  expect(await id("no-contexts")).toHaveTextContent("There is no kubeconfig. Make one.");
 });
 
 it("applies nothing with Ctrl+Enter outside Review", async () => {

@@ -1,9 +1,10 @@
 /** What a person can do from more than one place: stage, undo, apply, open a log window, allow a destination. */
 import type { DestinationRow, Edit, Flow, JournalEntry, StagedEdit } from "../bridge/bindings";
 import * as calls from "../bridge/calls";
+import { asFault } from "../bridge/channel";
 import * as words from "../words/actions";
 import { navigation } from "./navigation.svelte";
-import { everything, journal, sandbox, source, staged, unconfirmed } from "./store.svelte";
+import { everything, journal, kubeconfigs, sandbox, source, staged, unconfirmed } from "./store.svelte";
 import { attempt, toasts } from "./toasts.svelte";
 
 export async function stage(edit: Edit): Promise<boolean> {
@@ -85,11 +86,28 @@ export async function pickFolder(): Promise<void> {
   if (state !== null) source.put(state);
 }
 
-export async function openContext(name: string): Promise<void> {
-  const state = await attempt(() => calls.openContext(name));
-  if (state === null) return;
-  navigation.layer = null;
-  source.put(state);
+/** Connects, and closes the menu when that is done; what a person called off needs no notice. */
+export async function openContext(file: string, name: string): Promise<void> {
+  try {
+    source.put(await calls.openContext(file, name));
+    navigation.layer = null;
+  } catch (error) {
+    if (asFault(error).code !== "cancelled") toasts.fail(error);
+  }
+}
+
+export async function cancelConnecting(): Promise<void> {
+  await attempt(calls.cancelConnecting);
+}
+
+export async function pickKubeconfig(): Promise<void> {
+  const listed = await attempt(calls.pickKubeconfig);
+  if (listed !== null) kubeconfigs.put(listed);
+}
+
+export async function forgetKubeconfig(file: string): Promise<void> {
+  const listed = await attempt(() => calls.forgetKubeconfig(file));
+  if (listed !== null) kubeconfigs.put(listed);
 }
 
 export async function setEditing(on: boolean): Promise<void> {

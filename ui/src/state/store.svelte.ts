@@ -24,7 +24,9 @@ export const sandbox = new Query(calls.sandboxState);
 /** Pods and the restart under way; null where the source is a folder. */
 export const pods = new Query(calls.pods, 300);
 export const workloads = new Query(calls.workloads);
-export const contexts = new Query(calls.listContexts);
+export const kubeconfigs = new Query(calls.listKubeconfigs);
+/** The context that is being connected to. */
+export const connecting = new Query(calls.connecting);
 /** The newest flows, for the live list of the sandbox and the counters of the status bar. */
 export const newest = new Query(() => calls.logPage(everything, null, 40), 250);
 
@@ -41,7 +43,8 @@ const all = [
   sandbox,
   pods,
   workloads,
-  contexts,
+  kubeconfigs,
+  connecting,
   newest,
 ];
 
@@ -55,7 +58,7 @@ export async function connect(): Promise<() => void> {
   const unlisten = await Promise.all([
     on("source-changed", (state) => {
       source.put(state);
-      for (const query of [overview, policy, destinations, review, workloads, pods]) query.touch();
+      for (const query of [overview, policy, destinations, review, workloads, pods, kubeconfigs]) query.touch();
     }),
     on("staged-changed", (edits) => {
       staged.put(edits);
@@ -73,6 +76,7 @@ export async function connect(): Promise<() => void> {
     }),
     on("sync-changed", () => sync.touch()),
     on("pods-changed", () => pods.touch()),
+    on("connecting-changed", (state) => connecting.put(state)),
   ]);
   return () => unlisten.forEach((stop) => stop());
 }

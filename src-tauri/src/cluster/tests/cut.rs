@@ -37,7 +37,9 @@ impl Cut {
                 if broken.load(Ordering::SeqCst) {
                     continue;
                 }
-                let upstream = TcpStream::connect(server).unwrap();
+                let Ok(upstream) = TcpStream::connect(server) else {
+                    continue;
+                };
                 let mut ends = open.lock().unwrap();
                 for (from, to) in [(&client, &upstream), (&upstream, &client)] {
                     let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());

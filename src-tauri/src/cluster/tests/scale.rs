@@ -14,7 +14,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{Cluster, api, contexts};
+use super::{Attempt, Cluster, api, target};
 use crate::{
     change::{Changes, Journal},
     events::{Event, Events},
@@ -137,8 +137,8 @@ fn make(cluster: &Cluster) {
 fn a_large_cluster_is_seen_soon_and_follows_changes() {
     let Some(api) = api("a_large_cluster") else { return };
     let root = tempfile::tempdir().unwrap();
-    let context = || contexts(Some(&api.kubeconfig())).unwrap().remove(0);
-    let open = |name: &str| Cluster::open(&context(), Some(api.kubeconfig()), &root.path().join(name), || {}).unwrap();
+    let context = target(&api.kubeconfig(), root.path());
+    let open = |name: &str| Cluster::open(&context, &root.path().join(name), || {}, &Attempt::default()).unwrap();
     let began = Instant::now();
     make(&open("maker"));
     println!("made: {:.0} s", began.elapsed().as_secs_f64());

@@ -1,5 +1,5 @@
 /** The example source and its policy, as the Overview and Policy screens ask for them. */
-import type { ContextRow, Finding, ObjectRef, Overview, PolicyView, ServiceRow, SourceState } from "../bindings";
+import type { Finding, ObjectRef, Overview, PolicyView, ServiceRow, SourceState } from "../bindings";
 
 export const at = (kind: string, namespace: string, name: string, file: string, line: number): ObjectRef => ({
   kind,
@@ -22,43 +22,6 @@ export const source: SourceState = {
   editable: true,
   errors: [],
 };
-
-/** What the kubeconfig names. */
-export const contexts: ContextRow[] = [
-  {
-    name: "kind-dev",
-    server: "https://127.0.0.1:6443",
-    user: "kind-dev",
-    insecure: false,
-    plugin: null,
-    current: true,
-    production: false,
-  },
-  {
-    name: "eu-prod",
-    server: "https://k8s.example.com",
-    user: "eu-prod",
-    insecure: true,
-    plugin: "aws",
-    current: false,
-    production: true,
-  },
-];
-
-export const clusterSource = (name: string): SourceState => ({
-  ...source,
-  name,
-  path: contexts.find((context) => context.name === name)?.server ?? "",
-  editable: false,
-  cluster: {
-    version: "v1.36.3",
-    production: name.includes("prod"),
-    insecure: name.includes("prod"),
-    editing: false,
-    forbidden: [],
-    lost: null,
-  },
-});
 
 const service = (
   name: string,

@@ -2,7 +2,7 @@
 import { render, screen } from "@testing-library/svelte";
 import userEvent from "@testing-library/user-event";
 import { beforeEach, expect, it } from "vitest";
-import type { PodsRow, PodsView } from "../../bridge/bindings";
+import type { PodsRow, PodsView, Right } from "../../bridge/bindings";
 import { useChannel } from "../../bridge/channel";
 import * as example from "../../bridge/example";
 import { source } from "../../state/store.svelte";
@@ -29,8 +29,8 @@ const view = (workloads: PodsRow[], restart: Partial<PodsView["restart"]> = {}):
 });
 
 function editing(on: boolean) {
-  const cluster = { version: "v1.36", production: false, insecure: false, editing: on, forbidden: [], lost: null };
-  source.put({ ...example.source, cluster });
+  const open = example.clusterSource("kind-dev");
+  source.put({ ...open, cluster: open.cluster && { ...open.cluster, editing: on } });
 }
 
 beforeEach(() => {
@@ -69,6 +69,25 @@ it("offers no restart while the window is read-only, nothing is stale, or what i
   editing(false);
   await rerender({ pods: view([row("shop/cart", 1)]) });
   expect(screen.getByTestId("restart")).toHaveAttribute("title", expect.stringContaining("Editing is switched off"));
+});
+
+it("offers no restart where a permission is missing, and names it with the namespace", async () => {
+  const open = example.clusterSource("kind-dev");
+  const right: Right = {
+    feature: "restartWorkloads",
+    words: "Restart workloads",
+    everywhere: false,
+    namespaces: ["shop"],
+    unsure: false,
+    needs: "patch deployments.apps",
+    namespace: null,
+  };
+  source.put({ ...open, cluster: open.cluster && { ...open.cluster, editing: true, rights: [right] } });
+  const { rerender } = render(Restart, { pods: view([row("shop/cart", 1), row("pay/api", 1)]) });
+  expect(screen.getByTestId("restart")).toBeDisabled();
+  expect(screen.getByTestId("needs")).toHaveTextContent("needs patch deployments.apps in pay");
+  await rerender({ pods: view([row("shop/cart", 1)]) });
+  expect(screen.getByTestId("restart")).toBeEnabled();
 });
 
 it("shows how far a restart is, why it failed, and pauses", async () => {

@@ -1,0 +1,165 @@
+//! From the menu to an open cluster: which kubeconfigs there are, what a context leads to, and connecting, which takes its
+//! time and can be called off.
+
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use super::App;
+use crate::{
+    cluster::{self, Attempt, Cluster, Feature, Step},
+    dto::{Connecting, ContextFacts, ContextRow, KubeconfigRow, PluginRow, SourceState},
+    events::Event,
+    fault::{Fault, Result},
+    session::Origin,
+};
+
+/// An attempt to connect.
+pub(super) struct UnderWay {
+    attempt: Arc<Attempt>,
+    file: String,
+    context: String,
+}
+
+impl App {
+    /// Every kubeconfig with its contexts, as the files say it now.
+    pub fn kubeconfigs(&self) -> Vec<KubeconfigRow> {
+        let view = self.view();
+        let open = view.origin.cluster();
+        let row = |id: &str, (context, asks): (cluster::Context, bool)| {
+            let own = open.filter(|cluster| cluster.opened_from() == (id, &context.name));
+            ContextRow {
+                asks,
+                open: own.is_some(),
+                changed: own.is_some_and(|cluster| cluster.is_outdated()),
+                ..ContextRow::from(context)
+            }
+        };
+        let listed = self.kubeconfigs.list().into_iter();
+        listed
+            .map(|file| {
+                let (contexts, fault) = match file.contexts {
+                    Ok(contexts) => (contexts, None),
+                    Err(fault) => (Vec::new(), Some(fault)),
+                };
+                KubeconfigRow {
+                    contexts: contexts.into_iter().map(|context| row(&file.id, context)).collect(),
+                    id: file.id,
+                    name: file.name,
+                    fault,
+                }
+            })
+            .collect()
+    }
+
+    /// The program that a person must allow before the context is used.
+    pub fn plugin(&self, file: &str, name: &str) -> Result<Option<PluginRow>> {
+        let plugin = self.kubeconfigs.asks(file, name)?;
+        Ok(plugin.map(|plugin| PluginRow {
+            command: plugin.command,
+            variables: plugin.variables,
+        }))
+    }
+
+    /// Connects to a context and turns to its cluster. The open source stays open until then; an attempt under way ends.
+    pub fn open_context(&self, file: &str, name: &str) -> Result<SourceState> {
+        let target = self.kubeconfigs.target(file, name)?;
+        let (events, own) = (self.events.clone(), (file.to_string(), name.to_string()));
+        let attempt = Arc::new(Attempt::new(move |step| {
+            let state = connecting(&own.0, &own.1, step);
+            events.send(Event::ConnectingChanged(Some(state)));
+        }));
+        let under_way = UnderWay {
+            attempt: attempt.clone(),
+            file: file.to_string(),
+            context: name.to_string(),
+        };
+        let before = self.under_way().replace(under_way);
+        if let Some(before) = before {
+            before.attempt.cancel();
+        }
+        let opened = self.opened(&target, &attempt);
+        let mut under_way = self.under_way();
+        // A newer attempt may have taken its place.
+        if under_way
+            .as_ref()
+            .is_some_and(|own| Arc::ptr_eq(&own.attempt, &attempt))
+        {
+            *under_way = None;
+            drop(under_way);
+            self.events.send(Event::ConnectingChanged(None));
+        }
+        opened
+    }
+
+    fn opened(&self, target: &cluster::Target, attempt: &Attempt) -> Result<SourceState> {
+        let cluster = Cluster::open(target, &self.mirrors.next(), self.session.announcer(), attempt)?;
+        attempt.go_on()?;
+        let state = self.turn_to(Origin::Cluster(cluster.clone()))?;
+        cluster.follow_logs(self.traffic.clone());
+        let events = self.events.clone();
+        cluster.announce_pods(move || events.send(Event::PodsChanged));
+        Ok(state)
+    }
+
+    /// What is under way.
+    pub fn connecting(&self) -> Option<Connecting> {
+        let under_way = self.under_way();
+        let own = under_way.as_ref()?;
+        Some(connecting(&own.file, &own.context, &own.attempt.last()?))
+    }
+
+    /// Calls off connecting.
+    pub fn cancel_connecting(&self) {
+        if let Some(own) = &*self.under_way() {
+            own.attempt.cancel();
+        }
+    }
+
+    /// What a context leads to: of the open one by its connection, of another one by a short look.
+    pub fn context_facts(&self, file: &str, name: &str) -> Result<ContextFacts> {
+        let view = self.view();
+        let open = view.origin.cluster();
+        match open.filter(|cluster| cluster.opened_from() == (file, name)) {
+            Some(cluster) => {
+                let facts = cluster.facts()?;
+                self.session.announcer()();
+                Ok(facts.into())
+            }
+            None => cluster::look(&self.kubeconfigs.target(file, name)?).map(ContextFacts::from),
+        }
+    }
+
+    /// A Role with what `feature` needs, for this person in the open cluster.
+    pub fn role(&self, feature: Feature, namespace: Option<&str>) -> Result<String> {
+        Ok(self.open_cluster()?.role(feature, namespace))
+    }
+
+    /// Switches editing of the open cluster on or off.
+    pub fn set_editing(&self, on: bool) -> Result<SourceState> {
+        let cluster = self.open_cluster()?;
+        if on {
+            cluster.require_any_change()?;
+        }
+        cluster.set_editing(on);
+        self.session.announcer()();
+        Ok(self.view().state())
+    }
+
+    /// The open cluster.
+    pub(super) fn open_cluster(&self) -> Result<Arc<Cluster>> {
+        let view = self.view();
+        let cluster = view.origin.cluster().cloned();
+        cluster.ok_or_else(|| Fault::input("A folder is open, not a cluster."))
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, Option<UnderWay>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn connecting(file: &str, context: &str, step: &Step) -> Connecting {
+    Connecting {
+        file: file.to_string(),
+        context: context.to_string(),
+        step: step.to_string(),
+    }
+}

@@ -1,0 +1,362 @@
+//! The kubeconfig files a person connects with: the default ones, and those that were picked. Which were picked, and
+//! which programs of theirs may run, is kept between starts; where they lie stays in here.
+
+use std::{
+    collections::BTreeSet,
+    env, fs, io,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use kube::config::Kubeconfig;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    contexts::{self, Context, Plugin, contexts, kubeconfig},
+    digest::Digest,
+};
+use crate::fault::{Fault, Result};
+
+/// Handle of the default kubeconfig.
+pub const DEFAULT: &str = "default";
+/// Code of the fault that only a person mends, by allowing a program to run.
+pub const ASKS: &str = "asks";
+/// Files that are kept at the most.
+const MAX_FILES: usize = 40;
+
+/// All of them.
+#[derive(Debug)]
+pub struct Kubeconfigs {
+    settings: PathBuf,
+    kept: Mutex<Kept>,
+}
+
+/// What the settings file says.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Kept {
+    files: Vec<PathBuf>,
+    /// Of file and program together.
+    allowed: BTreeSet<Digest>,
+}
+
+/// One file with its contexts.
+#[derive(Debug)]
+pub struct Listed {
+    /// Names it towards the windows.
+    pub id: String,
+    /// Its file name; of the default one, nothing.
+    pub name: Option<String>,
+    /// Contexts, each with whether a person must allow its program first.
+    pub contexts: Result<Vec<(Context, bool)>>,
+}
+
+/// One context of one file: what can be connected to.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// As it was when it was chosen.
+    pub context: Context,
+    /// Handle of its file.
+    pub id: String,
+    file: Option<PathBuf>,
+    kubeconfigs: Arc<Kubeconfigs>,
+}
+
+impl Kubeconfigs {
+    /// What was kept in `data`; nothing where that cannot be read.
+    pub fn open(data: &Path) -> Arc<Self> {
+        let settings = data.join("kubeconfigs.json");
+        let kept = fs::read(&settings).ok();
+        let kept = kept.and_then(|text| serde_json::from_slice(&text).ok());
+        Arc::new(Self {
+            settings,
+            kept: Mutex::new(kept.unwrap_or_default()),
+        })
+    }
+
+    /// Every file with what it says now.
+    pub fn list(&self) -> Vec<Listed> {
+        let files = self.lock().files.clone();
+        let all = std::iter::once(None).chain(files.into_iter().map(Some));
+        all.map(|file| Listed {
+            id: id(file.as_deref()),
+            name: file
+                .as_ref()
+                .map(|file| file.file_name().unwrap_or_default().to_string_lossy().into_owned()),
+            contexts: self.contexts(file.as_deref()),
+        })
+        .collect()
+    }
+
+    fn contexts(&self, file: Option<&Path>) -> Result<Vec<(Context, bool)>> {
+        let config = kubeconfig(file)?;
+        let asks = |context: &Context| self.asked(file, &config, &context.name).is_some();
+        Ok(contexts(file)?
+            .into_iter()
+            .map(|context| {
+                let asks = asks(&context);
+                (context, asks)
+            })
+            .collect())
+    }
+
+    /// Remembers a file that can be read, and gives its handle. One that is listed already is not listed twice.
+    pub fn add(&self, file: &Path) -> Result<String> {
+        let file = file.canonicalize().map_err(|_| {
+            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Fault::new("file", format!("{name} cannot be opened."))
+        })?;
+        if contexts(Some(&file))?.is_empty() {
+            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            return Err(Fault::new("kubeconfig", format!("{name} names no context."))
+                .hint("A kubeconfig is expected, such as your cluster's own tool writes."));
+        }
+        if is_default(&file) {
+            return Ok(DEFAULT.into());
+        }
+        let mut kept = self.lock();
+        let own = id(Some(&file));
+        if kept.files.contains(&file) {
+            return Ok(own);
+        }
+        if kept.files.len() >= MAX_FILES {
+            return Err(Fault::new("full", format!("{MAX_FILES} kubeconfig files are listed."))
+                .hint("Take one off the list first."));
+        }
+        let mut next = kept.clone();
+        next.files.push(file);
+        self.keep(&mut kept, next)?;
+        Ok(own)
+    }
+
+    /// Takes a file off the list; it is not deleted.
+    pub fn forget(&self, own: &str) -> Result<()> {
+        let mut kept = self.lock();
+        let mut next = kept.clone();
+        next.files.retain(|file| id(Some(file)) != own);
+        self.keep(&mut kept, next)
+    }
+
+    /// The context `name` of the file `id`, as it is now.
+    pub fn target(self: &Arc<Self>, id: &str, name: &str) -> Result<Target> {
+        let file = self.file(id)?;
+        let context = contexts(file.as_deref())?
+            .into_iter()
+            .find(|context| context.name == name)
+            .ok_or_else(|| Fault::new("missing", format!("The kubeconfig has no context {name:?}.")))?;
+        Ok(Target {
+            context,
+            id: id.to_string(),
+            file,
+            kubeconfigs: self.clone(),
+        })
+    }
+
+    /// The program that a person must allow before the context `name` of the file `id` can be used.
+    pub fn asks(&self, id: &str, name: &str) -> Result<Option<Plugin>> {
+        let file = self.file(id)?;
+        Ok(self.asked(file.as_deref(), &kubeconfig(file.as_deref())?, name))
+    }
+
+    /// Allows the program that was shown as `shown`, and no other, and remembers that.
+    pub fn allow(&self, id: &str, name: &str, shown: &str) -> Result<()> {
+        let file = self.file(id)?;
+        let Some(plugin) = self.asked(file.as_deref(), &kubeconfig(file.as_deref())?, name) else {
+            return Ok(());
+        };
+        if plugin.command != shown {
+            return Err(Fault::new("changed", "The kubeconfig names another program now.").hint("Look at it again."));
+        }
+        let mut kept = self.lock();
+        let mut next = kept.clone();
+        next.allowed.insert(both(file.as_deref(), &plugin));
+        self.keep(&mut kept, next)
+    }
+
+    /// The program of a context that nobody has allowed yet. A person's own default files need no asking: whatever reads
+    /// them runs what they name.
+    fn asked(&self, file: Option<&Path>, config: &Kubeconfig, name: &str) -> Option<Plugin> {
+        file?;
+        let plugin = contexts::plugin(config, name)?;
+        (!self.lock().allowed.contains(&both(file, &plugin))).then_some(plugin)
+    }
+
+    fn file(&self, own: &str) -> Result<Option<PathBuf>> {
+        if own == DEFAULT {
+            return Ok(None);
+        }
+        let found = self.lock().files.iter().find(|file| id(Some(file)) == own).cloned();
+        found
+            .map(Some)
+            .ok_or_else(|| Fault::new("missing", "This kubeconfig file is no longer listed.").hint("Open it again."))
+    }
+
+    /// Nothing holds that was not written.
+    fn keep(&self, kept: &mut Kept, next: Kept) -> Result<()> {
+        let unwritten = |error: io::Error| Fault::file("write", &self.settings, &error);
+        let text = serde_json::to_vec_pretty(&next).map_err(|error| unwritten(error.into()))?;
+        let temporary = self.settings.with_extension("new");
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary);
+        file.and_then(|mut file| io::Write::write_all(&mut file, &text))
+            .and_then(|()| fs::rename(&temporary, &self.settings))
+            .map_err(unwritten)?;
+        *kept = next;
+        Ok(())
+    }
+
+    // What is guarded is replaced whole.
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Target {
+    /// The kubeconfig as it is now, unless it names a program that nobody has allowed.
+    pub(super) fn kubeconfig(&self) -> Result<Kubeconfig> {
+        let config = kubeconfig(self.file.as_deref())?;
+        match self
+            .kubeconfigs
+            .asked(self.file.as_deref(), &config, &self.context.name)
+        {
+            None => Ok(config),
+            Some(_) => Err(Fault::new(
+                ASKS,
+                "The kubeconfig runs a program for its credentials that you have not allowed.",
+            )
+            .hint("Choose the context in the menu at the top left: it shows the program, and asks.")),
+        }
+    }
+
+    /// Allows its program, as a person does who was shown it.
+    #[cfg(test)]
+    pub(super) fn allow_as_shown(&self) {
+        let (own, name) = (&self.kubeconfigs, &self.context.name);
+        if let Ok(Some(plugin)) = own.asks(&self.id, name) {
+            own.allow(&self.id, name, &plugin.command).unwrap();
+        }
+    }
+
+    /// The context as the file says it now.
+    pub(super) fn now(&self) -> Result<Target> {
+        self.kubeconfigs.target(&self.id, &self.context.name)
+    }
+}
+
+fn id(file: Option<&Path>) -> String {
+    file.map_or(DEFAULT.into(), |file| {
+        Digest::of(file.as_os_str().as_encoded_bytes()).short().to_string()
+    })
+}
+
+fn both(file: Option<&Path>, plugin: &Plugin) -> Digest {
+    let file = file.map(|file| file.as_os_str().as_encoded_bytes()).unwrap_or_default();
+    Digest::of(&[Digest::of(file).bytes(), plugin.digest.bytes()].concat())
+}
+
+/// Whether everything else that reads kubeconfigs reads this one too.
+fn is_default(file: &Path) -> bool {
+    let named = env::var_os("KUBECONFIG").filter(|named| !named.is_empty());
+    let home = || env::home_dir().map(|home| home.join(".kube/config"));
+    let files: Vec<PathBuf> = match named {
+        Some(named) => env::split_paths(&named).collect(),
+        None => home().into_iter().collect(),
+    };
+    files
+        .iter()
+        .any(|each| each.canonicalize().is_ok_and(|each| each == file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USER: &str = "{exec: {apiVersion: client.authentication.k8s.io/v1, command: aws, args: [get-token]}}";
+
+    fn write(folder: &Path, user: &str) -> PathBuf {
+        let file = folder.join("team.yaml");
+        let text = format!(
+            "apiVersion: v1\nkind: Config\nclusters: [{{name: c, cluster: {{server: 'https://127.0.0.1:1'}}}}]\nusers: \
+             [{{name: u, user: {user}}}]\ncontexts: [{{name: x, context: {{cluster: c, user: u}}}}]\n"
+        );
+        fs::write(&file, text).unwrap();
+        file.canonicalize().unwrap()
+    }
+
+    #[test]
+    fn a_picked_file_is_remembered_by_its_name_until_it_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = write(folder.path(), "{token: t}");
+        let own = Kubeconfigs::open(folder.path()).add(&file).unwrap();
+        let again = Kubeconfigs::open(folder.path());
+        assert_eq!(again.add(&file).unwrap(), own, "and not listed twice");
+        let listed = again.list();
+        assert_eq!(listed.len(), 2);
+        assert_eq!(
+            (listed[1].id.as_str(), listed[1].name.as_deref()),
+            (own.as_str(), Some("team.yaml"))
+        );
+        let shown = format!("{:?}", listed[1]);
+        assert!(!shown.contains(&*folder.path().to_string_lossy()), "{shown}");
+        again.forget(&own).unwrap();
+        assert_eq!(Kubeconfigs::open(folder.path()).list().len(), 1);
+        assert!(again.target(&own, "x").is_err());
+        assert!(again.add(&folder.path().join("nowhere")).is_err());
+    }
+
+    #[test]
+    fn a_program_of_a_picked_file_runs_only_once_it_was_allowed_and_only_as_it_was_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = Kubeconfigs::open(folder.path());
+        let id = own.add(&write(folder.path(), USER)).unwrap();
+        assert_eq!(own.target(&id, "x").unwrap().kubeconfig().unwrap_err().code, ASKS);
+        assert_eq!(own.asks(&id, "x").unwrap().unwrap().command, "aws get-token");
+        assert_eq!(own.allow(&id, "x", "aws").unwrap_err().code, "changed");
+        own.allow(&id, "x", "aws get-token").unwrap();
+        let again = Kubeconfigs::open(folder.path());
+        assert!(
+            again.target(&id, "x").unwrap().kubeconfig().is_ok(),
+            "and after a start"
+        );
+        for other in [
+            USER.replace("get-token", "steal"),
+            USER.replace("aws", "./aws"),
+            USER.replace("args", "env: [{name: LD_PRELOAD, value: x.so}], args"),
+        ] {
+            write(folder.path(), &other);
+            assert_eq!(
+                again.target(&id, "x").unwrap().kubeconfig().unwrap_err().code,
+                ASKS,
+                "{other}"
+            );
+        }
+        write(folder.path(), "{token: t}");
+        assert!(
+            again.target(&id, "x").unwrap().kubeconfig().is_ok(),
+            "no program, nothing to ask"
+        );
+    }
+
+    #[test]
+    fn an_entry_that_changed_on_disk_is_another_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = Kubeconfigs::open(folder.path());
+        let id = own.add(&write(folder.path(), "{token: t}")).unwrap();
+        let before = own.target(&id, "x").unwrap();
+        assert_eq!(before.now().unwrap().context, before.context);
+        write(folder.path(), "{token: u}");
+        assert_ne!(before.now().unwrap().context.entry, before.context.entry);
+    }
+
+    #[test]
+    fn settings_that_are_broken_are_no_settings() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("kubeconfigs.json"), "{").unwrap();
+        assert_eq!(Kubeconfigs::open(folder.path()).list().len(), 1);
+    }
+}

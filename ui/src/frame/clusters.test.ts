@@ -1,0 +1,188 @@
+/** Clusters in the source menu, and what a person may not do there, through the whole main window. */
+import { render, screen, within } from "@testing-library/svelte";
+import userEvent from "@testing-library/user-event";
+import { beforeEach, expect, it, vi } from "vitest";
+import App from "../App.svelte";
+import type { Connecting, KubeconfigRow, Review, SourceState } from "../bridge/bindings";
+import { useChannel, type Channel } from "../bridge/channel";
+import * as example from "../bridge/example";
+import { standin } from "../bridge/standin";
+
+type Answer = (args: Record<string, unknown>) => unknown;
+let calls: [string, Record<string, unknown>][];
+let answers: Record<string, Answer>;
+let send: (event: string, payload: unknown) => void;
+
+beforeEach(() => {
+  calls = [];
+  answers = {};
+  const base = standin({ empty: false });
+  const handlers = new Map<string, (payload: never) => void>();
+  send = (event, payload) => handlers.get(event)?.(payload as never);
+  const channel: Channel = {
+    call: async <T>(command: string, args: Record<string, unknown> = {}) => {
+      calls.push([command, args]);
+      const answer = answers[command];
+      return answer ? ((await answer(args)) as T) : base.call<T>(command, args);
+    },
+    listen: (event, handler) => {
+      handlers.set(event, handler as (payload: never) => void);
+      return base.listen(event, handler);
+    },
+  };
+  useChannel(channel);
+});
+
+const asked = (command: string) => calls.filter(([name]) => name === command).map(([, args]) => args);
+const id = (name: string) => screen.findByTestId(name);
+const fault = (code: string, message: string, hint: string | null = null) => ({ code, message, hint, at: null });
+
+async function openMenu() {
+  render(App);
+  await userEvent.click(await id("source-menu"));
+}
+
+/** A cluster that is open, with the example's rights: services in `default` only, no mesh, no requests. */
+async function openCluster(more: Partial<NonNullable<SourceState["cluster"]>> = {}) {
+  const state = example.clusterSource("kind-dev");
+  if (!state.cluster) throw new Error("the example has a cluster");
+  answers.source_state = () => ({ ...state, cluster: { ...state.cluster, ...more } });
+  render(App);
+  await screen.findByTestId("editing");
+}
+
+it("says why there is no cluster to choose", async () => {
+  const none: KubeconfigRow = {
+    id: "default",
+    name: null,
+    contexts: [],
+    fault: fault("kubeconfig", "There is no kubeconfig.", "Make one."),
+  };
+  answers.list_kubeconfigs = () => [none];
+  await openMenu();
+  expect(await id("no-contexts")).toHaveTextContent("There is no kubeconfig. Make one.");
+});
+
+it("lists a file that was opened under its name, and forgets it when asked", async () => {
+  await openMenu();
+  await userEvent.click(await id("pick-kubeconfig"));
+  const file = await screen.findByRole("region", { name: "team.yaml" });
+  expect(within(file).getByTestId("context")).toHaveTextContent("team-eu");
+  await userEvent.click(within(file).getByTestId("forget-kubeconfig"));
+  expect(asked("forget_kubeconfig")).toEqual([{ file: "team" }]);
+  await vi.waitFor(() => expect(screen.queryByRole("region", { name: "team.yaml" })).toBeNull());
+});
+
+it("runs no program of an opened file before it was shown and allowed", async () => {
+  answers.list_kubeconfigs = () => [example.pickedKubeconfig];
+  await openMenu();
+  await userEvent.click(await id("look"));
+  const question = await id("allow-plugin");
+  expect(question).toHaveTextContent("kubelogin get-token --server-id 'a b'");
+  expect(question).toHaveTextContent("TENANT");
+  await userEvent.click(within(question).getByTestId("allow-plugin-no"));
+  expect(asked("context_facts")).toEqual([]);
+
+  await userEvent.click(await id("context"));
+  expect(asked("open_context")).toEqual([]);
+  await userEvent.click(within(await id("allow-plugin")).getByTestId("allow-plugin-yes"));
+  await vi.waitFor(() => expect(asked("open_context")).toEqual([{ file: "team", name: "team-eu" }]));
+  expect(asked("allow_plugin")).toEqual([{ file: "team", name: "team-eu", command: example.plugin.command }]);
+});
+
+it("looks only at the context that is asked about", async () => {
+  await openMenu();
+  await screen.findAllByTestId("look");
+  expect(asked("context_facts")).toEqual([]);
+  await userEvent.click((await screen.findAllByTestId("look"))[1] as HTMLElement);
+  const facts = await id("facts");
+  expect(asked("context_facts")).toEqual([{ file: "default", name: "eu-prod" }]);
+  for (const words of ["v1.36.3", "default (1.31.0, tags default, prod), 1-30 (1.30.2)", "sidecars"])
+    expect(facts).toHaveTextContent(words);
+  expect((await screen.findAllByTestId("right"))[2]).toHaveTextContent("Change services in default");
+});
+
+it("shows each step of connecting, and Cancel ends it without a failure", async () => {
+  let refuse: (reason: unknown) => void = () => {};
+  answers.open_context = () => new Promise((_, reject) => (refuse = reject));
+  answers.cancel_connecting = () => refuse(fault("cancelled", "Connecting was cancelled."));
+  await openMenu();
+  await userEvent.click((await screen.findAllByTestId("context"))[0] as HTMLElement);
+  const step: Connecting = { file: "default", context: "kind-dev", step: "listing Service: 1200 objects" };
+  send("connecting-changed", step);
+  expect(await id("connecting")).toHaveTextContent("kind-dev: listing Service: 1200 objects");
+  await userEvent.keyboard("{Escape}");
+  expect(await id("connecting")).toHaveTextContent("kind-dev");
+  await userEvent.click(await id("cancel-connecting"));
+  send("connecting-changed", null);
+  await vi.waitFor(() => expect(screen.queryByTestId("connecting")).toBeNull());
+  expect(screen.queryByText("Connecting was cancelled.")).toBeNull();
+});
+
+it("offers to reconnect where the kubeconfig says something else now", async () => {
+  const [file] = example.kubeconfigs;
+  const contexts = (file?.contexts ?? []).map((each, index) => ({ ...each, open: index === 0, changed: index === 0 }));
+  answers.list_kubeconfigs = () => [{ ...file, contexts }];
+  await openMenu();
+  expect(await id("changed-on-disk")).toHaveTextContent("something else");
+  await userEvent.click(await id("reconnect"));
+  expect(asked("open_context")).toEqual([{ file: "default", name: "kind-dev" }]);
+});
+
+it("keeps editing off where nothing may be changed, and names the permission", async () => {
+  await openCluster({ lockedBecause: "Change services: needs patch serviceentries.networking.istio.io." });
+  const editing = await id("editing");
+  expect(editing).toBeDisabled();
+  expect(editing).toHaveAttribute("title", expect.stringContaining("needs patch serviceentries"));
+});
+
+it("names each permission that is missing in the menu, with the Role to copy", async () => {
+  const user = userEvent.setup();
+  await openCluster();
+  await user.click(await id("source-menu"));
+  const rights = await screen.findAllByTestId("right");
+  expect(rights.map((each) => each.textContent)).toEqual([
+    expect.stringContaining("See the policy yes"),
+    expect.stringContaining("yes"),
+    expect.stringContaining("in default"),
+    expect.stringContaining("needs get, patch configmaps in istio-system"),
+    expect.stringContaining("needs get, create pods/exec in all namespaces"),
+  ]);
+  const copies = await screen.findAllByRole("button", { name: /^Copy Role YAML/ });
+  expect(copies).toHaveLength(2);
+  await user.click(copies[0] as HTMLElement);
+  expect(await window.navigator.clipboard.readText()).toContain("kind: Role");
+});
+
+it("sends no request from a pod where that is not allowed, and says what is missing", async () => {
+  answers.sandbox_state = () => ({ ...example.sandbox, state: "stopped" });
+  await openCluster();
+  await userEvent.click(await id("rail-sandbox"));
+  expect(await id("needs")).toHaveTextContent("needs get, create pods/exec in default");
+  expect(await id("console-send")).toBeDisabled();
+});
+
+it("offers the Role where Review lacks a permission", async () => {
+  const user = userEvent.setup();
+  const edit = { kind: "mode", scope: "mesh", mode: "REGISTRY_ONLY" } as const;
+  const staged = [{ id: 1, edit, title: "Mode", at: "2026-11-23T14:00:00Z" }];
+  const review: Review = {
+    edits: staged,
+    diffs: example.diffs,
+    impact: example.impact,
+    findings: [],
+    conflicts: [],
+    warnings: [],
+    applicable: false,
+    blockedBecause: "Applying needs patch configmaps in istio-system.",
+    role: "kind: Role\n",
+  };
+  answers.staged = () => staged;
+  answers.review = () => review;
+  await openCluster();
+  await user.click(await id("review-open"));
+  expect(await id("blocked-because")).toHaveTextContent("needs patch configmaps");
+  expect(await id("apply")).toBeDisabled();
+  await user.click(await id("copy-role"));
+  expect(await window.navigator.clipboard.readText()).toBe("kind: Role\n");
+});
