@@ -12,12 +12,13 @@ use std::{
 
 use crate::{
     change::{Changes, Journal},
-    cluster::{Feature, Kubeconfigs, Mirrors},
+    cluster::{Cluster, Feature, Kubeconfigs, Mirrors},
     dto::{Countdown, JournalEntry, ObjectRef, RequestResult, SourceState, Verdict},
     events::{Event, Events},
     fault::{Fault, Result},
-    probe::{self, FromPod, FromSandbox},
+    probe::{self, Bringing, FromPod, FromSandbox},
     session::{self, Origin, Session, View, bundled_playground},
+    settings::Settings,
     sidecar::Sidecar,
     traffic::{Row, Traffic, announce, why},
     verify::Verify,
@@ -31,6 +32,8 @@ pub struct App {
     pub sidecar: Sidecar,
     pub events: Events,
     pub verify: Verify,
+    pub settings: Settings,
+    pub bringing: Bringing,
     database: PathBuf,
     mirrors: Mirrors,
     pub kubeconfigs: Arc<Kubeconfigs>,
@@ -76,6 +79,8 @@ impl App {
             traffic,
             sidecar,
             verify: Verify::new(events.clone()),
+            settings: Settings::open(data),
+            bringing: Bringing::new(events.clone()),
             events,
             database,
             mirrors: Mirrors::new(data),
@@ -98,6 +103,7 @@ impl App {
     fn turn_to(&self, origin: Origin) -> Result<SourceState> {
         self.changes.settled(&*self.view().store)?;
         let state = self.session.open(origin)?;
+        self.bringing.cancel();
         self.sidecar.stop();
         self.traffic.clear();
         self.verify.forget();
@@ -133,17 +139,23 @@ impl App {
 
     /// Sends a test request from the sandbox, or from a pod of the workload `pod` of the open cluster.
     pub fn send_request(&self, method: &str, url: &str, pod: Option<&str>) -> Result<RequestResult> {
-        let Some(workload) = pod else {
-            return probe::send_request(&FromSandbox(&self.sidecar), &self.traffic, method, url);
-        };
         let view = self.view();
-        let cluster = view
-            .origin
-            .cluster()
-            .ok_or_else(|| Fault::input("A folder is open: it has no pods."))?;
-        let namespace = workload.split('/').next().unwrap_or_default();
-        cluster.require(Feature::SendRequests, namespace)?;
-        probe::send_request(&FromPod { cluster, workload }, &self.traffic, method, url)
+        let Some(workload) = pod else {
+            let snapshot = view.snapshot(&self.sidecar.state().workload);
+            return probe::send_request(&FromSandbox(&self.sidecar), &self.traffic, &snapshot, (method, url));
+        };
+        let cluster = cluster_of(&view)?;
+        cluster.require(Feature::SendRequests, workload.split('/').next().unwrap_or_default())?;
+        let start = FromPod {
+            cluster: &cluster,
+            workload,
+        };
+        probe::send_request(&start, &self.traffic, &view.snapshot(workload), (method, url))
+    }
+
+    /// The open cluster.
+    pub fn cluster(&self) -> Result<Arc<Cluster>> {
+        cluster_of(&self.view())
     }
 
     /// Takes back what nobody confirmed, whenever its time is up, for as long as the app lives.
@@ -187,4 +199,9 @@ impl App {
             .then(|| why.steps.into_iter().rev().find_map(|step| step.object))
             .flatten()
     }
+}
+
+fn cluster_of(view: &View) -> Result<Arc<Cluster>> {
+    let cluster = view.origin.cluster().cloned();
+    cluster.ok_or_else(|| Fault::input("A folder is open, not a cluster."))
 }

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use serde_json::Value;
 
-use crate::dto::{CommandEvent, Connecting, FlowsAdded, SandboxState, SourceState, StagedEdit};
+use crate::dto::{CommandEvent, Connecting, FlowsAdded, ProbeStep, SandboxState, SourceState, StagedEdit};
 
 /// One event.
 #[derive(Debug, Clone)]
@@ -18,6 +18,7 @@ pub enum Event {
     PodsChanged,
     SyncChanged,
     CommandOutput(CommandEvent),
+    ProbeChanged(ProbeStep),
 }
 
 impl Event {
@@ -33,6 +34,7 @@ impl Event {
             Self::PodsChanged => "pods-changed",
             Self::SyncChanged => "sync-changed",
             Self::CommandOutput(_) => "command-output",
+            Self::ProbeChanged(_) => "probe-changed",
         }
     }
 
@@ -44,6 +46,7 @@ impl Event {
             Self::SandboxChanged(state) => serde_json::to_value(state),
             Self::FlowsAdded(added) => serde_json::to_value(added),
             Self::CommandOutput(event) => serde_json::to_value(event),
+            Self::ProbeChanged(step) => serde_json::to_value(step),
             Self::JournalChanged | Self::PodsChanged | Self::SyncChanged => Ok(Value::Null),
             Self::ConnectingChanged(connecting) => serde_json::to_value(connecting),
         };

@@ -12,6 +12,7 @@ mod events;
 mod fault;
 mod probe;
 mod session;
+mod settings;
 mod sidecar;
 mod start;
 mod traffic;

@@ -8,7 +8,7 @@ mod window;
 use std::{fs, path::Path};
 
 use session::{Session, contents, copy_of_playground};
-use window::Window;
+use window::{Answer, Window};
 
 #[test]
 fn the_story_from_first_window_to_clean_up() {
@@ -43,7 +43,7 @@ async fn story(window: &Window, folder: &Path, data: &Path) {
         .element("[data-testid='sandbox-state'][data-state='running']")
         .await;
     for site in ["httpbin.org", "www.google.com"] {
-        let answer = window.request(&format!("https://{site}/headers")).await;
+        let answer = expected(window, &format!("https://{site}/headers")).await;
         assert_eq!(
             (answer.result.as_str(), answer.verdict.as_str()),
             ("200", "Passthrough"),
@@ -70,13 +70,13 @@ async fn story(window: &Window, folder: &Path, data: &Path) {
         })
         .collect();
     assert_eq!(contents(folder), mode_switched, "only the mode's value changes");
-    let answer = window.request("https://www.google.com/headers").await;
+    let answer = expected(window, "https://www.google.com/headers").await;
     assert_eq!(
         (answer.result.as_str(), answer.verdict.as_str()),
         ("exit 35", "Blocked"),
         "{answer:#?}"
     );
-    let answer = window.request("http://httpbin.org/headers").await;
+    let answer = expected(window, "http://httpbin.org/headers").await;
     assert_eq!(
         (answer.result.as_str(), answer.verdict.as_str()),
         ("502", "Blocked"),
@@ -109,7 +109,7 @@ async fn story(window: &Window, folder: &Path, data: &Path) {
     );
     window.click("form-save").await;
     window.apply(&policy).await;
-    let answer = window.request("http://httpbin.org/headers").await;
+    let answer = expected(window, "http://httpbin.org/headers").await;
     assert_eq!(
         (answer.result.as_str(), answer.verdict.as_str()),
         ("200", "Registered"),
@@ -133,7 +133,7 @@ async fn story(window: &Window, folder: &Path, data: &Path) {
     window.wait_for("draft-title", &["www.google.com"]).await;
     window.click("form-save").await;
     window.apply(&policy).await;
-    let answer = window.request("https://www.google.com/headers").await;
+    let answer = expected(window, "https://www.google.com/headers").await;
     assert_eq!(
         (answer.result.as_str(), answer.verdict.as_str()),
         ("200", "Registered"),
@@ -156,7 +156,7 @@ async fn story(window: &Window, folder: &Path, data: &Path) {
     window.fill("timeout-seconds", "3").await;
     window.click("form-save").await;
     window.apply(&policy).await;
-    let answer = window.request("http://httpbin.org/delay/5").await;
+    let answer = expected(window, "http://httpbin.org/delay/5").await;
     assert_eq!(
         (answer.result.as_str(), answer.verdict.as_str()),
         ("504", "Registered"),
@@ -175,7 +175,7 @@ async fn story(window: &Window, folder: &Path, data: &Path) {
         file("injector.yaml").contains("\"excludeIPRanges\": \"198.18.0.30/32\""),
         "written where the injector reads it"
     );
-    let answer = window.request("https://edition.cnn.com/headers").await;
+    let answer = expected(window, "https://edition.cnn.com/headers").await;
     assert_eq!(
         (answer.result.as_str(), answer.verdict.as_str()),
         ("200", "Bypassed"),
@@ -208,6 +208,14 @@ async fn story(window: &Window, folder: &Path, data: &Path) {
     window
         .element("[data-testid='sandbox-state'][data-state='stopped']")
         .await;
+}
+
+/// Sends a request that comes out as the engine expects.
+async fn expected(window: &Window, url: &str) -> Answer {
+    let answer = window.request(url).await;
+    assert_eq!(answer.findings, [""; 0], "{answer:#?}");
+    assert!(answer.expected.starts_with(&answer.verdict), "{answer:#?}");
+    answer
 }
 
 /// Clicks the row of the log that has both words.

@@ -27,6 +27,9 @@ pub struct Answer {
     pub result: String,
     pub time: String,
     pub details: String,
+    /// What the engine expected, and where it came out otherwise.
+    pub expected: String,
+    pub findings: Vec<String>,
 }
 
 impl Window {
@@ -144,6 +147,8 @@ impl Window {
             result: last(self.texts("console-result").await),
             time: last(self.texts("console-time").await),
             details,
+            expected: self.text("console-expected").await,
+            findings: self.texts("console-finding").await,
         }
     }
 

@@ -12,6 +12,7 @@ mod session;
 #[path = "../desktop/stage.rs"]
 mod stage;
 mod story;
+mod trying;
 // The desktop's own story needs more of it.
 #[allow(dead_code)]
 #[path = "../desktop/window.rs"]
@@ -48,6 +49,7 @@ fn main() {
             trial("a_kubeconfig_by_clicking", &api, connect::story),
             trial("story", &mesh, story::story),
             trial("the_story_by_clicking", &mesh, clicks::story),
+            trial("test_requests_from_any_pod", &mesh, trying::story),
         ],
     );
     // Before `exit`, which drops nothing.

@@ -2,7 +2,7 @@
 
 use egret_tests::mesh::{Mesh, Sleep};
 
-const HTTPBIN: &str = "
+pub const HTTPBIN: &str = "
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {name: httpbin, namespace: default}
@@ -22,7 +22,7 @@ spec:
   resolution: DNS
 ";
 
-const TIMEOUT: &str = "
+pub const TIMEOUT: &str = "
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: httpbin, namespace: default}
@@ -31,8 +31,8 @@ spec:
   http: [{route: [{destination: {host: httpbin.org}}], timeout: 3s}]
 ";
 
-const CATCH_ALL: &str = "/config_dump?resource=dynamic_listeners&name_regex=virtualOutbound";
-const ROUTES: &str = "/config_dump?resource=dynamic_route_configs";
+pub const CATCH_ALL: &str = "/config_dump?resource=dynamic_listeners&name_regex=virtualOutbound";
+pub const ROUTES: &str = "/config_dump?resource=dynamic_route_configs";
 
 pub fn story(mesh: &Mesh) {
     let sleep = mesh.sleep();

@@ -4,7 +4,7 @@
 use std::{
     env,
     io::{self, Write},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -44,11 +44,19 @@ pub struct Get {
     /// Seconds after which to give up
     #[arg(long, value_name = "SECONDS", default_value = "30")]
     max_time: f64,
-    /// Print this behind the answer; %{http_code} and %{time_total} are filled in
+    /// Print this behind the answer; %{http_code}, %{time_total} and %{remote_ip} are filled in
     #[arg(short = 'w', long, value_name = "FORMAT", default_value = "")]
     write_out: String,
     /// http:// or https://
     url: Uri,
+}
+
+/// What is known of an exchange, also of one that fails.
+#[derive(Debug, Default)]
+struct Seen {
+    status: u16,
+    /// What was connected to.
+    remote: Option<IpAddr>,
 }
 
 /// Why a request failed; curl's exit code and words.
@@ -69,16 +77,20 @@ impl Get {
     /// curl's exit code.
     pub fn run(self) -> ExitCode {
         let started = Instant::now();
-        let mut status = 0;
+        let mut seen = Seen::default();
         let result = runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| Failed(2, error.to_string()))
-            .and_then(|runtime| runtime.block_on(self.limited(&mut status)));
+            .and_then(|runtime| runtime.block_on(self.limited(&mut seen)));
         let out = self
             .write_out
             .replace("\\n", "\n")
-            .replace("%{http_code}", &format!("{status:03}"))
+            .replace("%{http_code}", &format!("{:03}", seen.status))
+            .replace(
+                "%{remote_ip}",
+                &seen.remote.map(|address| address.to_string()).unwrap_or_default(),
+            )
             .replace("%{time_total}", &format!("{:.6}", started.elapsed().as_secs_f64()));
         // A reader that went away has seen enough.
         let _ = write!(io::stdout(), "{out}").and_then(|()| io::stdout().flush());
@@ -91,18 +103,18 @@ impl Get {
         }
     }
 
-    async fn limited(&self, status: &mut u16) -> Result<(), Failed> {
+    async fn limited(&self, seen: &mut Seen) -> Result<(), Failed> {
         let limit = Duration::try_from_secs_f64(self.max_time)
             .map_err(|error| Failed(MALFORMED, format!("--max-time: {error}")))?;
         let timed_out = |_| Failed(TIMED_OUT, format!("no whole answer within {} s", self.max_time));
         // The connection runs as a task of this thread.
         let tasks = task::LocalSet::new();
-        time::timeout(limit, tasks.run_until(self.exchange(status)))
+        time::timeout(limit, tasks.run_until(self.exchange(seen)))
             .await
             .map_err(timed_out)?
     }
 
-    async fn exchange(&self, status: &mut u16) -> Result<(), Failed> {
+    async fn exchange(&self, seen: &mut Seen) -> Result<(), Failed> {
         let malformed = || {
             Failed(
                 MALFORMED,
@@ -119,12 +131,16 @@ impl Get {
         let port = self.url.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let proxy = proxy(if secure { "https_proxy" } else { "http_proxy" })?;
         let stream = match &proxy {
-            Some(proxy) if secure => tunnel(connect_to(proxy).await?, &format!("{host}:{port}")).await?,
             Some(proxy) => connect_to(proxy).await?,
             None => connect(host, port).await?,
         };
+        seen.remote = stream.peer_addr().ok().map(|address| address.ip());
+        let stream = match &proxy {
+            Some(_) if secure => tunnel(stream, &format!("{host}:{port}")).await?,
+            _ => stream,
+        };
         if !secure {
-            return self.talk(stream, proxy.is_some(), status).await;
+            return self.talk(stream, proxy.is_some(), &mut seen.status).await;
         }
         let stream = Originator::default().originate(stream, host).await.map_err(|error| {
             let untrusted = error.to_string().contains("certificate");
@@ -133,7 +149,7 @@ impl Get {
                 format!("TLS with {host}: {error}"),
             )
         })?;
-        self.talk(stream, false, status).await
+        self.talk(stream, false, &mut seen.status).await
     }
 
     /// One request and its answer; to a proxy the URL is asked for whole.

@@ -245,8 +245,17 @@ impl Cluster {
         &self,
         exchange: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
+        self.call_within(CALL, exchange)
+    }
+
+    /// The same for an exchange that may take longer than others.
+    pub(super) fn call_within<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        exchange: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
         match &self.runtime {
-            Some(runtime) => Attempt::default().wait(runtime, CALL, exchange),
+            Some(runtime) => Attempt::default().wait(runtime, limit, exchange),
             None => Err(Fault::new("cluster", "The connection to the cluster is closed.")),
         }
     }

@@ -7,6 +7,7 @@ mod connect;
 mod cut;
 mod expiry;
 mod pods;
+mod probe;
 mod rights;
 mod scale;
 

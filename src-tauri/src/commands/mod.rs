@@ -6,6 +6,7 @@ mod connect;
 mod flows;
 mod pods;
 mod policy;
+mod probe;
 mod sandbox;
 mod source;
 mod windows;
@@ -94,5 +95,12 @@ pub fn handler<R: Runtime>() -> impl Fn(Invoke<R>) -> bool + Send + Sync + 'stat
         windows::open_log_window,
         windows::allow_from_log,
         windows::show_main,
+        probe::probe_ways,
+        probe::probe_image,
+        probe::probe_container,
+        probe::probe_deploy,
+        probe::probe_remove,
+        probe::probe_cancel,
+        probe::probes,
     ]
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use ts_rs::TS;
 
-use super::Verdict;
+use super::{Expectation, Verdict};
 use crate::fault::Fault;
 
 /// How the sandbox stands.
@@ -72,6 +72,11 @@ pub struct RequestResult {
     pub response_headers: Vec<(String, String)>,
     pub body: String,
     pub stderr: String,
+    /// The sidecar's own line of it.
+    pub line: Option<String>,
+    /// What the client that sent it cannot tell.
+    pub limits: Option<String>,
+    pub expectation: Expectation,
 }
 
 /// Where a piece of output comes from.

@@ -1,7 +1,14 @@
-//! Reads what `curl -i` printed: status line, headers, body, and the time behind the last line.
+//! Reads what `curl -i` printed: status line, headers, body, and behind the last line the time and the address.
+
+use std::net::IpAddr;
 
 /// Written by `-w` behind everything else.
-pub const MARK: &str = "\n\u{1}egret-time=";
+const MARK: &str = "\n\u{1}egret-time=";
+
+/// What `-w` is given.
+pub fn format() -> String {
+    format!("{MARK}%{{time_total}} %{{remote_ip}}\n")
+}
 
 /// The last response in the output of `curl -i`.
 #[derive(Debug, Default, PartialEq)]
@@ -10,16 +17,18 @@ pub struct Answer {
     pub headers: Vec<(String, String)>,
     pub body: String,
     pub took_ms: Option<u64>,
+    /// What was connected to; `None` where nothing was.
+    pub address: Option<IpAddr>,
 }
 
 impl Answer {
     pub fn read(output: &str) -> Self {
-        let (output, time) = match output.rsplit_once(MARK) {
-            Some((output, time)) => (output, time.trim().parse::<f64>().ok()),
-            None => (output, None),
-        };
+        let (output, behind) = output.rsplit_once(MARK).unwrap_or((output, ""));
+        let mut behind = behind.split_whitespace();
+        let time = behind.next().and_then(|time| time.parse::<f64>().ok());
         let mut answer = Self {
             took_ms: time.map(|seconds| (seconds * 1000.0).round() as u64),
+            address: behind.next().and_then(|address| address.parse().ok()),
             ..Self::default()
         };
         let mut rest = output;
@@ -69,19 +78,20 @@ mod tests {
     #[test]
     fn the_last_of_several_answers_counts() {
         let output = "HTTP/1.1 200 Connection established\r\n\r\nHTTP/1.1 504 Gateway Timeout\r\nServer: envoy\r\n\r\n\
-                      upstream request timeout\n\u{1}egret-time=3.0021\n";
+                      upstream request timeout\n\u{1}egret-time=3.0021 198.19.0.10\n";
         let answer = Answer::read(output);
         assert_eq!((answer.status, answer.took_ms), (Some(504), Some(3002)));
+        assert_eq!(answer.address, Some("198.19.0.10".parse().unwrap()));
         assert_eq!(answer.headers, [("Server".to_string(), "envoy".to_string())]);
         assert_eq!(answer.body, "upstream request timeout");
     }
 
     #[test]
     fn no_answer_leaves_only_the_time() {
-        let answer = Answer::read("\n\u{1}egret-time=0.004\n");
+        let answer = Answer::read("\n\u{1}egret-time=0.004 \n");
         assert_eq!(
-            (answer.status, answer.took_ms, answer.body.as_str()),
-            (None, Some(4), "")
+            (answer.status, answer.took_ms, answer.address, answer.body.as_str()),
+            (None, Some(4), None, "")
         );
     }
 

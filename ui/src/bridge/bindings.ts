@@ -71,7 +71,7 @@ export type PluginRow = { command: string,
  */
 variables: Array<string>, };
 export type Connecting = { file: string, context: string, step: string, };
-export type Feature = "seePolicy" | "seeRevisions" | "seeOwnRanges" | "followLogs" | "writeServiceEntries" | "writeVirtualServices" | "writeSidecars" | "writeMesh" | "writeTelemetry" | "writeWorkloads" | "sendRequests" | "ephemeralContainers" | "restartWorkloads" | "seeSync";
+export type Feature = "seePolicy" | "seeRevisions" | "seeOwnRanges" | "followLogs" | "writeServiceEntries" | "writeVirtualServices" | "writeSidecars" | "writeMesh" | "writeTelemetry" | "writeWorkloads" | "sendRequests" | "ephemeralContainers" | "deployProbe" | "restartWorkloads" | "seeSync";
 export type Right = { feature: Feature, words: string, everywhere: boolean, 
 /**
  * Else only in these.
@@ -253,7 +253,64 @@ export type Phase = "stopped" | "starting" | "running" | "failed";
 export type Way = "namespace" | "proxy";
 export type Site = { host: string, address: string, ports: Array<number>, what: string, };
 export type SandboxState = { state: Phase, workload: string, step: string | null, policyHash: string | null, captured: string | null, explicitProxy: string | null, admin: string | null, pid: number | null, memoryKb: number | null, connections: number | null, since: string | null, fault: Fault | null, way: Way, editToEffectMs: number | null, sites: Array<Site>, };
-export type RequestResult = { command: string, status: number | null, exit: number, tookMs: number, verdict: Verdict | null, flowId: number | null, siteSaw: Array<[string, string]>, responseHeaders: Array<[string, string]>, body: string, stderr: string, };
+export type Expectation = { 
+/**
+ * `None` where too little is known to decide.
+ */
+verdict: Verdict | null, 
+/**
+ * What should come of it, in a few words.
+ */
+outcome: string, 
+/**
+ * The engine's reason.
+ */
+reason: string, 
+/**
+ * How it came out otherwise, where it did.
+ */
+finding: ProbeFinding | null, };
+export type ProbeFinding = { level: Level, message: string, 
+/**
+ * The likely reason, and what to do.
+ */
+hint: string, };
+export type ProbeWays = { 
+/**
+ * The image with curl that is used.
+ */
+image: string, defaultImage: string, 
+/**
+ * Why no container can be added to its pod; `None` where one can.
+ */
+containerMissing: string | null, 
+/**
+ * Why no probe can be deployed to its namespace; `None` where one can.
+ */
+deploymentMissing: string | null, };
+export type ProbeRow = { namespace: string, 
+/**
+ * As it is chosen to send from it.
+ */
+workload: string, 
+/**
+ * When it was made, RFC 3339, where known.
+ */
+since: string | null, };
+export type ProbeStep = { 
+/**
+ * What is waited for; `None` when nothing is any more.
+ */
+step: string | null, };
+export type RequestResult = { command: string, status: number | null, exit: number, tookMs: number, verdict: Verdict | null, flowId: number | null, siteSaw: Array<[string, string]>, responseHeaders: Array<[string, string]>, body: string, stderr: string, 
+/**
+ * The sidecar's own line of it.
+ */
+line: string | null, 
+/**
+ * What the client that sent it cannot tell.
+ */
+limits: string | null, expectation: Expectation, };
 export type CommandStream = "stdout" | "stderr" | "exit";
 export type CommandEvent = { id: number, stream: CommandStream, text: string, code: number | null, };
 export type Workload = { name: string, labels: Array<[string, string]>, };

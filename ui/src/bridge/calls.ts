@@ -17,6 +17,8 @@ import type {
   PluginRow,
   PodsView,
   PolicyView,
+  ProbeRow,
+  ProbeWays,
   RequestResult,
   Review,
   SandboxState,
@@ -106,3 +108,14 @@ export const why = (id: number) => call<Why>("why", { id });
 export const clearLog = () => call<null>("clear_log");
 export const allowFromLog = (flowId: number) => call<null>("allow_from_log", { flowId });
 export const showMain = (screen: string) => call<null>("show_main", { screen });
+
+/** What can be done for a workload without curl. */
+export const probeWays = (workload: string) => call<ProbeWays>("probe_ways", { workload });
+export const probeImage = (image: string) => call<null>("probe_image", { image });
+/** Resolves to the pod that has the container, once it runs. */
+export const probeContainer = (workload: string) => call<string>("probe_container", { workload });
+/** Resolves to the workload to send from, once it runs. */
+export const probeDeploy = (namespace: string) => call<string>("probe_deploy", { namespace });
+export const probeRemove = (namespace: string) => call<null>("probe_remove", { namespace });
+export const probeCancel = () => call<null>("probe_cancel");
+export const probes = () => call<ProbeRow[]>("probes");

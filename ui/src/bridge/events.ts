@@ -1,5 +1,5 @@
 /** The events the app sends, with their payloads. */
-import type { CommandEvent, Connecting, SandboxState, SourceState, StagedEdit } from "./bindings";
+import type { CommandEvent, Connecting, ProbeStep, SandboxState, SourceState, StagedEdit } from "./bindings";
 import { listen, type Unlisten } from "./channel";
 
 export interface Events {
@@ -12,6 +12,7 @@ export interface Events {
   "pods-changed": null;
   "sync-changed": null;
   "command-output": CommandEvent;
+  "probe-changed": ProbeStep;
   "open-draft": { flowId: number };
   go: { screen: string };
 }

@@ -3,7 +3,18 @@
  * It keeps just enough state for the screens to move (staged edits, sandbox on or off, journal) and decides nothing:
  * verdicts and diffs are example constants. `?empty` gives the state of a first start, `?theme=dark` forces a theme.
  */
-import type { Countdown, Edit, Facet, Flow, LogPage, LogQuery, Review, SandboxState, StagedEdit } from "./bindings";
+import type {
+  Countdown,
+  Edit,
+  Facet,
+  Flow,
+  LogPage,
+  LogQuery,
+  ProbeRow,
+  Review,
+  SandboxState,
+  StagedEdit,
+} from "./bindings";
 import type { ObjectKind } from "./calls";
 import type { Channel } from "./channel";
 import * as example from "./example";
@@ -19,7 +30,7 @@ interface Arguments {
   name: string;
   file: string;
   feature: string;
-  namespace: string | null;
+  namespace: string;
   on: boolean;
   workload: string;
   method: string;
@@ -62,6 +73,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
       }
     : example.sandbox;
   let flows: Flow[] = empty ? [] : example.flows;
+  let probes: ProbeRow[] = [];
 
   const title = (edit: Edit) => {
     if (edit.kind === "mode") return `Mode ${edit.mode} for ${edit.scope}`;
@@ -232,6 +244,9 @@ export function standin(options: { empty?: boolean } = {}): Channel {
       responseHeaders: [["content-type", "application/json"]],
       body: '{"headers":{"Host":"httpbin.org"}}',
       stderr: "",
+      line: example.logLine,
+      limits: null,
+      expectation: example.expectation,
     }),
     run_command: () => {
       const id = nextId++;
@@ -242,6 +257,19 @@ export function standin(options: { empty?: boolean } = {}): Channel {
       return id;
     },
     stop_command: () => null,
+    probe_ways: () => example.probeWays,
+    probe_image: () => null,
+    probe_container: () => "sleep-6d4f",
+    probe_deploy: ({ namespace }) => {
+      probes = [example.probeIn(namespace)];
+      return example.probeIn(namespace).workload;
+    },
+    probe_remove: () => {
+      probes = [];
+      return null;
+    },
+    probe_cancel: () => null,
+    probes: () => probes,
     open_log_window: () => void window.open(`${window.location.pathname}${window.location.search}#/log`),
     log_page: ({ query, before, limit }) => pageOf(flows, query, before, limit),
     log_details: ({ id }) => example.detailsOf(flowOf(flows, id)),

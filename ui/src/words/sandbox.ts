@@ -31,6 +31,3 @@ export const outcome = (result: RequestResult) =>
   result.status !== null ? String(result.status) : result.exit === 0 ? "connected" : `exit ${result.exit}`;
 
 export const notRunning = "Start the sandbox first: requests leave from inside it.";
-
-export const fromPod = (workload: string) =>
-  `Requests start in a running pod of ${workload}, beside its own sidecar. Start the sandbox to try the policy without one.`;

@@ -3,3 +3,4 @@ export * from "./changes";
 export * from "./connect";
 export * from "./policy";
 export * from "./traffic";
+export * from "./probe";

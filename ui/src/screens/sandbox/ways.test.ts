@@ -1,0 +1,97 @@
+/** Sending from a cluster: what was expected stands beside what happened, and nothing is made without a yes. */
+import { render, screen } from "@testing-library/svelte";
+import userEvent from "@testing-library/user-event";
+import { beforeEach, expect, it, vi } from "vitest";
+import App from "../../App.svelte";
+import { useChannel } from "../../bridge/channel";
+import * as example from "../../bridge/example";
+import { standin } from "../../bridge/standin";
+import { navigation } from "../../state/navigation.svelte";
+import { probes } from "../../state/probe.svelte";
+
+let calls: [string, Record<string, unknown>][];
+let answers: Record<string, () => unknown>;
+
+beforeEach(() => {
+  probes.forget();
+  calls = [];
+  answers = {};
+  const base = standin({ empty: true });
+  useChannel({
+    ...base,
+    call: async <T>(command: string, args: Record<string, unknown> = {}) => {
+      calls.push([command, args]);
+      const own = answers[command];
+      return own ? (own() as T) : base.call<T>(command, args);
+    },
+  });
+});
+
+const asked = (command: string) => calls.filter(([name]) => name === command).map(([, args]) => args);
+const id = (name: string) => screen.findByTestId(name);
+
+/** The Sandbox of a cluster. */
+async function open(editing: boolean) {
+  answers.source_state = () => {
+    const state = example.clusterSource("kind-dev");
+    return { ...state, cluster: state.cluster && { ...state.cluster, editing } };
+  };
+  navigation.go("sandbox");
+  render(App);
+  await id("way-container");
+}
+
+it("adds nothing while editing is switched off, and says that a container stays", async () => {
+  await open(false);
+  await userEvent.click(await id("way-container"));
+  expect(await id("probe-ask")).toHaveTextContent("cannot be taken away again");
+  expect(await id("probe-missing")).toHaveTextContent("Editing is switched off");
+  expect(await id("probe-yes")).toBeDisabled();
+});
+
+it("adds a container of the image that a person names, after a yes", async () => {
+  await open(true);
+  await userEvent.click(await id("way-container"));
+  await userEvent.clear(await id("probe-image"));
+  await userEvent.type(await id("probe-image"), "registry.corp/curl:8");
+  expect(asked("probe_container")).toEqual([]);
+  await userEvent.click(await id("probe-yes"));
+  await vi.waitFor(() => expect(asked("probe_container")).toEqual([{ workload: "default/sleep" }]));
+  expect(asked("probe_image")).toEqual([{ image: "registry.corp/curl:8" }]);
+  await vi.waitFor(() => expect(screen.queryByTestId("probe-ask")).toBeNull());
+});
+
+it("names the right that is missing for a probe", async () => {
+  await open(true);
+  await userEvent.click(await id("way-deployment"));
+  await vi.waitFor(async () => expect(await id("probe-missing")).toHaveTextContent("You may not create deployments"));
+  expect(await id("probe-yes")).toBeDisabled();
+});
+
+it("sends from a probe that is left over, and says why it could not be removed", async () => {
+  answers.probes = () => [example.probeIn("shop")];
+  answers.probe_remove = () => {
+    throw { code: "forbidden", message: "You may not delete it.", hint: "Ask.", at: null };
+  };
+  await open(true);
+  expect(await id("probe-row")).toHaveTextContent("A probe of Egret runs in shop.");
+  await userEvent.click(await id("probe-use"));
+  await userEvent.click(await id("console-send"));
+  await vi.waitFor(() => expect(asked("send_request")[0]).toMatchObject({ pod: "shop/egret-probe" }));
+  await userEvent.click(await id("probe-remove"));
+  expect(await id("error-banner")).toHaveTextContent("You may not delete it. Ask.");
+  expect(await id("probe-row")).toBeInTheDocument();
+});
+
+it("shows what was expected beside what happened, the difference, and the sidecar's own line", async () => {
+  const base = standin({ empty: false });
+  const result = (await base.call("send_request", { method: "GET", url: "http://a.com/" })) as object;
+  const finding = { level: "warning", message: "Expected 502.", hint: "Restart the workload." };
+  answers.send_request = () => ({ ...result, expectation: { ...example.expectation, finding }, limits: "By wget." });
+  await open(false);
+  await userEvent.click(await id("console-send"));
+  expect(await id("console-expected")).toHaveTextContent("reaches the site");
+  expect(await id("console-finding")).toHaveTextContent("Expected 502. Restart the workload.");
+  expect(await id("console-line")).toHaveTextContent("PassthroughCluster");
+  expect(await id("console-limits")).toHaveTextContent("By wget.");
+});

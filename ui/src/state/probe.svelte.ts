@@ -1,0 +1,97 @@
+/** Bringing curl to where requests shall start: what is asked for, what it waits for, and Egret's own probes. */
+import type { Fault, SourceState } from "../bridge/bindings";
+import * as calls from "../bridge/calls";
+import { asFault } from "../bridge/channel";
+import { on } from "../bridge/events";
+import * as words from "../words/probe";
+import { navigation } from "./navigation.svelte";
+import { Query } from "./query.svelte";
+import { attempt, toasts } from "./toasts.svelte";
+
+/** Egret's probes that stand in the open cluster. */
+export const probes = new Query(calls.probes);
+
+class Probe {
+  /** True while something is being brought or taken away. */
+  busy = $state(false);
+  /** What is waited for. */
+  step = $state<string | null>(null);
+  fault = $state.raw<Fault | null>(null);
+
+  /** Adds a container to a pod of the workload; true when it runs. */
+  async container(workload: string, image: string): Promise<boolean> {
+    const pod = await this.#run(async () => {
+      await calls.probeImage(image);
+      return calls.probeContainer(workload);
+    });
+    if (pod !== null) toasts.say(words.containerDone(pod));
+    return pod !== null;
+  }
+
+  /** Deploys a probe and gives the workload to send from, null when it did not come up. */
+  async deploy(namespace: string, image: string): Promise<string | null> {
+    const workload = await this.#run(async () => {
+      await calls.probeImage(image);
+      return calls.probeDeploy(namespace);
+    });
+    if (workload !== null) toasts.say(words.deploymentDone(workload));
+    return workload;
+  }
+
+  async remove(namespace: string): Promise<boolean> {
+    const done = await this.#run(async () => {
+      await calls.probeRemove(namespace);
+      return true;
+    });
+    if (done) toasts.say(words.removed(namespace));
+    return done ?? false;
+  }
+
+  async stop(): Promise<void> {
+    await attempt(calls.probeCancel);
+  }
+
+  async #run<T>(work: () => Promise<T>): Promise<T | null> {
+    this.busy = true;
+    this.fault = null;
+    try {
+      return await work();
+    } catch (error) {
+      this.fault = asFault(error);
+      return null;
+    } finally {
+      this.busy = false;
+      this.step = null;
+      probes.touch();
+    }
+  }
+}
+
+export const probe = new Probe();
+
+let source = "";
+
+/** A probe that an earlier session left is told of once, when its cluster is opened. */
+async function tellWhatIsLeft(state: SourceState): Promise<void> {
+  const opened = state.cluster ? state.path : "";
+  if (opened === source) return;
+  source = opened;
+  probe.fault = null;
+  if (opened === "") return;
+  await probes.refresh();
+  for (const { namespace } of probes.value ?? [])
+    toasts.say(words.left(namespace), { label: words.leftLabel, run: () => navigation.go("sandbox") });
+}
+
+export async function listenToProbes(): Promise<() => void> {
+  const stops = await Promise.all([
+    on("probe-changed", ({ step }) => {
+      probe.step = step;
+    }),
+    on("source-changed", (state) => {
+      probes.touch();
+      void tellWhatIsLeft(state);
+    }),
+  ]);
+  return () => stops.forEach((stop) => stop());
+}
