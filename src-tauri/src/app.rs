@@ -145,8 +145,7 @@ impl App {
             return probe::send_request(&FromSandbox(&self.sidecar), &self.traffic, &snapshot, (method, url));
         };
         let cluster = cluster_of(&view)?;
-        let namespace = workload.split('/').next().unwrap_or_default();
-        cluster.require(Feature::SendRequests, namespace)?;
+        cluster.require(Feature::SendRequests, workload.split('/').next().unwrap_or_default())?;
         let start = FromPod {
             cluster: &cluster,
             workload,

@@ -8,7 +8,7 @@ use crate::{
     cluster::{self, Attempt, Cluster, Feature, Step},
     dto::{Connecting, ContextFacts, ContextRow, KubeconfigRow, PluginRow, SourceState},
     events::Event,
-    fault::{Fault, Result},
+    fault::Result,
     session::Origin,
 };
 
@@ -130,25 +130,18 @@ impl App {
 
     /// A Role with what `feature` needs, for this person in the open cluster.
     pub fn role(&self, feature: Feature, namespace: Option<&str>) -> Result<String> {
-        Ok(self.open_cluster()?.role(feature, namespace))
+        Ok(self.cluster()?.role(feature, namespace))
     }
 
     /// Switches editing of the open cluster on or off.
     pub fn set_editing(&self, on: bool) -> Result<SourceState> {
-        let cluster = self.open_cluster()?;
+        let cluster = self.cluster()?;
         if on {
             cluster.require_any_change()?;
         }
         cluster.set_editing(on);
         self.session.announcer()();
         Ok(self.view().state())
-    }
-
-    /// The open cluster.
-    pub(super) fn open_cluster(&self) -> Result<Arc<Cluster>> {
-        let view = self.view();
-        let cluster = view.origin.cluster().cloned();
-        cluster.ok_or_else(|| Fault::input("A folder is open, not a cluster."))
     }
 
     fn under_way(&self) -> MutexGuard<'_, Option<UnderWay>> {

@@ -22,6 +22,7 @@ pub enum Feature {
     WriteWorkloads,
     SendRequests,
     EphemeralContainers,
+    DeployProbe,
     RestartWorkloads,
     SeeSync,
 }
@@ -226,6 +227,16 @@ pub const TABLE: &[Needs] = &[
             rule("", &["pods"], &["get", "list"]),
             rule("", &["pods/ephemeralcontainers"], &["get", "patch", "update"]),
             rule("", &["pods/exec", "pods/attach"], SOCKET),
+        ],
+    },
+    Needs {
+        feature: Feature::DeployProbe,
+        words: "Deploy a probe to send requests from",
+        role: Role::Operator,
+        everywhere: false,
+        rules: &[
+            rule("apps", &["deployments"], &["get", "create", "patch", "delete"]),
+            rule("", &["serviceaccounts"], &["get", "create", "patch", "delete"]),
         ],
     },
     Needs {

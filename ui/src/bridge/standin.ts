@@ -30,7 +30,7 @@ interface Arguments {
   name: string;
   file: string;
   feature: string;
-  namespace: string | null;
+  namespace: string;
   on: boolean;
   workload: string;
   method: string;
