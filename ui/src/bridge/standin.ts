@@ -261,8 +261,8 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     probe_image: () => null,
     probe_container: () => "sleep-6d4f",
     probe_deploy: ({ namespace }) => {
-      probes = [example.probeIn(namespace ?? "")];
-      return example.probeIn(namespace ?? "").workload;
+      probes = [example.probeIn(namespace)];
+      return example.probeIn(namespace).workload;
     },
     probe_remove: () => {
       probes = [];
