@@ -80,7 +80,7 @@ async fn play(mesh: &Mesh, window: &Window) {
     from(window, "default/bare").await;
     window.fill("console-url", "http://httpbin.org/headers").await;
     window.click("console-send").await;
-    window.wait_for("toast", &["curl or wget is not there"]).await;
+    window.wait_for("toast", &["neither curl nor wget is there"]).await;
     window.click("way-container").await;
     window.wait_for("probe-missing", &["switched off"]).await;
     window.click("editing").await;

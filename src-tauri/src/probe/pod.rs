@@ -45,7 +45,7 @@ impl Start for FromPod<'_> {
         }
         for container in &place.containers {
             if !wget::sends(request) {
-                said = ", and wget sends nothing but GET by HTTP".into();
+                said = "there is no curl, and wget sends nothing but GET by HTTP".into();
                 break;
             }
             match self.wget(&place, container, &request.target.url)? {
@@ -67,7 +67,7 @@ impl Start for FromPod<'_> {
         let (pod, containers) = (&place.pod, place.containers.join(", "));
         Err(Fault::new(
             NO_CLIENT,
-            format!("No container of {pod} ({containers}) can send it: curl or wget is not there{said}."),
+            format!("No container of {pod} ({containers}) can send it: {said}."),
         )
         .hint(WAYS))
     }
@@ -85,7 +85,7 @@ const WAYS: &str = "Add a container with curl to its pod, or send from a probe i
 /// What came of a client that may not be there.
 enum Tried {
     Ran(Executed, i32),
-    /// With the runtime's words, to be put behind ours.
+    /// Said with the runtime's own words.
     NotThere(String),
 }
 
@@ -102,8 +102,8 @@ impl FromPod<'_> {
         let done = self.cluster.exec(place, container, argv)?;
         Ok(match done.end.clone() {
             End::Exit(exit) if !NOT_THERE.contains(&exit) => Tried::Ran(done, exit),
-            End::Exit(_) => Tried::NotThere(String::new()),
-            End::NotStarted(words) => Tried::NotThere(format!(" (…{})", tail(&words))),
+            End::Exit(_) => Tried::NotThere("neither curl nor wget is there".into()),
+            End::NotStarted(words) => Tried::NotThere(format!("neither curl nor wget is there (…{})", tail(&words))),
         })
     }
 }

@@ -24,4 +24,3 @@ export const left = (namespace: string) =>
 export const leftLabel = "Open Sandbox";
 
 export const notLogged = "The sidecar logged nothing of it.";
-export const unknown = "not known";

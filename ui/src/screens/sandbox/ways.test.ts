@@ -11,11 +11,13 @@ import { probes } from "../../state/probe.svelte";
 
 let calls: [string, Record<string, unknown>][];
 let answers: Record<string, () => unknown>;
+let heard: Record<string, ((payload: never) => void)[]>;
 
 beforeEach(() => {
   probes.forget();
   calls = [];
   answers = {};
+  heard = {};
   const base = standin({ empty: true });
   useChannel({
     ...base,
@@ -24,10 +26,15 @@ beforeEach(() => {
       const own = answers[command];
       return own ? (own() as T) : base.call<T>(command, args);
     },
+    listen: (event, handler) => {
+      heard[event] = [...(heard[event] ?? []), handler as (payload: never) => void];
+      return base.listen(event, handler);
+    },
   });
 });
 
 const asked = (command: string) => calls.filter(([name]) => name === command).map(([, args]) => args);
+const tell = (event: string, payload: unknown) => heard[event]?.forEach((handle) => handle(payload as never));
 const id = (name: string) => screen.findByTestId(name);
 
 /** The Sandbox of a cluster. */
@@ -94,4 +101,24 @@ it("shows what was expected beside what happened, the difference, and the sideca
   expect(await id("console-finding")).toHaveTextContent("Expected 502. Restart the workload.");
   expect(await id("console-line")).toHaveTextContent("PassthroughCluster");
   expect(await id("console-limits")).toHaveTextContent("By wget.");
+});
+
+it("says what is waited for, and stops waiting when a person has waited enough", async () => {
+  await open(true);
+  tell("probe-changed", { step: "Waiting for the node to fetch curl:8…" });
+  expect(await id("probe-step")).toHaveTextContent("Waiting for the node to fetch curl:8…");
+  await userEvent.click(await id("probe-stop"));
+  expect(asked("probe_cancel")).toHaveLength(1);
+  tell("probe-changed", { step: null });
+  await vi.waitFor(() => expect(screen.queryByTestId("probe-step")).toBeNull());
+});
+
+it("tells of a probe that an earlier session left when its cluster is opened", async () => {
+  answers.probes = () => [example.probeIn("shop")];
+  render(App);
+  await id("overview-sentence");
+  tell("source-changed", example.clusterSource("eu-prod"));
+  expect(await id("toast")).toHaveTextContent("A probe of Egret is left in shop.");
+  await userEvent.click(screen.getByText("Open Sandbox"));
+  expect(await id("screen-sandbox")).toBeInTheDocument();
 });
