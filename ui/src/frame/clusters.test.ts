@@ -42,11 +42,15 @@ async function openMenu() {
   await userEvent.click(await id("source-menu"));
 }
 
-/** A cluster that is open, with the example's rights: services in `default` only, no mesh, no requests. */
+/** A cluster that is open, for somebody who changes services in `default` only, no mesh, and sends no requests. */
 async function openCluster(more: Partial<NonNullable<SourceState["cluster"]>> = {}) {
   const state = example.clusterSource("kind-dev");
   if (!state.cluster) throw new Error("the example has a cluster");
-  answers.source_state = () => ({ ...state, cluster: { ...state.cluster, ...more } });
+  const rights = state.cluster.rights.map((right) =>
+    right.feature === "sendRequests" ? { ...right, everywhere: false } : right,
+  );
+  answers.source_state = () => ({ ...state, cluster: { ...state.cluster, rights, ...more } });
+  answers.context_facts = () => ({ ...example.contextFacts, rights });
   render(App);
   await screen.findByTestId("editing");
 }

@@ -59,7 +59,7 @@ const rights: Right[] = [
     everywhere: false,
     namespace: "istio-system",
   }),
-  right("sendRequests", "Send requests from a pod", "get, create pods/exec", { everywhere: false }),
+  right("sendRequests", "Send requests from a pod", "get, create pods/exec"),
 ];
 
 export const contextFacts: ContextFacts = {
