@@ -91,7 +91,8 @@ impl App {
         let mirror = self.mirrors.next();
         let cluster = Cluster::open(&context, None, &mirror, self.session.announcer())?;
         let state = self.turn_to(Origin::Cluster(cluster.clone()))?;
-        cluster.follow_logs(self.traffic.clone());
+        let events = self.events.clone();
+        cluster.follow_logs(self.traffic.clone(), move || events.send(Event::LogsChanged));
         Ok(state)
     }
 

@@ -14,6 +14,7 @@ pub enum Event {
     SandboxChanged(Box<SandboxState>),
     FlowsAdded(FlowsAdded),
     JournalChanged,
+    LogsChanged,
     CommandOutput(CommandEvent),
 }
 
@@ -26,6 +27,7 @@ impl Event {
             Self::SandboxChanged(_) => "sandbox-changed",
             Self::FlowsAdded(_) => "flows-added",
             Self::JournalChanged => "journal-changed",
+            Self::LogsChanged => "logs-changed",
             Self::CommandOutput(_) => "command-output",
         }
     }
@@ -38,7 +40,7 @@ impl Event {
             Self::SandboxChanged(state) => serde_json::to_value(state),
             Self::FlowsAdded(added) => serde_json::to_value(added),
             Self::CommandOutput(event) => serde_json::to_value(event),
-            Self::JournalChanged => Ok(Value::Null),
+            Self::JournalChanged | Self::LogsChanged => Ok(Value::Null),
         };
         value.expect("these are plain structs with text keys")
     }

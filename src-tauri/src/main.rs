@@ -15,6 +15,7 @@ mod session;
 mod sidecar;
 mod start;
 mod traffic;
+mod watch;
 mod windows;
 
 fn main() -> std::process::ExitCode {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Proposal, impact,
+    Proposal, access_log, impact,
     journal::{Journal, State},
     proposal::Base,
     review::{blocked, conflicts, counts, review},
@@ -193,7 +193,27 @@ impl Changes {
 
     /// Writes the staged edits: journal, files, verification. On any fault no file is half written and the edits stay.
     pub fn apply(&self, view: &View, traffic: &Traffic) -> Result<JournalEntry> {
-        let mut set = self.set();
+        let entry = self.write(&mut self.set(), view, traffic)?;
+        self.told(Vec::new());
+        Ok(entry)
+    }
+
+    /// Writes `edits` in the same way, and leaves what is staged alone.
+    pub fn apply_now(&self, view: &View, traffic: &Traffic, edits: Vec<Edit>) -> Result<JournalEntry> {
+        let staged = edits.into_iter().map(|edit| StagedEdit {
+            id: 0,
+            title: title(&edit),
+            edit,
+            at: now(),
+        });
+        let mut set = Set {
+            edits: staged.collect(),
+            ..Set::default()
+        };
+        self.write(&mut set, view, traffic)
+    }
+
+    fn write(&self, set: &mut Set, view: &View, traffic: &Traffic) -> Result<JournalEntry> {
         let proposal = Proposal::of(view, &set.base, &set.plain())?;
         if let Some(file) = conflicts(view, &proposal.files)?.first() {
             return Err(write::changed(&file.file));
@@ -225,7 +245,6 @@ impl Changes {
             next: set.next,
             ..Set::default()
         };
-        self.told(Vec::new());
         self.events.send(Event::JournalChanged);
         self.shown(&journal, store, id)
     }
@@ -297,6 +316,7 @@ fn same_target(a: &Edit, b: &Edit) -> bool {
         match edit {
             Edit::Mode { scope, .. } => (0, scope, ""),
             Edit::Ranges { .. } => (1, "", ""),
+            Edit::AccessLog { scope, .. } => (4, scope, ""),
             Edit::Put {
                 object,
                 namespace,
@@ -327,6 +347,7 @@ fn title(edit: &Edit) -> String {
             namespace,
             name,
         } => format!("Delete {} {namespace}/{name}", object.as_str()),
+        Edit::AccessLog { scope, on, until } => access_log::title(scope, *on, until.as_deref()),
         Edit::Ranges {
             exclude_ranges,
             exclude_ports,

@@ -6,10 +6,12 @@ mod contexts;
 mod exec;
 mod follow;
 mod kinds;
+mod lines;
 mod logs;
 mod mirror;
 mod open;
 mod owner;
+mod pick;
 mod place;
 mod store;
 mod write;
@@ -17,6 +19,7 @@ mod write;
 pub use contexts::{Context, contexts};
 pub use logs::{LogState, MAX_PODS};
 pub use open::Cluster;
+pub use pick::{Chosen, MAX_CHOSEN};
 pub use place::Mirrors;
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use std::{
 
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::{Api, Client, api::PostParams, core::ApiResource};
+use proxy_core::{model::World, record::Formats};
 use tokio::{runtime, time};
 
 use super::{
@@ -24,6 +25,7 @@ use super::{
     kinds,
     logs::{LogState, Logs, follow_logs},
     mirror::{Mirror, Watch},
+    pick::Chosen,
 };
 use crate::{
     fault::{Fault, Result},
@@ -152,14 +154,18 @@ impl Cluster {
         let lost: Vec<_> = watches
             .iter()
             .filter_map(|(kind, watch)| Some((kind, watch.lost.as_ref()?)))
+            // Who may not read it sees the policy whole, and is told where it matters: at the access logs.
+            .filter(|(kind, (fault, _))| *kind != kinds::TELEMETRY || fault.code != "forbidden")
             .collect();
         let (_, (fault, since)) = lost.iter().min_by_key(|(_, (_, since))| *since)?;
         let kinds = lost.iter().map(|(kind, _)| (*kind).clone()).collect();
         Some((kinds, fault.clone(), since.elapsed()))
     }
 
-    /// Adds what the mesh's sidecars log to `traffic`, from now on.
-    pub fn follow_logs(&self, traffic: Arc<Traffic>) {
+    /// Adds what the mesh's sidecars log to `traffic`, from now on. `changed` is called when other pods are followed, or a
+    /// line cannot be read for a new reason.
+    pub fn follow_logs(&self, traffic: Arc<Traffic>, changed: impl Fn() + Send + Sync + 'static) {
+        self.logs.tell(changed);
         if let Some(runtime) = &self.runtime {
             runtime.spawn(follow_logs(self.client.clone(), traffic, self.logs.clone()));
         }
@@ -168,6 +174,22 @@ impl Cluster {
     /// How following the logs stands.
     pub fn logs(&self) -> LogState {
         self.logs.state()
+    }
+
+    /// Follows only the logs of these workloads (`namespace/name`) and namespaces; of all where there is none.
+    pub fn choose_logs(&self, chosen: Chosen) {
+        self.logs.choose(chosen);
+    }
+
+    /// Takes note of what the cluster says now: its sidecars may log in other formats.
+    pub fn learn(&self, world: &World) {
+        self.logs.set_formats(Formats::of(world));
+    }
+
+    /// Why Telemetry cannot be read, where it cannot.
+    pub fn unread_telemetry(&self) -> Option<Fault> {
+        let lost = self.watches().remove(kinds::TELEMETRY)?.lost;
+        lost.map(|(fault, _)| fault)
     }
 
     /// Switches editing on or off; off when a cluster is opened.

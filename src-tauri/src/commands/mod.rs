@@ -6,6 +6,7 @@ mod flows;
 mod policy;
 mod sandbox;
 mod source;
+mod watch;
 mod windows;
 
 use std::sync::Arc;
@@ -73,6 +74,9 @@ pub fn handler<R: Runtime>() -> impl Fn(Invoke<R>) -> bool + Send + Sync + 'stat
         flows::log_details,
         flows::why,
         flows::clear_log,
+        watch::log_source,
+        watch::follow_workloads,
+        watch::stage_access_log,
         windows::open_log_window,
         windows::allow_from_log,
         windows::show_main,

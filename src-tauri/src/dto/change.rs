@@ -30,6 +30,12 @@ pub enum Edit {
         include_ports: String,
         exclude_ports: String,
     },
+    /// The access log of the sidecars of `scope`, on until `until` (RFC 3339; for ever without), or off again.
+    AccessLog {
+        scope: String,
+        on: bool,
+        until: Option<String>,
+    },
 }
 
 /// An edit that waits for Apply.

@@ -6,9 +6,11 @@ mod policy;
 mod sandbox;
 mod source;
 mod traffic;
+mod watch;
 
 pub use change::*;
 pub use policy::*;
 pub use sandbox::*;
 pub use source::*;
 pub use traffic::*;
+pub use watch::*;

@@ -107,7 +107,7 @@ fn pod_logs(logs: &LogState) -> (Health, String) {
     }
     let unread = match logs.unread {
         0 => String::new(),
-        unread => format!("; {unread} lines of another format than Istio's default"),
+        unread => format!("; {unread} lines cannot be read"),
     };
     match (logs.pods, logs.followed) {
         (0, _) => (Health::Warn, "no pod has a running sidecar".into()),

@@ -5,6 +5,7 @@
 mod bypass;
 mod findings;
 mod health;
+mod log_source;
 mod open;
 mod origin;
 mod overview;
@@ -13,9 +14,10 @@ mod policy;
 mod view;
 
 pub use findings::{findings, findings_of};
+pub use log_source::{due, log_source, switched_on};
 pub use open::{Session, folder};
 pub use origin::Origin;
 pub use overview::overview;
 pub use playground::bundled_playground;
 pub use policy::{policy_view, port, resolution, short};
-pub use view::{View, now, workload_name};
+pub use view::{View, now, time_text, workload_name};

@@ -12,7 +12,10 @@ pub fn telemetry(root: Cursor<'_>) -> Telemetry {
         return Telemetry::default();
     };
     Telemetry {
-        selector: spec.mapping("selector").map(|selector| selector.labels("matchLabels")).unwrap_or_default(),
+        selector: spec
+            .mapping("selector")
+            .map(|selector| selector.labels("matchLabels"))
+            .unwrap_or_default(),
         targeted: spec.has("targetRef") || spec.has("targetRefs"),
         access_logging: spec.list("accessLogging", |logging| {
             Some(AccessLogging {

@@ -113,7 +113,9 @@ fn time(written: Option<&str>, received: &str) -> String {
         return text.into();
     }
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let millis = format!("{fraction:0<3}").get(..3).and_then(|digits| digits.parse::<i64>().ok());
+    let millis = format!("{fraction:0<3}")
+        .get(..3)
+        .and_then(|digits| digits.parse::<i64>().ok());
     let time = seconds.parse::<i64>().ok().zip(millis).and_then(|(seconds, millis)| {
         let nanos = i128::from(seconds) * 1_000_000_000 + i128::from(millis) * 1_000_000;
         OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()

@@ -14,7 +14,9 @@ use crate::{
 /// True for an entry of Mixer's access log.
 pub fn is_entry(line: &Map<String, Value>) -> bool {
     let instance = text(line, "instance").unwrap_or_default();
-    ["accesslog.", "tcpaccesslog.", "newlog."].iter().any(|kind| instance.starts_with(kind))
+    ["accesslog.", "tcpaccesslog.", "newlog."]
+        .iter()
+        .any(|kind| instance.starts_with(kind))
 }
 
 /// The flow that an entry tells of; `None` for what came in, and for a connection that goes on.
@@ -34,7 +36,9 @@ pub fn flow(line: &Map<String, Value>) -> Option<FlowRecord> {
         time: owned("time")?,
         workload: FlowWorkload {
             namespace: owned("sourceNamespace").unwrap_or_default(),
-            name: owned("sourceWorkload").or_else(|| owned("sourceName")).unwrap_or_default(),
+            name: owned("sourceWorkload")
+                .or_else(|| owned("sourceName"))
+                .unwrap_or_default(),
             ..FlowWorkload::default()
         },
         source: address(line, "sourceIp", "sourcePort"),

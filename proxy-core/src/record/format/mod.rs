@@ -16,16 +16,20 @@ use std::sync::{Arc, LazyLock};
 use serde_json::{Map, Value};
 
 use super::{FlowRecord, FlowWorkload};
-use crate::model::LogFormat;
+use crate::model::{LogFormat, World};
 use json::JsonFormat;
 use operator::Field;
 use text::TextFormat;
 use values::Values;
 
 static ISTIO: LazyLock<Vec<Format>> = LazyLock::new(|| {
-    let text = istio::TEXT.iter().map(|(name, format)| (*name, LogFormat::Text((*format).into())));
+    let text = istio::TEXT
+        .iter()
+        .map(|(name, format)| (*name, LogFormat::Text((*format).into())));
     let json = std::iter::once(("Istio's JSON format", LogFormat::Json(istio::json())));
-    text.chain(json).filter_map(|(name, format)| Format::compile(name, &format).ok()).collect()
+    text.chain(json)
+        .filter_map(|(name, format)| Format::compile(name, &format).ok())
+        .collect()
 });
 
 static UNKNOWN: LazyLock<Arc<str>> =
@@ -80,13 +84,36 @@ impl Formats {
         formats
     }
 
+    /// Readers for what the mesh configs of `world` say, and their providers.
+    pub fn of(world: &World) -> Self {
+        let mut written = Vec::new();
+        for mesh in &world.mesh_configs {
+            let map = format!("ConfigMap {}/{}", mesh.meta.namespace, mesh.meta.name);
+            let log = &mesh.spec.access_log;
+            written.extend(
+                log.format
+                    .iter()
+                    .map(|format| (format!("accessLogFormat of {map}"), format)),
+            );
+            for provider in &log.providers {
+                let format = provider.format.iter();
+                written.extend(
+                    format.map(|format| (format!("the format of provider {} of {map}", provider.name), format)),
+                );
+            }
+        }
+        Self::new(written.iter().map(|(name, format)| (name.as_str(), *format)))
+    }
+
     /// Reads one line that `workload`'s sidecar wrote at `received` (RFC 3339), without its newline.
     pub fn read(&self, line: &str, workload: &FlowWorkload, received: &str) -> Line {
         let line = line.trim_end();
         let json = json_of(line);
         let mut unread = None;
         for format in self.own.iter().chain(ISTIO.iter()) {
-            let Some(values) = format.values(line, json.as_ref()) else { continue };
+            let Some(values) = format.values(line, json.as_ref()) else {
+                continue;
+            };
             if let Some(lacks) = &format.lacks {
                 // Another format may fit the line too, and say more.
                 unread.get_or_insert(lacks);
@@ -168,5 +195,6 @@ fn json_of(line: &str) -> Option<Map<String, Value>> {
 
 /// A line that looks like one of an access log. Envoy's own log begins with a date in brackets too, but with a blank in it.
 fn looks_like_access_log(line: &str) -> bool {
-    line.starts_with('[') && line.as_bytes().get(11) == Some(&b'T') || line.starts_with('{') && line.contains("\"response_code\"")
+    line.starts_with('[') && line.as_bytes().get(11) == Some(&b'T')
+        || line.starts_with('{') && line.contains("\"response_code\"")
 }

@@ -37,11 +37,23 @@ fn lines_of_every_istio_generation_are_read_with_their_verdict() {
         // 1.9 and newer
         (
             r#"[2026-11-23T13:38:18.423Z] "- - -" 0 UH - - "-" 0 0 0 - "-" "-" "-" "-" "-" BlackHoleCluster - 198.19.0.12:443 10.88.0.13:33588 edition.cnn.com -"#,
-            (Blocked, Some("edition.cnn.com"), 0, Some("BlackHoleCluster"), "198.19.0.12:443"),
+            (
+                Blocked,
+                Some("edition.cnn.com"),
+                0,
+                Some("BlackHoleCluster"),
+                "198.19.0.12:443",
+            ),
         ),
         (
             r#"[2026-11-23T13:38:18.348Z] "GET /headers HTTP/1.1" 200 - via_upstream - "-" 0 355 2 1 "-" "curl/7.88.1" "4bc8" "httpbin.org" "198.19.0.10:80" outbound|80||httpbin.org 10.88.0.13:38386 198.19.0.10:80 10.88.0.13:38384 - default"#,
-            (Registered, Some("httpbin.org"), 200, Some("outbound|80||httpbin.org"), "198.19.0.10:80"),
+            (
+                Registered,
+                Some("httpbin.org"),
+                200,
+                Some("outbound|80||httpbin.org"),
+                "198.19.0.10:80",
+            ),
         ),
         (
             r#"[2026-11-23T13:38:18.348Z] "GET / HTTP/1.1" 502 - direct_response - "-" 0 0 0 - "-" "curl" "4bc8" "a.com" "-" - - 198.19.0.10:80 10.88.0.13:38384 - block_all"#,
@@ -49,7 +61,13 @@ fn lines_of_every_istio_generation_are_read_with_their_verdict() {
         ),
         (
             r#"[2026-11-23T13:38:18.348Z] "GET / HTTP/1.1" 200 - via_upstream - "-" 0 1256 30 29 "-" "curl" "4bc8" "example.com" "93.184.215.14:80" PassthroughCluster 10.1.2.3:40010 93.184.215.14:80 10.1.2.3:55330 - allow_any"#,
-            (Passthrough, Some("example.com"), 200, Some("PassthroughCluster"), "93.184.215.14:80"),
+            (
+                Passthrough,
+                Some("example.com"),
+                200,
+                Some("PassthroughCluster"),
+                "93.184.215.14:80",
+            ),
         ),
         (
             r#"[2024-12-03T08:41:05.118Z] "- - -" 0 UF,URX - - "delayed_connect_error:_111" 0 0 3 - "-" "-" "-" "-" "[fd00::5]:443" PassthroughCluster - [fd00::5]:443 [fd00::9]:40112 - -"#,
@@ -58,7 +76,13 @@ fn lines_of_every_istio_generation_are_read_with_their_verdict() {
         // 1.9 to 1.22: a cluster's statistics name
         (
             r#"[2022-05-05T13:38:18.348Z] "GET / HTTP/2" 200 - via_upstream - "-" 0 355 2 1 "-" "curl" "4bc8" "httpbin.org" "198.19.0.10:80" outbound|80||httpbin.org; 10.88.0.13:38386 198.19.0.10:80 10.88.0.13:38384 - default"#,
-            (Registered, Some("httpbin.org"), 200, Some("outbound|80||httpbin.org"), "198.19.0.10:80"),
+            (
+                Registered,
+                Some("httpbin.org"),
+                200,
+                Some("outbound|80||httpbin.org"),
+                "198.19.0.10:80",
+            ),
         ),
         // 1.8: one quoted reason, no details
         (
@@ -68,11 +92,23 @@ fn lines_of_every_istio_generation_are_read_with_their_verdict() {
         // 1.3 to 1.7
         (
             r#"[2019-09-03T20:57:49.103Z] "GET /politics HTTP/2" 301 - "-" "-" 0 0 90 89 "10.244.2.10" "curl/7.64.0" "ec73" "edition.cnn.com" "151.101.65.67:80" outbound|80||edition.cnn.com - 10.244.1.5:80 10.244.2.10:50482 edition.cnn.com default"#,
-            (Registered, Some("edition.cnn.com"), 301, Some("outbound|80||edition.cnn.com"), "10.244.1.5:80"),
+            (
+                Registered,
+                Some("edition.cnn.com"),
+                301,
+                Some("outbound|80||edition.cnn.com"),
+                "10.244.1.5:80",
+            ),
         ),
         (
             r#"[2020-02-02T11:01:54.977Z] "- - -" 0 UH "-" "-" 0 0 1 - "-" "-" "-" "-" "-" BlackHoleCluster - 172.217.161.36:443 172.30.109.82:59478 www.google.com -"#,
-            (Blocked, Some("www.google.com"), 0, Some("BlackHoleCluster"), "172.217.161.36:443"),
+            (
+                Blocked,
+                Some("www.google.com"),
+                0,
+                Some("BlackHoleCluster"),
+                "172.217.161.36:443",
+            ),
         ),
         // 1.2: no route
         (
@@ -82,21 +118,45 @@ fn lines_of_every_istio_generation_are_read_with_their_verdict() {
         // 1.1: no failure reason either
         (
             r#"[2019-04-04T10:20:30.400Z] "GET / HTTP/1.1" 200 - "-" 0 1270 40 39 "-" "curl/7.60.0" "77aa" "a.com" "93.184.216.34:80" PassthroughCluster - 93.184.216.34:80 172.30.109.82:55314 -"#,
-            (Passthrough, Some("a.com"), 200, Some("PassthroughCluster"), "93.184.216.34:80"),
+            (
+                Passthrough,
+                Some("a.com"),
+                200,
+                Some("PassthroughCluster"),
+                "93.184.216.34:80",
+            ),
         ),
         // before 1.1, as the task page of 2019 shows them
         (
             r#"[2019-01-24T12:17:11.640Z] "GET /headers HTTP/1.1" 200 - 0 599 214 214 "-" "curl/7.60.0" "17fde8f7" "httpbin.org" "35.173.6.94:80" outbound|80||httpbin.org - 35.173.6.94:80 172.30.109.82:55314 -"#,
-            (Registered, Some("httpbin.org"), 200, Some("outbound|80||httpbin.org"), "35.173.6.94:80"),
+            (
+                Registered,
+                Some("httpbin.org"),
+                200,
+                Some("outbound|80||httpbin.org"),
+                "35.173.6.94:80",
+            ),
         ),
         (
             r#"[2019-01-24T12:48:54.977Z] "- - -" 0 - 601 17766 1289 - "-" "-" "-" "-" "172.217.161.36:443" outbound|443||www.google.com 172.30.109.82:59480 172.217.161.36:443 172.30.109.82:59478 www.google.com"#,
-            (Registered, Some("www.google.com"), 0, Some("outbound|443||www.google.com"), "172.217.161.36:443"),
+            (
+                Registered,
+                Some("www.google.com"),
+                0,
+                Some("outbound|443||www.google.com"),
+                "172.217.161.36:443",
+            ),
         ),
         // 1.0: no blank before the protocol, and a format of its own for TCP
         (
             r#"[2018-12-24T12:17:11.640Z] "GET /headersHTTP/1.1" 200 - 0 599 214 214 "-" "curl/7.60.0" "17fd" "httpbin.org" "35.173.6.94:80" outbound|80||httpbin.org - 35.173.6.94:80 172.30.109.82:55314"#,
-            (Registered, Some("httpbin.org"), 200, Some("outbound|80||httpbin.org"), "35.173.6.94:80"),
+            (
+                Registered,
+                Some("httpbin.org"),
+                200,
+                Some("outbound|80||httpbin.org"),
+                "35.173.6.94:80",
+            ),
         ),
         (
             r#"[2018-12-24T12:17:11.640Z] "GET /HTTP/1.1" 404 NR 0 0 0 - "-" "curl/7.60.0" "17fd" "a.com" "-" - - 93.184.216.34:80 172.30.109.82:55314"#,
@@ -104,7 +164,13 @@ fn lines_of_every_istio_generation_are_read_with_their_verdict() {
         ),
         (
             r#"[2018-12-24T12:17:11.640Z] - 601 17766 1289 "172.217.161.36:443" outbound|443||www.google.com 172.30.109.82:59480 172.217.161.36:443 172.30.109.82:59478"#,
-            (Registered, None, 0, Some("outbound|443||www.google.com"), "172.217.161.36:443"),
+            (
+                Registered,
+                None,
+                0,
+                Some("outbound|443||www.google.com"),
+                "172.217.161.36:443",
+            ),
         ),
         // JSON: of today, of 1.9 without a blocked connection's cluster, of before 1.9 with texts for numbers
         (
@@ -117,7 +183,13 @@ fn lines_of_every_istio_generation_are_read_with_their_verdict() {
         ),
         (
             r#"{"upstream_cluster":"PassthroughCluster","downstream_remote_address":"10.8.2.9:42412","authority":"a.com","path":"/","protocol":"HTTP/1.1","istio_policy_status":"-","method":"GET","upstream_service_time":"5","response_code":"200","response_flags":"-","start_time":"2019-09-03T20:57:49.103Z","downstream_local_address":"93.184.216.34:80","requested_server_name":"-","route_name":"allow_any"}"#,
-            (Passthrough, Some("a.com"), 200, Some("PassthroughCluster"), "93.184.216.34:80"),
+            (
+                Passthrough,
+                Some("a.com"),
+                200,
+                Some("PassthroughCluster"),
+                "93.184.216.34:80",
+            ),
         ),
     ];
     let formats = Formats::default();
@@ -128,7 +200,11 @@ fn lines_of_every_istio_generation_are_read_with_their_verdict() {
             (*verdict, *name),
             "{line}"
         );
-        assert_eq!((record.status, record.cluster.as_deref()), (*status, *cluster), "{line}");
+        assert_eq!(
+            (record.status, record.cluster.as_deref()),
+            (*status, *cluster),
+            "{line}"
+        );
         assert_eq!(record.destination.to_string(), *destination, "{line}");
         assert!(line.contains(&record.time) && record.line == *line, "{line}");
     }
@@ -139,16 +215,31 @@ fn mixers_entries_are_read_with_the_workload_that_they_name() {
     let http = r#"{"level":"info","time":"2019-01-24T12:17:11.855496Z","instance":"accesslog.logentry.istio-system","connection_security_policy":"unknown","destinationIp":"I60GXg==","destinationServiceHost":"httpbin.org","httpAuthority":"httpbin.org","latency":"214.661667ms","method":"GET","protocol":"http","receivedBytes":270,"reporter":"source","requestId":"17fde8f7","requestSize":0,"requestedServerName":"","responseCode":200,"responseSize":599,"sentBytes":806,"sourceIp":"AAAAAAAAAAAAAP//rB5tUg==","sourceNamespace":"default","sourceWorkload":"sleep","url":"/headers","userAgent":"curl/7.60.0"}"#;
     let formats = Formats::default();
     let record = flow(&formats, http);
-    assert_eq!((&*record.workload.namespace, &*record.workload.name), ("default", "sleep"));
+    assert_eq!(
+        (&*record.workload.namespace, &*record.workload.name),
+        ("default", "sleep")
+    );
     assert_eq!(record.destination.to_string(), "35.173.6.94:0", "Mixer says no port");
     assert_eq!(record.source.ip().to_string(), "172.30.109.82");
     assert_eq!((record.status, record.duration_ms, record.bytes_sent), (200, 214, 599));
-    assert_eq!((record.verdict, record.path.as_deref()), (Verdict::Registered, Some("/headers")));
+    assert_eq!(
+        (record.verdict, record.path.as_deref()),
+        (Verdict::Registered, Some("/headers"))
+    );
     let tcp = r#"{"level":"info","time":"2019-01-24T12:48:56.266Z","instance":"tcpaccesslog.logentry.istio-system","connectionDuration":"1.289085134s","connectionEvent":"close","destinationIp":"rNmhJA==","protocol":"tcp","reporter":"source","requestedServerName":"www.google.com","sourceNamespace":"default","sourceWorkload":"sleep","totalReceivedBytes":601,"totalSentBytes":17766}"#;
     let record = flow(&formats, tcp);
-    assert_eq!((record.protocol.as_str(), record.sni.as_deref()), ("tls", Some("www.google.com")));
-    assert_eq!((record.bytes_received, record.bytes_sent, record.duration_ms), (601, 17766, 1289));
-    for other in [tcp.replace("close", "open"), http.replace("\"source\"", "\"destination\"")] {
+    assert_eq!(
+        (record.protocol.as_str(), record.sni.as_deref()),
+        ("tls", Some("www.google.com"))
+    );
+    assert_eq!(
+        (record.bytes_received, record.bytes_sent, record.duration_ms),
+        (601, 17766, 1289)
+    );
+    for other in [
+        tcp.replace("close", "open"),
+        http.replace("\"source\"", "\"destination\""),
+    ] {
         assert_eq!(read(&formats, &other), Line::Inbound);
     }
 }
@@ -180,12 +271,28 @@ fn formats_that_people_write_are_read_by_their_operators() {
         "1700000000.250|outbound|443|v1|a.com|-|a.com|-|fd00::1|443|200|100%",
     );
     assert_eq!(record.time, "2023-11-14T22:13:20.250Z");
-    assert_eq!((record.cluster.as_deref(), record.route), (Some("outbound|443|v1|a.com"), None));
-    assert_eq!((record.destination.to_string(), record.protocol), ("[fd00::1]:443".into(), "http".into()));
-    assert_eq!(record.source.to_string(), "0.0.0.0:0", "the format does not say who called");
+    assert_eq!(
+        (record.cluster.as_deref(), record.route),
+        (Some("outbound|443|v1|a.com"), None)
+    );
+    assert_eq!(
+        (record.destination.to_string(), record.protocol),
+        ("[fd00::1]:443".into(), "http".into())
+    );
+    assert_eq!(
+        record.source.to_string(),
+        "0.0.0.0:0",
+        "the format does not say who called"
+    );
 
-    let timeless = flow(&text("c=%UPSTREAM_CLUSTER% h=%UPSTREAM_HOST%"), "c=PassthroughCluster h=1.2.3.4:443");
-    assert_eq!((timeless.time.as_str(), timeless.verdict), (RECEIVED, Verdict::Passthrough));
+    let timeless = flow(
+        &text("c=%UPSTREAM_CLUSTER% h=%UPSTREAM_HOST%"),
+        "c=PassthroughCluster h=1.2.3.4:443",
+    );
+    assert_eq!(
+        (timeless.time.as_str(), timeless.verdict),
+        (RECEIVED, Verdict::Passthrough)
+    );
     assert_eq!(timeless.destination.to_string(), "1.2.3.4:443");
 
     let format = json!({
@@ -199,11 +306,18 @@ fn formats_that_people_write_are_read_by_their_operators() {
     });
     let line = r#"{"ts":"2026-11-23T13:38:18.348Z","kind":"access","http":{"line":"GET /x HTTP/2","host":"a.com"},"status":200,"to":"1.2.3.4:80","cluster":"PassthroughCluster"}"#;
     let record = flow(&json(format.clone()), line);
-    assert_eq!((record.protocol.as_str(), record.path.as_deref()), ("http2", Some("/x")));
+    assert_eq!(
+        (record.protocol.as_str(), record.path.as_deref()),
+        ("http2", Some("/x"))
+    );
     assert_eq!((record.host.as_deref(), record.status), (Some("a.com"), 200));
     assert_eq!(record.verdict, Verdict::Passthrough);
     let foreign = line.replace("\"ts\"", "\"time\"");
-    assert_eq!(read(&json(format), &foreign), Line::Other, "a key that the format has not");
+    assert_eq!(
+        read(&json(format), &foreign),
+        Line::Other,
+        "a key that the format has not"
+    );
 }
 
 #[test]
@@ -221,7 +335,10 @@ fn a_format_that_tells_too_little_is_named_with_what_it_lacks() {
     let hosted = text("%START_TIME% %REQ(:AUTHORITY)%");
     let why = unread(&hosted, "2026-11-23T13:38:18.348Z a.com");
     assert!(why.starts_with("accessLogFormat lacks the upstream cluster"), "{why}");
-    for (wrong, said) in [("[%START_TIME", "no command operator"), ("a\n%UPSTREAM_CLUSTER%", "several lines")] {
+    for (wrong, said) in [
+        ("[%START_TIME", "no command operator"),
+        ("a\n%UPSTREAM_CLUSTER%", "several lines"),
+    ] {
         let why = unread(&text(wrong), "[2026-11-23T13:38:18.348Z] x");
         assert!(why.contains("cannot be read") && why.contains(said), "{why}");
     }
@@ -255,8 +372,14 @@ fn operators() -> Vec<(&'static str, BoxedStrategy<String>)> {
     let number = (0u32..100_000).prop_map(|number| number.to_string()).boxed();
     let of = |pattern: &'static str| proptest::string::string_regex(pattern).unwrap().boxed();
     vec![
-        ("%START_TIME%", of("20[0-9]{2}-0[1-9]-1[0-9]T1[0-9]:[0-5][0-9]:[0-5][0-9]\\.[0-9]{3}Z")),
-        ("%UPSTREAM_CLUSTER%", of("PassthroughCluster|BlackHoleCluster|outbound\\|[1-9][0-9]{0,3}\\|(v1)?\\|[a-z.]{1,20}")),
+        (
+            "%START_TIME%",
+            of("20[0-9]{2}-0[1-9]-1[0-9]T1[0-9]:[0-5][0-9]:[0-5][0-9]\\.[0-9]{3}Z"),
+        ),
+        (
+            "%UPSTREAM_CLUSTER%",
+            of("PassthroughCluster|BlackHoleCluster|outbound\\|[1-9][0-9]{0,3}\\|(v1)?\\|[a-z.]{1,20}"),
+        ),
         ("%REQ(:AUTHORITY)%", of("[a-z]{1,10}\\.(com|org)(:[1-9][0-9]{1,3})?")),
         ("%DOWNSTREAM_LOCAL_ADDRESS%", address.clone()),
         ("%DOWNSTREAM_REMOTE_ADDRESS%", address.clone()),

@@ -126,9 +126,13 @@ fn shape(field: Field) -> Option<&'static str> {
             r"[0-9.]+:[0-9]+|\[[0-9A-Fa-f:.%]+\]:[0-9]+|[^ ]*?"
         }
         // None of them has a blank: what stands behind the headers cannot be shifted by them.
-        Field::Method | Field::Authority | Field::Flags | Field::Sni | Field::Route | Field::LocalIp | Field::RemoteIp => {
-            "[^ ]*?"
-        }
+        Field::Method
+        | Field::Authority
+        | Field::Flags
+        | Field::Sni
+        | Field::Route
+        | Field::LocalIp
+        | Field::RemoteIp => "[^ ]*?",
         Field::Path | Field::Details | Field::RequestId => return None,
     })
 }
