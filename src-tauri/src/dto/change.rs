@@ -31,6 +31,7 @@ pub enum Edit {
         exclude_ports: String,
     },
     /// The access log of the sidecars of `scope`, on until `until` (RFC 3339; for ever without), or off again.
+    #[serde(rename = "accessLog")]
     AccessLog {
         scope: String,
         on: bool,

@@ -8,6 +8,7 @@ export interface Events {
   "sandbox-changed": SandboxState;
   "flows-added": { lastId: number; added: number; dropped: number };
   "journal-changed": null;
+  "logs-changed": null;
   "command-output": CommandEvent;
   "open-draft": { flowId: number };
   go: { screen: string };

@@ -18,6 +18,9 @@ interface Arguments {
   id: number;
   name: string;
   on: boolean;
+  scope: string;
+  minutes: number | null;
+  workloads: string[];
   workload: string;
   method: string;
   url: string;
@@ -38,6 +41,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
   const emit = (event: string, payload: unknown) => handlers.get(event)?.forEach((handle) => handle(payload as never));
 
   let nextId = 1;
+  let chosen: string[] = [];
   let source = empty ? { ...example.source, files: 0, objects: 0, ignored: [] } : example.source;
   let edits: StagedEdit[] = [];
   let journal = empty ? [] : example.journal;
@@ -60,6 +64,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
 
   const title = (edit: Edit) => {
     if (edit.kind === "mode") return `Mode ${edit.mode} for ${edit.scope}`;
+    if (edit.kind === "accessLog") return `Access log ${edit.on ? "on" : "off"} for ${edit.scope}`;
     if (edit.kind === "ranges") return `Bypass ranges ${edit.excludeRanges || "cleared"}`;
     return `${edit.kind === "put" ? "Write" : "Delete"} ${edit.object} ${edit.namespace}/${edit.name}`;
   };
@@ -200,6 +205,18 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     log_page: ({ query, before, limit }) => pageOf(flows, query, before, limit),
     log_details: ({ id }) => example.detailsOf(flowOf(flows, id)),
     why: ({ id }) => example.whyOf(flowOf(flows, id)),
+    log_source: () =>
+      source.cluster ? { ...example.logSource, follow: { ...example.logSource.follow, chosen } } : null,
+    follow_workloads: ({ workloads }) => {
+      chosen = workloads;
+      emit("logs-changed", null);
+      return null;
+    },
+    stage_access_log: ({ scope, on, minutes }) => {
+      const until = on && minutes !== null ? new Date(Date.now() + minutes * 60_000).toISOString() : null;
+      const edit: Edit = { kind: "accessLog", scope, on, until };
+      return setStaged([...edits, { id: nextId++, edit, title: title(edit), at: new Date().toISOString() }]);
+    },
     clear_log: () => {
       flows = [];
       emit("flows-added", { lastId: 0, added: 0, dropped: 0 });

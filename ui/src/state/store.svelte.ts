@@ -19,10 +19,25 @@ export const journal = new Query(calls.journal);
 export const sandbox = new Query(calls.sandboxState);
 export const workloads = new Query(calls.workloads);
 export const contexts = new Query(calls.listContexts);
+/** Where a cluster's flows come from. */
+export const logSource = new Query(calls.logSource, 1000);
 /** The newest flows, for the live list of the sandbox and the counters of the status bar. */
 export const newest = new Query(() => calls.logPage(everything, null, 40), 250);
 
-const all = [source, overview, policy, destinations, staged, review, journal, sandbox, workloads, contexts, newest];
+const all = [
+  source,
+  overview,
+  policy,
+  destinations,
+  staged,
+  review,
+  journal,
+  sandbox,
+  workloads,
+  contexts,
+  logSource,
+  newest,
+];
 
 /** Drops every answer, as when nothing has been asked yet. */
 export function forgetAll(): void {
@@ -34,7 +49,7 @@ export async function connect(): Promise<() => void> {
   const unlisten = await Promise.all([
     on("source-changed", (state) => {
       source.put(state);
-      for (const query of [overview, policy, destinations, review, workloads]) query.touch();
+      for (const query of [overview, policy, destinations, review, workloads, logSource]) query.touch();
     }),
     on("staged-changed", (edits) => {
       staged.put(edits);
@@ -48,6 +63,9 @@ export async function connect(): Promise<() => void> {
       for (const query of [newest, overview, destinations, review]) query.touch();
     }),
     on("journal-changed", () => journal.touch()),
+    on("logs-changed", () => {
+      for (const query of [logSource, overview]) query.touch();
+    }),
   ]);
   return () => unlisten.forEach((stop) => stop());
 }

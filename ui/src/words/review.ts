@@ -7,7 +7,9 @@ export const editObject = (edit: Edit) =>
     ? `outboundTrafficPolicy, ${edit.scope}`
     : edit.kind === "ranges"
       ? "values.global.proxy"
-      : `${edit.object} ${edit.namespace}/${edit.name}`;
+      : edit.kind === "accessLog"
+        ? `access log of ${edit.scope}`
+        : `${edit.object} ${edit.namespace}/${edit.name}`;
 
 export const order = "All edits are written together. If one file cannot be written, the ones before it are put back.";
 export const emptyTitle = "The change set is empty";

@@ -2,3 +2,4 @@
 export * from "./changes";
 export * from "./policy";
 export * from "./traffic";
+export * from "./watch";
