@@ -2,6 +2,7 @@
 //!
 //! Where none can be had the tests say so on standard error and pass; with `EGRET_REQUIRE_MESH` set they fail instead.
 
+mod access_log;
 mod cut;
 
 use std::{

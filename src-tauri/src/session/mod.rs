@@ -14,6 +14,8 @@ mod policy;
 mod view;
 
 pub use findings::{findings, findings_of};
+#[cfg(test)]
+pub use log_source::access_log;
 pub use log_source::{due, log_source, switched_on};
 pub use open::{Session, folder};
 pub use origin::Origin;
