@@ -78,7 +78,11 @@ impl App {
         if due.is_empty() {
             return Ok(());
         }
-        self.changes.apply_now(&view, &self.traffic, due)?;
+        self.changes.apply_now(&view, &self.traffic, due.clone())?;
+        // Who staged the same has it now.
+        for staged in self.changes.staged().iter().filter(|staged| due.contains(&staged.edit)) {
+            self.changes.unstage(&self.view(), staged.id)?;
+        }
         // The mirror has it; the windows are told before its watch is.
         self.events.send(Event::LogsChanged);
         Ok(())

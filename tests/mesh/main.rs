@@ -4,6 +4,7 @@
 // The whole crate is a test: a panic is how it reports.
 #![allow(clippy::unwrap_used)]
 
+mod access_log;
 mod api;
 mod clicks;
 #[path = "../desktop/session.rs"]
@@ -46,6 +47,11 @@ fn main() {
             ),
             trial("story", &mesh, story::story),
             trial("the_story_by_clicking", &mesh, clicks::story),
+            trial(
+                "access_log_is_switched_on_and_ends_by_clicking",
+                &mesh,
+                access_log::switched_on_and_ended,
+            ),
         ],
     );
     // Before `exit`, which drops nothing.

@@ -10,7 +10,7 @@ use super::{View, workload_name};
 use crate::{
     change::{REMOVE_AFTER, own_name},
     cluster::{LogState, MAX_PODS},
-    dto::{AccessLogView, Edit, FollowView, FollowedWorkload, LogSource, SwitchedOn},
+    dto::{AccessLogView, Edit, FollowView, FollowedWorkload, Health, LogSource, SwitchedOn},
     fault::Fault,
 };
 
@@ -63,6 +63,27 @@ pub fn access_log(view: &View, unread: Option<Fault>) -> AccessLogView {
         unknown: unread,
         switched_on: switched_on(view),
     }
+}
+
+/// Why no sidecar of the cluster writes an access log; `None` where one does, and for a folder.
+pub fn all_off(view: &View) -> Option<String> {
+    view.origin.cluster()?;
+    let state = access_log(view, None);
+    state.because.filter(|_| state.off == state.workloads)
+}
+
+/// How access logs stand, where that is worth a line.
+pub fn health(state: &AccessLogView) -> Option<(Health, String)> {
+    if let Some(fault) = &state.unknown {
+        return Some((Health::Warn, format!("not known: {}", fault.message)));
+    }
+    let because = state.because.as_deref()?;
+    let (off, all) = (state.off, state.workloads);
+    Some(if off == all {
+        (Health::Bad, format!("off: {because}"))
+    } else {
+        (Health::Warn, format!("off for {off} of {all} workloads: {because}"))
+    })
 }
 
 /// The access logs that Egret switched on, those that end first before the others.
