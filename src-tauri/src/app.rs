@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Instant,
 };
 
@@ -26,6 +26,8 @@ pub struct App {
     pub traffic: Arc<Traffic>,
     pub sidecar: Sidecar,
     pub events: Events,
+    /// Why an access log that is due could not be removed, where it could not.
+    pub removal: Mutex<Option<Fault>>,
     database: PathBuf,
     mirrors: Mirrors,
 }
@@ -68,6 +70,7 @@ impl App {
             traffic,
             sidecar,
             events,
+            removal: Mutex::default(),
             database,
             mirrors: Mirrors::new(data),
         })

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Arc, Weak},
+    sync::{Arc, MutexGuard, PoisonError, Weak},
     thread,
     time::Duration,
 };
@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use crate::{
     app::App,
     cluster::{Chosen, MAX_CHOSEN},
-    dto::{Edit, StagedEdit},
+    dto::{Edit, LogSource, StagedEdit},
     events::Event,
     fault::{Fault, Result},
     session::{self, time_text},
@@ -50,6 +50,18 @@ impl App {
                 Ok(())
             }
         }
+    }
+
+    /// Pods that are followed and access logs that are on; `None` for a folder.
+    pub fn log_source(&self) -> Option<LogSource> {
+        let mut source = session::log_source(&self.view())?;
+        source.access_log.removal.clone_from(&self.removal());
+        Some(source)
+    }
+
+    fn removal(&self) -> MutexGuard<'_, Option<Fault>> {
+        // It is replaced whole.
+        self.removal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Stages the access log of `scope`: on, for `minutes` from now or until somebody removes it, or off.
@@ -103,9 +115,14 @@ pub fn end_access_logs(app: &Arc<App>) -> io::Result<()> {
                 app.events.send(Event::LogsChanged);
             }
             told = overdue;
-            if app.remove_due().is_err() {
-                // What stands in the way is shown beside the access log, which stays overdue: a person can remove it.
-                drop(app);
+            let failed = app.remove_due().err();
+            let rests = failed.is_some();
+            if *app.removal() != failed {
+                *app.removal() = failed;
+                app.events.send(Event::LogsChanged);
+            }
+            drop(app);
+            if rests {
                 thread::sleep(REST);
             }
         }

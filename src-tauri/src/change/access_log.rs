@@ -139,6 +139,9 @@ impl Draft<'_> {
             return Ok(());
         };
         let text = self.text(&file)?;
+        if text.is_empty() {
+            return Ok(());
+        }
         self.set(file.to_string(), edit::delete_object(&text, KIND, namespace, name)?)
     }
 

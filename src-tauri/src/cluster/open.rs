@@ -186,6 +186,11 @@ impl Cluster {
         self.logs.set_formats(Formats::of(world));
     }
 
+    /// What the sidecars write their access logs in.
+    pub fn formats(&self) -> Arc<Formats> {
+        self.logs.formats()
+    }
+
     /// Why Telemetry cannot be read, where it cannot.
     pub fn unread_telemetry(&self) -> Option<Fault> {
         let lost = self.watches().remove(kinds::TELEMETRY)?.lost;

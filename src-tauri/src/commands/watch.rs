@@ -4,7 +4,6 @@ use super::{Parts, patiently};
 use crate::{
     dto::{LogSource, StagedEdit},
     fault::{Fault, Result},
-    session,
 };
 
 /// Longest name of a workload that is read.
@@ -12,7 +11,7 @@ const MAX_NAME: usize = 512;
 
 #[tauri::command(async)]
 pub fn log_source(app: Parts<'_>) -> Option<LogSource> {
-    session::log_source(&app.view())
+    app.log_source()
 }
 
 #[tauri::command]

@@ -57,6 +57,8 @@ pub struct AccessLogView {
     /// Why it cannot be told, where it cannot.
     pub unknown: Option<Fault>,
     pub switched_on: Vec<SwitchedOn>,
+    /// Why one that is due could not be removed, where it could not.
+    pub removal: Option<Fault>,
 }
 
 /// Where a cluster's flows come from.

@@ -62,6 +62,7 @@ pub fn access_log(view: &View, unread: Option<Fault>) -> AccessLogView {
         because,
         unknown: unread,
         switched_on: switched_on(view),
+        removal: None,
     }
 }
 

@@ -144,5 +144,9 @@ because: string | null,
 /**
  * Why it cannot be told, where it cannot.
  */
-unknown: Fault | null, switchedOn: Array<SwitchedOn>, };
+unknown: Fault | null, switchedOn: Array<SwitchedOn>, 
+/**
+ * Why one that is due could not be removed, where it could not.
+ */
+removal: Fault | null, };
 export type LogSource = { follow: FollowView, accessLog: AccessLogView, };

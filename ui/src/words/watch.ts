@@ -15,7 +15,10 @@ export const untilWords = (log: SwitchedOn) =>
 export const switchedOn = (log: SwitchedOn) =>
   `Egret switched the access log on for ${scopeWords(log.scope)}, ${untilWords(log)}.`;
 
-export const overdueWhy = "It is removed by itself while editing is switched on.";
+export const overdueWhy = (view: AccessLogView) =>
+  view.removal
+    ? `It could not be removed: ${view.removal.message}`
+    : "It is removed by itself while editing is switched on.";
 export const remove = "Remove…";
 
 export const offTitle = "Access logging is off";

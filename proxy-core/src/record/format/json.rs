@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     operator::{Field, Piece, pieces},
-    text::TextFormat,
+    text::{Quotes, TextFormat},
     values::Values,
 };
 
@@ -61,7 +61,10 @@ impl JsonFormat {
             match (entry, value) {
                 (Entry::One(field), Value::String(text)) => values.put(*field, Cow::Borrowed(text)),
                 (Entry::One(field), Value::Number(number)) => values.put(*field, Cow::Owned(number.to_string())),
-                (Entry::Several(format), Value::String(text)) => values.extend(format.read(text)?),
+                (Entry::Several(format), Value::String(text)) => {
+                    let strict = format.read(text, Quotes::Strict);
+                    values.extend(strict.or_else(|| format.read(text, Quotes::Lenient))?);
+                }
                 _ => {}
             }
         }

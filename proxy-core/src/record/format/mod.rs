@@ -15,11 +15,11 @@ use std::sync::{Arc, LazyLock};
 
 use serde_json::{Map, Value};
 
-use super::{FlowRecord, FlowWorkload};
+use super::{FlowRecord, FlowWorkload, Token};
 use crate::model::{LogFormat, World};
 use json::JsonFormat;
 use operator::Field;
-use text::TextFormat;
+use text::{Quotes, TextFormat};
 use values::Values;
 
 static ISTIO: LazyLock<Vec<Format>> = LazyLock::new(|| {
@@ -110,19 +110,22 @@ impl Formats {
         let line = line.trim_end();
         let json = json_of(line);
         let mut unread = None;
-        for format in self.own.iter().chain(ISTIO.iter()) {
-            let Some(values) = format.values(line, json.as_ref()) else {
-                continue;
-            };
-            if let Some(lacks) = &format.lacks {
-                // Another format may fit the line too, and say more.
-                unread.get_or_insert(lacks);
-                continue;
+        // A line that one format fits as it is needs no other one that fits it with quotation marks inside.
+        for quotes in [Quotes::Strict, Quotes::Lenient] {
+            for format in self.own.iter().chain(ISTIO.iter()) {
+                let Some(values) = format.values(line, json.as_ref(), quotes) else {
+                    continue;
+                };
+                if let Some(lacks) = &format.lacks {
+                    // Another format may fit the line too, and say more.
+                    unread.get_or_insert(lacks);
+                    continue;
+                }
+                return match flow::flow(&values, format.has_route, workload, received) {
+                    Some(record) => with_line(record, line),
+                    None => Line::Inbound,
+                };
             }
-            return match flow::flow(&values, format.has_route, workload, received) {
-                Some(record) => with_line(record, line),
-                None => Line::Inbound,
-            };
         }
         if let Some(entry) = json.as_ref().filter(|json| mixer::is_entry(json)) {
             return mixer::flow(entry).map_or(Line::Inbound, |record| with_line(record, line));
@@ -133,6 +136,25 @@ impl Formats {
             None if line.contains("inbound|") || line.contains("Inbound") => Line::Inbound,
             None => Line::Unread(self.broken.as_ref().unwrap_or(&UNKNOWN).clone()),
         }
+    }
+}
+
+impl Formats {
+    /// What a line says, field by field; nothing where no format fits.
+    pub fn tokens(&self, line: &str) -> Vec<Token> {
+        let line = line.trim_end();
+        let json = json_of(line);
+        let read = |quotes| {
+            let mut formats = self.own.iter().chain(ISTIO.iter());
+            formats.find_map(|format| format.values(line, json.as_ref(), quotes))
+        };
+        let values = read(Quotes::Strict).or_else(|| read(Quotes::Lenient));
+        let said = |field: &Field| {
+            let value = values.as_ref()?.owned(*field)?;
+            let (name, meaning) = field.described();
+            Some(Token { name, value, meaning })
+        };
+        Field::ALL.iter().filter_map(said).collect()
     }
 }
 
@@ -153,9 +175,9 @@ impl Format {
         })
     }
 
-    fn values<'l>(&self, line: &'l str, json: Option<&'l Map<String, Value>>) -> Option<Values<'l>> {
+    fn values<'l>(&self, line: &'l str, json: Option<&'l Map<String, Value>>, quotes: Quotes) -> Option<Values<'l>> {
         match &self.reader {
-            Reader::Text(format) => format.read(line),
+            Reader::Text(format) => format.read(line, quotes),
             Reader::Json(format) => format.read(json?),
         }
     }

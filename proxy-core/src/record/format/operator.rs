@@ -30,8 +30,61 @@ pub enum Field {
 }
 
 impl Field {
-    /// How many there are.
-    pub const COUNT: usize = Self::Route as usize + 1;
+    /// All of them.
+    pub const ALL: [Self; 23] = [
+        Self::StartTime,
+        Self::Method,
+        Self::Path,
+        Self::Authority,
+        Self::Protocol,
+        Self::Status,
+        Self::Flags,
+        Self::Details,
+        Self::BytesReceived,
+        Self::BytesSent,
+        Self::Duration,
+        Self::UpstreamTime,
+        Self::RequestId,
+        Self::UpstreamHost,
+        Self::Cluster,
+        Self::LocalAddress,
+        Self::LocalIp,
+        Self::LocalPort,
+        Self::RemoteAddress,
+        Self::RemoteIp,
+        Self::RemotePort,
+        Self::Sni,
+        Self::Route,
+    ];
+
+    /// Its name, and what it says, in a few words.
+    pub fn described(self) -> (&'static str, &'static str) {
+        match self {
+            Self::StartTime => ("START_TIME", "when it began"),
+            Self::Method => ("METHOD", "as sent by the caller"),
+            Self::Path => ("PATH", "as sent by the caller"),
+            Self::Authority => ("AUTHORITY", "Host: a claim, not proof"),
+            Self::Protocol => ("PROTOCOL", "as spoken by the caller"),
+            Self::Status => ("RESPONSE_CODE", "HTTP status; 0 for a byte stream"),
+            Self::Flags => ("RESPONSE_FLAGS", "why it ended as it did"),
+            Self::Details => ("RESPONSE_CODE_DETAILS", "who answered"),
+            Self::BytesReceived => ("BYTES_RECEIVED", "bytes from the caller"),
+            Self::BytesSent => ("BYTES_SENT", "bytes to the caller"),
+            Self::Duration => ("DURATION", "milliseconds from first to last byte"),
+            Self::UpstreamTime => ("UPSTREAM_SERVICE_TIME", "milliseconds until the upstream answered"),
+            Self::RequestId => ("REQUEST_ID", "made by the sidecar, or kept"),
+            Self::UpstreamHost => ("UPSTREAM_HOST", "address that was dialled"),
+            Self::Cluster => ("UPSTREAM_CLUSTER", "policy's name for the upstream"),
+            Self::LocalAddress => ("DOWNSTREAM_LOCAL_ADDRESS", "original destination: a fact"),
+            Self::LocalIp => ("DOWNSTREAM_LOCAL_IP", "original destination: a fact"),
+            Self::LocalPort => ("DOWNSTREAM_LOCAL_PORT", "original destination: a fact"),
+            Self::RemoteAddress => ("DOWNSTREAM_REMOTE_ADDRESS", "the caller's address"),
+            Self::RemoteIp => ("DOWNSTREAM_REMOTE_IP", "the caller's address"),
+            Self::RemotePort => ("DOWNSTREAM_REMOTE_PORT", "the caller's port"),
+            Self::Sni => ("REQUESTED_SERVER_NAME", "SNI: a claim, not proof"),
+            Self::Route => ("ROUTE_NAME", "route that matched"),
+        }
+    }
 }
 
 /// A part of a format string.

@@ -22,8 +22,8 @@ pub struct TextFormat {
 }
 
 /// What may stand inside quotes. Envoy does not escape there, so that a header can say more fields than there are.
-#[derive(Clone, Copy)]
-enum Quotes {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quotes {
     /// No quotation mark: each field ends where Envoy ended it.
     Strict,
     /// Any text, for a header with quotation marks in it.
@@ -56,12 +56,15 @@ impl TextFormat {
     }
 
     /// The values of a line of this format; `None` for any other line.
-    pub fn read<'l>(&self, line: &'l str) -> Option<Values<'l>> {
-        self.values(&self.strict, line).or_else(|| {
+    pub fn read<'l>(&self, line: &'l str, quotes: Quotes) -> Option<Values<'l>> {
+        match quotes {
+            Quotes::Strict => self.values(&self.strict, line),
             // Only a request has headers. What comes behind them is still where Envoy put it.
-            let values = self.values(&self.lenient, line)?;
-            values.text(Field::Method).is_some().then_some(values)
-        })
+            Quotes::Lenient => {
+                let values = self.values(&self.lenient, line)?;
+                values.text(Field::Method).is_some().then_some(values)
+            }
+        }
     }
 
     fn values<'l>(&self, regex: &Regex, line: &'l str) -> Option<Values<'l>> {

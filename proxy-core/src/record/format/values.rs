@@ -9,7 +9,7 @@ use super::operator::Field;
 
 /// What a line says, field by field.
 #[derive(Debug, Default)]
-pub struct Values<'l>([Option<Cow<'l, str>>; Field::COUNT]);
+pub struct Values<'l>([Option<Cow<'l, str>>; Field::ALL.len()]);
 
 impl<'l> Values<'l> {
     /// Notes a value, unless the line said it before. Envoy writes `-` where it has none.

@@ -23,6 +23,7 @@ export const logSource: LogSource = {
     firstOff: ["shop/mail"],
     because: "Telemetry shop/quiet switches access logs off.",
     unknown: null,
+    removal: null,
     switchedOn: [
       {
         scope: "namespace default",

@@ -85,9 +85,9 @@ describe("the access log", () => {
   });
 
   it("that outlived its time is a banner with a button", async () => {
-    const [on] = example.logSource.accessLog.switchedOn;
-    const overdue = { ...on!, overdue: true };
-    await cluster({ ...example.logSource, accessLog: { ...example.logSource.accessLog, switchedOn: [overdue] } });
+    const accessLog = example.logSource.accessLog;
+    const switchedOn = accessLog.switchedOn.map((each) => ({ ...each, overdue: true }));
+    await cluster({ ...example.logSource, accessLog: { ...accessLog, switchedOn } });
     render(App);
     expect(await screen.findByTestId("access-log-overdue")).toHaveTextContent("was to end at");
     await userEvent.click(screen.getByTestId("access-log-overdue-remove"));
