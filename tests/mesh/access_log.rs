@@ -91,6 +91,8 @@ async fn play(mesh: &Mesh, window: &Window) {
     let rows = window.texts("log-row").await;
     assert!(!rows.iter().any(|row| row.contains("198.19.0.11")), "{rows:#?}");
     window.wait_for("access-log-on", &["the whole mesh", "until"]).await;
+
+    formats(mesh, window).await;
     window.switch(&main).await;
 
     // Due while editing is off: it stays, and the window offers to remove it.
@@ -119,4 +121,31 @@ async fn play(mesh: &Mesh, window: &Window) {
     sleep.settles(CATCH_ALL, |listener| !listener.contains("/dev/stdout"));
     window.switch(&log).await;
     window.wait_for("access-log-off", &["Access logging is off"]).await;
+}
+
+/// The mesh writes in formats of its own: JSON with other keys is read, one that tells too little is named.
+async fn formats(mesh: &Mesh, window: &Window) {
+    let sleep = mesh.sleep();
+    let own = |keys: &str| format!("{NONE}\naccessLogEncoding: JSON\naccessLogFormat: '{keys}'");
+    let (full, poor) = (
+        own(r#"{"when":"%START_TIME%","to":"%DOWNSTREAM_LOCAL_ADDRESS%","via":"%UPSTREAM_CLUSTER%"}"#),
+        own(r#"{"when":"%START_TIME%","took":"%DURATION%"}"#),
+    );
+    mesh.replace_in_mesh_config(NONE, &full);
+    sleep.settles(CATCH_ALL, |listener| listener.contains("\"via\""));
+    assert_eq!(sleep.curl("https://www.google.com/headers").status, 200);
+    window
+        .wait_for("log-row", &["Passthrough", "198.19.0.11", "default/sleep"])
+        .await;
+
+    mesh.replace_in_mesh_config(&full, &poor);
+    sleep.settles(CATCH_ALL, |listener| listener.contains("\"took\""));
+    assert_eq!(sleep.curl("https://www.google.com/headers").status, 200);
+    window
+        .wait_for(
+            "log-unread",
+            &["accessLogFormat of ConfigMap istio-system/istio lacks the host"],
+        )
+        .await;
+    mesh.replace_in_mesh_config(&poor, NONE);
 }

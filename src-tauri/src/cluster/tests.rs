@@ -4,6 +4,7 @@
 
 mod access_log;
 mod cut;
+mod follow;
 
 use std::{
     io::Write as _,

@@ -1,7 +1,8 @@
 /**
  * Answers the app's commands in a plain browser and in component tests, from fixed example data.
  * It keeps just enough state for the screens to move (staged edits, sandbox on or off, journal) and decides nothing:
- * verdicts and diffs are example constants. `?empty` gives the state of a first start, `?theme=dark` forces a theme.
+ * verdicts and diffs are example constants. `?empty` gives the state of a first start, `?cluster` an open cluster, `?theme=dark` forces
+ * a theme.
  */
 import type { Edit, Facet, Flow, LogPage, LogQuery, Review, SandboxState, StagedEdit } from "./bindings";
 import type { ObjectKind } from "./calls";
@@ -42,7 +43,8 @@ export function standin(options: { empty?: boolean } = {}): Channel {
 
   let nextId = 1;
   let chosen: string[] = [];
-  let source = empty ? { ...example.source, files: 0, objects: 0, ignored: [] } : example.source;
+  const opened = search.has("cluster") ? example.clusterSource("kind-dev") : example.source;
+  let source = empty ? { ...example.source, files: 0, objects: 0, ignored: [] } : opened;
   let edits: StagedEdit[] = [];
   let journal = empty ? [] : example.journal;
   let sandbox: SandboxState = empty
