@@ -69,9 +69,7 @@ async fn play(mesh: &Mesh, window: &Window) {
     window.find("impact-sentence").await;
     window.click("apply").await;
     window.find("journal-row").await;
-    window
-        .wait_for("status-access-log", &["access log on for", "the whole mesh", "until"])
-        .await;
+    window.wait_for("status-access-log", &["access log on", "until"]).await;
     let made_by = [
         "get",
         "telemetry",

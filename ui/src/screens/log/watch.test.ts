@@ -78,7 +78,7 @@ describe("the access log", () => {
     await cluster();
     render(App);
     const status = await screen.findByTestId("status-access-log");
-    expect(status).toHaveTextContent(/access log on for namespace default until \d\d:\d\d/);
+    expect(status).toHaveTextContent(/access log on until \d\d:\d\d/);
     await userEvent.click(status.querySelector("button") as HTMLElement);
     expect(last("stage_access_log")).toEqual({ scope: "namespace default", on: false, minutes: null });
     await screen.findByTestId("screen-review");
