@@ -34,6 +34,8 @@ pub struct App {
     pub verify: Verify,
     pub settings: Settings,
     pub bringing: Bringing,
+    /// Why an access log that is due could not be removed, where it could not.
+    pub removal: Mutex<Option<Fault>>,
     database: PathBuf,
     mirrors: Mirrors,
     pub kubeconfigs: Arc<Kubeconfigs>,
@@ -82,6 +84,7 @@ impl App {
             settings: Settings::open(data),
             bringing: Bringing::new(events.clone()),
             events,
+            removal: Mutex::default(),
             database,
             mirrors: Mirrors::new(data),
             kubeconfigs: Kubeconfigs::open(data),

@@ -110,6 +110,11 @@ fn typescript() -> String {
         dto::LogPage,
         dto::FlowsAdded,
         dto::DestinationRow,
+        dto::FollowedWorkload,
+        dto::FollowView,
+        dto::SwitchedOn,
+        dto::AccessLogView,
+        dto::LogSource,
     );
     text
 }

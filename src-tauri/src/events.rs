@@ -17,6 +17,7 @@ pub enum Event {
     ConnectingChanged(Option<Connecting>),
     PodsChanged,
     SyncChanged,
+    LogsChanged,
     CommandOutput(CommandEvent),
     ProbeChanged(ProbeStep),
 }
@@ -33,6 +34,7 @@ impl Event {
             Self::ConnectingChanged(_) => "connecting-changed",
             Self::PodsChanged => "pods-changed",
             Self::SyncChanged => "sync-changed",
+            Self::LogsChanged => "logs-changed",
             Self::CommandOutput(_) => "command-output",
             Self::ProbeChanged(_) => "probe-changed",
         }
@@ -47,8 +49,8 @@ impl Event {
             Self::FlowsAdded(added) => serde_json::to_value(added),
             Self::CommandOutput(event) => serde_json::to_value(event),
             Self::ProbeChanged(step) => serde_json::to_value(step),
-            Self::JournalChanged | Self::PodsChanged | Self::SyncChanged => Ok(Value::Null),
             Self::ConnectingChanged(connecting) => serde_json::to_value(connecting),
+            Self::JournalChanged | Self::LogsChanged | Self::PodsChanged | Self::SyncChanged => Ok(Value::Null),
         };
         value.expect("these are plain structs with text keys")
     }

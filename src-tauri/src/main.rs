@@ -17,6 +17,7 @@ mod sidecar;
 mod start;
 mod traffic;
 mod verify;
+mod watch;
 mod windows;
 
 fn main() -> std::process::ExitCode {

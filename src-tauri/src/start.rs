@@ -16,7 +16,7 @@ use crate::{
     events::Events,
     fault::Fault,
     sidecar::find_proxy,
-    windows,
+    watch, windows,
 };
 
 /// Set once the app has started itself again with a locale that the web view can use.
@@ -65,6 +65,7 @@ fn run(folder: Option<PathBuf>) -> Result<(), Box<dyn std::error::Error>> {
             let parts = Arc::new(App::start(places, events).map_err(told)?);
             parts.watch_countdowns().map_err(told)?;
             let source = parts.view().state().name;
+            watch::end_access_logs(&parts)?;
             setup.manage(parts);
             windows::open_main(setup.handle(), &source)?;
             Ok(())

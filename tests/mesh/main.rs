@@ -4,6 +4,7 @@
 // The whole crate is a test: a panic is how it reports.
 #![allow(clippy::unwrap_used)]
 
+mod access_log;
 mod api;
 mod clicks;
 mod connect;
@@ -50,6 +51,11 @@ fn main() {
             trial("story", &mesh, story::story),
             trial("the_story_by_clicking", &mesh, clicks::story),
             trial("test_requests_from_any_pod", &mesh, trying::story),
+            trial(
+                "access_log_is_switched_on_and_ends_by_clicking",
+                &mesh,
+                access_log::switched_on_and_ended,
+            ),
         ],
     );
     // Before `exit`, which drops nothing.

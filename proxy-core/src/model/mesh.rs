@@ -4,6 +4,8 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::AccessLog;
+
 /// What happens to destinations that no policy names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -53,6 +55,8 @@ pub struct MeshConfig {
     pub dns_capture: bool,
     /// `defaultConfig.proxyMetadata.ISTIO_META_DNS_AUTO_ALLOCATE`.
     pub dns_auto_allocate: bool,
+    /// Where and how access logs are written.
+    pub access_log: AccessLog,
 }
 
 impl Default for MeshConfig {
@@ -70,6 +74,7 @@ impl Default for MeshConfig {
             enable_tracing: true,
             dns_capture: false,
             dns_auto_allocate: false,
+            access_log: AccessLog::default(),
         }
     }
 }

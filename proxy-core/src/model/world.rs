@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    DestinationRule, InjectorConfig, MeshConfig, Namespace, Object, Service, ServiceEntry, Sidecar, VirtualService,
-    WorkloadManifest,
+    DestinationRule, InjectorConfig, MeshConfig, Namespace, Object, Service, ServiceEntry, Sidecar, Telemetry,
+    VirtualService, WorkloadManifest,
 };
 
 /// All objects of a source that policy depends on. Cheap to clone: objects are shared.
@@ -28,6 +28,8 @@ pub struct World {
     pub destination_rules: Vec<Arc<Object<DestinationRule>>>,
     /// Sidecars.
     pub sidecars: Vec<Arc<Object<Sidecar>>>,
+    /// Telemetries.
+    pub telemetries: Vec<Arc<Object<Telemetry>>>,
     /// Documents of other kinds, counted by kind.
     pub ignored: BTreeMap<String, usize>,
 }
@@ -60,6 +62,7 @@ impl World {
         self.virtual_services.extend_from_slice(&other.virtual_services);
         self.destination_rules.extend_from_slice(&other.destination_rules);
         self.sidecars.extend_from_slice(&other.sidecars);
+        self.telemetries.extend_from_slice(&other.telemetries);
         for (kind, count) in &other.ignored {
             *self.ignored.entry(kind.clone()).or_default() += count;
         }
@@ -84,7 +87,8 @@ impl World {
             service_entries,
             virtual_services,
             destination_rules,
-            sidecars
+            sidecars,
+            telemetries
         )
     }
 }

@@ -1,6 +1,7 @@
 //! Pure decisions: `compile(World, Workload) -> Snapshot`, `decide(&Snapshot, &Facts, &mut Witness) -> Decision`.
 //! No I/O, no clock, no logging. A verdict is made here and nowhere else.
 
+mod access_log;
 mod capture;
 mod clusters;
 mod compile;
@@ -21,6 +22,7 @@ mod virtual_services;
 mod visibility;
 mod witness;
 
+pub use access_log::{Logged, logged, output_provider, telemetry_of};
 pub use capture::{BypassRule, CAPTURE_ANNOTATIONS, Capture, OUTBOUND_PORT};
 pub use compile::{capture_of, compile};
 pub use decide::decide;

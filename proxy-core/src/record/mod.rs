@@ -2,18 +2,18 @@
 
 mod flow;
 mod flow_record;
+mod format;
 mod line;
 #[cfg(feature = "sidecar")]
 mod metrics;
 #[cfg(feature = "sidecar")]
 mod recorder;
-mod sidecar_line;
 
 pub use flow::{Flow, HttpPart, Name, Timestamp};
 pub use flow_record::*;
+pub use format::{Formats, Line};
 pub use line::{Token, read_line};
 #[cfg(feature = "sidecar")]
 pub use metrics::OpenConnections;
 #[cfg(feature = "sidecar")]
 pub use recorder::{AccessLogFormat, AccessLogTarget, FlowStream, Recorder, WorkerRecorder};
-pub use sidecar_line::read_record;

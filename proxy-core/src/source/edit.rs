@@ -249,6 +249,7 @@ pub fn file_of(world: &World, kind: &str, namespace: &str, name: &str) -> Option
         "VirtualService" => find!(virtual_services),
         "DestinationRule" => find!(destination_rules),
         "Sidecar" => find!(sidecars),
+        "Telemetry" => find!(telemetries),
         _ => None,
     }
 }

@@ -94,7 +94,8 @@ impl App {
         let cluster = Cluster::open(target, &self.mirrors.next(), self.session.announcer(), attempt)?;
         attempt.go_on()?;
         let state = self.turn_to(Origin::Cluster(cluster.clone()))?;
-        cluster.follow_logs(self.traffic.clone());
+        let events = self.events.clone();
+        cluster.follow_logs(self.traffic.clone(), move || events.send(Event::LogsChanged));
         let events = self.events.clone();
         cluster.announce_pods(move || events.send(Event::PodsChanged));
         Ok(state)

@@ -1,6 +1,7 @@
 //! From an edit to a file: stage -> review -> apply -> verify -> journal -> undo. Nothing reaches a file but by Apply and
 //! Undo, both write all files of a change set or say what happened, and neither overwrites what it has not seen.
 
+mod access_log;
 mod back;
 mod confirm;
 mod diff;
@@ -13,6 +14,7 @@ mod standing;
 mod store;
 mod write;
 
+pub use access_log::{REMOVE_AFTER, own_name};
 pub use impact::impact;
 pub use journal::Journal;
 pub use proposal::{Proposal, target_file};

@@ -9,7 +9,7 @@ use proxy_core::{
     yaml,
 };
 
-use super::write::FileEdit;
+use super::{access_log, write::FileEdit};
 use crate::{
     dto::{DraftKind, Edit, Mode},
     fault::{Fault, Result},
@@ -32,12 +32,12 @@ pub struct Proposal {
     pub touched: Vec<Vec<String>>,
 }
 
-struct Draft<'v> {
-    view: &'v View,
+pub(super) struct Draft<'v> {
+    pub(super) view: &'v View,
     base: &'v Base,
     before: BTreeMap<String, Option<Vec<u8>>>,
     after: BTreeMap<String, Option<Vec<u8>>>,
-    world: World,
+    pub(super) world: World,
     errors: BTreeMap<String, Vec<ModelError>>,
     touched: Vec<String>,
 }
@@ -111,6 +111,13 @@ impl Draft<'_> {
             } => {
                 let lists = [include_ranges, exclude_ranges, include_ports, exclude_ports].map(Clone::clone);
                 self.capture(namespace, name, &lists)
+            }
+            Edit::AccessLog { scope, on, until } => {
+                let scope = access_log::Scope::of(self.view, &self.world, scope)?;
+                match on {
+                    true => self.access_log_on(&scope, until.as_deref()),
+                    false => self.access_log_off(&scope),
+                }
             }
             Edit::Ranges {
                 include_ranges,
@@ -241,7 +248,7 @@ impl Draft<'_> {
     }
 
     /// The text of a file as the edits before have left it.
-    fn text(&mut self, file: &str) -> Result<String> {
+    pub(super) fn text(&mut self, file: &str) -> Result<String> {
         let bytes = match (self.after.get(file), self.base.get(file)) {
             (Some(bytes), _) => bytes.clone(),
             (None, Some(bytes)) => bytes.clone(),
@@ -253,7 +260,7 @@ impl Draft<'_> {
         })
     }
 
-    fn set(&mut self, file: String, text: Option<String>) -> Result<()> {
+    pub(super) fn set(&mut self, file: String, text: Option<String>) -> Result<()> {
         let name: Arc<str> = file.as_str().into();
         let mut world = World::default();
         let mut errors = Vec::new();
@@ -310,7 +317,7 @@ pub fn target_file(view: &View, world: &World, kind: DraftKind, namespace: &str,
 }
 
 /// `name.yaml`, or with a number where that file holds something already.
-fn free_file(view: &View, name: &str) -> String {
+pub(super) fn free_file(view: &View, name: &str) -> String {
     let taken = |file: &String| view.folder.join(file).exists();
     let plain = format!("{name}.yaml");
     if !taken(&plain) {
@@ -356,7 +363,7 @@ pub fn check_name(what: &str, name: &str) -> Result<()> {
     )
 }
 
-fn unknown_scope(scope: &str) -> Fault {
+pub(super) fn unknown_scope(scope: &str) -> Fault {
     Fault::input(format!(
         "{scope:?} is no scope; mesh, namespace NAME or workload NAMESPACE/NAME is."
     ))

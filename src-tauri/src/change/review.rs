@@ -2,7 +2,7 @@
 
 use proxy_core::lint;
 
-use super::{Proposal, diff::file_diff, impact, proposal::Base, write::FileEdit};
+use super::{Proposal, access_log, diff::file_diff, impact, proposal::Base, write::FileEdit};
 use crate::{
     dto::{Conflict, Edit, Finding, Impact, ImpactCounts, ImpactRow, Level, Mode, Review, StagedEdit},
     fault::Result,
@@ -101,6 +101,9 @@ pub fn blocked(edits: &[StagedEdit], proposal: &Proposal, conflicts: &[Conflict]
             "{} has changed since; choose which version to keep.",
             conflict.file
         ));
+    }
+    if let Some(reason) = edits.iter().find_map(|staged| access_log::overdue(&staged.edit)) {
+        return Some(reason);
     }
     if let Some(error) = proposal.errors.first() {
         return Some(error.to_string());

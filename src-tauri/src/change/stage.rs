@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Proposal,
+    Proposal, access_log,
     back::{By, put_back},
     confirm::{self, Countdowns},
     impact,
@@ -210,7 +210,33 @@ impl Changes {
     /// Writes the staged edits: journal, files, verification. On any fault no file is half written and the edits stay.
     /// With a countdown the change is taken back unless somebody keeps it.
     pub fn apply(&self, view: &View, traffic: &Traffic, countdown: Option<&Countdown>) -> Result<JournalEntry> {
-        let mut set = self.set();
+        let entry = self.write(&mut self.set(), view, traffic, countdown)?;
+        self.told(Vec::new());
+        Ok(entry)
+    }
+
+    /// Writes `edits` in the same way, and leaves what is staged alone.
+    pub fn apply_now(&self, view: &View, traffic: &Traffic, edits: Vec<Edit>) -> Result<JournalEntry> {
+        let staged = edits.into_iter().map(|edit| StagedEdit {
+            id: 0,
+            title: title(&edit),
+            edit,
+            at: now(),
+        });
+        let mut set = Set {
+            edits: staged.collect(),
+            ..Set::default()
+        };
+        self.write(&mut set, view, traffic, None)
+    }
+
+    fn write(
+        &self,
+        set: &mut Set,
+        view: &View,
+        traffic: &Traffic,
+        countdown: Option<&Countdown>,
+    ) -> Result<JournalEntry> {
         let proposal = Proposal::of(view, &set.base, &set.plain())?;
         if let Some(file) = conflicts(view, &proposal.files)?.first() {
             return Err(write::changed(&file.file));
@@ -246,7 +272,6 @@ impl Changes {
             next: set.next,
             ..Set::default()
         };
-        self.told(Vec::new());
         let entry = self.shown(&journal, store, id)?;
         drop(journal);
         self.plan()?;
@@ -310,6 +335,7 @@ fn same_target(a: &Edit, b: &Edit) -> bool {
             Edit::Mode { scope, .. } => (0, scope, ""),
             Edit::Ranges { .. } => (1, "", ""),
             Edit::Capture { namespace, name, .. } => (9, namespace, name),
+            Edit::AccessLog { scope, .. } => (4, scope, ""),
             Edit::Put {
                 object,
                 namespace,
@@ -341,6 +367,7 @@ fn title(edit: &Edit) -> String {
             name,
         } => format!("Delete {} {namespace}/{name}", object.as_str()),
         Edit::Capture { namespace, name, .. } => format!("Own capture rules for {namespace}/{name}"),
+        Edit::AccessLog { scope, on, until } => access_log::title(scope, *on, until.as_deref()),
         Edit::Ranges {
             exclude_ranges,
             exclude_ports,

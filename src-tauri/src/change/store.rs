@@ -56,6 +56,11 @@ pub trait Store: Debug + Send + Sync {
         })
     }
 
+    /// True where objects of `kind` can be written.
+    fn serves(&self, _kind: &str) -> bool {
+        true
+    }
+
     /// The file that a new object must stand in; `None` where any will do.
     fn file_of(&self, _kind: &str, _namespace: &str, _name: &str) -> Option<String> {
         None

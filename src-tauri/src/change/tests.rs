@@ -1,5 +1,6 @@
 //! The way from an edit to the files and back, on a copy of the playground.
 
+mod access_log;
 mod confirm;
 
 use std::{

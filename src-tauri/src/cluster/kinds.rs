@@ -14,6 +14,8 @@ use crate::fault::{Fault, Result};
 /// Where Istio's own ConfigMaps are.
 pub(super) const ROOT_NAMESPACE: &str = "istio-system";
 const ISTIO: &str = "networking.istio.io";
+/// Who writes access logs; Istio before 1.10 has it not.
+pub(super) const TELEMETRY: &str = "Telemetry";
 const ISTIO_KINDS: [&str; 5] = [
     "ServiceEntry",
     "VirtualService",
@@ -63,6 +65,14 @@ pub(super) async fn served(client: &Client) -> Result<Vec<Kind>> {
                 namespace: None,
             });
         }
+    }
+    match discovery::group(client, "telemetry.istio.io").await {
+        Ok(group) => kinds.extend(group.recommended_kind(TELEMETRY).map(|(resource, _)| Kind {
+            resource,
+            namespace: None,
+        })),
+        Err(kube::Error::Discovery(_)) => {}
+        Err(error) => return Err(told(&error)),
     }
     Ok(kinds)
 }

@@ -1,36 +1,31 @@
 //! What the mesh's own sidecars log, line by line as it is written: one stream a pod, up to a bound that is told.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use futures_util::{AsyncBufReadExt as _, StreamExt as _};
-use k8s_openapi::{
-    api::core::v1::{ContainerStatus, Pod},
-    jiff::Timestamp,
-};
+use futures_util::StreamExt as _;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::{
     Api, Client,
-    api::LogParams,
     runtime::{
         WatchStreamExt as _,
         watcher::{self, Event},
     },
 };
-use proxy_core::record::{FlowWorkload, read_record};
-use tokio::{task::JoinHandle, time};
+use proxy_core::record::{FlowWorkload, Formats};
+use tokio::{sync::Notify, task::JoinHandle};
 
-use super::connect::told;
+use super::{
+    connect::told,
+    lines::{Lines, Mark},
+    pick::{Candidate, Chosen, pick},
+};
 use crate::{fault::Fault, traffic::Traffic};
 
 /// Pods that are followed at once; each holds a connection to the API server.
 pub const MAX_PODS: usize = 50;
-/// Lines from before that are read when a pod is first followed.
-const TAIL: i64 = 200;
-/// How long a stream that broke off rests before it is taken up again.
-const REST: Duration = Duration::from_secs(1);
 pub(super) const SIDECAR: &str = "istio-proxy";
 /// What injection writes on every pod that it gives a sidecar.
 pub(super) const INJECTED: &str = "security.istio.io/tlsMode";
@@ -42,21 +37,87 @@ pub struct LogState {
     pub pods: usize,
     /// Of these, the ones that are followed.
     pub followed: usize,
-    /// Access log lines of a format that is not read.
+    /// Workloads with the number of their pods, and how many of these are followed.
+    pub workloads: BTreeMap<String, (usize, usize)>,
+    /// The workloads and namespaces that a person chose; empty for all.
+    pub chosen: Chosen,
+    /// Lines that became flows.
+    pub flows: u64,
+    /// Lines about what came in, and of the sidecars themselves.
+    pub passed_over: u64,
+    /// Access log lines that cannot be read.
     pub unread: u64,
+    /// Why the last of these cannot be.
+    pub unread_because: Option<Arc<str>>,
     /// Why logs cannot be read, where they cannot.
     pub fault: Option<Fault>,
 }
 
 /// Shared by the streams.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Logs {
     state: Mutex<LogState>,
+    formats: Mutex<Arc<Formats>>,
+    chosen: Notify,
+    changed: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Logs {
+    /// Has `changed` called when what a person sees of the state is another, counters aside.
+    pub fn tell(&self, changed: impl Fn() + Send + Sync + 'static) {
+        // Logs are followed once for each connection: the first to ask is the only one.
+        let _ = self.changed.set(Box::new(changed));
+    }
+
+    fn changed(&self) {
+        if let Some(changed) = self.changed.get() {
+            changed();
+        }
+    }
+
     pub fn state(&self) -> LogState {
         self.lock().clone()
+    }
+
+    /// What the sidecars write in.
+    pub fn formats(&self) -> Arc<Formats> {
+        self.formats.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The mesh config may say other formats now.
+    pub fn set_formats(&self, formats: Formats) {
+        *self.formats.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(formats);
+    }
+
+    /// From now on only these are followed; all where there is none.
+    pub fn choose(&self, chosen: Chosen) {
+        self.lock().chosen = chosen;
+        self.chosen.notify_one();
+    }
+
+    pub fn count(&self, count: impl FnOnce(&mut LogState)) {
+        count(&mut self.lock());
+    }
+
+    /// Counts a line that cannot be read.
+    pub fn unread(&self, why: &Arc<str>) {
+        let mut state = self.lock();
+        state.unread += 1;
+        if state.unread_because.as_ref() != Some(why) {
+            state.unread_because = Some(why.clone());
+            drop(state);
+            self.changed();
+        }
+    }
+
+    /// A stream began.
+    pub fn mended(&self) {
+        self.lock().fault = None;
+    }
+
+    /// A stream could not begin.
+    pub fn failed(&self, fault: Fault) {
+        self.lock().fault = Some(fault);
     }
 
     fn lock(&self) -> MutexGuard<'_, LogState> {
@@ -64,119 +125,123 @@ impl Logs {
     }
 }
 
-/// Follows every pod that has a sidecar until it is dropped.
+/// A pod with a running sidecar.
+struct Known {
+    pods: Api<Pod>,
+    name: String,
+    workload: FlowWorkload,
+    mark: Arc<Mutex<Mark>>,
+    stream: Option<JoinHandle<()>>,
+}
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Known {
+    fn end(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            stream.abort();
+        }
+    }
+
+    fn candidate(&self) -> Candidate {
+        Candidate {
+            workload: format!("{}/{}", self.workload.namespace, self.workload.name),
+            followed: self.stream.is_some(),
+        }
+    }
+}
+
+/// Follows the pods that have a sidecar, as far as they are chosen, until it is dropped.
 pub(super) async fn follow_logs(client: Client, traffic: Arc<Traffic>, logs: Arc<Logs>) {
     let pods: Api<Pod> = Api::all(client.clone());
     let settings = watcher::Config::default().any_semantic().labels(INJECTED);
     let mut events = std::pin::pin!(watcher::watcher(pods, settings).default_backoff());
-    let mut running: HashMap<String, Option<JoinHandle<()>>> = HashMap::new();
+    let mut known: BTreeMap<String, Known> = BTreeMap::new();
     let mut listed = Vec::new();
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(Event::Init) => listed.clear(),
-            Ok(Event::InitApply(pod)) => {
-                listed.push(key(&pod));
-                follow_pod(&client, &pod, &mut running, &traffic, &logs);
-            }
-            Ok(Event::InitDone) => running.retain(|key, stream| listed.contains(key) || end(stream)),
-            Ok(Event::Apply(pod)) => follow_pod(&client, &pod, &mut running, &traffic, &logs),
-            Ok(Event::Delete(pod)) => {
-                running.remove(&key(&pod)).as_mut().map(end);
-            }
-            Err(watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) => {
-                logs.lock().fault = Some(told(&error));
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            () = logs.chosen.notified() => {
+                balance(&mut known, &traffic, &logs);
                 continue;
             }
-            Err(_) => continue,
+        };
+        match event {
+            None => return,
+            Some(Ok(Event::Init)) => listed.clear(),
+            Some(Ok(Event::InitApply(pod))) => {
+                listed.push(key(&pod));
+                know(&client, &pod, &mut known);
+            }
+            Some(Ok(Event::InitDone)) => {
+                known.retain(|key, _| listed.contains(key));
+                balance(&mut known, &traffic, &logs);
+            }
+            Some(Ok(Event::Apply(pod))) => {
+                know(&client, &pod, &mut known);
+                balance(&mut known, &traffic, &logs);
+            }
+            Some(Ok(Event::Delete(pod))) => {
+                known.remove(&key(&pod));
+                balance(&mut known, &traffic, &logs);
+            }
+            Some(Err(watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error))) => {
+                logs.failed(told(&error));
+            }
+            Some(Err(_)) => {}
         }
-        let mut state = logs.lock();
-        state.pods = running.len();
-        state.followed = running.values().flatten().count();
     }
 }
 
-/// Begins to follow a pod whose sidecar runs, unless the bound is reached.
-fn follow_pod(
-    client: &Client,
-    pod: &Pod,
-    running: &mut HashMap<String, Option<JoinHandle<()>>>,
-    traffic: &Arc<Traffic>,
-    logs: &Arc<Logs>,
-) {
+/// Takes note of a pod, or forgets it where its sidecar does not run.
+fn know(client: &Client, pod: &Pod, known: &mut BTreeMap<String, Known>) {
     if !sidecar_runs(pod) {
-        running.remove(&key(pod)).as_mut().map(end);
+        known.remove(&key(pod));
         return;
     }
-    let followed = running.values().flatten().count();
-    let stream = running.entry(key(pod)).or_default();
-    if stream.is_none() && followed < MAX_PODS {
-        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-        let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-        let name = pod.metadata.name.clone().unwrap_or_default();
-        *stream = Some(tokio::spawn(lines(
-            api,
-            name,
-            workload(pod),
-            traffic.clone(),
-            logs.clone(),
-        )));
-    }
+    known.entry(key(pod)).or_insert_with(|| Known {
+        pods: Api::namespaced(client.clone(), pod.metadata.namespace.as_deref().unwrap_or_default()),
+        name: pod.metadata.name.clone().unwrap_or_default(),
+        workload: workload(pod),
+        mark: Arc::default(),
+        stream: None,
+    });
 }
 
-/// Reads one pod's lines, and takes them up where they broke off: none twice, none left out that the kubelet still has.
-async fn lines(pods: Api<Pod>, name: String, workload: FlowWorkload, traffic: Arc<Traffic>, logs: Arc<Logs>) {
-    let mut last: Option<Timestamp> = None;
-    loop {
-        let from = LogParams {
-            container: Some(SIDECAR.into()),
-            follow: true,
-            timestamps: true,
-            since_time: last,
-            tail_lines: last.is_none().then_some(TAIL),
-            ..LogParams::default()
-        };
-        match pods.log_stream(&name, &from).await {
-            Ok(stream) => {
-                logs.lock().fault = None;
-                let mut lines = stream.lines();
-                while let Some(Ok(line)) = lines.next().await {
-                    let Some((stamp, text)) = line.split_once(' ') else {
-                        continue;
-                    };
-                    let Ok(stamp) = stamp.parse::<Timestamp>() else {
-                        continue;
-                    };
-                    // The API server goes by whole seconds: what came already comes again.
-                    if last.is_some_and(|last| stamp <= last) {
-                        continue;
-                    }
-                    last = Some(stamp);
-                    match read_record(text, &workload) {
-                        Some(record) => {
-                            traffic.add(record);
-                        }
-                        None if is_unread(text) => logs.lock().unread += 1,
-                        None => {}
-                    }
-                }
-            }
-            Err(error) => logs.lock().fault = Some(told(&error)),
+/// Begins and ends streams, so that those that are wanted run.
+fn balance(known: &mut BTreeMap<String, Known>, traffic: &Arc<Traffic>, logs: &Arc<Logs>) {
+    let chosen = logs.state().chosen;
+    let candidates = known.iter().map(|(key, pod)| (key.clone(), pod.candidate()));
+    let picked = pick(&candidates.collect(), &chosen, MAX_PODS);
+    let mut workloads: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    for (key, pod) in known.iter_mut() {
+        if !picked.contains(key) {
+            pod.end();
+        } else if pod.stream.is_none() {
+            let lines = Lines {
+                workload: pod.workload.clone(),
+                mark: pod.mark.clone(),
+                traffic: traffic.clone(),
+                logs: logs.clone(),
+            };
+            pod.stream = Some(tokio::spawn(lines.follow(pod.pods.clone(), pod.name.clone())));
         }
-        time::sleep(REST).await;
+        let Candidate { workload, followed } = pod.candidate();
+        let (pods, of_these) = workloads.entry(workload).or_default();
+        *pods += 1;
+        *of_these += usize::from(followed);
     }
-}
-
-/// A line that looks like one of an access log, and not like one of what comes in.
-fn is_unread(text: &str) -> bool {
-    let access = text.starts_with('[') || text.starts_with('{') && text.contains("\"response_code\"");
-    access && !text.contains("inbound|") && !text.contains("Inbound")
-}
-
-fn end(stream: &mut Option<JoinHandle<()>>) -> bool {
-    if let Some(stream) = stream {
-        stream.abort();
+    let mut state = logs.lock();
+    if state.workloads != workloads {
+        (state.pods, state.followed) = (known.len(), picked.len());
+        state.workloads = workloads;
+        drop(state);
+        logs.changed();
     }
-    false
 }
 
 fn key(pod: &Pod) -> String {

@@ -13,6 +13,7 @@ use std::{
 };
 
 use kube::{Client, core::ApiResource};
+use proxy_core::{model::World, record::Formats};
 use tokio::{runtime, time};
 
 use super::{
@@ -24,6 +25,7 @@ use super::{
     kubeconfigs::Target,
     logs::{LogState, Logs, follow_logs},
     mirror::{Mirror, Watch},
+    pick::Chosen,
     pods::{Pod, Pods},
     renew::{self, Credentials},
     restart::Restarts,
@@ -170,6 +172,8 @@ impl Cluster {
         let lost: Vec<_> = watches
             .iter()
             .filter_map(|(kind, watch)| Some((kind, watch.lost.as_ref()?)))
+            // Who may not read it sees the policy whole, and is told where it matters: at the access logs.
+            .filter(|(kind, (fault, _))| *kind != kinds::TELEMETRY || fault.code != "forbidden")
             .collect();
         let (_, (fault, since)) = lost.iter().min_by_key(|(_, (_, since))| *since)?;
         let kinds = lost.iter().map(|(kind, _)| (*kind).clone()).collect();
@@ -178,8 +182,10 @@ impl Cluster {
         Some((kinds, why.unwrap_or_else(|| fault.clone()), since.elapsed()))
     }
 
-    /// Adds what the mesh's sidecars log to `traffic`, from now on.
-    pub fn follow_logs(&self, traffic: Arc<Traffic>) {
+    /// Adds what the mesh's sidecars log to `traffic`, from now on. `changed` is called when other pods are followed, or a
+    /// line cannot be read for a new reason.
+    pub fn follow_logs(&self, traffic: Arc<Traffic>, changed: impl Fn() + Send + Sync + 'static) {
+        self.logs.tell(changed);
         self.spawn(follow_logs(self.client.clone(), traffic, self.logs.clone()));
     }
 
@@ -218,6 +224,27 @@ impl Cluster {
             state.fault = self.forbidden(Feature::FollowLogs).or(state.fault);
         }
         state
+    }
+
+    /// Follows only the logs of these workloads (`namespace/name`) and namespaces; of all where there is none.
+    pub fn choose_logs(&self, chosen: Chosen) {
+        self.logs.choose(chosen);
+    }
+
+    /// Takes note of what the cluster says now: its sidecars may log in other formats.
+    pub fn learn(&self, world: &World) {
+        self.logs.set_formats(Formats::of(world));
+    }
+
+    /// What the sidecars write their access logs in.
+    pub fn formats(&self) -> Arc<Formats> {
+        self.logs.formats()
+    }
+
+    /// Why Telemetry cannot be read, where it cannot.
+    pub fn unread_telemetry(&self) -> Option<Fault> {
+        let lost = self.watches().remove(kinds::TELEMETRY)?.lost;
+        lost.map(|(fault, _)| fault)
     }
 
     /// Switches editing on or off; off when a cluster is opened.

@@ -106,6 +106,10 @@ impl Store for Cluster {
         Ok(prepared)
     }
 
+    fn serves(&self, kind: &str) -> bool {
+        self.resources.contains_key(kind)
+    }
+
     fn file_of(&self, kind: &str, namespace: &str, name: &str) -> Option<String> {
         Some(kinds::file(kind, namespace, name))
     }

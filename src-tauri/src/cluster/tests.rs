@@ -2,10 +2,12 @@
 //!
 //! Where none can be had the tests say so on standard error and pass; with `EGRET_REQUIRE_MESH` set they fail instead.
 
+mod access_log;
 mod accounts;
 mod connect;
 mod cut;
 mod expiry;
+mod follow;
 mod pods;
 mod probe;
 mod rights;

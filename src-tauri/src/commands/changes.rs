@@ -16,6 +16,7 @@ fn checked(edit: Edit) -> Result<Edit> {
             namespace, name, yaml, ..
         } => vec![namespace, name, yaml],
         Edit::Delete { namespace, name, .. } => vec![namespace, name],
+        Edit::AccessLog { scope, until, .. } => std::iter::once(scope).chain(until).collect(),
         Edit::Ranges {
             include_ranges,
             exclude_ranges,

@@ -28,9 +28,14 @@ pub fn log_page(app: Parts<'_>, query: LogQuery, before: Option<u64>, limit: usi
 
 #[tauri::command(async)]
 pub fn log_details(app: Parts<'_>, id: u64) -> Result<FlowDetails> {
-    let row = app.flow(id)?;
+    let (row, view) = (app.flow(id)?, app.view());
+    let formats = view
+        .origin
+        .cluster()
+        .map(|cluster| cluster.formats())
+        .unwrap_or_default();
     let similar = app.traffic.similar(&row);
-    Ok(traffic::details(&row, similar))
+    Ok(traffic::details(&row, similar, &formats))
 }
 
 #[tauri::command(async)]

@@ -9,6 +9,7 @@ mod policy;
 mod probe;
 mod sandbox;
 mod source;
+mod watch;
 mod windows;
 
 use std::sync::Arc;
@@ -92,6 +93,9 @@ pub fn handler<R: Runtime>() -> impl Fn(Invoke<R>) -> bool + Send + Sync + 'stat
         flows::log_details,
         flows::why,
         flows::clear_log,
+        watch::log_source,
+        watch::follow_workloads,
+        watch::stage_access_log,
         windows::open_log_window,
         windows::allow_from_log,
         windows::show_main,

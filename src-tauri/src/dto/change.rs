@@ -40,6 +40,13 @@ pub enum Edit {
         include_ports: Option<String>,
         exclude_ports: Option<String>,
     },
+    /// The access log of the sidecars of `scope`, on until `until` (RFC 3339; for ever without), or off again.
+    #[serde(rename = "accessLog")]
+    AccessLog {
+        scope: String,
+        on: bool,
+        until: Option<String>,
+    },
 }
 
 /// An edit that waits for Apply.

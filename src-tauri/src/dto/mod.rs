@@ -9,6 +9,7 @@ mod probe;
 mod sandbox;
 mod source;
 mod traffic;
+mod watch;
 
 pub use change::*;
 pub use connect::*;
@@ -18,3 +19,4 @@ pub use probe::*;
 pub use sandbox::*;
 pub use source::*;
 pub use traffic::*;
+pub use watch::*;

@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use proxy_core::source::Folder;
+use proxy_core::{
+    record::{Formats, Line},
+    source::Folder,
+};
 
 use super::*;
 use crate::{dto, probe::request::Client, session::View, traffic::Traffic};
@@ -50,10 +53,12 @@ fn row(verdict: &str, status: u16, flags: &str) -> Row {
         "[2026-11-23T13:38:18.348Z] \"GET / HTTP/1.1\" {status} {flags} - - \"-\" 0 0 1 - \"-\" \"-\" \"-\" \"httpbin.org\" \"-\" - \
          - 198.19.0.10:80 10.88.0.13:1 - -"
     );
-    let mut record = proxy_core::record::read_record(&line, &Default::default()).unwrap();
+    let Line::Flow(mut record) = Formats::default().read(&line, &Default::default(), "") else {
+        panic!("{line}");
+    };
     record.verdict = serde_json::from_value(verdict.into()).unwrap();
     let traffic = Traffic::default();
-    let id = traffic.add(record);
+    let id = traffic.add(*record);
     traffic.row(id).unwrap()
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{View, policy::modes};
+use super::{View, log_source, policy::modes};
 use crate::{
     cluster::{Cluster, LogState, MAX_PODS},
     dto::{DataSource, Health, Mode, NextAction, NextStep, Phase, SandboxState, StagedEdit, VerdictCounts, Way},
@@ -73,6 +73,11 @@ pub fn health(view: &View, sandbox: &SandboxState, kept: u64, dropped: u64, reco
         .origin
         .cluster()
         .map(|cluster| ("Sidecar logs", pod_logs(&cluster.logs())));
+    let access_log = view
+        .origin
+        .cluster()
+        .and_then(|cluster| log_source::health(&log_source::access_log(view, cluster.unread_telemetry())))
+        .map(|health| ("Access logs", health));
     let source = if logs.is_some() { "Cluster" } else { "Policy folder" };
     let folder = match view.origin.cluster().and_then(|cluster| cluster.lost()) {
         Some((kinds, fault, since)) => (
@@ -91,6 +96,7 @@ pub fn health(view: &View, sandbox: &SandboxState, kept: u64, dropped: u64, reco
     [(source, folder), ("Sidecar", sidecar), ("Flows", flows)]
         .into_iter()
         .chain(logs)
+        .chain(access_log)
         .chain(journal)
         .map(|(name, (state, detail))| DataSource {
             name: name.into(),
@@ -107,10 +113,17 @@ fn pod_logs(logs: &LogState) -> (Health, String) {
     }
     let unread = match logs.unread {
         0 => String::new(),
-        unread => format!("; {unread} lines of another format than Istio's default"),
+        unread => {
+            let because = logs.unread_because.as_deref().unwrap_or_default();
+            format!("; {unread} lines cannot be read. {because}")
+        }
     };
     match (logs.pods, logs.followed) {
         (0, _) => (Health::Warn, "no pod has a running sidecar".into()),
+        (pods, followed) if followed < pods && !logs.chosen.is_empty() => (
+            Health::Good,
+            format!("{followed} of {pods} pods followed, as chosen{unread}"),
+        ),
         (pods, followed) if followed < pods => (
             Health::Warn,
             format!("{followed} of {pods} pods followed: at most {MAX_PODS} are{unread}"),
@@ -152,6 +165,9 @@ pub fn next_step(
         let workload = view.workload_rows().into_iter().next().map(|workload| workload.name);
         let why = "No sidecar runs, so no traffic can be seen.".to_string();
         return step("Start the sandbox", why, NextAction::StartSandbox, workload);
+    }
+    if let Some(because) = log_source::all_off(view).filter(|_| flows.total() == 0) {
+        return step("Switch access logging on", because, NextAction::OpenLog, None);
     }
     if flows.total() == 0 {
         let why = "Nothing has gone out yet. Send a request from the Sandbox and watch it arrive.".to_string();

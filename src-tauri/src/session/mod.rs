@@ -5,6 +5,7 @@
 mod bypass;
 mod findings;
 mod health;
+mod log_source;
 mod open;
 mod origin;
 mod overview;
@@ -14,6 +15,9 @@ mod policy;
 mod view;
 
 pub use findings::{findings, findings_of};
+#[cfg(test)]
+pub use log_source::access_log;
+pub use log_source::{due, log_source, switched_on};
 pub use open::{Session, folder};
 pub use origin::Origin;
 pub use overview::overview;
@@ -22,4 +26,4 @@ pub use pods::{own_ranges_view, pods_view};
 #[cfg(test)]
 pub use policy::modes;
 pub use policy::{policy_view, port, resolution, short};
-pub use view::{View, now, workload_name};
+pub use view::{View, now, time_text, workload_name};

@@ -53,6 +53,7 @@ impl Session {
     pub fn open(&self, origin: Origin) -> Result<SourceState> {
         let folder = Folder::open(origin.folder()).map_err(|error| Fault::from(&error))?;
         let view = Arc::new(View::of(origin.clone(), folder.reading(), self.view().epoch + 1));
+        view.learned();
         let state = view.state();
         *lock(&self.current) = view;
         let (current, events) = (self.current.clone(), self.events.clone());
@@ -63,6 +64,7 @@ impl Session {
             // The watch of a folder that was left may still fire once.
             if view.folder == folder.path() {
                 *view = Arc::new(View::of(view.origin.clone(), reading, view.epoch + 1));
+                view.learned();
                 let state = view.state();
                 drop(view);
                 events.send(Event::SourceChanged(Box::new(state)));

@@ -60,6 +60,13 @@ impl View {
         }
     }
 
+    /// Tells the cluster what it says now.
+    pub fn learned(&self) {
+        if let Some(cluster) = self.origin.cluster() {
+            cluster.learn(self.world());
+        }
+    }
+
     /// The objects.
     pub fn world(&self) -> &World {
         &self.reading.world
@@ -154,8 +161,12 @@ impl View {
 
 /// Now, RFC 3339 in UTC.
 pub fn now() -> String {
-    let now = time::OffsetDateTime::now_utc();
-    now.format(&time::format_description::well_known::Rfc3339)
+    time_text(time::OffsetDateTime::now_utc())
+}
+
+/// A time as RFC 3339.
+pub fn time_text(time: time::OffsetDateTime) -> String {
+    time.format(&time::format_description::well_known::Rfc3339)
         .unwrap_or_default()
 }
 

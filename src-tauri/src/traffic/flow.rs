@@ -1,8 +1,10 @@
 //! From the sidecar's record to what a row and its details show.
 
+use std::net::SocketAddr;
+
 use proxy_core::{
     policy::Verdict as Decided,
-    record::{FlowRecord, read_line},
+    record::{FlowRecord, Formats, read_line},
 };
 
 use super::Row;
@@ -28,8 +30,8 @@ impl Row {
             time: record.time.clone(),
             verdict: record.verdict.into(),
             workload: self.workload(),
-            source: record.source.to_string(),
-            destination: record.destination.to_string(),
+            source: address(record.source),
+            destination: address(record.destination),
             host: record.host.clone(),
             sni: record.sni.clone(),
             name: self.name(),
@@ -54,8 +56,25 @@ impl Row {
 
 fn name(record: &FlowRecord) -> String {
     let host = record.host.as_deref().map(without_port);
-    host.or(record.sni.as_deref())
-        .map_or_else(|| record.destination.ip().to_string(), str::to_ascii_lowercase)
+    match host.or(record.sni.as_deref()) {
+        Some(name) => name.to_ascii_lowercase(),
+        None if record.destination.ip().is_unspecified() => clusters_host(record).unwrap_or("unknown").into(),
+        None => record.destination.ip().to_string(),
+    }
+}
+
+/// The host that Istio writes last into a cluster's name.
+fn clusters_host(record: &FlowRecord) -> Option<&str> {
+    let host = record.cluster.as_deref()?.split('|').nth(3)?;
+    (!host.is_empty()).then_some(host)
+}
+
+/// An address; an access log may be written without it.
+fn address(address: SocketAddr) -> String {
+    match address.ip().is_unspecified() {
+        true => "-".into(),
+        false => address.to_string(),
+    }
 }
 
 /// A Host header without its port; a bare IPv6 address is left alone.
@@ -67,9 +86,10 @@ fn without_port(authority: &str) -> &str {
     }
 }
 
-/// The details card of a row. A line in another format than Istio's current one has no tokens, the line itself stays.
-pub fn details(row: &Row, similar: u64) -> FlowDetails {
-    let tokens = read_line(&row.record.line).unwrap_or_default();
+/// The details card of a row: its line in Istio's current format token for token, in another one what is read of it.
+pub fn details(row: &Row, similar: u64, formats: &Formats) -> FlowDetails {
+    let line = &row.record.line;
+    let tokens = read_line(line).unwrap_or_else(|| formats.tokens(line));
     FlowDetails {
         flow: row.flow(),
         line: row.record.line.clone(),

@@ -1,6 +1,6 @@
 //! Filters, facets, pages and bounds of the store.
 
-use proxy_core::record::FlowRecord;
+use proxy_core::record::{FlowRecord, Formats};
 
 use super::{Traffic, counts, destinations, details};
 use crate::{
@@ -168,6 +168,21 @@ fn a_host_header_loses_its_port_and_its_case() {
         let id = traffic.add(record(host, "registered", 200));
         let row = traffic.row(id).unwrap();
         assert_eq!(row.name(), name);
-        assert!(details(&row, 1).sentence.contains(name));
+        assert!(details(&row, 1, &Formats::default()).sentence.contains(name));
     }
+}
+
+#[test]
+fn a_flow_without_addresses_is_named_by_its_cluster_and_not_decided_again() {
+    let mut record = record("a.com", "registered", 0);
+    (record.host, record.protocol) = (None, "tcp".into());
+    record.destination = "0.0.0.0:443".parse().unwrap();
+    assert!(super::facts(&record).is_none());
+    let traffic = Traffic::default();
+    traffic.add(record.clone());
+    record.cluster = Some("outbound|443||www.google.com".into());
+    traffic.add(record);
+    let rows = traffic.page(LogQuery::default(), None, 9).rows;
+    assert_eq!((rows[0].name.as_str(), rows[0].destination.as_str()), ("unknown", "-"));
+    assert_eq!(rows[1].name, "www.google.com");
 }

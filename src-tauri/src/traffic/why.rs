@@ -22,6 +22,9 @@ const MAX_FILE: u64 = 8 << 20;
 
 /// What the engine knew of a recorded flow; `None` when the record says too little to decide it again.
 pub fn facts(record: &FlowRecord) -> Option<Facts<'_>> {
+    if record.destination.ip().is_unspecified() || record.destination.port() == 0 {
+        return None;
+    }
     let claims = match record.protocol.as_str() {
         "http" | "http2" => Claims::Http(HttpClaims {
             version: if record.protocol == "http2" {
@@ -54,7 +57,7 @@ pub fn why(row: &Row, snapshot: &Snapshot, folder: &Path) -> Result<Why> {
             "undecidable",
             format!("Flow {} says too little to be decided again.", row.id),
         )
-        .hint("Its record has no method or path.")
+        .hint("Its record has no method, path or destination: the access log's format does not say them.")
     })?;
     let explained = explain(snapshot, &facts);
     let verdict = Verdict::from(explained.verdict);

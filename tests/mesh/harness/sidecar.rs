@@ -31,11 +31,15 @@ impl Mesh {
 
     /// Sets the mesh's outbound mode from one to the other in its ConfigMap.
     pub fn set_mode(&self, from: &str, to: &str) {
+        self.replace_in_mesh_config(&format!("mode: {from}"), &format!("mode: {to}"));
+    }
+
+    /// Replaces one setting of the mesh config in its ConfigMap.
+    pub fn replace_in_mesh_config(&self, old: &str, new: &str) {
         let map = ["configmap", "istio", "--namespace=istio-system"];
         let text = self.text(&[&["get"], &map[..], &["--output=jsonpath={.data.mesh}"]].concat());
-        let (old, new) = (format!("mode: {from}"), format!("mode: {to}"));
-        assert!(text.contains(&old), "{text}");
-        let patch = serde_json::json!({"data": {"mesh": text.replace(&old, &new)}}).to_string();
+        assert!(text.contains(old), "{text}");
+        let patch = serde_json::json!({"data": {"mesh": text.replace(old, new)}}).to_string();
         self.text(&[&["patch"], &map[..], &["--type=merge", "--patch", &patch]].concat());
     }
 }

@@ -204,7 +204,7 @@ export type DraftKind = "ServiceEntry" | "VirtualService";
 export type ServiceForm = { name: string, namespace: string, hosts: Array<string>, addresses: Array<string>, ports: Array<ServicePort>, resolution: string, location: string, exportTo: Array<string>, };
 export type TimeoutForm = { name: string, namespace: string, host: string, timeoutMs: number | null, };
 export type Draft = { kind: DraftKind, yaml: string, service: ServiceForm | null, timeout: TimeoutForm | null, formGap: string | null, sentence: string, resolutionWhy: string | null, file: string, findings: Array<Finding>, fault: Fault | null, };
-export type Edit = { "kind": "mode", scope: string, mode: Mode, } | { "kind": "put", object: DraftKind, namespace: string, name: string, yaml: string, } | { "kind": "delete", object: DraftKind, namespace: string, name: string, } | { "kind": "ranges", includeRanges: string, excludeRanges: string, includePorts: string, excludePorts: string, } | { "kind": "capture", namespace: string, name: string, includeRanges: string | null, excludeRanges: string | null, includePorts: string | null, excludePorts: string | null, };
+export type Edit = { "kind": "mode", scope: string, mode: Mode, } | { "kind": "put", object: DraftKind, namespace: string, name: string, yaml: string, } | { "kind": "delete", object: DraftKind, namespace: string, name: string, } | { "kind": "ranges", includeRanges: string, excludeRanges: string, includePorts: string, excludePorts: string, } | { "kind": "capture", namespace: string, name: string, includeRanges: string | null, excludeRanges: string | null, includePorts: string | null, excludePorts: string | null, } | { "kind": "accessLog", scope: string, on: boolean, until: string | null, };
 export type StagedEdit = { id: number, edit: Edit, title: string, at: string, };
 export type FileState = "changed" | "added" | "deleted";
 export type Sign = " " | "+" | "-";
@@ -335,3 +335,52 @@ export type Facet = { field: FacetField, values: Array<FacetValue>, };
 export type LogPage = { rows: Array<Flow>, matched: number, kept: number, total: number, dropped: number, firstId: number, lastId: number, facets: Array<Facet>, lagMs: number, perSecond: Array<number>, };
 export type FlowsAdded = { lastId: number, added: number, dropped: number, };
 export type DestinationRow = { name: string, port: number, protocol: string, verdict: Verdict, workloads: Array<string>, requests: number, bytes: number, p95Ms: number, lastSeen: string, rule: ObjectRef | null, evidence: string, };
+export type FollowedWorkload = { 
+/**
+ * `namespace/name`.
+ */
+name: string, pods: number, followed: number, };
+export type FollowView = { pods: number, followed: number, 
+/**
+ * Pods that are followed at most.
+ */
+bound: number, workloads: Array<FollowedWorkload>, 
+/**
+ * Workloads and namespaces that were chosen; none for all.
+ */
+chosen: Array<string>, unread: number, unreadBecause: string | null, fault: Fault | null, };
+export type SwitchedOn = { 
+/**
+ * `mesh`, `namespace shop` or `workload shop/cart`.
+ */
+scope: string, object: ObjectRef, 
+/**
+ * When it ends, RFC 3339; it stays until somebody removes it where there is no time.
+ */
+until: string | null, overdue: boolean, };
+export type AccessLogView = { 
+/**
+ * Workloads there are.
+ */
+workloads: number, 
+/**
+ * Of these, the ones whose sidecars write no access log.
+ */
+off: number, 
+/**
+ * The first of them.
+ */
+firstOff: Array<string>, 
+/**
+ * Why that is so, for the first of them.
+ */
+because: string | null, 
+/**
+ * Why it cannot be told, where it cannot.
+ */
+unknown: Fault | null, switchedOn: Array<SwitchedOn>, 
+/**
+ * Why one that is due could not be removed, where it could not.
+ */
+removal: Fault | null, };
+export type LogSource = { follow: FollowView, accessLog: AccessLogView, };

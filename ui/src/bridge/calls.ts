@@ -12,6 +12,7 @@ import type {
   KubeconfigRow,
   LogPage,
   LogQuery,
+  LogSource,
   Overview,
   OwnRangesView,
   PluginRow,
@@ -105,6 +106,12 @@ export const logPage = (query: LogQuery, before: number | null, limit: number) =
   call<LogPage>("log_page", { query, before, limit });
 export const logDetails = (id: number) => call<FlowDetails>("log_details", { id });
 export const why = (id: number) => call<Why>("why", { id });
+/** Where a cluster's flows come from; null for a folder. */
+export const logSource = () => call<LogSource | null>("log_source");
+/** Workloads and namespaces; all where there is none. */
+export const followWorkloads = (workloads: string[]) => call<null>("follow_workloads", { workloads });
+export const stageAccessLog = (scope: string, on: boolean, minutes: number | null) =>
+  call<StagedEdit[]>("stage_access_log", { scope, on, minutes });
 export const clearLog = () => call<null>("clear_log");
 export const allowFromLog = (flowId: number) => call<null>("allow_from_log", { flowId });
 export const showMain = (screen: string) => call<null>("show_main", { screen });

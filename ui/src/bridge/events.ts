@@ -11,6 +11,7 @@ export interface Events {
   "connecting-changed": Connecting | null;
   "pods-changed": null;
   "sync-changed": null;
+  "logs-changed": null;
   "command-output": CommandEvent;
   "probe-changed": ProbeStep;
   "open-draft": { flowId: number };

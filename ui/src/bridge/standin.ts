@@ -1,7 +1,8 @@
 /**
  * Answers the app's commands in a plain browser and in component tests, from fixed example data.
  * It keeps just enough state for the screens to move (staged edits, sandbox on or off, journal) and decides nothing:
- * verdicts and diffs are example constants. `?empty` gives the state of a first start, `?theme=dark` forces a theme.
+ * verdicts and diffs are example constants. `?empty` gives the state of a first start, `?cluster` an open cluster, `?theme=dark` forces
+ * a theme.
  */
 import type {
   Countdown,
@@ -32,6 +33,9 @@ interface Arguments {
   feature: string;
   namespace: string;
   on: boolean;
+  scope: string;
+  minutes: number | null;
+  workloads: string[];
   workload: string;
   method: string;
   url: string;
@@ -53,7 +57,9 @@ export function standin(options: { empty?: boolean } = {}): Channel {
   const emit = (event: string, payload: unknown) => handlers.get(event)?.forEach((handle) => handle(payload as never));
 
   let nextId = 1;
-  let source = empty ? { ...example.source, files: 0, objects: 0, ignored: [] } : example.source;
+  let chosen: string[] = [];
+  const opened = search.has("cluster") ? example.clusterSource("kind-dev") : example.source;
+  let source = empty ? { ...example.source, files: 0, objects: 0, ignored: [] } : opened;
   let kubeconfigs = example.kubeconfigs;
   let edits: StagedEdit[] = [];
   let journal = empty ? [] : example.journal;
@@ -78,6 +84,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
   const title = (edit: Edit) => {
     if (edit.kind === "mode") return `Mode ${edit.mode} for ${edit.scope}`;
     if (edit.kind === "capture") return `Own capture rules for ${edit.namespace}/${edit.name}`;
+    if (edit.kind === "accessLog") return `Access log ${edit.on ? "on" : "off"} for ${edit.scope}`;
     if (edit.kind === "ranges") return `Bypass ranges ${edit.excludeRanges || "cleared"}`;
     return `${edit.kind === "put" ? "Write" : "Delete"} ${edit.object} ${edit.namespace}/${edit.name}`;
   };
@@ -274,6 +281,18 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     log_page: ({ query, before, limit }) => pageOf(flows, query, before, limit),
     log_details: ({ id }) => example.detailsOf(flowOf(flows, id)),
     why: ({ id }) => example.whyOf(flowOf(flows, id)),
+    log_source: () =>
+      source.cluster ? { ...example.logSource, follow: { ...example.logSource.follow, chosen } } : null,
+    follow_workloads: ({ workloads }) => {
+      chosen = workloads;
+      emit("logs-changed", null);
+      return null;
+    },
+    stage_access_log: ({ scope, on, minutes }) => {
+      const until = on && minutes !== null ? new Date(Date.now() + minutes * 60_000).toISOString() : null;
+      const edit: Edit = { kind: "accessLog", scope, on, until };
+      return setStaged([...edits, { id: nextId++, edit, title: title(edit), at: new Date().toISOString() }]);
+    },
     clear_log: () => {
       flows = [];
       emit("flows-added", { lastId: 0, added: 0, dropped: 0 });

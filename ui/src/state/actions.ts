@@ -23,6 +23,14 @@ export async function unstage(id: number): Promise<void> {
   if (edits !== null) staged.put(edits);
 }
 
+/** Stages the end of an access log that Egret switched on, and shows it. */
+export async function removeAccessLog(scope: string): Promise<void> {
+  const edits = await attempt(() => calls.stageAccessLog(scope, false, null));
+  if (edits === null) return;
+  staged.put(edits);
+  navigation.go("review");
+}
+
 export async function discardAll(): Promise<void> {
   if ((await attempt(calls.discardAll)) !== null) staged.put([]);
 }

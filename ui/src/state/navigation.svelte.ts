@@ -4,7 +4,7 @@ import type { ObjectKind } from "../bridge/calls";
 export const screens = ["overview", "destinations", "policy", "rehearse", "changes", "sandbox"] as const;
 export type Screen = (typeof screens)[number] | "checks" | "review" | "why";
 export type PolicyTab = "mode" | "services" | "timeouts" | "bypass";
-export type Layer = "palette" | "keys" | "source" | null;
+export type Layer = "palette" | "keys" | "source" | "follow" | "access-log" | null;
 
 export interface DraftTarget {
   kind: ObjectKind;

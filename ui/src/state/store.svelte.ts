@@ -27,6 +27,8 @@ export const workloads = new Query(calls.workloads);
 export const kubeconfigs = new Query(calls.listKubeconfigs);
 /** The context that is being connected to. */
 export const connecting = new Query(calls.connecting);
+/** Where a cluster's flows come from. */
+export const logSource = new Query(calls.logSource, 1000);
 /** The newest flows, for the live list of the sandbox and the counters of the status bar. */
 export const newest = new Query(() => calls.logPage(everything, null, 40), 250);
 
@@ -45,6 +47,7 @@ const all = [
   workloads,
   kubeconfigs,
   connecting,
+  logSource,
   newest,
 ];
 
@@ -58,7 +61,8 @@ export async function connect(): Promise<() => void> {
   const unlisten = await Promise.all([
     on("source-changed", (state) => {
       source.put(state);
-      for (const query of [overview, policy, destinations, review, workloads, pods, kubeconfigs]) query.touch();
+      for (const query of [overview, policy, destinations, review, workloads, pods, kubeconfigs, logSource])
+        query.touch();
     }),
     on("staged-changed", (edits) => {
       staged.put(edits);
@@ -77,6 +81,9 @@ export async function connect(): Promise<() => void> {
     on("sync-changed", () => sync.touch()),
     on("pods-changed", () => pods.touch()),
     on("connecting-changed", (state) => connecting.put(state)),
+    on("logs-changed", () => {
+      for (const query of [logSource, overview]) query.touch();
+    }),
   ]);
   return () => unlisten.forEach((stop) => stop());
 }

@@ -9,7 +9,9 @@ export const editObject = (edit: Edit) =>
       ? "values.global.proxy"
       : edit.kind === "capture"
         ? `annotations of ${edit.namespace}/${edit.name}`
-        : `${edit.object} ${edit.namespace}/${edit.name}`;
+        : edit.kind === "accessLog"
+          ? `access log of ${edit.scope}`
+          : `${edit.object} ${edit.namespace}/${edit.name}`;
 
 export const order = "All edits are written together. If one file cannot be written, the ones before it are put back.";
 export const emptyTitle = "The change set is empty";

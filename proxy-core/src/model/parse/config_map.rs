@@ -67,6 +67,7 @@ pub fn mesh(root: Cursor<'_>, revision: String) -> Option<MeshConfig> {
                 .and_then(|node| node.get(key))
                 .is_some_and(|node| node.text() == Some("true"))
         };
+        config.access_log = super::telemetry::access_log(mesh);
         config.dns_capture = is_true("ISTIO_META_DNS_CAPTURE");
         config.dns_auto_allocate = is_true("ISTIO_META_DNS_AUTO_ALLOCATE");
         config

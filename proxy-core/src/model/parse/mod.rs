@@ -6,10 +6,12 @@ mod cursor;
 mod identity;
 mod routes;
 mod service_entry;
+mod telemetry;
 mod traffic;
 
 use std::sync::Arc;
 
+pub(crate) use cursor::parse_duration;
 use cursor::{Cursor, Errors};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -100,6 +102,7 @@ fn add_object(root: Cursor<'_>, kind: &str, meta: Meta, place: Place, world: &mu
         ("networking.istio.io", "VirtualService") => take!(virtual_services, routes::virtual_service(root)),
         ("networking.istio.io", "DestinationRule") => take!(destination_rules, traffic::destination_rule(root)),
         ("networking.istio.io", "Sidecar") => take!(sidecars, traffic::sidecar(root)),
+        ("telemetry.istio.io", "Telemetry") => take!(telemetries, telemetry::telemetry(root)),
         _ => ignore(world, kind),
     }
 }

@@ -4,3 +4,4 @@ export * from "./connect";
 export * from "./policy";
 export * from "./traffic";
 export * from "./probe";
+export * from "./watch";
