@@ -13,6 +13,7 @@ pub enum Feature {
     SeePolicy,
     SeeRevisions,
     SeeOwnRanges,
+    SeeAccessLog,
     FollowLogs,
     WriteServiceEntries,
     WriteVirtualServices,
@@ -154,6 +155,13 @@ pub const TABLE: &[Needs] = &[
             rule("", &["nodes"], &["list"]),
             rule("networking.k8s.io", &["servicecidrs"], &["list"]),
         ],
+    },
+    Needs {
+        feature: Feature::SeeAccessLog,
+        words: "See whether the sidecars log",
+        role: Role::Viewer,
+        everywhere: true,
+        rules: &[rule("telemetry.istio.io", &["telemetries"], READ)],
     },
     Needs {
         feature: Feature::FollowLogs,
