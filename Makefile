@@ -5,7 +5,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test bench bindings clean build build-proxy ui lint rust-test policy-test ui-test desktop-test \
+.PHONY: help run test bench bench-cluster bindings clean build build-proxy ui lint rust-test policy-test ui-test desktop-test \
         tour tour-test toolchains fuzz mesh mesh-api mesh-down mesh-build mesh-programs mesh-test
 
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
@@ -35,6 +35,7 @@ help:
 	@echo "make fuzz       check the engine's properties with many random policies"
 	@echo "make mesh       bring up a real Kubernetes and Istio on this machine; make mesh-down takes it away"
 	@echo "make bench      measure the sidecar beside Envoy; writes tests/bench/RESULTS.md"
+	@echo "make bench-cluster  measure the app with a large cluster; writes tests/bench/CLUSTER.md"
 	@echo "make bindings   write the window's types again from the Rust ones"
 	@echo "make clean      remove what was built in this tree"
 
@@ -179,6 +180,13 @@ bench: bench-packages toolchains $(ENVOY) $(NGINX)
 	@cargo build --release -p proxy-core
 	@echo "==> measuring (about two minutes; other work on this machine disturbs it)"
 	@python3 tests/bench/bench.py --envoy $(ENVOY) --nginx $(NGINX)
+
+# Thousands of objects on a real API server; the figures are kept in tests/bench/CLUSTER.md.
+bench-cluster: app-packages toolchains ui mesh-programs
+	@echo "==> building the app for release, and measuring (about fifteen minutes)"
+	@EGRET_REQUIRE_MESH=1 cargo test --release -p egret --features egret/custom-protocol -- \
+	    --ignored --nocapture a_large_cluster | tee target/bench-cluster.log
+	@tests/bench/cluster.sh target/bench-cluster.log > tests/bench/CLUSTER.md
 
 $(ENVOY):
 	@echo "==> fetching Envoy $(ENVOY_VERSION)"

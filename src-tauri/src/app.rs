@@ -1,6 +1,7 @@
 //! The app's parts, put together once. Nothing here knows of windows.
 
 mod connect;
+mod leftovers;
 
 use std::{
     fs,

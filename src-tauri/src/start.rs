@@ -64,6 +64,7 @@ fn run(folder: Option<PathBuf>) -> Result<(), Box<dyn std::error::Error>> {
             };
             let parts = Arc::new(App::start(places, events).map_err(told)?);
             parts.watch_countdowns().map_err(told)?;
+            parts.revert_elsewhere().map_err(told)?;
             let source = parts.view().state().name;
             watch::end_access_logs(&parts)?;
             setup.manage(parts);

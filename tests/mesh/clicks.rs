@@ -114,17 +114,7 @@ async fn play(mesh: &Mesh, window: &Window) {
     window.click("ranges-stage").await;
     apply(window).await;
     assert_eq!(sleep.curl(cnn).exit, 35, "a running pod keeps its rules");
-    window.click("rail-policy").await;
-    window.click("policy-bypass").await;
-    window.wait_for("stale-pods", &["1 pod"]).await;
-    window.click("restart").await;
-    window.click("restart-confirm").await;
-    window.wait_for("restart-step", &["restarted"]).await;
-    window.wait_for("stale-pods", &["no pod"]).await;
-    eventually("the old pod to go", || {
-        let pods = mesh.text(&["get", "pods", "--selector=app=sleep", "--output=name"]);
-        (pods.lines().count() == 1).then_some(())
-    });
+    restart(mesh, window).await;
     becomes(&sleep, cnn, |_, status| status == 200);
 
     // Everything is taken back, newest first, and nothing of it is left in the cluster.
@@ -132,6 +122,7 @@ async fn play(mesh: &Mesh, window: &Window) {
         window.click("rail-changes").await;
         window.undo_newest().await;
     }
+    restart(mesh, window).await;
     let left = mesh.text(&[
         "get",
         "serviceentries,virtualservices",
@@ -150,6 +141,21 @@ async fn play(mesh: &Mesh, window: &Window) {
     ]);
     assert!(mode.contains("mode: ALLOW_ANY"), "{mode}");
     becomes(&sleep, "https://edition.cnn.com/headers", |_, status| status == 200);
+}
+
+/// Restarts the workload, whose pod runs with older rules.
+async fn restart(mesh: &Mesh, window: &Window) {
+    window.click("rail-policy").await;
+    window.click("policy-bypass").await;
+    window.wait_for("stale-pods", &["1 pod"]).await;
+    window.click("restart").await;
+    window.click("restart-confirm").await;
+    window.wait_for("stale-pods", &["no pod"]).await;
+    window.wait_for("restart-step", &["restarted"]).await;
+    eventually("the old pod to go", || {
+        let pods = mesh.text(&["get", "pods", "--selector=app=sleep", "--output=name"]);
+        (pods.lines().count() == 1).then_some(())
+    });
 }
 
 /// A new service by its form.

@@ -2,7 +2,7 @@
 //! when it was applied. So it is done with editing switched off too, and after the app has died.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Condvar, Mutex, PoisonError},
     time::Duration,
 };
@@ -175,6 +175,16 @@ impl Changes {
             fault: self.countdowns.fault(entry.id),
         });
         Ok(all.collect())
+    }
+
+    /// Other places with changes that are to be taken back.
+    pub fn left_elsewhere(&self) -> Result<BTreeSet<String>> {
+        let left = self.journal().unconfirmed_elsewhere()?;
+        let reverts = |confirm: &Confirm| confirm.counts && confirm.afterwards == Afterwards::Revert;
+        let places = left
+            .into_iter()
+            .filter(|(_, entry)| entry.confirm.as_ref().is_some_and(reverts));
+        Ok(places.map(|(place, _)| place).collect())
     }
 
     /// Why `files` must not be changed now.

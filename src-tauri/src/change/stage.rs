@@ -93,6 +93,14 @@ impl Changes {
         Ok(())
     }
 
+    /// Adds to it.
+    pub fn tell(&self, told: Vec<String>) {
+        self.recovered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(told);
+    }
+
     /// What waits.
     pub fn staged(&self) -> Vec<StagedEdit> {
         self.set().edits.clone()

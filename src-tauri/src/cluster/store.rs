@@ -17,7 +17,7 @@ use crate::{
 
 impl Store for Cluster {
     fn name(&self) -> String {
-        format!("cluster {} {}", self.context, self.server)
+        Self::journal_name(&self.context, &self.server)
     }
 
     fn read(&self, file: &str) -> Result<Option<Vec<u8>>> {
@@ -116,6 +116,11 @@ impl Store for Cluster {
 }
 
 impl Cluster {
+    /// What the journal calls the cluster that `context` leads to.
+    pub fn journal_name(context: &str, server: &str) -> String {
+        format!("cluster {context} {server}")
+    }
+
     /// Writes one object and gives what is then stored. The mirror says so at once, before the watch does.
     fn write_one(&self, edit: &FileEdit, way: Try) -> Result<(Option<Vec<u8>>, Vec<String>)> {
         let (kind, namespace, name) =

@@ -137,7 +137,11 @@ fn an_end_that_is_over_blocks_apply_and_nonsense_is_refused() {
     let review = bench.changes.review(&bench.view(), &bench.traffic).unwrap();
     assert!(review.blocked_because.unwrap().contains("is over"));
     assert_eq!(
-        bench.changes.apply(&bench.view(), &bench.traffic, None).unwrap_err().code,
+        bench
+            .changes
+            .apply(&bench.view(), &bench.traffic, None)
+            .unwrap_err()
+            .code,
         "not-applicable"
     );
     for (scope, until) in [

@@ -1,11 +1,15 @@
 //! Pods and what they were born with; a change that nobody keeps; ranges that are the cluster's own.
 
+use std::sync::Arc;
+
 use egret_tests::mesh::{Api, eventually};
 
 use super::{Bench, api, entry, namespace};
 use crate::{
+    app::{App, Places},
     cluster::Lives,
-    dto::{Afterwards, Countdown, Edit, PodsRow, RestartStepState, RunsWith},
+    dto::{Afterwards, Countdown, DraftKind, Edit, PodsRow, RestartStepState, RunsWith},
+    events::Events,
     session::pods_view,
 };
 
@@ -187,6 +191,57 @@ fn a_change_that_nobody_keeps_is_taken_back_with_editing_switched_off() {
     let left = api.text(&["get", "serviceentries", "-n", "unkept", "-o", "name"]);
     assert_eq!(left, "");
     assert!(bench.changes.entries(&*bench.cluster).unwrap()[0].reverted);
+}
+
+#[test]
+fn what_nobody_kept_in_a_cluster_is_taken_back_at_the_next_start_of_the_app() {
+    let Some(api) = api("what_nobody_kept_in_a_cluster") else {
+        return;
+    };
+    namespace(api, "restarted");
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    let start = || {
+        let places = Places {
+            folder: Some(folder.clone()),
+            resources: None,
+            data: data.path().to_path_buf(),
+        };
+        Arc::new(App::start(places, Events::new(|_| {})).unwrap())
+    };
+    let app = start();
+    let file = app.kubeconfigs.add(&api.kubeconfig()).unwrap();
+    let listed = app.kubeconfigs().into_iter().find(|listed| listed.id == file);
+    let context = listed.unwrap().contexts.remove(0).name;
+    app.open_context(&file, &context).unwrap();
+    app.set_editing(true).unwrap();
+    let edit = Edit::Put {
+        object: DraftKind::ServiceEntry,
+        namespace: "restarted".into(),
+        name: "a".into(),
+        yaml: entry("restarted", "a", "a.com"),
+    };
+    app.changes.stage(&app.view(), edit).unwrap();
+    let countdown = Countdown {
+        seconds: 3600,
+        afterwards: Afterwards::Revert,
+    };
+    app.apply(Some(&countdown)).unwrap();
+    let left = || api.text(&["get", "serviceentries", "-n", "restarted", "-o", "name"]);
+    assert_ne!(left(), "");
+    assert_eq!(app.open_folder(&folder).unwrap_err().code, "unconfirmed");
+    // Killed: nothing of its end runs.
+    std::mem::forget(app);
+
+    let app = start();
+    app.revert_elsewhere().unwrap();
+    eventually("the change to be taken back", || left().is_empty().then_some(()));
+    eventually("it to be told", || {
+        let told = app.changes.recovered();
+        told.iter().any(|told| told.contains("was taken back")).then_some(())
+    });
+    assert!(app.changes.unconfirmed(&*app.view().store).unwrap().is_empty());
 }
 
 #[test]
