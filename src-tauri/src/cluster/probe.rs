@@ -4,14 +4,13 @@
 use k8s_openapi::{
     api::{
         apps::v1::Deployment,
-        authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
         core::v1::{ContainerState, ContainerStatus, Pod, ServiceAccount},
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
     Api, Client, Resource,
-    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -122,50 +121,11 @@ impl Cluster {
         })
     }
 
-    /// Of `(verb, group, resource)` in `namespace`, `resource/subresource` too, what this person may not do.
-    pub fn refused(&self, namespace: &str, asked: &'static [(&str, &str, &str)]) -> Result<Vec<String>> {
-        let reviews: Api<SelfSubjectAccessReview> = Api::all(self.client.clone());
-        let namespace = namespace.to_string();
-        self.call(async move {
-            let mut refused = Vec::new();
-            for (verb, group, resource) in asked {
-                let review = review(&namespace, verb, group, resource);
-                let answer = reviews.create(&PostParams::default(), &review).await;
-                let status = answer.map_err(|error| told(&error))?.status;
-                if !status.is_some_and(|status| status.allowed) {
-                    refused.push(format!("{verb} {resource}"));
-                }
-            }
-            Ok(refused)
-        })
-    }
-
     fn unlocked(&self) -> Result<()> {
         match self.locked() {
             Some(reason) => Err(Fault::new("read-only", reason)),
             None => Ok(()),
         }
-    }
-}
-
-fn review(namespace: &str, verb: &str, group: &str, resource: &str) -> SelfSubjectAccessReview {
-    let (resource, subresource) = match resource.split_once('/') {
-        Some((resource, subresource)) => (resource, Some(subresource.to_string())),
-        None => (resource, None),
-    };
-    SelfSubjectAccessReview {
-        spec: SelfSubjectAccessReviewSpec {
-            resource_attributes: Some(ResourceAttributes {
-                verb: Some(verb.into()),
-                group: Some(group.into()),
-                resource: Some(resource.into()),
-                subresource,
-                namespace: Some(namespace.into()),
-                ..ResourceAttributes::default()
-            }),
-            ..SelfSubjectAccessReviewSpec::default()
-        },
-        ..SelfSubjectAccessReview::default()
     }
 }
 

@@ -233,8 +233,7 @@ pub const TABLE: &[Needs] = &[
         everywhere: false,
         rules: &[
             rule("", &["pods"], &["get", "list"]),
-            rule("", &["pods/ephemeralcontainers"], &["get", "patch", "update"]),
-            rule("", &["pods/exec", "pods/attach"], SOCKET),
+            rule("", &["pods/ephemeralcontainers"], &["patch"]),
         ],
     },
     Needs {

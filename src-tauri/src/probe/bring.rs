@@ -13,7 +13,7 @@ use std::{
 use proxy_core::model::{Object, WorkloadManifest};
 
 use crate::{
-    cluster::{Cluster, PROBE, Stands},
+    cluster::{Cluster, Feature, PROBE, Stands},
     dto::{ProbeRow, ProbeStep, ProbeWays},
     events::{Event, Events},
     fault::{Fault, Result},
@@ -27,24 +27,6 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const LOOK: Duration = Duration::from_millis(500);
 /// Longest name of a namespace.
 const MAX_NAMESPACE: usize = 63;
-
-const CONTAINER_RIGHTS: &[(&str, &str, &str)] = &[
-    ("patch", "", "pods/ephemeralcontainers"),
-    ("get", "", "pods/exec"),
-    ("create", "", "pods/exec"),
-];
-const DEPLOYMENT_RIGHTS: &[(&str, &str, &str)] = &[
-    ("get", "", "serviceaccounts"),
-    ("create", "", "serviceaccounts"),
-    ("patch", "", "serviceaccounts"),
-    ("delete", "", "serviceaccounts"),
-    ("get", "apps", "deployments"),
-    ("create", "apps", "deployments"),
-    ("patch", "apps", "deployments"),
-    ("delete", "apps", "deployments"),
-    ("get", "", "pods/exec"),
-    ("create", "", "pods/exec"),
-];
 
 /// The one thing that is being brought, if any.
 #[derive(Debug)]
@@ -182,16 +164,19 @@ fn check_namespace(namespace: &str) -> Result<()> {
 pub fn ways(cluster: &Cluster, settings: &Settings, workload: &str) -> Result<ProbeWays> {
     let namespace = workload.split('/').next().unwrap_or_default();
     check_namespace(namespace)?;
-    let missing = |asked| -> Result<Option<String>> {
-        let refused = cluster.refused(namespace, asked)?;
-        let words = || format!("You may not {} in {namespace}.", refused.join(", "));
-        Ok((!refused.is_empty()).then(words))
+    let missing = |feature| -> Result<Option<String>> {
+        for feature in [feature, Feature::SendRequests] {
+            if let Some(missing) = cluster.missing(feature, namespace)? {
+                return Ok(Some(missing.reason));
+            }
+        }
+        Ok(None)
     };
     Ok(ProbeWays {
         image: settings.probe_image(),
         default_image: DEFAULT_PROBE_IMAGE.into(),
-        container_missing: missing(CONTAINER_RIGHTS)?,
-        deployment_missing: missing(DEPLOYMENT_RIGHTS)?,
+        container_missing: missing(Feature::EphemeralContainers)?,
+        deployment_missing: missing(Feature::DeployProbe)?,
     })
 }
 

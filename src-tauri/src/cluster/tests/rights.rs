@@ -24,7 +24,11 @@ fn the_documented_viewer_sees_everything_and_changes_nothing() {
     for (feature, reach) in bench.cluster.rights().all() {
         let reads = matches!(
             feature,
-            Feature::SeePolicy | Feature::SeeRevisions | Feature::SeeOwnRanges | Feature::SeeAccessLog | Feature::FollowLogs
+            Feature::SeePolicy
+                | Feature::SeeRevisions
+                | Feature::SeeOwnRanges
+                | Feature::SeeAccessLog
+                | Feature::FollowLogs
         );
         assert_eq!(reach.anywhere(), reads, "{feature:?} {reach:?}");
     }
