@@ -13,12 +13,7 @@ use kube::{
 };
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use super::{
-    Cluster,
-    connect::told,
-    logs::{SIDECAR, workload},
-    probe::PROBE,
-};
+use super::{Cluster, connect::told, logs::SIDECAR, pods::workload, probe::PROBE};
 use crate::fault::{Fault, Result};
 
 /// Longest output that is kept of either stream.

@@ -3,30 +3,26 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
 };
 
-use futures_util::StreamExt as _;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
-use kube::{
-    Api, Client,
-    runtime::{
-        WatchStreamExt as _,
-        watcher::{self, Event},
-    },
-};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, Client};
 use proxy_core::record::{FlowWorkload, Formats};
-use tokio::{sync::Notify, task::JoinHandle};
+use tokio::{sync::Notify, task::JoinHandle, time};
 
 use super::{
-    connect::told,
     lines::{Lines, Mark},
     pick::{Candidate, Chosen, pick},
+    pods::Pods,
 };
 use crate::{fault::Fault, traffic::Traffic};
 
 /// Pods that are followed at once; each holds a connection to the API server.
 pub const MAX_PODS: usize = 50;
 pub(super) const SIDECAR: &str = "istio-proxy";
+/// How often it is looked which pods there are, at most.
+const PACE: Duration = Duration::from_millis(100);
 /// What injection writes on every pod that it gives a sidecar.
 pub(super) const INJECTED: &str = "security.istio.io/tlsMode";
 
@@ -155,61 +151,39 @@ impl Known {
     }
 }
 
-/// Follows the pods that have a sidecar, as far as they are chosen, until it is dropped.
-pub(super) async fn follow_logs(client: Client, traffic: Arc<Traffic>, logs: Arc<Logs>) {
-    let pods: Api<Pod> = Api::all(client.clone());
-    let settings = watcher::Config::default().any_semantic().labels(INJECTED);
-    let mut events = std::pin::pin!(watcher::watcher(pods, settings).default_backoff());
+/// Follows the pods whose sidecar runs, as far as they are chosen, until it is dropped.
+pub(super) async fn follow_logs(client: Client, pods: Arc<Pods>, traffic: Arc<Traffic>, logs: Arc<Logs>) {
+    let mut changed = pods.changed.subscribe();
+    changed.mark_changed();
     let mut known: BTreeMap<String, Known> = BTreeMap::new();
-    let mut listed = Vec::new();
     loop {
-        let event = tokio::select! {
-            event = events.next() => event,
-            () = logs.chosen.notified() => {
-                balance(&mut known, &traffic, &logs);
-                continue;
+        tokio::select! {
+            seen = changed.changed() => {
+                if seen.is_err() {
+                    return;
+                }
+                know(&client, pods.with_running_sidecar(), &mut known);
             }
-        };
-        match event {
-            None => return,
-            Some(Ok(Event::Init)) => listed.clear(),
-            Some(Ok(Event::InitApply(pod))) => {
-                listed.push(key(&pod));
-                know(&client, &pod, &mut known);
-            }
-            Some(Ok(Event::InitDone)) => {
-                known.retain(|key, _| listed.contains(key));
-                balance(&mut known, &traffic, &logs);
-            }
-            Some(Ok(Event::Apply(pod))) => {
-                know(&client, &pod, &mut known);
-                balance(&mut known, &traffic, &logs);
-            }
-            Some(Ok(Event::Delete(pod))) => {
-                known.remove(&key(&pod));
-                balance(&mut known, &traffic, &logs);
-            }
-            Some(Err(watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error))) => {
-                logs.failed(told(&error));
-            }
-            Some(Err(_)) => {}
+            () = logs.chosen.notified() => {}
         }
+        balance(&mut known, &traffic, &logs);
+        // Many pods change at once: they are looked at together.
+        time::sleep(PACE).await;
     }
 }
 
-/// Takes note of a pod, or forgets it where its sidecar does not run.
-fn know(client: &Client, pod: &Pod, known: &mut BTreeMap<String, Known>) {
-    if !sidecar_runs(pod) {
-        known.remove(&key(pod));
-        return;
+/// Takes note of new pods, and forgets those whose sidecar does not run any more.
+fn know(client: &Client, running: BTreeMap<String, (String, FlowWorkload)>, known: &mut BTreeMap<String, Known>) {
+    known.retain(|key, _| running.contains_key(key));
+    for (key, (name, workload)) in running {
+        known.entry(key).or_insert_with(|| Known {
+            pods: Api::namespaced(client.clone(), &workload.namespace),
+            name,
+            workload,
+            mark: Arc::default(),
+            stream: None,
+        });
     }
-    known.entry(key(pod)).or_insert_with(|| Known {
-        pods: Api::namespaced(client.clone(), pod.metadata.namespace.as_deref().unwrap_or_default()),
-        name: pod.metadata.name.clone().unwrap_or_default(),
-        workload: workload(pod),
-        mark: Arc::default(),
-        stream: None,
-    });
 }
 
 /// Begins and ends streams, so that those that are wanted run.
@@ -241,93 +215,5 @@ fn balance(known: &mut BTreeMap<String, Known>, traffic: &Arc<Traffic>, logs: &A
         state.workloads = workloads;
         drop(state);
         logs.changed();
-    }
-}
-
-fn key(pod: &Pod) -> String {
-    let metadata = &pod.metadata;
-    let part = |part: &Option<String>| part.clone().unwrap_or_default();
-    format!("{}/{}", part(&metadata.namespace), part(&metadata.name))
-}
-
-/// Among the containers, or among the init containers where it is a native sidecar.
-fn sidecar_runs(pod: &Pod) -> bool {
-    let Some(status) = &pod.status else { return false };
-    let all = status
-        .container_statuses
-        .iter()
-        .chain(&status.init_container_statuses)
-        .flatten();
-    let runs = |container: &ContainerStatus| container.state.as_ref().is_some_and(|state| state.running.is_some());
-    all.filter(|container| container.name == SIDECAR).any(runs)
-}
-
-/// The Deployment, StatefulSet or DaemonSet that the pod is of.
-pub(super) fn workload(pod: &Pod) -> FlowWorkload {
-    let metadata = &pod.metadata;
-    let labels = metadata.labels.clone().unwrap_or_default();
-    let owner = metadata
-        .owner_references
-        .iter()
-        .flatten()
-        .find(|owner| owner.controller == Some(true));
-    let hash = labels.get("pod-template-hash");
-    let name = match owner {
-        Some(owner) if owner.kind == "ReplicaSet" => {
-            let of_deployment = hash.and_then(|hash| owner.name.strip_suffix(&format!("-{hash}")));
-            of_deployment.unwrap_or(&owner.name).to_string()
-        }
-        Some(owner) => owner.name.clone(),
-        None => metadata.name.clone().unwrap_or_default(),
-    };
-    FlowWorkload {
-        namespace: metadata.namespace.clone().unwrap_or_default(),
-        name,
-        labels: labels.into_iter().collect(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn pod(owner: &str, kind: &str, containers: serde_json::Value) -> Pod {
-        serde_json::from_value(json!({
-            "metadata": {"name": "sleep-6d-x", "namespace": "default", "labels": {"app": "sleep", "pod-template-hash": "6d"},
-                "ownerReferences": [{"apiVersion": "apps/v1", "kind": kind, "name": owner, "uid": "u", "controller": true}]},
-            "status": containers,
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn a_pod_is_known_by_its_workload_and_its_running_sidecar() {
-        let container = |name: &str, state: &str| {
-            let state = json!({ state: {} });
-            json!([{"name": name, "state": state, "image": "i", "imageID": "", "ready": true, "restartCount": 0}])
-        };
-        let running = pod(
-            "sleep-6d",
-            "ReplicaSet",
-            json!({"containerStatuses": container("istio-proxy", "running")}),
-        );
-        assert_eq!(workload(&running).name, "sleep");
-        assert!(sidecar_runs(&running));
-        let native = pod(
-            "db",
-            "StatefulSet",
-            json!({"initContainerStatuses": container("istio-proxy", "running")}),
-        );
-        assert_eq!(workload(&native).name, "db");
-        assert!(sidecar_runs(&native));
-        for other in [container("istio-proxy", "waiting"), container("app", "running")] {
-            assert!(!sidecar_runs(&pod(
-                "sleep-6d",
-                "ReplicaSet",
-                json!({"containerStatuses": other})
-            )));
-        }
     }
 }

@@ -186,7 +186,8 @@ impl Cluster {
     /// line cannot be read for a new reason.
     pub fn follow_logs(&self, traffic: Arc<Traffic>, changed: impl Fn() + Send + Sync + 'static) {
         self.logs.tell(changed);
-        self.spawn(follow_logs(self.client.clone(), traffic, self.logs.clone()));
+        let (client, pods) = (self.client.clone(), self.pods.clone());
+        self.spawn(follow_logs(client, pods, traffic, self.logs.clone()));
     }
 
     /// The pods that have not ended.
@@ -196,11 +197,11 @@ impl Cluster {
 
     /// Calls `changed` after the pods, or the restart under way, have changed; not more often than a window can show it.
     pub fn announce_pods(&self, changed: impl Fn() + Send + 'static) {
-        let (pods, restarts) = (self.pods.clone(), self.restarts.clone());
+        let (mut pods, restarts) = (self.pods.changed.subscribe(), self.restarts.clone());
         self.spawn(async move {
             loop {
                 tokio::select! {
-                    () = pods.changed.notified() => {}
+                    seen = pods.changed() => if seen.is_err() { return },
                     () = restarts.changed.notified() => {}
                 }
                 changed();
@@ -219,6 +220,8 @@ impl Cluster {
     /// How following the logs stands.
     pub fn logs(&self) -> LogState {
         let mut state = self.logs.state();
+        let lost = self.watches().remove("Pod").and_then(|watch| watch.lost);
+        state.fault = state.fault.or(lost.map(|(fault, _)| fault));
         if state.fault.as_ref().is_some_and(|fault| fault.code == FORBIDDEN) {
             // Which permissions are missing says more than which one was refused first.
             state.fault = self.forbidden(Feature::FollowLogs).or(state.fault);

@@ -9,11 +9,18 @@ use std::{
 
 use k8s_openapi::api::core::v1 as core;
 use kube::core::{ApiResource, DynamicObject};
-use proxy_core::policy::{CAPTURE_ANNOTATIONS, Capture};
+use proxy_core::{
+    policy::{CAPTURE_ANNOTATIONS, Capture},
+    record::FlowWorkload,
+};
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
-use super::{follow::Sink, logs::workload, mirror::file_of};
+use super::{
+    follow::Sink,
+    logs::{INJECTED, SIDECAR},
+    mirror::file_of,
+};
 
 /// Containers of an injected pod that hold the settings of its rules: one sets them, the other checks what CNI set.
 const INIT: &str = "istio-init";
@@ -29,14 +36,17 @@ const FLAGS: [(&str, &str); 4] = [
 /// One pod that has not ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pod {
-    pub namespace: String,
     pub name: String,
-    /// Kind and name of what made it: a Deployment, a Job; the pod itself where nothing did.
-    pub owner: (String, String),
+    /// The kind of what made it: a Deployment, a Job; `Pod` where nothing did.
+    pub kind: String,
+    /// Its namespace, what made it, and its labels.
+    pub workload: FlowWorkload,
     /// When it was made, RFC 3339.
     pub created: String,
     /// What its sidecar captures; `None` where no sidecar was injected.
     pub sidecar: Option<PodSidecar>,
+    /// Its sidecar runs, and writes a log.
+    pub logs: bool,
     /// Why a container of it cannot start, in Kubernetes' word.
     pub trouble: Option<String>,
 }
@@ -55,13 +65,23 @@ pub struct PodSidecar {
 #[derive(Debug, Default)]
 pub(super) struct Pods {
     inner: Mutex<BTreeMap<String, Pod>>,
-    pub changed: Notify,
+    /// Told of every change.
+    pub changed: watch::Sender<()>,
 }
 
 impl Pods {
     /// By namespace and name.
     pub fn all(&self) -> Vec<Pod> {
         self.lock().values().cloned().collect()
+    }
+
+    /// Name and workload of those whose sidecar writes a log.
+    pub fn with_running_sidecar(&self) -> BTreeMap<String, (String, FlowWorkload)> {
+        let pods = self.lock();
+        let running = pods.iter().filter(|(_, pod)| pod.logs);
+        running
+            .map(|(file, pod)| (file.clone(), (pod.name.clone(), pod.workload.clone())))
+            .collect()
     }
 
     // Entries are replaced whole.
@@ -79,21 +99,21 @@ impl Sink for Pods {
         let mut pods = self.lock();
         if pods.get(&file) != Some(&pod) {
             pods.insert(file, pod);
-            self.changed.notify_one();
+            self.changed.send_replace(());
         }
         Ok(())
     }
 
     fn remove(&self, file: &str) -> io::Result<()> {
         if self.lock().remove(file).is_some() {
-            self.changed.notify_one();
+            self.changed.send_replace(());
         }
         Ok(())
     }
 
     fn keep(&self, _kind: &str, seen: &HashSet<String>) -> io::Result<()> {
         self.lock().retain(|file, _| seen.contains(file));
-        self.changed.notify_one();
+        self.changed.send_replace(());
         Ok(())
     }
 }
@@ -114,15 +134,20 @@ fn read(pod: &core::Pod) -> Option<Pod> {
         None => "Pod",
     };
     Some(Pod {
-        namespace: metadata.namespace.clone().unwrap_or_default(),
         name: metadata.name.clone().unwrap_or_default(),
-        owner: (kind.to_string(), workload(pod).name),
+        kind: kind.to_string(),
+        workload: workload(pod),
         created: metadata
             .creation_timestamp
             .as_ref()
             .map(|time| time.0.to_string())
             .unwrap_or_default(),
         sidecar: sidecar(pod, spec),
+        logs: metadata
+            .labels
+            .as_ref()
+            .is_some_and(|labels| labels.contains_key(INJECTED))
+            && sidecar_runs(pod),
         trouble: status.and_then(trouble),
     })
 }
@@ -184,6 +209,44 @@ fn trouble(status: &core::PodStatus) -> Option<String> {
         })
 }
 
+/// Among the containers, or among the init containers where it is a native sidecar.
+fn sidecar_runs(pod: &core::Pod) -> bool {
+    let Some(status) = &pod.status else { return false };
+    let all = status
+        .container_statuses
+        .iter()
+        .chain(&status.init_container_statuses)
+        .flatten();
+    let runs =
+        |container: &core::ContainerStatus| container.state.as_ref().is_some_and(|state| state.running.is_some());
+    all.filter(|container| container.name == SIDECAR).any(runs)
+}
+
+/// The Deployment, StatefulSet or DaemonSet that the pod is of.
+pub(super) fn workload(pod: &core::Pod) -> FlowWorkload {
+    let metadata = &pod.metadata;
+    let labels = metadata.labels.clone().unwrap_or_default();
+    let owner = metadata
+        .owner_references
+        .iter()
+        .flatten()
+        .find(|owner| owner.controller == Some(true));
+    let hash = labels.get("pod-template-hash");
+    let name = match owner {
+        Some(owner) if owner.kind == "ReplicaSet" => {
+            let of_deployment = hash.and_then(|hash| owner.name.strip_suffix(&format!("-{hash}")));
+            of_deployment.unwrap_or(&owner.name).to_string()
+        }
+        Some(owner) => owner.name.clone(),
+        None => metadata.name.clone().unwrap_or_default(),
+    };
+    FlowWorkload {
+        namespace: metadata.namespace.clone().unwrap_or_default(),
+        name,
+        labels: labels.into_iter().collect(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use kube::core::GroupVersionKind;
@@ -228,7 +291,10 @@ mod tests {
         let sidecar = found.sidecar.as_ref().unwrap();
         assert_eq!(sidecar.capture.lists(), ["*", "10.0.0.0/8", "8080", ""]);
         assert_eq!((sidecar.revision.as_str(), sidecar.cni), ("1-31", false));
-        assert_eq!(found.owner, ("Deployment".to_string(), "cart".to_string()));
+        assert_eq!(
+            (found.kind.as_str(), found.workload.name.as_str()),
+            ("Deployment", "cart")
+        );
         assert_eq!(
             (found.trouble.as_deref(), found.created.as_str()),
             (None, "2026-11-28T07:00:00Z")
@@ -252,5 +318,43 @@ mod tests {
         let mut ending = plain;
         ending["metadata"]["deletionTimestamp"] = json!("2026-11-28T08:00:00Z");
         assert!(pods(ending).is_empty());
+    }
+
+    fn core_pod(owner: &str, kind: &str, containers: serde_json::Value) -> core::Pod {
+        serde_json::from_value(json!({
+            "metadata": {"name": "sleep-6d-x", "namespace": "default", "labels": {"app": "sleep", "pod-template-hash": "6d"},
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": kind, "name": owner, "uid": "u", "controller": true}]},
+            "status": containers,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_pod_is_known_by_its_workload_and_its_running_sidecar() {
+        let container = |name: &str, state: &str| {
+            let state = json!({ state: {} });
+            json!([{"name": name, "state": state, "image": "i", "imageID": "", "ready": true, "restartCount": 0}])
+        };
+        let running = core_pod(
+            "sleep-6d",
+            "ReplicaSet",
+            json!({"containerStatuses": container("istio-proxy", "running")}),
+        );
+        assert_eq!(workload(&running).name, "sleep");
+        assert!(sidecar_runs(&running));
+        let native = core_pod(
+            "db",
+            "StatefulSet",
+            json!({"initContainerStatuses": container("istio-proxy", "running")}),
+        );
+        assert_eq!(workload(&native).name, "db");
+        assert!(sidecar_runs(&native));
+        for other in [container("istio-proxy", "waiting"), container("app", "running")] {
+            assert!(!sidecar_runs(&core_pod(
+                "sleep-6d",
+                "ReplicaSet",
+                json!({"containerStatuses": other})
+            )));
+        }
     }
 }

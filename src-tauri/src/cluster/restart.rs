@@ -268,7 +268,7 @@ impl Rollout {
             kind, namespace, name, ..
         } = self.step.clone();
         let all = self.pods.all().into_iter();
-        all.filter(move |pod| pod.namespace == namespace && pod.owner == (kind.clone(), name.clone()))
+        all.filter(move |pod| pod.kind == kind && pod.workload.namespace == namespace && pod.workload.name == name)
     }
 
     fn failed(&self, reason: &str) -> Fault {

@@ -32,9 +32,8 @@ fn rows(view: &View, pods: Vec<Pod>) -> Vec<PodsRow> {
         .collect();
     let mut by_workload: BTreeMap<(String, String), Vec<Pod>> = BTreeMap::new();
     for pod in pods {
-        let (kind, name) = pod.owner.clone();
-        let workload = format!("{}/{name}", pod.namespace);
-        by_workload.entry((workload, kind)).or_default().push(pod);
+        let workload = format!("{}/{}", pod.workload.namespace, pod.workload.name);
+        by_workload.entry((workload, pod.kind.clone())).or_default().push(pod);
     }
     let mut rows: Vec<_> = by_workload
         .into_iter()

@@ -128,5 +128,5 @@ fn who_may_not_bring_curl_along_is_told_which_right_is_missing() {
             .unwrap()
             .contains("patch pods/ephemeralcontainers")
     );
-    assert!(viewer.deployment_missing.unwrap().contains("create deployments"));
+    assert!(viewer.deployment_missing.unwrap().contains("deployments.apps"));
 }
