@@ -33,6 +33,17 @@ pub fn capture_of(world: &World, workload: &Workload) -> Capture {
     Capture::of(world, &workload.annotations, workload_object.as_ref(), revision)
 }
 
+/// The outbound mode of `workload`, and where it is written: what a compiled policy says too, without compiling one.
+pub fn mode_of(world: &World, workload: &Workload) -> visibility::Mode {
+    let mesh = world.mesh_config(visibility::revision(world, &workload.namespace));
+    let root = mesh.map_or_else(
+        || MeshConfig::default().root_namespace,
+        |mesh| mesh.spec.root_namespace.clone(),
+    );
+    let sidecar = visibility::sidecar_of(world, workload, &root);
+    visibility::mode(workload, sidecar.as_deref(), mesh.map(|mesh| &**mesh), &root)
+}
+
 /// Compiles what `workload` is subject to. Never fails: what the world does not say takes Istio's defaults.
 pub fn compile(world: &World, workload: &Workload) -> Snapshot {
     let revision = visibility::revision(world, &workload.namespace);

@@ -24,7 +24,7 @@ mod witness;
 
 pub use access_log::{Logged, logged, output_provider, telemetry_of};
 pub use capture::{BypassRule, CAPTURE_ANNOTATIONS, Capture, OUTBOUND_PORT};
-pub use compile::{capture_of, compile};
+pub use compile::{capture_of, compile, mode_of};
 pub use decide::decide;
 pub use explain::*;
 pub use facts::*;

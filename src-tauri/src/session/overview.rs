@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use proxy_core::policy::{Workload, mode_of};
+
 use super::{
     View,
     bypass::bypass_view,
@@ -92,8 +94,11 @@ fn namespaces(view: &View, counts: &BTreeMap<String, VerdictCounts>) -> Vec<Name
     let names: BTreeSet<String> = declared.chain(used).collect();
     let row = |namespace: String| {
         // A workload without labels is subject to what holds for the namespace as a whole.
-        let snapshot = view.snapshot(&format!("{namespace}/"));
-        let mode = snapshot.mode();
+        let any = Workload {
+            namespace: namespace.as_str().into(),
+            ..Workload::default()
+        };
+        let mode = mode_of(view.world(), &any);
         NamespaceRow {
             mode: mode.mode.into(),
             inherited: mode.scope == "mesh",

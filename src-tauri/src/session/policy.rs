@@ -1,6 +1,6 @@
 //! The Policy screen's lists, out of the World as it is with the staged edits marked.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use proxy_core::model::{MeshConfig, Object, Resolution, ServiceEntry, VirtualService, World};
 
@@ -59,10 +59,11 @@ fn mesh_mode(scope: String, mesh: Option<&Object<MeshConfig>>) -> ModeScope {
     }
 }
 
-type Key = (String, String);
+/// Namespace and name.
+type Key<'w> = (&'w str, &'w str);
 
-fn key<T>(object: &Object<T>) -> Key {
-    (object.meta.namespace.to_string(), object.meta.name.to_string())
+fn key<T>(object: &Object<T>) -> Key<'_> {
+    (&object.meta.namespace, &object.meta.name)
 }
 
 /// Objects of the World and of the proposal in one list, each marked with what the staged edits do to it.
@@ -73,13 +74,14 @@ fn merged<'w, T: PartialEq>(
     let Some(proposed) = proposed else {
         return now.iter().map(|object| (&**object, None)).collect();
     };
+    let by_key: HashMap<Key<'_>, &Object<T>> = proposed.iter().map(|object| (key(object), &**object)).collect();
     let mut rows = Vec::new();
-    let mut seen: HashSet<Key> = HashSet::new();
+    let mut seen: HashSet<Key<'_>> = HashSet::new();
     for object in now {
         seen.insert(key(object));
-        match proposed.iter().find(|other| key(other) == key(object)) {
+        match by_key.get(&key(object)) {
             Some(other) if other.spec == object.spec => rows.push((&**object, None)),
-            Some(other) => rows.push((&**other, Some(Staged::Changed))),
+            Some(other) => rows.push((*other, Some(Staged::Changed))),
             None => rows.push((&**object, Some(Staged::Deleted))),
         }
     }
@@ -94,13 +96,13 @@ pub fn services(world: &World, proposed: Option<&World>) -> Vec<ServiceRow> {
         &world.service_entries,
         proposed.map(|world| world.service_entries.as_slice()),
     );
-    let routes = proposed.unwrap_or(world);
+    let limits = limits(proposed.unwrap_or(world));
     rows.into_iter()
-        .map(|(entry, staged)| service(entry, staged, routes))
+        .map(|(entry, staged)| service(entry, staged, &limits))
         .collect()
 }
 
-fn service(entry: &Object<ServiceEntry>, staged: Option<Staged>, world: &World) -> ServiceRow {
+fn service(entry: &Object<ServiceEntry>, staged: Option<Staged>, limits: &HashMap<&str, u64>) -> ServiceRow {
     let spec = &entry.spec;
     ServiceRow {
         object: (&entry.reference("ServiceEntry", 0)).into(),
@@ -115,7 +117,7 @@ fn service(entry: &Object<ServiceEntry>, staged: Option<Staged>, world: &World) 
         }
         .into(),
         export_to: spec.export_to.clone(),
-        timeout_ms: spec.hosts.iter().find_map(|host| timeout_of(world, host)),
+        timeout_ms: spec.hosts.iter().find_map(|host| limits.get(&**host).copied()),
         staged,
     }
 }
@@ -150,14 +152,19 @@ pub fn resolution(resolution: Resolution) -> &'static str {
     }
 }
 
-fn timeout_of(world: &World, host: &str) -> Option<u64> {
-    let named =
-        |service: &&std::sync::Arc<Object<VirtualService>>| service.spec.hosts.iter().any(|name| **name == *host);
-    let routes = world.virtual_services.iter().find(named)?.spec.http.iter();
-    routes
-        .filter_map(|route| route.timeout)
-        .map(|timeout| timeout.as_millis() as u64)
-        .next()
+/// The timeout of each host that has one, in milliseconds: the first route's of the first VirtualService that names it.
+fn limits(world: &World) -> HashMap<&str, u64> {
+    let mut limits = HashMap::new();
+    let mut seen = HashSet::new();
+    for service in &world.virtual_services {
+        let limit = service.spec.http.iter().find_map(|route| route.timeout);
+        for host in &service.spec.hosts {
+            if let (true, Some(limit)) = (seen.insert(&**host), limit) {
+                limits.insert(&**host, limit.as_millis() as u64);
+            }
+        }
+    }
+    limits
 }
 
 /// All VirtualServices with HTTP routes, one row a host.

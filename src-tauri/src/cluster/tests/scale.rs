@@ -144,6 +144,11 @@ fn a_large_cluster_is_seen_soon_and_follows_changes() {
     println!("made: {:.0} s", began.elapsed().as_secs_f64());
     let before = resident();
 
+    println!("| what | figure |\n| --- | --- |");
+    let tell = |what: &str, figure: String| println!("| {what} | {figure} |");
+    let ms = |duration: Duration| format!("{} ms", duration.as_millis());
+    tell("resident memory before", format!("{before} MiB"));
+
     // From the click on the context to everything that the first screen asks for.
     let folder = root.path().join("folder");
     std::fs::create_dir(&folder).unwrap();
@@ -158,9 +163,9 @@ fn a_large_cluster_is_seen_soon_and_follows_changes() {
     let sidecar = Sidecar::new(root.path(), traffic.clone(), events.clone());
     let began = Instant::now();
     let cluster = open("mirror");
-    let listed = began.elapsed();
+    tell("everything listed and mirrored", ms(began.elapsed()));
     session.open(Origin::Cluster(cluster.clone())).unwrap();
-    let read = began.elapsed();
+    tell("read as policy", ms(began.elapsed()));
     let view = session.view();
     let changes = Changes::new(
         Journal::open(&root.path().join("journal.sqlite"), &*cluster).unwrap(),
@@ -168,13 +173,15 @@ fn a_large_cluster_is_seen_soon_and_follows_changes() {
         events,
     );
     let overview = session::overview(&view, &traffic, &sidecar.state(), &changes);
-    let painted = began.elapsed();
+    tell("Overview answered", ms(began.elapsed()));
     let policy = policy_view(&view, None, findings_of(&view));
-    let policy_at = began.elapsed();
+    tell("Policy answered, with all checks", ms(began.elapsed()));
     let pods = pods_view(&view, &cluster);
-    let pods_at = began.elapsed();
+    tell("pods answered", ms(began.elapsed()));
     let text = serde_json::to_string(&policy).unwrap().len();
     let rows: usize = pods.workloads.iter().map(|row| row.pods).sum();
+    tell("Policy's answer to the window", format!("{} kB", text / 1000));
+    tell("resident memory with the cluster open", format!("{} MiB", resident()));
     assert!(policy.services.len() >= ENTRIES && rows >= PODS && overview.namespaces.len() >= NAMESPACES);
 
     // A change by another hand, from the API server's answer to a new view and its event.
@@ -214,26 +221,10 @@ fn a_large_cluster_is_seen_soon_and_follows_changes() {
         late.push(at.saturating_duration_since(answered));
     }
     late.sort();
-    println!("| what | figure |\n| --- | --- |");
-    let ms = |duration: Duration| format!("{} ms", duration.as_millis());
-    for (what, figure) in [
-        ("everything listed and mirrored".to_string(), ms(listed)),
-        ("read as policy".into(), ms(read)),
-        ("Overview answered".into(), ms(painted)),
-        ("Policy answered, with all checks".into(), ms(policy_at)),
-        ("pods answered".into(), ms(pods_at)),
-        ("Policy's answer to the window".into(), format!("{} kB", text / 1000)),
-        ("a change is seen, median".into(), ms(late[late.len() / 2])),
-        (
-            "a change is seen, worst".into(),
-            format!("{} (of {CHANGES})", ms(late[late.len() - 1])),
-        ),
-        ("resident memory before".into(), format!("{before} MiB")),
-        (
-            "resident memory with the cluster open".into(),
-            format!("{} MiB", resident()),
-        ),
-    ] {
-        println!("| {what} | {figure} |");
-    }
+    tell("a change is seen, median", ms(late[late.len() / 2]));
+    tell(
+        "a change is seen, worst",
+        format!("{} (of {CHANGES})", ms(late[late.len() - 1])),
+    );
+    tell("resident memory at the end", format!("{} MiB", resident()));
 }
