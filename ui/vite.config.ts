@@ -12,5 +12,7 @@ export default defineConfig(({ mode }) => ({
     setupFiles: ["src/test-setup.ts"],
     include: ["src/**/*.test.ts"],
     restoreMocks: true,
+    // A limit for what hangs, not a measurement: machines that build are slow.
+    testTimeout: 60_000,
   },
 }));

@@ -1,11 +1,14 @@
 /** What jsdom lacks and the screens use; after each case the shared state is as at the start. */
 import "@testing-library/jest-dom/vitest";
-import { cleanup } from "@testing-library/svelte";
+import { cleanup, configure } from "@testing-library/svelte";
 import { afterEach } from "vitest";
 import { navigation } from "./state/navigation.svelte";
 import { forgetAll } from "./state/store.svelte";
 import { testConsole } from "./state/console.svelte";
 import { toasts } from "./state/toasts.svelte";
+
+// A limit for what never comes, not a measurement.
+configure({ asyncUtilTimeout: 15_000 });
 
 class NoObserver {
   observe() {}

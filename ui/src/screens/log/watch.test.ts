@@ -103,20 +103,16 @@ describe("the access log", () => {
   });
 });
 
-it.each(["follow", "access-log"] as const)(
-  "the layer %s of a cluster's log is accessible",
-  async (layer) => {
-    await cluster();
-    render(LogWindow);
-    await screen.findByTestId("access-log-off");
-    navigation.layer = layer;
-    await screen.findByTestId(layer === "follow" ? "log-pods-find" : "access-log-scope");
-    const results = await axe.run(document.body, {
-      rules: { "color-contrast": { enabled: false }, region: { enabled: false } },
-    });
-    expect(results.violations.map((each) => `${each.id}: ${each.help} ${each.nodes.map((node) => node.html)}`)).toEqual(
-      [],
-    );
-  },
-  20_000,
-);
+it.each(["follow", "access-log"] as const)("the layer %s of a cluster's log is accessible", async (layer) => {
+  await cluster();
+  render(LogWindow);
+  await screen.findByTestId("access-log-off");
+  navigation.layer = layer;
+  await screen.findByTestId(layer === "follow" ? "log-pods-find" : "access-log-scope");
+  const results = await axe.run(document.body, {
+    rules: { "color-contrast": { enabled: false }, region: { enabled: false } },
+  });
+  expect(results.violations.map((each) => `${each.id}: ${each.help} ${each.nodes.map((node) => node.html)}`)).toEqual(
+    [],
+  );
+});
