@@ -56,8 +56,8 @@ async fn play(mesh: &Mesh, window: &Window) {
         .await;
     window.wait_for("log-pods", &["All workloads", "1 pod"]).await;
 
-    // Off means off: the request is seen by nobody.
-    assert_eq!(sleep.curl("https://www.google.com/headers").status, 200);
+    // Off means off: the request is seen by nobody. Other tests ask for other sites: their lines may still be there.
+    assert_eq!(sleep.curl("https://b.example.com/headers").status, 200);
 
     // One click, what is chosen already, and the ordinary way.
     window.click("access-log-switch").await;
@@ -81,13 +81,13 @@ async fn play(mesh: &Mesh, window: &Window) {
 
     // Lines arrive, of the request that comes now and not of the one before.
     sleep.settles(CATCH_ALL, |listener| listener.contains("/dev/stdout"));
-    assert_eq!(sleep.curl("https://edition.cnn.com/headers").status, 200);
+    assert_eq!(sleep.curl("https://a.example.com/headers").status, 200);
     window.switch(&log).await;
     window
-        .wait_for("log-row", &["Passthrough", "198.19.0.12", "default/sleep"])
+        .wait_for("log-row", &["Passthrough", "198.19.0.14", "default/sleep"])
         .await;
     let rows = window.texts("log-row").await;
-    assert!(!rows.iter().any(|row| row.contains("198.19.0.11")), "{rows:#?}");
+    assert!(!rows.iter().any(|row| row.contains("198.19.0.15")), "{rows:#?}");
     window.wait_for("access-log-on", &["the whole mesh", "until"]).await;
 
     formats(mesh, window).await;
@@ -131,9 +131,9 @@ async fn formats(mesh: &Mesh, window: &Window) {
     );
     mesh.replace_in_mesh_config(NONE, &full);
     sleep.settles(CATCH_ALL, |listener| listener.contains("\"via\""));
-    assert_eq!(sleep.curl("https://www.google.com/headers").status, 200);
+    assert_eq!(sleep.curl("https://b.example.com/headers").status, 200);
     window
-        .wait_for("log-row", &["Passthrough", "198.19.0.11", "default/sleep"])
+        .wait_for("log-row", &["Passthrough", "198.19.0.15", "default/sleep"])
         .await;
 
     mesh.replace_in_mesh_config(&full, &poor);
