@@ -1,15 +1,9 @@
 //! Access logging that is off, by clicking: the log window says so, one click and the review switch it on, lines arrive,
 //! and it ends when it is due.
 
-use std::path::Path;
-
 use egret_tests::mesh::{Mesh, eventually};
 
-use super::{
-    session::{Session, copy_of_playground},
-    stage,
-    window::Window,
-};
+use super::{own, stage, window::Window};
 
 const FILE: &str = "accessLogFile: /dev/stdout";
 const NONE: &str = "accessLogFile: ''";
@@ -18,24 +12,10 @@ const PAST: &str = "egret.dev/remove-after=2020-01-01T00:00:00Z";
 
 pub fn switched_on_and_ended(mesh: &Mesh) {
     let scratch = tempfile::tempdir().unwrap();
-    let (folder, data, kubeconfig) = (
-        scratch.path().join("mesh"),
-        scratch.path().join("data"),
-        mesh.kubeconfig(),
-    );
-    copy_of_playground(&folder);
-    let variables: [(&str, &Path); 6] = [
-        ("EGRET_FOLDER", &folder),
-        ("EGRET_DATA", &data),
-        ("XDG_DATA_HOME", &data),
-        ("XDG_CACHE_HOME", &data),
-        ("XDG_CONFIG_HOME", &data),
-        ("KUBECONFIG", &kubeconfig),
-    ];
     mesh.replace_in_mesh_config(FILE, NONE);
     mesh.sleep()
         .settles(CATCH_ALL, |listener| !listener.contains("/dev/stdout"));
-    let session = Session::start(scratch.path(), &variables);
+    let session = own::session(scratch.path(), &mesh.kubeconfig());
     stage::play(&session, async |window| play(mesh, window).await);
     mesh.replace_in_mesh_config(NONE, FILE);
     mesh.sleep()

@@ -1,33 +1,13 @@
 //! The story of the README by clicking, against a real mesh: the app's real window on one side, a pod with Istio's own
 //! sidecar on the other.
 
-use std::path::Path;
-
 use egret_tests::mesh::{Mesh, Sleep, eventually};
 
-use super::{
-    session::{Session, copy_of_playground},
-    stage,
-    window::Window,
-};
+use super::{own, stage, window::Window};
 
 pub fn story(mesh: &Mesh) {
     let scratch = tempfile::tempdir().unwrap();
-    let (folder, data, kubeconfig) = (
-        scratch.path().join("mesh"),
-        scratch.path().join("data"),
-        mesh.kubeconfig(),
-    );
-    copy_of_playground(&folder);
-    let variables: [(&str, &Path); 6] = [
-        ("EGRET_FOLDER", &folder),
-        ("EGRET_DATA", &data),
-        ("XDG_DATA_HOME", &data),
-        ("XDG_CACHE_HOME", &data),
-        ("XDG_CONFIG_HOME", &data),
-        ("KUBECONFIG", &kubeconfig),
-    ];
-    let session = Session::start(scratch.path(), &variables);
+    let session = own::session(scratch.path(), &mesh.kubeconfig());
     stage::play(&session, async |window| play(mesh, window).await);
 }
 

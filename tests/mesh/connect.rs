@@ -5,32 +5,19 @@ use std::{fs, path::Path};
 
 use egret_tests::mesh::Api;
 
-use super::{
-    session::{Session, copy_of_playground},
-    stage,
-    window::Window,
-};
+use super::{own, stage, window::Window};
 
 pub fn story(api: &Api) {
     let scratch = tempfile::tempdir().unwrap();
     let at = |name: &str| scratch.path().join(name);
-    let (folder, data, none, team, mark) = (at("mesh"), at("data"), at("none"), at("team.yaml"), at("ran"));
-    copy_of_playground(&folder);
+    let (data, none, team, mark) = (at("data"), at("none"), at("team.yaml"), at("ran"));
     fs::write(&none, "apiVersion: v1\nkind: Config\n").unwrap();
     fs::write(&team, with_program(&api.user("viewer").kubeconfig(), &mark)).unwrap();
     // As the app keeps a file that was picked in the system's own dialog, which no test can click.
     fs::create_dir(&data).unwrap();
     let kept = serde_json::json!({ "files": [&team] });
     fs::write(data.join("kubeconfigs.json"), kept.to_string()).unwrap();
-    let variables: [(&str, &Path); 6] = [
-        ("EGRET_FOLDER", &folder),
-        ("EGRET_DATA", &data),
-        ("XDG_DATA_HOME", &data),
-        ("XDG_CACHE_HOME", &data),
-        ("XDG_CONFIG_HOME", &data),
-        ("KUBECONFIG", &none),
-    ];
-    let session = Session::start(scratch.path(), &variables);
+    let session = own::session(scratch.path(), &none);
     stage::play(&session, async |window| play(window, &mark).await);
 }
 

@@ -8,6 +8,7 @@ mod access_log;
 mod api;
 mod clicks;
 mod connect;
+mod own;
 #[path = "../desktop/session.rs"]
 mod session;
 #[path = "../desktop/stage.rs"]

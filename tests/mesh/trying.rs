@@ -1,13 +1,10 @@
 //! Test requests from any pod, by clicking: with the pod's own curl, with wget, with a container that the app adds, and from
 //! a probe that it deploys and removes. What the engine expects agrees with what Istio and Envoy do.
 
-use std::path::Path;
-
 use egret_tests::mesh::{Mesh, eventually};
 
 use super::{
-    session::{Session, copy_of_playground},
-    stage,
+    own, stage,
     story::{CATCH_ALL, HTTPBIN, ROUTES, TIMEOUT},
     window::Window,
 };
@@ -46,21 +43,7 @@ pub fn story(mesh: &Mesh) {
     mesh.apply(PODS);
     mesh.text(&["rollout", "status", "deploy/wget", "deploy/bare", "--timeout=55s"]);
     let scratch = tempfile::tempdir().unwrap();
-    let (folder, data, kubeconfig) = (
-        scratch.path().join("mesh"),
-        scratch.path().join("data"),
-        mesh.kubeconfig(),
-    );
-    copy_of_playground(&folder);
-    let variables: [(&str, &Path); 6] = [
-        ("EGRET_FOLDER", &folder),
-        ("EGRET_DATA", &data),
-        ("XDG_DATA_HOME", &data),
-        ("XDG_CACHE_HOME", &data),
-        ("XDG_CONFIG_HOME", &data),
-        ("KUBECONFIG", &kubeconfig),
-    ];
-    let session = Session::start(scratch.path(), &variables);
+    let session = own::session(scratch.path(), &mesh.kubeconfig());
     stage::play(&session, async |window| play(mesh, window).await);
     mesh.text(&["delete", "deploy/wget", "deploy/bare"]);
 }

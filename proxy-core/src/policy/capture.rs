@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-use super::{CaptureEdit, nets, witness::Step};
+use super::{CaptureEdit, Workload, nets, visibility, witness::Step};
 use crate::model::{Labels, ObjectRef, World};
 
 /// Where the sidecar takes redirected connections; dialling it directly always ends in the black hole.
@@ -181,6 +181,17 @@ impl Capture {
             object: object.clone(),
         }
     }
+}
+
+/// What the next pod of `workload` has captured, as `world` says.
+pub fn capture_of(world: &World, workload: &Workload) -> Capture {
+    let revision = visibility::revision(world, &workload.namespace);
+    let workload_object = world
+        .workloads
+        .iter()
+        .find(|object| object.meta.namespace == workload.namespace && object.meta.name == workload.name)
+        .map(|object| object.reference(object.spec.kind, 0));
+    Capture::of(world, &workload.annotations, workload_object.as_ref(), revision)
 }
 
 fn ports(text: &str) -> Vec<u16> {

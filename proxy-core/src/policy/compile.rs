@@ -9,7 +9,8 @@ use std::{
 };
 
 use super::{
-    Capture, Cluster, Endpoints, Snapshot, SniffNeeds, Workload,
+    Cluster, Endpoints, Snapshot, SniffNeeds, Workload,
+    capture::{Capture, capture_of},
     clusters::{self, Clusters, Rules},
     listeners::{Chain, ChainMatch, Listener, Target},
     registry::{self, RegistryPort, RegistryService},
@@ -21,28 +22,6 @@ use crate::model::{EgressListener, MeshConfig, OutboundMode, Protocol, ProtocolC
 
 /// Ports that Istio keeps for itself on the wildcard address.
 pub(super) const RESERVED_PORTS: [u16; 4] = [15021, 15090, 15001, 15006];
-
-/// What the next pod of `workload` has captured, as `world` says.
-pub fn capture_of(world: &World, workload: &Workload) -> Capture {
-    let revision = visibility::revision(world, &workload.namespace);
-    let workload_object = world
-        .workloads
-        .iter()
-        .find(|object| object.meta.namespace == workload.namespace && object.meta.name == workload.name)
-        .map(|object| object.reference(object.spec.kind, 0));
-    Capture::of(world, &workload.annotations, workload_object.as_ref(), revision)
-}
-
-/// The outbound mode of `workload`, and where it is written: what a compiled policy says too, without compiling one.
-pub fn mode_of(world: &World, workload: &Workload) -> visibility::Mode {
-    let mesh = world.mesh_config(visibility::revision(world, &workload.namespace));
-    let root = mesh.map_or_else(
-        || MeshConfig::default().root_namespace,
-        |mesh| mesh.spec.root_namespace.clone(),
-    );
-    let sidecar = visibility::sidecar_of(world, workload, &root);
-    visibility::mode(workload, sidecar.as_deref(), mesh.map(|mesh| &**mesh), &root)
-}
 
 /// Compiles what `workload` is subject to. Never fails: what the world does not say takes Istio's defaults.
 pub fn compile(world: &World, workload: &Workload) -> Snapshot {

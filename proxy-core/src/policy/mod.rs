@@ -23,8 +23,8 @@ mod visibility;
 mod witness;
 
 pub use access_log::{Logged, logged, output_provider, telemetry_of};
-pub use capture::{BypassRule, CAPTURE_ANNOTATIONS, Capture, OUTBOUND_PORT};
-pub use compile::{capture_of, compile, mode_of};
+pub use capture::{BypassRule, CAPTURE_ANNOTATIONS, Capture, OUTBOUND_PORT, capture_of};
+pub use compile::compile;
 pub use decide::decide;
 pub use explain::*;
 pub use facts::*;
@@ -32,5 +32,5 @@ pub use hosts::{covers, overlap, qualify};
 pub use otherwise::{CaptureEdit, Change};
 pub use snapshot::Snapshot;
 pub use verdict::*;
-pub use visibility::Mode;
+pub use visibility::{Mode, mode_of};
 pub use witness::*;

@@ -65,6 +65,17 @@ pub(super) fn revision<'w>(world: &'w World, namespace: &str) -> &'w str {
         .map_or("", String::as_str)
 }
 
+/// The outbound mode of `workload`, and where it is written: what a compiled policy says too, without compiling one.
+pub fn mode_of(world: &World, workload: &Workload) -> Mode {
+    let mesh = world.mesh_config(revision(world, &workload.namespace));
+    let root = mesh.map_or_else(
+        || MeshConfig::default().root_namespace,
+        |mesh| mesh.spec.root_namespace.clone(),
+    );
+    let sidecar = sidecar_of(world, workload, &root);
+    mode(workload, sidecar.as_deref(), mesh.map(|mesh| &**mesh), &root)
+}
+
 /// The one Sidecar that holds for `workload`: with a matching selector in its namespace, else without one, else
 /// without one in the root namespace; the oldest of each.
 pub(super) fn sidecar_of(world: &World, workload: &Workload, root_namespace: &str) -> Option<Arc<Object<Sidecar>>> {

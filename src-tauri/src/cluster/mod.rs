@@ -27,6 +27,7 @@ mod renew;
 mod restart;
 mod rights;
 mod role;
+mod rollout;
 mod store;
 mod sync;
 mod words;

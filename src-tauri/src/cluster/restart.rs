@@ -2,43 +2,25 @@
 //! `kubectl rollout restart` does it, until all of its pods are new; the first that fails ends it.
 
 use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use kube::{
-    Api,
-    api::{Patch, PatchParams},
-    core::DynamicObject,
-};
-use serde_json::{Value, json};
-use tokio::{
-    sync::Notify,
-    time::{self, Instant},
-};
+use kube::Api;
+use tokio::{sync::Notify, time};
 
-use super::{
-    Cluster,
-    connect::told,
-    pods::{Pod, Pods},
-    write::MANAGER,
-};
+use super::{Cluster, rollout::Rollout};
 use crate::{
     change::Store as _,
     fault::{Fault, Result},
 };
 
-/// What `kubectl rollout restart` writes.
-const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";
 /// Kinds that roll.
 const KINDS: [&str; 3] = ["Deployment", "StatefulSet", "DaemonSet"];
 /// Most workloads of one restart.
 const MAX: usize = 1_000;
 /// How often a rollout is looked at.
-const LOOK: Duration = Duration::from_millis(400);
-/// Longest that one workload may take; a Deployment's own deadline is usually shorter.
-const PATIENCE: Duration = Duration::from_secs(15 * 60);
+pub(super) const LOOK: Duration = Duration::from_millis(400);
 
 /// A restart of several workloads.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -48,6 +30,8 @@ pub struct Restart {
     pub paused: bool,
     /// Steps are left, and will be taken.
     pub running: bool,
+    /// Counts restarts: one that was stopped may still wait for its last workload when the next one begins.
+    number: u64,
 }
 
 /// One workload of a restart.
@@ -84,16 +68,38 @@ impl Restarts {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, index: usize, state: StepState) {
+    /// Another restart takes the place of the one before; gives its number.
+    fn begin(&self, restart: &mut Restart, steps: Vec<RestartStep>) -> u64 {
+        *restart = Restart {
+            steps,
+            paused: false,
+            running: true,
+            number: restart.number + 1,
+        };
+        self.changed.notify_one();
+        restart.number
+    }
+
+    fn set(&self, number: u64, index: usize, state: StepState) {
         let mut restart = self.lock();
-        if restart.steps[index].state != state {
+        if restart.number == number && restart.steps[index].state != state {
             restart.steps[index].state = state;
             self.changed.notify_one();
         }
     }
 
-    fn end(&self) {
+    /// Whether the restart `number` takes its next step: `None` while it is paused.
+    fn goes_on(&self, number: u64) -> Option<bool> {
+        let restart = self.lock();
+        let goes_on = restart.running && restart.number == number;
+        (!goes_on || !restart.paused).then_some(goes_on)
+    }
+
+    fn end(&self, number: u64) {
         let mut restart = self.lock();
+        if restart.number != number {
+            return;
+        }
         restart.running = false;
         for step in &mut restart.steps {
             if step.state == StepState::Waiting {
@@ -142,32 +148,34 @@ impl Cluster {
             .iter()
             .map(|step| self.rollout(step))
             .collect::<Result<Vec<_>>>()?;
-        *restart = Restart {
-            steps,
-            paused: false,
-            running: true,
-        };
+        let number = self.restarts.begin(&mut restart, steps);
         drop(restart);
-        self.restarts.changed.notify_one();
         let restarts = self.restarts.clone();
         self.spawn(async move {
             for (index, rollout) in rollouts.into_iter().enumerate() {
-                while restarts.lock().paused && restarts.lock().running {
-                    time::sleep(LOOK).await;
-                }
-                if !restarts.lock().running {
+                let goes_on = loop {
+                    match restarts.goes_on(number) {
+                        Some(goes_on) => break goes_on,
+                        None => time::sleep(LOOK).await,
+                    }
+                };
+                if !goes_on {
                     break;
                 }
                 let outcome = rollout
-                    .run(|new, all| restarts.set(index, StepState::Rolling(new, all)))
+                    .run(|new, all| restarts.set(number, index, StepState::Rolling(new, all)))
                     .await;
                 let failed = outcome.is_err();
-                restarts.set(index, outcome.map_or_else(StepState::Failed, |()| StepState::Done));
+                restarts.set(
+                    number,
+                    index,
+                    outcome.map_or_else(StepState::Failed, |()| StepState::Done),
+                );
                 if failed {
                     break;
                 }
             }
-            restarts.end();
+            restarts.end(number);
         });
         Ok(())
     }
@@ -180,18 +188,8 @@ impl Cluster {
 
     /// Begins no further workload, for good.
     pub fn stop_restart(&self) {
-        let rolls = |step: &RestartStep| matches!(step.state, StepState::Rolling(..));
-        let restart = self.restarts.lock();
-        let is_rolling = restart.steps.iter().any(rolls);
-        drop(restart);
-        if is_rolling {
-            let mut restart = self.restarts.lock();
-            restart.running = false;
-            drop(restart);
-            self.restarts.changed.notify_one();
-        } else {
-            self.restarts.end();
-        }
+        let number = self.restarts.lock().number;
+        self.restarts.end(number);
     }
 
     fn rollout(&self, step: &RestartStep) -> Result<Rollout> {
@@ -204,215 +202,38 @@ impl Cluster {
     }
 }
 
-struct Rollout {
-    api: Api<DynamicObject>,
-    pods: Arc<Pods>,
-    step: RestartStep,
-}
-
-/// What a workload's own status says of its rollout.
-#[derive(Debug, PartialEq)]
-enum Progress {
-    Rolling(u64, u64),
-    Done,
-    Failed(String),
-}
-
-impl Rollout {
-    async fn run(&self, progress: impl Fn(u64, u64)) -> Result<()> {
-        let RestartStep { kind, name, .. } = &self.step;
-        let live = self.api.get(name).await.map_err(|error| told(&error))?;
-        if let Some(reason) = unable(kind, &live.data) {
-            return Err(Fault::new("rollout", format!("{kind} {name} {reason}")));
-        }
-        let before: HashSet<String> = self.own_pods().map(|pod| pod.name).collect();
-        let now = crate::session::now();
-        let patch = json!({"spec": {"template": {"metadata": {"annotations": {RESTARTED: now}}}}});
-        let parameters = PatchParams {
-            field_manager: Some(MANAGER.into()),
-            ..PatchParams::default()
-        };
-        self.api
-            .patch(name, &parameters, &Patch::Merge(&patch))
-            .await
-            .map_err(|error| told(&error))?;
-        let until = Instant::now() + PATIENCE;
-        while Instant::now() < until {
-            // A server that is away for a moment does not end a rollout.
-            if let Ok(live) = self.api.get(name).await {
-                match status(kind, &live) {
-                    Progress::Rolling(new, all) => progress(new, all),
-                    Progress::Done => return Ok(()),
-                    Progress::Failed(reason) => return Err(self.failed(&reason)),
-                }
-            }
-            // The control plane gives up after minutes only, while the old pods go on serving.
-            let stuck = self
-                .own_pods()
-                .find(|pod| !before.contains(&pod.name) && pod.trouble.is_some());
-            if let Some(Pod {
-                name,
-                trouble: Some(reason),
-                ..
-            }) = stuck
-            {
-                return Err(self.failed(&format!("its new pod {name} does not start: {reason}.")));
-            }
-            time::sleep(LOOK).await;
-        }
-        Err(self.failed(&format!("it did not end within {} minutes.", PATIENCE.as_secs() / 60)))
-    }
-
-    fn own_pods(&self) -> impl Iterator<Item = Pod> {
-        let RestartStep {
-            kind, namespace, name, ..
-        } = self.step.clone();
-        let all = self.pods.all().into_iter();
-        all.filter(move |pod| pod.kind == kind && pod.workload.namespace == namespace && pod.workload.name == name)
-    }
-
-    fn failed(&self, reason: &str) -> Fault {
-        let RestartStep {
-            kind, namespace, name, ..
-        } = &self.step;
-        let of = format!("{}/{name} --namespace {namespace}", kind.to_ascii_lowercase());
-        Fault::new("rollout", format!("{kind} {namespace}/{name}: {reason}")).hint(format!(
-            "To see more: kubectl rollout status {of}. To go back: kubectl rollout undo {of}."
-        ))
-    }
-}
-
-/// Why a workload would not roll when its template changes.
-fn unable(kind: &str, data: &Value) -> Option<&'static str> {
-    if kind == "Deployment" && data["spec"]["paused"] == true {
-        return Some("is paused: resume it first with kubectl rollout resume.");
-    }
-    let on_delete = data["spec"]["updateStrategy"]["type"] == "OnDelete";
-    on_delete.then_some("has the update strategy OnDelete: delete its pods when it suits.")
-}
-
-/// As `kubectl rollout status` reads it.
-fn status(kind: &str, live: &DynamicObject) -> Progress {
-    let (spec, status) = (&live.data["spec"], &live.data["status"]);
-    let number = |value: &Value| value.as_u64().unwrap_or(0);
-    let wanted = spec["replicas"].as_u64().unwrap_or(1);
-    let (all, new, available, old) = match kind {
-        "DaemonSet" => (
-            number(&status["desiredNumberScheduled"]),
-            number(&status["updatedNumberScheduled"]),
-            number(&status["numberAvailable"]),
-            0,
-        ),
-        "StatefulSet" => {
-            let kept = number(&spec["updateStrategy"]["rollingUpdate"]["partition"]);
-            let all = wanted.saturating_sub(kept);
-            let new = number(&status["updatedReplicas"]);
-            let ready = number(&status["readyReplicas"]).saturating_sub(kept);
-            (all, new, ready, 0)
-        }
-        _ => {
-            let new = number(&status["updatedReplicas"]);
-            let old = number(&status["replicas"]).saturating_sub(new);
-            (wanted, new, number(&status["availableReplicas"]), old)
-        }
-    };
-    let seen = status["observedGeneration"].as_i64() >= live.metadata.generation;
-    if !seen {
-        return Progress::Rolling(0, all);
-    }
-    let conditions = status["conditions"].as_array().into_iter().flatten();
-    let failed = conditions.into_iter().find(|condition| {
-        condition["reason"] == "ProgressDeadlineExceeded"
-            || condition["type"] == "ReplicaFailure" && condition["status"] == "True"
-    });
-    if let Some(failed) = failed {
-        return Progress::Failed(failed["message"].as_str().unwrap_or("The rollout failed.").to_string());
-    }
-    match new >= all && available >= all && old == 0 {
-        true => Progress::Done,
-        false => Progress::Rolling(new.min(available), all),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn live(generation: i64, spec: Value, status: Value) -> DynamicObject {
-        serde_json::from_value(json!({
-            "apiVersion": "apps/v1", "kind": "X", "metadata": {"name": "x", "generation": generation},
-            "spec": spec, "status": status,
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn a_rollout_has_ended_when_all_pods_are_new_and_available() {
-        let two = json!({"replicas": 2});
-        let seen = |new: u64, all: u64, available: u64| {
-            json!({"observedGeneration": 2, "updatedReplicas": new, "replicas": all, "availableReplicas": available,
-                "readyReplicas": available})
+    fn steps(names: &[&str]) -> Vec<RestartStep> {
+        let step = |name: &&str| RestartStep {
+            kind: "Deployment".into(),
+            namespace: "shop".into(),
+            name: (*name).into(),
+            state: StepState::Waiting,
         };
-        for (kind, spec, status_is, expected) in [
-            (
-                "Deployment",
-                &two,
-                json!({"observedGeneration": 1, "updatedReplicas": 2}),
-                Progress::Rolling(0, 2),
-            ),
-            ("Deployment", &two, seen(1, 3, 2), Progress::Rolling(1, 2)),
-            ("Deployment", &two, seen(2, 3, 3), Progress::Rolling(2, 2)),
-            ("Deployment", &two, seen(2, 2, 1), Progress::Rolling(1, 2)),
-            ("Deployment", &two, seen(2, 2, 2), Progress::Done),
-            ("StatefulSet", &two, seen(2, 2, 1), Progress::Rolling(1, 2)),
-            ("StatefulSet", &two, seen(2, 2, 2), Progress::Done),
-            (
-                "StatefulSet",
-                &json!({"replicas": 3, "updateStrategy": {"rollingUpdate": {"partition": 2}}}),
-                seen(1, 3, 3),
-                Progress::Done,
-            ),
-            (
-                "DaemonSet",
-                &json!({}),
-                json!({"observedGeneration": 2, "desiredNumberScheduled": 3, "updatedNumberScheduled": 2, "numberAvailable": 3}),
-                Progress::Rolling(2, 3),
-            ),
-            ("Deployment", &json!({"replicas": 0}), seen(0, 0, 0), Progress::Done),
-        ] {
-            let found = status(kind, &live(2, spec.clone(), status_is.clone()));
-            assert_eq!(found, expected, "{kind} {spec} {status_is}");
-        }
+        names.iter().map(step).collect()
     }
 
     #[test]
-    fn a_rollout_that_the_control_plane_gave_up_has_failed_with_its_words() {
-        for condition in [
-            json!({"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "m"}),
-            json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "m"}),
-        ] {
-            let found = status(
-                "Deployment",
-                &live(
-                    1,
-                    json!({}),
-                    json!({"observedGeneration": 1, "conditions": [condition]}),
-                ),
-            );
-            assert_eq!(found, Progress::Failed("m".into()));
-        }
-    }
+    fn a_restart_that_was_stopped_says_nothing_of_the_one_after_it() {
+        let restarts = Restarts::default();
+        let first = restarts.begin(&mut restarts.lock(), steps(&["a", "b"]));
+        restarts.set(first, 0, StepState::Rolling(0, 1));
+        restarts.end(first);
+        let stopped = restarts.lock().clone();
+        assert_eq!(stopped.steps[0].state, StepState::Rolling(0, 1), "what rolls rolls on");
+        assert_eq!(stopped.steps[1].state, StepState::Left);
+        restarts.set(first, 0, StepState::Done);
+        assert_eq!(restarts.lock().steps[0].state, StepState::Done, "and its end is told");
 
-    #[test]
-    fn what_does_not_roll_by_itself_says_so() {
-        assert!(unable("Deployment", &json!({"spec": {"paused": true}})).is_some());
-        assert!(unable("DaemonSet", &json!({"spec": {"updateStrategy": {"type": "OnDelete"}}})).is_some());
-        assert!(
-            unable(
-                "StatefulSet",
-                &json!({"spec": {"updateStrategy": {"type": "RollingUpdate"}}})
-            )
-            .is_none()
-        );
+        let second = restarts.begin(&mut restarts.lock(), steps(&["c"]));
+        restarts.set(first, 1, StepState::Done);
+        restarts.end(first);
+        assert_eq!(restarts.goes_on(first), Some(false));
+        assert_eq!((restarts.goes_on(second), restarts.lock().steps.len()), (Some(true), 1));
+        restarts.lock().paused = true;
+        assert_eq!(restarts.goes_on(second), None);
     }
 }

@@ -1,7 +1,7 @@
 //! Whether the sidecars hold what was written, as istiod itself says it. Its page `/debug/syncz` asks for no token on
 //! loopback, which is where a port-forward ends.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, api::ListParams};
@@ -13,6 +13,8 @@ use crate::fault::{Fault, Result};
 
 /// istiod's port for people and probes.
 const PORT: u16 = 15014;
+/// Longest that it may take: a change waits for it.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Largest answer: about 1 KiB a sidecar.
 const MAX_ANSWER: u64 = 64 << 20;
 
@@ -58,7 +60,7 @@ impl ProxySync {
 impl Cluster {
     /// Every sidecar that is connected to an istiod, by its name `POD.NAMESPACE`.
     pub fn sidecars(&self) -> Result<BTreeMap<String, ProxySync>> {
-        self.call(sidecars(self.client.clone()))
+        self.call_within(PATIENCE, sidecars(self.client.clone()))
     }
 }
 
