@@ -26,6 +26,7 @@ use super::{
     connect::{EXPIRED, UNREACHABLE, told},
     kinds::Kind,
     mirror::{Mirror, Watch, file_of},
+    seen::Seen,
 };
 use crate::fault::Fault;
 
@@ -98,7 +99,7 @@ pub(super) async fn follow(
     changed: impl Fn(),
 ) {
     let resource = &kind.resource;
-    let api: Api<DynamicObject> = match kind.namespace {
+    let api: Api<Seen> = match kind.namespace {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
         None => Api::all_with(client.clone(), resource),
     };
@@ -155,7 +156,7 @@ async fn back(client: &Client, watch: &Watch) {
 fn take(
     sink: &dyn Sink,
     kind: &Kind,
-    event: watcher::Result<Event<DynamicObject>>,
+    event: watcher::Result<Event<Seen>>,
     seen: &mut HashSet<String>,
     synced: &mut bool,
 ) -> Result<(), Fault> {
@@ -167,7 +168,7 @@ fn take(
             seen.clear();
             Ok(())
         }
-        Event::InitApply(object) => {
+        Event::InitApply(Seen(object)) => {
             seen.insert(file_of(&object, resource));
             sink.put(&object, resource).map_err(unwritten)
         }
@@ -175,8 +176,8 @@ fn take(
             *synced = true;
             sink.keep(&resource.kind, seen).map_err(unwritten)
         }
-        Event::Apply(object) => sink.put(&object, resource).map_err(unwritten),
-        Event::Delete(object) => sink.remove(&file_of(&object, resource)).map_err(unwritten),
+        Event::Apply(Seen(object)) => sink.put(&object, resource).map_err(unwritten),
+        Event::Delete(Seen(object)) => sink.remove(&file_of(&object, resource)).map_err(unwritten),
     }
 }
 
