@@ -20,12 +20,15 @@ fn checked(workload: String) -> Result<String> {
 #[tauri::command]
 pub async fn probe_ways(app: Parts<'_>, workload: String) -> Result<ProbeWays> {
     let workload = checked(workload)?;
-    patiently(&app, move |app| probe::ways(&*app.cluster()?, &app.settings, &workload)).await
+    patiently(&app, move |app| {
+        probe::ways(&*app.cluster()?, &app.shared.settings, &workload)
+    })
+    .await
 }
 
 #[tauri::command(async)]
 pub fn probe_image(app: Parts<'_>, image: String) -> Result<()> {
-    app.settings.set_probe_image(&image)
+    app.shared.settings.set_probe_image(&image)
 }
 
 #[tauri::command]
@@ -33,7 +36,7 @@ pub async fn probe_container(app: Parts<'_>, workload: String) -> Result<String>
     let workload = checked(workload)?;
     patiently(&app, move |app| {
         app.bringing
-            .container(&*app.cluster()?, &workload, &app.settings.probe_image())
+            .container(&*app.cluster()?, &workload, &app.shared.settings.probe_image())
     })
     .await
 }
@@ -42,7 +45,7 @@ pub async fn probe_container(app: Parts<'_>, workload: String) -> Result<String>
 pub async fn probe_deploy(app: Parts<'_>, namespace: String) -> Result<String> {
     patiently(&app, move |app| {
         app.bringing
-            .deployment(&*app.cluster()?, &namespace, &app.settings.probe_image())
+            .deployment(&*app.cluster()?, &namespace, &app.shared.settings.probe_image())
     })
     .await
 }

@@ -9,6 +9,7 @@ import type {
   Edit,
   Facet,
   Flow,
+  InWindow,
   LogPage,
   LogQuery,
   ProbeRow,
@@ -43,6 +44,7 @@ interface Arguments {
   before: number | null;
   limit: number;
   countdown: Countdown | null;
+  window: InWindow;
 }
 
 const noCounts = { registered: 0, passthrough: 0, blocked: 0, bypassed: 0 };
@@ -109,7 +111,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
 
   const commands: Record<string, (args: Arguments) => unknown> = {
     source_state: () => source,
-    open_folder: () => example.source,
+    open_folder: ({ window }) => (window === "new" ? null : example.source),
     pick_folder: () => null,
     list_kubeconfigs: () => kubeconfigs,
     pick_kubeconfig: () => (kubeconfigs = [...example.kubeconfigs, example.pickedKubeconfig]),
@@ -122,7 +124,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
       }));
       return null;
     },
-    open_context: ({ name }) => (source = example.clusterSource(name)),
+    open_context: ({ name, window }) => (window === "new" ? null : (source = example.clusterSource(name))),
     connecting: () => null,
     cancel_connecting: () => {
       emit("connecting-changed", null);

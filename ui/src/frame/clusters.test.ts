@@ -90,7 +90,7 @@ it("runs no program of an opened file before it was shown and allowed", async ()
   await userEvent.click(await id("context"));
   expect(asked("open_context")).toEqual([]);
   await userEvent.click(within(await id("allow-plugin")).getByTestId("allow-plugin-yes"));
-  await vi.waitFor(() => expect(asked("open_context")).toEqual([{ file: "team", name: "team-eu" }]));
+  await vi.waitFor(() => expect(asked("open_context")).toEqual([{ file: "team", name: "team-eu", window: "this" }]));
   expect(asked("allow_plugin")).toEqual([{ file: "team", name: "team-eu", command: example.plugin.command }]);
 });
 
@@ -130,7 +130,7 @@ it("offers to reconnect where the kubeconfig says something else now", async () 
   await openMenu();
   expect(await id("changed-on-disk")).toHaveTextContent("something else");
   await userEvent.click(await id("reconnect"));
-  expect(asked("open_context")).toEqual([{ file: "default", name: "kind-dev" }]);
+  expect(asked("open_context")).toEqual([{ file: "default", name: "kind-dev", window: "this" }]);
 });
 
 it("keeps editing off where nothing may be changed, and names the permission", async () => {

@@ -82,7 +82,7 @@ it("connects to a cluster read-only, says what is dangerous about it, and edits 
     expect.stringContaining("certificate not checked"),
   ]);
   await userEvent.click(within(contexts[1] as HTMLElement).getByText("eu-prod"));
-  expect(asked("open_context")).toEqual([{ file: "default", name: "eu-prod" }]);
+  expect(asked("open_context")).toEqual([{ file: "default", name: "eu-prod", window: "this" }]);
   expect(await id("production")).toHaveTextContent("production");
   expect(await id("source-menu")).toHaveTextContent("cluster · v1.36.3");
   const editing = await id("editing");
