@@ -133,6 +133,30 @@ it("offers to reconnect where the kubeconfig says something else now", async () 
   expect(asked("open_context")).toEqual([{ file: "default", name: "kind-dev", window: "this" }]);
 });
 
+it("opens a context in a window of its own, and keeps what is open here", async () => {
+  await openMenu();
+  await userEvent.click(await id("new-window"));
+  await userEvent.click((await screen.findAllByTestId("context"))[0] as HTMLElement);
+  expect(asked("open_context")).toEqual([{ file: "default", name: "kind-dev", window: "new" }]);
+  expect(await screen.findByText("kind-dev is open in a window of its own.")).toBeInTheDocument();
+  expect(await id("source-menu")).toHaveTextContent("folder");
+  // The next time the menu is about this window again, until its key says otherwise.
+  const fresh = async () => within(await id("new-window")).getByRole("checkbox");
+  await userEvent.click(await id("source-menu"));
+  expect(await fresh()).not.toBeChecked();
+  await userEvent.keyboard("{Escape}{Control>}{Shift>}n{/Shift}{/Control}");
+  expect(await fresh()).toBeChecked();
+});
+
+it("says which contexts other windows have", async () => {
+  const [file] = example.kubeconfigs;
+  const contexts = (file?.contexts ?? []).map((each, index) => ({ ...each, elsewhere: index === 1 }));
+  answers.list_kubeconfigs = () => [{ ...file, contexts }];
+  await openMenu();
+  const rows = await screen.findAllByTestId("context");
+  expect(rows.map((row) => within(row).queryByTestId("elsewhere") !== null)).toEqual([false, true]);
+});
+
 it("keeps editing off where nothing may be changed, and names the permission", async () => {
   await openCluster({ lockedBecause: "Change services: needs patch serviceentries.networking.istio.io." });
   const editing = await id("editing");

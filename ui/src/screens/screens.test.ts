@@ -83,7 +83,9 @@ it("connects to a cluster read-only, says what is dangerous about it, and edits 
   ]);
   await userEvent.click(within(contexts[1] as HTMLElement).getByText("eu-prod"));
   expect(asked("open_context")).toEqual([{ file: "default", name: "eu-prod", window: "this" }]);
-  expect(await id("production")).toHaveTextContent("production");
+  const production = await id("production");
+  expect(production).toHaveTextContent("production");
+  expect(production.closest("header")).toHaveClass("prod");
   expect(await id("source-menu")).toHaveTextContent("cluster · v1.36.3");
   const editing = await id("editing");
   expect(editing).toHaveTextContent("Read-only");
