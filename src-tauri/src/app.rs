@@ -3,6 +3,7 @@
 mod claims;
 mod connect;
 mod leftovers;
+mod noted;
 mod open;
 mod shared;
 
@@ -19,7 +20,7 @@ pub use shared::Shared;
 use crate::{
     change::{Changes, Journal},
     cluster::{Cluster, Feature},
-    dto::{Countdown, JournalEntry, ObjectRef, RequestResult, SandboxState, Unconfirmed, Verdict},
+    dto::{Countdown, Holds, JournalEntry, ObjectRef, RequestResult, SandboxState, Unconfirmed, Verdict},
     events::{Event, Events},
     fault::{Fault, Result},
     probe::{self, Bringing, FromPod, FromSandbox},
@@ -34,7 +35,7 @@ pub struct App {
     /// Label of the main window.
     pub window: String,
     pub session: Session,
-    pub changes: Changes,
+    pub changes: Arc<Changes>,
     pub traffic: Arc<Traffic>,
     pub sidecar: Sidecar,
     pub events: Events,
@@ -74,7 +75,7 @@ impl App {
         let app = Arc::new(Self {
             window: window.to_string(),
             session,
-            changes: Changes::new(journal, recovered, events.clone()),
+            changes: Arc::new(Changes::new(journal, recovered, events.clone())),
             traffic,
             sidecar,
             verify: Verify::new(events.clone()),
@@ -98,13 +99,19 @@ impl App {
     /// Applies the change set, and notes how long the sidecar takes to enforce it.
     pub fn apply(&self, countdown: Option<&Countdown>) -> Result<JournalEntry> {
         let view = self.view();
-        self.while_open(|| self.written(&view, || self.changes.apply(&view, &self.traffic, countdown)))
+        self.written(&view, || self.changes.apply(&view, &self.traffic, countdown))
     }
 
     /// Takes an applied change set back.
     pub fn undo(&self, id: Option<i64>) -> Result<JournalEntry> {
         let view = self.view();
-        self.while_open(|| self.written(&view, || self.changes.undo(&*view.store, id)))
+        self.written(&view, || self.changes.undo(&*view.store, id))
+    }
+
+    /// Finishes a change set that was cut short, or goes back.
+    pub fn settle(&self, id: i64, side: Holds) -> Result<JournalEntry> {
+        let view = self.view();
+        self.written(&view, || self.changes.settle(&view, id, side))
     }
 
     /// Writes, and follows what becomes of it: in the sandbox's sidecar and in the cluster's.
@@ -112,7 +119,7 @@ impl App {
         let (policy, since) = (self.sidecar.policy_hash(), Instant::now());
         let cluster = view.origin.cluster();
         let sidecars = cluster.map(|cluster| cluster.sidecars());
-        let entry = write()?;
+        let entry = self.while_open(write)?;
         self.sidecar.expect_policy(policy, Some(since));
         if let (Some(cluster), Some(sidecars)) = (cluster, sidecars) {
             self.verify.begin(entry.id, cluster.clone(), sidecars)?;

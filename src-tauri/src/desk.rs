@@ -74,17 +74,23 @@ impl Desk {
     /// Opens `source` as the window of `caller` asks: there or in a new window, unless another one has it.
     pub fn turn(&self, caller: &App, source: &Source, window: InWindow) -> Result<Opened> {
         let opened = match window {
-            InWindow::This => caller.open(source)?,
-            InWindow::New => {
-                let window = self.label();
-                match caller.ready(source, &window) {
-                    Ok(ready) => Opened::New(self.seat(&window, ready)?),
-                    Err(refused) => refused.opened()?,
-                }
-            }
+            InWindow::This => caller.open(source),
+            InWindow::New => self.open_new(caller, source),
         };
+        if opened.is_err() {
+            // What was left half done in a place is looked after by the window that opens it, which now is none.
+            self.look_after_places();
+        }
         self.tell_all();
-        Ok(opened)
+        opened
+    }
+
+    fn open_new(&self, caller: &App, source: &Source) -> Result<Opened> {
+        let window = self.label();
+        match caller.ready(source, &window) {
+            Ok(ready) => Ok(Opened::New(self.seat(&window, ready)?)),
+            Err(refused) => refused.opened(),
+        }
     }
 
     fn seat(&self, window: &str, ready: Ready) -> Result<Arc<App>> {
@@ -129,17 +135,22 @@ impl Desk {
         let end = move || {
             own.end();
             desk.tell_all();
-            // What could not be taken back, as where the cluster did not answer, is tried once more in another window; and
-            // when the place is opened, and at the next start.
-            if let Some(other) = desk.all().first() {
-                let _ = other.revert_elsewhere();
-            }
+            // What could not be taken back, as where the cluster did not answer, is tried once more.
+            desk.look_after_places();
         };
         let mut ending = self.ending();
         ending.retain(|end| !end.is_finished());
         match thread::Builder::new().name("end".into()).spawn(end) {
             Ok(end) => ending.push(end),
             Err(_) => app.end(),
+        }
+    }
+
+    /// Takes back what was left in places that no window has.
+    fn look_after_places(&self) {
+        if let Some(any) = self.all().first() {
+            // It is tried again when the place is opened, and at the next start.
+            let _ = any.revert_elsewhere();
         }
     }
 

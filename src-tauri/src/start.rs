@@ -14,7 +14,6 @@ use crate::{
     commands,
     desk::{Desk, Places},
     events::Event,
-    fault::Fault,
     sidecar::find_proxy,
     windows,
 };
@@ -63,7 +62,7 @@ fn run(folder: Option<PathBuf>) -> Result<(), Box<dyn std::error::Error>> {
                 resources: setup.path().resource_dir().ok(),
                 data,
             };
-            let (desk, first) = Desk::open(places, tell).map_err(told)?;
+            let (desk, first) = Desk::open(places, tell).map_err(|fault| fault.told())?;
             setup.manage(desk);
             windows::open_main(setup.handle(), &first)?;
             Ok(())
@@ -79,14 +78,6 @@ fn run(folder: Option<PathBuf>) -> Result<(), Box<dyn std::error::Error>> {
         _ => {}
     });
     Ok(())
-}
-
-/// A fault before there is a window: everything it says goes to the terminal.
-fn told(fault: Fault) -> String {
-    match fault.hint {
-        Some(hint) => format!("{} {hint}", fault.message),
-        None => fault.message,
-    }
 }
 
 /// The folder to open: the one argument, or `EGRET_FOLDER`.
@@ -123,7 +114,7 @@ fn without_display() -> ExitCode {
     let proxy = match find_proxy() {
         Ok(proxy) => proxy,
         Err(fault) => {
-            eprintln!("egret: {}", told(fault));
+            eprintln!("egret: {}", fault.told());
             return ExitCode::FAILURE;
         }
     };

@@ -6,12 +6,14 @@ mod access_log;
 mod accounts;
 mod connect;
 mod cut;
+mod cut_short;
 mod expiry;
 mod follow;
 mod pods;
 mod probe;
 mod rights;
 mod scale;
+mod windows;
 
 use std::{
     cell::RefCell,

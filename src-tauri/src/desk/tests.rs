@@ -186,7 +186,9 @@ fn a_window_that_closes_takes_back_what_nobody_kept_and_the_others_stay() {
         .desk
         .turn(&second, &Source::Folder(bench.folder("c")), InWindow::This);
     assert_eq!(again.unwrap_err().code, "closed");
+    let parts = Arc::downgrade(&second);
     drop(second);
+    eventually("nothing is left of it", || parts.strong_count() == 0);
     assert!(bench.desk.app("main-2").is_err());
     assert!(!bench.desk.close("main-3"));
     assert!(bench.desk.close("main-1"), "the last one");

@@ -69,8 +69,10 @@ impl Session {
 
     /// Tells the windows how the source stands, to be called when that changed but nothing that it says.
     pub fn announcer(&self) -> impl Fn() + Clone + Send + Sync + 'static {
-        let (current, events) = (self.current.clone(), self.events.clone());
+        // A cluster has it called: it must not keep what keeps the cluster.
+        let (current, events) = (Arc::downgrade(&self.current), self.events.clone());
         move || {
+            let Some(current) = current.upgrade() else { return };
             let state = lock(&current).state();
             events.send(Event::SourceChanged(Box::new(state)));
         }
