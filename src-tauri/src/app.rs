@@ -198,9 +198,13 @@ impl App {
         *self.is_open.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The window has closed: takes back what was to be taken back then, stops what runs, and leaves the place.
-    pub fn end(&self) {
+    /// The window has closed: who wants its place waits for its end.
+    pub fn leave(&self) {
         self.shared.claims.leave(&self.window);
+    }
+
+    /// Takes back what was to be taken back when the window closes, stops what runs, and gives the place up.
+    pub fn end(&self) {
         self.cancel_connecting();
         self.bringing.cancel();
         self.verify.forget();

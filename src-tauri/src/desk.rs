@@ -131,6 +131,7 @@ impl Desk {
 
     /// The end of a window may take as long as a cluster takes to answer: nobody waits for it but the app's own.
     fn let_end(self: &Arc<Self>, app: Arc<App>) {
+        app.leave();
         let (desk, own) = (self.clone(), app.clone());
         let end = move || {
             own.end();
