@@ -13,6 +13,7 @@ mod pods;
 mod probe;
 mod rights;
 mod scale;
+mod windows;
 
 use std::{
     cell::RefCell,

@@ -221,9 +221,9 @@ fn a_large_cluster_is_seen_soon_and_follows_changes() {
             let _ = seen_tx.send((Instant::now(), state.objects));
         }
     });
-    let session = Session::start(Some(folder), None, root.path(), events.clone()).unwrap();
+    let session = Session::start(session::folder(&folder).unwrap(), events.clone()).unwrap();
     let traffic = std::sync::Arc::new(Traffic::default());
-    let sidecar = Sidecar::new(root.path(), traffic.clone(), events.clone());
+    let sidecar = Sidecar::new(root.path(), "main-1", traffic.clone(), events.clone());
     let began = Instant::now();
     let cluster = open("mirror");
     tell("everything listed and mirrored", ms(began.elapsed()));
