@@ -25,7 +25,8 @@ pub enum State {
     Undone,
     /// The same, without a person's doing: nobody confirmed it in time.
     Reverted,
-    /// Cut short, and nothing more is written by itself: a person finishes it, or goes back.
+    /// Cut short: a person finishes it, or goes back. Nothing more is written by itself, but that what was to be
+    /// confirmed is taken back when its time is up.
     Stuck,
     /// Something else that was done; no file was written.
     Noted,
@@ -187,6 +188,15 @@ impl Journal {
         Ok(())
     }
 
+    /// Notes what was really stored: undoing starts from there.
+    pub fn stored(&self, id: i64, edits: &[FileEdit]) -> Result<()> {
+        let sql = "UPDATE file SET after = ? WHERE entry = ? AND file = ?";
+        for edit in edits {
+            self.database.execute(sql, params![edit.after, id, edit.file])?;
+        }
+        Ok(())
+    }
+
     /// Takes an entry away that never came to be.
     pub fn forget(&self, id: i64) -> Result<()> {
         self.database.execute("DELETE FROM entry WHERE id = ?", [id])?;
@@ -252,20 +262,18 @@ impl Journal {
         Ok(Some(entry))
     }
 
-    /// Entries of this store that wait to be confirmed, newest first.
+    /// Entries of this store that wait to be confirmed, newest first: applied, or cut short on the way there or back.
     pub fn unconfirmed(&self) -> Result<Vec<Entry>> {
-        let all = self.entries()?.into_iter();
-        Ok(all
-            .filter(|entry| entry.confirm.is_some() && entry.state == State::Applied)
-            .collect())
+        let waits = |entry: &Entry| entry.confirm.is_some() && matches!(entry.state, State::Applied | State::Stuck);
+        Ok(self.entries()?.into_iter().filter(waits).collect())
     }
 
-    /// The same of all other stores, each with the store's name.
+    /// The same of all other stores, each with the store's name, and what a dead app left in the middle there.
     pub fn unconfirmed_elsewhere(&self) -> Result<Vec<(String, Entry)>> {
-        let sql = "SELECT id, folder FROM entry WHERE folder <> ? AND confirm_until IS NOT NULL AND state = ?
-                   ORDER BY id DESC";
+        let sql = "SELECT id, folder FROM entry WHERE folder <> ? AND confirm_until IS NOT NULL
+                   AND state IN ('applying', 'applied', 'undoing', 'stuck') ORDER BY id DESC";
         let mut statement = self.database.prepare(sql)?;
-        let found = statement.query_map(params![self.store, State::Applied.word()], |row| {
+        let found = statement.query_map([&self.store], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
         })?;
         let mut all = Vec::new();
@@ -280,6 +288,13 @@ impl Journal {
     pub fn confirmed(&self, id: i64) -> Result<()> {
         let sql = "UPDATE entry SET confirm_until = NULL WHERE id = ?";
         self.database.execute(sql, [id])?;
+        Ok(())
+    }
+
+    /// Its time is up.
+    pub fn overdue(&self, id: i64, now: OffsetDateTime) -> Result<()> {
+        let sql = "UPDATE entry SET confirm_until = ? WHERE id = ?";
+        self.database.execute(sql, params![milliseconds(now), id])?;
         Ok(())
     }
 
@@ -300,7 +315,14 @@ impl Journal {
                 State::Undoing => (entry.edits.iter().map(FileEdit::reversed).collect(), State::Undone),
                 _ => continue,
             };
-            told.push(self.finish(store, &entry, &edits, done)?);
+            told.push(match self.finish(store, &entry, &edits, done) {
+                Ok(sentence) => sentence,
+                Err(fault) => {
+                    self.set(entry.id, State::Stuck)?;
+                    let title = &entry.title;
+                    format!("\"{title}\" was cut short, and cannot be completed: {}", fault.message)
+                }
+            });
         }
         told.extend(confirm::leftovers(self, store)?);
         Ok(told)
@@ -326,10 +348,13 @@ impl Journal {
                 files.join(", ")
             ));
         }
-        if agreed {
-            store.write_back(&open)?;
+        let stored = if agreed {
+            store.write_back(&open)?
         } else {
-            store.write_all(&open)?;
+            store.write_all(&open)?
+        };
+        if done == State::Applied {
+            self.stored(entry.id, &stored)?;
         }
         self.set(entry.id, done)?;
         let files: Vec<&str> = open.iter().map(|edit| edit.file.as_str()).collect();

@@ -6,12 +6,14 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use time::OffsetDateTime;
+
 use super::{
     Proposal, access_log,
     back::{By, bring_to, put_back},
     confirm::{self, Countdowns},
     impact,
-    journal::{Journal, State},
+    journal::{Confirm, Journal, State},
     proposal::Base,
     review::{blocked, conflicts, counts, review},
     standing::{settle, shown},
@@ -75,13 +77,16 @@ impl Set {
 
 impl Changes {
     pub fn new(journal: Journal, recovered: Vec<String>, events: Events) -> Self {
-        Self {
+        let changes = Self {
             events,
             set: Mutex::default(),
             journal: Mutex::new(journal),
             recovered: Mutex::new(recovered),
             countdowns: Countdowns::default(),
-        }
+        };
+        // What could not be taken back at the start is due. A journal that cannot be read says so at the first change.
+        let _ = changes.plan();
+        changes
     }
 
     /// What was found half done when the folder was opened, and what became of it.
@@ -225,9 +230,10 @@ impl Changes {
     /// Writes the staged edits: journal, files, verification. On any fault no file is half written and the edits stay.
     /// With a countdown the change is taken back unless somebody keeps it.
     pub fn apply(&self, view: &View, traffic: &Traffic, countdown: Option<&Countdown>) -> Result<JournalEntry> {
-        let entry = self.write(&mut self.set(), view, traffic, countdown)?;
-        self.told(Vec::new());
-        Ok(entry)
+        let mut set = self.set();
+        let written = self.write(&mut set, view, traffic, countdown);
+        self.told(set.edits.clone());
+        written
     }
 
     /// Writes `edits` in the same way, and leaves what is staged alone.
@@ -277,22 +283,27 @@ impl Changes {
         }
         let files = store.prepare(proposal.files)?.files;
         let id = journal.begin(&title, &now(), counts, &files, confirm.as_ref())?;
-        if let Err(fault) = store.write_all(&files) {
-            settle(&journal, store, id, &files, &fault)?;
-            self.events.send(Event::JournalChanged);
-            return Err(fault);
-        }
-        write::verify(store, &files)?;
-        journal.set(id, State::Applied)?;
-        *set = Set {
-            next: set.next,
-            ..Set::default()
+        let written = store.write_all(&files);
+        let outcome = match &written {
+            Ok(stored) => {
+                journal.stored(id, stored)?;
+                journal.set(id, State::Applied)?;
+                *set = Set {
+                    next: set.next,
+                    ..Set::default()
+                };
+                // It is written, and its countdown runs, whatever another hand has made of it since.
+                write::verify(store, stored).and_then(|()| self.shown(&journal, store, id))
+            }
+            Err(fault) => {
+                settle(&journal, id, fault)?;
+                Err(fault.clone())
+            }
         };
-        let entry = self.shown(&journal, store, id)?;
         drop(journal);
         self.plan()?;
         self.events.send(Event::JournalChanged);
-        Ok(entry)
+        outcome
     }
 
     /// Writes down what was done beside the change sets; gives its number, under which its end is told.
@@ -317,9 +328,9 @@ impl Changes {
 
     /// Restores the files of an entry exactly, of the newest one that is not undone when none is named.
     pub fn undo(&self, store: &dyn Store, id: Option<i64>) -> Result<JournalEntry> {
-        let entry = self.restore(store, id, By::Person)?;
+        let restored = self.restore(store, id, By::Person);
         self.plan()?;
-        Ok(entry)
+        restored
     }
 
     /// Brings the entry `id`, which was cut short, to one side. Edits that are still staged for it have then been made.
@@ -330,7 +341,12 @@ impl Changes {
         let settled = bring_to(&journal, &*view.store, &entry, side);
         self.events.send(Event::JournalChanged);
         settled?;
+        let overdue = |confirm: &Confirm| confirm.until <= OffsetDateTime::now_utc();
         if side == Holds::New {
+            if entry.confirm.as_ref().is_some_and(overdue) {
+                // Its time ran out while it was cut short: who finishes it now keeps it.
+                journal.confirmed(id)?;
+            }
             set.drop_where(view, |staged, file| {
                 staged.at < entry.at && entry.edits.iter().any(|edit| edit.file == file)
             })?;
@@ -353,8 +369,9 @@ impl Changes {
                 .find(|entry| entry.state == State::Applied),
         };
         let entry = entry.ok_or_else(|| Fault::new("nothing-to-undo", "There is nothing to undo."))?;
-        put_back(&journal, store, &entry, by)?;
+        let back = put_back(&journal, store, &entry, by);
         self.events.send(Event::JournalChanged);
+        back?;
         self.shown(&journal, store, entry.id)
     }
 

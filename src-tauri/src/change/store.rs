@@ -22,11 +22,18 @@ pub trait Store: Debug + Send + Sync {
     /// The file as it is now, `None` where there is none.
     fn read(&self, file: &str) -> Result<Option<Vec<u8>>>;
 
-    /// Writes all of `edits`, none where one of them is not what `before` says.
-    fn write_all(&self, edits: &[FileEdit]) -> Result<()>;
+    /// The same from the source itself, where `read` answers from a copy that may be behind.
+    fn read_now(&self, file: &str) -> Result<Option<Vec<u8>>> {
+        self.read(file)
+    }
+
+    /// Writes all of `edits`, none where one of them is not what `before` says. Gives them as they are stored: an API
+    /// server may make something else of a text. A fault of code [`CUT_SHORT`](super::CUT_SHORT) says that something
+    /// may have been written, any other one that nothing was.
+    fn write_all(&self, edits: &[FileEdit]) -> Result<Vec<FileEdit>>;
 
     /// The same, for what a person has agreed to beforehand: also while nothing else is written.
-    fn write_back(&self, edits: &[FileEdit]) -> Result<()> {
+    fn write_back(&self, edits: &[FileEdit]) -> Result<Vec<FileEdit>> {
         self.write_all(edits)
     }
 
@@ -77,7 +84,8 @@ impl Store for PathBuf {
         write::read(self, file)
     }
 
-    fn write_all(&self, edits: &[FileEdit]) -> Result<()> {
-        write::write_all(self, edits)
+    fn write_all(&self, edits: &[FileEdit]) -> Result<Vec<FileEdit>> {
+        write::write_all(self, edits)?;
+        Ok(edits.to_vec())
     }
 }

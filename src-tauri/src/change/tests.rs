@@ -2,6 +2,7 @@
 
 mod access_log;
 mod confirm;
+mod failing;
 
 use std::{
     collections::BTreeMap,
@@ -419,7 +420,7 @@ impl Store for Locked {
         self.0.read(file)
     }
 
-    fn write_all(&self, _: &[FileEdit]) -> Result<()> {
+    fn write_all(&self, _: &[FileEdit]) -> Result<Vec<FileEdit>> {
         panic!("it is locked");
     }
 

@@ -35,7 +35,7 @@ mod words;
 mod write;
 
 pub use allowed::Reach;
-pub use attempt::{Attempt, Step};
+pub use attempt::{Attempt, Step, is_away};
 pub use contexts::Context;
 pub use exec::{End, Executed, Place};
 pub use facts::{Facts, look};

@@ -28,25 +28,36 @@ impl Store for Cluster {
         Ok(text.map(|text| kinds::undated(&text).into_bytes()))
     }
 
-    fn write_all(&self, edits: &[FileEdit]) -> Result<()> {
+    fn read_now(&self, file: &str) -> Result<Option<Vec<u8>>> {
+        let (kind, namespace, name) =
+            object_of(file).ok_or_else(|| Fault::input(format!("{file:?} is no object of a cluster.")))?;
+        let resource = self.resource(kind)?.clone();
+        let writer = Writer::new(self.client.clone(), &resource, namespace, name);
+        self.call(async move { Ok(text_of(writer.read().await?.as_ref(), &resource)) })
+    }
+
+    fn write_all(&self, edits: &[FileEdit]) -> Result<Vec<FileEdit>> {
         if let Some(reason) = self.locked() {
             return Err(Fault::new("read-only", reason));
         }
         self.write_back(edits)
     }
 
-    fn write_back(&self, edits: &[FileEdit]) -> Result<()> {
+    fn write_back(&self, edits: &[FileEdit]) -> Result<Vec<FileEdit>> {
         for edit in edits {
-            if self.read(&edit.file)? != edit.before {
+            // The mirror may be behind what was written last.
+            if self.read(&edit.file)? != edit.before && self.read_now(&edit.file)? != edit.before {
                 return Err(changed(&edit.file));
             }
         }
-        for (index, edit) in edits.iter().enumerate() {
-            if let Err(fault) = self.write_one(edit, Try::Real) {
-                return Err(self.take_back(&edits[..index], edit, fault));
+        let mut stored = Vec::new();
+        for edit in edits {
+            match self.write_one(edit, Try::Real) {
+                Ok((after, _)) => stored.push(FileEdit { after, ..edit.clone() }),
+                Err(fault) => return Err(self.take_back(&stored, edit, fault)),
             }
         }
-        Ok(())
+        Ok(stored)
     }
 
     fn command(&self, edit: &FileEdit) -> String {
@@ -164,7 +175,7 @@ impl Cluster {
     fn take_back(&self, written: &[FileEdit], failed: &FileEdit, fault: Fault) -> Fault {
         let revert = |edit: &FileEdit| self.write_one(&edit.reversed(), Try::Real).is_err();
         let (mut stuck, mut unknown) = (Vec::new(), None);
-        match self.read_live(&failed.file) {
+        match self.read_now(&failed.file) {
             Ok(now) if now == failed.after && revert(failed) => stuck.push(failed.file.as_str()),
             Ok(_) => {}
             Err(_) => unknown = Some(failed.file.as_str()),
@@ -185,15 +196,6 @@ impl Cluster {
         Fault::new(CUT_SHORT, message).hint(format!(
             "{hint} Changes shows what each object holds, and finishes the change or goes back."
         ))
-    }
-
-    /// What is stored of an object now.
-    fn read_live(&self, file: &str) -> Result<Option<Vec<u8>>> {
-        let (kind, namespace, name) =
-            object_of(file).ok_or_else(|| Fault::input(format!("{file:?} is no object of a cluster.")))?;
-        let resource = self.resource(kind)?.clone();
-        let writer = Writer::new(self.client.clone(), &resource, namespace, name);
-        self.call(async move { Ok(text_of(writer.read().await?.as_ref(), &resource)) })
     }
 }
 
