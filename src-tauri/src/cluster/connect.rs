@@ -18,6 +18,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// Code of the fault that a network mends.
 pub(super) const UNREACHABLE: &str = "unreachable";
+/// Code of the fault of an object that is no longer what was seen.
+pub(super) const CONFLICT: &str = "conflict";
 /// Code of the fault that another permission mends.
 pub(super) const FORBIDDEN: &str = "forbidden";
 /// Code of the fault that logging in again mends.
@@ -155,7 +157,7 @@ fn refused(status: &Status) -> Fault {
             .hint("Log in again with your cluster's own tool: Egret goes on by itself, and nothing staged is lost."),
         403 => Fault::new(FORBIDDEN, words).hint("Ask for the missing right, or connect as somebody else."),
         404 => Fault::new("missing", words),
-        409 => Fault::new("conflict", words).hint("Review again: the object has changed, or belongs to another tool."),
+        409 => Fault::new(CONFLICT, words).hint("Review again: the object has changed, or belongs to another tool."),
         // Strict validation of a custom resource answers 500 with the field in its text.
         422 | 400 | 500 if !words.is_empty() => Fault::new("refused", words),
         code => Fault::new("cluster", format!("The API server answered {code}. {words}")),

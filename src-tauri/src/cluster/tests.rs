@@ -14,6 +14,7 @@ mod probe;
 mod rights;
 mod scale;
 mod windows;
+mod writes;
 
 use std::{
     cell::RefCell,

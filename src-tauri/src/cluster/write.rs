@@ -54,7 +54,7 @@ impl Writer {
 
     /// Makes the object say what `text` says, from `live`, which must still be the newest version.
     pub async fn put(&self, live: Option<&DynamicObject>, text: &str, way: Try) -> Result<Written> {
-        let wanted = self.wanted(live, text)?;
+        let wanted = self.wanted(live, text, way)?;
         let mut written = match (self.resource.kind.as_str(), live) {
             ("ConfigMap", Some(live)) => self.patch_data(live, &wanted, way).await,
             ("ConfigMap", None) => Err(Fault::new("missing", format!("The ConfigMap {} is gone.", self.name))
@@ -77,6 +77,19 @@ impl Writer {
         owner.map(|owner| owner.warning(&object)).into_iter().collect()
     }
 
+    /// What undoing a deletion does not bring back: it is no part of what a file says.
+    fn not_restored(&self, live: &DynamicObject) -> Option<String> {
+        let owners = live.metadata.owner_references.iter().flatten();
+        let owners = owners.map(|owner| format!("its owner {} {}", owner.kind, owner.name));
+        let finalizers = live.metadata.finalizers.iter().flatten();
+        let lost: Vec<String> = owners
+            .chain(finalizers.map(|finalizer| format!("the finalizer {finalizer}")))
+            .collect();
+        let object = format!("{} {}", self.resource.kind, self.name);
+        let warning = || format!("Undoing makes {object} anew, without {}.", lost.join(" and "));
+        (!lost.is_empty()).then(warning)
+    }
+
     /// Takes the object away, if it is still `live`.
     pub async fn delete(&self, live: &DynamicObject, way: Try) -> Result<Written> {
         let parameters = DeleteParams {
@@ -91,14 +104,14 @@ impl Writer {
             .delete(&self.name, &parameters)
             .await
             .map_err(|error| told(&error))?;
-        Ok(Written {
-            object: None,
-            warnings: self.owned(Some(live)),
-        })
+        let mut warnings = self.owned(Some(live));
+        warnings.extend(self.not_restored(live));
+        Ok(Written { object: None, warnings })
     }
 
-    /// The document as JSON, in the version that the cluster serves, with the mark of who made it where it is new.
-    fn wanted(&self, live: Option<&DynamicObject>, text: &str) -> Result<Value> {
+    /// The document as JSON, in the version that the cluster serves. What is new has the mark of who made it from when it
+    /// is tried: what is written then is what was tried, or what was there before, whoever made that.
+    fn wanted(&self, live: Option<&DynamicObject>, text: &str, way: Try) -> Result<Value> {
         let documents = yaml::read(text.as_bytes())
             .map_err(|error| Fault::new("syntax", format!("line {}: {}", error.line, error.message)))?;
         let [document] = documents.as_slice() else {
@@ -109,11 +122,12 @@ impl Writer {
         let metadata = wanted["metadata"].as_object_mut();
         let metadata = metadata.ok_or_else(|| Fault::input("The object has no metadata."))?;
         metadata.remove("creationTimestamp");
-        match live {
-            Some(live) => {
+        match (live, way) {
+            (Some(live), _) => {
                 metadata.insert("resourceVersion".into(), json!(live.metadata.resource_version));
             }
-            None => {
+            (None, Try::Real) => {}
+            (None, Try::Dry) => {
                 let labels = metadata.entry("labels").or_insert_with(|| json!({}));
                 labels[MADE_BY.0] = json!(MADE_BY.1);
             }
