@@ -10,7 +10,7 @@ use kube::{
     core::Status,
 };
 
-use super::{kubeconfigs::Target, login_path::login_path};
+use super::{kubeconfigs::Target, login_path::login_path, patient::patient};
 use crate::fault::{Fault, Result};
 
 /// A server that does not take a connection in this time is not reachable.
@@ -70,7 +70,7 @@ pub(super) async fn connect(target: &Target) -> Result<(Client, String)> {
     let server = config.cluster_url.to_string();
     let client = tokio::task::spawn_blocking(move || Client::try_from(config)).await;
     let client = client.map_err(|error| Fault::new("connect", error.to_string()))?;
-    Ok((client.map_err(|error| told(&error))?, server))
+    Ok((patient(client.map_err(|error| told(&error))?), server))
 }
 
 /// A plugin runs without a terminal, and finds what the person's shell finds.

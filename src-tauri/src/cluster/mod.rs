@@ -18,6 +18,7 @@ mod logs;
 mod mirror;
 mod open;
 mod owner;
+mod patient;
 mod pick;
 mod place;
 mod pods;
