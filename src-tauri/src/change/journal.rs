@@ -213,6 +213,27 @@ impl Journal {
         ids.into_iter().filter_map(|id| self.entry(id).transpose()).collect()
     }
 
+    /// Whether applied entries, and nothing else, made `to` of `from` in `file`.
+    pub fn leads(&self, file: &str, from: &Option<Vec<u8>>, to: &Option<Vec<u8>>) -> Result<bool> {
+        if from == to {
+            return Ok(true);
+        }
+        let mut text = to.clone();
+        let applied = self
+            .entries()?
+            .into_iter()
+            .filter(|entry| entry.state == State::Applied);
+        for edit in applied.flat_map(|entry| entry.edits) {
+            if edit.file == file && edit.after == text {
+                text = edit.before;
+                if text == *from {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
     /// The entry `id` of this store.
     pub fn entry(&self, id: i64) -> Result<Option<Entry>> {
         self.entry_of(id, &self.store)

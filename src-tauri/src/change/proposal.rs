@@ -82,6 +82,7 @@ impl Draft<'_> {
                 namespace,
                 name,
                 yaml,
+                ..
             } => {
                 check_document(*object, namespace, name, yaml)?;
                 let file = target_file(self.view, &self.world, *object, namespace, name);

@@ -141,14 +141,35 @@ impl Changes {
         });
         let plain: Vec<Edit> = edits.iter().map(|staged| staged.edit.clone()).collect();
         let proposal = Proposal::of(view, &set.base, &plain)?;
-        for file in proposal.touched.into_iter().flatten() {
-            if let Entry::Vacant(unseen) = set.base.entry(file) {
-                let text = view.store.read(unseen.key())?;
+        self.see(view, &plain, proposal, &mut set.base)?;
+        set.edits = edits;
+        Ok(self.told(set.edits.clone()))
+    }
+
+    /// Notes the files that `edits` touch as whoever made them has seen them: when the object was opened, else now. What
+    /// became of them by changes that were applied here has been seen too.
+    fn see(&self, view: &View, edits: &[Edit], proposal: Proposal, base: &mut Base) -> Result<()> {
+        for (edit, touched) in edits.iter().zip(proposal.touched) {
+            for file in touched {
+                let Entry::Vacant(unseen) = base.entry(file) else {
+                    continue;
+                };
+                let now = view.store.read(unseen.key())?;
+                let text = match edit {
+                    Edit::Put { base: Some(seen), .. } => {
+                        let seen = Some(seen.clone().into_bytes());
+                        if self.journal().leads(unseen.key(), &seen, &now)? {
+                            now
+                        } else {
+                            seen
+                        }
+                    }
+                    _ => now,
+                };
                 unseen.insert(text);
             }
         }
-        set.edits = edits;
-        Ok(self.told(set.edits.clone()))
+        Ok(())
     }
 
     /// Takes an edit out again.
@@ -174,8 +195,8 @@ impl Changes {
         fits.ok().map(|proposal| proposal.world)
     }
 
-    /// The YAML of an object as it is staged.
-    pub fn staged_yaml(&self, kind: DraftKind, namespace: &str, name: &str) -> Option<String> {
+    /// The YAML of an object as it is staged, and the file that it was made from.
+    pub fn staged_object(&self, kind: DraftKind, namespace: &str, name: &str) -> Option<(String, Option<String>)> {
         let set = self.set();
         set.edits.iter().find_map(|staged| match &staged.edit {
             Edit::Put {
@@ -183,7 +204,8 @@ impl Changes {
                 namespace: own,
                 name: named,
                 yaml,
-            } => (*object == kind && own == namespace && named == name).then(|| yaml.clone()),
+                base,
+            } => (*object == kind && own == namespace && named == name).then(|| (yaml.clone(), base.clone())),
             _ => None,
         })
     }
@@ -202,13 +224,16 @@ impl Changes {
 
     /// What `edits` would do, without staging them.
     pub fn preview(&self, view: &View, traffic: &Traffic, edits: Vec<Edit>) -> Result<Review> {
+        let mut base = Base::new();
+        let proposal = Proposal::of(view, &base, &edits)?;
+        self.see(view, &edits, proposal, &mut base)?;
         let staged = edits.into_iter().map(|edit| StagedEdit {
             id: 0,
             title: title(&edit),
             edit,
             at: now(),
         });
-        review(view, traffic, &staged.collect::<Vec<_>>(), &Base::new())
+        review(view, traffic, &staged.collect::<Vec<_>>(), &base)
     }
 
     /// Settles a file that changed on disk since it was staged.

@@ -119,6 +119,7 @@ impl Bench {
             namespace: namespace.into(),
             name: name.into(),
             yaml: yaml.into(),
+            base: None,
         };
         self.changes.stage(&self.view(), edit).unwrap();
     }

@@ -112,11 +112,6 @@ impl View {
         snapshot
     }
 
-    /// The text of a file of the folder.
-    pub fn text(&self, file: &str) -> std::io::Result<String> {
-        std::fs::read_to_string(self.folder.join(file))
-    }
-
     /// As the windows show it.
     pub fn state(&self) -> SourceState {
         let cluster = self.origin.cluster();
