@@ -316,6 +316,8 @@ fn what_changed_meanwhile_is_shown_and_never_overwritten() {
     assert!(
         conflict.base.contains("a.com") && conflict.mine.contains("mine.com") && conflict.theirs.contains("theirs.com")
     );
+    let by = conflict.by.as_deref().unwrap();
+    assert!(by.starts_with("kubectl"), "who changed it is named: {by}");
 }
 
 #[test]

@@ -155,6 +155,8 @@ pub struct Conflict {
     pub base: String,
     pub mine: String,
     pub theirs: String,
+    /// Who changed it last, and when, where the place knows.
+    pub by: Option<String>,
 }
 
 /// Everything one looks at before Apply.

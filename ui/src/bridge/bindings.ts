@@ -218,7 +218,11 @@ export type DiffHunk = { header: string, lines: Array<DiffLine>, };
 export type FileDiff = { file: string, state: FileState, hunks: Array<DiffHunk>, command: string, };
 export type ImpactRow = { workload: string, destination: string, flows: number, before: Verdict, after: Verdict, beforeWhy: string, afterWhy: string, host: string | null, port: number, };
 export type Impact = { seen: number, undecidable: number, newlyBlocked: Array<ImpactRow>, newlyAllowed: Array<ImpactRow>, changed: Array<ImpactRow>, same: number, };
-export type Conflict = { file: string, base: string, mine: string, theirs: string, };
+export type Conflict = { file: string, base: string, mine: string, theirs: string, 
+/**
+ * Who changed it last, and when, where the place knows.
+ */
+by: string | null, };
 export type Review = { edits: Array<StagedEdit>, diffs: Array<FileDiff>, impact: Impact, findings: Array<Finding>, conflicts: Array<Conflict>, warnings: Array<string>, applicable: boolean, blockedBecause: string | null, 
 /**
  * A Role as YAML that would let this person apply them, where permissions are missing.
