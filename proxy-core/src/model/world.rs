@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    DestinationRule, InjectorConfig, MeshConfig, Namespace, Object, Service, ServiceEntry, Sidecar, Telemetry,
-    VirtualService, WorkloadManifest,
+    DestinationRule, InjectorConfig, MeshConfig, Namespace, Object, RevisionTag, Service, ServiceEntry, Sidecar,
+    Telemetry, VirtualService, WorkloadManifest,
 };
 
 /// All objects of a source that policy depends on. Cheap to clone: objects are shared.
@@ -14,6 +14,8 @@ pub struct World {
     pub mesh_configs: Vec<Arc<Object<MeshConfig>>>,
     /// Injector values, one a revision (ConfigMap `istio-sidecar-injector[-rev]`, key `values`).
     pub injectors: Vec<Arc<Object<InjectorConfig>>>,
+    /// Tags of revisions.
+    pub tags: Vec<Arc<Object<RevisionTag>>>,
     /// Namespaces that are declared.
     pub namespaces: Vec<Arc<Object<Namespace>>>,
     /// Kubernetes Services.
@@ -51,10 +53,21 @@ impl World {
         of(revision).or_else(|| of("")).or_else(|| self.injectors.first())
     }
 
+    /// The revision that `label` (of `istio.io/rev`) means: what a tag of that name points to, else itself; the default
+    /// revision, which has no name, is called `default` there.
+    pub fn revision_called<'w>(&'w self, label: &'w str) -> &'w str {
+        match self.tags.iter().find(|tag| tag.spec.tag == label) {
+            Some(tag) => &tag.spec.revision,
+            None if label == "default" => "",
+            None => label,
+        }
+    }
+
     /// Adds everything that `other` says.
     pub fn extend(&mut self, other: &World) {
         self.mesh_configs.extend_from_slice(&other.mesh_configs);
         self.injectors.extend_from_slice(&other.injectors);
+        self.tags.extend_from_slice(&other.tags);
         self.namespaces.extend_from_slice(&other.namespaces);
         self.services.extend_from_slice(&other.services);
         self.workloads.extend_from_slice(&other.workloads);
@@ -81,6 +94,7 @@ impl World {
         others!(
             mesh_configs,
             injectors,
+            tags,
             namespaces,
             services,
             workloads,

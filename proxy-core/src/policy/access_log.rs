@@ -22,7 +22,7 @@ pub enum Logged {
 
 /// What `workload`'s sidecar writes.
 pub fn logged(world: &World, workload: &Workload) -> Logged {
-    let mesh = world.mesh_config(visibility::revision(world, &workload.namespace));
+    let mesh = world.mesh_config(visibility::revision(world, workload));
     let mesh = mesh.map(|mesh| mesh.spec.clone()).unwrap_or_default();
     let log = &mesh.access_log;
     let wide = |namespace| telemetry_of(world, namespace, None);

@@ -5,6 +5,7 @@ mod access_log;
 mod capture;
 mod clusters;
 mod compile;
+mod data_plane;
 mod decide;
 mod explain;
 mod facts;
@@ -23,8 +24,9 @@ mod visibility;
 mod witness;
 
 pub use access_log::{Logged, logged, output_provider, telemetry_of};
-pub use capture::{BypassRule, CAPTURE_ANNOTATIONS, Capture, OUTBOUND_PORT, capture_of};
+pub use capture::{BypassRule, CAPTURE_ANNOTATIONS, Capture, OUTBOUND_PORT, capture_of, capture_under};
 pub use compile::compile;
+pub use data_plane::DataPlane;
 pub use decide::decide;
 pub use explain::*;
 pub use facts::*;

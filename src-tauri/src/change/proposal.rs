@@ -120,6 +120,7 @@ impl Draft<'_> {
                 }
             }
             Edit::Ranges {
+                revision,
                 include_ranges,
                 exclude_ranges,
                 include_ports,
@@ -131,9 +132,15 @@ impl Draft<'_> {
                     include_ports: check_ports("includeOutboundPorts", include_ports)?,
                     exclude_ports: check_ports("excludeOutboundPorts", exclude_ports)?,
                 };
-                let injector = self.world.injector("").cloned().ok_or_else(|| {
-                    Fault::new("missing", "There is no ConfigMap istio-sidecar-injector.")
-                        .hint("Add it with the key `values`; the ranges are written there.")
+                let mut injectors = self.world.injectors.iter();
+                let injector = injectors.find(|injector| injector.spec.revision == *revision);
+                let injector = injector.cloned().ok_or_else(|| {
+                    let dash = if revision.is_empty() { "" } else { "-" };
+                    Fault::new(
+                        "missing",
+                        format!("There is no ConfigMap istio-sidecar-injector{dash}{revision}."),
+                    )
+                    .hint("Add it with the key `values`; the ranges are written there.")
                 })?;
                 let file = injector.place.file.clone();
                 let place = (&*injector.meta.namespace, &*injector.meta.name);

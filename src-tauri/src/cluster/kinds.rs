@@ -16,6 +16,12 @@ pub(super) const ROOT_NAMESPACE: &str = "istio-system";
 const ISTIO: &str = "networking.istio.io";
 /// Who writes access logs; Istio before 1.10 has it not.
 pub(super) const TELEMETRY: &str = "Telemetry";
+/// What injects; those of tags are mirrored, by name.
+pub(super) const WEBHOOK: &str = "MutatingWebhookConfiguration";
+const TAG: &str = "istio-revision-tag-";
+const ADMISSION: &str = "admissionregistration.k8s.io";
+/// Kinds without which the policy is still seen whole: who may not read them is told where it matters.
+pub(super) const OPTIONAL: [&str; 2] = [TELEMETRY, WEBHOOK];
 const ISTIO_KINDS: [&str; 5] = [
     "ServiceEntry",
     "VirtualService",
@@ -46,6 +52,7 @@ pub(super) async fn served(client: &Client) -> Result<Vec<Kind>> {
         built_in("apps", "Deployment", None),
         built_in("apps", "StatefulSet", None),
         built_in("apps", "DaemonSet", None),
+        built_in(ADMISSION, WEBHOOK, None),
     ];
     let group = match discovery::group(client, ISTIO).await {
         Ok(group) => group,
@@ -83,7 +90,11 @@ pub(super) fn wanted(kind: &str, name: &str) -> bool {
         name.strip_prefix(prefix)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     };
-    kind != "ConfigMap" || own("istio") && !name.starts_with("istio-ca") || own("istio-sidecar-injector")
+    match kind {
+        "ConfigMap" => own("istio") && !name.starts_with("istio-ca") || own("istio-sidecar-injector"),
+        WEBHOOK => name.starts_with(TAG),
+        _ => true,
+    }
 }
 
 /// The file of an object. Namespaces have no dot in their name, so no two objects share a file.
@@ -127,14 +138,21 @@ pub(super) fn render(object: &DynamicObject, resource: &ApiResource) -> String {
     document.insert("kind".into(), json!(resource.kind));
     document.insert("metadata".into(), Value::Object(head));
     match (&object.data, resource.group.as_str()) {
-        // Of a workload only who it is: its template's labels and annotations.
+        // Of a workload only who it is: its template's labels and annotations, and whether a sidecar can capture it.
         (data, "apps") => {
-            let template = json!({"metadata": {
-                "labels": data["spec"]["template"]["metadata"]["labels"],
-                "annotations": data["spec"]["template"]["metadata"]["annotations"],
-            }});
+            let template = &data["spec"]["template"];
+            let host = template["spec"]["hostNetwork"].as_bool() == Some(true);
+            let template = json!({
+                "metadata": {
+                    "labels": template["metadata"]["labels"],
+                    "annotations": template["metadata"]["annotations"],
+                },
+                "spec": host.then(|| json!({"hostNetwork": true})),
+            });
             document.insert("spec".into(), json!({"template": without_nulls(template)}));
         }
+        // A tag is all in its labels.
+        (_, ADMISSION) => {}
         (Value::Object(fields), _) => {
             let kept = fields.iter().filter(|(key, _)| key.as_str() != "status");
             document.extend(kept.map(|(key, value)| (key.clone(), value.clone())));
@@ -188,6 +206,7 @@ mod tests {
             assert_eq!(wanted("ConfigMap", name), taken, "{name}");
         }
         assert!(wanted("ServiceEntry", "anything"));
+        assert!(wanted(WEBHOOK, "istio-revision-tag-prod") && !wanted(WEBHOOK, "istio-sidecar-injector"));
     }
 
     #[test]

@@ -172,8 +172,7 @@ impl Cluster {
         let lost: Vec<_> = watches
             .iter()
             .filter_map(|(kind, watch)| Some((kind, watch.lost.as_ref()?)))
-            // Who may not read it sees the policy whole, and is told where it matters: at the access logs.
-            .filter(|(kind, (fault, _))| *kind != kinds::TELEMETRY || fault.code != "forbidden")
+            .filter(|(kind, (fault, _))| !kinds::OPTIONAL.contains(&kind.as_str()) || fault.code != FORBIDDEN)
             .collect();
         let (_, (fault, since)) = lost.iter().min_by_key(|(_, (_, since))| *since)?;
         let kinds = lost.iter().map(|(kind, _)| (*kind).clone()).collect();
@@ -246,7 +245,16 @@ impl Cluster {
 
     /// Why Telemetry cannot be read, where it cannot.
     pub fn unread_telemetry(&self) -> Option<Fault> {
-        let lost = self.watches().remove(kinds::TELEMETRY)?.lost;
+        self.unread(kinds::TELEMETRY)
+    }
+
+    /// Why the tags of revisions cannot be read, where they cannot.
+    pub fn unread_tags(&self) -> Option<Fault> {
+        self.unread(kinds::WEBHOOK)
+    }
+
+    fn unread(&self, kind: &str) -> Option<Fault> {
+        let lost = self.watches().remove(kind)?.lost;
         lost.map(|(fault, _)| fault)
     }
 

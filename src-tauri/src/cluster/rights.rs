@@ -139,11 +139,7 @@ pub const TABLE: &[Needs] = &[
         everywhere: true,
         rules: &[
             rule("", &["pods"], &["list"]),
-            rule(
-                "admissionregistration.k8s.io",
-                &["mutatingwebhookconfigurations"],
-                &["list"],
-            ),
+            rule("admissionregistration.k8s.io", &["mutatingwebhookconfigurations"], READ),
         ],
     },
     Needs {

@@ -18,11 +18,12 @@ fn checked(edit: Edit) -> Result<Edit> {
         Edit::Delete { namespace, name, .. } => vec![namespace, name],
         Edit::AccessLog { scope, until, .. } => std::iter::once(scope).chain(until).collect(),
         Edit::Ranges {
+            revision,
             include_ranges,
             exclude_ranges,
             include_ports,
             exclude_ports,
-        } => vec![include_ranges, exclude_ranges, include_ports, exclude_ports],
+        } => vec![revision, include_ranges, exclude_ranges, include_ports, exclude_ports],
         Edit::Capture {
             namespace,
             name,

@@ -9,9 +9,12 @@ mod log_source;
 mod open;
 mod origin;
 mod overview;
+mod planes;
 mod playground;
 mod pods;
 mod policy;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use findings::{findings, findings_of};

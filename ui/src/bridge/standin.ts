@@ -161,7 +161,11 @@ export function standin(options: { empty?: boolean } = {}): Channel {
             services: [],
             timeouts: [],
             findings: [],
-            bypass: { ...example.bypass, excludeRanges: "", excludePorts: "", workloads: [] },
+            bypass: {
+              ...example.bypass,
+              injectors: example.bypass.injectors.map((each) => ({ ...each, excludeRanges: "", excludePorts: "" })),
+              workloads: [],
+            },
           }
         : example.policy,
     destinations: () => (empty ? [] : example.destinations),

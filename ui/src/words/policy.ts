@@ -56,6 +56,7 @@ export const timeoutGets =
 export const noTlsTimeout =
   "Where the app speaks TLS itself, the sidecar sees one encrypted stream and no requests. Istio accepts a timeout there, and it does nothing. To have one, originate TLS in the sidecar: port 80 with targetPort 443, and a DestinationRule with tls.mode SIMPLE.";
 
+export const onlySidecars = "A mode that is set here holds for pods that get a sidecar.";
 export const modeHelp =
   "What it would have done to the recorded flows is shown here, with the lines it would write. Nothing is written by looking.";
 export const selectorNote =
@@ -67,6 +68,9 @@ export const contain = "To contain, add NetworkPolicy or an egress gateway.";
 export const rangesHelp = "A mask is required, as in 10.20.0.0/16; several with commas. Exclude always beats include.";
 export const portsHelp = "Any address on these ports. Single ports only: Istio knows no port ranges.";
 export const includeHelp = "* captures everything; a list captures only that; empty captures nothing.";
+export const onlyThisRevision =
+  "Each revision of the control plane has an injector of its own; the lists hold for the pods that it injects.";
+export const notInTemplate = "Cannot be set here: this release of Istio knows it only as an annotation of a workload.";
 export const noRanges =
   "No source says which ranges are the cluster's own. Your platform's tool does: gcloud container clusters describe, aws eks describe-cluster, az aks show.";
 export const onlyThese =

@@ -4,6 +4,7 @@
 mod config_map;
 mod cursor;
 mod identity;
+mod injection_template;
 mod routes;
 mod service_entry;
 mod telemetry;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 pub(crate) use cursor::parse_duration;
 use cursor::{Cursor, Errors};
+pub(crate) use injection_template::places;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{Meta, Object, Place, World};
@@ -92,6 +94,10 @@ fn add_object(root: Cursor<'_>, kind: &str, meta: Meta, place: Place, world: &mu
                 ignore(world, kind);
             }
         }
+        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration") => match config_map::tag(&meta.labels) {
+            Some(tag) => take!(tags, tag),
+            None => ignore(world, kind),
+        },
         ("", "Namespace") => take!(namespaces, super::Namespace),
         ("", "Service") => take!(services, identity::service(root)),
         ("", "Pod") => take!(workloads, identity::workload("Pod", root, root)),

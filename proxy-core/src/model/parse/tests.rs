@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::*;
 use crate::{
-    model::{OutboundMode, Protocol, Resolution},
+    model::{InjectorLayout, OutboundMode, Protocol, Resolution},
     yaml,
 };
 
@@ -131,6 +131,46 @@ fn injector_values_keep_their_lines() {
         (Some("10.0.0.0/8"), Some("*"))
     );
     assert_eq!(values.lines, [9, 8, 0, 0]);
+}
+
+#[test]
+fn ranges_rendered_into_a_template_keep_their_lines_and_the_values_hold_where_both_are_there() {
+    let config = "  config: |-\n    policy: enabled\n    template: |-\n      args:\n      - \"[[ annotation .ObjectMeta \
+                  `traffic.sidecar.istio.io/includeOutboundIPRanges`  \"10.0.0.0/8\"  ]]\"\n";
+    let head = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio-sidecar-injector}\ndata:\n";
+    let (world, errors) = read(&format!("{head}{config}"));
+    assert_eq!(errors, []);
+    let old = &world.injectors[0].spec;
+    assert_eq!(
+        (old.layout, old.include_ip_ranges.as_deref(), old.lines),
+        (InjectorLayout::Template, Some("10.0.0.0/8"), [9, 0, 0, 0])
+    );
+    assert_eq!(old.settable(), [true, false, false, false]);
+    let (world, _) = read(&format!("{head}{config}  values: '{{}}'\n"));
+    let new = &world.injectors[0].spec;
+    assert_eq!(
+        (new.layout, new.include_ip_ranges.as_deref()),
+        (InjectorLayout::Values, None)
+    );
+    let (world, _) = read(&format!("{head}  config: 'policy: enabled'\n"));
+    assert!(world.injectors.is_empty() && world.ignored["ConfigMap"] == 1);
+}
+
+#[test]
+fn only_the_webhook_of_a_tag_names_a_tag_and_no_istiod_reads_a_map_of_the_revision_default() {
+    let hook = |labels: &str| {
+        format!(
+            "apiVersion: admissionregistration.k8s.io/v1\nkind: MutatingWebhookConfiguration\nmetadata:\n  name: h\n  labels: \
+             {{{labels}}}\n"
+        )
+    };
+    let (world, errors) = read(&hook("istio.io/rev: 1-31, istio.io/tag: prod"));
+    assert_eq!(errors, []);
+    assert_eq!(world.revision_called("prod"), "1-31");
+    let (world, _) = read(&hook("istio.io/rev: 1-31"));
+    assert!(world.tags.is_empty());
+    let (world, _) = read("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio-default}\ndata: {mesh: '{}'}\n");
+    assert!(world.mesh_configs.is_empty());
 }
 
 #[test]
