@@ -17,7 +17,7 @@ pub const SETTINGS: [&str; 4] = [
     "excludeOutboundPorts",
 ];
 
-/// Where in `template` the literals of `key` stand; they all say the same, and are changed together.
+/// Where in `template` the literals of `key` stand; they all say the same, and are changed together. In order.
 pub fn places(template: &str, key: &str) -> Vec<Range<usize>> {
     let key = format!(r#"[`"]traffic\.sidecar\.istio\.io/{}[`"]"#, regex::escape(key));
     let (open, close) = (r"(?:\[\[|\{\{)-?\s*", r"\s*-?(?:\]\]|\}\})");
@@ -35,7 +35,9 @@ pub fn places(template: &str, key: &str) -> Vec<Range<usize>> {
         return default;
     }
     let effective = if guard.is_empty() { Vec::new() } else { default };
-    [guard, effective, fallback].concat()
+    let mut places = [guard, effective, fallback].concat();
+    places.sort_by_key(|place| place.start);
+    places
 }
 
 fn found(template: &str, form: &str) -> Vec<Range<usize>> {
