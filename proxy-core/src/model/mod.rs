@@ -2,6 +2,7 @@
 //! about traffic; that is `policy`'s.
 
 mod destination_rule;
+mod gateway;
 mod identity;
 mod mesh;
 mod object;
@@ -14,6 +15,7 @@ mod virtual_service;
 mod world;
 
 pub use destination_rule::*;
+pub use gateway::*;
 pub use identity::*;
 pub use mesh::*;
 pub use object::*;

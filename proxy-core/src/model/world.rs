@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    DestinationRule, InjectorConfig, MeshConfig, Namespace, Object, RevisionTag, Service, ServiceEntry, Sidecar,
-    Telemetry, VirtualService, WorkloadManifest,
+    DestinationRule, Gateway, InjectorConfig, MeshConfig, Namespace, Object, RevisionTag, Service, ServiceEntry,
+    Sidecar, Telemetry, VirtualService, WorkloadManifest,
 };
 
 /// All objects of a source that policy depends on. Cheap to clone: objects are shared.
@@ -28,6 +28,8 @@ pub struct World {
     pub virtual_services: Vec<Arc<Object<VirtualService>>>,
     /// DestinationRules.
     pub destination_rules: Vec<Arc<Object<DestinationRule>>>,
+    /// Gateways.
+    pub gateways: Vec<Arc<Object<Gateway>>>,
     /// Sidecars.
     pub sidecars: Vec<Arc<Object<Sidecar>>>,
     /// Telemetries.
@@ -74,6 +76,7 @@ impl World {
         self.service_entries.extend_from_slice(&other.service_entries);
         self.virtual_services.extend_from_slice(&other.virtual_services);
         self.destination_rules.extend_from_slice(&other.destination_rules);
+        self.gateways.extend_from_slice(&other.gateways);
         self.sidecars.extend_from_slice(&other.sidecars);
         self.telemetries.extend_from_slice(&other.telemetries);
         for (kind, count) in &other.ignored {
@@ -101,6 +104,7 @@ impl World {
             service_entries,
             virtual_services,
             destination_rules,
+            gateways,
             sidecars,
             telemetries
         )

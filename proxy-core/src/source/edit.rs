@@ -210,6 +210,8 @@ pub fn file_of(world: &World, kind: &str, namespace: &str, name: &str) -> Option
         "VirtualService" => find!(virtual_services),
         "DestinationRule" => find!(destination_rules),
         "Sidecar" => find!(sidecars),
+        "Service" => find!(services),
+        "Gateway" => find!(gateways),
         "Telemetry" => find!(telemetries),
         _ => None,
     }

@@ -10,6 +10,7 @@ mod expiry;
 mod follow;
 mod pods;
 mod probe;
+mod registry;
 mod revisions;
 mod rights;
 mod scale;

@@ -5,7 +5,7 @@ use std::fs;
 use proxy_core::source::Folder;
 use tempfile::TempDir;
 
-use super::{View, bypass::bypass_view, overview};
+use super::{View, bypass::bypass_view, gateways, object_text, overview, registry_view};
 use crate::{
     change::{Changes, Journal},
     dto::{CaptureList, Edit, NamespaceRow, Plane, SandboxState},
@@ -63,6 +63,16 @@ fn deployment(namespace: &str, name: &str, labels: &str) -> String {
     )
 }
 
+/// A folder of one file.
+fn folder_of(text: &str) -> (TempDir, View) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("mesh.yaml"), text).unwrap();
+    let reading = Folder::open(folder.path()).unwrap().reading();
+    assert_eq!(reading.errors, []);
+    let view = View::new(folder.path(), reading, 1);
+    (folder, view)
+}
+
 fn folder() -> (TempDir, View) {
     let workloads = [
         deployment("plain", "a", ""),
@@ -73,12 +83,7 @@ fn folder() -> (TempDir, View) {
         deployment("mesh", "f", ", istio.io/dataplane-mode: none"),
         deployment("outside", "g", ""),
     ];
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("mesh.yaml"), [MESH, &workloads.concat()].concat()).unwrap();
-    let reading = Folder::open(folder.path()).unwrap().reading();
-    assert_eq!(reading.errors, []);
-    let view = View::new(folder.path(), reading, 1);
-    (folder, view)
+    folder_of(&[MESH, &workloads.concat()].concat())
 }
 
 #[test]
@@ -176,4 +181,84 @@ fn a_namespace_without_sidecars_is_not_shown_as_one_that_a_mode_holds_for() {
     }
     let because = row("mesh").plane_because.unwrap();
     assert!(because.contains("dataplane-mode: ambient"), "{because}");
+}
+
+#[test]
+fn a_destination_rule_names_the_services_that_it_holds_for() {
+    let text = [
+        include_str!("../../../proxy-core/tests/egress-gateway.yaml"),
+        "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: org, namespace: default}\nspec: {host: \
+         '*.ORG', trafficPolicy: {tls: {mode: SIMPLE}}}\n---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\n\
+         metadata: {name: nothing, namespace: default}\nspec: {host: cart}\n---\napiVersion: v1\nkind: Service\nmetadata: \
+         {name: alias, namespace: default}\nspec: {type: ExternalName, externalName: a.org}\n",
+    ]
+    .concat();
+    let (_folder, view) = folder_of(&text);
+    let registry = registry_view(&view);
+    let told: Vec<_> = registry
+        .rules
+        .iter()
+        .map(|rule| {
+            let first = rule
+                .applies_to
+                .first()
+                .map(|object| format!("{} {}", object.kind, object.name));
+            (
+                rule.object.name.as_str(),
+                rule.applies_to_all,
+                first.unwrap_or_default(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (
+                "egressgateway-for-httpbin",
+                1,
+                "Service istio-egressgateway".to_string()
+            ),
+            ("org", 1, "ServiceEntry httpbin".to_string()),
+            ("nothing", 0, String::new()),
+        ]
+    );
+    let service = &registry.services[0];
+    assert_eq!(service.host, "istio-egressgateway.istio-system.svc.cluster.local");
+    assert_eq!(
+        service.ports.iter().map(|port| port.number).collect::<Vec<_>>(),
+        [80, 443]
+    );
+    assert_eq!(registry.services[1].external_name.as_deref(), Some("a.org"));
+}
+
+#[test]
+fn an_object_is_read_as_its_file_has_it_at_its_line_with_the_rules_for_it() {
+    let (_folder, view) = folder_of(include_str!("../../../proxy-core/tests/egress-gateway.yaml"));
+    let text = object_text(&view, "ServiceEntry", "default", "httpbin").unwrap();
+    assert!(
+        text.yaml
+            .starts_with("apiVersion: networking.istio.io/v1\nkind: ServiceEntry\n")
+    );
+    let file = view.text("mesh.yaml").unwrap();
+    let line = file.lines().nth(text.object.line as usize).unwrap();
+    assert_eq!(line, "kind: ServiceEntry", "the line after the one that it starts at");
+    let service = object_text(&view, "Service", "istio-system", "istio-egressgateway").unwrap();
+    assert_eq!(service.rules[0].object.name, "egressgateway-for-httpbin");
+    for (kind, name) in [("Service", "other"), ("Secret", "istio-egressgateway")] {
+        let fault = object_text(&view, kind, "istio-system", name).unwrap_err();
+        assert_eq!(fault.code, "missing");
+    }
+}
+
+#[test]
+fn gateways_that_traffic_leaves_by_come_first_with_their_hosts() {
+    let (_folder, view) = folder_of(include_str!("../../../proxy-core/tests/egress-gateway.yaml"));
+    let rows = gateways(&view);
+    let names: Vec<_> = rows.iter().map(|row| (row.object.name.as_str(), row.egress)).collect();
+    assert_eq!(names, [("egress", true), ("ingress", false), ("idle", false)]);
+    let egress = &rows[0];
+    assert_eq!(egress.workloads, ["istio-system/istio-egressgateway"]);
+    assert_eq!(egress.services[0].name, "istio-egressgateway");
+    assert_eq!(egress.routes[0].onward, ["httpbin.org:80"]);
+    assert_eq!(egress.servers[1].tls_mode.as_deref(), Some("PASSTHROUGH"));
 }

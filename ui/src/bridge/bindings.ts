@@ -257,6 +257,65 @@ workloads: Array<WorkloadOverrides>,
  */
 unknown: Array<string>, };
 export type PolicyView = { modes: Array<ModeScope>, services: Array<ServiceRow>, timeouts: Array<TimeoutRow>, bypass: BypassView, findings: Array<Finding>, };
+export type KubernetesServiceRow = { object: ObjectRef, 
+/**
+ * The name that sidecars know it by.
+ */
+host: string, addresses: Array<string>, ports: Array<ServicePort>, headless: boolean, 
+/**
+ * Another name that it stands for in DNS: it is no host of the registry.
+ */
+externalName: string | null, 
+/**
+ * Empty where the mesh's default holds.
+ */
+exportTo: Array<string>, };
+export type DestinationRuleRow = { object: ObjectRef, host: string, exportTo: Array<string>, tlsMode: string | null, 
+/**
+ * TLS modes of single ports.
+ */
+portTlsModes: Array<[number, string]>, subsets: Array<string>, 
+/**
+ * The first of the services whose hosts it names.
+ */
+appliesTo: Array<ObjectRef>, 
+/**
+ * How many there are.
+ */
+appliesToAll: number, };
+export type RegistryView = { services: Array<KubernetesServiceRow>, rules: Array<DestinationRuleRow>, };
+export type GatewayServerRow = { port: number, protocol: string, tlsMode: string | null, hosts: Array<string>, line: number, };
+export type GatewayRouteRow = { host: string, virtualService: ObjectRef, 
+/**
+ * Ports of the servers that take it; none where the Gateway does not listen for it.
+ */
+ports: Array<number>, 
+/**
+ * Sidecars are told to send it there.
+ */
+fromMesh: boolean, 
+/**
+ * Where the Gateway sends it; nowhere where no rule is for the Gateway.
+ */
+onward: Array<string>, };
+export type GatewayRow = { object: ObjectRef, 
+/**
+ * Sidecars are told to send something there.
+ */
+egress: boolean, selector: Array<[string, string]>, servers: Array<GatewayServerRow>, 
+/**
+ * `namespace/name` of those whose pods serve it.
+ */
+workloads: Array<string>, 
+/**
+ * Services that lead to them.
+ */
+services: Array<ObjectRef>, routes: Array<GatewayRouteRow>, };
+export type ObjectText = { object: ObjectRef, yaml: string, 
+/**
+ * DestinationRules for its hosts.
+ */
+rules: Array<DestinationRuleRow>, };
 export type Level = "error" | "warning" | "info";
 export type Finding = { code: string, level: Level, object: ObjectRef | null, field: string, file: string, line: number, column: number, message: string, fix: string | null, };
 export type DraftKind = "ServiceEntry" | "VirtualService";

@@ -8,11 +8,13 @@ import type {
   Edit,
   Feature,
   FlowDetails,
+  GatewayRow,
   JournalEntry,
   KubeconfigRow,
   LogPage,
   LogQuery,
   LogSource,
+  ObjectText,
   Overview,
   OwnRangesView,
   PluginRow,
@@ -20,6 +22,7 @@ import type {
   PolicyView,
   ProbeRow,
   ProbeWays,
+  RegistryView,
   RequestResult,
   Review,
   SandboxState,
@@ -56,6 +59,12 @@ export const setEditing = (on: boolean) => call<SourceState>("set_editing", { on
 export const pickFolder = () => call<SourceState | null>("pick_folder");
 export const overview = () => call<Overview>("overview");
 export const policyView = () => call<PolicyView>("policy_view");
+/** Kubernetes Services and DestinationRules. */
+export const registry = () => call<RegistryView>("registry");
+export const gateways = () => call<GatewayRow[]>("gateways");
+/** An object as it is written. */
+export const objectText = (kind: string, namespace: string, name: string) =>
+  call<ObjectText>("object_text", { kind, namespace, name });
 export const destinations = () => call<DestinationRow[]>("destinations");
 
 export const draftOpen = (kind: ObjectKind, namespace: string, name: string) =>

@@ -168,6 +168,9 @@ export function standin(options: { empty?: boolean } = {}): Channel {
             },
           }
         : example.policy,
+    registry: () => (empty ? { services: [], rules: [] } : example.registry),
+    gateways: () => (empty ? [] : example.gateways),
+    object_text: ({ kind, namespace, name }) => example.objectText(kind, namespace, name),
     destinations: () => (empty ? [] : example.destinations),
     draft_open: ({ kind }) => (kind === "ServiceEntry" ? example.serviceDraft : example.timeoutDraft),
     draft_new: ({ kind }) => (kind === "ServiceEntry" ? example.serviceDraft : example.timeoutDraft),

@@ -3,7 +3,7 @@ import type { ObjectKind } from "../bridge/calls";
 
 export const screens = ["overview", "destinations", "policy", "rehearse", "changes", "sandbox"] as const;
 export type Screen = (typeof screens)[number] | "checks" | "review" | "why";
-export type PolicyTab = "mode" | "services" | "timeouts" | "bypass";
+export type PolicyTab = "mode" | "services" | "timeouts" | "bypass" | "gateways";
 export type Layer = "palette" | "keys" | "source" | "follow" | "access-log" | null;
 
 export interface DraftTarget {
@@ -14,11 +14,20 @@ export interface DraftTarget {
   flowId: number | null;
 }
 
+/** An object that is only read here. */
+export interface ReadTarget {
+  kind: string;
+  namespace: string;
+  name: string;
+}
+
 class Navigation {
   screen = $state<Screen>("overview");
   policyTab = $state<PolicyTab>("services");
   layer = $state<Layer>(null);
   draft = $state.raw<DraftTarget | null>(null);
+  read = $state.raw<ReadTarget | null>(null);
+  gateway = $state.raw<string | null>(null);
   modeScope = $state("mesh");
   destinationFilter = $state("");
   whyFlow = $state<number | null>(null);
@@ -40,8 +49,16 @@ class Navigation {
 
   openDraft(target: DraftTarget): void {
     this.draft = target;
+    this.read = null;
     this.policyTab = target.kind === "ServiceEntry" ? "services" : "timeouts";
     this.go("policy");
+  }
+
+  /** Shows a Service or a DestinationRule among the services. */
+  openRead({ kind, namespace, name }: ReadTarget): void {
+    this.read = { kind, namespace, name };
+    this.draft = null;
+    this.openTab("services");
   }
 
   openTab(tab: PolicyTab): void {
@@ -72,6 +89,8 @@ class Navigation {
     this.policyTab = "services";
     this.layer = null;
     this.draft = null;
+    this.read = null;
+    this.gateway = null;
     this.modeScope = "mesh";
     this.destinationFilter = "";
     this.whyFlow = null;

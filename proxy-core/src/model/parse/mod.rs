@@ -107,6 +107,7 @@ fn add_object(root: Cursor<'_>, kind: &str, meta: Meta, place: Place, world: &mu
         ("networking.istio.io", "ServiceEntry") => take!(service_entries, service_entry::service_entry(root)),
         ("networking.istio.io", "VirtualService") => take!(virtual_services, routes::virtual_service(root)),
         ("networking.istio.io", "DestinationRule") => take!(destination_rules, traffic::destination_rule(root)),
+        ("networking.istio.io", "Gateway") => take!(gateways, traffic::gateway(root)),
         ("networking.istio.io", "Sidecar") => take!(sidecars, traffic::sidecar(root)),
         ("telemetry.istio.io", "Telemetry") => take!(telemetries, telemetry::telemetry(root)),
         _ => ignore(world, kind),
