@@ -2,6 +2,7 @@
 //! about traffic; that is `policy`'s.
 
 mod destination_rule;
+mod envoy_filter;
 mod gateway;
 mod identity;
 mod mesh;
@@ -15,6 +16,7 @@ mod virtual_service;
 mod world;
 
 pub use destination_rule::*;
+pub use envoy_filter::*;
 pub use gateway::*;
 pub use identity::*;
 pub use mesh::*;

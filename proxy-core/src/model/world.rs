@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    DestinationRule, Gateway, InjectorConfig, MeshConfig, Namespace, Object, RevisionTag, Service, ServiceEntry,
-    Sidecar, Telemetry, VirtualService, WorkloadManifest,
+    DestinationRule, EnvoyFilter, Gateway, InjectorConfig, MeshConfig, Namespace, Object, RevisionTag, Service,
+    ServiceEntry, Sidecar, Telemetry, VirtualService, WorkloadManifest,
 };
 
 /// All objects of a source that policy depends on. Cheap to clone: objects are shared.
@@ -34,6 +34,8 @@ pub struct World {
     pub sidecars: Vec<Arc<Object<Sidecar>>>,
     /// Telemetries.
     pub telemetries: Vec<Arc<Object<Telemetry>>>,
+    /// EnvoyFilters that add access logs; others are counted among the ignored.
+    pub envoy_filters: Vec<Arc<Object<EnvoyFilter>>>,
     /// Documents of other kinds, counted by kind.
     pub ignored: BTreeMap<String, usize>,
 }
@@ -43,6 +45,12 @@ impl World {
     pub fn mesh_config(&self, revision: &str) -> Option<&Arc<Object<MeshConfig>>> {
         let of = |revision: &str| self.mesh_configs.iter().find(|mesh| mesh.spec.revision == revision);
         of(revision).or_else(|| of("")).or_else(|| self.mesh_configs.first())
+    }
+
+    /// The namespace whose objects hold for the whole mesh.
+    pub fn root_namespace(&self) -> &str {
+        self.mesh_config("")
+            .map_or("istio-system", |mesh| mesh.spec.root_namespace.as_str())
     }
 
     /// The injector's values of `revision`, else the default revision's, else any.
@@ -79,6 +87,7 @@ impl World {
         self.gateways.extend_from_slice(&other.gateways);
         self.sidecars.extend_from_slice(&other.sidecars);
         self.telemetries.extend_from_slice(&other.telemetries);
+        self.envoy_filters.extend_from_slice(&other.envoy_filters);
         for (kind, count) in &other.ignored {
             *self.ignored.entry(kind.clone()).or_default() += count;
         }
@@ -106,7 +115,8 @@ impl World {
             destination_rules,
             gateways,
             sidecars,
-            telemetries
+            telemetries,
+            envoy_filters
         )
     }
 }

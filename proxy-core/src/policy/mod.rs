@@ -24,7 +24,7 @@ mod virtual_services;
 mod visibility;
 mod witness;
 
-pub use access_log::{Logged, logged, output_provider, telemetry_of};
+pub use access_log::{Logged, logged, logged_twice, output_provider, telemetry_of};
 pub use capture::{BypassRule, CAPTURE_ANNOTATIONS, Capture, OUTBOUND_PORT, capture_of, capture_under};
 pub use compile::compile;
 pub use data_plane::DataPlane;

@@ -21,13 +21,16 @@ pub(super) const WEBHOOK: &str = "MutatingWebhookConfiguration";
 const TAG: &str = "istio-revision-tag-";
 const ADMISSION: &str = "admissionregistration.k8s.io";
 /// Kinds without which the policy is still seen whole: who may not read them is told where it matters.
-pub(super) const OPTIONAL: [&str; 2] = [TELEMETRY, WEBHOOK];
-const ISTIO_KINDS: [&str; 5] = [
+pub(super) const OPTIONAL: [&str; 3] = [TELEMETRY, ENVOY_FILTER, WEBHOOK];
+/// What may add access logs of other formats.
+pub(super) const ENVOY_FILTER: &str = "EnvoyFilter";
+const ISTIO_KINDS: [&str; 6] = [
     "ServiceEntry",
     "VirtualService",
     "DestinationRule",
     "Sidecar",
     "Gateway",
+    ENVOY_FILTER,
 ];
 
 /// One kind that is mirrored.
@@ -65,14 +68,13 @@ pub(super) async fn served(client: &Client) -> Result<Vec<Kind>> {
         }
         Err(error) => return Err(told(&error)),
     };
-    for kind in ISTIO_KINDS {
-        if let Some((resource, _)) = group.recommended_kind(kind) {
-            kinds.push(Kind {
-                resource,
-                namespace: None,
-            });
-        }
-    }
+    // Each kind in its own newest version: EnvoyFilter never left v1alpha3.
+    let served = group.resources_by_stability().into_iter();
+    let wanted = served.filter(|(resource, _)| ISTIO_KINDS.contains(&resource.kind.as_str()));
+    kinds.extend(wanted.map(|(resource, _)| Kind {
+        resource,
+        namespace: None,
+    }));
     match discovery::group(client, "telemetry.istio.io").await {
         Ok(group) => kinds.extend(group.recommended_kind(TELEMETRY).map(|(resource, _)| Kind {
             resource,

@@ -243,9 +243,10 @@ impl Cluster {
         self.logs.formats()
     }
 
-    /// Why Telemetry cannot be read, where it cannot.
-    pub fn unread_telemetry(&self) -> Option<Fault> {
+    /// Why it cannot be told who writes access logs, where a kind that says so cannot be read.
+    pub fn unread_access_logs(&self) -> Option<Fault> {
         self.unread(kinds::TELEMETRY)
+            .or_else(|| self.unread(kinds::ENVOY_FILTER))
     }
 
     /// Why the tags of revisions cannot be read, where they cannot.

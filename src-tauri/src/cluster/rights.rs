@@ -157,7 +157,10 @@ pub const TABLE: &[Needs] = &[
         words: "See whether the sidecars log",
         role: Role::Viewer,
         everywhere: true,
-        rules: &[rule("telemetry.istio.io", &["telemetries"], READ)],
+        rules: &[
+            rule("telemetry.istio.io", &["telemetries"], READ),
+            istio(&["envoyfilters"], READ),
+        ],
     },
     Needs {
         feature: Feature::FollowLogs,

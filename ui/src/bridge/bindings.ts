@@ -498,6 +498,10 @@ firstOff: Array<string>,
  */
 because: string | null, 
 /**
+ * Whose sidecars write about each flow twice, and why.
+ */
+twice: string | null, 
+/**
  * Why it cannot be told, where it cannot.
  */
 unknown: Fault | null, switchedOn: Array<SwitchedOn>, 

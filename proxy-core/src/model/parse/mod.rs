@@ -3,6 +3,7 @@
 
 mod config_map;
 mod cursor;
+mod envoy_filter;
 mod identity;
 mod injection_template;
 mod routes;
@@ -109,6 +110,10 @@ fn add_object(root: Cursor<'_>, kind: &str, meta: Meta, place: Place, world: &mu
         ("networking.istio.io", "DestinationRule") => take!(destination_rules, traffic::destination_rule(root)),
         ("networking.istio.io", "Gateway") => take!(gateways, traffic::gateway(root)),
         ("networking.istio.io", "Sidecar") => take!(sidecars, traffic::sidecar(root)),
+        ("networking.istio.io", "EnvoyFilter") => match envoy_filter::envoy_filter(root) {
+            Some(filter) => take!(envoy_filters, filter),
+            None => ignore(world, kind),
+        },
         ("telemetry.istio.io", "Telemetry") => take!(telemetries, telemetry::telemetry(root)),
         _ => ignore(world, kind),
     }

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::*;
 use crate::{
-    model::{InjectorLayout, OutboundMode, Protocol, Resolution},
+    model::{InjectorLayout, LogFormat, LoggedTraffic, OutboundMode, Protocol, Resolution},
     yaml,
 };
 
@@ -171,6 +171,70 @@ fn only_the_webhook_of_a_tag_names_a_tag_and_no_istiod_reads_a_map_of_the_revisi
     assert!(world.tags.is_empty());
     let (world, _) = read("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio-default}\ndata: {mesh: '{}'}\n");
     assert!(world.mesh_configs.is_empty());
+}
+
+#[test]
+fn the_access_logs_of_an_envoy_filter_are_read_in_each_form_that_envoy_takes() {
+    let filter = |value: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {{name: f, namespace: n}}\nspec:\n  \
+             configPatches:\n  - applyTo: NETWORK_FILTER\n    match: {{context: SIDECAR_OUTBOUND}}\n    patch: {{operation: MERGE, \
+             value: {value}}}\n"
+        )
+    };
+    let http = |log: &str| {
+        filter(&format!(
+            "{{typed_config: {{'@type': type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager, access_log: [{log}]}}}}"
+        ))
+    };
+    let file = "'@type': type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: /dev/stdout";
+    let text = |format: &str| Ok(LogFormat::Text(format.into()));
+    for (log, expected) in [
+        (
+            format!("{{typed_config: {{{file}, log_format: {{text_format: T}}}}}}"),
+            text("T"),
+        ),
+        (
+            format!("{{typedConfig: {{{file}, logFormat: {{textFormat: T}}}}}}"),
+            text("T"),
+        ),
+        (
+            format!("{{typed_config: {{{file}, log_format: {{text_format_source: {{inline_string: T}}}}}}}}"),
+            text("T"),
+        ),
+        (format!("{{typed_config: {{{file}, format: T}}}}"), text("T")),
+        (
+            format!("{{typed_config: {{{file}, log_format: {{json_format: {{a: '%PROTOCOL%'}}}}}}}}"),
+            Ok(LogFormat::Json(serde_json::json!({"a": "%PROTOCOL%"}))),
+        ),
+        (
+            format!("{{typed_config: {{{file}, log_format: {{text_format_source: {{filename: /f}}}}}}}}"),
+            Err("its text is kept in the pods (text_format_source)".to_string()),
+        ),
+        (
+            "{name: envoy.file_access_log, config: {path: /dev/stdout, format: T}}".to_string(),
+            text("T"),
+        ),
+    ] {
+        let (world, errors) = read(&http(&log));
+        assert_eq!(errors, []);
+        let found = &world.envoy_filters[0].spec.logs[0];
+        assert_eq!((&found.format, found.of), (&expected, LoggedTraffic::Http), "{log}");
+        assert_eq!(found.file.as_deref(), Some("/dev/stdout"));
+    }
+    let (world, _) = read(&http(&format!(
+        "{{typed_config: {{{file}}}, filter: {{not_health_check_filter: {{}}}}}}"
+    )));
+    let found = &world.envoy_filters[0].spec.logs[0];
+    assert!(found.filtered && matches!(&found.format, Ok(LogFormat::Text(own)) if own.contains("%UPSTREAM_HOST%")));
+    let elsewhere = "{typed_config: {'@type': type.googleapis.com/envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig}}";
+    let (world, _) = read(&http(elsewhere));
+    assert_eq!(world.envoy_filters[0].spec.logs[0].file, None);
+    let (world, errors) = read(&filter("{typed_config: {route_config: 1}}"));
+    assert_eq!(
+        (errors.len(), world.envoy_filters.len(), world.ignored["EnvoyFilter"]),
+        (0, 0, 1)
+    );
 }
 
 #[test]
