@@ -26,6 +26,8 @@ struct Inner {
     watches: BTreeMap<String, Watch>,
     /// The newest version that was written of each file.
     versions: HashMap<String, u64>,
+    /// Somebody reads it.
+    open: bool,
 }
 
 /// How one kind's watch stands.
@@ -83,6 +85,23 @@ impl Mirror {
         names
     }
 
+    /// From now on it may be read at any time.
+    pub fn open(&self) {
+        self.lock().open = true;
+    }
+
+    /// For what nobody reads yet.
+    fn create(&self, file: &str, text: &str) -> io::Result<()> {
+        let path = self.folder.join(file);
+        match fs::write(&path, text) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(path.parent().unwrap_or(&self.folder))?;
+                fs::write(path, text)
+            }
+            written => written,
+        }
+    }
+
     /// A hidden file first, so that no reader sees half an object.
     fn replace(&self, file: &str, text: &str) -> io::Result<()> {
         let path = self.folder.join(file);
@@ -114,14 +133,23 @@ impl Sink for Mirror {
         let file = file_of(object, resource);
         let version = version(object);
         let mut inner = self.lock();
-        if inner.versions.get(&file).is_some_and(|known| *known > version) {
+        if inner
+            .versions
+            .get(&file)
+            .zip(version.as_ref())
+            .is_some_and(|(known, new)| known >= new)
+        {
             return Ok(());
         }
         let text = kinds::render(object, resource);
-        if self.read(&file)?.as_deref() != Some(&text) {
+        if !inner.open {
+            self.create(&file, &text)?;
+        } else if self.read(&file)?.as_deref() != Some(&text) {
             self.replace(&file, &text)?;
         }
-        inner.versions.insert(file, version);
+        if let Some(version) = version {
+            inner.versions.insert(file, version);
+        }
         Ok(())
     }
 
@@ -164,7 +192,6 @@ pub(super) fn file_of(object: &DynamicObject, resource: &ApiResource) -> String 
 }
 
 /// Kubernetes 1.35 and newer promise that versions of one object grow; before, etcd's did too.
-fn version(object: &DynamicObject) -> u64 {
-    let version = object.metadata.resource_version.as_deref();
-    version.and_then(|version| version.parse().ok()).unwrap_or(u64::MAX)
+fn version(object: &DynamicObject) -> Option<u64> {
+    object.metadata.resource_version.as_deref()?.parse().ok()
 }

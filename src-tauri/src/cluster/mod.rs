@@ -28,6 +28,7 @@ mod restart;
 mod rights;
 mod role;
 mod rollout;
+mod seen;
 mod store;
 mod sync;
 mod words;
@@ -47,7 +48,7 @@ pub use place::Mirrors;
 pub use pods::{Pod, PodSidecar};
 pub use probe::{PROBE, Stands};
 pub use ranges::{Lives, OwnRanges};
-pub use restart::{Restart, StepState};
+pub use restart::{Restart, RestartStep, StepState};
 pub use rights::Feature;
 pub use sync::ProxySync;
 

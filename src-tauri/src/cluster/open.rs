@@ -20,7 +20,7 @@ use super::{
     allowed::Rights,
     attempt::{Attempt, LOOK, Step},
     connect::{EXPIRED, FORBIDDEN, told},
-    follow::{Sink, follow},
+    follow::{Beginning, Sink, follow},
     kinds,
     kubeconfigs::Target,
     logs::{LogState, Logs, follow_logs},
@@ -83,7 +83,7 @@ impl Cluster {
         attempt: &Attempt,
     ) -> Result<Arc<Self>> {
         let runtime = runtime::Builder::new_multi_thread()
-            .worker_threads(1)
+            .worker_threads(2)
             .thread_name("cluster")
             .enable_all()
             .build()
@@ -130,9 +130,18 @@ impl Cluster {
                 "Pod" => pods.clone(),
                 _ => mirror.clone(),
             };
-            runtime.spawn(follow(mirror.clone(), sink, client.clone(), kind, changed.clone()));
+            let beginning = Beginning::of(&version);
+            runtime.spawn(follow(
+                mirror.clone(),
+                sink,
+                client.clone(),
+                kind,
+                beginning,
+                changed.clone(),
+            ));
         }
         all_listed(&mirror, resources.len(), attempt)?;
+        mirror.open();
         attempt.step(Step::Rights);
         let (own, namespaces) = (client.clone(), mirror.names("Namespace"));
         let (rights, who) = attempt.wait(runtime, CALL, async move { super::gates::ask(&own, &namespaces).await })?;

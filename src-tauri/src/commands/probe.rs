@@ -20,36 +20,31 @@ fn checked(workload: String) -> Result<String> {
 #[tauri::command]
 pub async fn probe_ways(app: Parts<'_>, workload: String) -> Result<ProbeWays> {
     let workload = checked(workload)?;
-    patiently(&app, move |app| probe::ways(&*app.cluster()?, &app.settings, &workload)).await
+    patiently(&app, move |app| {
+        probe::ways(&*app.cluster()?, &app.shared.settings, &workload)
+    })
+    .await
 }
 
 #[tauri::command(async)]
 pub fn probe_image(app: Parts<'_>, image: String) -> Result<()> {
-    app.settings.set_probe_image(&image)
+    app.shared.settings.set_probe_image(&image)
 }
 
 #[tauri::command]
 pub async fn probe_container(app: Parts<'_>, workload: String) -> Result<String> {
     let workload = checked(workload)?;
-    patiently(&app, move |app| {
-        app.bringing
-            .container(&*app.cluster()?, &workload, &app.settings.probe_image())
-    })
-    .await
+    patiently(&app, move |app| app.add_container(&workload)).await
 }
 
 #[tauri::command]
 pub async fn probe_deploy(app: Parts<'_>, namespace: String) -> Result<String> {
-    patiently(&app, move |app| {
-        app.bringing
-            .deployment(&*app.cluster()?, &namespace, &app.settings.probe_image())
-    })
-    .await
+    patiently(&app, move |app| app.deploy_probe(&namespace)).await
 }
 
 #[tauri::command]
 pub async fn probe_remove(app: Parts<'_>, namespace: String) -> Result<()> {
-    patiently(&app, move |app| app.bringing.remove(&*app.cluster()?, &namespace)).await
+    patiently(&app, move |app| app.remove_probe(&namespace)).await
 }
 
 #[tauri::command(async)]

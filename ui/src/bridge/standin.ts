@@ -9,6 +9,8 @@ import type {
   Edit,
   Facet,
   Flow,
+  Holds,
+  InWindow,
   LogPage,
   LogQuery,
   ProbeRow,
@@ -28,6 +30,7 @@ interface Arguments {
   edit: Edit;
   edits: Edit[];
   id: number;
+  side: Holds;
   name: string;
   file: string;
   feature: string;
@@ -43,6 +46,7 @@ interface Arguments {
   before: number | null;
   limit: number;
   countdown: Countdown | null;
+  window: InWindow;
 }
 
 const noCounts = { registered: 0, passthrough: 0, blocked: 0, bypassed: 0 };
@@ -109,7 +113,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
 
   const commands: Record<string, (args: Arguments) => unknown> = {
     source_state: () => source,
-    open_folder: () => example.source,
+    open_folder: ({ window }) => (window === "new" ? null : example.source),
     pick_folder: () => null,
     list_kubeconfigs: () => kubeconfigs,
     pick_kubeconfig: () => (kubeconfigs = [...example.kubeconfigs, example.pickedKubeconfig]),
@@ -122,7 +126,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
       }));
       return null;
     },
-    open_context: ({ name }) => (source = example.clusterSource(name)),
+    open_context: ({ name, window }) => (window === "new" ? null : (source = example.clusterSource(name))),
     connecting: () => null,
     cancel_connecting: () => {
       emit("connecting-changed", null);
@@ -218,6 +222,9 @@ export function standin(options: { empty?: boolean } = {}): Channel {
         unconfirmed: countdown !== null,
         undoable: true,
         undoBlocked: null,
+        cutShort: null,
+        notes: [],
+        tries: ["https://api.stripe.com/"],
         diffs: example.diffs,
         impact: { newlyBlocked: 2, newlyAllowed: 1 },
       };
@@ -228,6 +235,13 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     },
     resolve_conflict: () => reviewOf(edits),
     journal: () => journal,
+    settle_change: ({ id, side }) => {
+      const entry = journal.find((each) => each.id === id);
+      if (!entry) throw { code: "journal", message: `Entry ${id} is gone.`, hint: null, at: null };
+      journal = journal.map((each) => (each === entry ? { ...each, cutShort: null, undone: side === "old" } : each));
+      emit("journal-changed", null);
+      return entry;
+    },
     undo: ({ id }) => {
       const entry = journal.find((each) => (id === null ? each.undoable && !each.undone : each.id === id));
       if (!entry) throw { code: "nothing-to-undo", message: "Nothing to undo.", hint: null, at: null };

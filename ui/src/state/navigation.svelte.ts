@@ -1,4 +1,5 @@
 /** Where the person is: screen, tab, and the layers above it. Esc always closes the topmost layer only. */
+import type { InWindow } from "../bridge/bindings";
 import type { ObjectKind } from "../bridge/calls";
 
 export const screens = ["overview", "destinations", "policy", "rehearse", "changes", "sandbox"] as const;
@@ -25,6 +26,8 @@ class Navigation {
   screen = $state<Screen>("overview");
   policyTab = $state<PolicyTab>("services");
   layer = $state<Layer>(null);
+  /** Where the source menu opens what is chosen in it. */
+  sourceWindow = $state<InWindow>("this");
   draft = $state.raw<DraftTarget | null>(null);
   read = $state.raw<ReadTarget | null>(null);
   gateway = $state.raw<string | null>(null);
@@ -40,6 +43,11 @@ class Navigation {
     if (screen !== this.screen && this.screen !== "why") this.#before = this.screen;
     this.screen = screen;
     this.layer = null;
+  }
+
+  openSourceMenu(window: InWindow): void {
+    this.sourceWindow = window;
+    this.layer = "source";
   }
 
   openWhy(flowId: number): void {
@@ -88,6 +96,7 @@ class Navigation {
     this.screen = "overview";
     this.policyTab = "services";
     this.layer = null;
+    this.sourceWindow = "this";
     this.draft = null;
     this.read = null;
     this.gateway = null;
