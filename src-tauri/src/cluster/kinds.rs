@@ -212,6 +212,28 @@ mod tests {
     }
 
     #[test]
+    fn of_a_workload_only_who_it_is_is_written_and_of_a_tag_only_its_labels() {
+        let written = |group: &str, kind: &str, object: Value| {
+            let object: DynamicObject = serde_json::from_value(object).unwrap();
+            render(
+                &object,
+                &ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1", kind)),
+            )
+        };
+        let deployment = |host: bool| {
+            json!({"metadata": {"name": "a", "namespace": "n"}, "spec": {"replicas": 2, "template": {
+                "metadata": {"labels": {"app": "a"}}, "spec": {"hostNetwork": host, "containers": []}}}})
+        };
+        let plain = written("apps", "Deployment", deployment(false));
+        assert!(plain.contains("app: a") && !plain.contains("hostNetwork") && !plain.contains("replicas"));
+        assert!(written("apps", "Deployment", deployment(true)).contains("hostNetwork: true"));
+        let tag = json!({"metadata": {"name": "istio-revision-tag-prod", "labels": {"istio.io/tag": "prod"}},
+            "webhooks": [{"name": "w", "clientConfig": {"caBundle": "secret"}}]});
+        let tag = written(ADMISSION, WEBHOOK, tag);
+        assert!(tag.contains("istio.io/tag: prod") && !tag.contains("caBundle"), "{tag}");
+    }
+
+    #[test]
     fn an_object_is_written_without_what_only_the_server_cares_for() {
         let object: DynamicObject = serde_json::from_value(json!({
             "apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",
