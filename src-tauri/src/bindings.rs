@@ -90,6 +90,7 @@ fn typescript() -> String {
         dto::Conflict,
         dto::Review,
         dto::ImpactCounts,
+        dto::CleanupRow,
         dto::Holds,
         dto::FileStands,
         dto::JournalEntry,

@@ -3,6 +3,7 @@
 
 mod access_log;
 mod back;
+mod cleanup;
 mod confirm;
 mod diff;
 mod impact;

@@ -101,6 +101,10 @@ impl Draft<'_> {
                 let text = self.text(&file)?;
                 self.set(file.to_string(), edit::delete_object(&text, kind, namespace, name)?)
             }
+            Edit::Restore { file, text } => {
+                self.text(file)?;
+                self.set(file.clone(), text.clone())
+            }
             Edit::Capture {
                 namespace,
                 name,

@@ -388,6 +388,7 @@ fn same_target(a: &Edit, b: &Edit) -> bool {
             Edit::Ranges { revision, .. } => (1, revision, ""),
             Edit::Capture { namespace, name, .. } => (9, namespace, name),
             Edit::AccessLog { scope, .. } => (4, scope, ""),
+            Edit::Restore { file, .. } => (10, file, ""),
             Edit::Put {
                 object,
                 namespace,
@@ -419,6 +420,8 @@ fn title(edit: &Edit) -> String {
             name,
         } => format!("Delete {} {namespace}/{name}", object.as_str()),
         Edit::Capture { namespace, name, .. } => format!("Own capture rules for {namespace}/{name}"),
+        Edit::Restore { file, text: Some(_) } => format!("Back to what it was: {file}"),
+        Edit::Restore { file, text: None } => format!("Remove {file}"),
         Edit::AccessLog { scope, on, until } => access_log::title(scope, *on, until.as_deref()),
         Edit::Ranges {
             revision,

@@ -1,6 +1,7 @@
 //! The way from an edit to the files and back, on a copy of the playground.
 
 mod access_log;
+mod cleanup;
 mod confirm;
 
 use std::{

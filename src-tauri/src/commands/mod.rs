@@ -121,6 +121,8 @@ pub fn handler<R: Runtime>() -> impl Fn(Invoke<R>) -> bool + Send + Sync + 'stat
         changes::journal,
         changes::undo,
         changes::settle_change,
+        changes::leftovers,
+        changes::stage_cleanup,
         pods::pods,
         pods::own_ranges,
         pods::restart_workloads,

@@ -327,7 +327,7 @@ export type DraftKind = "ServiceEntry" | "VirtualService";
 export type ServiceForm = { name: string, namespace: string, hosts: Array<string>, addresses: Array<string>, ports: Array<ServicePort>, resolution: string, location: string, exportTo: Array<string>, };
 export type TimeoutForm = { name: string, namespace: string, host: string, timeoutMs: number | null, };
 export type Draft = { kind: DraftKind, yaml: string, service: ServiceForm | null, timeout: TimeoutForm | null, formGap: string | null, sentence: string, resolutionWhy: string | null, file: string, findings: Array<Finding>, fault: Fault | null, };
-export type Edit = { "kind": "mode", scope: string, mode: Mode, } | { "kind": "put", object: DraftKind, namespace: string, name: string, yaml: string, } | { "kind": "delete", object: DraftKind, namespace: string, name: string, } | { "kind": "ranges", revision: string, includeRanges: string, excludeRanges: string, includePorts: string, excludePorts: string, } | { "kind": "capture", namespace: string, name: string, includeRanges: string | null, excludeRanges: string | null, includePorts: string | null, excludePorts: string | null, } | { "kind": "accessLog", scope: string, on: boolean, until: string | null, };
+export type Edit = { "kind": "mode", scope: string, mode: Mode, } | { "kind": "put", object: DraftKind, namespace: string, name: string, yaml: string, } | { "kind": "delete", object: DraftKind, namespace: string, name: string, } | { "kind": "ranges", revision: string, includeRanges: string, excludeRanges: string, includePorts: string, excludePorts: string, } | { "kind": "capture", namespace: string, name: string, includeRanges: string | null, excludeRanges: string | null, includePorts: string | null, excludePorts: string | null, } | { "kind": "accessLog", scope: string, on: boolean, until: string | null, } | { "kind": "restore", file: string, text: string | null, };
 export type StagedEdit = { id: number, edit: Edit, title: string, at: string, };
 export type FileState = "changed" | "added" | "deleted";
 export type Sign = " " | "+" | "-";
@@ -343,6 +343,19 @@ export type Review = { edits: Array<StagedEdit>, diffs: Array<FileDiff>, impact:
  */
 role: string | null, };
 export type ImpactCounts = { newlyBlocked: number, newlyAllowed: number, };
+export type CleanupRow = { file: string, 
+/**
+ * It goes; else it becomes what it was.
+ */
+removes: boolean, 
+/**
+ * What Egret did to it.
+ */
+because: Array<string>, 
+/**
+ * Why it cannot be taken back.
+ */
+keptBecause: string | null, };
 export type Holds = "old" | "new" | "other";
 export type FileStands = { file: string, holds: Holds, };
 export type JournalEntry = { id: number, at: string, title: string, files: Array<string>, undone: boolean, 

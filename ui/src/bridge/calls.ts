@@ -1,5 +1,6 @@
 /** Every command of the app, typed. One function a command, nothing else: screens never name a command themselves. */
 import type {
+  CleanupRow,
   Connecting,
   ContextFacts,
   Countdown,
@@ -97,6 +98,8 @@ export const resolveConflict = (file: string, keep: "mine" | "theirs") =>
   call<Review>("resolve_conflict", { file, keep });
 export const journal = () => call<JournalEntry[]>("journal");
 export const settleChange = (id: number, side: Holds) => call<JournalEntry>("settle_change", { id, side });
+export const leftovers = () => call<CleanupRow[]>("leftovers");
+export const stageCleanup = (files: string[]) => call<StagedEdit[]>("stage_cleanup", { files });
 export const undo = (id: number | null) => call<JournalEntry>("undo", { id });
 
 export const pods = () => call<PodsView | null>("pods");

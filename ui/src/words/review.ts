@@ -1,7 +1,8 @@
 /** Words of Review and Changes. */
 import type { Edit, Holds, JournalEntry } from "../bridge/bindings";
 
-export const editMark = (edit: Edit) => (edit.kind === "delete" ? "−" : edit.kind === "put" ? "+" : "~");
+export const editMark = (edit: Edit) =>
+  edit.kind === "delete" || (edit.kind === "restore" && edit.text === null) ? "−" : edit.kind === "put" ? "+" : "~";
 export const editObject = (edit: Edit) =>
   edit.kind === "mode"
     ? `outboundTrafficPolicy, ${edit.scope}`
@@ -11,7 +12,9 @@ export const editObject = (edit: Edit) =>
         ? `annotations of ${edit.namespace}/${edit.name}`
         : edit.kind === "accessLog"
           ? `access log of ${edit.scope}`
-          : `${edit.object} ${edit.namespace}/${edit.name}`;
+          : edit.kind === "restore"
+            ? edit.file
+            : `${edit.object} ${edit.namespace}/${edit.name}`;
 
 export const order = "All edits are written together. If one file cannot be written, the ones before it are put back.";
 export const emptyTitle = "The change set is empty";
@@ -48,3 +51,12 @@ export const foreign =
 export const tryIt = "Try it:";
 export const tryAny = "Send a test request";
 export const notedOnly = "Kept as a note: no object's text was written, so that there is nothing to undo.";
+
+export const cleanUp = "Clean up…";
+export const cleanUpTitle = "What Egret left here";
+export const cleanUpText =
+  "By the journal of this computer, and by Egret's mark on objects, wherever they were made. What you choose becomes one change set: reviewed, applied, and itself undoable.";
+export const cleanUpStage = "Stage the way back";
+export const nothingLeft = "Nothing: everything here is as it was before Egret.";
+export const goes = (removes: boolean) => (removes ? "is removed" : "becomes what it was");
+export const probesLeft = "Probes stand for themselves: they go at once.";
