@@ -9,6 +9,7 @@ mod diff;
 mod impact;
 mod journal;
 mod proposal;
+mod ranges;
 mod review;
 mod stage;
 mod standing;

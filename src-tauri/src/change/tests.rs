@@ -113,6 +113,7 @@ fn put(name: &str, yaml: &str) -> Edit {
 
 fn ranges(exclude: &str) -> Edit {
     Edit::Ranges {
+        revision: String::new(),
         include_ranges: "*".into(),
         exclude_ranges: exclude.into(),
         include_ports: String::new(),

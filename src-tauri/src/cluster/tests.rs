@@ -11,6 +11,8 @@ mod expiry;
 mod follow;
 mod pods;
 mod probe;
+mod registry;
+mod revisions;
 mod rights;
 mod scale;
 mod windows;

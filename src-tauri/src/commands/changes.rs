@@ -21,11 +21,12 @@ fn checked(edit: Edit) -> Result<Edit> {
         Edit::AccessLog { scope, until, .. } => std::iter::once(scope).chain(until).collect(),
         Edit::Restore { .. } => return Err(Fault::input("Only Egret stages what was before.")),
         Edit::Ranges {
+            revision,
             include_ranges,
             exclude_ranges,
             include_ports,
             exclude_ports,
-        } => vec![include_ranges, exclude_ranges, include_ports, exclude_ports],
+        } => vec![revision, include_ranges, exclude_ranges, include_ports, exclude_ports],
         Edit::Capture {
             namespace,
             name,

@@ -25,7 +25,9 @@ pub enum Edit {
         namespace: String,
         name: String,
     },
+    /// What the injector of `revision` says, empty for the default one.
     Ranges {
+        revision: String,
         include_ranges: String,
         exclude_ranges: String,
         include_ports: String,

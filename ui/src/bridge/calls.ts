@@ -9,6 +9,7 @@ import type {
   Edit,
   Feature,
   FlowDetails,
+  GatewayRow,
   Holds,
   InWindow,
   JournalEntry,
@@ -16,6 +17,7 @@ import type {
   LogPage,
   LogQuery,
   LogSource,
+  ObjectText,
   Overview,
   OwnRangesView,
   PluginRow,
@@ -23,6 +25,7 @@ import type {
   PolicyView,
   ProbeRow,
   ProbeWays,
+  RegistryView,
   RequestResult,
   Review,
   SandboxState,
@@ -62,6 +65,12 @@ export const setEditing = (on: boolean) => call<SourceState>("set_editing", { on
 export const pickFolder = (window: InWindow) => call<SourceState | null>("pick_folder", { window });
 export const overview = () => call<Overview>("overview");
 export const policyView = () => call<PolicyView>("policy_view");
+/** Kubernetes Services and DestinationRules. */
+export const registry = () => call<RegistryView>("registry");
+export const gateways = () => call<GatewayRow[]>("gateways");
+/** An object as it is written. */
+export const objectText = (kind: string, namespace: string, name: string) =>
+  call<ObjectText>("object_text", { kind, namespace, name });
 export const destinations = () => call<DestinationRow[]>("destinations");
 
 export const draftOpen = (kind: ObjectKind, namespace: string, name: string) =>

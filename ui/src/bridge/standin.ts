@@ -167,9 +167,16 @@ export function standin(options: { empty?: boolean } = {}): Channel {
             services: [],
             timeouts: [],
             findings: [],
-            bypass: { ...example.bypass, excludeRanges: "", excludePorts: "", workloads: [] },
+            bypass: {
+              ...example.bypass,
+              injectors: example.bypass.injectors.map((each) => ({ ...each, excludeRanges: "", excludePorts: "" })),
+              workloads: [],
+            },
           }
         : example.policy,
+    registry: () => (empty ? { services: [], rules: [] } : example.registry),
+    gateways: () => (empty ? [] : example.gateways),
+    object_text: ({ kind, namespace, name }) => example.objectText(kind, namespace, name),
     destinations: () => (empty ? [] : example.destinations),
     draft_open: ({ kind }) => (kind === "ServiceEntry" ? example.serviceDraft : example.timeoutDraft),
     draft_new: ({ kind }) => (kind === "ServiceEntry" ? example.serviceDraft : example.timeoutDraft),

@@ -7,7 +7,7 @@ export const editObject = (edit: Edit) =>
   edit.kind === "mode"
     ? `outboundTrafficPolicy, ${edit.scope}`
     : edit.kind === "ranges"
-      ? "values.global.proxy"
+      ? `values.global.proxy${edit.revision ? ` of revision ${edit.revision}` : ""}`
       : edit.kind === "capture"
         ? `annotations of ${edit.namespace}/${edit.name}`
         : edit.kind === "accessLog"
