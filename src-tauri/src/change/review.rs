@@ -29,12 +29,12 @@ pub fn review(view: &View, traffic: &Traffic, edits: &[StagedEdit], base: &Base)
         blocked_because = Some(format!("Applying {}.", missing.reason));
     }
     if blocked_because.is_none() {
-        match view.store.prepare(proposal.files.clone()) {
+        match view.store.prepare(proposal.files.clone(), &proposal.restored) {
             Ok(prepared) => {
                 proposal.files = prepared.files;
                 warnings.extend(prepared.warnings);
             }
-            Err(fault) => blocked_because = Some(fault.message),
+            Err(fault) => blocked_because = Some(fault.told()),
         }
     }
     let diffs = proposal.files.iter();
@@ -139,6 +139,7 @@ pub fn conflicts(view: &View, files: &[FileEdit]) -> Result<Vec<Conflict>> {
                 base: text(&edit.before),
                 mine: text(&edit.after),
                 theirs: text(&theirs),
+                by: view.store.changed_by(&edit.file),
             });
         }
     }

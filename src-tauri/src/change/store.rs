@@ -1,7 +1,7 @@
 //! Where a change set is written. Files are named relative to the store, `/` separated; whatever holds them must give
 //! back byte for byte what was written.
 
-use std::{fmt::Debug, path::PathBuf};
+use std::{collections::BTreeSet, fmt::Debug, path::PathBuf};
 
 use super::write::{self, FileEdit};
 use crate::{cluster::Missing, fault::Result};
@@ -55,12 +55,18 @@ pub trait Store: Debug + Send + Sync {
         Ok(None)
     }
 
-    /// `edits` as they will be stored, or why they cannot be. Nothing is written.
-    fn prepare(&self, edits: Vec<FileEdit>) -> Result<Prepared> {
+    /// `edits` as they will be stored, or why they cannot be. Nothing is written. Files in `restored` become what they
+    /// were; other new ones are Egret's.
+    fn prepare(&self, edits: Vec<FileEdit>, _restored: &BTreeSet<String>) -> Result<Prepared> {
         Ok(Prepared {
             files: edits,
             warnings: Vec::new(),
         })
+    }
+
+    /// Who changed the file last, and when, where that is known.
+    fn changed_by(&self, _file: &str) -> Option<String> {
+        None
     }
 
     /// True where objects of `kind` can be written.

@@ -1,5 +1,7 @@
 //! The cluster as a place where change sets are written.
 
+use std::collections::BTreeSet;
+
 use kube::core::{ApiResource, DynamicObject};
 use proxy_core::yaml;
 
@@ -9,8 +11,9 @@ use super::{
     connect::CONFLICT,
     follow::Sink as _,
     kinds::{self, object_of},
+    owner::last_manager,
     words::shell_word,
-    write::{Failed, Try, Writer, Written, template_patch},
+    write::{Failed, Try, Writer, Written, marked, template_patch},
 };
 use crate::{
     change::{CUT_SHORT, FileEdit, Prepared, Store, changed},
@@ -66,8 +69,12 @@ impl Store for Cluster {
         let Some((kind, namespace, name)) = object_of(&edit.file) else {
             return String::new();
         };
+        // A context of the same name in the default file may lead elsewhere.
+        let file = self.credentials.target().file();
+        let file = file.map(|file| format!("KUBECONFIG={} ", shell_word(&file.to_string_lossy())));
         let to = format!(
-            "kubectl --context {} --namespace {namespace}",
+            "{}kubectl --context {} --namespace {namespace}",
+            file.unwrap_or_default(),
             shell_word(&self.context)
         );
         let Some(after) = &edit.after else {
@@ -109,14 +116,25 @@ impl Store for Cluster {
         self.lacks_for(edits)
     }
 
-    fn prepare(&self, edits: Vec<FileEdit>) -> Result<Prepared> {
+    fn prepare(&self, edits: Vec<FileEdit>, restored: &BTreeSet<String>) -> Result<Prepared> {
         let mut prepared = Prepared::default();
-        for edit in edits {
+        for mut edit in edits {
+            // What is written later is what is tried here, or what was there before: only what is new is Egret's.
+            if edit.before.is_none() && !restored.contains(&edit.file) {
+                edit.after = edit.after.as_deref().map(marked).transpose()?;
+            }
             let (after, warnings) = self.write_one(&edit, Try::Dry).map_err(|failed| failed.fault)?;
             prepared.files.push(FileEdit { after, ..edit });
             prepared.warnings.extend(warnings);
         }
         Ok(prepared)
+    }
+
+    fn changed_by(&self, file: &str) -> Option<String> {
+        let (_, writer) = self.writer(file).ok()?;
+        // Without an answer the conflict is shown all the same.
+        let live = self.call(async move { writer.read().await }).ok()??;
+        last_manager(&live.metadata)
     }
 
     fn serves(&self, kind: &str) -> bool {

@@ -8,13 +8,16 @@ use kube::{
 use proxy_core::yaml;
 use serde_json::{Map, Value, json};
 
-use super::{connect::told, owner::owner};
+use super::{
+    connect::told,
+    owner::{Settings, owner},
+};
 use crate::fault::{Fault, Result};
 
 /// The name under which Kubernetes notes what Egret set.
 pub(super) const MANAGER: &str = "egret";
 /// Marks what Egret made, so that it can be found and taken away.
-pub(super) const MADE_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "egret");
+pub const MADE_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "egret");
 
 /// Whether a write is only tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +94,7 @@ impl Writer {
 
     /// Makes the object say what `text` says, from `live`, which must still be the newest version.
     pub async fn put(&self, live: Option<&DynamicObject>, text: &str, way: Try) -> Result<Written, Failed> {
-        let wanted = self.wanted(live, text, way)?;
+        let wanted = self.wanted(live, text)?;
         let mut written = match (self.resource.kind.as_str(), live) {
             ("ConfigMap", Some(live)) => self.patch_data(live, &wanted, way).await,
             ("ConfigMap", None) => Err(Fault::new("missing", format!("The ConfigMap {} is gone.", self.name))
@@ -104,14 +107,17 @@ impl Writer {
             (_, Some(live)) if self.resource.group == "apps" => self.patch_template(live, &wanted, way).await,
             (_, Some(live)) => self.replace(live, &wanted, way).await,
         }?;
-        written.warnings.extend(self.owned(live));
+        written.warnings.extend(self.owned(live, &wanted));
         Ok(written)
     }
 
     /// Who will take a change of `live` back.
-    fn owned(&self, live: Option<&DynamicObject>) -> Vec<String> {
+    fn owned(&self, live: Option<&DynamicObject>, wanted: &Value) -> Vec<String> {
         let object = format!("{} {}", self.resource.kind, self.name);
-        let owner = live.and_then(|live| owner(&live.metadata));
+        let owner = live.and_then(|live| {
+            let settings = Settings::of(&self.resource.kind, &self.name, &live.data, wanted);
+            owner(&live.metadata, &settings)
+        });
         owner.map(|owner| owner.warning(&object)).into_iter().collect()
     }
 
@@ -139,33 +145,19 @@ impl Writer {
             ..DeleteParams::default()
         };
         self.api.delete(&self.name, &parameters).await?;
-        let mut warnings = self.owned(Some(live));
+        let mut warnings = self.owned(Some(live), &Value::Null);
         warnings.extend(self.not_restored(live));
         Ok(Written { object: None, warnings })
     }
 
-    /// The document as JSON, in the version that the cluster serves. What is new has the mark of who made it from when it
-    /// is tried: what is written then is what was tried, or what was there before, whoever made that.
-    fn wanted(&self, live: Option<&DynamicObject>, text: &str, way: Try) -> Result<Value> {
-        let documents = yaml::read(text.as_bytes())
-            .map_err(|error| Fault::new("syntax", format!("line {}: {}", error.line, error.message)))?;
-        let [document] = documents.as_slice() else {
-            return Err(Fault::input("One object is expected in a file of a cluster."));
-        };
-        let mut wanted = document.to_json();
+    /// The document as JSON, in the version that the cluster serves, on top of `live`.
+    fn wanted(&self, live: Option<&DynamicObject>, text: &str) -> Result<Value> {
+        let mut wanted = document(text.as_bytes())?;
         wanted["apiVersion"] = json!(self.resource.api_version);
-        let metadata = wanted["metadata"].as_object_mut();
-        let metadata = metadata.ok_or_else(|| Fault::input("The object has no metadata."))?;
+        let metadata = metadata(&mut wanted)?;
         metadata.remove("creationTimestamp");
-        match (live, way) {
-            (Some(live), _) => {
-                metadata.insert("resourceVersion".into(), json!(live.metadata.resource_version));
-            }
-            (None, Try::Real) => {}
-            (None, Try::Dry) => {
-                let labels = metadata.entry("labels").or_insert_with(|| json!({}));
-                labels[MADE_BY.0] = json!(MADE_BY.1);
-            }
+        if let Some(live) = live {
+            metadata.insert("resourceVersion".into(), json!(live.metadata.resource_version));
         }
         Ok(wanted)
     }
@@ -259,6 +251,29 @@ impl Writer {
             warnings: Vec::new(),
         })
     }
+}
+
+/// The text of a new object with the mark of who made it.
+pub(super) fn marked(text: &[u8]) -> Result<Vec<u8>> {
+    let mut object = document(text)?;
+    let labels = metadata(&mut object)?.entry("labels").or_insert_with(|| json!({}));
+    labels[MADE_BY.0] = json!(MADE_BY.1);
+    Ok(yaml::write(&object).into_bytes())
+}
+
+/// The one document of a file.
+fn document(text: &[u8]) -> Result<Value> {
+    let documents =
+        yaml::read(text).map_err(|error| Fault::new("syntax", format!("line {}: {}", error.line, error.message)))?;
+    match documents.as_slice() {
+        [document] => Ok(document.to_json()),
+        _ => Err(Fault::input("One object is expected in a file of a cluster.")),
+    }
+}
+
+fn metadata(object: &mut Value) -> Result<&mut Map<String, Value>> {
+    let metadata = object["metadata"].as_object_mut();
+    metadata.ok_or_else(|| Fault::input("The object has no metadata."))
 }
 
 /// The merge patch that makes the annotations of a workload's pods what `wanted` says.

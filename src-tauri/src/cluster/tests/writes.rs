@@ -66,14 +66,16 @@ fn an_object_that_egret_did_not_make_is_deleted_and_restored_as_it_was() {
         String::from_utf8(bytes.unwrap().unwrap()).unwrap()
     };
     let before = (file("a"), file("plain"));
-    for name in ["a", "plain"] {
+    let delete = |name: &str| {
         let edit = Edit::Delete {
             object: DraftKind::ServiceEntry,
             namespace: "restored".into(),
             name: name.into(),
         };
         bench.changes.stage(&bench.view(), edit).unwrap();
-    }
+    };
+    delete("a");
+    delete("plain");
     let review = bench.changes.review(&bench.view(), &bench.traffic).unwrap();
     let told =
         |warning: &String| warning.contains("ServiceEntry a") && warning.contains("its owner Namespace restored");
@@ -90,6 +92,14 @@ fn an_object_that_egret_did_not_make_is_deleted_and_restored_as_it_was() {
     };
     assert_eq!(made_by("egret"), "", "the clean-up would take what is theirs");
     assert_eq!(made_by("Helm"), "serviceentry.networking.istio.io/a\n");
+
+    // The clean-up goes the same way back.
+    delete("plain");
+    bench.changes.apply(&bench.view(), &bench.traffic, None).unwrap();
+    let deleted = "ServiceEntry/restored.plain.yaml".to_string();
+    bench.changes.stage_cleanup(&bench.view(), &[deleted]).unwrap();
+    bench.changes.apply(&bench.view(), &bench.traffic, None).unwrap();
+    assert_eq!((file("plain"), made_by("egret").as_str()), (before.1, ""));
 }
 
 /// Lets through what is only tried, and refuses what is written to a namespace without a resolution.
