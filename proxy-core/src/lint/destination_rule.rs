@@ -11,9 +11,10 @@ pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
             report.rejected("spec.host", format!("domain name {:?} invalid", spec.host));
         }
         for (index, subset) in spec.subsets.iter().enumerate() {
+            let subset = &subset.name;
             if subset.is_empty() {
                 report.rejected(format!("spec.subsets[{index}].name"), "subset name is required");
-            } else if spec.subsets[..index].contains(subset) {
+            } else if spec.subsets[..index].iter().any(|earlier| earlier.name == *subset) {
                 report.rejected(
                     format!("spec.subsets[{index}].name"),
                     format!("duplicate subset names: {subset}"),

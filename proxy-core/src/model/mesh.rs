@@ -49,6 +49,8 @@ pub struct MeshConfig {
     pub default_service_export_to: Vec<String>,
     /// `defaultVirtualServiceExportTo`, default `["*"]`.
     pub default_virtual_service_export_to: Vec<String>,
+    /// `defaultDestinationRuleExportTo`, default `["*"]`.
+    pub default_destination_rule_export_to: Vec<String>,
     /// `enableTracing`, default true; decides about `x-envoy-decorator-operation`.
     pub enable_tracing: bool,
     /// `defaultConfig.proxyMetadata.ISTIO_META_DNS_CAPTURE`.
@@ -71,6 +73,7 @@ impl Default for MeshConfig {
             protocol_detection_timeout: Duration::ZERO,
             default_service_export_to: vec!["*".into()],
             default_virtual_service_export_to: vec!["*".into()],
+            default_destination_rule_export_to: vec!["*".into()],
             enable_tracing: true,
             dns_capture: false,
             dns_auto_allocate: false,

@@ -104,6 +104,8 @@ pub struct Redirect {
     pub scheme: Option<String>,
     /// New port.
     pub port: Option<u16>,
+    /// `derivePort: FROM_REQUEST_PORT`: the port that was called.
+    pub to_request_port: bool,
     /// Status, default 301.
     pub code: u16,
 }

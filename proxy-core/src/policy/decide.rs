@@ -4,7 +4,7 @@ use super::{
     Action, Claims, Cluster, Decision, Facts, Forward, HttpClaims, Layer, Reply, Snapshot, Step, Verdict, Witness,
     capture::OUTBOUND_PORT,
     listeners::{Chain, Listener, Seen, Target},
-    routes::{Route, RouteAction, VirtualHost, WeightedCluster},
+    routes::{Otherwise, Route, RouteAction, VirtualHost, WeightedCluster},
 };
 use crate::model::{ObjectRef, OutboundMode};
 
@@ -16,6 +16,7 @@ pub fn decide<'s, W: Witness>(snapshot: &'s Snapshot, facts: &Facts<'_>, witness
             verdict: Verdict::Bypassed,
             listener: "",
             layer: Layer::Tcp,
+            virtual_host: None,
             route: None,
             action: Action::Bypass,
         };
@@ -88,6 +89,7 @@ fn stream<'s, W: Witness>(
                 verdict: Verdict::Registered,
                 listener: &listener.name,
                 layer: Layer::Tcp,
+                virtual_host: None,
                 route: None,
                 action: Action::Forward(Forward {
                     cluster,
@@ -130,6 +132,7 @@ fn unknown_stream<'s, W: Witness>(snapshot: &'s Snapshot, listener: &'s Listener
         verdict: Verdict::Passthrough,
         listener: &listener.name,
         layer: Layer::Tcp,
+        virtual_host: None,
         route: None,
         action: Action::Forward(Forward {
             cluster: &snapshot.passthrough,
@@ -148,11 +151,12 @@ fn request<'s, W: Witness>(
     draw: u32,
     witness: &mut W,
 ) -> Decision<'s> {
-    let reply = |verdict, route, status, flags, details| Decision {
+    let reply = |verdict, virtual_host, status, flags, details| Decision {
         verdict,
         listener: &listener.name,
         layer: Layer::Http,
-        route,
+        virtual_host,
+        route: None,
         action: Action::Reply(Reply {
             status,
             flags,
@@ -165,18 +169,30 @@ fn request<'s, W: Witness>(
         witness.saw(|| step("virtual_host", "the request has no Host: 400".into(), None));
         return reply(Verdict::Blocked, None, 400, "-", "missing_host_header");
     };
-    let found = table.and_then(|table| snapshot.tables[table].virtual_host(authority));
+    let table = table.map(|table| &snapshot.tables[table]);
+    let found = table.and_then(|table| table.virtual_host(authority));
     let verdict = match (found, snapshot.mode.mode) {
         (Some(_), _) => Verdict::Registered,
         (None, _) => Verdict::Blocked,
     };
+    let virtual_host = found.map_or(unknown(snapshot), |virtual_host| virtual_host.name.as_str());
     if http.method == "CONNECT" {
         witness.saw(|| step("route", "CONNECT has no path, so no route takes it: 404".into(), None));
-        return reply(verdict, None, 404, "NR", "route_not_found");
+        return reply(verdict, Some(virtual_host), 404, "NR", "route_not_found");
     }
     if http.path == "*" {
         witness.saw(|| step("route", "OPTIONS * has no path: 404".into(), None));
-        return reply(verdict, None, 404, "-", "absolute_path_rejected");
+        return reply(verdict, Some(virtual_host), 404, "-", "absolute_path_rejected");
+    }
+    if found.is_none() && table.is_some_and(|table| matches!(table.otherwise, Otherwise::Nothing)) {
+        witness.saw(|| {
+            step(
+                "virtual_host",
+                "the listener has no virtual host at all: 404".into(),
+                None,
+            )
+        });
+        return reply(Verdict::Registered, None, 404, "NR", "route_not_found");
     }
     match found {
         Some(virtual_host) => known_request(listener, virtual_host, http, draw, witness),
@@ -212,6 +228,7 @@ fn known_request<'s, W: Witness>(
         verdict: Verdict::Registered,
         listener: &listener.name,
         layer: Layer::Http,
+        virtual_host: Some(&virtual_host.name),
         route,
         action,
     };
@@ -280,11 +297,13 @@ fn known_request<'s, W: Witness>(
 }
 
 fn unknown_request<'s, W: Witness>(snapshot: &'s Snapshot, listener: &'s Listener, witness: &mut W) -> Decision<'s> {
-    let forward = |cluster, route| Decision {
+    let name = unknown(snapshot);
+    let forward = |cluster| Decision {
         verdict: Verdict::Passthrough,
         listener: &listener.name,
         layer: Layer::Http,
-        route: Some(route),
+        virtual_host: Some(name),
+        route: Some(name),
         action: Action::Forward(Forward {
             cluster,
             timeout: None,
@@ -299,7 +318,8 @@ fn unknown_request<'s, W: Witness>(snapshot: &'s Snapshot, listener: &'s Listene
                 verdict: Verdict::Blocked,
                 listener: &listener.name,
                 layer: Layer::Http,
-                route: Some("block_all"),
+                virtual_host: Some(name),
+                route: Some(name),
                 action: Action::Reply(Reply {
                     status: 502,
                     flags: "-",
@@ -312,13 +332,22 @@ fn unknown_request<'s, W: Witness>(snapshot: &'s Snapshot, listener: &'s Listene
         OutboundMode::AllowAny => {
             witness.saw(|| mode_step(snapshot, "let through to its own address by route allow_any"));
             witness.saw(|| cluster_step(&snapshot.passthrough));
-            forward(&snapshot.passthrough, "allow_any")
+            forward(&snapshot.passthrough)
         }
         OutboundMode::AllowAnyDynamicDns => {
             witness.saw(|| mode_step(snapshot, "resolved by its Host by route allow_any_dynamic_dns"));
             witness.saw(|| cluster_step(&snapshot.dynamic_dns));
-            forward(&snapshot.dynamic_dns, "allow_any_dynamic_dns")
+            forward(&snapshot.dynamic_dns)
         }
+    }
+}
+
+/// The virtual host for what no other one has, which is its only route's name too.
+fn unknown(snapshot: &Snapshot) -> &'static str {
+    match snapshot.mode.mode {
+        OutboundMode::RegistryOnly => "block_all",
+        OutboundMode::AllowAny => "allow_any",
+        OutboundMode::AllowAnyDynamicDns => "allow_any_dynamic_dns",
     }
 }
 
@@ -340,6 +369,7 @@ fn cut<'s>(listener: &'s str, cluster: Option<&'static str>, flags: &'static str
         verdict,
         listener,
         layer: Layer::Tcp,
+        virtual_host: None,
         route: None,
         action: Action::Cut { cluster, flags },
     }

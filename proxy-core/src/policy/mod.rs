@@ -3,9 +3,11 @@
 
 mod access_log;
 mod capture;
+mod chains;
 mod clusters;
 mod compile;
 mod decide;
+mod entries;
 mod explain;
 mod facts;
 mod hosts;
@@ -14,7 +16,11 @@ mod nets;
 mod otherwise;
 mod registry;
 mod routes;
+mod rules;
+mod scope;
+mod shared_endpoints;
 mod snapshot;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod verdict;

@@ -52,6 +52,10 @@ pub fn mesh(root: Cursor<'_>, revision: String) -> Option<MeshConfig> {
                 "defaultVirtualServiceExportTo",
                 &mut config.default_virtual_service_export_to,
             ),
+            (
+                "defaultDestinationRuleExportTo",
+                &mut config.default_destination_rule_export_to,
+            ),
         ] {
             if mesh.has(key) {
                 *list = mesh.texts(key);

@@ -1,6 +1,6 @@
 //! VirtualService.
 
-use super::cursor::Cursor;
+use super::{cursor::Cursor, service_entry::choice};
 use crate::{
     model::{
         DirectResponse, HttpMatch, HttpRoute, L4Match, L4Route, Redirect, Retries, RouteDestination, TextMatch,
@@ -47,6 +47,12 @@ fn http_route(route: Cursor<'_>) -> HttpRoute {
             authority: redirect.text("authority").map(str::to_string),
             scheme: redirect.text("scheme").map(str::to_string),
             port: redirect.port("port"),
+            to_request_port: choice(
+                redirect,
+                "derivePort",
+                &[("FROM_PROTOCOL_DEFAULT", false), ("FROM_REQUEST_PORT", true)],
+            )
+            .unwrap_or_default(),
             code: redirect
                 .count("redirectCode")
                 .and_then(|code| u16::try_from(code).ok())

@@ -1,7 +1,10 @@
 //! DestinationRule and Sidecar.
 
 use super::{cursor::Cursor, service_entry::choice};
-use crate::model::{DestinationRule, EgressListener, OutboundMode, Protocol, Sidecar, TrafficPolicy};
+use crate::model::{
+    ClientTls, ConnectionPool, DestinationRule, EgressListener, OutboundMode, PolicySet, Protocol, Sidecar, Subset,
+    TrafficPolicy,
+};
 
 /// Spec of a DestinationRule.
 pub fn destination_rule(root: Cursor<'_>) -> DestinationRule {
@@ -12,43 +15,50 @@ pub fn destination_rule(root: Cursor<'_>) -> DestinationRule {
     if !spec.has("host") {
         spec.error("expected a host");
     }
-    let policy = spec.mapping("trafficPolicy");
     DestinationRule {
         host: spec.text("host").unwrap_or_default().into(),
         export_to: spec.texts("exportTo"),
-        port_policies: policy
-            .map(|policy| {
-                policy.list("portLevelSettings", |setting| {
-                    let port = setting.mapping("port")?.port("number")?;
-                    Some((port, traffic_policy(setting)))
-                })
+        workload_selector: spec
+            .mapping("workloadSelector")
+            .map(|selector| selector.labels("matchLabels")),
+        policy: policy_set(spec),
+        subsets: spec.list("subsets", |subset| {
+            Some(Subset {
+                name: subset.text("name").unwrap_or_default().into(),
+                labels: subset.labels("labels"),
+                policy: policy_set(subset),
             })
-            .unwrap_or_default(),
-        policy: policy.map(traffic_policy).unwrap_or_default(),
-        subsets: spec.list("subsets", |subset| subset.text("name").map(Into::into)),
+        }),
     }
 }
 
-fn traffic_policy(policy: Cursor<'_>) -> TrafficPolicy {
-    let tls = policy.mapping("tls");
-    TrafficPolicy {
-        tls_mode: tls.and_then(|tls| {
-            choice(
-                tls,
-                "mode",
-                &[
-                    ("DISABLE", "DISABLE"),
-                    ("SIMPLE", "SIMPLE"),
-                    ("MUTUAL", "MUTUAL"),
-                    ("ISTIO_MUTUAL", "ISTIO_MUTUAL"),
-                ],
-            )
-            .map(str::to_string)
+/// `trafficPolicy` of a rule or a subset.
+fn policy_set(owner: Cursor<'_>) -> Option<PolicySet> {
+    let policy = owner.mapping("trafficPolicy")?;
+    Some(PolicySet {
+        policy: traffic_policy(policy),
+        ports: policy.list("portLevelSettings", |setting| {
+            let port = setting.mapping("port")?.port("number")?;
+            Some((port, traffic_policy(setting)))
         }),
-        sni: tls.and_then(|tls| tls.text("sni").map(str::to_string)),
-        connect_timeout: policy
-            .mapping("connectionPool")
-            .and_then(|pool| pool.mapping("tcp").and_then(|tcp| tcp.duration("connectTimeout"))),
+    })
+}
+
+fn traffic_policy(policy: Cursor<'_>) -> TrafficPolicy {
+    let modes = ["DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"].map(|mode| (mode, mode));
+    TrafficPolicy {
+        tls: policy.mapping("tls").map(|tls| ClientTls {
+            // Absent is the enum's zero.
+            mode: choice(tls, "mode", &modes).unwrap_or("DISABLE").to_string(),
+            sni: tls.text("sni").filter(|sni| !sni.is_empty()).map(str::to_string),
+            credential_name: tls
+                .text("credentialName")
+                .filter(|name| !name.is_empty())
+                .map(str::to_string),
+        }),
+        connection_pool: policy.mapping("connectionPool").map(|pool| ConnectionPool {
+            connect_timeout: pool.mapping("tcp").and_then(|tcp| tcp.duration("connectTimeout")),
+        }),
     }
 }
 
