@@ -1,10 +1,19 @@
 //! VirtualService: Istio's validation of one object, then what only shows beside the others: unknown destinations, two
 //! owners of one host, HTTP routes for ports that are not HTTP.
 
-use super::{Finding, Level, export_to, finding::Report, hosts::is_wildcard_domain};
+use std::sync::Arc;
+
+use super::{
+    Finding, Level, export_to,
+    finding::Report,
+    hosts::{is_domain, is_label, is_wildcard_domain, labels},
+};
 use crate::{
-    model::{HttpMatch, HttpRoute, L4Route, Object, ProtocolClass, RouteDestination, TextMatch, VirtualService, World},
-    policy::{covers, overlap, qualify},
+    model::{
+        HttpMatch, HttpRoute, L4Match, L4Route, Object, ProtocolClass, RouteDestination, TextMatch, VirtualService,
+        World,
+    },
+    policy::{covers, is_status, overlap, qualify},
 };
 
 /// Words that `retryOn` takes beside status codes.
@@ -32,7 +41,12 @@ pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
         let mut report = Report::new(findings, "VirtualService", service);
         hosts(&mut report, &service.spec);
         for (index, route) in service.spec.http.iter().enumerate() {
-            http(&mut report, &format!("spec.http[{index}]"), route);
+            http(
+                &mut report,
+                &format!("spec.http[{index}]"),
+                route,
+                service.spec.hosts.is_empty(),
+            );
         }
         layer4(&mut report, &service.spec);
         export_to::check(&mut report, &service.spec.export_to, &service.meta.namespace, false);
@@ -60,9 +74,19 @@ fn hosts(report: &mut Report<'_>, spec: &VirtualService) {
         report.rejected("spec", "http, tcp or tls must be provided in virtual service");
     }
     // Without hosts it is a delegate, which only has HTTP routes.
-    if spec.hosts.is_empty() && !(spec.tls.is_empty() && spec.tcp.is_empty()) {
-        report.rejected("spec.hosts", "virtual service must have at least one host");
+    let more = !(spec.tls.is_empty() && spec.tcp.is_empty() && spec.gateways.is_empty());
+    if spec.hosts.is_empty() && more {
+        report.rejected(
+            "spec.hosts",
+            "delegate virtual service must have no gateways, tls or tcp routes specified; any other one has hosts",
+        );
     }
+    gateways(report, "spec.gateways", &spec.gateways);
+    let good = |host: &Arc<str>| {
+        let wrong_wildcard = &**host == "*" && in_mesh(spec);
+        host.parse::<std::net::IpAddr>().is_ok() || !wrong_wildcard && is_wildcard_domain(host)
+    };
+    let all_good = spec.hosts.iter().all(good);
     for (index, host) in spec.hosts.iter().enumerate() {
         let field = format!("spec.hosts[{index}]");
         if &**host == "*" && in_mesh(spec) {
@@ -73,41 +97,43 @@ fn hosts(report: &mut Report<'_>, spec: &VirtualService) {
         } else if host.parse::<std::net::IpAddr>().is_err() && !is_wildcard_domain(host) {
             report.rejected(&field, format!("domain name {host:?} invalid"));
         }
-        if spec.hosts[..index].iter().any(|earlier| overlap(earlier, host)) {
+        if all_good && spec.hosts[..index].iter().any(|earlier| overlap(earlier, host)) {
             report.rejected(&field, format!("duplicate hosts in virtual service: {host}"));
         }
     }
 }
 
-fn http(report: &mut Report<'_>, field: &str, route: &HttpRoute) {
-    let delegate = route.unsupported.contains(&"delegate");
-    let actions = [
-        !route.route.is_empty(),
-        route.redirect.is_some(),
-        route.direct_response.is_some(),
-        delegate,
-    ];
-    match actions.iter().filter(|present| **present).count() {
-        0 => report.rejected(field, "HTTP route, redirect or direct_response is required"),
-        1 => {}
-        _ => report.rejected(
-            field,
-            "HTTP route cannot contain more than one of route, redirect, directResponse and delegate",
-        ),
+fn http(report: &mut Report<'_>, field: &str, route: &HttpRoute, is_delegate: bool) {
+    actions(report, field, route, is_delegate);
+    for (index, mirror) in route.mirrors.iter().enumerate() {
+        destination(report, &format!("{field}.mirrors[{index}]"), mirror);
     }
     weights(report, field, &route.route);
     if let Some(redirect) = &route.redirect {
+        let written = [
+            &redirect.uri,
+            &redirect.authority,
+            &redirect.scheme,
+            &redirect.prefix_rewrite,
+        ];
+        let written: Vec<_> = written.into_iter().flatten().filter(|text| !text.is_empty()).collect();
+        if written.is_empty() && !redirect.has_port {
+            report.rejected(
+                format!("{field}.redirect"),
+                "redirect must specify URI, authority, scheme, or port",
+            );
+        }
         if let Some(scheme) = redirect
             .scheme
             .as_deref()
-            .filter(|scheme| !matches!(*scheme, "http" | "https"))
+            .filter(|scheme| !matches!(*scheme, "" | "http" | "https"))
         {
             report.rejected(
                 format!("{field}.redirect.scheme"),
                 format!("redirect scheme must be http or https, found {scheme:?}"),
             );
         }
-        if !(300..=399).contains(&redirect.code) {
+        if redirect.code != 0 && !(300..=399).contains(&redirect.code) {
             report.rejected(
                 format!("{field}.redirect.redirectCode"),
                 format!("redirect code {} must be 3xx", redirect.code),
@@ -140,14 +166,101 @@ fn http(report: &mut Report<'_>, field: &str, route: &HttpRoute) {
     }
 }
 
+/// Istio: one of route, redirect and direct response; a route that hands over to another VirtualService has no route or
+/// redirect of its own.
+fn actions(report: &mut Report<'_>, field: &str, route: &HttpRoute, is_delegate: bool) {
+    let (has_route, redirects, responds) = (
+        !route.route.is_empty(),
+        route.redirect.is_some(),
+        route.direct_response.is_some(),
+    );
+    let delegates = route.unsupported.contains(&"delegate");
+    if delegates && !is_delegate {
+        if has_route || redirects {
+            report.rejected(
+                field,
+                "root HTTP route must not specify route or redirect beside delegate",
+            );
+        }
+        return;
+    }
+    if delegates {
+        report.rejected(field, "delegate HTTP route cannot contain delegate");
+    }
+    match [has_route, redirects, responds]
+        .iter()
+        .filter(|present| **present)
+        .count()
+    {
+        0 => report.rejected(field, "HTTP route, redirect or direct_response is required"),
+        1 => {}
+        _ => report.rejected(
+            field,
+            "HTTP route cannot contain more than one of route, redirect and direct_response",
+        ),
+    }
+    for part in ["fault", "rewrite"] {
+        if (redirects || responds) && route.unsupported.contains(&part) {
+            report.rejected(
+                format!("{field}.{part}"),
+                format!("HTTP route cannot contain {part} beside a redirect or direct_response"),
+            );
+        }
+    }
+}
+
 fn weights(report: &mut Report<'_>, field: &str, route: &[RouteDestination]) {
     if route.len() > 1 && route.iter().all(|destination| destination.weight == 0) {
         report.rejected(format!("{field}.route"), "total destination weight = 0");
     }
+    for (index, one) in route.iter().enumerate() {
+        destination(report, &format!("{field}.route[{index}].destination"), one);
+    }
+}
+
+fn destination(report: &mut Report<'_>, field: &str, destination: &RouteDestination) {
+    if &*destination.host == "*" {
+        report.rejected(format!("{field}.host"), "invalid destination host *");
+    } else if !is_wildcard_domain(&destination.host) {
+        report.rejected(
+            format!("{field}.host"),
+            format!("domain name {:?} invalid", destination.host),
+        );
+    }
+    if let Some(subset) = destination.subset.as_deref().filter(|subset| !is_label(subset)) {
+        report.rejected(format!("{field}.subset"), format!("subset name is invalid: {subset}"));
+    }
+}
+
+/// Names of gateways: `mesh`, a name, or `namespace/name`.
+fn gateways(report: &mut Report<'_>, field: &str, names: &[String]) {
+    for name in names {
+        let Some((namespace, own)) = name.split_once('/') else {
+            if !is_domain(name) {
+                report.rejected(field, format!("invalid value for gateway name: {name:?}"));
+            }
+            // Istio looks at none behind a name without a namespace.
+            return;
+        };
+        if !is_label(namespace) || !is_label(own) {
+            report.rejected(field, format!("invalid value for gateway name: {name:?}"));
+        }
+    }
+}
+
+/// A header's name as a condition, where pseudo headers and claims of a token stand too.
+fn is_header(name: &str) -> bool {
+    let pseudo = [":method", ":scheme", ":authority", ":path", ":status"];
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    pseudo.contains(&name) || !name.is_empty() && name.bytes().all(letter)
 }
 
 fn conditions(report: &mut Report<'_>, field: &str, condition: &HttpMatch) {
     let mut text = |name: String, value: &TextMatch, prefix_may_be_empty: bool| match value {
+        TextMatch::Regex(regex) if regex == "*" && !name.starts_with("withoutHeaders") => report.rejected(
+            format!("{field}.{name}"),
+            "error parsing regexp: missing argument to repetition operator: `*`",
+        ),
         TextMatch::Regex(regex) if regex.is_empty() => {
             report.rejected(format!("{field}.{name}"), "regex string match may not be empty");
         }
@@ -181,24 +294,43 @@ fn conditions(report: &mut Report<'_>, field: &str, condition: &HttpMatch) {
             text(format!("{map}[{name}]"), value, false);
         }
     }
+    for (map, values) in [
+        ("headers", &condition.headers),
+        ("withoutHeaders", &condition.without_headers),
+    ] {
+        for name in values
+            .keys()
+            .filter(|name| !is_header(name) && !name.starts_with("@request.auth.claims"))
+        {
+            report.rejected(
+                format!("{field}.{map}"),
+                format!("header name {name} is not a valid header name"),
+            );
+        }
+    }
+    labels(report, &format!("{field}.sourceLabels"), &condition.source_labels);
+    gateways(report, &format!("{field}.gateways"), &condition.gateways);
+    let namespace = condition.source_namespace.as_deref().unwrap_or_default();
+    if !namespace.is_empty() && !is_label(namespace) {
+        report.rejected(
+            format!("{field}.sourceNamespace"),
+            format!("sourceNamespace match {namespace} is invalid"),
+        );
+    }
 }
 
 fn retries(report: &mut Report<'_>, field: &str, route: &HttpRoute) {
     let Some(retries) = &route.retries else { return };
-    if retries.attempts == 0 && (retries.per_try_timeout.is_some() || retries.retry_on.is_some()) {
+    let words = retries.retry_on.as_deref().is_some_and(|words| !words.is_empty());
+    if retries.attempts == 0 && (retries.per_try_timeout.is_some() || words) {
         report.rejected(
             field,
             "http retry policy configured when attempts are set to 0 (disabled)",
         );
     }
-    let words = retries
-        .retry_on
-        .as_deref()
-        .unwrap_or_default()
-        .split(',')
-        .filter(|word| !word.is_empty());
-    for word in words {
-        let status = word.parse::<u16>().is_ok_and(|status| (100..600).contains(&status));
+    let words = retries.retry_on.as_deref().filter(|words| !words.is_empty());
+    for word in words.into_iter().flat_map(|words| words.split(',')) {
+        let status = word.parse().is_ok_and(is_status);
         if !status && !RETRY_ON.contains(&word) {
             report.rejected(
                 format!("{field}.retryOn"),
@@ -219,12 +351,16 @@ fn layer4(report: &mut Report<'_>, spec: &VirtualService) {
             report.rejected(&field, "TLS route is required");
         }
         for (match_index, condition) in route.matches.iter().enumerate() {
+            layer4_match(report, &format!("{field}.match[{match_index}]"), condition);
             let field = format!("{field}.match[{match_index}].sniHosts");
             if condition.sni_hosts.is_empty() {
                 report.rejected(&field, "TLS match must have at least one SNI host");
             }
             for sni in &condition.sni_hosts {
-                if !spec.hosts.iter().any(|host| &**host == "*" || covers(host, sni)) {
+                let is_address = sni.parse::<std::net::IpAddr>().is_ok();
+                if !is_address && !is_wildcard_domain(sni) {
+                    report.rejected(&field, format!("domain name {sni:?} invalid"));
+                } else if !is_address && !spec.hosts.iter().any(|host| covers(host, sni)) {
                     report.rejected(
                         &field,
                         format!("SNI host {sni:?} is not a compatible subset of any of the virtual service hosts"),
@@ -239,8 +375,16 @@ fn layer4(report: &mut Report<'_>, spec: &VirtualService) {
         if no_route(route) {
             report.rejected(&field, "TCP route is required");
         }
+        for (match_index, condition) in route.matches.iter().enumerate() {
+            layer4_match(report, &format!("{field}.match[{match_index}]"), condition);
+        }
         weights(report, &field, &route.route);
     }
+}
+
+fn layer4_match(report: &mut Report<'_>, field: &str, condition: &L4Match) {
+    labels(report, &format!("{field}.sourceLabels"), &condition.source_labels);
+    gateways(report, &format!("{field}.gateways"), &condition.gateways);
 }
 
 fn catch_all(report: &mut Report<'_>, spec: &VirtualService) {

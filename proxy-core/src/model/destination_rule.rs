@@ -47,6 +47,8 @@ pub struct TrafficPolicy {
     pub tls: Option<ClientTls>,
     /// `connectionPool`.
     pub connection_pool: Option<ConnectionPool>,
+    /// There are further blocks, which this engine does not act on.
+    pub has_more: bool,
 }
 
 /// TLS towards the upstream.
@@ -58,6 +60,16 @@ pub struct ClientTls {
     pub sni: Option<String>,
     /// Name of a secret with the certificates.
     pub credential_name: Option<String>,
+    /// Files of the authority's certificates, or of those that it revoked.
+    pub ca_certificates: bool,
+    /// A file of the client's certificate.
+    pub client_certificate: bool,
+    /// A file of the client's key.
+    pub private_key: bool,
+    /// Names that the server's certificate must have.
+    pub subject_alt_names: bool,
+    /// The server's certificate is not verified.
+    pub insecure_skip_verify: bool,
 }
 
 /// Limits of connections.
@@ -65,6 +77,8 @@ pub struct ClientTls {
 pub struct ConnectionPool {
     /// `tcp.connectTimeout`.
     pub connect_timeout: Option<Duration>,
+    /// Neither `tcp` nor `http` is written.
+    pub is_empty: bool,
 }
 
 impl PolicySet {

@@ -15,6 +15,8 @@ pub struct ServiceEntry {
     pub host_lines: Vec<u32>,
     /// Virtual addresses; a bare address is a full-length prefix.
     pub addresses: Vec<IpNet>,
+    /// Whether each address is written as a range, even if of one address.
+    pub ranges: Vec<bool>,
     /// Ports.
     pub ports: Vec<Port>,
     /// `location: MESH_INTERNAL`.

@@ -44,6 +44,8 @@ pub struct HttpRoute {
     pub timeout_line: u32,
     /// `retries`.
     pub retries: Option<Retries>,
+    /// Where copies of requests are sent.
+    pub mirrors: Vec<RouteDestination>,
     /// Fields that are present but that the engine does not act on yet (`rewrite`, `fault`, `mirror`, `headers`,
     /// `corsPolicy`, `delegate`): said in traces and checks, never silently ignored.
     pub unsupported: Vec<&'static str>,
@@ -106,6 +108,10 @@ pub struct Redirect {
     pub port: Option<u16>,
     /// `derivePort: FROM_REQUEST_PORT`: the port that was called.
     pub to_request_port: bool,
+    /// `port` or `derivePort` is written.
+    pub has_port: bool,
+    /// Takes the place of the matched prefix.
+    pub prefix_rewrite: Option<String>,
     /// Status, default 301.
     pub code: u16,
 }

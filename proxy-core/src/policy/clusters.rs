@@ -104,6 +104,7 @@ fn of_subset(rule: Option<&TrafficPolicy>, subset: &Subset, port: u16) -> Option
         tls: over(|policy| policy.tls.is_some()).and_then(|policy| policy.tls.clone()),
         connection_pool: over(|policy| policy.connection_pool.is_some())
             .and_then(|policy| policy.connection_pool.clone()),
+        has_more: false,
     })
 }
 

@@ -36,6 +36,7 @@ pub use explain::*;
 pub use facts::*;
 pub use hosts::{covers, overlap, qualify};
 pub use otherwise::{CaptureEdit, Change};
+pub(crate) use routes::is_status;
 pub use snapshot::Snapshot;
 pub use verdict::*;
 pub use visibility::{Mode, mode_of};

@@ -159,6 +159,8 @@ impl Text {
         Some(match text {
             TextMatch::Exact(text) => Self::Exact(text.clone()),
             TextMatch::Prefix(text) => Self::Prefix(text.clone()),
+            // No expression: any value.
+            TextMatch::Regex(text) if text == "*" => Self::Present,
             // RE2 matches the whole text; a pattern that does not compile was refused when it was read.
             TextMatch::Regex(text) => Self::Regex(Regex::new(&format!("^(?:{text})$")).ok()?),
             TextMatch::Present => Self::Present,
@@ -312,7 +314,7 @@ fn retry_policy(attempts: u32, per_try_timeout: Option<Duration>, retry_on: &str
 }
 
 /// A number that Go's net/http knows as a status; Istio takes no other one for it.
-fn is_status(number: u16) -> bool {
+pub(crate) fn is_status(number: u16) -> bool {
     matches!(number, 100..=103 | 200..=208 | 226 | 300..=305 | 307 | 308 | 400..=418 | 421..=426 | 428 | 429 | 431 | 451
         | 500..=508 | 510 | 511)
 }

@@ -14,7 +14,7 @@ use super::{
     scope::Scope,
     virtual_services::Visible,
 };
-use crate::model::{ObjectRef, ProtocolClass};
+use crate::model::{ObjectRef, Protocol, ProtocolClass};
 
 /// Makes the tables of one workload.
 pub(super) struct Tables<'s> {
@@ -201,7 +201,11 @@ impl Tables<'_> {
 fn on_port<'s>(scope: &'s Scope<'_>, port: u16) -> Vec<OnPort<'s>> {
     let (mut found, mut by_host): (Vec<OnPort<'_>>, HashMap<String, usize>) = Default::default();
     for service in &scope.services {
-        let Some(own) = service.port(port) else { continue };
+        let own = service
+            .ports
+            .iter()
+            .find(|own| own.number == port && own.protocol != Protocol::Udp);
+        let Some(own) = own else { continue };
         let host = hosts::lower_case(&service.host);
         let one = OnPort {
             host: host.clone(),

@@ -231,6 +231,17 @@ impl<'a> Cursor<'a> {
         .unwrap_or_default()
     }
 
+    /// The items of a list of mappings below `key`, each read by `read`.
+    pub fn mappings<T>(&self, key: &str, mut read: impl FnMut(Cursor<'_>) -> Option<T>) -> Vec<T> {
+        self.list(key, |item| {
+            if !matches!(item.node.value, Value::Mapping(_)) {
+                item.error(format!("expected a mapping, found {}", item.node.describe()));
+                return None;
+            }
+            read(item)
+        })
+    }
+
     /// The pairs of a mapping below `key`, each value read by `read`.
     pub fn pairs<T>(&self, key: &str, mut read: impl FnMut(&str, Cursor<'_>) -> Option<T>) -> Vec<(String, T)> {
         self.field(key, |map| match &map.node.value {
@@ -322,6 +333,17 @@ impl<'a> Cursor<'a> {
     /// A port number below `key`.
     pub fn port(&self, key: &str) -> Option<u16> {
         self.field(key, |value| value.as_port())
+    }
+
+    /// A number below `key`.
+    pub fn number(&self, key: &str) -> Option<f64> {
+        self.field(key, |value| {
+            let number = value.node.as_number();
+            if number.is_none() {
+                value.error(format!("expected a number, found {}", value.node.describe()));
+            }
+            number
+        })
     }
 
     /// A whole number from 0 below `key`.

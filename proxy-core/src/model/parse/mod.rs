@@ -8,6 +8,7 @@ mod routes;
 mod service_entry;
 mod telemetry;
 mod traffic;
+mod unapplied;
 
 use std::sync::Arc;
 
