@@ -2,6 +2,7 @@
 
 mod connect;
 mod leftovers;
+mod noted;
 
 use std::{
     fs,
@@ -14,7 +15,7 @@ use std::{
 use crate::{
     change::{Changes, Journal},
     cluster::{Cluster, Feature, Kubeconfigs, Mirrors},
-    dto::{Countdown, JournalEntry, ObjectRef, RequestResult, SourceState, Verdict},
+    dto::{Countdown, Holds, JournalEntry, ObjectRef, RequestResult, SourceState, Verdict},
     events::{Event, Events},
     fault::{Fault, Result},
     probe::{self, Bringing, FromPod, FromSandbox},
@@ -28,7 +29,7 @@ use crate::{
 /// Everything the commands work on.
 pub struct App {
     pub session: Session,
-    pub changes: Changes,
+    pub changes: Arc<Changes>,
     pub traffic: Arc<Traffic>,
     pub sidecar: Sidecar,
     pub events: Events,
@@ -78,7 +79,7 @@ impl App {
         announce(traffic.clone(), events.clone()).map_err(|error| Fault::new("thread", error.to_string()))?;
         Ok(Self {
             session,
-            changes: Changes::new(journal, recovered, events.clone()),
+            changes: Arc::new(Changes::new(journal, recovered, events.clone())),
             traffic,
             sidecar,
             verify: Verify::new(events.clone()),
@@ -126,6 +127,12 @@ impl App {
     pub fn undo(&self, id: Option<i64>) -> Result<JournalEntry> {
         let view = self.view();
         self.written(&view, || self.changes.undo(&*view.store, id))
+    }
+
+    /// Finishes a change set that was cut short, or goes back.
+    pub fn settle(&self, id: i64, side: Holds) -> Result<JournalEntry> {
+        let view = self.view();
+        self.written(&view, || self.changes.settle(&view, id, side))
     }
 
     /// Writes, and follows what becomes of it: in the sandbox's sidecar and in the cluster's.

@@ -79,6 +79,8 @@ fn typescript() -> String {
         dto::Conflict,
         dto::Review,
         dto::ImpactCounts,
+        dto::Holds,
+        dto::FileStands,
         dto::JournalEntry,
         dto::Afterwards,
         dto::Countdown,

@@ -47,6 +47,14 @@ impl Fault {
         self
     }
 
+    /// Message and advice in one text.
+    pub fn told(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("{} {hint}", self.message),
+            None => self.message.clone(),
+        }
+    }
+
     /// Input from the window that no screen would send.
     pub fn input(message: impl Into<String>) -> Self {
         Self::new("input", message)

@@ -14,7 +14,6 @@ use crate::{
     app::{App, Places},
     commands,
     events::Events,
-    fault::Fault,
     sidecar::find_proxy,
     watch, windows,
 };
@@ -62,9 +61,9 @@ fn run(folder: Option<PathBuf>) -> Result<(), Box<dyn std::error::Error>> {
                 resources: setup.path().resource_dir().ok(),
                 data,
             };
-            let parts = Arc::new(App::start(places, events).map_err(told)?);
-            parts.watch_countdowns().map_err(told)?;
-            parts.revert_elsewhere().map_err(told)?;
+            let parts = Arc::new(App::start(places, events).map_err(|fault| fault.told())?);
+            parts.watch_countdowns().map_err(|fault| fault.told())?;
+            parts.revert_elsewhere().map_err(|fault| fault.told())?;
             let source = parts.view().state().name;
             watch::end_access_logs(&parts)?;
             setup.manage(parts);
@@ -85,14 +84,6 @@ fn run(folder: Option<PathBuf>) -> Result<(), Box<dyn std::error::Error>> {
         _ => {}
     });
     Ok(())
-}
-
-/// A fault before there is a window: everything it says goes to the terminal.
-fn told(fault: Fault) -> String {
-    match fault.hint {
-        Some(hint) => format!("{} {hint}", fault.message),
-        None => fault.message,
-    }
 }
 
 /// The folder to open: the one argument, or `EGRET_FOLDER`.
@@ -129,7 +120,7 @@ fn without_display() -> ExitCode {
     let proxy = match find_proxy() {
         Ok(proxy) => proxy,
         Err(fault) => {
-            eprintln!("egret: {}", told(fault));
+            eprintln!("egret: {}", fault.told());
             return ExitCode::FAILURE;
         }
     };

@@ -9,9 +9,9 @@ Written by \`make bench-cluster\` on $(date -u '+%Y-%m-%d %H:%M UTC').
 
 2,000 namespaces, 20,000 ServiceEntries, 500 Deployments and 5,000 pods with sidecars, in a real API server (etcd and
 kube-apiserver, on the same machine). Times count from the click on the context. "A change is seen" counts from the API
-server's answer to another client's patch to the event that tells the windows, over 40 changes. Memory is that of the
-whole test process, which made the objects before it measured and keeps part of what that took: the cluster's own share lies
-between the difference to "before" and the whole.
+server's answer to another client's patch to the event that tells the windows, over 40 changes. The objects are made by
+another process, so that the memory is that of an app which shows them. "The API server alone" lists the same objects with the
+same pages and throws them away: what is above that is the app's own time.
 
 $table
 

@@ -410,3 +410,26 @@ fn an_upstream_that_is_not_trusted_gets_no_request() {
         assert_eq!(site.last_head(), "");
     }
 }
+
+#[test]
+fn what_is_never_captured_is_passed_on_by_the_proxy_and_not_recorded() {
+    let site = site::http();
+    let subject = Subject::start(&[mesh("REGISTRY_ONLY"), entry("httpbin.org", 80, "HTTP")], &[]);
+    let here = format!("http://{}/headers", site.address);
+    for tunnel in [&[][..], &["--proxytunnel"]] {
+        let answer = through(&subject, &[tunnel, &[&here]].concat());
+        assert_eq!((answer.exit, answer.status()), (0, 200), "{tunnel:?}");
+    }
+    // Nobody listens there: an answer all the same.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let answer = through(&subject, &[&format!("http://{nobody}/")]);
+    assert_eq!((answer.exit, answer.status()), (0, 503));
+    // What policy does not capture is not the sidecar's to record; what came last would be there.
+    let registered = format!("http://httpbin.org:{}/", site.address.port());
+    assert_eq!(through(&subject, &[&registered]).status(), 502);
+    let log = subject.log(1);
+    assert!(log.len() == 1 && log[0].contains("httpbin.org"), "{log:?}");
+}

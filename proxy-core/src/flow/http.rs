@@ -129,7 +129,15 @@ async fn handle(
     };
     let decision = decide(&snapshot, &facts, &mut ());
     finish.decided(&decision);
-    let response = match decision.action {
+    let action = match decision.action {
+        // Whoever names the destination to a proxy has no other way there; like any bypass it is not ours to record.
+        Action::Bypass if fixed.is_none() => {
+            finish.silent = true;
+            Action::Forward(snapshot.as_asked())
+        }
+        action => action,
+    };
+    let response = match action {
         Action::Reply(answer) => {
             let target = answer
                 .redirect

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Capture, Cluster, Facts, SniffNeeds, Workload,
+    Capture, Cluster, Facts, Forward, SniffNeeds, Workload,
     clusters::Clusters,
     compile::RESERVED_PORTS,
     listeners::{Listener, Seen},
@@ -48,6 +48,16 @@ impl Snapshot {
     /// True where nothing declares the port of `destination`: no inspector runs there.
     pub fn undeclared(&self, destination: SocketAddr) -> bool {
         std::ptr::eq(self.listener(destination), &self.fallback)
+    }
+
+    /// To the destination as it was asked for, past all policy.
+    pub fn as_asked(&self) -> Forward<'_> {
+        Forward {
+            cluster: &self.passthrough,
+            timeout: None,
+            retries: None,
+            operation: None,
+        }
     }
 
     /// Who calls.

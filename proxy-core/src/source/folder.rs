@@ -11,7 +11,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::reading::{Reading, SourceError, list, read_file, relative, unreadable};
+use super::reading::{MAX_DEPTH, Reading, SourceError, is_hidden, is_manifest, list, read_file, relative, unreadable};
 use crate::model::World;
 
 /// A folder of manifests.
@@ -19,6 +19,8 @@ use crate::model::World;
 pub struct Folder {
     path: PathBuf,
     files: BTreeMap<Arc<str>, File>,
+    /// Links are among what was read: a change elsewhere may change what they lead to.
+    linked: bool,
 }
 
 /// One file: what it said when it last was good, and what is wrong with it now.
@@ -63,6 +65,7 @@ impl Folder {
         let mut folder = Self {
             path: path.to_path_buf(),
             files: BTreeMap::new(),
+            linked: false,
         };
         folder.refresh()?;
         Ok(folder)
@@ -75,12 +78,12 @@ impl Folder {
 
     /// Reads what changed; true when anything did. A folder that cannot be read leaves everything as it was.
     pub fn refresh(&mut self) -> Result<bool, SourceError> {
-        let mut paths = Vec::new();
-        list(&self.path, 0, &mut paths).map_err(|error| unreadable(&self.path, &error))?;
+        let listing = list(&self.path).map_err(|error| unreadable(&self.path, &error))?;
+        self.linked = listing.linked;
         let mut before = std::mem::take(&mut self.files);
         let count = before.len();
-        let mut changed = paths.len() != count;
-        for path in paths {
+        let mut changed = listing.paths.len() != count;
+        for path in listing.paths {
             let name: Arc<str> = relative(&self.path, &path).into();
             let known = before.remove(&name);
             changed |= known.is_none();
@@ -89,6 +92,50 @@ impl Folder {
             self.files.insert(name, file);
         }
         Ok(changed)
+    }
+
+    /// Reads what is at `paths` now; true when anything there changed. Where a path may stand for more than one file, the
+    /// whole folder is read.
+    pub fn refresh_at<'p>(&mut self, paths: impl IntoIterator<Item = &'p Path>) -> Result<bool, SourceError> {
+        // What is below a folder that is gone did not change one by one.
+        if !self.path.is_dir() {
+            return self.refresh();
+        }
+        let mut changed = false;
+        for path in paths {
+            changed |= match self.stands_for(path) {
+                Touched::Nothing => false,
+                Touched::File(name) => {
+                    let (file, differs) = refresh_file(&name, path, self.files.remove(&name).unwrap_or_default());
+                    self.files.insert(name, file);
+                    differs
+                }
+                Touched::Gone(name) => self.files.remove(&name).is_some(),
+                Touched::More => return Ok(self.refresh()? || changed),
+            };
+        }
+        Ok(changed)
+    }
+
+    /// What a change at `path` is a change of.
+    fn stands_for(&self, path: &Path) -> Touched {
+        let Ok(below) = path.strip_prefix(&self.path) else {
+            return Touched::More;
+        };
+        if self.linked || below.as_os_str().is_empty() {
+            return Touched::More;
+        }
+        if below.iter().any(is_hidden) || below.iter().count() > MAX_DEPTH + 1 {
+            return Touched::Nothing;
+        }
+        let name: Arc<str> = relative(&self.path, path).into();
+        match fs::symlink_metadata(path) {
+            Ok(metadata) if metadata.is_file() && is_manifest(path) => Touched::File(name),
+            Ok(metadata) if metadata.is_file() => Touched::Nothing,
+            Err(_) if self.files.contains_key(&name) => Touched::Gone(name),
+            // A folder, a link, or what may have been a folder.
+            _ => Touched::More,
+        }
     }
 
     /// What the folder says now.
@@ -104,6 +151,18 @@ impl Folder {
         }
         reading
     }
+}
+
+/// What a path stands for.
+enum Touched {
+    /// What is not read.
+    Nothing,
+    /// One file, by its name.
+    File(Arc<str>),
+    /// One file that is no more.
+    Gone(Arc<str>),
+    /// Perhaps many.
+    More,
 }
 
 fn refresh_file(name: &Arc<str>, path: &Path, mut file: File) -> (File, bool) {
@@ -195,5 +254,69 @@ mod tests {
         assert!(hosts(&folder).is_empty());
         fs::remove_dir_all(&folder_path).unwrap();
         assert!(folder.refresh().is_err());
+    }
+
+    #[test]
+    fn what_is_read_at_one_path_is_what_the_whole_folder_says() {
+        let place = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let entry = |host: &str| ENTRY.replace("a.com", host);
+        let at = |file: &str| place.path().join(file);
+        fs::create_dir(at("sub")).unwrap();
+        fs::write(at("sub/b.yaml"), entry("b.com")).unwrap();
+        fs::write(elsewhere.path().join("far.yaml"), entry("far.com")).unwrap();
+        let mut folder = Folder::open(place.path()).unwrap();
+        type Step<'s> = (&'s str, Box<dyn Fn() + 's>, bool);
+        let steps: Vec<Step> = vec![
+            (
+                "new.yaml",
+                Box::new(|| fs::write(at("new.yaml"), entry("n.com")).unwrap()),
+                true,
+            ),
+            (
+                "new.yaml",
+                Box::new(|| fs::write(at("new.yaml"), entry("m.com")).unwrap()),
+                true,
+            ),
+            ("new.yaml", Box::new(|| {}), false),
+            (
+                ".new.yaml.swp",
+                Box::new(|| fs::write(at(".new.yaml.swp"), "x").unwrap()),
+                false,
+            ),
+            (
+                "notes.txt",
+                Box::new(|| fs::write(at("notes.txt"), "x").unwrap()),
+                false,
+            ),
+            ("new.yaml", Box::new(|| fs::remove_file(at("new.yaml")).unwrap()), true),
+            (
+                "sub",
+                Box::new(|| fs::rename(at("sub"), at("other.yaml")).unwrap()),
+                true,
+            ),
+            ("other.yaml", Box::new(|| {}), false),
+            (
+                "other.yaml",
+                Box::new(|| fs::remove_dir_all(at("other.yaml")).unwrap()),
+                true,
+            ),
+            (
+                "far",
+                Box::new(|| std::os::unix::fs::symlink(elsewhere.path(), at("far")).unwrap()),
+                true,
+            ),
+            (
+                ".data",
+                Box::new(|| fs::write(elsewhere.path().join("far.yaml"), entry("near.com")).unwrap()),
+                true,
+            ),
+        ];
+        for (path, step, differs) in steps {
+            step();
+            assert_eq!(folder.refresh_at([at(path).as_path()]).unwrap(), differs, "{path}");
+            assert_eq!(hosts(&folder), hosts(&Folder::open(place.path()).unwrap()), "{path}");
+        }
+        assert_eq!(hosts(&folder), ["near.com"]);
     }
 }

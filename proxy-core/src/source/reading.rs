@@ -2,6 +2,7 @@
 //! down.
 
 use std::{
+    ffi::OsStr,
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -13,7 +14,7 @@ use crate::{
 };
 
 /// Deepest folder that is read; stops links that point at their own parent.
-const MAX_DEPTH: usize = 16;
+pub(super) const MAX_DEPTH: usize = 16;
 
 /// What a folder says.
 #[derive(Debug, Clone, Default)]
@@ -62,14 +63,14 @@ pub fn read_folder(folder: &Path) -> Result<Reading, SourceError> {
 pub fn read_paths(paths: &[PathBuf]) -> Result<Reading, SourceError> {
     let mut reading = Reading::default();
     for path in paths {
-        let mut files = Vec::new();
-        if path.is_dir() {
-            list(path, 0, &mut files).map_err(|error| unreadable(path, &error))?;
+        let files = if path.is_dir() {
+            let mut files = list(path).map_err(|error| unreadable(path, &error))?.paths;
             files.sort();
+            files
         } else {
             fs::File::open(path).map_err(|error| unreadable(path, &error))?;
-            files.push(path.clone());
-        }
+            vec![path.clone()]
+        };
         for file in files {
             reading.files += 1;
             match fs::read(&file) {
@@ -129,28 +130,47 @@ pub(super) fn relative(folder: &Path, path: &Path) -> String {
         .join("/")
 }
 
+/// The files below a folder, and whether links are among them or lead to them.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    pub paths: Vec<PathBuf>,
+    pub linked: bool,
+}
+
 /// Manifests below `folder`. Hidden entries are skipped: editors' and git's files, and the `..data` links of mounted
 /// ConfigMaps, which hold every file a second time.
-pub(super) fn list(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> io::Result<()> {
+pub(super) fn list(folder: &Path) -> io::Result<Listing> {
+    let mut listing = Listing::default();
+    list_below(folder, 0, &mut listing)?;
+    Ok(listing)
+}
+
+fn list_below(folder: &Path, depth: usize, listing: &mut Listing) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with('.'))
-        {
+        let entry = entry?;
+        if is_hidden(&entry.file_name()) {
             continue;
         }
+        let path = entry.path();
+        listing.linked |= entry.file_type().is_ok_and(|kind| kind.is_symlink());
         // A link to nowhere is left out, as a file that was deleted meanwhile is.
         let Ok(metadata) = fs::metadata(&path) else { continue };
         if metadata.is_dir() && depth < MAX_DEPTH {
-            list(&path, depth + 1, files)?;
-        } else if metadata.is_file()
-            && path
-                .extension()
-                .is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known))
-        {
-            files.push(path);
+            list_below(&path, depth + 1, listing)?;
+        } else if metadata.is_file() && is_manifest(&path) {
+            listing.paths.push(path);
         }
     }
     Ok(())
+}
+
+/// Whether an entry of this name is passed over.
+pub(super) fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
+}
+
+/// Whether a file is called as manifests are.
+pub(super) fn is_manifest(path: &Path) -> bool {
+    let known = |extension: &OsStr| ["yaml", "yml", "json"].iter().any(|known| extension == *known);
+    path.extension().is_some_and(known)
 }

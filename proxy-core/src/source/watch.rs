@@ -1,8 +1,12 @@
 //! Watches a folder and reads it again when something in it changes.
 
 use std::{
-    path::Path,
-    sync::mpsc::{self, RecvTimeoutError},
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, RecvTimeoutError},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -20,6 +24,43 @@ const LONGEST_WAIT: Duration = Duration::from_millis(60);
 
 /// Where the system's notifications fail (network file systems, exhausted watches), the folder is read this often.
 const FALLBACK: Duration = Duration::from_secs(2);
+
+/// Most paths that are read one by one; when more changed at once, the whole folder is read.
+const MOST_PATHS: usize = 1_000;
+
+/// What changed since the folder was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Changed {
+    At(BTreeSet<PathBuf>),
+    Anywhere,
+}
+
+impl Default for Changed {
+    fn default() -> Self {
+        Self::At(BTreeSet::new())
+    }
+}
+
+impl Changed {
+    fn note(&mut self, event: notify::Result<notify::Event>) {
+        match (&mut *self, event) {
+            (Self::At(paths), Ok(event)) if !event.need_rescan() && !event.paths.is_empty() => {
+                paths.extend(event.paths);
+                if paths.len() > MOST_PATHS {
+                    *self = Self::Anywhere;
+                }
+            }
+            _ => *self = Self::Anywhere,
+        }
+    }
+
+    fn refresh(&self, folder: &mut Folder) -> Result<bool, SourceError> {
+        match self {
+            Self::At(paths) => folder.refresh_at(paths.iter().map(PathBuf::as_path)),
+            Self::Anywhere => folder.refresh(),
+        }
+    }
+}
 
 /// Watching ends when this is dropped.
 #[derive(Debug)]
@@ -39,10 +80,11 @@ impl Watch {
         mut folder: Folder,
         mut changed: impl FnMut(&Folder, Option<SourceError>) + Send + 'static,
     ) -> Result<Self, WatchError> {
-        // One waiting event says all there is to say: read the folder.
+        // One waiting event says all there is to say: look at what was noted.
         let (event_tx, event_rx) = mpsc::sync_channel(1);
         let (stop_tx, stop_rx) = mpsc::channel::<()>();
-        let watcher = watcher(folder.path(), event_tx);
+        let noted = Arc::new(Mutex::new(Changed::default()));
+        let watcher = watcher(folder.path(), noted.clone(), event_tx);
         let wait = if watcher.is_some() {
             Duration::from_secs(30)
         } else {
@@ -51,18 +93,28 @@ impl Watch {
         thread::Builder::new().name("policy-watch".into()).spawn(move || {
             let mut unreadable = false;
             loop {
+                let mut whole = false;
                 match event_rx.recv_timeout(wait) {
                     Ok(()) => {
                         let deadline = Instant::now() + LONGEST_WAIT;
                         while event_rx.recv_timeout(QUIET).is_ok() && Instant::now() < deadline {}
                     }
-                    Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => thread::sleep(FALLBACK),
+                    Err(RecvTimeoutError::Timeout) => whole = true,
+                    Err(RecvTimeoutError::Disconnected) => {
+                        thread::sleep(FALLBACK);
+                        whole = true;
+                    }
                 }
                 if stop_rx.try_recv() == Err(mpsc::TryRecvError::Disconnected) {
                     return;
                 }
-                match folder.refresh() {
+                let changes = std::mem::take(&mut *lock(&noted));
+                let read = if whole || unreadable {
+                    folder.refresh()
+                } else {
+                    changes.refresh(&mut folder)
+                };
+                match read {
                     Ok(new) => {
                         if new || unreadable {
                             changed(&folder, None);
@@ -85,16 +137,27 @@ impl Watch {
 }
 
 /// The system's watcher, `None` where there is none to be had.
-fn watcher(path: &Path, event_tx: mpsc::SyncSender<()>) -> Option<notify::RecommendedWatcher> {
+fn watcher(
+    path: &Path,
+    noted: Arc<Mutex<Changed>>,
+    event_tx: mpsc::SyncSender<()>,
+) -> Option<notify::RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| !event.kind.is_access()) {
-            // Full: the thread will read the folder anyway. Closed: nobody waits for changes any more.
-            let _ = event_tx.try_send(());
+        if event.as_ref().is_ok_and(|event| event.kind.is_access()) {
+            return;
         }
+        lock(&noted).note(event);
+        // Full: the thread will look anyway. Closed: nobody waits for changes any more.
+        let _ = event_tx.try_send(());
     })
     .ok()?;
     watcher.watch(path, RecursiveMode::Recursive).ok()?;
     Some(watcher)
+}
+
+// A set of paths is whole after every step of the above.
+fn lock(noted: &Mutex<Changed>) -> std::sync::MutexGuard<'_, Changed> {
+    noted.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -2,11 +2,14 @@
 
 use super::{
     journal::{Entry, Journal, State},
-    standing::{holds, undo_blocked},
+    standing::{CUT_SHORT, holds, left, undo_blocked},
     store::Store,
     write::{self, FileEdit},
 };
-use crate::fault::{Fault, Result};
+use crate::{
+    dto::Holds,
+    fault::{Fault, Result},
+};
 
 /// Who takes a change back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +32,7 @@ pub fn put_back(journal: &Journal, store: &dyn Store, entry: &Entry, by: By) -> 
     };
     if let Err(fault) = written {
         // Whatever stands on disk now decides what the entry is.
-        let state = if holds(store, &entry.edits)? {
+        let state = if fault.code != CUT_SHORT && holds(store, &entry.edits)? {
             State::Applied
         } else {
             State::Stuck
@@ -45,4 +48,29 @@ pub fn put_back(journal: &Journal, store: &dyn Store, entry: &Entry, by: By) -> 
             By::Itself => State::Reverted,
         },
     )
+}
+
+/// Brings all files of an entry that was cut short to one side: the new one, or the old one.
+pub fn bring_to(journal: &Journal, store: &dyn Store, entry: &Entry, side: Holds) -> Result<()> {
+    if entry.state != State::Stuck {
+        return Err(Fault::input(format!("\"{}\" was not cut short.", entry.title)));
+    }
+    let (edits, under_way, done) = match side {
+        Holds::New => (entry.edits.clone(), State::Applying, State::Applied),
+        Holds::Old => {
+            let back = entry.edits.iter().rev().map(FileEdit::reversed);
+            (back.collect(), State::Undoing, State::Undone)
+        }
+        Holds::Other => return Err(Fault::input("A side is expected: new or old.")),
+    };
+    let (open, foreign) = left(store, &edits)?;
+    if !foreign.is_empty() {
+        let what = format!("{} holds neither what it was nor what it would be.", foreign.join(", "));
+        return Err(Fault::new("conflict", what)
+            .hint("Another hand changed it meanwhile: make it one of the two, then this can be settled."));
+    }
+    journal.set(entry.id, under_way)?;
+    let written = store.write_all(&open).and_then(|()| write::verify(store, &open));
+    journal.set(entry.id, if written.is_ok() { done } else { State::Stuck })?;
+    written
 }

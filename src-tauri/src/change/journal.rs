@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, params};
 use time::OffsetDateTime;
 
-use super::{Store, confirm, write::FileEdit};
+use super::{Store, confirm, standing::left, write::FileEdit};
 use crate::{
     dto::{Afterwards, ImpactCounts},
     fault::{Fault, Result},
@@ -25,8 +25,10 @@ pub enum State {
     Undone,
     /// The same, without a person's doing: nobody confirmed it in time.
     Reverted,
-    /// Some files changed by another hand while an entry was half done: nothing is written by itself any more.
+    /// Cut short, and nothing more is written by itself: a person finishes it, or goes back.
     Stuck,
+    /// Something else that was done; no file was written.
+    Noted,
 }
 
 impl State {
@@ -38,6 +40,7 @@ impl State {
             Self::Undone => "undone",
             Self::Reverted => "reverted",
             Self::Stuck => "stuck",
+            Self::Noted => "noted",
         }
     }
 
@@ -48,6 +51,7 @@ impl State {
             "undoing" => Self::Undoing,
             "undone" => Self::Undone,
             "reverted" => Self::Reverted,
+            "noted" => Self::Noted,
             _ => Self::Stuck,
         }
     }
@@ -75,6 +79,8 @@ pub struct Entry {
     pub edits: Vec<FileEdit>,
     /// `None` where nothing is to be confirmed, or was.
     pub confirm: Option<Confirm>,
+    /// What was done, where no file was written: lines.
+    pub notes: String,
 }
 
 /// The journal of one store.
@@ -96,9 +102,12 @@ const SCHEMA: &str = "
         before BLOB, after BLOB, PRIMARY KEY (entry, position));
 ";
 /// What came later. `user_version` counts these steps.
-const LATER: [&str; 1] = ["ALTER TABLE entry ADD COLUMN confirm_until INTEGER;
+const LATER: [&str; 2] = [
+    "ALTER TABLE entry ADD COLUMN confirm_until INTEGER;
      ALTER TABLE entry ADD COLUMN confirm_afterwards TEXT;
-     ALTER TABLE entry ADD COLUMN confirm_counts INTEGER NOT NULL DEFAULT 1;"];
+     ALTER TABLE entry ADD COLUMN confirm_counts INTEGER NOT NULL DEFAULT 1;",
+    "ALTER TABLE entry ADD COLUMN notes TEXT NOT NULL DEFAULT '';",
+];
 
 impl Journal {
     /// Whether it is the journal of `store`.
@@ -155,6 +164,22 @@ impl Journal {
         Ok(id)
     }
 
+    /// Writes down what was done, or begun, beside the change sets.
+    pub fn note(&self, title: &str, at: &str, notes: &str) -> Result<i64> {
+        self.database.execute(
+            "INSERT INTO entry (folder, at, title, state, newly_blocked, newly_allowed, notes) VALUES (?, ?, ?, ?, 0, 0, ?)",
+            params![self.store, at, title, State::Noted.word(), notes],
+        )?;
+        Ok(self.database.last_insert_rowid())
+    }
+
+    /// Writes down what came of it.
+    pub fn note_again(&self, id: i64, notes: &str) -> Result<()> {
+        let sql = "UPDATE entry SET notes = ? WHERE id = ?";
+        self.database.execute(sql, params![notes, id])?;
+        Ok(())
+    }
+
     /// Sets how far an entry is.
     pub fn set(&self, id: i64, state: State) -> Result<()> {
         self.database
@@ -185,7 +210,7 @@ impl Journal {
 
     fn entry_of(&self, id: i64, store: &str) -> Result<Option<Entry>> {
         let sql = "SELECT at, title, state, newly_blocked, newly_allowed, confirm_until, confirm_afterwards,
-                   confirm_counts FROM entry WHERE id = ? AND folder = ?";
+                   confirm_counts, notes FROM entry WHERE id = ? AND folder = ?";
         let entry = self.database.query_row(sql, params![id, store], |row| {
             let until: Option<i64> = row.get(5)?;
             let afterwards: Option<String> = row.get(6)?;
@@ -208,6 +233,7 @@ impl Journal {
                     },
                     counts,
                 }),
+                notes: row.get(8)?,
             })
         });
         let Some(mut entry) = entry.optional()? else {
@@ -281,20 +307,12 @@ impl Journal {
     }
 
     fn finish(&self, store: &dyn Store, entry: &Entry, edits: &[FileEdit], done: State) -> Result<String> {
-        let (mut open, mut foreign) = (Vec::new(), Vec::new());
-        for edit in edits {
-            let now = store.read(&edit.file)?;
-            if now == edit.before && now != edit.after {
-                open.push(edit.clone());
-            } else if now != edit.after {
-                foreign.push(edit.file.as_str());
-            }
-        }
+        let (open, foreign) = left(store, edits)?;
         let title = &entry.title;
         if !foreign.is_empty() {
             self.set(entry.id, State::Stuck)?;
             return Ok(format!(
-                "\"{title}\" was cut short, and {} changed since: nothing was touched. Compare it by hand.",
+                "\"{title}\" was cut short, and {} changed since: nothing was touched. Changes shows what each holds.",
                 foreign.join(", ")
             ));
         }
@@ -304,7 +322,7 @@ impl Journal {
             self.set(entry.id, State::Stuck)?;
             let files: Vec<&str> = open.iter().map(|edit| edit.file.as_str()).collect();
             return Ok(format!(
-                "\"{title}\" was cut short: {} was not written. Nothing was touched: {reason} Then make the change again.",
+                "\"{title}\" was cut short: {} was not written. {reason} Then finish it in Changes, or go back.",
                 files.join(", ")
             ));
         }

@@ -12,6 +12,7 @@ mod review;
 mod stage;
 mod standing;
 mod store;
+mod tries;
 mod write;
 
 pub use access_log::{REMOVE_AFTER, own_name};
@@ -19,6 +20,7 @@ pub use impact::impact;
 pub use journal::Journal;
 pub use proposal::{Proposal, target_file};
 pub use stage::Changes;
+pub use standing::CUT_SHORT;
 pub use store::{Prepared, Store};
 pub use write::{FileEdit, changed};
 

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Proposal, access_log,
-    back::{By, put_back},
+    back::{By, bring_to, put_back},
     confirm::{self, Countdowns},
     impact,
     journal::{Journal, State},
@@ -19,7 +19,7 @@ use super::{
     write,
 };
 use crate::{
-    dto::{Countdown, DraftKind, Edit, JournalEntry, Keep, Review, StagedEdit},
+    dto::{Countdown, DraftKind, Edit, Holds, JournalEntry, Keep, Review, StagedEdit},
     events::{Event, Events},
     fault::{Fault, Result},
     session::{View, now},
@@ -51,6 +51,17 @@ struct Set {
 impl Set {
     fn plain(&self) -> Vec<Edit> {
         self.edits.iter().map(|staged| staged.edit.clone()).collect()
+    }
+
+    /// Drops the edits that touch a file of which `gone` is true.
+    fn drop_where(&mut self, view: &View, gone: impl Fn(&StagedEdit, &str) -> bool) -> Result<()> {
+        let touched = Proposal::of(view, &self.base, &self.plain())?.touched;
+        let mut touched = touched.into_iter();
+        self.edits.retain(|staged| {
+            let files = touched.next().unwrap_or_default();
+            !files.iter().any(|file| gone(staged, file))
+        });
+        self.trim(view)
     }
 
     /// Forgets the text of files that no edit touches any more.
@@ -198,17 +209,13 @@ impl Changes {
     /// Settles a file that changed on disk since it was staged.
     pub fn resolve(&self, view: &View, traffic: &Traffic, file: &str, keep: Keep) -> Result<Review> {
         let mut set = self.set();
-        let proposal = Proposal::of(view, &set.base, &set.plain())?;
         match keep {
             Keep::Mine => {
                 let text = view.store.read(file)?;
                 set.base.insert(file.to_string(), text);
             }
             Keep::Theirs => {
-                let touches = |index: usize| proposal.touched[index].iter().any(|touched| touched == file);
-                let kept = set.edits.iter().enumerate().filter(|(index, _)| !touches(*index));
-                set.edits = kept.map(|(_, staged)| staged.clone()).collect();
-                set.base.remove(file);
+                set.drop_where(view, |_, touched| touched == file)?;
             }
         }
         self.told(set.edits.clone());
@@ -271,7 +278,8 @@ impl Changes {
         let files = store.prepare(proposal.files)?.files;
         let id = journal.begin(&title, &now(), counts, &files, confirm.as_ref())?;
         if let Err(fault) = store.write_all(&files) {
-            settle(&journal, store, id, &files)?;
+            settle(&journal, store, id, &files, &fault)?;
+            self.events.send(Event::JournalChanged);
             return Err(fault);
         }
         write::verify(store, &files)?;
@@ -287,6 +295,20 @@ impl Changes {
         Ok(entry)
     }
 
+    /// Writes down what was done beside the change sets; gives its number, under which its end is told.
+    pub fn note(&self, title: &str, notes: &str) -> Result<i64> {
+        let id = self.journal().note(title, &now(), notes)?;
+        self.events.send(Event::JournalChanged);
+        Ok(id)
+    }
+
+    /// Writes down what came of it.
+    pub fn note_again(&self, id: i64, notes: &str) -> Result<()> {
+        self.journal().note_again(id, notes)?;
+        self.events.send(Event::JournalChanged);
+        Ok(())
+    }
+
     /// The journal, newest first.
     pub fn entries(&self, store: &dyn Store) -> Result<Vec<JournalEntry>> {
         let entries = self.journal().entries()?;
@@ -298,6 +320,27 @@ impl Changes {
         let entry = self.restore(store, id, By::Person)?;
         self.plan()?;
         Ok(entry)
+    }
+
+    /// Brings the entry `id`, which was cut short, to one side. Edits that are still staged for it have then been made.
+    pub fn settle(&self, view: &View, id: i64, side: Holds) -> Result<JournalEntry> {
+        let mut set = self.set();
+        let journal = self.journal();
+        let entry = journal.entry(id)?.ok_or_else(|| gone(id))?;
+        let settled = bring_to(&journal, &*view.store, &entry, side);
+        self.events.send(Event::JournalChanged);
+        settled?;
+        if side == Holds::New {
+            set.drop_where(view, |staged, file| {
+                staged.at < entry.at && entry.edits.iter().any(|edit| edit.file == file)
+            })?;
+            self.told(set.edits.clone());
+        }
+        let shown = self.shown(&journal, &*view.store, id)?;
+        drop((journal, set));
+        // What was applied under a countdown goes on counting.
+        self.plan()?;
+        Ok(shown)
     }
 
     pub(super) fn restore(&self, store: &dyn Store, id: Option<i64>, by: By) -> Result<JournalEntry> {
@@ -316,10 +359,7 @@ impl Changes {
     }
 
     fn shown(&self, journal: &Journal, store: &dyn Store, id: i64) -> Result<JournalEntry> {
-        let entry = journal
-            .entry(id)?
-            .ok_or_else(|| Fault::new("journal", format!("Entry {id} is gone.")))?;
-        shown(&entry, store)
+        shown(&journal.entry(id)?.ok_or_else(|| gone(id))?, store)
     }
 
     fn told(&self, edits: Vec<StagedEdit>) -> Vec<StagedEdit> {
@@ -335,6 +375,10 @@ impl Changes {
     pub(super) fn journal(&self) -> MutexGuard<'_, Journal> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn gone(id: i64) -> Fault {
+    Fault::new("journal", format!("Entry {id} is gone."))
 }
 
 fn same_target(a: &Edit, b: &Edit) -> bool {

@@ -4,18 +4,55 @@ use super::{
     diff::file_diff,
     journal::{Entry, Journal, State},
     store::Store,
+    tries::tries,
     write::FileEdit,
 };
-use crate::{dto::JournalEntry, fault::Result};
+use crate::{
+    dto::{FileStands, Holds, JournalEntry},
+    fault::{Fault, Result},
+};
+
+/// Code of the fault of a write that ended in the middle, or of which nobody knows how it ended.
+pub const CUT_SHORT: &str = "cut-short";
 
 /// After a failed write: the entry goes when no file was changed, else it stays to be looked at.
-pub fn settle(journal: &Journal, store: &dyn Store, id: i64, edits: &[FileEdit]) -> Result<()> {
+pub fn settle(journal: &Journal, store: &dyn Store, id: i64, edits: &[FileEdit], fault: &Fault) -> Result<()> {
     let back: Vec<FileEdit> = edits.iter().map(FileEdit::reversed).collect();
-    if holds(store, &back)? {
+    if fault.code != CUT_SHORT && holds(store, &back)? {
         journal.forget(id)
     } else {
         journal.set(id, State::Stuck)
     }
+}
+
+/// What each file of an entry holds now.
+pub fn standing(entry: &Entry, store: &dyn Store) -> Result<Vec<FileStands>> {
+    let stands = |edit: &FileEdit| {
+        let now = store.read(&edit.file)?;
+        Ok(FileStands {
+            file: edit.file.clone(),
+            holds: match now {
+                now if now == edit.after => Holds::New,
+                now if now == edit.before => Holds::Old,
+                _ => Holds::Other,
+            },
+        })
+    };
+    entry.edits.iter().map(stands).collect()
+}
+
+/// The edits that are still to be made, and the files that another hand changed.
+pub fn left<'e>(store: &dyn Store, edits: &'e [FileEdit]) -> Result<(Vec<FileEdit>, Vec<&'e str>)> {
+    let (mut open, mut foreign) = (Vec::new(), Vec::new());
+    for edit in edits {
+        let now = store.read(&edit.file)?;
+        if now == edit.before && now != edit.after {
+            open.push(edit.clone());
+        } else if now != edit.after {
+            foreign.push(edit.file.as_str());
+        }
+    }
+    Ok((open, foreign))
 }
 
 /// True when every file is what it should be after `edits`.
@@ -31,8 +68,9 @@ pub fn holds(store: &dyn Store, edits: &[FileEdit]) -> Result<bool> {
 pub fn undo_blocked(entry: &Entry, store: &dyn Store) -> Result<Option<String>> {
     match entry.state {
         State::Undone | State::Reverted => return Ok(Some("It is undone already.".into())),
+        State::Noted => return Ok(Some("It wrote nothing that could be written back.".into())),
         State::Applied => {}
-        _ => return Ok(Some("It was cut short, and its files have changed since.".into())),
+        _ => return Ok(Some("It was cut short: finish it, or go back.".into())),
     }
     for edit in &entry.edits {
         if store.read(&edit.file)? != edit.after {
@@ -60,6 +98,12 @@ pub fn shown(entry: &Entry, store: &dyn Store) -> Result<JournalEntry> {
         unconfirmed: entry.confirm.is_some() && entry.state == State::Applied,
         undoable: undo_blocked.is_none(),
         undo_blocked: undo_blocked.filter(|_| !undone),
+        tries: tries(&entry.edits),
+        notes: entry.notes.lines().map(String::from).collect(),
+        cut_short: match entry.state {
+            State::Stuck => Some(standing(entry, store)?),
+            _ => None,
+        },
         diffs: diffs.map(|edit| file_diff(store, edit)).collect(),
         impact: entry.impact,
     })

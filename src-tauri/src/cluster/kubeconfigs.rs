@@ -64,11 +64,16 @@ pub struct Target {
 }
 
 impl Kubeconfigs {
-    /// What was kept in `data`; nothing where that cannot be read.
+    /// What was kept in `data`; nothing where that cannot be read: then the file is put aside, so that the next one does
+    /// not take its place.
     pub fn open(data: &Path) -> Arc<Self> {
         let settings = data.join("kubeconfigs.json");
-        let kept = fs::read(&settings).ok();
-        let kept = kept.and_then(|text| serde_json::from_slice(&text).ok());
+        let text = fs::read(&settings).ok();
+        let kept = text.as_ref().and_then(|text| serde_json::from_slice(text).ok());
+        if text.is_some() && kept.is_none() {
+            // Where it cannot be put aside it cannot be written over either.
+            let _ = fs::rename(&settings, settings.with_extension("unreadable"));
+        }
         Arc::new(Self {
             settings,
             kept: Mutex::new(kept.unwrap_or_default()),
@@ -286,6 +291,18 @@ mod tests {
         );
         fs::write(&file, text).unwrap();
         file.canonicalize().unwrap()
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_read_is_put_aside_and_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("kubeconfigs.json"), "{\"files\": [").unwrap();
+        let own = Kubeconfigs::open(folder.path());
+        assert_eq!(own.list().len(), 1, "only the default file");
+        own.add(&write(folder.path(), "{token: t}")).unwrap();
+        let aside = fs::read_to_string(folder.path().join("kubeconfigs.unreadable")).unwrap();
+        assert_eq!(aside, "{\"files\": [");
+        assert_eq!(Kubeconfigs::open(folder.path()).list().len(), 2);
     }
 
     #[test]

@@ -26,6 +26,8 @@ struct Inner {
     watches: BTreeMap<String, Watch>,
     /// The newest version that was written of each file.
     versions: HashMap<String, u64>,
+    /// Somebody reads it.
+    open: bool,
 }
 
 /// How one kind's watch stands.
@@ -83,6 +85,23 @@ impl Mirror {
         names
     }
 
+    /// From now on it may be read at any time.
+    pub fn open(&self) {
+        self.lock().open = true;
+    }
+
+    /// For what nobody reads yet.
+    fn create(&self, file: &str, text: &str) -> io::Result<()> {
+        let path = self.folder.join(file);
+        match fs::write(&path, text) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(path.parent().unwrap_or(&self.folder))?;
+                fs::write(path, text)
+            }
+            written => written,
+        }
+    }
+
     /// A hidden file first, so that no reader sees half an object.
     fn replace(&self, file: &str, text: &str) -> io::Result<()> {
         let path = self.folder.join(file);
@@ -118,7 +137,9 @@ impl Sink for Mirror {
             return Ok(());
         }
         let text = kinds::render(object, resource);
-        if self.read(&file)?.as_deref() != Some(&text) {
+        if !inner.open {
+            self.create(&file, &text)?;
+        } else if self.read(&file)?.as_deref() != Some(&text) {
             self.replace(&file, &text)?;
         }
         inner.versions.insert(file, version);

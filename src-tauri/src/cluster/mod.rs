@@ -47,7 +47,7 @@ pub use place::Mirrors;
 pub use pods::{Pod, PodSidecar};
 pub use probe::{PROBE, Stands};
 pub use ranges::{Lives, OwnRanges};
-pub use restart::{Restart, StepState};
+pub use restart::{Restart, RestartStep, StepState};
 pub use rights::Feature;
 pub use sync::ProxySync;
 

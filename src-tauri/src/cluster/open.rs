@@ -133,6 +133,7 @@ impl Cluster {
             runtime.spawn(follow(mirror.clone(), sink, client.clone(), kind, changed.clone()));
         }
         all_listed(&mirror, resources.len(), attempt)?;
+        mirror.open();
         attempt.step(Step::Rights);
         let (own, namespaces) = (client.clone(), mirror.names("Namespace"));
         let (rights, who) = attempt.wait(runtime, CALL, async move { super::gates::ask(&own, &namespaces).await })?;

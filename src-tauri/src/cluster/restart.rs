@@ -116,8 +116,12 @@ impl Cluster {
         self.restarts.lock().clone()
     }
 
-    /// Begins to restart `workloads`, each kind, namespace and name, in this order.
-    pub fn begin_restart(&self, workloads: Vec<(String, String, String)>) -> Result<()> {
+    /// Begins to restart `workloads`, each kind, namespace and name, in this order. `ended` hears what came of each.
+    pub fn begin_restart(
+        &self,
+        workloads: Vec<(String, String, String)>,
+        ended: impl FnOnce(&[RestartStep]) + Send + 'static,
+    ) -> Result<()> {
         if let Some(reason) = self.locked() {
             return Err(Fault::new("read-only", reason));
         }
@@ -148,10 +152,14 @@ impl Cluster {
             .iter()
             .map(|step| self.rollout(step))
             .collect::<Result<Vec<_>>>()?;
+        let mut outcomes = steps.clone();
         let number = self.restarts.begin(&mut restart, steps);
         drop(restart);
         let restarts = self.restarts.clone();
         self.spawn(async move {
+            for step in &mut outcomes {
+                step.state = StepState::Left;
+            }
             for (index, rollout) in rollouts.into_iter().enumerate() {
                 let goes_on = loop {
                     match restarts.goes_on(number) {
@@ -166,16 +174,15 @@ impl Cluster {
                     .run(|new, all| restarts.set(number, index, StepState::Rolling(new, all)))
                     .await;
                 let failed = outcome.is_err();
-                restarts.set(
-                    number,
-                    index,
-                    outcome.map_or_else(StepState::Failed, |()| StepState::Done),
-                );
+                outcomes[index].state = outcome.map_or_else(StepState::Failed, |()| StepState::Done);
+                restarts.set(number, index, outcomes[index].state.clone());
                 if failed {
                     break;
                 }
             }
             restarts.end(number);
+            // Whoever hears it may wait for what itself waits for this thread.
+            tokio::task::spawn_blocking(move || ended(&outcomes));
         });
         Ok(())
     }

@@ -11,7 +11,7 @@ use super::{
     write::{Try, Writer, Written, template_patch},
 };
 use crate::{
-    change::{FileEdit, Prepared, Store, changed},
+    change::{CUT_SHORT, FileEdit, Prepared, Store, changed},
     fault::{Fault, Result},
 };
 
@@ -43,7 +43,7 @@ impl Store for Cluster {
         }
         for (index, edit) in edits.iter().enumerate() {
             if let Err(fault) = self.write_one(edit, Try::Real) {
-                return Err(self.take_back(&edits[..index], fault));
+                return Err(self.take_back(&edits[..index], edit, fault));
             }
         }
         Ok(())
@@ -159,23 +159,41 @@ impl Cluster {
         })
     }
 
-    /// After a fault: the objects that were written already become what they were.
-    fn take_back(&self, written: &[FileEdit], mut fault: Fault) -> Fault {
-        let stuck: Vec<&str> = written
-            .iter()
-            .rev()
-            .filter(|edit| self.write_one(&edit.reversed(), Try::Real).is_err())
-            .map(|edit| edit.file.as_str())
-            .collect();
-        fault.hint = match (written, stuck.as_slice()) {
-            ([], _) => fault.hint,
-            (_, []) => Some("No object was changed.".into()),
-            (_, stuck) => Some(format!(
-                "These hold the new version and could not be taken back: {}.",
+    /// After a fault: the objects that were written already become what they were. `failed` may be among them: its answer
+    /// may be what was lost.
+    fn take_back(&self, written: &[FileEdit], failed: &FileEdit, fault: Fault) -> Fault {
+        let revert = |edit: &FileEdit| self.write_one(&edit.reversed(), Try::Real).is_err();
+        let (mut stuck, mut unknown) = (Vec::new(), None);
+        match self.read_live(&failed.file) {
+            Ok(now) if now == failed.after && revert(failed) => stuck.push(failed.file.as_str()),
+            Ok(_) => {}
+            Err(_) => unknown = Some(failed.file.as_str()),
+        }
+        let kept = written.iter().rev().filter(|edit| revert(edit));
+        stuck.extend(kept.map(|edit| edit.file.as_str()));
+        let hint = match (written, stuck.as_slice(), unknown) {
+            ([], [], None) => return fault,
+            (_, [], None) => return fault.hint("No object was changed."),
+            (_, [], Some(unknown)) => format!("Nobody knows yet whether {unknown} was written."),
+            (_, stuck, None) => format!("These were written and could not be taken back: {}.", stuck.join(", ")),
+            (_, stuck, Some(unknown)) => format!(
+                "These were written and could not be taken back: {}. Nobody knows yet whether {unknown} was written.",
                 stuck.join(", ")
-            )),
+            ),
         };
-        fault
+        let message = format!("The change was cut short: {}", fault.message);
+        Fault::new(CUT_SHORT, message).hint(format!(
+            "{hint} Changes shows what each object holds, and finishes the change or goes back."
+        ))
+    }
+
+    /// What is stored of an object now.
+    fn read_live(&self, file: &str) -> Result<Option<Vec<u8>>> {
+        let (kind, namespace, name) =
+            object_of(file).ok_or_else(|| Fault::input(format!("{file:?} is no object of a cluster.")))?;
+        let resource = self.resource(kind)?.clone();
+        let writer = Writer::new(self.client.clone(), &resource, namespace, name);
+        self.call(async move { Ok(text_of(writer.read().await?.as_ref(), &resource)) })
     }
 }
 

@@ -6,6 +6,7 @@ mod access_log;
 mod accounts;
 mod connect;
 mod cut;
+mod cut_short;
 mod expiry;
 mod follow;
 mod pods;

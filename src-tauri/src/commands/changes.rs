@@ -2,7 +2,7 @@
 
 use super::Parts;
 use crate::{
-    dto::{Countdown, Edit, JournalEntry, Keep, Review, StagedEdit, SyncState, Unconfirmed},
+    dto::{Countdown, Edit, Holds, JournalEntry, Keep, Review, StagedEdit, SyncState, Unconfirmed},
     fault::{Fault, Result},
 };
 
@@ -101,6 +101,12 @@ pub fn resolve_conflict(app: Parts<'_>, file: String, keep: Keep) -> Result<Revi
 #[tauri::command(async)]
 pub fn journal(app: Parts<'_>) -> Result<Vec<JournalEntry>> {
     app.changes.entries(&*app.view().store)
+}
+
+/// Finishes a change that was cut short (`new`), or goes back (`old`).
+#[tauri::command(async)]
+pub fn settle_change(app: Parts<'_>, id: i64, side: Holds) -> Result<JournalEntry> {
+    app.settle(id, side)
 }
 
 #[tauri::command(async)]

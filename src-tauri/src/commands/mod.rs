@@ -76,6 +76,7 @@ pub fn handler<R: Runtime>() -> impl Fn(Invoke<R>) -> bool + Send + Sync + 'stat
         changes::resolve_conflict,
         changes::journal,
         changes::undo,
+        changes::settle_change,
         pods::pods,
         pods::own_ranges,
         pods::restart_workloads,

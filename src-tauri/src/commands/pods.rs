@@ -1,10 +1,10 @@
 //! What pods capture, and their restart.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use super::{Parts, patiently};
 use crate::{
-    cluster::{Cluster, Feature},
+    cluster::Cluster,
     dto::{OwnRangesView, PodsView, WorkloadKey},
     fault::{Fault, Result},
     session::{View, own_ranges_view, pods_view},
@@ -46,16 +46,7 @@ pub async fn restart_workloads(app: Parts<'_>, workloads: Vec<WorkloadKey>) -> R
         Ok((key.kind, namespace.to_string(), name.to_string()))
     };
     let workloads: Vec<(String, String, String)> = workloads.into_iter().map(split).collect::<Result<_>>()?;
-    patiently(&app, move |app| {
-        let view = app.view();
-        let cluster = cluster(&view)?;
-        let namespaces: BTreeSet<&String> = workloads.iter().map(|(_, namespace, _)| namespace).collect();
-        for namespace in namespaces {
-            cluster.require(Feature::RestartWorkloads, namespace)?;
-        }
-        cluster.begin_restart(workloads)
-    })
-    .await
+    patiently(&app, move |app| app.restart(workloads)).await
 }
 
 #[tauri::command(async)]

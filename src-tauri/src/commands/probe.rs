@@ -31,25 +31,17 @@ pub fn probe_image(app: Parts<'_>, image: String) -> Result<()> {
 #[tauri::command]
 pub async fn probe_container(app: Parts<'_>, workload: String) -> Result<String> {
     let workload = checked(workload)?;
-    patiently(&app, move |app| {
-        app.bringing
-            .container(&*app.cluster()?, &workload, &app.settings.probe_image())
-    })
-    .await
+    patiently(&app, move |app| app.add_container(&workload)).await
 }
 
 #[tauri::command]
 pub async fn probe_deploy(app: Parts<'_>, namespace: String) -> Result<String> {
-    patiently(&app, move |app| {
-        app.bringing
-            .deployment(&*app.cluster()?, &namespace, &app.settings.probe_image())
-    })
-    .await
+    patiently(&app, move |app| app.deploy_probe(&namespace)).await
 }
 
 #[tauri::command]
 pub async fn probe_remove(app: Parts<'_>, namespace: String) -> Result<()> {
-    patiently(&app, move |app| app.bringing.remove(&*app.cluster()?, &namespace)).await
+    patiently(&app, move |app| app.remove_probe(&namespace)).await
 }
 
 #[tauri::command(async)]

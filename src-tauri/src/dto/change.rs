@@ -178,8 +178,33 @@ pub struct JournalEntry {
     pub unconfirmed: bool,
     pub undoable: bool,
     pub undo_blocked: Option<String>,
+    /// URLs where a test request would meet what was changed.
+    pub tries: Vec<String>,
+    /// What was done, where no file was written: a restart, a probe.
+    pub notes: Vec<String>,
+    /// It was cut short: what each of its files holds now.
+    pub cut_short: Option<Vec<FileStands>>,
     pub diffs: Vec<FileDiff>,
     pub impact: ImpactCounts,
+}
+
+/// What one file, or object, of a change that was cut short holds now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+pub struct FileStands {
+    pub file: String,
+    pub holds: Holds,
+}
+
+/// A side of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum Holds {
+    /// What it was before.
+    Old,
+    /// What it becomes.
+    New,
+    /// Neither.
+    Other,
 }
 
 /// What becomes of an unconfirmed change where the app is closed meanwhile.

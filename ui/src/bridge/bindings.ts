@@ -220,6 +220,8 @@ export type Review = { edits: Array<StagedEdit>, diffs: Array<FileDiff>, impact:
  */
 role: string | null, };
 export type ImpactCounts = { newlyBlocked: number, newlyAllowed: number, };
+export type Holds = "old" | "new" | "other";
+export type FileStands = { file: string, holds: Holds, };
 export type JournalEntry = { id: number, at: string, title: string, files: Array<string>, undone: boolean, 
 /**
  * It was taken back by itself: nobody confirmed it in time.
@@ -228,7 +230,19 @@ reverted: boolean,
 /**
  * It waits to be confirmed.
  */
-unconfirmed: boolean, undoable: boolean, undoBlocked: string | null, diffs: Array<FileDiff>, impact: ImpactCounts, };
+unconfirmed: boolean, undoable: boolean, undoBlocked: string | null, 
+/**
+ * URLs where a test request would meet what was changed.
+ */
+tries: Array<string>, 
+/**
+ * What was done, where no file was written: a restart, a probe.
+ */
+notes: Array<string>, 
+/**
+ * It was cut short: what each of its files holds now.
+ */
+cutShort: Array<FileStands> | null, diffs: Array<FileDiff>, impact: ImpactCounts, };
 export type Afterwards = "revert" | "ask";
 export type Countdown = { seconds: number, afterwards: Afterwards, };
 export type Unconfirmed = { id: number, title: string, 

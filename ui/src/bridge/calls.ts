@@ -8,6 +8,7 @@ import type {
   Edit,
   Feature,
   FlowDetails,
+  Holds,
   JournalEntry,
   KubeconfigRow,
   LogPage,
@@ -82,6 +83,7 @@ export const syncState = () => call<SyncState | null>("sync_state");
 export const resolveConflict = (file: string, keep: "mine" | "theirs") =>
   call<Review>("resolve_conflict", { file, keep });
 export const journal = () => call<JournalEntry[]>("journal");
+export const settleChange = (id: number, side: Holds) => call<JournalEntry>("settle_change", { id, side });
 export const undo = (id: number | null) => call<JournalEntry>("undo", { id });
 
 export const pods = () => call<PodsView | null>("pods");

@@ -9,6 +9,7 @@ import type {
   Edit,
   Facet,
   Flow,
+  Holds,
   LogPage,
   LogQuery,
   ProbeRow,
@@ -28,6 +29,7 @@ interface Arguments {
   edit: Edit;
   edits: Edit[];
   id: number;
+  side: Holds;
   name: string;
   file: string;
   feature: string;
@@ -211,6 +213,9 @@ export function standin(options: { empty?: boolean } = {}): Channel {
         unconfirmed: countdown !== null,
         undoable: true,
         undoBlocked: null,
+        cutShort: null,
+        notes: [],
+        tries: ["https://api.stripe.com/"],
         diffs: example.diffs,
         impact: { newlyBlocked: 2, newlyAllowed: 1 },
       };
@@ -221,6 +226,13 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     },
     resolve_conflict: () => reviewOf(edits),
     journal: () => journal,
+    settle_change: ({ id, side }) => {
+      const entry = journal.find((each) => each.id === id);
+      if (!entry) throw { code: "journal", message: `Entry ${id} is gone.`, hint: null, at: null };
+      journal = journal.map((each) => (each === entry ? { ...each, cutShort: null, undone: side === "old" } : each));
+      emit("journal-changed", null);
+      return entry;
+    },
     undo: ({ id }) => {
       const entry = journal.find((each) => (id === null ? each.undoable && !each.undone : each.id === id));
       if (!entry) throw { code: "nothing-to-undo", message: "Nothing to undo.", hint: null, at: null };

@@ -1,5 +1,5 @@
 /** What a person can do from more than one place: stage, undo, apply, open a log window, allow a destination. */
-import type { DestinationRow, Edit, Flow, JournalEntry, StagedEdit } from "../bridge/bindings";
+import type { DestinationRow, Edit, Flow, Holds, JournalEntry, StagedEdit } from "../bridge/bindings";
 import * as calls from "../bridge/calls";
 import { asFault } from "../bridge/channel";
 import * as words from "../words/actions";
@@ -61,6 +61,12 @@ export async function undoNewest(): Promise<void> {
 export async function undoApplied(id: number, title: string): Promise<void> {
   if ((await attempt(() => calls.undo(id))) === null) return;
   toasts.say(words.undoneToast(title), { label: words.changesLabel, run: () => navigation.go("changes") });
+  await journal.refresh();
+}
+
+/** Finishes a change that was cut short (new), or goes back (old). */
+export async function settleChange(id: number, side: Holds, title: string): Promise<void> {
+  if ((await attempt(() => calls.settleChange(id, side))) !== null) toasts.say(words.settledToast(title, side));
   await journal.refresh();
 }
 

@@ -1,4 +1,5 @@
 /** Words of the actions that several screens share. */
+import type { Holds } from "../bridge/bindings";
 export const reviewLabel = "Review";
 export const changesLabel = "Open in Changes";
 export const nothingToUndo = "Nothing to undo: no edit is staged and no applied change can be taken back.";
@@ -9,5 +10,7 @@ export const stagedToast = (title: string, count: number) =>
   `Staged: ${title}. The change set has ${count === 1 ? "1 edit" : `${count} edits`}; nothing is written yet.`;
 export const unstagedToast = (title: string) => `Taken out of the change set: ${title}.`;
 export const undoneToast = (title: string) => `Undone: ${title}. The files are as they were before.`;
+export const settledToast = (title: string, side: Holds) =>
+  side === "new" ? `Finished: ${title}.` : `Gone back: ${title}. Everything is as it was before.`;
 export const noFlow = (name: string, port: number) =>
   `No recorded flow to ${name}:${port} is kept any more. Send a test request and try again.`;

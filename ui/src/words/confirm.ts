@@ -45,3 +45,5 @@ export const haveNote = (sync: SyncState) =>
         : sync.behind > 0
           ? `sidecars have it; not yet ${sync.names.join(", ")}`
           : `sidecars have it; ${plural(sync.sent, "was", "were")} sent something new`;
+
+export const tryIt = "Test request";

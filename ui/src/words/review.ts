@@ -1,5 +1,5 @@
 /** Words of Review and Changes. */
-import type { Edit } from "../bridge/bindings";
+import type { Edit, Holds, JournalEntry } from "../bridge/bindings";
 
 export const editMark = (edit: Edit) => (edit.kind === "delete" ? "−" : edit.kind === "put" ? "+" : "~");
 export const editObject = (edit: Edit) =>
@@ -25,3 +25,26 @@ export const revertedBy = "taken back by itself: nobody kept it in time";
 export const noJournal = "Nothing has been applied yet";
 export const noJournalText = "Each applied change set is kept here with its diff, and can be undone.";
 export const journalKept = "the journal is kept on this computer";
+
+export const outcome = (entry: JournalEntry) => {
+  if (entry.cutShort) return "cut short";
+  if (entry.reverted) return "taken back by itself";
+  if (entry.undone) return "undone";
+  const { newlyBlocked, newlyAllowed } = entry.impact;
+  const counts = [newlyBlocked ? `${newlyBlocked} blocked` : "", newlyAllowed ? `${newlyAllowed} allowed` : ""];
+  return counts.filter(Boolean).join(", ") || "–";
+};
+
+export const cutShort = "cut short";
+export const finish = "Finish it";
+export const goBack = "Go back";
+export const holds: Record<Holds, string> = {
+  old: "what it was before",
+  new: "the new version",
+  other: "something else: another hand changed it",
+};
+export const foreign =
+  "What another hand changed is not overwritten. Make each such object what it was or what it becomes; then this can be settled.";
+export const tryIt = "Try it:";
+export const tryAny = "Send a test request";
+export const notedOnly = "Kept as a note: no object's text was written, so that there is nothing to undo.";

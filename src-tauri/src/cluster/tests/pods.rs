@@ -1,13 +1,13 @@
 //! Pods and what they were born with; a change that nobody keeps; ranges that are the cluster's own.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use egret_tests::mesh::{Api, eventually};
 
 use super::{Bench, api, entry, namespace};
 use crate::{
     app::{App, Places},
-    cluster::Lives,
+    cluster::{Lives, RestartStep, StepState},
     dto::{Afterwards, Countdown, DraftKind, Edit, PodsRow, RestartStepState, RunsWith},
     events::Events,
     session::pods_view,
@@ -140,27 +140,35 @@ fn a_restart_is_refused_while_read_only_and_stops_at_the_first_that_cannot_roll(
         let key = |name: &&str| ("Deployment".to_string(), "restart".to_string(), (*name).to_string());
         names.iter().map(key).collect::<Vec<_>>()
     };
-    let fault = bench.cluster.begin_restart(of(&["a"])).unwrap_err();
+    let fault = bench.cluster.begin_restart(of(&["a"]), |_| {}).unwrap_err();
     assert_eq!(fault.code, "read-only");
     bench.cluster.set_editing(true);
     let job = vec![("Job".to_string(), "restart".to_string(), "j".to_string())];
-    assert_eq!(bench.cluster.begin_restart(job).unwrap_err().code, "kind");
-    bench.cluster.begin_restart(of(&["b", "c"])).unwrap();
+    assert_eq!(bench.cluster.begin_restart(job, |_| {}).unwrap_err().code, "kind");
+    let (told_tx, told_rx) = mpsc::channel();
+    let hear = move |steps: &[RestartStep]| told_tx.send(steps.to_vec()).unwrap();
+    bench.cluster.begin_restart(of(&["b", "c"]), hear).unwrap();
     let ended = eventually("the restart to end", || {
         let restart = pods_view(&bench.view(), &bench.cluster).restart;
         (!restart.running).then_some(restart)
     });
     assert!(matches!(&ended.steps[0].step, RestartStepState::Failed { fault } if fault.message.contains("paused")));
     assert_eq!(ended.steps[1].step, RestartStepState::Left);
+    let told = told_rx.recv().unwrap();
+    assert!(matches!(&told[0].state, StepState::Failed(fault) if fault.message.contains("paused")));
+    assert_eq!((told.len(), &told[1].state), (2, &StepState::Left));
 
     // Nobody rolls pods here: what is begun goes on until it is stopped, and the next one is never begun.
-    bench.cluster.begin_restart(of(&["a", "c"])).unwrap();
+    bench.cluster.begin_restart(of(&["a", "c"]), |_| {}).unwrap();
     eventually("the annotation", || {
         let path = "jsonpath={.spec.template.metadata.annotations}";
         let annotations = api.text(&["get", "deployment", "a", "-n", "restart", "-o", path]);
         annotations.contains("restartedAt").then_some(())
     });
-    assert_eq!(bench.cluster.begin_restart(of(&["a"])).unwrap_err().code, "busy");
+    assert_eq!(
+        bench.cluster.begin_restart(of(&["a"]), |_| {}).unwrap_err().code,
+        "busy"
+    );
     eventually("the workload to roll", || {
         let restart = pods_view(&bench.view(), &bench.cluster).restart;
         matches!(restart.steps[0].step, RestartStepState::Rolling { .. }).then_some(())

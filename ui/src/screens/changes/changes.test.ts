@@ -1,0 +1,79 @@
+/** The journal's entries: one that was cut short, one that is a note, and what can be tried after a change. */
+import { render, screen, within } from "@testing-library/svelte";
+import userEvent from "@testing-library/user-event";
+import { beforeEach, expect, it } from "vitest";
+import App from "../../App.svelte";
+import type { JournalEntry } from "../../bridge/bindings";
+import { useChannel } from "../../bridge/channel";
+import * as example from "../../bridge/example";
+import { standin } from "../../bridge/standin";
+
+let settled: Record<string, unknown>[];
+const id = (name: string) => screen.findByTestId(name);
+const applied = example.journal[0] as JournalEntry;
+
+beforeEach(() => (settled = []));
+
+async function show(entry: Partial<JournalEntry>) {
+  const base = standin({ empty: false });
+  useChannel({
+    ...base,
+    call: <T>(command: string, args: Record<string, unknown> = {}) => {
+      if (command === "journal") return Promise.resolve([{ ...applied, ...entry }] as T);
+      if (command === "settle_change") settled.push(args);
+      if (command === "settle_change") return Promise.resolve(applied as T);
+      return base.call<T>(command, args);
+    },
+  });
+  render(App);
+  await userEvent.click(await id("rail-changes"));
+}
+
+const half: Partial<JournalEntry> = {
+  undoable: false,
+  cutShort: [
+    { file: "ServiceEntry/shop.a.yaml", holds: "new" },
+    { file: "ServiceEntry/shop.b.yaml", holds: "old" },
+  ],
+};
+
+it("says what each object of a change that was cut short holds, and finishes it or goes back", async () => {
+  await show(half);
+  const rows = within(await id("stands")).getAllByRole("row");
+  expect(rows[1]).toHaveTextContent("ServiceEntry/shop.a.yamlthe new version");
+  expect(rows[2]).toHaveTextContent("ServiceEntry/shop.b.yamlwhat it was before");
+  expect(await id("journal-row")).toHaveTextContent("cut short");
+  await userEvent.click(await id("finish-change"));
+  await userEvent.click(await id("go-back"));
+  expect(settled).toEqual([
+    { id: applied.id, side: "new" },
+    { id: applied.id, side: "old" },
+  ]);
+  expect(screen.queryByTestId("undo-entry")).toBeNull();
+});
+
+it("settles nothing while another hand's version of an object would be lost", async () => {
+  await show({ ...half, cutShort: [{ file: "ServiceEntry/shop.a.yaml", holds: "other" }] });
+  expect(await id("finish-change")).toBeDisabled();
+  expect(await id("go-back")).toBeDisabled();
+});
+
+it("shows a restart as a note, with what came of each workload, and offers no undo", async () => {
+  await show({
+    title: "Restart 2 workloads",
+    files: [],
+    diffs: [],
+    undoable: false,
+    notes: ["a: all new", "b: failed"],
+  });
+  const notes = within(await id("notes")).getAllByRole("listitem");
+  expect(notes.map((note) => note.textContent)).toEqual(["a: all new", "b: failed"]);
+  expect(screen.queryByTestId("undo-entry")).toBeNull();
+});
+
+it("offers a test request where the change would be met", async () => {
+  await show({ tries: ["https://a.com/"] });
+  await userEvent.click(await id("try-change"));
+  expect(await id("screen-sandbox")).toBeInTheDocument();
+  expect(screen.getByDisplayValue("https://a.com/")).toBeInTheDocument();
+});
