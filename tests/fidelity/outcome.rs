@@ -212,6 +212,7 @@ fn redirect_of_engine(redirect: &proxy_core::model::Redirect) -> Value {
         ("scheme", &redirect.scheme),
         ("host", &redirect.authority),
         ("path", &redirect.uri),
+        ("prefix", &redirect.prefix_rewrite),
     ] {
         if let Some(text) = text {
             shown[key] = json!(text);

@@ -14,7 +14,8 @@ pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
         if !is_wildcard_domain(&spec.host) {
             report.rejected("spec.host", format!("domain name {:?} invalid", spec.host));
         }
-        policies(&mut report, "spec.trafficPolicy", spec.policy.as_ref());
+        let own = &*rule.meta.namespace;
+        policies(&mut report, "spec.trafficPolicy", spec.policy.as_ref(), own);
         for (index, subset) in spec.subsets.iter().enumerate() {
             let (field, name) = (format!("spec.subsets[{index}]"), &subset.name);
             if name.is_empty() {
@@ -25,7 +26,12 @@ pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
                 report.rejected(format!("{field}.name"), format!("duplicate subset names: {name}"));
             }
             labels(&mut report, &format!("{field}.labels"), &subset.labels);
-            policies(&mut report, &format!("{field}.trafficPolicy"), subset.policy.as_ref());
+            policies(
+                &mut report,
+                &format!("{field}.trafficPolicy"),
+                subset.policy.as_ref(),
+                own,
+            );
         }
         export_to::check(&mut report, &spec.export_to, &rule.meta.namespace, false);
         selected(&mut report, rule);
@@ -51,18 +57,18 @@ fn selected(report: &mut Report<'_>, rule: &Object<DestinationRule>) {
     }
 }
 
-fn policies(report: &mut Report<'_>, field: &str, set: Option<&PolicySet>) {
+fn policies(report: &mut Report<'_>, field: &str, set: Option<&PolicySet>, namespace: &str) {
     let Some(set) = set else { return };
     if is_empty(&set.policy) && set.ports.is_empty() {
         report.rejected(field, "traffic policy must have at least one field");
     }
-    policy(report, field, &set.policy);
+    policy(report, field, &set.policy, namespace);
     for (index, (_, own)) in set.ports.iter().enumerate() {
         let field = format!("{field}.portLevelSettings[{index}]");
         if is_empty(own) {
             report.rejected(&field, "port traffic policy must have at least one field");
         }
-        policy(report, &field, own);
+        policy(report, &field, own, namespace);
     }
 }
 
@@ -70,7 +76,7 @@ fn is_empty(policy: &TrafficPolicy) -> bool {
     policy.tls.is_none() && policy.connection_pool.is_none() && !policy.has_more
 }
 
-fn policy(report: &mut Report<'_>, field: &str, policy: &TrafficPolicy) {
+fn policy(report: &mut Report<'_>, field: &str, policy: &TrafficPolicy, namespace: &str) {
     if policy.connection_pool.as_ref().is_some_and(|pool| pool.is_empty) {
         report.rejected(
             format!("{field}.connectionPool"),
@@ -78,11 +84,23 @@ fn policy(report: &mut Report<'_>, field: &str, policy: &TrafficPolicy) {
         );
     }
     if let Some(tls) = &policy.tls {
-        certificates(report, &format!("{field}.tls"), tls);
+        certificates(report, &format!("{field}.tls"), tls, namespace);
     }
 }
 
-fn certificates(report: &mut Report<'_>, field: &str, tls: &ClientTls) {
+fn certificates(report: &mut Report<'_>, field: &str, tls: &ClientTls, namespace: &str) {
+    let map = tls
+        .credential_name
+        .as_deref()
+        .and_then(|name| name.strip_prefix("configmap://"));
+    if map.is_some_and(|map| map.split_once('/').is_none_or(|(own, _)| own != namespace)) {
+        report.rejected(
+            format!("{field}.credentialName"),
+            format!(
+                "invalid configmap:// credentialName: namespace must match the configuration namespace {namespace:?}"
+            ),
+        );
+    }
     let (simple, mutual) = (tls.mode == "SIMPLE", tls.mode == "MUTUAL");
     let named = tls.credential_name.is_some();
     let verifies = tls.ca_certificates || tls.subject_alt_names || simple && named;

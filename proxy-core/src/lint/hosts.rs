@@ -6,9 +6,12 @@ use crate::model::Labels;
 /// Longest name that is taken.
 const MAX_NAME: usize = 255;
 
+/// Longest label, of a name and as a value.
+const MAX_LABEL: usize = 63;
+
 /// A DNS-1123 label; upper case is allowed, as in Istio.
 pub(super) fn is_label(text: &str) -> bool {
-    (1..=63).contains(&text.len())
+    (1..=MAX_LABEL).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         && !text.starts_with('-')
         && !text.ends_with('-')
@@ -44,7 +47,7 @@ pub(super) fn is_wildcard_domain(text: &str) -> bool {
                 .is_some_and(|label| first.starts_with('*') && is_label(label))
     };
     (1..=MAX_NAME).contains(&text.len())
-        && (first == "*" || first.len() <= 63 && without_star(first))
+        && (first == "*" || first.len() <= MAX_LABEL && without_star(first))
         && rest.is_none_or(|rest| rest.is_empty() || are_labels(rest))
 }
 
@@ -61,7 +64,7 @@ pub(super) fn labels(report: &mut Report<'_>, field: &str, labels: &Labels) {
             None => (None, key.as_str()),
         };
         let good = prefix.is_none_or(|prefix| prefix.len() <= 253 && prefix.split('.').all(is_label));
-        if !good || !is_qualified(name) || name.len() > 63 {
+        if !good || !is_qualified(name) || name.len() > MAX_LABEL {
             report.rejected(field, format!("invalid tag key: {key:?}"));
         }
         if !value.is_empty() && !is_qualified(value) {
@@ -72,11 +75,14 @@ pub(super) fn labels(report: &mut Report<'_>, field: &str, labels: &Labels) {
 
 /// Reports a selector that Istio does not take.
 pub(super) fn selector(report: &mut Report<'_>, field: &str, labels: &Labels) {
-    if labels
-        .iter()
-        .any(|(key, value)| key.is_empty() || key.contains('*') || value.contains('*'))
-    {
-        report.rejected(field, "an empty key or a wildcard is not supported in the selector");
+    let wrong = |(key, value): (&String, &String)| {
+        key.is_empty() || key.contains('*') || value.contains('*') || value.len() > MAX_LABEL
+    };
+    if labels.iter().any(wrong) {
+        report.rejected(
+            field,
+            "an empty key, a wildcard or a value of more than 63 characters is not supported in the selector",
+        );
     }
 }
 

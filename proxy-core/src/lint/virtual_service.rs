@@ -116,8 +116,7 @@ fn http(report: &mut Report<'_>, field: &str, route: &HttpRoute, is_delegate: bo
             &redirect.scheme,
             &redirect.prefix_rewrite,
         ];
-        let written: Vec<_> = written.into_iter().flatten().filter(|text| !text.is_empty()).collect();
-        if written.is_empty() && !redirect.has_port {
+        if written.iter().all(|text| text.is_none()) && !redirect.has_port {
             report.rejected(
                 format!("{field}.redirect"),
                 "redirect must specify URI, authority, scheme, or port",
@@ -126,11 +125,23 @@ fn http(report: &mut Report<'_>, field: &str, route: &HttpRoute, is_delegate: bo
         if let Some(scheme) = redirect
             .scheme
             .as_deref()
-            .filter(|scheme| !matches!(*scheme, "" | "http" | "https"))
+            .filter(|scheme| !matches!(*scheme, "http" | "https"))
         {
             report.rejected(
                 format!("{field}.redirect.scheme"),
                 format!("redirect scheme must be http or https, found {scheme:?}"),
+            );
+        }
+        let by_prefix = |condition: &HttpMatch| matches!(condition.uri, None | Some(TextMatch::Prefix(_)));
+        if redirect.prefix_rewrite.is_some() && redirect.uri.is_some() {
+            report.rejected(
+                format!("{field}.redirect"),
+                "redirect may only specify one of uri or prefix_rewrite",
+            );
+        } else if redirect.prefix_rewrite.is_some() && !route.matches.iter().all(by_prefix) {
+            report.rejected(
+                format!("{field}.redirect.prefixRewrite"),
+                "redirect prefix_rewrite requires all URI matches to use prefix match type",
             );
         }
         if redirect.code != 0 && !(300..=399).contains(&redirect.code) {
@@ -321,15 +332,13 @@ fn conditions(report: &mut Report<'_>, field: &str, condition: &HttpMatch) {
 
 fn retries(report: &mut Report<'_>, field: &str, route: &HttpRoute) {
     let Some(retries) = &route.retries else { return };
-    let words = retries.retry_on.as_deref().is_some_and(|words| !words.is_empty());
-    if retries.attempts == 0 && (retries.per_try_timeout.is_some() || words) {
+    if retries.attempts == 0 && (retries.per_try_timeout.is_some() || retries.retry_on.is_some()) {
         report.rejected(
             field,
             "http retry policy configured when attempts are set to 0 (disabled)",
         );
     }
-    let words = retries.retry_on.as_deref().filter(|words| !words.is_empty());
-    for word in words.into_iter().flat_map(|words| words.split(',')) {
+    for word in retries.retry_on.iter().flat_map(|words| words.split(',')) {
         let status = word.parse().is_ok_and(is_status);
         if !status && !RETRY_ON.contains(&word) {
             report.rejected(

@@ -47,6 +47,10 @@ pub struct TrafficPolicy {
     pub tls: Option<ClientTls>,
     /// `connectionPool`.
     pub connection_pool: Option<ConnectionPool>,
+    /// `loadBalancer` is written.
+    pub has_load_balancer: bool,
+    /// `loadBalancer.simple: PASSTHROUGH`.
+    pub to_original_address: bool,
     /// There are further blocks, which this engine does not act on.
     pub has_more: bool,
 }

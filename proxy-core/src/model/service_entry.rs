@@ -32,7 +32,16 @@ pub struct ServiceEntry {
     /// `subjectAltNames`.
     pub subject_alt_names: Vec<String>,
     /// Addresses allocated by the controller (`status.addresses`).
-    pub allocated: Vec<std::net::IpAddr>,
+    pub allocated: Vec<Allocated>,
+}
+
+/// An address that the control plane has allocated to a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allocated {
+    /// The host.
+    pub host: Arc<str>,
+    /// Its address.
+    pub address: std::net::IpAddr,
 }
 
 /// One port of a ServiceEntry.

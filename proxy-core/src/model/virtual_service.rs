@@ -112,6 +112,8 @@ pub struct Redirect {
     pub has_port: bool,
     /// Takes the place of the matched prefix.
     pub prefix_rewrite: Option<String>,
+    /// The prefix that is matched, in a compiled policy.
+    pub matched: String,
     /// Status, default 301.
     pub code: u16,
 }

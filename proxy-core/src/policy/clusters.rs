@@ -8,7 +8,7 @@ use super::{
     rules::{Rule, Rules},
     shared_endpoints::{SamePort, SharedEndpoints},
 };
-use crate::model::{Labels, MeshConfig, Protocol, Resolution, Subset, TrafficPolicy, World};
+use crate::model::{Labels, MeshConfig, Protocol, Resolution, RouteDestination, Subset, TrafficPolicy, World};
 
 /// Clusters by name (`outbound|80||httpbin.org`).
 #[derive(Debug, Default)]
@@ -36,6 +36,12 @@ impl Clusters {
 /// Istio's name of a cluster.
 pub(super) fn name(port: u16, subset: &str, host: &str) -> String {
     format!("outbound|{port}|{subset}|{host}")
+}
+
+/// The name of a destination's cluster that is written out in full: no short name, and a port.
+pub(super) fn name_of(destination: &RouteDestination) -> String {
+    let subset = destination.subset.as_deref().unwrap_or_default();
+    name(destination.port.unwrap_or_default(), subset, &destination.host)
 }
 
 /// Host and port of a cluster's name.
@@ -71,12 +77,18 @@ pub(super) fn clusters(
             };
             // Istio leaves a service that has no endpoint to resolve out, with its subsets.
             let Some(all) = endpoints(None) else { continue };
-            add("", all, policy);
+            add("", balanced(all, policy), policy);
             // What the sidecar resolves by itself has no parts.
             let subsets = rule.filter(|_| !service.is_dynamic()).map(|rule| &*rule.subsets);
             for subset in subsets.unwrap_or_default() {
-                if let Some(endpoints) = endpoints(Some(&subset.labels)) {
-                    add(&subset.name, endpoints, of_subset(policy, subset, port.number).as_ref());
+                let own = of_subset(policy, subset, port.number);
+                let to_itself = subset.policy.as_ref().is_some_and(|set| set.policy.to_original_address);
+                let endpoints = match endpoints(Some(&subset.labels)) {
+                    None if to_itself => Some(Endpoints::OriginalDst(None)),
+                    endpoints => endpoints,
+                };
+                if let Some(endpoints) = endpoints {
+                    add(&subset.name, balanced(endpoints, own.as_ref()), own.as_ref());
                 }
             }
         }
@@ -92,6 +104,15 @@ fn has_cluster(service: &RegistryService, port: &RegistryPort) -> bool {
     }
 }
 
+/// Istio: load balancing by PASSTHROUGH goes to the connection's own address, whatever the endpoints are.
+fn balanced(endpoints: Endpoints, policy: Option<&TrafficPolicy>) -> Endpoints {
+    match endpoints {
+        Endpoints::OriginalDst(_) | Endpoints::DynamicDns(_) => endpoints,
+        _ if policy.is_some_and(|policy| policy.to_original_address) => Endpoints::OriginalDst(None),
+        _ => endpoints,
+    }
+}
+
 /// The policy of a subset: its own blocks over the rule's; a policy for the very port replaces all of them.
 fn of_subset(rule: Option<&TrafficPolicy>, subset: &Subset, port: u16) -> Option<TrafficPolicy> {
     let Some(own) = &subset.policy else {
@@ -104,7 +125,8 @@ fn of_subset(rule: Option<&TrafficPolicy>, subset: &Subset, port: u16) -> Option
         tls: over(|policy| policy.tls.is_some()).and_then(|policy| policy.tls.clone()),
         connection_pool: over(|policy| policy.connection_pool.is_some())
             .and_then(|policy| policy.connection_pool.clone()),
-        has_more: false,
+        to_original_address: over(|policy| policy.has_load_balancer).is_some_and(|policy| policy.to_original_address),
+        ..TrafficPolicy::default()
     })
 }
 

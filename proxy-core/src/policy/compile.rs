@@ -62,7 +62,7 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
     let makes = Tables {
         clusters: &clusters,
         workload,
-        tracing: settings.enable_tracing,
+        mesh: &settings,
     };
     let tables = tabled
         .into_iter()
@@ -93,11 +93,18 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
     let egress = egress.to_vec();
     drop(scopes);
     let special = |name, endpoints| special(name, endpoints, settings.connect_timeout);
+    let passthrough = special("PassthroughCluster", Endpoints::OriginalDst(None));
+    let proxy = sidecar.as_ref().and_then(|sidecar| sidecar.spec.egress_proxy.as_ref());
+    let unknown = match proxy {
+        Some(proxy) => clusters.get(&clusters::name_of(proxy)).cloned(),
+        None => Some(passthrough.clone()),
+    };
     Snapshot {
         hash: hash(world, workload),
         workload: workload.clone(),
         capture: capture_of(world, workload),
-        passthrough: special("PassthroughCluster", Endpoints::OriginalDst(None)),
+        passthrough,
+        unknown,
         dynamic_dns: special("AllowAnyDynamicDNSCluster", Endpoints::DynamicDns(80)),
         clusters,
         exact,

@@ -127,7 +127,11 @@ fn unknown_stream<'s, W: Witness>(snapshot: &'s Snapshot, listener: &'s Listener
     if blocked {
         return cut(&listener.name, Some("BlackHoleCluster"), "UH", Verdict::Blocked);
     }
-    witness.saw(|| cluster_step(&snapshot.passthrough));
+    let Some(cluster) = &snapshot.unknown else {
+        witness.saw(no_proxy);
+        return cut(&listener.name, None, "NC", Verdict::Blocked);
+    };
+    witness.saw(|| cluster_step(cluster));
     Decision {
         verdict: Verdict::Passthrough,
         listener: &listener.name,
@@ -135,7 +139,7 @@ fn unknown_stream<'s, W: Witness>(snapshot: &'s Snapshot, listener: &'s Listener
         virtual_host: None,
         route: None,
         action: Action::Forward(Forward {
-            cluster: &snapshot.passthrough,
+            cluster,
             timeout: None,
             retries: None,
             operation: None,
@@ -171,20 +175,24 @@ fn request<'s, W: Witness>(
     };
     let table = table.map(|table| &snapshot.tables[table]);
     let found = table.and_then(|table| table.virtual_host(authority));
-    let verdict = match (found, snapshot.mode.mode) {
-        (Some(_), _) => Verdict::Registered,
-        (None, _) => Verdict::Blocked,
+    let nothing = found.is_none() && table.is_some_and(|table| matches!(table.otherwise, Otherwise::Nothing));
+    let verdict = match found.is_some() || nothing {
+        true => Verdict::Registered,
+        false => Verdict::Blocked,
     };
-    let virtual_host = found.map_or(unknown(snapshot), |virtual_host| virtual_host.name.as_str());
+    let virtual_host = match found {
+        Some(virtual_host) => Some(virtual_host.name.as_str()),
+        None => (!nothing).then(|| unknown(snapshot)),
+    };
     if http.method == "CONNECT" {
         witness.saw(|| step("route", "CONNECT has no path, so no route takes it: 404".into(), None));
-        return reply(verdict, Some(virtual_host), 404, "NR", "route_not_found");
+        return reply(verdict, virtual_host, 404, "NR", "route_not_found");
     }
     if http.path == "*" {
         witness.saw(|| step("route", "OPTIONS * has no path: 404".into(), None));
-        return reply(verdict, Some(virtual_host), 404, "-", "absolute_path_rejected");
+        return reply(verdict, virtual_host, 404, "-", "absolute_path_rejected");
     }
-    if found.is_none() && table.is_some_and(|table| matches!(table.otherwise, Otherwise::Nothing)) {
+    if nothing {
         witness.saw(|| {
             step(
                 "virtual_host",
@@ -311,28 +319,33 @@ fn unknown_request<'s, W: Witness>(snapshot: &'s Snapshot, listener: &'s Listene
             operation: None,
         }),
     };
+    let refuse = |status, flags, details| Decision {
+        verdict: Verdict::Blocked,
+        listener: &listener.name,
+        layer: Layer::Http,
+        virtual_host: Some(name),
+        route: Some(name),
+        action: Action::Reply(Reply {
+            status,
+            flags,
+            details,
+            body: "",
+            redirect: None,
+        }),
+    };
     match snapshot.mode.mode {
         OutboundMode::RegistryOnly => {
             witness.saw(|| mode_step(snapshot, "answered 502 by route block_all"));
-            Decision {
-                verdict: Verdict::Blocked,
-                listener: &listener.name,
-                layer: Layer::Http,
-                virtual_host: Some(name),
-                route: Some(name),
-                action: Action::Reply(Reply {
-                    status: 502,
-                    flags: "-",
-                    details: "direct_response",
-                    body: "",
-                    redirect: None,
-                }),
-            }
+            refuse(502, "-", "direct_response")
         }
         OutboundMode::AllowAny => {
             witness.saw(|| mode_step(snapshot, "let through to its own address by route allow_any"));
-            witness.saw(|| cluster_step(&snapshot.passthrough));
-            forward(&snapshot.passthrough)
+            let Some(cluster) = &snapshot.unknown else {
+                witness.saw(no_proxy);
+                return refuse(503, "NC", "cluster_not_found");
+            };
+            witness.saw(|| cluster_step(cluster));
+            forward(cluster)
         }
         OutboundMode::AllowAnyDynamicDns => {
             witness.saw(|| mode_step(snapshot, "resolved by its Host by route allow_any_dynamic_dns"));
@@ -373,6 +386,11 @@ fn cut<'s>(listener: &'s str, cluster: Option<&'static str>, flags: &'static str
         route: None,
         action: Action::Cut { cluster, flags },
     }
+}
+
+fn no_proxy() -> Step {
+    let outcome = "the cluster of the Sidecar's egressProxy does not exist; import its host under egress";
+    step("cluster", outcome.into(), None)
 }
 
 fn step(step: &'static str, outcome: String, object: Option<ObjectRef>) -> Step {

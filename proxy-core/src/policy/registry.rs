@@ -191,17 +191,7 @@ fn entry_services(
         &entry.meta.namespace,
         namespace,
     );
-    let allocated = mesh.dns_capture && spec.addresses.is_empty();
-    let mut addresses: Vec<Address> = if allocated {
-        // A sidecar has one family; which, is not known here, and nearly all have the older.
-        let addresses = spec.allocated.iter().filter(|address| address.is_ipv4());
-        addresses.take(1).map(|address| Address::Ip(*address)).collect()
-    } else {
-        spec.addresses.iter().map(|net| Address::of(*net)).collect()
-    };
-    if addresses.is_empty() {
-        addresses.push(Address::Any);
-    }
+    let addresses: Vec<Address> = spec.addresses.iter().map(|net| Address::of(*net)).collect();
     let ports: Vec<RegistryPort> = spec
         .ports
         .iter()
@@ -224,6 +214,12 @@ fn entry_services(
     });
     for (index, host) in spec.hosts.iter().enumerate() {
         let line = spec.host_lines.get(index).copied().unwrap_or_default();
+        let allocated = [allocated(entry, host, mesh)];
+        let addresses = if addresses.is_empty() {
+            &allocated[..]
+        } else {
+            &addresses
+        };
         services.extend(addresses.iter().map(|address| RegistryService {
             host: host.clone(),
             namespace: entry.meta.namespace.clone(),
@@ -236,6 +232,25 @@ fn entry_services(
             object: entry.reference("ServiceEntry", line),
         }));
     }
+}
+
+/// The address that was allocated to a host, where this mesh's sidecars use it: those that capture DNS do.
+fn allocated(entry: &Object<ServiceEntry>, host: &str, mesh: &MeshConfig) -> Address {
+    let spec = &entry.spec;
+    let switched_off = entry
+        .meta
+        .labels
+        .get("networking.istio.io/enable-autoallocate-ip")
+        .is_some_and(|value| value.eq_ignore_ascii_case("false"));
+    if !mesh.dns_capture || switched_off || !spec.addresses.is_empty() || spec.resolution == Resolution::None {
+        return Address::Any;
+    }
+    // A sidecar has one family; which, is not known here, and nearly all have the older.
+    let mut own = spec
+        .allocated
+        .iter()
+        .filter(|own| *own.host == *host && own.address.is_ipv4());
+    own.next_back().map_or(Address::Any, |own| Address::Ip(own.address))
 }
 
 fn kubernetes_service(service: &Object<Service>, mesh: &MeshConfig, namespace: &str) -> Option<RegistryService> {

@@ -9,7 +9,7 @@ use super::{
     hosts::{self, HostMap},
     registry::RegistryService,
 };
-use crate::model::{HttpMatch, ObjectRef, Redirect, Retries, TextMatch};
+use crate::model::{HttpMatch, MeshConfig, ObjectRef, Redirect, Retries, TextMatch};
 
 /// The route configuration of one port (or of one sniffed virtual address).
 #[derive(Debug, Default)]
@@ -270,21 +270,14 @@ impl Condition {
 /// Istio 1.24 and newer, where a route says nothing.
 const DEFAULT_RETRY_ON: &str = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes";
 
-/// Where a route says nothing: two retries when connecting fails or a stream is refused.
-pub(super) fn default_retries() -> RetryPolicy {
-    retry_policy(2, None, DEFAULT_RETRY_ON)
-}
-
-/// The retry policy of a route; `None` where retries are switched off.
-pub(super) fn retries(retries: &Retries) -> Option<RetryPolicy> {
-    let retry_on = retries.retry_on.as_deref().filter(|text| !text.is_empty());
-    (retries.attempts > 0).then(|| {
-        retry_policy(
-            retries.attempts,
-            retries.per_try_timeout,
-            retry_on.unwrap_or(DEFAULT_RETRY_ON),
-        )
-    })
+/// The retry policy of a route: its own, else the mesh's, else two retries when connecting fails or a stream is refused;
+/// `None` where retries are switched off.
+pub(super) fn retries(own: Option<&Retries>, mesh: &MeshConfig) -> Option<RetryPolicy> {
+    let Some(retries) = own.or(mesh.default_retries.as_ref()) else {
+        return Some(retry_policy(2, None, DEFAULT_RETRY_ON));
+    };
+    let retry_on = retries.retry_on.as_deref().unwrap_or(DEFAULT_RETRY_ON);
+    (retries.attempts > 0).then(|| retry_policy(retries.attempts, retries.per_try_timeout, retry_on))
 }
 
 /// Istio: numbers among the words are statuses, and stand in a list of their own.

@@ -26,7 +26,7 @@ impl<'w> Scope<'w> {
         listener: &'w EgressListener,
         visible: &[RegistryService],
         world: &'w World,
-        mesh: &MeshConfig,
+        mesh: &'w MeshConfig,
         workload: &Workload,
     ) -> Self {
         let services = imported(listener, visible, &workload.namespace);

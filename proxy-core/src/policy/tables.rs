@@ -10,17 +10,17 @@ use super::{
     clusters::{self, Clusters},
     hosts,
     registry::{RegistryPort, RegistryService},
-    routes::{Otherwise, Route, RouteAction, RouteTable, VirtualHost, WeightedCluster, default_retries, domains},
+    routes::{Otherwise, Route, RouteAction, RouteTable, VirtualHost, WeightedCluster, domains, retries},
     scope::Scope,
     virtual_services::Visible,
 };
-use crate::model::{ObjectRef, Protocol, ProtocolClass};
+use crate::model::{MeshConfig, ObjectRef, Protocol, ProtocolClass};
 
 /// Makes the tables of one workload.
 pub(super) struct Tables<'s> {
     pub clusters: &'s Clusters,
     pub workload: &'s Workload,
-    pub tracing: bool,
+    pub mesh: &'s MeshConfig,
 }
 
 /// A service on the table's port, by its host in lower case: routes and virtual hosts name it so.
@@ -145,9 +145,12 @@ impl Tables<'_> {
                     weight: 1,
                 }],
                 timeout: None,
-                retries: Some(default_retries()),
+                retries: retries(None, self.mesh),
             },
-            operation: self.tracing.then(|| format!("{}:{}/*", one.host, one.port.number)),
+            operation: self
+                .mesh
+                .enable_tracing
+                .then(|| format!("{}:{}/*", one.host, one.port.number)),
             object: one.service.object.clone(),
             unsupported: Vec::new(),
         };

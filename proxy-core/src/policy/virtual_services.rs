@@ -8,11 +8,11 @@ use super::{
     clusters::{self, Clusters},
     hosts::{self, HostMap},
     registry,
-    routes::{Condition, Route, RouteAction, WeightedCluster, default_retries, retries},
+    routes::{Condition, Route, RouteAction, WeightedCluster, retries},
     visibility::{self, Export, Fits},
 };
 use crate::model::{
-    EgressListener, HttpMatch, HttpRoute, Labels, MeshConfig, Object, ObjectRef, Redirect, RouteDestination,
+    EgressListener, HttpMatch, HttpRoute, Labels, MeshConfig, Object, ObjectRef, Redirect, RouteDestination, TextMatch,
     VirtualService, World,
 };
 
@@ -20,14 +20,14 @@ use crate::model::{
 pub(super) struct Visible<'w> {
     pub object: &'w Object<VirtualService>,
     pub hosts: Vec<String>,
-    tracing: bool,
+    mesh: &'w MeshConfig,
 }
 
 /// The VirtualServices that an egress listener imports, in Istio's order: private to the namespace, exported to it,
 /// public; each by age.
 pub(super) fn visible<'w>(
     world: &'w World,
-    mesh: &MeshConfig,
+    mesh: &'w MeshConfig,
     listener: &EgressListener,
     workload: &Workload,
 ) -> Vec<Visible<'w>> {
@@ -43,8 +43,7 @@ pub(super) fn visible<'w>(
         let hosts: Vec<String> = spec.hosts.iter().map(|host| hosts::qualify(host, own)).collect();
         let imports = |host: &String| visibility::imports(listener, own, host, &workload.namespace, Fits::Overlapping);
         if hosts.iter().any(imports) {
-            let tracing = mesh.enable_tracing;
-            found.push((export, Visible { object, hosts, tracing }));
+            found.push((export, Visible { object, hosts, mesh }));
         }
     }
     found.sort_by_key(|(export, visible)| (*export, registry::age(visible.object, &visible.object.meta.name)));
@@ -178,7 +177,7 @@ impl Visible<'_> {
     ) -> Route {
         let action = if let Some(redirect) = &route.redirect {
             if matches!(redirect.code, 301 | 302 | 303 | 307 | 308) {
-                RouteAction::Redirect(redirect_at(redirect, port))
+                RouteAction::Redirect(redirect_at(redirect, condition, port))
             } else {
                 RouteAction::Nothing
             }
@@ -191,17 +190,17 @@ impl Visible<'_> {
             RouteAction::Forward {
                 clusters: self.weighted(&route.route, clusters, |_| port),
                 timeout: route.timeout,
-                retries: match &route.retries {
-                    Some(own) => retries(own),
-                    None => Some(default_retries()),
-                },
+                retries: retries(route.retries.as_ref(), self.mesh),
             }
         };
         let name = match (&route.name, &condition.name) {
             (route, Some(own)) => Some(format!("{}.{own}", route.as_deref().unwrap_or_default()).into()),
             (route, None) => route.clone(),
         };
-        let operation = self.tracing.then(|| operation(self, condition, &action, port));
+        let operation = self
+            .mesh
+            .enable_tracing
+            .then(|| operation(self, route, condition, &action, port));
         Route {
             name,
             operation,
@@ -239,11 +238,18 @@ impl Visible<'_> {
 }
 
 /// What a route is called for tracing: its cluster's host and port, where it has one cluster, and what is matched.
-fn operation(visible: &Visible<'_>, condition: &HttpMatch, action: &RouteAction, port: u16) -> String {
+fn operation(
+    visible: &Visible<'_>,
+    route: &HttpRoute,
+    condition: &HttpMatch,
+    action: &RouteAction,
+    port: u16,
+) -> String {
     let path = Condition::operation_path(condition);
     let single = match action {
         RouteAction::Forward { clusters, .. } => match clusters.as_slice() {
-            [one] => clusters::host_and_port(&one.name),
+            // Several of which one has a weight are several all the same.
+            [one] if route.route.len() == 1 => clusters::host_and_port(&one.name),
             _ => None,
         },
         _ => None,
@@ -255,13 +261,18 @@ fn operation(visible: &Visible<'_>, condition: &HttpMatch, action: &RouteAction,
 }
 
 /// A redirect on a listener's port: that port is written where it is asked for, and the scheme's own port never is.
-fn redirect_at(redirect: &Redirect, port: u16) -> Redirect {
+fn redirect_at(redirect: &Redirect, condition: &HttpMatch, port: u16) -> Redirect {
     let written = redirect.port.or(redirect.to_request_port.then_some(port));
     let usual = match redirect.scheme.as_deref() {
         Some("https") => 443,
         _ => 80,
     };
+    let matched = match &condition.uri {
+        Some(TextMatch::Prefix(prefix)) => prefix.clone(),
+        _ => "/".into(),
+    };
     Redirect {
+        matched,
         port: written.filter(|port| *port != usual),
         ..redirect.clone()
     }

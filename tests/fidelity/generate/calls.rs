@@ -110,7 +110,7 @@ fn name(seed: &mut Seed, names: &[String]) -> String {
     let declared = seed.pick(names).clone();
     match declared.strip_prefix('*') {
         Some(rest) if seed.once_in(5) => rest.trim_start_matches('.').to_string(),
-        Some(rest) => format!("{}{rest}", seed.text(&["n", "x", "deep.er"])),
+        Some(rest) => format!("{}{rest}", seed.text(&["n", "x", "deep.er", ""])),
         None => declared,
     }
 }

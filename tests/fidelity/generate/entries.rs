@@ -39,8 +39,18 @@ pub fn service_entry(seed: &mut Seed) -> Value {
     if wants_endpoints && !seed.once_in(10) {
         spec["endpoints"] = endpoints(seed, &spec, resolution == "STATIC");
     }
+    if seed.once_in(12) && spec.get("endpoints").is_none() {
+        spec["workloadSelector"] = json!({"labels": {"app": "db"}});
+    }
     export_to(seed, &mut spec);
-    json!({"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "spec": spec})
+    let mut entry = json!({"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "spec": spec});
+    if seed.once_in(6) {
+        // What the controller that allocates addresses would have written.
+        let hosts = entry["spec"]["hosts"].as_array().cloned().unwrap_or_default();
+        let address = |host| json!({"host": host, "value": seed.text(&["240.240.0.1", "240.240.0.2"])});
+        entry["status"] = json!({"addresses": hosts.into_iter().map(address).collect::<Vec<_>>()});
+    }
+    entry
 }
 
 fn ports(seed: &mut Seed) -> Vec<Value> {
@@ -113,6 +123,10 @@ pub fn service(seed: &mut Seed) -> Value {
     let mut spec = json!({"ports": ports, "selector": {"app": &name}, "type": "ClusterIP"});
     spec["clusterIP"] = json!(seed.text(&["10.96.0.1", "10.96.0.2", "10.96.0.3", "None", "10.1.0.1"]));
     spec["clusterIPs"] = json!([spec["clusterIP"]]);
+    if seed.once_in(10) {
+        let target = seed.text(&["a.com", "b.com", "web.shop.svc.cluster.local", "gone.com"]);
+        spec = json!({"type": "ExternalName", "externalName": target, "ports": spec["ports"]});
+    }
     let mut metadata = json!({"name": name, "namespace": seed.text(&NAMESPACES)});
     if seed.once_in(4) {
         metadata["annotations"] =

@@ -22,7 +22,8 @@ use crate::{seed::Seed, world::World};
 /// Namespaces; the first is the caller's, the last the root.
 const NAMESPACES: [&str; 3] = ["shop", "other", "istio-system"];
 /// Names that ServiceEntries declare.
-const HOSTS: [&str; 14] = [
+const HOSTS: [&str; 15] = [
+    "*-api.a.com",
     "a.com",
     "a.com",
     "b.com",
@@ -39,7 +40,10 @@ const HOSTS: [&str; 14] = [
     "web.shop.svc.cluster.local",
 ];
 const PORTS: [u16; 8] = [80, 80, 80, 443, 443, 8080, 5432, 3306];
-const ADDRESSES: [&str; 8] = [
+const ADDRESSES: [&str; 11] = [
+    "fd00::1",
+    "fd00::/64",
+    "0.0.0.0/0",
     "10.1.0.1",
     "10.1.0.2",
     "10.2.0.1/32",

@@ -119,6 +119,9 @@ fn redirect(seed: &mut Seed) -> Value {
     if seed.once_in(2) {
         redirect["uri"] = json!("/new");
     }
+    if seed.once_in(6) && redirect.get("uri").is_none() {
+        redirect["prefixRewrite"] = json!("/prefix");
+    }
     if seed.once_in(2) {
         redirect["authority"] = json!(seed.text(&["new.com", "new.com:8080"]));
     }

@@ -58,10 +58,16 @@ fn policy(seed: &mut Seed) -> Value {
         if tls["mode"] == "SIMPLE" && seed.once_in(2) {
             tls["sni"] = json!("sni.example.com");
         }
+        if seed.once_in(6) {
+            tls["credentialName"] = json!(seed.text(&["secret", "configmap://shop/ca"]));
+        }
         policy["tls"] = tls;
     }
     if seed.once_in(3) || policy.get("tls").is_none() {
         policy["connectionPool"] = json!({"tcp": {"connectTimeout": seed.text(&["2s", "300ms"])}});
+    }
+    if seed.once_in(8) {
+        policy["loadBalancer"] = json!({"simple": seed.text(&["PASSTHROUGH", "ROUND_ROBIN"])});
     }
     policy
 }
@@ -90,6 +96,9 @@ pub fn sidecar(seed: &mut Seed) -> Value {
                     ports.push(port);
                     let protocol = seed.text(&["HTTP", "HTTP", "HTTPS", "TLS", "TCP"]);
                     listener["port"] = json!({"number": port, "protocol": protocol, "name": format!("e{index}")});
+                    if seed.once_in(6) {
+                        listener["bind"] = json!(seed.text(&["10.1.0.1", "0.0.0.0"]));
+                    }
                 }
                 listener
             })
@@ -131,11 +140,18 @@ pub fn mesh(seed: &mut Seed) -> String {
     let mut mesh = seed.text(&policies);
     for (text, times) in [
         ("connectTimeout: 4s\n", 6),
+        ("defaultConfig: {proxyMetadata: {ISTIO_META_DNS_CAPTURE: 'true'}}\n", 3),
+        (
+            "defaultHttpRetryPolicy: {attempts: 5, retryOn: '5xx,503', perTryTimeout: 1s}\n",
+            12,
+        ),
+        ("defaultHttpRetryPolicy: {attempts: 0}\n", 12),
         ("defaultServiceExportTo: ['.']\n", 12),
         ("defaultVirtualServiceExportTo: ['.']\n", 12),
         ("defaultDestinationRuleExportTo: ['.']\n", 12),
     ] {
-        if seed.once_in(times) {
+        let key = text.split(':').next().unwrap_or_default();
+        if seed.once_in(times) && !mesh.contains(key) {
             mesh.push_str(text);
         }
     }

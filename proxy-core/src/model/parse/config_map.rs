@@ -61,6 +61,7 @@ pub fn mesh(root: Cursor<'_>, revision: String) -> Option<MeshConfig> {
                 *list = mesh.texts(key);
             }
         }
+        config.default_retries = mesh.mapping("defaultHttpRetryPolicy").map(super::routes::retries);
         config.enable_tracing = mesh.boolean("enableTracing").unwrap_or(true);
         let metadata = mesh
             .node

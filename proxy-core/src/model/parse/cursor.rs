@@ -335,6 +335,21 @@ impl<'a> Cursor<'a> {
         self.field(key, |value| value.as_port())
     }
 
+    /// A port number below `key`, where 0 stands for none.
+    pub fn any_port(&self, key: &str) -> Option<u16> {
+        let number = self.count(key)?;
+        let port = u16::try_from(number);
+        if port.is_err() {
+            self.error_at(key, "expected a port number from 1 to 65535");
+        }
+        port.ok().filter(|port| *port > 0)
+    }
+
+    /// A text below `key` that is not empty.
+    pub fn some_text(&self, key: &str) -> Option<&'a str> {
+        self.text(key).filter(|text| !text.is_empty())
+    }
+
     /// A number below `key`.
     pub fn number(&self, key: &str) -> Option<f64> {
         self.field(key, |value| {

@@ -38,28 +38,11 @@ pub fn virtual_service(root: Cursor<'_>) -> VirtualService {
 
 fn http_route(route: Cursor<'_>) -> HttpRoute {
     HttpRoute {
-        name: route.text("name").map(Into::into),
+        name: route.some_text("name").map(Into::into),
         line: route.line(),
         matches: route.mappings("match", |condition| Some(http_match(condition))),
         route: route.mappings("route", destination),
-        redirect: route.mapping("redirect").map(|redirect| Redirect {
-            uri: redirect.text("uri").map(str::to_string),
-            authority: redirect.text("authority").map(str::to_string),
-            scheme: redirect.text("scheme").map(str::to_string),
-            port: redirect.port("port"),
-            has_port: redirect.has("port") || redirect.has("derivePort"),
-            prefix_rewrite: redirect.text("prefixRewrite").map(str::to_string),
-            to_request_port: choice(
-                redirect,
-                "derivePort",
-                &[("FROM_PROTOCOL_DEFAULT", false), ("FROM_REQUEST_PORT", true)],
-            )
-            .unwrap_or_default(),
-            code: redirect
-                .count("redirectCode")
-                .filter(|code| *code > 0)
-                .map_or(301, |code| u16::try_from(code).unwrap_or(u16::MAX)),
-        }),
+        redirect: route.mapping("redirect").map(redirect),
         direct_response: route.mapping("directResponse").map(|response| DirectResponse {
             status: response
                 .count("status")
@@ -73,13 +56,43 @@ fn http_route(route: Cursor<'_>) -> HttpRoute {
         }),
         timeout: route.duration("timeout"),
         timeout_line: route.line_of("timeout"),
-        retries: route.mapping("retries").map(|retries| Retries {
-            attempts: retries.count("attempts").unwrap_or_default(),
-            per_try_timeout: retries.duration("perTryTimeout"),
-            retry_on: retries.text("retryOn").map(str::to_string),
-        }),
+        retries: route.mapping("retries").map(retries),
         mirrors: mirrors(route),
         unsupported: UNSUPPORTED.into_iter().filter(|key| route.has(key)).collect(),
+    }
+}
+
+/// `retries` of a route, or those of the mesh for all.
+pub fn retries(retries: Cursor<'_>) -> Retries {
+    Retries {
+        attempts: retries.count("attempts").unwrap_or_default(),
+        per_try_timeout: retries.duration("perTryTimeout"),
+        retry_on: retries.some_text("retryOn").map(str::to_string),
+    }
+}
+
+fn redirect(redirect: Cursor<'_>) -> Redirect {
+    if redirect.has("port") && redirect.has("derivePort") {
+        redirect.error("redirect may only specify one of port or derivePort");
+    }
+    Redirect {
+        uri: redirect.some_text("uri").map(str::to_string),
+        authority: redirect.some_text("authority").map(str::to_string),
+        scheme: redirect.some_text("scheme").map(str::to_string),
+        port: redirect.any_port("port"),
+        has_port: redirect.has("port") || redirect.has("derivePort"),
+        prefix_rewrite: redirect.some_text("prefixRewrite").map(str::to_string),
+        matched: String::new(),
+        to_request_port: choice(
+            redirect,
+            "derivePort",
+            &[("FROM_PROTOCOL_DEFAULT", false), ("FROM_REQUEST_PORT", true)],
+        )
+        .unwrap_or_default(),
+        code: redirect
+            .count("redirectCode")
+            .filter(|code| *code > 0)
+            .map_or(301, |code| u16::try_from(code).unwrap_or(u16::MAX)),
     }
 }
 
@@ -132,7 +145,7 @@ fn http_match(condition: Cursor<'_>) -> HttpMatch {
             .collect()
     };
     HttpMatch {
-        name: condition.text("name").map(Into::into),
+        name: condition.some_text("name").map(Into::into),
         uri: text("uri"),
         ignore_uri_case: condition.boolean("ignoreUriCase").unwrap_or_default(),
         method: text("method"),
@@ -144,9 +157,9 @@ fn http_match(condition: Cursor<'_>) -> HttpMatch {
             .pairs("queryParams", |_, value| text_match(value))
             .into_iter()
             .collect(),
-        port: condition.port("port"),
+        port: condition.any_port("port"),
         source_labels: condition.labels("sourceLabels"),
-        source_namespace: condition.text("sourceNamespace").map(str::to_string),
+        source_namespace: condition.some_text("sourceNamespace").map(str::to_string),
         gateways: condition.texts("gateways"),
     }
 }
@@ -197,9 +210,9 @@ fn l4_route(route: Cursor<'_>) -> L4Route {
             Some(L4Match {
                 sni_hosts: condition.list("sniHosts", |host| host.as_text().map(Into::into)),
                 destination_subnets: condition.list("destinationSubnets", |range| range.as_range()),
-                port: condition.port("port"),
+                port: condition.any_port("port"),
                 source_labels: condition.labels("sourceLabels"),
-                source_namespace: condition.text("sourceNamespace").map(str::to_string),
+                source_namespace: condition.some_text("sourceNamespace").map(str::to_string),
                 gateways: condition.texts("gateways"),
             })
         }),

@@ -1,7 +1,7 @@
 //! ServiceEntry.
 
 use super::cursor::Cursor;
-use crate::model::{Endpoint, Port, Protocol, Resolution, ServiceEntry};
+use crate::model::{Allocated, Endpoint, Port, Protocol, Resolution, ServiceEntry};
 
 /// Spec of a ServiceEntry. Shape and types only: what Istio's webhook refuses beyond them is `lint`'s.
 pub fn service_entry(root: Cursor<'_>) -> ServiceEntry {
@@ -44,8 +44,11 @@ pub fn service_entry(root: Cursor<'_>) -> ServiceEntry {
         allocated: root
             .mapping("status")
             .map(|status| {
-                status.list("addresses", |address| {
-                    address.text("value").and_then(|text| text.parse().ok())
+                status.mappings("addresses", |allocated| {
+                    Some(Allocated {
+                        host: allocated.text("host").unwrap_or_default().into(),
+                        address: allocated.text("value")?.parse().ok()?,
+                    })
                 })
             })
             .unwrap_or_default(),

@@ -65,8 +65,23 @@ fn traffic_policy(policy: Cursor<'_>) -> TrafficPolicy {
                 .map(str::to_string),
         }),
         connection_pool: policy.mapping("connectionPool").map(connection_pool),
+        has_load_balancer: policy.has("loadBalancer"),
+        to_original_address: policy.mapping("loadBalancer").and_then(balancing) == Some("PASSTHROUGH"),
         has_more: others(policy),
     }
+}
+
+/// The simple way of balancing.
+fn balancing(balancer: Cursor<'_>) -> Option<&'static str> {
+    let ways = [
+        "UNSPECIFIED",
+        "LEAST_CONN",
+        "RANDOM",
+        "PASSTHROUGH",
+        "ROUND_ROBIN",
+        "LEAST_REQUEST",
+    ];
+    choice(balancer, "simple", &ways.map(|way| (way, way)))
 }
 
 fn connection_pool(pool: Cursor<'_>) -> ConnectionPool {
