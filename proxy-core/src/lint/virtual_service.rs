@@ -39,14 +39,10 @@ const RETRY_ON: [&str; 16] = [
 pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
     for (index, service) in world.virtual_services.iter().enumerate() {
         let mut report = Report::new(findings, "VirtualService", service);
+        let is_delegate = service.spec.hosts.is_empty();
         hosts(&mut report, &service.spec);
         for (index, route) in service.spec.http.iter().enumerate() {
-            http(
-                &mut report,
-                &format!("spec.http[{index}]"),
-                route,
-                service.spec.hosts.is_empty(),
-            );
+            http(&mut report, &format!("spec.http[{index}]"), route, is_delegate);
         }
         layer4(&mut report, &service.spec);
         export_to::check(&mut report, &service.spec.export_to, &service.meta.namespace, false);
@@ -165,7 +161,7 @@ fn http(report: &mut Report<'_>, field: &str, route: &HttpRoute, is_delegate: bo
         conditions(report, &format!("{field}.match[{index}]"), condition);
     }
     retries(report, &format!("{field}.retries"), route);
-    for part in route.unsupported.iter().filter(|part| **part != "delegate") {
+    for part in &route.unsupported {
         report.add(
             "EGR06",
             Level::Info,
@@ -185,7 +181,7 @@ fn actions(report: &mut Report<'_>, field: &str, route: &HttpRoute, is_delegate:
         route.redirect.is_some(),
         route.direct_response.is_some(),
     );
-    let delegates = route.unsupported.contains(&"delegate");
+    let delegates = route.delegate.is_some();
     if delegates && !is_delegate {
         if has_route || redirects {
             report.rejected(

@@ -38,6 +38,8 @@ pub struct HttpRoute {
     pub redirect: Option<Redirect>,
     /// `directResponse`.
     pub direct_response: Option<DirectResponse>,
+    /// `delegate`: the VirtualService that supplies the routes here.
+    pub delegate: Option<Delegate>,
     /// `timeout`; `None` is no limit.
     pub timeout: Option<Duration>,
     /// Line of `timeout`, 0 when absent.
@@ -47,8 +49,17 @@ pub struct HttpRoute {
     /// Where copies of requests are sent.
     pub mirrors: Vec<RouteDestination>,
     /// Fields that are present but that the engine does not act on yet (`rewrite`, `fault`, `mirror`, `headers`,
-    /// `corsPolicy`, `delegate`): said in traces and checks, never silently ignored.
+    /// `corsPolicy`): said in traces and checks, never silently ignored.
     pub unsupported: Vec<&'static str>,
+}
+
+/// A VirtualService without hosts, which only supplies routes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Delegate {
+    /// Name.
+    pub name: Arc<str>,
+    /// Namespace; `None` is that of the VirtualService that names it.
+    pub namespace: Option<Arc<str>>,
 }
 
 /// One element of `http[].match[]`; all conditions must hold.

@@ -9,7 +9,7 @@ use super::{
     clusters::Clusters,
     listeners::{Chain, ChainMatch, Target},
     registry::{Address, RegistryPort, RegistryService},
-    routes::WeightedCluster,
+    routes::{WeightedCluster, other_names},
     virtual_services::{Attachments, Visible, fits},
 };
 use crate::model::{L4Match, L4Route, ProtocolClass};
@@ -21,6 +21,8 @@ pub(super) struct Stream<'s> {
     pub port: &'s RegistryPort,
     /// The listener is that of any address.
     pub on_wildcard: bool,
+    /// The listener's address is written, not the service's own.
+    pub bound: bool,
     pub attachments: &'s Attachments<'s>,
     pub clusters: &'s Clusters,
     pub workload: &'s Workload,
@@ -39,7 +41,7 @@ impl Stream<'_> {
     /// The service's own ranges, which a chain asks for where the VirtualService names none.
     fn ranges(&self) -> Vec<IpNet> {
         match self.service.address {
-            Address::Range(net) if self.on_wildcard => vec![net],
+            Address::Range(net) if !self.bound => vec![net],
             _ => Vec::new(),
         }
     }
@@ -57,7 +59,8 @@ impl Stream<'_> {
 
     fn routed(&self, visible: &Visible<'_>, route: &L4Route) -> Chain {
         let targets = visible.weighted(&route.route, self.clusters, |host| {
-            self.clusters.only_port(host).unwrap_or(self.port.number)
+            let port = self.clusters.only_port(host).unwrap_or(self.port.number);
+            (self.clusters.concrete(host).to_string(), port)
         });
         let target = |target: WeightedCluster| (target.cluster, target.weight);
         Chain {
@@ -95,7 +98,7 @@ impl Stream<'_> {
             let names = if ranges.is_empty() && by_address && !self.service.is_dynamic() {
                 Vec::new()
             } else {
-                vec![self.service.host.clone()]
+                self.names()
             };
             chains.push((by_name(&names, &ranges), self.own()));
         }
@@ -128,6 +131,17 @@ impl Stream<'_> {
             chains.push((by_name(&[], &own), self.own()));
         }
         chains
+    }
+
+    /// The service's names: its own, and those of the ExternalName Services that stand for it.
+    fn names(&self) -> Vec<Arc<str>> {
+        let mut names = vec![self.service.host.clone()];
+        for alias in &self.service.aliases {
+            names.push(alias.clone());
+            let others = other_names(alias, &self.workload.namespace);
+            names.extend(others.into_iter().map(Into::into));
+        }
+        names
     }
 
     /// The chain to the service itself. Istio: on a Sidecar's own port it leads to the only port that the service has.

@@ -16,6 +16,8 @@ pub(super) struct Clusters {
     by_name: HashMap<String, Arc<Cluster>>,
     /// The only port of a host's service; `None` where it has several.
     only_port: HashMap<Arc<str>, Option<u16>>,
+    /// What the names of ExternalName Services stand for.
+    alias_of: HashMap<Arc<str>, Arc<str>>,
 }
 
 impl Clusters {
@@ -30,6 +32,13 @@ impl Clusters {
     /// The only port of a service.
     pub fn only_port(&self, host: &str) -> Option<u16> {
         self.only_port.get(host).copied().flatten()
+    }
+}
+
+impl Clusters {
+    /// The host whose cluster traffic to `host` goes to.
+    pub fn concrete<'h>(&'h self, host: &'h str) -> &'h str {
+        self.alias_of.get(host).map_or(host, |target| target)
     }
 }
 
@@ -67,6 +76,10 @@ pub(super) fn clusters(
             _ => None,
         };
         clusters.only_port.insert(service.host.clone(), only_port);
+        if let Some(target) = service.alias_of() {
+            clusters.alias_of.insert(service.host.clone(), target.clone());
+            continue;
+        }
         let rule = rules.for_service(service, workload);
         for port in service.ports.iter().filter(|port| has_cluster(service, port)) {
             let endpoints = |labels| endpoints(service, port, labels, shared);
@@ -186,6 +199,7 @@ fn endpoints(
                 .map(|address| SocketAddr::new(*address, port.number))
                 .collect(),
         ),
+        ServiceKind::Alias(_) => return None,
         ServiceKind::Entry(entry) => match entry.resolution {
             Resolution::None => Endpoints::OriginalDst(port.target_port),
             Resolution::DynamicDns => Endpoints::DynamicDns(target),

@@ -73,7 +73,7 @@ impl<'s> Entries<'s> {
             }
             return;
         };
-        for service in &scope.services {
+        for service in scope.services.iter().filter(|service| service.alias_of().is_none()) {
             // A Sidecar's port says itself what is spoken on it.
             let own = service.port(number).or(service.ports.first());
             let port = RegistryPort {
@@ -111,6 +111,9 @@ impl<'s> Entries<'s> {
     /// One service on one port. Istio: what is called at the addresses of its own endpoints, whatever they are, has a
     /// listener at each of them for all but HTTP; pods of a headless Service are not known here.
     fn listeners(&mut self, scope: &'s Scope<'s>, service: &'s RegistryService, port: &RegistryPort) {
+        if service.alias_of().is_some() {
+            return;
+        }
         let streams = port.protocol.class() != ProtocolClass::Http;
         let anywhere = service.is_passthrough() && service.address == Address::Any && scope.bind().is_none();
         if !(streams && anywhere) {
@@ -166,7 +169,8 @@ impl<'s> Entries<'s> {
             let stream = Stream {
                 service,
                 port,
-                on_wildcard: bind.is_none() && ip == ANY,
+                on_wildcard: ip == ANY,
+                bound: bind.is_some(),
                 attachments: &scope.attachments,
                 clusters: self.clusters,
                 workload: self.workload,

@@ -7,6 +7,7 @@ mod chains;
 mod clusters;
 mod compile;
 mod decide;
+mod delegates;
 mod entries;
 mod explain;
 mod facts;

@@ -1,7 +1,11 @@
 //! Services as the listeners see them, in Istio's order: each host of a ServiceEntry at each of its addresses, and
 //! Kubernetes Services.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use ipnet::IpNet;
 use time::OffsetDateTime;
@@ -23,6 +27,8 @@ pub(super) struct RegistryService {
     pub ports: Vec<RegistryPort>,
     pub kind: ServiceKind,
     pub export: Export,
+    /// ExternalName Services that stand for it.
+    pub aliases: Vec<Arc<str>>,
     pub object: ObjectRef,
 }
 
@@ -42,6 +48,8 @@ pub(super) enum Address {
 pub(super) enum ServiceKind {
     /// A Kubernetes Service with its cluster addresses; empty for a headless one.
     Kubernetes(Vec<IpAddr>),
+    /// An ExternalName Service: another name of this host.
+    Alias(Arc<str>),
     /// A ServiceEntry.
     Entry(Arc<Entry>),
 }
@@ -120,7 +128,15 @@ impl RegistryService {
     }
 
     pub fn is_kubernetes(&self) -> bool {
-        matches!(self.kind, ServiceKind::Kubernetes(_))
+        matches!(self.kind, ServiceKind::Kubernetes(_) | ServiceKind::Alias(_))
+    }
+
+    /// The host that an ExternalName Service stands for.
+    pub fn alias_of(&self) -> Option<&Arc<str>> {
+        match &self.kind {
+            ServiceKind::Alias(target) => Some(target),
+            ServiceKind::Kubernetes(_) | ServiceKind::Entry(_) => None,
+        }
     }
 
     /// A Kubernetes Service without a cluster address: its pods' addresses, which are not known here, are called.
@@ -138,6 +154,7 @@ impl RegistryService {
     pub fn is_passthrough(&self) -> bool {
         match &self.kind {
             ServiceKind::Kubernetes(addresses) => addresses.is_empty(),
+            ServiceKind::Alias(_) => false,
             ServiceKind::Entry(entry) => entry.resolution == Resolution::None,
         }
     }
@@ -151,6 +168,7 @@ impl RegistryService {
     pub fn is_like(&self, other: &Self) -> bool {
         let alike = match (&self.kind, &other.kind) {
             (ServiceKind::Kubernetes(_), ServiceKind::Kubernetes(_)) => true,
+            (ServiceKind::Alias(mine), ServiceKind::Alias(other)) => mine == other,
             (ServiceKind::Entry(mine), ServiceKind::Entry(other)) => {
                 mine.resolution == other.resolution
                     && mine.labels == other.labels
@@ -172,10 +190,40 @@ pub(super) fn services(world: &World, mesh: &MeshConfig, namespace: &str) -> Vec
     let of_kubernetes = world
         .services
         .iter()
-        .filter_map(|service| kubernetes_service(service, mesh, namespace));
+        .map(|service| kubernetes_service(service, mesh, namespace));
     services.extend(of_kubernetes);
     services.sort_by(|a, b| (a.export.rank(), &a.age).cmp(&(b.export.rank(), &b.age)));
+    resolve_aliases(&mut services);
     services
+}
+
+/// Gives each service the names of the ExternalName Services that lead to it, over others or directly.
+fn resolve_aliases(services: &mut [RegistryService]) {
+    let alias = |service: &RegistryService| Some((service.host.clone(), service.alias_of()?.clone()));
+    let targets: HashMap<Arc<str>, Arc<str>> = services.iter().filter_map(alias).collect();
+    if targets.is_empty() {
+        return;
+    }
+    // By namespace and host, in that order.
+    type Names = BTreeSet<(Arc<str>, Arc<str>)>;
+    let mut of_host: HashMap<Arc<str>, Names> = HashMap::new();
+    for service in services.iter() {
+        let Some(mut target) = service.alias_of() else { continue };
+        let mut seen = vec![&service.host];
+        while let Some(next) = targets.get(target).filter(|_| !seen.contains(&target)) {
+            seen.push(target);
+            target = next;
+        }
+        // A circle leads nowhere.
+        if !targets.contains_key(target) {
+            let name = (service.namespace.clone(), service.host.clone());
+            of_host.entry(target.clone()).or_default().insert(name);
+        }
+    }
+    for service in services {
+        let own = of_host.get(&service.host).into_iter().flatten();
+        service.aliases = own.map(|(_, host)| host.clone()).collect();
+    }
 }
 
 fn entry_services(
@@ -229,6 +277,7 @@ fn entry_services(
             ports: ports.clone(),
             kind: ServiceKind::Entry(common.clone()),
             export,
+            aliases: Vec::new(),
             object: entry.reference("ServiceEntry", line),
         }));
     }
@@ -253,19 +302,15 @@ fn allocated(entry: &Object<ServiceEntry>, host: &str, mesh: &MeshConfig) -> Add
     own.next_back().map_or(Address::Any, |own| Address::Ip(own.address))
 }
 
-fn kubernetes_service(service: &Object<Service>, mesh: &MeshConfig, namespace: &str) -> Option<RegistryService> {
+fn kubernetes_service(service: &Object<Service>, mesh: &MeshConfig, namespace: &str) -> RegistryService {
     let spec = &service.spec;
-    // An ExternalName is an alias in DNS; what it points at is decided by its own name.
-    if spec.external_name.is_some() {
-        return None;
-    }
     let own = &service.meta.namespace;
     let host: Arc<str> = format!("{}.{own}.svc.cluster.local", service.meta.name).into();
     let annotation = service.meta.annotations.get("networking.istio.io/exportTo");
     let export_to: Vec<String> = annotation
         .map(|list| list.split(',').map(|item| item.trim().to_string()).collect())
         .unwrap_or_default();
-    Some(RegistryService {
+    RegistryService {
         namespace: own.clone(),
         age: age(service, &service.meta.name),
         address: spec
@@ -284,9 +329,13 @@ fn kubernetes_service(service: &Object<Service>, mesh: &MeshConfig, namespace: &
                 line: port.line,
             })
             .collect(),
-        kind: ServiceKind::Kubernetes(spec.cluster_ips.clone()),
+        kind: match &spec.external_name {
+            Some(target) => ServiceKind::Alias(target.as_str().into()),
+            None => ServiceKind::Kubernetes(spec.cluster_ips.clone()),
+        },
+        aliases: Vec::new(),
         export: Export::of(&export_to, &mesh.default_service_export_to, own, namespace),
         object: service.reference("Service", 0),
         host,
-    })
+    }
 }

@@ -110,17 +110,12 @@ pub(super) fn domains(
     service: &RegistryService,
     known: &HashSet<&str>,
 ) -> Vec<String> {
-    let mut names = vec![host.to_string()];
-    let mut others = vec![format!("{host}.")];
-    if let Some(short) = host.strip_suffix(".svc.cluster.local")
-        && let Some((name, namespace)) = short.split_once('.')
-    {
-        if namespace == own_namespace {
-            others.push(name.to_string());
-        }
-        others.extend([short.to_string(), format!("{short}.svc")]);
+    let mut names = Vec::new();
+    for own in std::iter::once(host).chain(service.aliases.iter().map(|alias| &**alias)) {
+        names.push(own.to_string());
+        let others = other_names(own, own_namespace).into_iter();
+        names.extend(others.filter(|name| !known.contains(name.as_str())));
     }
-    names.extend(others.into_iter().filter(|name| !known.contains(name.as_str())));
     if service.is_headless() {
         // A pod of the service by its name.
         let pods: Vec<_> = names.iter().map(|name| format!("*.{name}")).collect();
@@ -130,6 +125,20 @@ pub(super) fn domains(
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => format!("[{address}]"),
     }));
+    names
+}
+
+/// Other names of a host: with a trailing dot, and the short ones of a Service seen from `own_namespace`.
+pub(super) fn other_names(host: &str, own_namespace: &str) -> Vec<String> {
+    let mut names = vec![format!("{host}.")];
+    if let Some(short) = host.strip_suffix(".svc.cluster.local")
+        && let Some((name, namespace)) = short.split_once('.')
+    {
+        if namespace == own_namespace {
+            names.push(name.to_string());
+        }
+        names.extend([short.to_string(), format!("{short}.svc")]);
+    }
     names
 }
 

@@ -84,6 +84,11 @@ fn imported(listener: &EgressListener, visible: &[RegistryService], own: &str) -
         .filter(imports)
         .filter_map(|service| trimmed(listener, service))
         .collect();
+    for service in services.iter_mut().filter(|service| !service.aliases.is_empty()) {
+        let namespace = service.namespace.clone();
+        let imported = |alias: &Arc<str>| visibility::imports(listener, &namespace, alias, own, Fits::Covered);
+        service.aliases.retain(imported);
+    }
     let mut kept: HashMap<Arc<str>, (Arc<str>, bool)> = HashMap::new();
     for service in &services {
         let candidate = (service.namespace.clone(), service.is_kubernetes());

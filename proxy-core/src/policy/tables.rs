@@ -24,7 +24,7 @@ pub(super) struct Tables<'s> {
 }
 
 /// A service on the table's port, by its host in lower case: routes and virtual hosts name it so.
-struct OnPort<'s> {
+pub(super) struct OnPort<'s> {
     host: String,
     service: &'s RegistryService,
     port: &'s RegistryPort,
@@ -33,6 +33,21 @@ struct OnPort<'s> {
 impl OnPort<'_> {
     fn is_http(&self) -> bool {
         matches!(self.port.protocol.class(), ProtocolClass::Http | ProtocolClass::Auto)
+    }
+}
+
+/// Services on the table's port by host.
+pub(super) struct ByHost<'s>(HashMap<&'s str, &'s OnPort<'s>>);
+
+impl<'s> ByHost<'s> {
+    fn get(&self, host: &str) -> Option<&'s OnPort<'s>> {
+        self.0.get(host).copied()
+    }
+
+    /// The host whose cluster `host` stands for.
+    pub fn meant(&self, host: &str) -> String {
+        let alias = self.get(host).and_then(|one| one.service.alias_of());
+        alias.map_or_else(|| host.to_string(), |target| target.to_string())
     }
 }
 
@@ -49,7 +64,7 @@ impl Tables<'_> {
     /// The table of `port` for everything that `scope` imports.
     pub fn shared(&self, scope: &Scope<'_>, port: u16) -> RouteTable {
         let on_port = on_port(scope, port);
-        let by_host: HashMap<&str, &OnPort<'_>> = on_port.iter().map(|one| (one.host.as_str(), one)).collect();
+        let by_host = ByHost(on_port.iter().map(|one| (one.host.as_str(), one)).collect());
         let mut all: Vec<Routed<'_>> = Vec::new();
         for (index, visible) in scope.attachments.all.iter().enumerate() {
             // Istio keeps VirtualServices without a service for port 80 alone, where hosts of no service are served.
@@ -64,7 +79,7 @@ impl Tables<'_> {
             .collect();
         let left = on_port
             .iter()
-            .filter(|one| one.is_http() && !taken.contains(one.host.as_str()));
+            .filter(|one| one.is_http() && one.service.alias_of().is_none() && !taken.contains(one.host.as_str()));
         all.extend(left.map(|one| self.unrouted(one)).collect::<Vec<_>>());
         self.table(&all, port)
     }
@@ -96,9 +111,9 @@ impl Tables<'_> {
         index: usize,
         port: u16,
         on_port: &'s [OnPort<'s>],
-        by_host: &HashMap<&str, &'s OnPort<'s>>,
+        by_host: &ByHost<'s>,
     ) -> Option<Routed<'s>> {
-        let routes = visible.routes(port, self.clusters, self.workload);
+        let routes = visible.routes(port, by_host, self.clusters, self.workload);
         if routes.is_empty() {
             return None;
         }
@@ -106,7 +121,7 @@ impl Tables<'_> {
         let (wildcards, exact): (Vec<_>, Vec<_>) = visible.hosts.iter().partition(|host| host.starts_with('*'));
         for host in exact {
             match by_host.get(hosts::lower_case(host).as_str()) {
-                Some(one) => services.push(*one),
+                Some(one) => services.push(one),
                 None => free.push(host.clone()),
             }
         }
@@ -227,9 +242,9 @@ fn on_port<'s>(scope: &'s Scope<'_>, port: u16) -> Vec<OnPort<'s>> {
 }
 
 /// Some host of the VirtualService is that of a service on the port, or covers one, or is covered by one.
-fn meets(visible: &Visible<'_>, on_port: &[OnPort<'_>], by_host: &HashMap<&str, &OnPort<'_>>) -> bool {
+fn meets(visible: &Visible<'_>, on_port: &[OnPort<'_>], by_host: &ByHost<'_>) -> bool {
     visible.hosts.iter().map(|host| hosts::lower_case(host)).any(|host| {
-        by_host.contains_key(host.as_str())
+        by_host.get(host.as_str()).is_some()
             || on_port
                 .iter()
                 .filter(|one| host.starts_with('*') || one.host.starts_with('*'))

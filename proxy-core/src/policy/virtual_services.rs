@@ -1,14 +1,19 @@
 //! VirtualServices as a sidecar takes them: which it sees and in what order, to which services they attach, and their
 //! routes. They are never merged on sidecars.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+};
 
 use super::{
     Workload,
     clusters::{self, Clusters},
+    delegates,
     hosts::{self, HostMap},
     registry,
     routes::{Condition, Route, RouteAction, WeightedCluster, retries},
+    tables::ByHost,
     visibility::{self, Export, Fits},
 };
 use crate::model::{
@@ -20,6 +25,7 @@ use crate::model::{
 pub(super) struct Visible<'w> {
     pub object: &'w Object<VirtualService>,
     pub hosts: Vec<String>,
+    http: Cow<'w, [HttpRoute]>,
     mesh: &'w MeshConfig,
 }
 
@@ -37,13 +43,21 @@ pub(super) fn visible<'w>(
         let default = &mesh.default_virtual_service_export_to;
         let export = Export::of(&spec.export_to, default, own, &workload.namespace);
         let for_sidecars = spec.gateways.is_empty() || spec.gateways.iter().any(|gateway| gateway == "mesh");
-        if export == Export::Hidden || !for_sidecars {
+        // One without hosts only supplies routes to others.
+        if export == Export::Hidden || !for_sidecars || spec.hosts.is_empty() {
             continue;
         }
         let hosts: Vec<String> = spec.hosts.iter().map(|host| hosts::qualify(host, own)).collect();
         let imports = |host: &String| visibility::imports(listener, own, host, &workload.namespace, Fits::Overlapping);
         if hosts.iter().any(imports) {
-            found.push((export, Visible { object, hosts, mesh }));
+            let http = delegates::routes(object, world, mesh);
+            let visible = Visible {
+                object,
+                hosts,
+                http,
+                mesh,
+            };
+            found.push((export, visible));
         }
     }
     found.sort_by_key(|(export, visible)| (*export, registry::age(visible.object, &visible.object.meta.name)));
@@ -117,7 +131,7 @@ impl<'w> Attachments<'w> {
                     .peekable();
                 named.peek().is_none() || named.any(|name| name == namespace)
             };
-            let http = spec.http.iter().filter(ours).flat_map(|route| &route.route);
+            let http = visible.http.iter().filter(ours).flat_map(|route| &route.route);
             let streams = spec.tcp.iter().chain(&spec.tls).flat_map(|route| &route.route);
             let mut of_service: HashMap<String, BTreeSet<Option<u16>>> = HashMap::new();
             for destination in http.chain(streams) {
@@ -137,9 +151,9 @@ impl Visible<'_> {
     }
 
     /// Routes for one listener port; empty where none fits it, so that the service's default route holds.
-    pub fn routes(&self, port: u16, clusters: &Clusters, workload: &Workload) -> Vec<Route> {
+    pub fn routes(&self, port: u16, on_port: &ByHost<'_>, clusters: &Clusters, workload: &Workload) -> Vec<Route> {
         let mut routes = Vec::new();
-        for route in &self.object.spec.http {
+        for route in self.http.iter() {
             let whole = [HttpMatch::default()];
             let conditions = if route.matches.is_empty() {
                 whole.as_slice()
@@ -158,7 +172,7 @@ impl Visible<'_> {
             }) {
                 let compiled = Condition::of(condition);
                 let catch_all = compiled.is_none();
-                routes.push(self.route(route, condition, compiled, port, clusters));
+                routes.push(self.route(route, condition, compiled, port, on_port, clusters));
                 if catch_all {
                     return routes;
                 }
@@ -173,6 +187,7 @@ impl Visible<'_> {
         condition: &HttpMatch,
         compiled: Option<Condition>,
         port: u16,
+        on_port: &ByHost<'_>,
         clusters: &Clusters,
     ) -> Route {
         let action = if let Some(redirect) = &route.redirect {
@@ -188,7 +203,7 @@ impl Visible<'_> {
             }
         } else {
             RouteAction::Forward {
-                clusters: self.weighted(&route.route, clusters, |_| port),
+                clusters: self.weighted(&route.route, clusters, |host| (on_port.meant(host), port)),
                 timeout: route.timeout,
                 retries: retries(route.retries.as_ref(), self.mesh),
             }
@@ -211,13 +226,13 @@ impl Visible<'_> {
         }
     }
 
-    /// The clusters that traffic is shared among. A single destination ignores its weight. `port_of` is the port of a
-    /// host where the destination names none.
+    /// The clusters that traffic is shared among. A single destination ignores its weight. `meant` is the host whose
+    /// cluster a host stands for, and its port where the destination names none.
     pub fn weighted(
         &self,
         destinations: &[RouteDestination],
         clusters: &Clusters,
-        port_of: impl Fn(&str) -> u16,
+        meant: impl Fn(&str) -> (String, u16),
     ) -> Vec<WeightedCluster> {
         let single = destinations.len() == 1;
         destinations
@@ -225,7 +240,8 @@ impl Visible<'_> {
             .filter(|destination| single || destination.weight > 0)
             .map(|destination| {
                 let host = hosts::qualify(&destination.host, &self.object.meta.namespace);
-                let port = destination.port.unwrap_or_else(|| port_of(&host));
+                let (host, port) = meant(&host);
+                let port = destination.port.unwrap_or(port);
                 let name = clusters::name(port, destination.subset.as_deref().unwrap_or_default(), &host);
                 WeightedCluster {
                     cluster: clusters.get(&name).cloned(),

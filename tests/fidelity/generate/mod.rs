@@ -67,6 +67,9 @@ pub fn world(seed: u64, number: u64) -> World {
     for _ in 0..*seed.pick(&[0, 1, 1, 2, 3]) {
         documents.push(routes::virtual_service(seed));
     }
+    if seed.once_in(3) {
+        documents.push(routes::delegate(seed));
+    }
     for _ in 0..*seed.pick(&[0, 0, 1, 2]) {
         documents.push(scope::destination_rule(seed));
     }

@@ -36,6 +36,14 @@ const DESTINATIONS: [&str; 11] = [
     "db.other.svc.cluster.local",
 ];
 
+/// One without hosts, whose name others know.
+pub fn delegate(seed: &mut Seed) -> Value {
+    let mut spec = json!({"http": (0..seed.between(1, 2)).map(|_| http(seed)).collect::<Vec<_>>()});
+    export_to(seed, &mut spec);
+    let metadata = json!({"name": "supplier", "namespace": "shop"});
+    json!({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": metadata, "spec": spec})
+}
+
 pub fn virtual_service(seed: &mut Seed) -> Value {
     let count = *seed.pick(&[1, 1, 2, 3]);
     let mut spec = json!({"hosts": seed.texts(&HOSTS, count)});
@@ -65,6 +73,13 @@ fn http(seed: &mut Seed) -> Value {
     }
     if seed.once_in(3) {
         route["name"] = json!(seed.text(&["first", "second"]));
+    }
+    if seed.once_in(10) {
+        route["delegate"] = json!({"name": seed.text(&["supplier", "supplier", "nobody"])});
+        if seed.once_in(2) {
+            route["delegate"]["namespace"] = json!("shop");
+        }
+        return route;
     }
     match seed.below(8) {
         0 => {

@@ -3,22 +3,14 @@
 use super::{cursor::Cursor, service_entry::choice, unapplied};
 use crate::{
     model::{
-        DirectResponse, HttpMatch, HttpRoute, L4Match, L4Route, Redirect, Retries, RouteDestination, TextMatch,
-        VirtualService,
+        Delegate, DirectResponse, HttpMatch, HttpRoute, L4Match, L4Route, Redirect, Retries, RouteDestination,
+        TextMatch, VirtualService,
     },
     yaml::Value,
 };
 
 /// Parts of an `http[]` entry that the engine does not act on yet; named in traces and checks.
-const UNSUPPORTED: [&str; 7] = [
-    "rewrite",
-    "fault",
-    "mirror",
-    "mirrors",
-    "headers",
-    "corsPolicy",
-    "delegate",
-];
+const UNSUPPORTED: [&str; 6] = ["rewrite", "fault", "mirror", "mirrors", "headers", "corsPolicy"];
 
 /// Spec of a VirtualService.
 pub fn virtual_service(root: Cursor<'_>) -> VirtualService {
@@ -53,6 +45,10 @@ fn http_route(route: Cursor<'_>) -> HttpRoute {
                 .and_then(|body| body.text("string"))
                 .unwrap_or_default()
                 .into(),
+        }),
+        delegate: route.mapping("delegate").map(|delegate| Delegate {
+            name: delegate.text("name").unwrap_or_default().into(),
+            namespace: delegate.some_text("namespace").map(Into::into),
         }),
         timeout: route.duration("timeout"),
         timeout_line: route.line_of("timeout"),
