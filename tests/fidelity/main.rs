@@ -9,6 +9,7 @@
 
 mod generate;
 mod judge;
+mod kept;
 mod known;
 mod oracle;
 mod outcome;
@@ -16,6 +17,8 @@ mod run;
 mod seed;
 mod shrink;
 mod world;
+
+use std::{env, path::Path};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use oracle::Oracle;
@@ -25,27 +28,41 @@ const REQUIRED: &str = "EGRET_REQUIRE_MESH";
 
 fn main() {
     let arguments = Arguments::from_args();
-    let trial = Trial::ignorable_test("the_engine_decides_as_istio_and_envoy_do", || {
-        let program = match Oracle::program() {
-            Ok(program) => program,
-            Err(reason) if std::env::var_os(REQUIRED).is_some() => return Err(Failed::from(reason)),
-            Err(reason) => return Ok(Completion::ignored_with(reason)),
-        };
-        let number = |name: &str, default| match std::env::var(name) {
-            Ok(text) => text
-                .parse()
-                .map_err(|_| Failed::from(format!("{name}={text}: expected a number"))),
-            Err(_) => Ok(default),
-        };
+    let worlds = trial("the_engine_decides_as_istio_and_envoy_do", |program| {
         let (worlds, seed) = (number("WORLDS", 500)?, number("SEED", 1)?);
-        let report = run::run(&program, worlds, seed)?;
+        let report = run::run(program, worlds, seed)?;
         print!("{report}");
         match report.differed() {
-            0 => Ok(Completion::Completed),
-            differed => Err(Failed::from(format!(
-                "{differed} differences that DIFFERENCES.md does not list"
-            ))),
+            0 => Ok(()),
+            differed => Err(format!("{differed} differences that DIFFERENCES.md does not list")),
         }
     });
-    libtest_mimic::run(&arguments, vec![trial]).exit();
+    let kept = trial("the_policy_test_files_come_out_as_with_istio_and_envoy", |program| {
+        let mut oracle = Oracle::start(program)?;
+        let mut differed = String::new();
+        for (name, world) in kept::cases()? {
+            for difference in judge::judge(&mut oracle, &world)?.differences {
+                differed.push_str(&format!("{name}: {difference:?}\n"));
+            }
+        }
+        if differed.is_empty() { Ok(()) } else { Err(differed) }
+    });
+    libtest_mimic::run(&arguments, vec![worlds, kept]).exit();
+}
+
+/// A test that needs the oracle, and is ignored with the reason where there is none.
+fn trial(name: &str, test: fn(&Path) -> Result<(), String>) -> Trial {
+    Trial::ignorable_test(name, move || match Oracle::program() {
+        Ok(program) => test(&program).map(|()| Completion::Completed).map_err(Failed::from),
+        Err(reason) if env::var_os(REQUIRED).is_some() => Err(Failed::from(reason)),
+        Err(reason) => Ok(Completion::ignored_with(reason)),
+    })
+}
+
+/// A number from the environment.
+fn number(name: &str, default: u64) -> Result<u64, String> {
+    match env::var(name) {
+        Ok(text) => text.parse().map_err(|_| format!("{name}={text}: expected a number")),
+        Err(_) => Ok(default),
+    }
 }

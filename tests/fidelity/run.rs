@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How many differences are shown shrunk, each of another kind.
-const SHOWN: usize = 60;
+const SHOWN: usize = 12;
 
 /// What came of all worlds.
 #[derive(Default)]

@@ -1,12 +1,13 @@
 //! The decision.
 
 use super::{
-    Action, Claims, Cluster, Decision, Facts, Forward, HttpClaims, Layer, Reply, Snapshot, Step, Verdict, Witness,
+    Action, Claims, Cluster, Decision, Facts, Forward, HttpClaims, Layer, Reply, Snapshot, Verdict, Witness,
     capture::OUTBOUND_PORT,
     listeners::{Chain, Listener, Seen, Target},
     routes::{Otherwise, Route, RouteAction, VirtualHost, WeightedCluster},
+    steps::{cluster_step, describe, listener_step, mode_step, no_proxy, route_step, step},
 };
-use crate::model::{ObjectRef, OutboundMode};
+use crate::model::OutboundMode;
 
 /// Decides about one connection or request. Total, deterministic, free of allocation with the silent witness.
 pub fn decide<'s, W: Witness>(snapshot: &'s Snapshot, facts: &Facts<'_>, witness: &mut W) -> Decision<'s> {
@@ -385,70 +386,5 @@ fn cut<'s>(listener: &'s str, cluster: Option<&'static str>, flags: &'static str
         virtual_host: None,
         route: None,
         action: Action::Cut { cluster, flags },
-    }
-}
-
-fn no_proxy() -> Step {
-    let outcome = "the cluster of the Sidecar's egressProxy does not exist; import its host under egress";
-    step("cluster", outcome.into(), None)
-}
-
-fn step(step: &'static str, outcome: String, object: Option<ObjectRef>) -> Step {
-    Step { step, outcome, object }
-}
-
-fn listener_step(snapshot: &Snapshot, listener: &Listener, facts: &Facts<'_>) -> Step {
-    let outcome = if std::ptr::eq(listener, &snapshot.fallback) {
-        format!("virtualOutbound: nothing declares port {}", facts.destination.port())
-    } else {
-        listener.name.clone()
-    };
-    step("listener", outcome, None)
-}
-
-fn mode_step(snapshot: &Snapshot, outcome: &str) -> Step {
-    let mode = &snapshot.mode;
-    let written = if mode.object.is_some() {
-        ""
-    } else {
-        " (written nowhere: Istio's default)"
-    };
-    step(
-        "route",
-        format!("{} holds in the {}{written}: {outcome}", mode.mode, mode.scope),
-        mode.object.clone(),
-    )
-}
-
-fn route_step(route: &Route) -> Step {
-    let mut outcome = match &route.name {
-        Some(name) => format!("route {name}"),
-        None => "a route without a name".to_string(),
-    };
-    if let RouteAction::Forward {
-        timeout: Some(timeout), ..
-    } = &route.action
-    {
-        outcome.push_str(&format!(", timeout {} ms", timeout.as_millis()));
-    }
-    if !route.unsupported.is_empty() {
-        outcome.push_str(&format!(
-            "; not applied by this engine: {}",
-            route.unsupported.join(", ")
-        ));
-    }
-    step("route", outcome, Some(route.object.clone()))
-}
-
-fn cluster_step(cluster: &Cluster) -> Step {
-    step("cluster", cluster.name.to_string(), cluster.object.clone())
-}
-
-fn describe(seen: &Seen<'_>) -> String {
-    match (seen.tls, seen.name) {
-        (true, Some(name)) => format!("TLS to {name}"),
-        (true, None) => "TLS without a server name".into(),
-        (false, _) if seen.http => "HTTP".into(),
-        (false, _) => format!("a byte stream to {}", seen.address),
     }
 }

@@ -21,6 +21,7 @@ mod rules;
 mod scope;
 mod shared_endpoints;
 mod snapshot;
+mod steps;
 mod tables;
 #[cfg(test)]
 mod tests;

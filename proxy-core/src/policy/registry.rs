@@ -62,6 +62,8 @@ pub(super) struct Entry {
     labels: Labels,
     workload_selector: Labels,
     export_to: Vec<String>,
+    /// Other ports to go to, by the port that is called.
+    targets: Vec<(u16, u16)>,
 }
 
 /// One port of a service.
@@ -148,6 +150,18 @@ impl RegistryService {
     pub fn is_dynamic(&self) -> bool {
         let dynamic = matches!(&self.kind, ServiceKind::Entry(entry) if entry.resolution == Resolution::DynamicDns);
         dynamic && self.host.starts_with('*')
+    }
+
+    /// The port at its own address that a call to `number` goes to, where that is another one.
+    pub fn target_at_own_address(&self, number: u16) -> Option<u16> {
+        let ServiceKind::Entry(entry) = &self.kind else {
+            return None;
+        };
+        entry
+            .targets
+            .iter()
+            .find(|(called, _)| *called == number)
+            .map(|(_, target)| *target)
     }
 
     /// Called at the connection's own address.
@@ -259,6 +273,11 @@ fn entry_services(
         labels: entry.meta.labels.clone(),
         workload_selector: spec.workload_selector.clone().unwrap_or_default(),
         export_to,
+        targets: spec
+            .ports
+            .iter()
+            .filter_map(|port| Some((port.number, port.target_port?)))
+            .collect(),
     });
     for (index, host) in spec.hosts.iter().enumerate() {
         let line = spec.host_lines.get(index).copied().unwrap_or_default();

@@ -202,12 +202,13 @@ impl Merged {
             (false, true) => *known = service.clone(),
             _ if known.is_like(service) => {
                 let more = service.ports.iter().filter(|port| known.port(port.number).is_none());
-                // Istio keeps the first one's list of other ports to go to at the original address.
-                let to_its_number = known.is_passthrough();
-                let target = |port: &RegistryPort| port.target_port.filter(|_| !to_its_number);
+                // At the original address the first one's list of other ports to go to holds for all.
                 let more: Vec<_> = more
                     .map(|port| RegistryPort {
-                        target_port: target(port),
+                        target_port: match known.is_passthrough() {
+                            true => known.target_at_own_address(port.number),
+                            false => port.target_port,
+                        },
                         ..port.clone()
                     })
                     .collect();

@@ -1,6 +1,9 @@
 //! The two ConfigMaps that hold mesh settings as text inside a text.
 
-use super::cursor::{Cursor, Errors, Span};
+use super::{
+    cursor::Cursor,
+    errors::{Errors, Span},
+};
 use crate::{
     model::{InjectorConfig, MeshConfig, OutboundMode},
     yaml::{self, Node, Style, Value},

@@ -3,6 +3,7 @@
 
 mod config_map;
 mod cursor;
+mod errors;
 mod identity;
 mod routes;
 mod service_entry;
@@ -12,8 +13,9 @@ mod unapplied;
 
 use std::sync::Arc;
 
+use cursor::Cursor;
 pub(crate) use cursor::parse_duration;
-use cursor::{Cursor, Errors};
+use errors::Errors;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{Meta, Object, Place, World};

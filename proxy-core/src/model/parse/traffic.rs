@@ -42,7 +42,7 @@ fn policy_set(owner: Cursor<'_>) -> Option<PolicySet> {
                 setting.error("portTrafficPolicy must have valid port");
                 return None;
             };
-            Some((port.port("number").unwrap_or_default(), traffic_policy(setting)))
+            Some((port.any_port("number").unwrap_or_default(), traffic_policy(setting)))
         }),
     })
 }

@@ -84,7 +84,7 @@ func run(in io.Reader, out io.Writer, args []string) error {
 }
 
 func judge(admission *admission, w *world) verdict {
-	var v verdict
+	v := verdict{Documents: []review{}}
 	var accepted policy
 	for _, document := range w.Documents {
 		v.Documents = append(v.Documents, admission.review(document, &accepted))
