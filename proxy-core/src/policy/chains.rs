@@ -146,7 +146,7 @@ impl Stream<'_> {
 
     /// The chain to the service itself. Istio: on a Sidecar's own port it leads to the only port that the service has.
     fn own(&self) -> Chain {
-        let port = match self.service.ports.as_slice() {
+        let port = match &*self.service.ports {
             [only] => only.number,
             _ => self.port.number,
         };

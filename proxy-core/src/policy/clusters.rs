@@ -71,7 +71,7 @@ pub(super) fn clusters(
     let rules = Rules::new(world, mesh);
     let mut clusters = Clusters::default();
     for service in services {
-        let only_port = match service.ports.as_slice() {
+        let only_port = match &*service.ports {
             [only] => Some(only.number),
             _ => None,
         };

@@ -67,7 +67,7 @@ impl<'s> Entries<'s> {
         let Some((number, protocol)) = scope.port() else {
             self.entries.values_mut().for_each(|entry| entry.locked = true);
             for service in &scope.services {
-                for port in &service.ports {
+                for port in service.ports.iter() {
                     self.listeners(scope, service, port);
                 }
             }

@@ -24,7 +24,7 @@ pub(super) struct RegistryService {
     pub address: Address,
     /// Addresses of a Kubernetes Service beside its first.
     pub more_addresses: Vec<IpAddr>,
-    pub ports: Vec<RegistryPort>,
+    pub ports: Arc<[RegistryPort]>,
     pub kind: ServiceKind,
     pub export: Export,
     /// ExternalName Services that stand for it.
@@ -254,7 +254,7 @@ fn entry_services(
         namespace,
     );
     let addresses: Vec<Address> = spec.addresses.iter().map(|net| Address::of(*net)).collect();
-    let ports: Vec<RegistryPort> = spec
+    let ports: Arc<[RegistryPort]> = spec
         .ports
         .iter()
         .map(|port| RegistryPort {

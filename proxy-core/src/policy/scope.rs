@@ -67,7 +67,7 @@ fn trimmed(listener: &EgressListener, service: &RegistryService) -> Option<Regis
 
 fn with_ports(service: &RegistryService, ports: Vec<RegistryPort>) -> RegistryService {
     RegistryService {
-        ports,
+        ports: ports.into(),
         ..service.clone()
     }
 }
@@ -116,7 +116,8 @@ pub(super) fn of_clusters(
     workload: &Workload,
 ) -> Vec<RegistryService> {
     let mut services = Merged::default();
-    let by_host = ByHost::new(visible);
+    let routes = scopes.iter().any(|scope| !scope.attachments.all.is_empty());
+    let by_host = ByHost::new(if routes { visible } else { &[] });
     for scope in scopes {
         for service in &scope.services {
             services.add(service);
@@ -212,7 +213,9 @@ impl Merged {
                         ..port.clone()
                     })
                     .collect();
-                known.ports.extend(more);
+                if !more.is_empty() {
+                    known.ports = known.ports.iter().cloned().chain(more).collect();
+                }
             }
             _ => {}
         }
