@@ -1,68 +1,63 @@
-//! The app's parts, put together once. Nothing here knows of windows.
+//! The parts of one main window and its logs, put together once. Nothing here knows of windows but their labels.
 
+mod claims;
 mod connect;
 mod leftovers;
 mod noted;
+mod open;
+mod shared;
 
 use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    fmt,
+    sync::{Arc, Mutex, PoisonError, RwLock},
     thread,
     time::Instant,
 };
 
+pub use open::{Opened, Ready, Refused, Source};
+pub use shared::Shared;
+
 use crate::{
     change::{Changes, Journal},
-    cluster::{Cluster, Feature, Kubeconfigs, Mirrors},
-    dto::{Countdown, Holds, JournalEntry, ObjectRef, RequestResult, SourceState, Verdict},
+    cluster::{Cluster, Feature},
+    dto::{Countdown, Holds, JournalEntry, ObjectRef, RequestResult, SandboxState, Unconfirmed, Verdict},
     events::{Event, Events},
     fault::{Fault, Result},
     probe::{self, Bringing, FromPod, FromSandbox},
-    session::{self, Origin, Session, View, bundled_playground},
-    settings::Settings,
+    session::{Session, View},
     sidecar::Sidecar,
     traffic::{Row, Traffic, announce, why},
     verify::Verify,
 };
 
-/// Everything the commands work on.
+/// Everything the commands of a window work on.
 pub struct App {
+    /// Label of the main window.
+    pub window: String,
     pub session: Session,
     pub changes: Arc<Changes>,
     pub traffic: Arc<Traffic>,
     pub sidecar: Sidecar,
     pub events: Events,
     pub verify: Verify,
-    pub settings: Settings,
     pub bringing: Bringing,
+    /// What all windows share.
+    pub shared: Arc<Shared>,
     /// Why an access log that is due could not be removed, where it could not.
     pub removal: Mutex<Option<Fault>>,
-    database: PathBuf,
-    mirrors: Mirrors,
-    pub kubeconfigs: Arc<Kubeconfigs>,
+    /// The open place is this window's; `None` once it has closed.
+    claim: Mutex<Option<claims::Claim>>,
     /// Connecting, while it is under way.
     under_way: Mutex<Option<connect::UnderWay>>,
-}
-
-/// Where the app finds and keeps things.
-pub struct Places {
-    /// Folder to open, where one was named.
-    pub folder: Option<PathBuf>,
-    /// The package's resources.
-    pub resources: Option<PathBuf>,
-    /// The user's data of this app.
-    pub data: PathBuf,
+    /// False once the window has closed. Whatever writes holds it for reading, so that the end waits for it.
+    is_open: RwLock<bool>,
 }
 
 impl App {
-    /// Opens the folder, finishes what a killed app left half done, and follows the flows.
-    pub fn start(places: Places, events: Events) -> Result<Self> {
-        let data = &places.data;
-        fs::create_dir_all(data).map_err(|error| Fault::file("create", data, &error))?;
+    /// Opens a source for the window `window`, finishes what a killed app left half done there, and follows the flows.
+    pub fn start(shared: Arc<Shared>, window: &str, ready: Ready, events: Events) -> Result<Arc<Self>> {
         let traffic = Arc::new(Traffic::default());
-        let sidecar = Sidecar::new(data, traffic.clone(), events.clone());
-        let bundle = bundled_playground(places.resources.as_deref());
+        let sidecar = Sidecar::new(&shared.data, window, traffic.clone(), events.clone());
         // The sidecar reads the folder too: whatever changes in it, its policy is about to change.
         let (follower, listener) = (sidecar.clone(), events.clone());
         let session_events = Events::new(move |event| {
@@ -71,50 +66,34 @@ impl App {
             }
             listener.send(event);
         });
-        let session = Session::start(places.folder, bundle, data, session_events)?;
-        let database = data.join("journal.sqlite");
+        let session = Session::start(ready.origin, session_events)?;
+        ready.listener.set(session.announcer());
         let store = session.view().store.clone();
-        let journal = Journal::open(&database, &*store)?;
+        let journal = Journal::open(&shared.database(), &*store)?;
         let recovered = journal.recover(&*store)?;
         announce(traffic.clone(), events.clone()).map_err(|error| Fault::new("thread", error.to_string()))?;
-        Ok(Self {
+        let app = Arc::new(Self {
+            window: window.to_string(),
             session,
             changes: Arc::new(Changes::new(journal, recovered, events.clone())),
             traffic,
             sidecar,
             verify: Verify::new(events.clone()),
-            settings: Settings::open(data),
             bringing: Bringing::new(events.clone()),
             events,
+            shared,
             removal: Mutex::default(),
-            database,
-            mirrors: Mirrors::new(data),
-            kubeconfigs: Kubeconfigs::open(data),
+            claim: Mutex::new(Some(ready.claim)),
             under_way: Mutex::default(),
-        })
+            is_open: RwLock::new(true),
+        });
+        app.follow();
+        Ok(app)
     }
 
     /// What the folder says now.
     pub fn view(&self) -> Arc<View> {
         self.session.view()
-    }
-
-    /// Turns to another folder.
-    pub fn open_folder(&self, folder: &Path) -> Result<SourceState> {
-        self.turn_to(session::folder(folder)?)
-    }
-
-    /// Turns to another source: what ran and what was staged for the old one ends.
-    fn turn_to(&self, origin: Origin) -> Result<SourceState> {
-        self.changes.settled(&*self.view().store)?;
-        let state = self.session.open(origin)?;
-        self.bringing.cancel();
-        self.sidecar.stop();
-        self.traffic.clear();
-        self.verify.forget();
-        self.changes.turn_to(&self.database, &*self.view().store)?;
-        self.events.send(Event::JournalChanged);
-        Ok(state)
     }
 
     /// Applies the change set, and notes how long the sidecar takes to enforce it.
@@ -140,7 +119,7 @@ impl App {
         let (policy, since) = (self.sidecar.policy_hash(), Instant::now());
         let cluster = view.origin.cluster();
         let sidecars = cluster.map(|cluster| cluster.sidecars());
-        let entry = write()?;
+        let entry = self.while_open(write)?;
         self.sidecar.expect_policy(policy, Some(since));
         if let (Some(cluster), Some(sidecars)) = (cluster, sidecars) {
             self.verify.begin(entry.id, cluster.clone(), sidecars)?;
@@ -169,14 +148,21 @@ impl App {
         cluster_of(&self.view())
     }
 
-    /// Takes back what nobody confirmed, whenever its time is up, for as long as the app lives.
+    /// Changes that wait for a person, here and in places that no window has open: who has one open is asked there.
+    pub fn unconfirmed(&self) -> Result<Vec<Unconfirmed>> {
+        let mut all = self.changes.unconfirmed(&*self.view().store)?;
+        all.retain(|change| change.here || self.shared.claims.window_of(&change.place).is_none());
+        Ok(all)
+    }
+
+    /// Takes back what nobody confirmed, whenever its time is up, until the window is closed.
     pub fn watch_countdowns(self: &Arc<Self>) -> Result<()> {
         let app = Arc::downgrade(self);
         let watch = move || {
-            while let Some(app) = app.upgrade() {
+            while let Some(app) = app.upgrade().filter(|app| app.is_open()) {
                 if app.changes.await_deadline() {
                     // What kept a change from being taken back is told with the change, which is tried again.
-                    let _ = app.changes.revert_due(&*app.view().store);
+                    let _ = app.while_open(|| app.changes.revert_due(&*app.view().store));
                 }
             }
         };
@@ -187,11 +173,48 @@ impl App {
         Ok(())
     }
 
-    /// The last thing before the app ends.
+    /// Starts the sandbox as the workload called `namespace/name`.
+    pub fn start_sandbox(&self, workload: &str) -> Result<SandboxState> {
+        let view = self.view();
+        let known = view.workload(workload).ok_or_else(|| {
+            Fault::new("workload", format!("There is no workload {workload:?}."))
+                .hint("Add its Deployment, StatefulSet, DaemonSet or Pod.")
+        })?;
+        let state = self.sidecar.start(&view.folder, known)?;
+        // A window that closed meanwhile leaves nothing that runs.
+        Ok(if self.is_open() { state } else { self.sidecar.stop() })
+    }
+
+    /// Does what writes, or opens what is written to, unless the window has closed.
+    pub fn while_open<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let is_open = self.is_open.read().unwrap_or_else(PoisonError::into_inner);
+        match *is_open {
+            true => work(),
+            false => Err(Fault::new("closed", "The window was closed.")),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        *self.is_open.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The window has closed: who wants its place waits for its end.
+    pub fn leave(&self) {
+        self.shared.claims.leave(&self.window);
+    }
+
+    /// Takes back what was to be taken back when the window closes, stops what runs, and gives the place up.
     pub fn end(&self) {
+        self.cancel_connecting();
+        self.bringing.cancel();
+        self.verify.forget();
+        // What is being written now is written to its end.
+        *self.is_open.write().unwrap_or_else(PoisonError::into_inner) = false;
         // Where it cannot be taken back now, the next start does it.
         let _ = self.changes.revert_at_exit(&*self.view().store);
         self.sidecar.stop();
+        self.traffic.close();
+        self.claim().take();
     }
 
     /// The flow `id`, while it is kept.
@@ -209,6 +232,14 @@ impl App {
         registered
             .then(|| why.steps.into_iter().rev().find_map(|step| step.object))
             .flatten()
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("window", &self.window)
+            .finish_non_exhaustive()
     }
 }
 

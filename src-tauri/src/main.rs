@@ -6,6 +6,7 @@ mod bindings;
 mod change;
 mod cluster;
 mod commands;
+mod desk;
 mod draft;
 mod dto;
 mod events;

@@ -8,14 +8,14 @@ use std::{
     sync::Arc,
 };
 
-use tauri::{Emitter as _, Manager as _, RunEvent};
+use tauri::{Emitter as _, EventTarget, Manager as _, RunEvent};
 
 use crate::{
-    app::{App, Places},
     commands,
-    events::Events,
+    desk::{Desk, Places},
+    events::Event,
     sidecar::find_proxy,
-    watch, windows,
+    windows,
 };
 
 /// Set once the app has started itself again with a locale that the web view can use.
@@ -48,10 +48,11 @@ fn run(folder: Option<PathBuf>) -> Result<(), Box<dyn std::error::Error>> {
         .invoke_handler(commands::handler())
         .setup(|setup| {
             let handle = setup.handle().clone();
-            let events = Events::new(move |event| {
+            let tell = move |window: &str, event: Event| {
+                let own = |target: &EventTarget| windows::listens_in(window, target);
                 // A window that closes while it is told something needs no report.
-                let _ = handle.emit(event.name(), event.payload());
-            });
+                let _ = handle.emit_filter(event.name(), event.payload(), own);
+            };
             let data = match std::env::var_os("EGRET_DATA") {
                 Some(data) => data.into(),
                 None => setup.path().app_data_dir()?,
@@ -61,26 +62,19 @@ fn run(folder: Option<PathBuf>) -> Result<(), Box<dyn std::error::Error>> {
                 resources: setup.path().resource_dir().ok(),
                 data,
             };
-            let parts = Arc::new(App::start(places, events).map_err(|fault| fault.told())?);
-            parts.watch_countdowns().map_err(|fault| fault.told())?;
-            parts.revert_elsewhere().map_err(|fault| fault.told())?;
-            let source = parts.view().state().name;
-            watch::end_access_logs(&parts)?;
-            setup.manage(parts);
-            windows::open_main(setup.handle(), &source)?;
+            let (desk, first) = Desk::open(places, tell).map_err(|fault| fault.told())?;
+            setup.manage(desk);
+            windows::open_main(setup.handle(), &first)?;
             Ok(())
         })
         .build(tauri::generate_context!())?;
     app.run(|handle, event| match event {
-        // The main window is the app: its logs close with it.
         RunEvent::WindowEvent {
             label,
             event: tauri::WindowEvent::Destroyed,
             ..
-        } if label == windows::MAIN => handle.exit(0),
-        RunEvent::Exit => {
-            handle.state::<Arc<App>>().end();
-        }
+        } => windows::closed(handle, &label),
+        RunEvent::Exit => handle.state::<Arc<Desk>>().end(),
         _ => {}
     });
     Ok(())

@@ -90,7 +90,7 @@ impl App {
         if due.is_empty() {
             return Ok(());
         }
-        self.changes.apply_now(&view, &self.traffic, due.clone())?;
+        self.while_open(|| self.changes.apply_now(&view, &self.traffic, due.clone()))?;
         // Who staged the same has it now.
         for staged in self.changes.staged().iter().filter(|staged| due.contains(&staged.edit)) {
             self.changes.unstage(&self.view(), staged.id)?;
@@ -101,7 +101,7 @@ impl App {
     }
 }
 
-/// Ends access logs when they are due, for as long as the app lives.
+/// Ends access logs when they are due, until the window is closed.
 pub fn end_access_logs(app: &Arc<App>) -> io::Result<()> {
     let app: Weak<App> = Arc::downgrade(app);
     let look = move || {

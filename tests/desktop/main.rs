@@ -4,6 +4,7 @@
 mod session;
 mod stage;
 mod window;
+mod windows;
 
 use std::{fs, path::Path};
 

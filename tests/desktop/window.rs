@@ -181,7 +181,10 @@ impl Window {
             marks.expect("the window answers").len()
         };
         let before = undone().await;
-        let standing = self.element("[data-testid='journal-row']:not(.undone)").await;
+        // What is only noted, as a restart, is not taken back.
+        let standing = self
+            .element("[data-testid='journal-row']:not(.undone):not(.noted)")
+            .await;
         standing.click().await.expect("a row can be chosen");
         self.click("undo-entry").await;
         let deadline = Instant::now() + PATIENCE;

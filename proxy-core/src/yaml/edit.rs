@@ -80,11 +80,24 @@ pub fn set(text: &str, path: &[&str], field: &Field) -> Result<String, EditError
 /// A value as YAML: bare where that means the same text, else in double quotes.
 pub fn quoted(text: &str) -> String {
     let same = |node: &Node| node.as_str() == Some(text) && matches!(node.value, Value::Scalar(_, Style::Plain));
-    let bare = !text.contains(['\n', '#', ',', '[', ']', '{', '}', ':', '"', '\''])
-        && read(format!("k: {text}").as_bytes()).is_ok_and(|documents| {
+    let reads_the_same = || {
+        read(format!("k: {text}").as_bytes()).is_ok_and(|documents| {
             documents.len() == 1 && documents[0].entries().len() == 1 && documents[0].get("k").is_some_and(same)
-        });
+        })
+    };
+    let plain = || !text.contains(['\n', '#', ',', '[', ']', '{', '}', ':', '"', '\'']);
+    let bare = is_word(text) || plain() && reads_the_same();
     if bare { text.to_string() } else { json(text) }
+}
+
+/// True for most keys, names and hosts, which then need not be read to be sure: a letter first, nothing that YAML knows
+/// as a mark, and no word that it takes for something else than a text.
+fn is_word(text: &str) -> bool {
+    const OTHERS: [&str; 9] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'/');
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.bytes().all(inner)
+        && !OTHERS.iter().any(|other| text.eq_ignore_ascii_case(other))
 }
 
 fn json(text: &str) -> String {

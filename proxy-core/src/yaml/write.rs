@@ -199,6 +199,12 @@ mod tests {
 
     proptest! {
         #[test]
+        fn a_word_is_written_bare_and_read_as_that_word(word in "[a-zA-Z][a-zA-Z0-9._/-]{0,9}") {
+            let text = write(&json!({ word.clone(): word.clone() }));
+            prop_assert_eq!(back(&text), json!({ word.clone(): word }), "{}", text);
+        }
+
+        #[test]
         fn what_is_written_reads_as_the_same_value(value in value()) {
             // A document that says nothing is none.
             let value = json!({ "v": value });

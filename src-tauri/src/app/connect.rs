@@ -9,7 +9,6 @@ use crate::{
     dto::{Connecting, ContextFacts, ContextRow, KubeconfigRow, PluginRow, SourceState},
     events::Event,
     fault::Result,
-    session::Origin,
 };
 
 /// An attempt to connect.
@@ -26,14 +25,17 @@ impl App {
         let open = view.origin.cluster();
         let row = |id: &str, (context, asks): (cluster::Context, bool)| {
             let own = open.filter(|cluster| cluster.opened_from() == (id, &context.name));
+            let place = Cluster::journal_name(&context.name, &context.server);
+            let window = self.shared.claims.window_of(&place);
             ContextRow {
                 asks,
                 open: own.is_some(),
+                elsewhere: window.is_some_and(|window| window != self.window),
                 changed: own.is_some_and(|cluster| cluster.is_outdated()),
                 ..ContextRow::from(context)
             }
         };
-        let listed = self.kubeconfigs.list().into_iter();
+        let listed = self.shared.kubeconfigs.list().into_iter();
         listed
             .map(|file| {
                 let (contexts, fault) = match file.contexts {
@@ -52,31 +54,36 @@ impl App {
 
     /// The program that a person must allow before the context is used.
     pub fn plugin(&self, file: &str, name: &str) -> Result<Option<PluginRow>> {
-        let plugin = self.kubeconfigs.asks(file, name)?;
+        let plugin = self.shared.kubeconfigs.asks(file, name)?;
         Ok(plugin.map(|plugin| PluginRow {
             command: plugin.command,
             variables: plugin.variables,
         }))
     }
 
-    /// Connects to a context and turns to its cluster. The open source stays open until then; an attempt under way ends.
-    pub fn open_context(&self, file: &str, name: &str) -> Result<SourceState> {
-        let target = self.kubeconfigs.target(file, name)?;
-        let (events, own) = (self.events.clone(), (file.to_string(), name.to_string()));
+    /// Connects to `target`, which can be called off; an attempt of this window that is under way ends. `changed` is called
+    /// when a watch is lost or comes back.
+    pub(super) fn connect(
+        &self,
+        target: &cluster::Target,
+        changed: impl Fn() + Clone + Send + Sync + 'static,
+    ) -> Result<Arc<Cluster>> {
+        let (events, own) = (self.events.clone(), (target.id.clone(), target.context.name.clone()));
         let attempt = Arc::new(Attempt::new(move |step| {
             let state = connecting(&own.0, &own.1, step);
             events.send(Event::ConnectingChanged(Some(state)));
         }));
         let under_way = UnderWay {
             attempt: attempt.clone(),
-            file: file.to_string(),
-            context: name.to_string(),
+            file: target.id.clone(),
+            context: target.context.name.clone(),
         };
         let before = self.under_way().replace(under_way);
         if let Some(before) = before {
             before.attempt.cancel();
         }
-        let opened = self.opened(&target, &attempt);
+        let connected = Cluster::open(target, &self.shared.mirrors.next(), changed, &attempt);
+        let connected = connected.and_then(|cluster| attempt.go_on().map(|()| cluster));
         let mut under_way = self.under_way();
         // A newer attempt may have taken its place.
         if under_way
@@ -87,18 +94,7 @@ impl App {
             drop(under_way);
             self.events.send(Event::ConnectingChanged(None));
         }
-        opened
-    }
-
-    fn opened(&self, target: &cluster::Target, attempt: &Attempt) -> Result<SourceState> {
-        let cluster = Cluster::open(target, &self.mirrors.next(), self.session.announcer(), attempt)?;
-        attempt.go_on()?;
-        let state = self.turn_to(Origin::Cluster(cluster.clone()))?;
-        let events = self.events.clone();
-        cluster.follow_logs(self.traffic.clone(), move || events.send(Event::LogsChanged));
-        let events = self.events.clone();
-        cluster.announce_pods(move || events.send(Event::PodsChanged));
-        Ok(state)
+        connected
     }
 
     /// What is under way.
@@ -125,7 +121,7 @@ impl App {
                 self.session.announcer()();
                 Ok(facts.into())
             }
-            None => cluster::look(&self.kubeconfigs.target(file, name)?).map(ContextFacts::from),
+            None => cluster::look(&self.shared.kubeconfigs.target(file, name)?).map(ContextFacts::from),
         }
     }
 

@@ -1,5 +1,5 @@
-//! Changes of other places than the open one that nobody kept before the app was closed: they are taken back at the next
-//! start, where the person chose that, without anybody having to open the place.
+//! Changes of places that no window has open, and that nobody kept before the app, or the window, was closed: they are
+//! taken back where the person chose that, without anybody having to open the place.
 
 use std::{path::PathBuf, sync::Arc, thread};
 
@@ -14,7 +14,8 @@ use crate::{
 impl App {
     /// Looks after them, away from everything that waits for the app.
     pub fn revert_elsewhere(self: &Arc<Self>) -> Result<()> {
-        let places = self.changes.left_elsewhere()?;
+        let mut places = self.changes.left_elsewhere()?;
+        places.retain(|place| self.shared.claims.window_of(place).is_none());
         if places.is_empty() {
             return Ok(());
         }
@@ -38,23 +39,31 @@ impl App {
     fn revert_in(&self, place: &str) -> Result<Vec<String>> {
         let folder = PathBuf::from(place);
         if folder.is_dir() {
-            return Journal::open(&self.database, &folder)?.recover(&folder);
+            return self.recover(&folder);
         }
         let target = self.target_of(place)?;
-        let cluster = Cluster::open(&target, &self.mirrors.next(), || {}, &Attempt::default())?;
+        let cluster = Cluster::open(&target, &self.shared.mirrors.next(), || {}, &Attempt::default())?;
         if cluster.name() != place {
             return Err(Fault::new("missing", format!("{place} is another cluster now.")));
         }
-        Journal::open(&self.database, &*cluster)?.recover(&*cluster)
+        self.recover(&*cluster)
+    }
+
+    /// Nothing is done in a place that a window has: opening it has taken back what was left there.
+    fn recover(&self, store: &dyn Store) -> Result<Vec<String>> {
+        match self.shared.claims.take_unheld(&store.name()) {
+            Some(_claim) => Journal::open(&self.shared.database(), store)?.recover(store),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// The context that leads to the cluster that the journal calls `place`, unless a program must be allowed first.
     fn target_of(&self, place: &str) -> Result<Target> {
-        for file in self.kubeconfigs.list() {
+        for file in self.shared.kubeconfigs.list() {
             for (context, asks) in file.contexts.unwrap_or_default() {
                 let name = Cluster::journal_name(&context.name, &context.server);
                 if name.trim_end_matches('/') == place.trim_end_matches('/') && !asks {
-                    return self.kubeconfigs.target(&file.id, &context.name);
+                    return self.shared.kubeconfigs.target(&file.id, &context.name);
                 }
             }
         }

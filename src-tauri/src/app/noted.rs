@@ -41,7 +41,7 @@ impl App {
 
     /// Adds a container with curl to a pod of `workload`. Gives the pod's name.
     pub fn add_container(&self, workload: &str) -> Result<String> {
-        let image = self.settings.probe_image();
+        let image = self.shared.settings.probe_image();
         let pod = self.bringing.container(&*self.cluster()?, workload, &image);
         self.noted(&format!("Container for test requests in {workload}"), pod, |pod| {
             format!("An ephemeral container of {image} in pod {pod}; it goes with the pod.")
@@ -50,7 +50,7 @@ impl App {
 
     /// Deploys a probe to `namespace`. Gives the workload to send from.
     pub fn deploy_probe(&self, namespace: &str) -> Result<String> {
-        let image = self.settings.probe_image();
+        let image = self.shared.settings.probe_image();
         let probe = self.bringing.deployment(&*self.cluster()?, namespace, &image);
         self.noted(&format!("Probe deployed to {namespace}"), probe, |probe| {
             format!("Deployment {probe} of {image}; it stays until it is removed.")

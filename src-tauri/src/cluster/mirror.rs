@@ -133,7 +133,12 @@ impl Sink for Mirror {
         let file = file_of(object, resource);
         let version = version(object);
         let mut inner = self.lock();
-        if inner.versions.get(&file).is_some_and(|known| *known > version) {
+        if inner
+            .versions
+            .get(&file)
+            .zip(version.as_ref())
+            .is_some_and(|(known, new)| known >= new)
+        {
             return Ok(());
         }
         let text = kinds::render(object, resource);
@@ -142,7 +147,9 @@ impl Sink for Mirror {
         } else if self.read(&file)?.as_deref() != Some(&text) {
             self.replace(&file, &text)?;
         }
-        inner.versions.insert(file, version);
+        if let Some(version) = version {
+            inner.versions.insert(file, version);
+        }
         Ok(())
     }
 
@@ -185,7 +192,6 @@ pub(super) fn file_of(object: &DynamicObject, resource: &ApiResource) -> String 
 }
 
 /// Kubernetes 1.35 and newer promise that versions of one object grow; before, etcd's did too.
-fn version(object: &DynamicObject) -> u64 {
-    let version = object.metadata.resource_version.as_deref();
-    version.and_then(|version| version.parse().ok()).unwrap_or(u64::MAX)
+fn version(object: &DynamicObject) -> Option<u64> {
+    object.metadata.resource_version.as_deref()?.parse().ok()
 }

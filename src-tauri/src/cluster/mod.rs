@@ -28,6 +28,7 @@ mod restart;
 mod rights;
 mod role;
 mod rollout;
+mod seen;
 mod store;
 mod sync;
 mod words;

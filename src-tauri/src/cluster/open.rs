@@ -20,7 +20,7 @@ use super::{
     allowed::Rights,
     attempt::{Attempt, LOOK, Step},
     connect::{EXPIRED, FORBIDDEN, told},
-    follow::{Sink, follow},
+    follow::{Beginning, Sink, follow},
     kinds,
     kubeconfigs::Target,
     logs::{LogState, Logs, follow_logs},
@@ -83,7 +83,7 @@ impl Cluster {
         attempt: &Attempt,
     ) -> Result<Arc<Self>> {
         let runtime = runtime::Builder::new_multi_thread()
-            .worker_threads(1)
+            .worker_threads(2)
             .thread_name("cluster")
             .enable_all()
             .build()
@@ -130,7 +130,15 @@ impl Cluster {
                 "Pod" => pods.clone(),
                 _ => mirror.clone(),
             };
-            runtime.spawn(follow(mirror.clone(), sink, client.clone(), kind, changed.clone()));
+            let beginning = Beginning::of(&version);
+            runtime.spawn(follow(
+                mirror.clone(),
+                sink,
+                client.clone(),
+                kind,
+                beginning,
+                changed.clone(),
+            ));
         }
         all_listed(&mirror, resources.len(), attempt)?;
         mirror.open();

@@ -13,6 +13,7 @@ use proxy_core::{
     policy::{CAPTURE_ANNOTATIONS, Capture},
     record::FlowWorkload,
 };
+use serde::Deserialize as _;
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -93,7 +94,7 @@ impl Pods {
 impl Sink for Pods {
     fn put(&self, object: &DynamicObject, resource: &ApiResource) -> io::Result<()> {
         let file = file_of(object, resource);
-        let Some(pod) = object.clone().try_parse().ok().and_then(|pod| read(&pod)) else {
+        let Some(pod) = parse(object).ok().and_then(|pod| read(&pod)) else {
             return self.remove(&file);
         };
         let mut pods = self.lock();
@@ -116,6 +117,15 @@ impl Sink for Pods {
         self.changed.send_replace(());
         Ok(())
     }
+}
+
+/// Reads what the object holds where it stands: a pod is long, and there are many.
+fn parse(object: &DynamicObject) -> serde_json::Result<core::Pod> {
+    Ok(core::Pod {
+        metadata: object.metadata.clone(),
+        spec: Option::deserialize(&object.data["spec"])?,
+        status: Option::deserialize(&object.data["status"])?,
+    })
 }
 
 /// `None` for a pod that has ended or is about to.

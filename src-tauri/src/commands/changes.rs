@@ -80,7 +80,7 @@ pub fn apply(app: Parts<'_>, countdown: Option<Countdown>) -> Result<JournalEntr
 
 #[tauri::command(async)]
 pub fn unconfirmed(app: Parts<'_>) -> Result<Vec<Unconfirmed>> {
-    app.changes.unconfirmed(&*app.view().store)
+    app.unconfirmed()
 }
 
 #[tauri::command(async)]

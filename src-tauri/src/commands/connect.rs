@@ -1,12 +1,13 @@
 //! The clusters of the source menu: kubeconfigs, contexts, connecting.
 
-use tauri::{AppHandle, Runtime};
+use tauri::{AppHandle, Runtime, WebviewWindow};
 use tauri_plugin_dialog::DialogExt as _;
 
-use super::{Parts, patiently};
+use super::{Parts, open, patiently};
 use crate::{
+    app::Source,
     cluster::Feature,
-    dto::{Connecting, ContextFacts, KubeconfigRow, PluginRow, SourceState},
+    dto::{Connecting, ContextFacts, InWindow, KubeconfigRow, PluginRow, SourceState},
     fault::{Fault, Result},
 };
 
@@ -26,12 +27,13 @@ pub async fn list_kubeconfigs(app: Parts<'_>) -> Result<Vec<KubeconfigRow>> {
 }
 
 #[tauri::command]
-pub async fn pick_kubeconfig<R: Runtime>(app: Parts<'_>, handle: AppHandle<R>) -> Result<Vec<KubeconfigRow>> {
-    let dialog = handle.dialog().file().set_title("Open a kubeconfig file");
+pub async fn pick_kubeconfig<R: Runtime>(app: Parts<'_>, asking: WebviewWindow<R>) -> Result<Vec<KubeconfigRow>> {
+    let dialog = asking.dialog().file().set_parent(&asking);
+    let dialog = dialog.set_title("Open a kubeconfig file");
     patiently(&app, move |app| {
         if let Some(file) = dialog.blocking_pick_file() {
             let file = file.into_path().map_err(|error| Fault::input(error.to_string()))?;
-            app.kubeconfigs.add(&file)?;
+            app.shared.kubeconfigs.add(&file)?;
         }
         Ok(app.kubeconfigs())
     })
@@ -42,7 +44,7 @@ pub async fn pick_kubeconfig<R: Runtime>(app: Parts<'_>, handle: AppHandle<R>) -
 pub async fn forget_kubeconfig(app: Parts<'_>, file: String) -> Result<Vec<KubeconfigRow>> {
     checked(&[&file])?;
     patiently(&app, move |app| {
-        app.kubeconfigs.forget(&file)?;
+        app.shared.kubeconfigs.forget(&file)?;
         Ok(app.kubeconfigs())
     })
     .await
@@ -57,13 +59,19 @@ pub fn plugin_to_allow(app: Parts<'_>, file: String, name: String) -> Result<Opt
 #[tauri::command(async)]
 pub fn allow_plugin(app: Parts<'_>, file: String, name: String, command: String) -> Result<()> {
     checked(&[&file, &name])?;
-    app.kubeconfigs.allow(&file, &name, &command)
+    app.shared.kubeconfigs.allow(&file, &name, &command)
 }
 
 #[tauri::command]
-pub async fn open_context(app: Parts<'_>, file: String, name: String) -> Result<SourceState> {
+pub async fn open_context<R: Runtime>(
+    app: Parts<'_>,
+    handle: AppHandle<R>,
+    file: String,
+    name: String,
+    window: InWindow,
+) -> Result<Option<SourceState>> {
     checked(&[&file, &name])?;
-    patiently(&app, move |app| app.open_context(&file, &name)).await
+    open(&app, handle, Source::Context { file, name }, window).await
 }
 
 #[tauri::command(async)]

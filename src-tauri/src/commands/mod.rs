@@ -12,12 +12,17 @@ mod source;
 mod watch;
 mod windows;
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
-use tauri::{Runtime, ipc::Invoke};
+use tauri::{
+    AppHandle, Runtime, State,
+    ipc::{CommandArg, CommandItem, Invoke, InvokeError},
+};
 
 use crate::{
-    app::App,
+    app::{App, Source},
+    desk::Desk,
+    dto::{InWindow, SourceState},
     fault::{Fault, Result},
 };
 
@@ -26,7 +31,7 @@ async fn patiently<T: Send + 'static>(
     app: &Parts<'_>,
     work: impl FnOnce(&App) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let app = app.inner().clone();
+    let app = app.app.clone();
     let done = tauri::async_runtime::spawn_blocking(move || work(&app)).await;
     done.unwrap_or_else(|error| {
         Err(Fault::new(
@@ -36,8 +41,44 @@ async fn patiently<T: Send + 'static>(
     })
 }
 
-/// The app's parts, as commands get them.
-type Parts<'a> = tauri::State<'a, Arc<App>>;
+/// Opens a source in the window that asks or in a new one. `None` where it is another window that shows it, in front.
+async fn open<R: Runtime>(
+    app: &Parts<'_>,
+    handle: AppHandle<R>,
+    source: Source,
+    window: InWindow,
+) -> Result<Option<SourceState>> {
+    let desk = app.desk.inner().clone();
+    patiently(app, move |app| {
+        let opened = desk.turn(app, &source, window)?;
+        crate::windows::show(&handle, &desk, opened)
+    })
+    .await
+}
+
+/// The parts of the window that calls, or whose log calls.
+pub struct Parts<'a> {
+    app: Arc<App>,
+    desk: State<'a, Arc<Desk>>,
+}
+
+impl Deref for Parts<'_> {
+    type Target = App;
+
+    fn deref(&self) -> &App {
+        &self.app
+    }
+}
+
+impl<'a, 'de: 'a, R: Runtime> CommandArg<'de, R> for Parts<'a> {
+    fn from_command(command: CommandItem<'de, R>) -> Result<Self, InvokeError> {
+        let label = command.message.webview_ref().label();
+        let main = crate::windows::main_of(label).to_string();
+        let desk = State::<Arc<Desk>>::from_command(command)?;
+        let app = desk.app(&main).map_err(InvokeError::from)?;
+        Ok(Self { app, desk })
+    }
+}
 
 /// All commands.
 pub fn handler<R: Runtime>() -> impl Fn(Invoke<R>) -> bool + Send + Sync + 'static {

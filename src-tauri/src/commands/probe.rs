@@ -20,12 +20,15 @@ fn checked(workload: String) -> Result<String> {
 #[tauri::command]
 pub async fn probe_ways(app: Parts<'_>, workload: String) -> Result<ProbeWays> {
     let workload = checked(workload)?;
-    patiently(&app, move |app| probe::ways(&*app.cluster()?, &app.settings, &workload)).await
+    patiently(&app, move |app| {
+        probe::ways(&*app.cluster()?, &app.shared.settings, &workload)
+    })
+    .await
 }
 
 #[tauri::command(async)]
 pub fn probe_image(app: Parts<'_>, image: String) -> Result<()> {
-    app.settings.set_probe_image(&image)
+    app.shared.settings.set_probe_image(&image)
 }
 
 #[tauri::command]

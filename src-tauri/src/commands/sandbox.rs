@@ -3,7 +3,7 @@
 use super::{Parts, patiently};
 use crate::{
     dto::{RequestResult, SandboxState, Workload},
-    fault::{Fault, Result},
+    fault::Result,
     probe,
 };
 
@@ -14,12 +14,7 @@ pub fn sandbox_state(app: Parts<'_>) -> SandboxState {
 
 #[tauri::command]
 pub async fn sandbox_start(app: Parts<'_>, workload: String) -> Result<SandboxState> {
-    let view = app.view();
-    let known = view.workload(&workload).ok_or_else(|| {
-        Fault::new("workload", format!("There is no workload {workload:?}."))
-            .hint("Add its Deployment, StatefulSet, DaemonSet or Pod.")
-    })?;
-    patiently(&app, move |app| app.sidecar.start(&view.folder, known)).await
+    patiently(&app, move |app| app.start_sandbox(&workload)).await
 }
 
 #[tauri::command]

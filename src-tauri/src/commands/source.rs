@@ -1,13 +1,12 @@
 //! The source bar and the Overview.
 
-use std::path::Path;
-
-use tauri::{AppHandle, Runtime};
+use tauri::{AppHandle, Manager as _, Runtime, WebviewWindow};
 use tauri_plugin_dialog::DialogExt as _;
 
-use super::{Parts, patiently};
+use super::{Parts, open, patiently};
 use crate::{
-    dto::{Overview, SourceState},
+    app::Source,
+    dto::{InWindow, Overview, SourceState},
     fault::{Fault, Result},
     session,
 };
@@ -18,24 +17,31 @@ pub fn source_state(app: Parts<'_>) -> SourceState {
 }
 
 #[tauri::command]
-pub async fn open_folder(app: Parts<'_>, path: String) -> Result<SourceState> {
+pub async fn open_folder<R: Runtime>(
+    app: Parts<'_>,
+    handle: AppHandle<R>,
+    path: String,
+    window: InWindow,
+) -> Result<Option<SourceState>> {
     if path.is_empty() || path.len() > 4096 {
         return Err(Fault::input("A folder's path is expected."));
     }
-    patiently(&app, move |app| app.open_folder(Path::new(&path))).await
+    open(&app, handle, Source::Folder(path.into()), window).await
 }
 
 #[tauri::command]
-pub async fn pick_folder<R: Runtime>(app: Parts<'_>, handle: AppHandle<R>) -> Result<Option<SourceState>> {
-    let dialog = handle.dialog().file().set_title("Open a folder of Istio manifests");
-    patiently(&app, move |app| {
-        let Some(folder) = dialog.blocking_pick_folder() else {
-            return Ok(None);
-        };
-        let folder = folder.into_path().map_err(|error| Fault::input(error.to_string()))?;
-        app.open_folder(&folder).map(Some)
-    })
-    .await
+pub async fn pick_folder<R: Runtime>(
+    app: Parts<'_>,
+    asking: WebviewWindow<R>,
+    window: InWindow,
+) -> Result<Option<SourceState>> {
+    let dialog = asking.dialog().file().set_parent(&asking);
+    let dialog = dialog.set_title("Open a folder of Istio manifests");
+    let Some(folder) = patiently(&app, |_| Ok(dialog.blocking_pick_folder())).await? else {
+        return Ok(None);
+    };
+    let folder = folder.into_path().map_err(|error| Fault::input(error.to_string()))?;
+    open(&app, asking.app_handle().clone(), Source::Folder(folder), window).await
 }
 
 #[tauri::command(async)]

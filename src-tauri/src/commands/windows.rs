@@ -1,4 +1,4 @@
-//! Windows: more logs, and back to the main one.
+//! Windows: more logs, and back from a log to its main window.
 
 use serde_json::json;
 use tauri::{AppHandle, Emitter as _, Runtime};
@@ -21,22 +21,22 @@ const SCREENS: [&str; 8] = [
 ];
 
 #[tauri::command(async)]
-pub fn open_log_window<R: Runtime>(handle: AppHandle<R>) -> Result<()> {
-    windows::open_log(&handle)
+pub fn open_log_window<R: Runtime>(app: Parts<'_>, handle: AppHandle<R>) -> Result<()> {
+    windows::open_log(&handle, &app)
 }
 
 #[tauri::command(async)]
 pub fn allow_from_log<R: Runtime>(app: Parts<'_>, handle: AppHandle<R>, flow_id: u64) -> Result<()> {
     app.flow(flow_id)?;
-    windows::focus_main(&handle)?;
-    Ok(handle.emit_to(windows::MAIN, "open-draft", json!({ "flowId": flow_id }))?)
+    windows::focus(&handle, &app.window)?;
+    Ok(handle.emit_to(&app.window, "open-draft", json!({ "flowId": flow_id }))?)
 }
 
 #[tauri::command(async)]
-pub fn show_main<R: Runtime>(handle: AppHandle<R>, screen: String) -> Result<()> {
+pub fn show_main<R: Runtime>(app: Parts<'_>, handle: AppHandle<R>, screen: String) -> Result<()> {
     if !SCREENS.contains(&screen.as_str()) {
         return Err(Fault::input(format!("{screen:?} is no screen.")));
     }
-    windows::focus_main(&handle)?;
-    Ok(handle.emit_to(windows::MAIN, "go", json!({ "screen": screen }))?)
+    windows::focus(&handle, &app.window)?;
+    Ok(handle.emit_to(&app.window, "go", json!({ "screen": screen }))?)
 }

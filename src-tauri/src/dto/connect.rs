@@ -34,6 +34,8 @@ pub struct ContextRow {
     pub asks: bool,
     /// It is the open cluster's.
     pub open: bool,
+    /// Another window has it.
+    pub elsewhere: bool,
     /// It is open, and the file says something else of it now.
     pub changed: bool,
 }
@@ -60,6 +62,7 @@ impl From<cluster::Context> for ContextRow {
             production,
             asks: false,
             open: false,
+            elsewhere: false,
             changed: false,
         }
     }

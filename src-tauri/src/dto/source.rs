@@ -57,6 +57,16 @@ impl From<Mode> for model::OutboundMode {
     }
 }
 
+/// The window that a source is opened in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum InWindow {
+    /// The one that asks.
+    This,
+    /// One of its own.
+    New,
+}
+
 /// Where something is written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Place {

@@ -1,4 +1,4 @@
-//! The one open source, a folder or a cluster: what it says now, its workloads, and the compiled policy of each. Every
+//! The open source of a window, a folder or a cluster: what it says now, its workloads, and the compiled policy of each. Every
 //! change of it brings a
 //! new [`View`]; whoever holds an older one goes on reading what it had.
 
@@ -18,7 +18,7 @@ pub use findings::{findings, findings_of};
 #[cfg(test)]
 pub use log_source::access_log;
 pub use log_source::{due, log_source, switched_on};
-pub use open::{Session, folder};
+pub use open::{Session, first_folder, folder};
 pub use origin::Origin;
 pub use overview::overview;
 pub use playground::bundled_playground;

@@ -24,17 +24,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Opens `folder`, or else the user's own copy of the playground below `data`.
-    pub fn start(folder: Option<PathBuf>, bundle: Option<PathBuf>, data: &Path, events: Events) -> Result<Self> {
-        let folder = match (folder, bundle) {
-            (Some(folder), _) => folder,
-            (None, Some(bundle)) => playground::own_copy(&bundle, data)?,
-            (None, None) => {
-                return Err(Fault::new("no-folder", "The bundled playground is missing.")
-                    .hint("Name a folder: egret FOLDER, or EGRET_FOLDER=FOLDER egret."));
-            }
-        };
-        let origin = self::folder(&folder)?;
+    /// Opens the first source of a window.
+    pub fn start(origin: Origin, events: Events) -> Result<Self> {
         let session = Self {
             events,
             current: Arc::new(Mutex::new(Arc::new(View::of(origin.clone(), Reading::default(), 0)))),
@@ -78,11 +69,23 @@ impl Session {
 
     /// Tells the windows how the source stands, to be called when that changed but nothing that it says.
     pub fn announcer(&self) -> impl Fn() + Clone + Send + Sync + 'static {
-        let (current, events) = (self.current.clone(), self.events.clone());
+        // A cluster has it called: it must not keep what keeps the cluster.
+        let (current, events) = (Arc::downgrade(&self.current), self.events.clone());
         move || {
+            let Some(current) = current.upgrade() else { return };
             let state = lock(&current).state();
             events.send(Event::SourceChanged(Box::new(state)));
         }
+    }
+}
+
+/// The folder to begin with: `named`, or else the user's own copy of the playground below `data`.
+pub fn first_folder(named: Option<PathBuf>, bundle: Option<PathBuf>, data: &Path) -> Result<PathBuf> {
+    match (named, bundle) {
+        (Some(folder), _) => Ok(folder),
+        (None, Some(bundle)) => playground::own_copy(&bundle, data),
+        (None, None) => Err(Fault::new("no-folder", "The bundled playground is missing.")
+            .hint("Name a folder: egret FOLDER, or EGRET_FOLDER=FOLDER egret.")),
     }
 }
 

@@ -15,7 +15,7 @@ use proxy_core::policy::Workload;
 use super::{
     admin,
     agent::{Agent, Output},
-    control::{ACCESS_LOG, Running, Sidecar, Tail, captured, ended_fault, keep},
+    control::{Running, Sidecar, Tail, captured, ended_fault, keep},
     launch::{Launch, free_address},
     sites,
 };
@@ -33,9 +33,9 @@ impl Sidecar {
     pub(super) fn launch(&self, run: u64, proxy: &Path, folder: &Path, workload: &Workload) -> Result<()> {
         self.step(run, "Starting the playground's sites");
         let sites = sites::World::start(&self.scratch)?;
-        let access_log = self.scratch.join(ACCESS_LOG);
+        let access_log = &self.access_log;
         // One sandbox, one log: what an earlier one wrote is of no use to this one.
-        std::fs::write(&access_log, "").map_err(|error| Fault::file("write", &access_log, &error))?;
+        std::fs::write(access_log, "").map_err(|error| Fault::file("write", access_log, &error))?;
         let launch = Launch {
             proxy,
             folder,
@@ -43,7 +43,7 @@ impl Sidecar {
             sites: &sites,
             admin: free_address()?,
             explicit: free_address()?,
-            access_log: &access_log,
+            access_log,
         };
         self.step(run, "Opening a private network and starting the sidecar");
         match self.attempt(run, &launch, Way::Namespace) {

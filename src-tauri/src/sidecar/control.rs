@@ -38,18 +38,18 @@ use crate::{
 const STOP: Duration = Duration::from_secs(3);
 /// How long an edit may take to be enforced before nobody waits any more.
 const EFFECT: Duration = Duration::from_secs(3);
-/// The sidecar's access log, for as long as it runs.
-pub(super) const ACCESS_LOG: &str = "access.log";
 /// Lines of the sidecar's own log that are kept to tell why it ended.
 const LOG_LINES: usize = 20;
 
-/// The one sidecar of the app.
+/// The one sidecar of a window.
 #[derive(Clone)]
 pub struct Sidecar {
     events: Events,
     traffic: Arc<Traffic>,
-    /// Folder for the access log and the sites' certificate.
+    /// Folder for the certificate of the sites, which all windows share.
     pub(super) scratch: PathBuf,
+    /// The sidecar's access log, for as long as it runs.
+    pub(super) access_log: PathBuf,
     shared: Arc<Shared>,
 }
 
@@ -84,11 +84,13 @@ pub(super) struct Running {
 pub(super) type Tail = Arc<Mutex<VecDeque<String>>>;
 
 impl Sidecar {
-    pub fn new(scratch: &Path, traffic: Arc<Traffic>, events: Events) -> Self {
+    /// The sidecar of the window called `window`; what it needs on disk lies in `scratch`.
+    pub fn new(scratch: &Path, window: &str, traffic: Arc<Traffic>, events: Events) -> Self {
         let shared = Shared::default();
         let sidecar = Self {
             events,
             traffic,
+            access_log: scratch.join(format!("access-{window}.log")),
             scratch: scratch.to_path_buf(),
             shared: Arc::new(shared),
         };
@@ -154,7 +156,7 @@ impl Sidecar {
             }
         }
         // Nothing is left behind; where there was no log there is none to delete.
-        let _ = std::fs::remove_file(self.scratch.join(ACCESS_LOG));
+        let _ = std::fs::remove_file(&self.access_log);
         let mut inner = self.inner();
         inner.state = SandboxState {
             workload: inner.state.workload.clone(),

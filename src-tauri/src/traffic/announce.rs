@@ -11,12 +11,11 @@ use crate::{
 /// Long enough that a flood costs little, short enough that a row seems to come at once.
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// Announces the rows of `traffic` until the app ends.
+/// Announces the rows of `traffic` until it is closed.
 pub fn announce(traffic: Arc<Traffic>, events: Events) -> io::Result<()> {
     let announce = move || {
         let mut seen = traffic.last_id();
-        loop {
-            let last = traffic.await_newer(seen);
+        while let Some(last) = traffic.await_newer(seen) {
             events.send(Event::FlowsAdded(FlowsAdded {
                 last_id: last,
                 added: last - seen,

@@ -46,6 +46,7 @@ struct Ring {
     /// Id of the next row; ids start at 1 and are never given twice.
     next: u64,
     dropped: u64,
+    closed: bool,
     lag_ms: u64,
     filters: Vec<Filter>,
     /// Rows of the last seconds: (unix second, count).
@@ -69,6 +70,7 @@ impl Traffic {
                 max_bytes,
                 next: 1,
                 dropped: 0,
+                closed: false,
                 lag_ms: 0,
                 filters: Vec::new(),
                 rate: VecDeque::new(),
@@ -89,10 +91,18 @@ impl Traffic {
         id
     }
 
-    /// Waits for a row after `after` and gives the id of the newest.
-    pub fn await_newer(&self, after: u64) -> u64 {
-        let ring = self.came.wait_while(self.lock(), |ring| ring.next - 1 <= after);
-        ring.unwrap_or_else(PoisonError::into_inner).next - 1
+    /// Waits for a row after `after` and gives the id of the newest; `None` once nobody looks at the flows any more.
+    pub fn await_newer(&self, after: u64) -> Option<u64> {
+        let waits = |ring: &mut Ring| ring.next - 1 <= after && !ring.closed;
+        let ring = self.came.wait_while(self.lock(), waits);
+        let ring = ring.unwrap_or_else(PoisonError::into_inner);
+        (!ring.closed).then_some(ring.next - 1)
+    }
+
+    /// Nobody looks at the flows any more.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.came.notify_all();
     }
 
     /// The newest row after `after` that `test` holds for, waited for no longer than `limit`.

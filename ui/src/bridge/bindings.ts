@@ -49,6 +49,10 @@ asks: boolean,
  */
 open: boolean, 
 /**
+ * Another window has it.
+ */
+elsewhere: boolean, 
+/**
  * It is open, and the file says something else of it now.
  */
 changed: boolean, };
@@ -96,6 +100,7 @@ export type SourceState = { name: string,
  * Path of the folder, or address of the API server.
  */
 path: string, cluster: ClusterState | null, files: number, objects: number, ignored: Array<IgnoredKind>, epoch: number, readAt: string, editable: boolean, errors: Array<Fault>, };
+export type InWindow = "this" | "new";
 export type ModeScope = { scope: string, mode: Mode, written: Place | null, object: ObjectRef | null, };
 export type VerdictCounts = { registered: number, passthrough: number, blocked: number, bypassed: number, };
 export type NamespaceRow = { namespace: string, mode: Mode, inherited: boolean, writtenIn: string, workloads: number, counts: VerdictCounts, };

@@ -9,6 +9,7 @@ import type {
   Feature,
   FlowDetails,
   Holds,
+  InWindow,
   JournalEntry,
   KubeconfigRow,
   LogPage,
@@ -39,7 +40,8 @@ import { call } from "./channel";
 export type ObjectKind = Draft["kind"];
 
 export const sourceState = () => call<SourceState>("source_state");
-export const openFolder = (path: string) => call<SourceState>("open_folder", { path });
+/** Resolves to null where it is another window that shows the source, in front; so do the others that open one. */
+export const openFolder = (path: string, window: InWindow) => call<SourceState | null>("open_folder", { path, window });
 export const listKubeconfigs = () => call<KubeconfigRow[]>("list_kubeconfigs");
 export const pickKubeconfig = () => call<KubeconfigRow[]>("pick_kubeconfig");
 export const forgetKubeconfig = (file: string) => call<KubeconfigRow[]>("forget_kubeconfig", { file });
@@ -47,14 +49,16 @@ export const forgetKubeconfig = (file: string) => call<KubeconfigRow[]>("forget_
 export const pluginToAllow = (file: string, name: string) => call<PluginRow | null>("plugin_to_allow", { file, name });
 export const allowPlugin = (file: string, name: string, command: string) =>
   call<null>("allow_plugin", { file, name, command });
-export const openContext = (file: string, name: string) => call<SourceState>("open_context", { file, name });
+export const openContext = (file: string, name: string, window: InWindow) =>
+  call<SourceState | null>("open_context", { file, name, window });
 export const connecting = () => call<Connecting | null>("connecting");
 export const cancelConnecting = () => call<null>("cancel_connecting");
 export const contextFacts = (file: string, name: string) => call<ContextFacts>("context_facts", { file, name });
 /** A Role with what the feature needs, as YAML. */
 export const roleFor = (feature: Feature, namespace: string | null) => call<string>("role_for", { feature, namespace });
 export const setEditing = (on: boolean) => call<SourceState>("set_editing", { on });
-export const pickFolder = () => call<SourceState | null>("pick_folder");
+/** Resolves to null too where none is chosen. */
+export const pickFolder = (window: InWindow) => call<SourceState | null>("pick_folder", { window });
 export const overview = () => call<Overview>("overview");
 export const policyView = () => call<PolicyView>("policy_view");
 export const destinations = () => call<DestinationRow[]>("destinations");

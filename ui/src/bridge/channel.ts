@@ -20,10 +20,15 @@ export function insideApp(): boolean {
 
 async function connect(): Promise<Channel> {
   if (!insideApp()) return (await import("./standin")).standin();
-  const [{ invoke }, { listen }] = await Promise.all([import("@tauri-apps/api/core"), import("@tauri-apps/api/event")]);
+  const [{ invoke }, { getCurrentWebviewWindow }] = await Promise.all([
+    import("@tauri-apps/api/core"),
+    import("@tauri-apps/api/webviewWindow"),
+  ]);
+  // Who listens for any target hears the events of all windows, and each has a source of its own.
+  const own = getCurrentWebviewWindow();
   return {
     call: (command, args) => invoke(command, args),
-    listen: (event, handler) => listen(event, (message) => handler(message.payload as never)),
+    listen: (event, handler) => own.listen(event, (message) => handler(message.payload as never)),
   };
 }
 

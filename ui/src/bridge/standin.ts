@@ -10,6 +10,7 @@ import type {
   Facet,
   Flow,
   Holds,
+  InWindow,
   LogPage,
   LogQuery,
   ProbeRow,
@@ -45,6 +46,7 @@ interface Arguments {
   before: number | null;
   limit: number;
   countdown: Countdown | null;
+  window: InWindow;
 }
 
 const noCounts = { registered: 0, passthrough: 0, blocked: 0, bypassed: 0 };
@@ -111,7 +113,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
 
   const commands: Record<string, (args: Arguments) => unknown> = {
     source_state: () => source,
-    open_folder: () => example.source,
+    open_folder: ({ window }) => (window === "new" ? null : example.source),
     pick_folder: () => null,
     list_kubeconfigs: () => kubeconfigs,
     pick_kubeconfig: () => (kubeconfigs = [...example.kubeconfigs, example.pickedKubeconfig]),
@@ -124,7 +126,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
       }));
       return null;
     },
-    open_context: ({ name }) => (source = example.clusterSource(name)),
+    open_context: ({ name, window }) => (window === "new" ? null : (source = example.clusterSource(name))),
     connecting: () => null,
     cancel_connecting: () => {
       emit("connecting-changed", null);

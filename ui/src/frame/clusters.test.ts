@@ -90,7 +90,7 @@ it("runs no program of an opened file before it was shown and allowed", async ()
   await userEvent.click(await id("context"));
   expect(asked("open_context")).toEqual([]);
   await userEvent.click(within(await id("allow-plugin")).getByTestId("allow-plugin-yes"));
-  await vi.waitFor(() => expect(asked("open_context")).toEqual([{ file: "team", name: "team-eu" }]));
+  await vi.waitFor(() => expect(asked("open_context")).toEqual([{ file: "team", name: "team-eu", window: "this" }]));
   expect(asked("allow_plugin")).toEqual([{ file: "team", name: "team-eu", command: example.plugin.command }]);
 });
 
@@ -130,7 +130,31 @@ it("offers to reconnect where the kubeconfig says something else now", async () 
   await openMenu();
   expect(await id("changed-on-disk")).toHaveTextContent("something else");
   await userEvent.click(await id("reconnect"));
-  expect(asked("open_context")).toEqual([{ file: "default", name: "kind-dev" }]);
+  expect(asked("open_context")).toEqual([{ file: "default", name: "kind-dev", window: "this" }]);
+});
+
+it("opens a context in a window of its own, and keeps what is open here", async () => {
+  await openMenu();
+  await userEvent.click(await id("new-window"));
+  await userEvent.click((await screen.findAllByTestId("context"))[0] as HTMLElement);
+  expect(asked("open_context")).toEqual([{ file: "default", name: "kind-dev", window: "new" }]);
+  expect(await screen.findByText("kind-dev is open in a window of its own.")).toBeInTheDocument();
+  expect(await id("source-menu")).toHaveTextContent("folder");
+  // The next time the menu is about this window again, until its key says otherwise.
+  const fresh = async () => within(await id("new-window")).getByRole("checkbox");
+  await userEvent.click(await id("source-menu"));
+  expect(await fresh()).not.toBeChecked();
+  await userEvent.keyboard("{Escape}{Control>}{Shift>}n{/Shift}{/Control}");
+  expect(await fresh()).toBeChecked();
+});
+
+it("says which contexts other windows have", async () => {
+  const [file] = example.kubeconfigs;
+  const contexts = (file?.contexts ?? []).map((each, index) => ({ ...each, elsewhere: index === 1 }));
+  answers.list_kubeconfigs = () => [{ ...file, contexts }];
+  await openMenu();
+  const rows = await screen.findAllByTestId("context");
+  expect(rows.map((row) => within(row).queryByTestId("elsewhere") !== null)).toEqual([false, true]);
 });
 
 it("keeps editing off where nothing may be changed, and names the permission", async () => {

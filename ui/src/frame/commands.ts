@@ -130,7 +130,15 @@ export function allCommands(): Command[] {
           navigation.go("sandbox");
           return actions.startSandbox(sandbox.value?.workload ?? "");
         }),
-    command("folder", "Open a folder…", "another source of policy", "folder-open", actions.pickFolder),
+    command("folder", "Open a folder…", "another source of policy", "folder-open", () => actions.pickFolder("this")),
+    command(
+      "new-window",
+      "Open in a new window…",
+      "another cluster or folder beside this one",
+      "app-window",
+      () => navigation.openSourceMenu("new"),
+      "Ctrl ⇧ N",
+    ),
     command("keys", "Keys", "what the keyboard can do", "keyboard", () => (navigation.layer = "keys"), "?"),
   ];
 }

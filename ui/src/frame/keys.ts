@@ -34,6 +34,7 @@ export function mainKeys(event: KeyboardEvent): void {
     void action();
   };
   if (command && event.shiftKey && event.key === "Enter") return act(() => navigation.go("review"));
+  if (command && event.shiftKey && event.key.toLowerCase() === "n") return act(() => navigation.openSourceMenu("new"));
   if (command && !event.shiftKey && !event.altKey) {
     const screen = screens[Number(event.key) - 1];
     if (screen) return act(() => navigation.go(screen));

@@ -82,8 +82,10 @@ it("connects to a cluster read-only, says what is dangerous about it, and edits 
     expect.stringContaining("certificate not checked"),
   ]);
   await userEvent.click(within(contexts[1] as HTMLElement).getByText("eu-prod"));
-  expect(asked("open_context")).toEqual([{ file: "default", name: "eu-prod" }]);
-  expect(await id("production")).toHaveTextContent("production");
+  expect(asked("open_context")).toEqual([{ file: "default", name: "eu-prod", window: "this" }]);
+  const production = await id("production");
+  expect(production).toHaveTextContent("production");
+  expect(production.closest("header")).toHaveClass("prod");
   expect(await id("source-menu")).toHaveTextContent("cluster · v1.36.3");
   const editing = await id("editing");
   expect(editing).toHaveTextContent("Read-only");

@@ -1,5 +1,5 @@
 /** What a person can do from more than one place: stage, undo, apply, open a log window, allow a destination. */
-import type { DestinationRow, Edit, Flow, Holds, JournalEntry, StagedEdit } from "../bridge/bindings";
+import type { DestinationRow, Edit, Flow, Holds, InWindow, JournalEntry, StagedEdit } from "../bridge/bindings";
 import * as calls from "../bridge/calls";
 import { asFault } from "../bridge/channel";
 import * as words from "../words/actions";
@@ -94,16 +94,18 @@ export async function stopSandbox(): Promise<void> {
   if (state !== null) sandbox.put(state);
 }
 
-export async function pickFolder(): Promise<void> {
+export async function pickFolder(window: InWindow): Promise<void> {
   navigation.layer = null;
-  const state = await attempt(calls.pickFolder);
+  const state = await attempt(() => calls.pickFolder(window));
   if (state !== null) source.put(state);
 }
 
 /** Connects, and closes the menu when that is done; what a person called off needs no notice. */
-export async function openContext(file: string, name: string): Promise<void> {
+export async function openContext(file: string, name: string, window: InWindow): Promise<void> {
   try {
-    source.put(await calls.openContext(file, name));
+    const state = await calls.openContext(file, name, window);
+    if (state !== null) source.put(state);
+    else toasts.say(words.otherWindow(name));
     navigation.layer = null;
   } catch (error) {
     if (asFault(error).code !== "cancelled") toasts.fail(error);

@@ -1,4 +1,5 @@
 /** Where the person is: screen, tab, and the layers above it. Esc always closes the topmost layer only. */
+import type { InWindow } from "../bridge/bindings";
 import type { ObjectKind } from "../bridge/calls";
 
 export const screens = ["overview", "destinations", "policy", "rehearse", "changes", "sandbox"] as const;
@@ -18,6 +19,8 @@ class Navigation {
   screen = $state<Screen>("overview");
   policyTab = $state<PolicyTab>("services");
   layer = $state<Layer>(null);
+  /** Where the source menu opens what is chosen in it. */
+  sourceWindow = $state<InWindow>("this");
   draft = $state.raw<DraftTarget | null>(null);
   modeScope = $state("mesh");
   destinationFilter = $state("");
@@ -31,6 +34,11 @@ class Navigation {
     if (screen !== this.screen && this.screen !== "why") this.#before = this.screen;
     this.screen = screen;
     this.layer = null;
+  }
+
+  openSourceMenu(window: InWindow): void {
+    this.sourceWindow = window;
+    this.layer = "source";
   }
 
   openWhy(flowId: number): void {
@@ -71,6 +79,7 @@ class Navigation {
     this.screen = "overview";
     this.policyTab = "services";
     this.layer = null;
+    this.sourceWindow = "this";
     this.draft = null;
     this.modeScope = "mesh";
     this.destinationFilter = "";

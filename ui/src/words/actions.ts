@@ -6,6 +6,7 @@ export const nothingToUndo = "Nothing to undo: no edit is staged and no applied 
 export const copied = "Copied.";
 export const notCopied = "The clipboard refused the text. Select it and press Ctrl+C.";
 
+export const otherWindow = (name: string) => `${name} is open in a window of its own.`;
 export const stagedToast = (title: string, count: number) =>
   `Staged: ${title}. The change set has ${count === 1 ? "1 edit" : `${count} edits`}; nothing is written yet.`;
 export const unstagedToast = (title: string) => `Taken out of the change set: ${title}.`;

@@ -30,6 +30,7 @@ export const keys: { title: string; rows: [string[], string][] }[] = [
       [["Ctrl", "K"], "Find or run"],
       [["Ctrl", "1 … 6"], "Screens"],
       [["Ctrl", "L"], "New log window"],
+      [["Ctrl", "⇧", "N"], "Another source in a new window"],
       [["Ctrl", "Z"], "Undo the newest action"],
       [["Ctrl", "⇧", "⏎"], "Review the change set"],
       [["Ctrl", "⏎"], "Apply in Review, send in Sandbox"],

@@ -1,15 +1,15 @@
 //! Pods and what they were born with; a change that nobody keeps; ranges that are the cluster's own.
 
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 
 use egret_tests::mesh::{Api, eventually};
 
 use super::{Bench, api, entry, namespace};
 use crate::{
-    app::{App, Places},
+    app::Source,
     cluster::{Lives, RestartStep, StepState},
+    desk::{Desk, Places},
     dto::{Afterwards, Countdown, DraftKind, Edit, PodsRow, RestartStepState, RunsWith},
-    events::Events,
     session::pods_view,
 };
 
@@ -216,13 +216,13 @@ fn what_nobody_kept_in_a_cluster_is_taken_back_at_the_next_start_of_the_app() {
             resources: None,
             data: data.path().to_path_buf(),
         };
-        Arc::new(App::start(places, Events::new(|_| {})).unwrap())
+        Desk::open(places, |_, _| {}).unwrap()
     };
-    let app = start();
-    let file = app.kubeconfigs.add(&api.kubeconfig()).unwrap();
+    let (desk, app) = start();
+    let file = app.shared.kubeconfigs.add(&api.kubeconfig()).unwrap();
     let listed = app.kubeconfigs().into_iter().find(|listed| listed.id == file);
-    let context = listed.unwrap().contexts.remove(0).name;
-    app.open_context(&file, &context).unwrap();
+    let name = listed.unwrap().contexts.remove(0).name;
+    app.open(&Source::Context { file, name }).unwrap();
     app.set_editing(true).unwrap();
     let edit = Edit::Put {
         object: DraftKind::ServiceEntry,
@@ -238,12 +238,12 @@ fn what_nobody_kept_in_a_cluster_is_taken_back_at_the_next_start_of_the_app() {
     app.apply(Some(&countdown)).unwrap();
     let left = || api.text(&["get", "serviceentries", "-n", "restarted", "-o", "name"]);
     assert_ne!(left(), "");
-    assert_eq!(app.open_folder(&folder).unwrap_err().code, "unconfirmed");
+    let left_open = app.open(&Source::Folder(folder.clone()));
+    assert_eq!(left_open.unwrap_err().code, "unconfirmed");
     // Killed: nothing of its end runs.
-    std::mem::forget(app);
+    std::mem::forget((desk, app));
 
-    let app = start();
-    app.revert_elsewhere().unwrap();
+    let (_desk, app) = start();
     eventually("the change to be taken back", || left().is_empty().then_some(()));
     eventually("it to be told", || {
         let told = app.changes.recovered();

@@ -195,7 +195,9 @@ fn a_large_cluster_is_seen_soon_and_follows_changes() {
     let Some(api) = api("a_large_cluster") else { return };
     let root = tempfile::tempdir().unwrap();
     let context = target(&api.kubeconfig(), root.path());
-    let open = |name: &str| Cluster::open(&context, &root.path().join(name), || {}, &Attempt::default()).unwrap();
+    // In memory, as in a desktop session.
+    let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let open = |name: &str| Cluster::open(&context, &memory.path().join(name), || {}, &Attempt::default()).unwrap();
     let began = Instant::now();
     let maker = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "the_objects_of_a_large_cluster_are_made"])
@@ -219,9 +221,9 @@ fn a_large_cluster_is_seen_soon_and_follows_changes() {
             let _ = seen_tx.send((Instant::now(), state.objects));
         }
     });
-    let session = Session::start(Some(folder), None, root.path(), events.clone()).unwrap();
+    let session = Session::start(session::folder(&folder).unwrap(), events.clone()).unwrap();
     let traffic = std::sync::Arc::new(Traffic::default());
-    let sidecar = Sidecar::new(root.path(), traffic.clone(), events.clone());
+    let sidecar = Sidecar::new(root.path(), "main-1", traffic.clone(), events.clone());
     let began = Instant::now();
     let cluster = open("mirror");
     tell("everything listed and mirrored", ms(began.elapsed()));

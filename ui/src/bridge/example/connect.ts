@@ -12,6 +12,7 @@ const context = (name: string, server: string, more: Partial<ContextRow> = {}): 
   production: false,
   asks: false,
   open: false,
+  elsewhere: false,
   changed: false,
   ...more,
 });

@@ -1,0 +1,44 @@
+//! What all windows share: the app's own data, and what is one for the whole process.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::claims::Claims;
+use crate::{
+    cluster::{Kubeconfigs, Mirrors},
+    fault::{Fault, Result},
+    settings::Settings,
+};
+
+/// All of it.
+#[derive(Debug)]
+pub struct Shared {
+    /// The user's data of this app.
+    pub data: PathBuf,
+    pub settings: Settings,
+    pub kubeconfigs: Arc<Kubeconfigs>,
+    pub(super) mirrors: Mirrors,
+    pub(super) claims: Claims,
+}
+
+impl Shared {
+    /// Reads what is kept below `data`.
+    pub fn open(data: &Path) -> Result<Arc<Self>> {
+        fs::create_dir_all(data).map_err(|error| Fault::file("create", data, &error))?;
+        Ok(Arc::new(Self {
+            data: data.to_path_buf(),
+            settings: Settings::open(data),
+            kubeconfigs: Kubeconfigs::open(data),
+            mirrors: Mirrors::new(data),
+            claims: Claims::default(),
+        }))
+    }
+
+    /// The journal of all places; each window has a connection of its own, for which SQLite lets the others wait.
+    pub(super) fn database(&self) -> PathBuf {
+        self.data.join("journal.sqlite")
+    }
+}
