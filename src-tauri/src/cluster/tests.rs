@@ -174,7 +174,9 @@ fn a_cluster_reads_as_a_folder_does_and_follows_what_changes() {
     bench.waits_for("read", &[]);
     let mirror = bench.cluster.folder().to_path_buf();
     drop((view, bench));
-    eventually("the mirror to go with the connection", || (!mirror.exists()).then_some(()));
+    eventually("the mirror to go with the connection", || {
+        (!mirror.exists()).then_some(())
+    });
 }
 
 #[test]
