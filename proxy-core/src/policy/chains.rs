@@ -10,7 +10,7 @@ use super::{
     listeners::{Chain, ChainMatch, Target},
     registry::{Address, RegistryPort, RegistryService},
     routes::{WeightedCluster, other_names},
-    virtual_services::{Attachments, Visible, fits},
+    virtual_services::{Attachments, Visible, stream_fits},
 };
 use crate::model::{L4Match, L4Route, ProtocolClass};
 
@@ -47,14 +47,7 @@ impl Stream<'_> {
     }
 
     fn fits(&self, condition: &L4Match) -> bool {
-        fits(
-            &condition.gateways,
-            &condition.source_labels,
-            condition.source_namespace.as_deref(),
-            condition.port,
-            self.port.number,
-            self.workload,
-        )
+        stream_fits(condition, self.port.number, self.workload)
     }
 
     fn routed(&self, visible: &Visible<'_>, route: &L4Route) -> Chain {

@@ -65,6 +65,15 @@ impl<T> HostMap<T> {
         }
     }
 
+    /// The value for a server name. Envoy keeps a wildcard without its star among the exact names, so that a name which
+    /// begins with a dot is one. Does not allocate.
+    pub fn for_server_name(&self, name: &str) -> Option<&T> {
+        self.exact
+            .get(name)
+            .or_else(|| self.dotted.get(name))
+            .or_else(|| self.get(name))
+    }
+
     /// The value of the most specific pattern that matches `host`, whatever its case. Does not allocate.
     pub fn get(&self, host: &str) -> Option<&T> {
         let mut buffer = [0; MAX_HOST];

@@ -166,7 +166,7 @@ impl Listener {
             .unwrap_or(&self.any_address);
         let leaf = seen
             .name
-            .and_then(|name| group.by_name.get(name))
+            .and_then(|name| group.by_name.for_server_name(name))
             .unwrap_or(&group.any_name);
         match &leaf.http {
             // The group of transport raw_buffer holds only HTTP: anything else in it is a dead end.

@@ -17,8 +17,8 @@ use super::{
     visibility::{self, Export, Fits},
 };
 use crate::model::{
-    EgressListener, HttpMatch, HttpRoute, Labels, MeshConfig, Object, ObjectRef, Redirect, RouteDestination, TextMatch,
-    VirtualService, World,
+    EgressListener, HttpMatch, HttpRoute, L4Match, Labels, MeshConfig, Object, ObjectRef, Redirect, RouteDestination,
+    TextMatch, VirtualService, World,
 };
 
 /// A VirtualService that the workload sees, with its hosts written out.
@@ -42,7 +42,7 @@ pub(super) fn visible<'w>(
         let (spec, own) = (&object.spec, &object.meta.namespace);
         let default = &mesh.default_virtual_service_export_to;
         let export = Export::of(&spec.export_to, default, own, &workload.namespace);
-        let for_sidecars = spec.gateways.is_empty() || spec.gateways.iter().any(|gateway| gateway == "mesh");
+        let for_sidecars = spec.gateways.is_empty() || names_mesh(&spec.gateways);
         // One without hosts only supplies routes to others.
         if export == Export::Hidden || !for_sidecars || spec.hosts.is_empty() {
             continue;
@@ -160,16 +160,7 @@ impl Visible<'_> {
             } else {
                 route.matches.as_slice()
             };
-            for condition in conditions.iter().filter(|condition| {
-                fits(
-                    &condition.gateways,
-                    &condition.source_labels,
-                    condition.source_namespace.as_deref(),
-                    condition.port,
-                    port,
-                    workload,
-                )
-            }) {
+            for condition in conditions.iter().filter(|condition| fits(condition, port, workload)) {
                 let compiled = Condition::of(condition);
                 let catch_all = compiled.is_none();
                 routes.push(self.route(route, condition, compiled, port, on_port, clusters));
@@ -294,22 +285,38 @@ fn redirect_at(redirect: &Redirect, condition: &HttpMatch, port: u16) -> Redirec
     }
 }
 
-/// The part of a match that is decided when the policy is compiled.
-pub(super) fn fits(
-    gateways: &[String],
-    labels: &Labels,
-    namespace: Option<&str>,
-    port: Option<u16>,
-    listener: u16,
-    workload: &Workload,
-) -> bool {
-    if port.is_some_and(|port| port != listener) {
+/// The part of an HTTP match that is decided when the policy is compiled.
+fn fits(condition: &HttpMatch, port: u16, workload: &Workload) -> bool {
+    if condition.port.is_some_and(|own| own != port) {
         return false;
     }
-    if !gateways.is_empty() {
+    if !condition.gateways.is_empty() {
         // With gateways named, only they count for the source.
-        return gateways.iter().any(|gateway| gateway == "mesh");
+        return names_mesh(&condition.gateways);
     }
+    is_from(
+        &condition.source_labels,
+        condition.source_namespace.as_deref(),
+        workload,
+    )
+}
+
+/// The same of a match for streams, where gateways take nothing away from the other conditions.
+pub(super) fn stream_fits(condition: &L4Match, port: u16, workload: &Workload) -> bool {
+    condition.port.is_none_or(|own| own == port)
+        && (condition.gateways.is_empty() || names_mesh(&condition.gateways))
+        && is_from(
+            &condition.source_labels,
+            condition.source_namespace.as_deref(),
+            workload,
+        )
+}
+
+fn names_mesh(gateways: &[String]) -> bool {
+    gateways.iter().any(|gateway| gateway == "mesh")
+}
+
+fn is_from(labels: &Labels, namespace: Option<&str>, workload: &Workload) -> bool {
     labels
         .iter()
         .all(|(key, value)| workload.labels.get(key) == Some(value))

@@ -42,7 +42,9 @@ fn policy_set(owner: Cursor<'_>) -> Option<PolicySet> {
                 setting.error("portTrafficPolicy must have valid port");
                 return None;
             };
-            Some((port.any_port("number").unwrap_or_default(), traffic_policy(setting)))
+            // Istio takes any number; one that is no port is for none.
+            let number = port.count("number").and_then(|number| u16::try_from(number).ok());
+            Some((number.unwrap_or_default(), traffic_policy(setting)))
         }),
     })
 }

@@ -231,10 +231,11 @@ func chainFor(l *listener.Listener, call *call) *listener.FilterChain {
 			return 0, true
 		case name == "":
 			return 0, false
-		case strings.HasPrefix(one.name, "."):
-			return len(one.name), len(name) > len(one.name) && strings.HasSuffix(name, one.name)
+		case one.name == name:
+			// Also a name that begins with a dot: wildcards stand without their star in the same map.
+			return len(name) + 1, true
 		}
-		return len(name) + 1, one.name == name
+		return len(one.name), one.name[0] == '.' && len(name) > len(one.name) && strings.HasSuffix(name, one.name)
 	})
 	keep(exactly(func(one conditions) string { return one.transport }, transport))
 	keep(exactly(func(one conditions) string { return one.alpn }, alpn))
