@@ -53,8 +53,12 @@ impl Store for Cluster {
         let Some((kind, namespace, name)) = object_of(&edit.file) else {
             return String::new();
         };
+        // A context of the same name in the default file may lead elsewhere.
+        let file = self.credentials.target().file();
+        let file = file.map(|file| format!("KUBECONFIG={} ", shell_word(&file.to_string_lossy())));
         let to = format!(
-            "kubectl --context {} --namespace {namespace}",
+            "{}kubectl --context {} --namespace {namespace}",
+            file.unwrap_or_default(),
             shell_word(&self.context)
         );
         let Some(after) = &edit.after else {
