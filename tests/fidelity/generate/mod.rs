@@ -1,11 +1,11 @@
 //! Draws worlds. Names, addresses and ports come from small pools, so that objects meet: the same host twice, a name under
 //! a wildcard, an address in a range.
 //!
-//! Left out, because the oracle cannot tell it: auto-allocated addresses that a controller would write, workloads behind
-//! selectors, gateways, listeners that the bootstrap makes (15021, 15090), and whatever depends on an answer (health, DNS,
-//! retries taking place). Left out, because Istio leaves it to chance: two entries for one host in one namespace of the
-//! same age, and several addresses of a host that HTTP is spoken to. Left out, because the engine has no certificates of
-//! the mesh: ISTIO_MUTUAL.
+//! Left out, because the oracle cannot tell it: pods behind selectors, gateways, listeners that the bootstrap makes (15021,
+//! 15090), and whatever depends on an answer (health, DNS, retries taking place). Left out, because Istio leaves it to
+//! chance: two entries for one host in one namespace of the same age, and several addresses of a host that HTTP is spoken
+//! to. Left out, because the engine has no certificates of the mesh: ISTIO_MUTUAL. Not drawn yet: explicit proxies
+//! (HTTP_PROXY) and captureMode NONE in Sidecars.
 
 mod break_one;
 mod calls;
