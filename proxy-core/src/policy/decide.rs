@@ -4,7 +4,7 @@ use super::{
     Action, Claims, Cluster, Decision, Facts, Forward, HttpClaims, Layer, Reply, Snapshot, Verdict, Witness,
     capture::OUTBOUND_PORT,
     listeners::{Chain, Listener, Seen, Target},
-    routes::{Otherwise, Route, RouteAction, VirtualHost, WeightedCluster},
+    routes::{Otherwise, Route, RouteAction, VirtualHost, WeightedCluster, pick},
     steps::{cluster_step, describe, listener_step, mode_step, no_proxy, route_step, step},
 };
 use crate::model::OutboundMode;
@@ -61,9 +61,27 @@ pub fn decide<'s, W: Witness>(snapshot: &'s Snapshot, facts: &Facts<'_>, witness
                 request(snapshot, listener, Some(*table), &http, facts.draw, witness)
             }
             (Target::Tcp(targets), _) => stream(listener, chain, targets, &seen, facts.draw, witness),
-            // The HTTP chain is only chosen for HTTP claims.
-            (Target::Http(_), _) => unknown_stream(snapshot, listener, witness),
+            // A Sidecar's own listener for HTTP, which asks nothing of the first bytes.
+            (Target::Http(_), _) => not_http(listener, witness),
         },
+    }
+}
+
+fn not_http<'s, W: Witness>(listener: &'s Listener, witness: &mut W) -> Decision<'s> {
+    witness.saw(|| step("chain", "HTTP, and what was sent is none: 400".into(), None));
+    Decision {
+        verdict: Verdict::Blocked,
+        listener: &listener.name,
+        layer: Layer::Http,
+        virtual_host: None,
+        route: None,
+        action: Action::Reply(Reply {
+            status: 400,
+            flags: "DPE",
+            details: "http1.codec_error",
+            body: "",
+            redirect: None,
+        }),
     }
 }
 
@@ -363,19 +381,6 @@ fn unknown(snapshot: &Snapshot) -> &'static str {
         OutboundMode::AllowAny => "allow_any",
         OutboundMode::AllowAnyDynamicDns => "allow_any_dynamic_dns",
     }
-}
-
-/// The index that `draw` picks among weights.
-fn pick(weights: impl Iterator<Item = u32> + Clone, draw: u32) -> Option<usize> {
-    let total: u64 = weights.clone().map(u64::from).sum();
-    let mut left = u64::from(draw).checked_rem(total)?;
-    for (index, weight) in weights.enumerate() {
-        if left < u64::from(weight) {
-            return Some(index);
-        }
-        left -= u64::from(weight);
-    }
-    None
 }
 
 fn cut<'s>(listener: &'s str, cluster: Option<&'static str>, flags: &'static str, verdict: Verdict) -> Decision<'s> {

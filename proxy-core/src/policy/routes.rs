@@ -276,6 +276,19 @@ impl Condition {
     }
 }
 
+/// The index that `draw` picks among weights.
+pub(super) fn pick(weights: impl Iterator<Item = u32> + Clone, draw: u32) -> Option<usize> {
+    let total: u64 = weights.clone().map(u64::from).sum();
+    let mut left = u64::from(draw).checked_rem(total)?;
+    for (index, weight) in weights.enumerate() {
+        if left < u64::from(weight) {
+            return Some(index);
+        }
+        left -= u64::from(weight);
+    }
+    None
+}
+
 /// Istio 1.24 and newer, where a route says nothing.
 const DEFAULT_RETRY_ON: &str = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes";
 
