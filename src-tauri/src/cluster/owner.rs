@@ -27,6 +27,19 @@ impl Owner {
     }
 }
 
+/// Who set fields of an object last, and when. Controllers that only write its status do not count.
+pub(super) fn last_manager(metadata: &ObjectMeta) -> Option<String> {
+    let entries = metadata.managed_fields.iter().flatten();
+    let newest = entries
+        .filter(|entry| entry.subresource.as_deref().is_none_or(str::is_empty))
+        .max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
+    let manager = newest.manager.as_deref()?;
+    Some(match &newest.time {
+        Some(time) => format!("{manager}, {}", time.0),
+        None => manager.to_string(),
+    })
+}
+
 /// Settings of Istio's installation that a change amounts to: Helm's values, `key=value` each.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Settings(Vec<String>);
@@ -240,6 +253,18 @@ mod tests {
                 "{metadata:?}"
             );
         }
+    }
+
+    #[test]
+    fn who_changed_it_last_is_named_but_for_the_status() {
+        let entry = |manager: &str, second: u8, part: &str| json!({"manager": manager, "time": format!("2026-11-28T07:00:0{second}Z"), "subresource": part});
+        let metadata = json!({"managedFields": [entry("kubectl", 1, ""), entry("argocd-controller", 3, ""), entry("istiod", 5, "status")]});
+        let metadata: ObjectMeta = serde_json::from_value(metadata).unwrap();
+        assert_eq!(
+            last_manager(&metadata).as_deref(),
+            Some("argocd-controller, 2026-11-28T07:00:03Z")
+        );
+        assert_eq!(last_manager(&ObjectMeta::default()), None);
     }
 
     fn map(key: &str, text: &str) -> Value {

@@ -7,6 +7,7 @@ use super::{
     Cluster, Missing,
     follow::Sink as _,
     kinds::{self, object_of},
+    owner::last_manager,
     words::shell_word,
     write::{Try, Writer, Written, template_patch},
 };
@@ -108,6 +109,14 @@ impl Store for Cluster {
             prepared.warnings.extend(warnings);
         }
         Ok(prepared)
+    }
+
+    fn changed_by(&self, file: &str) -> Option<String> {
+        let (kind, namespace, name) = object_of(file)?;
+        let writer = Writer::new(self.client.clone(), self.resource(kind).ok()?, namespace, name);
+        // Without an answer the conflict is shown all the same.
+        let live = self.call(async move { writer.read().await }).ok()??;
+        last_manager(&live.metadata)
     }
 
     fn serves(&self, kind: &str) -> bool {

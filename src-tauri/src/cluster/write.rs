@@ -17,7 +17,7 @@ use crate::fault::{Fault, Result};
 /// The name under which Kubernetes notes what Egret set.
 pub(super) const MANAGER: &str = "egret";
 /// Marks what Egret made, so that it can be found and taken away.
-pub(super) const MADE_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "egret");
+pub const MADE_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "egret");
 
 /// Whether a write is only tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 use super::{Parts, patiently};
 use crate::{
     app::App,
-    dto::{Countdown, Edit, Holds, JournalEntry, Keep, Review, StagedEdit, SyncState, Unconfirmed},
+    dto::{CleanupRow, Countdown, Edit, Holds, JournalEntry, Keep, Review, StagedEdit, SyncState, Unconfirmed},
     fault::{Fault, Result},
 };
 
@@ -19,12 +19,14 @@ fn checked(edit: Edit) -> Result<Edit> {
         } => vec![namespace, name, yaml],
         Edit::Delete { namespace, name, .. } => vec![namespace, name],
         Edit::AccessLog { scope, until, .. } => std::iter::once(scope).chain(until).collect(),
+        Edit::Restore { .. } => return Err(Fault::input("Only Egret stages what was before.")),
         Edit::Ranges {
+            revision,
             include_ranges,
             exclude_ranges,
             include_ports,
             exclude_ports,
-        } => vec![include_ranges, exclude_ranges, include_ports, exclude_ports],
+        } => vec![revision, include_ranges, exclude_ranges, include_ports, exclude_ports],
         Edit::Capture {
             namespace,
             name,
@@ -84,6 +86,17 @@ pub async fn apply(app: Parts<'_>, countdown: Option<Countdown>) -> Result<Journ
 #[tauri::command]
 pub async fn unconfirmed(app: Parts<'_>) -> Result<Vec<Unconfirmed>> {
     patiently(&app, App::unconfirmed).await
+}
+
+/// What Egret left in the open source.
+#[tauri::command]
+pub async fn leftovers(app: Parts<'_>) -> Result<Vec<CleanupRow>> {
+    patiently(&app, |app| app.changes.leftovers(&app.view())).await
+}
+
+#[tauri::command]
+pub async fn stage_cleanup(app: Parts<'_>, files: Vec<String>) -> Result<Vec<StagedEdit>> {
+    patiently(&app, move |app| app.changes.stage_cleanup(&app.view(), &files)).await
 }
 
 #[tauri::command(async)]

@@ -1,9 +1,9 @@
-//! DestinationRule and Sidecar.
+//! DestinationRule, Gateway and Sidecar.
 
 use super::{cursor::Cursor, routes::destination_of, service_entry::choice};
 use crate::model::{
-    ClientTls, ConnectionPool, DestinationRule, EgressListener, OutboundMode, PolicySet, Protocol, Sidecar, Subset,
-    TrafficPolicy,
+    ClientTls, ConnectionPool, DestinationRule, EgressListener, Gateway, GatewayServer, OutboundMode, PolicySet,
+    Protocol, Sidecar, Subset, TrafficPolicy,
 };
 
 /// Spec of a DestinationRule.
@@ -131,6 +131,34 @@ fn others(policy: Cursor<'_>) -> bool {
 fn has(cursor: Cursor<'_>, keys: &[&str]) -> bool {
     keys.iter()
         .any(|key| cursor.text(key).is_some_and(|text| !text.is_empty()))
+}
+
+/// Spec of a Gateway.
+pub fn gateway(root: Cursor<'_>) -> Gateway {
+    let Some(spec) = root.mapping("spec") else {
+        root.error("expected spec with a selector and servers");
+        return Gateway::default();
+    };
+    Gateway {
+        selector: spec.labels("selector"),
+        servers: spec.list("servers", gateway_server),
+    }
+}
+
+fn gateway_server(server: Cursor<'_>) -> Option<GatewayServer> {
+    let Some(port) = server.mapping("port") else {
+        server.error("expected port with its number and protocol");
+        return None;
+    };
+    Some(GatewayServer {
+        line: server.line(),
+        port: port.port("number")?,
+        protocol: port.text("protocol").unwrap_or_default().to_string(),
+        tls_mode: server
+            .mapping("tls")
+            .and_then(|tls| tls.text("mode").map(str::to_string)),
+        hosts: server.list("hosts", |host| host.as_text().map(Into::into)),
+    })
 }
 
 /// Spec of a Sidecar, egress part.
