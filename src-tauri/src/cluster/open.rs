@@ -20,7 +20,7 @@ use super::{
     allowed::Rights,
     attempt::{Attempt, LOOK, Step},
     connect::{EXPIRED, FORBIDDEN, told},
-    follow::{Beginning, Sink, follow},
+    follow::{Sink, follow},
     kinds,
     kubeconfigs::Target,
     logs::{LogState, Logs, follow_logs},
@@ -130,15 +130,7 @@ impl Cluster {
                 "Pod" => pods.clone(),
                 _ => mirror.clone(),
             };
-            let beginning = Beginning::of(&version);
-            runtime.spawn(follow(
-                mirror.clone(),
-                sink,
-                client.clone(),
-                kind,
-                beginning,
-                changed.clone(),
-            ));
+            runtime.spawn(follow(mirror.clone(), sink, client.clone(), kind, changed.clone()));
         }
         all_listed(&mirror, resources.len(), attempt)?;
         mirror.open();
