@@ -26,6 +26,7 @@ use super::{
     connect::{EXPIRED, UNREACHABLE, told},
     kinds::Kind,
     mirror::{Mirror, Watch, file_of},
+    pulse::{LATE, Pulse, silent},
     seen::Seen,
 };
 use crate::fault::Fault;
@@ -96,6 +97,7 @@ pub(super) async fn follow(
     client: Client,
     kind: Kind,
     mut beginning: Beginning,
+    mut pulse: Pulse,
     changed: impl Fn(),
 ) {
     let resource = &kind.resource;
@@ -113,6 +115,14 @@ pub(super) async fn follow(
             let event = tokio::select! {
                 event = events.next() => event,
                 () = back(&client, &watch) => break,
+                since = pulse.missed() => {
+                    if watch.lost.is_none() {
+                        watch.lost = Some((silent(), since));
+                        mirror.note(&resource.kind, watch.clone());
+                        changed();
+                    }
+                    continue;
+                }
             };
             let Some(event) = event else { break };
             if event.as_ref().is_err_and(|error| beginning.is_refused(error)) {
@@ -147,7 +157,7 @@ async fn back(client: &Client, watch: &Watch) {
     };
     loop {
         time::sleep(rest).await;
-        if client.apiserver_version().await.is_ok() {
+        if let Ok(Ok(_)) = time::timeout(LATE, client.apiserver_version()).await {
             return;
         }
     }

@@ -15,6 +15,7 @@ use tokio::time;
 use super::{
     connect::told,
     logs::{Logs, SIDECAR},
+    pulse::Pulse,
 };
 use crate::traffic::Traffic;
 
@@ -22,6 +23,10 @@ use crate::traffic::Traffic;
 const TAIL: i64 = 200;
 /// How long a stream that broke off rests before it is taken up again.
 const REST: Duration = Duration::from_secs(1);
+
+/// Longest that a stream may give nothing before it is taken up again. Whatever stands between, as a load balancer that
+/// forgets connections on which nothing is said, may have left it without a word; one that lives loses nothing by it.
+pub(super) const SILENCE: Duration = Duration::from_secs(120);
 
 /// How far a pod's log was read; it outlives the stream, so that a pod that is followed again goes on where it was.
 #[derive(Debug, Default)]
@@ -37,11 +42,12 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    /// The stream begins once more. The API server goes by whole seconds: what came already comes again.
+    /// The stream begins once more: from where. The API server goes by whole seconds, so that what came already comes again.
     fn resume(&mut self) -> Option<Timestamp> {
         self.resuming = self.last.is_some();
         self.again = 0;
-        self.last
+        // kube would round up, and leave out what else was written in that second.
+        Timestamp::from_second(self.last?.as_second()).ok()
     }
 
     /// True for a line that was not taken yet. In a stream that goes on every line is new, whatever the node's clock does.
@@ -68,38 +74,51 @@ pub(super) struct Lines {
     pub mark: Arc<Mutex<Mark>>,
     pub traffic: Arc<Traffic>,
     pub logs: Arc<Logs>,
+    /// Longest silence.
+    pub silence: Duration,
 }
 
 impl Lines {
     /// Reads the lines of the pod `name` until it is dropped, and takes them up where they broke off: none twice, none
     /// left out that the kubelet still has.
-    pub async fn follow(self, pods: Api<Pod>, name: String) {
+    pub async fn follow(self, pods: Api<Pod>, name: String, mut pulse: Pulse) {
         loop {
-            let last = self.mark().resume();
-            let from = LogParams {
-                container: Some(SIDECAR.into()),
-                follow: true,
-                timestamps: true,
-                since_time: last,
-                tail_lines: last.is_none().then_some(TAIL),
-                ..LogParams::default()
-            };
-            match pods.log_stream(&name, &from).await {
-                Ok(stream) => {
-                    self.logs.mended();
-                    // A stream that breaks off is taken up again; why it did says nothing that a person could use.
-                    let _ = self.read(stream).await;
-                }
-                Err(error) => self.logs.failed(told(&error)),
+            tokio::select! {
+                () = self.once(&pods, &name) => {}
+                // What was opened over a network that went away says nothing ever more.
+                _ = pulse.missed() => {}
             }
             time::sleep(REST).await;
+        }
+    }
+
+    /// Reads one stream until it ends, breaks off or falls silent.
+    async fn once(&self, pods: &Api<Pod>, name: &str) {
+        let last = self.mark().resume();
+        let from = LogParams {
+            container: Some(SIDECAR.into()),
+            follow: true,
+            timestamps: true,
+            since_time: last,
+            tail_lines: last.is_none().then_some(TAIL),
+            ..LogParams::default()
+        };
+        // The answer begins with the first line.
+        match time::timeout(self.silence, pods.log_stream(name, &from)).await {
+            Ok(Ok(stream)) => {
+                self.logs.mended();
+                // Why a stream breaks off says nothing that a person could use.
+                let _ = self.read(stream).await;
+            }
+            Ok(Err(error)) => self.logs.failed(told(&error)),
+            Err(_) => {}
         }
     }
 
     /// Takes every line of a stream. Text that is not UTF-8, which a header can hold, is read as far as it is.
     async fn read(&self, mut stream: impl AsyncBufRead + Unpin) -> io::Result<()> {
         let mut line = Vec::new();
-        while stream.read_until(b'\n', &mut line).await? > 0 {
+        while time::timeout(self.silence, stream.read_until(b'\n', &mut line)).await?? > 0 {
             self.take(String::from_utf8_lossy(&line).trim_end_matches('\n'));
             line.clear();
         }
@@ -132,6 +151,18 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use bytes::Bytes;
+    use futures_util::{
+        StreamExt as _,
+        stream::{self, BoxStream},
+    };
+    use http::{Request, Response};
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+    use kube::{Client, client::Body};
+
     use super::*;
 
     fn at(millis: i64) -> Timestamp {
@@ -150,9 +181,72 @@ mod tests {
         );
         assert_eq!(took(&mut mark, &[5, 6]), 2, "a clock that is set back loses nothing");
         assert_eq!(took(&mut mark, &[7, 7]), 2);
-        assert_eq!(mark.resume(), Some(at(7)));
+        assert_eq!(mark.resume(), Some(at(0)), "from the beginning of that second");
         assert_eq!(took(&mut mark, &[6, 7, 7]), 0, "what came already");
         assert_eq!(took(&mut mark, &[7, 8, 8]), 3, "and what did not");
+    }
+
+    /// A client of a server that answers as `answer` says, given the query of each request.
+    fn client(answer: impl Fn(&str) -> Said + Clone + Send + 'static) -> Client {
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let answer = answer(request.uri().query().unwrap_or_default());
+            async move { Ok::<_, Infallible>(Response::new(StreamBody::new(answer))) }
+        });
+        Client::new(service, "default")
+    }
+
+    fn source() -> Lines {
+        Lines {
+            workload: FlowWorkload::default(),
+            mark: Arc::default(),
+            traffic: Arc::default(),
+            logs: Arc::default(),
+            silence: Duration::from_millis(50),
+        }
+    }
+
+    /// The body of an answer.
+    type Said = BoxStream<'static, Result<Frame<Bytes>, io::Error>>;
+
+    fn says(text: &'static str) -> Said {
+        stream::iter([Ok(Frame::data(Bytes::from_static(text.as_bytes())))]).boxed()
+    }
+
+    fn never_ends(text: &'static str) -> Said {
+        says(text).chain(stream::pending()).boxed()
+    }
+
+    const FIRST: &str = "2026-11-23T13:38:18.700000000Z first\n";
+    const BOTH: &str = "2026-11-23T13:38:18.700000000Z first\n2026-11-23T13:38:18.800000000Z second\n";
+
+    #[tokio::test]
+    async fn a_stream_that_falls_silent_is_taken_up_again_where_it_was() {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let own = asked.clone();
+        let client = client(move |query| {
+            let mut asked = own.lock().unwrap();
+            asked.push(query.to_string());
+            match asked.len() {
+                1 => never_ends(FIRST),
+                _ => never_ends(BOTH),
+            }
+        });
+        let lines = source();
+        let logs = lines.logs.clone();
+        let (pulse, _never_felt) = Pulse::of(client.clone());
+        let following = tokio::spawn(lines.follow(Api::namespaced(client, "shop"), "cart".into(), pulse));
+        while logs.state().passed_over < 2 {
+            time::sleep(REST).await;
+        }
+        following.abort();
+        assert_eq!(logs.state().passed_over, 2, "each line once");
+        let asked = asked.lock().unwrap();
+        assert!(
+            asked[0].contains("tailLines") && !asked[0].contains("sinceTime"),
+            "{asked:?}"
+        );
+        // From the beginning of that second: what is rounded up leaves lines out.
+        assert!(asked[1].contains("sinceTime=2026-11-23T13%3A38%3A18Z"), "{asked:?}");
     }
 
     #[tokio::test]
@@ -183,10 +277,8 @@ mod tests {
             }
         }
         let source = Lines {
-            workload: FlowWorkload::default(),
-            mark: Arc::default(),
             traffic: Arc::new(Traffic::bounded(ROUNDS, usize::MAX)),
-            logs: Arc::default(),
+            ..source()
         };
         source.read(log.as_slice()).await.unwrap();
         let state = source.logs.state();

@@ -12,9 +12,10 @@ use proxy_core::record::{FlowWorkload, Formats};
 use tokio::{sync::Notify, task::JoinHandle, time};
 
 use super::{
-    lines::{Lines, Mark},
+    lines::{Lines, Mark, SILENCE},
     pick::{Candidate, Chosen, pick},
     pods::Pods,
+    pulse::Pulse,
 };
 use crate::{fault::Fault, traffic::Traffic};
 
@@ -152,7 +153,7 @@ impl Known {
 }
 
 /// Follows the pods whose sidecar runs, as far as they are chosen, until it is dropped.
-pub(super) async fn follow_logs(client: Client, pods: Arc<Pods>, traffic: Arc<Traffic>, logs: Arc<Logs>) {
+pub(super) async fn follow_logs(client: Client, pods: Arc<Pods>, pulse: Pulse, traffic: Arc<Traffic>, logs: Arc<Logs>) {
     let mut changed = pods.changed.subscribe();
     changed.mark_changed();
     let mut known: BTreeMap<String, Known> = BTreeMap::new();
@@ -166,7 +167,7 @@ pub(super) async fn follow_logs(client: Client, pods: Arc<Pods>, traffic: Arc<Tr
             }
             () = logs.chosen.notified() => {}
         }
-        balance(&mut known, &traffic, &logs);
+        balance(&mut known, &pulse, &traffic, &logs);
         // Many pods change at once: they are looked at together.
         time::sleep(PACE).await;
     }
@@ -187,7 +188,7 @@ fn know(client: &Client, running: BTreeMap<String, (String, FlowWorkload)>, know
 }
 
 /// Begins and ends streams, so that those that are wanted run.
-fn balance(known: &mut BTreeMap<String, Known>, traffic: &Arc<Traffic>, logs: &Arc<Logs>) {
+fn balance(known: &mut BTreeMap<String, Known>, pulse: &Pulse, traffic: &Arc<Traffic>, logs: &Arc<Logs>) {
     let chosen = logs.state().chosen;
     let candidates = known.iter().map(|(key, pod)| (key.clone(), pod.candidate()));
     let picked = pick(&candidates.collect(), &chosen, MAX_PODS);
@@ -201,8 +202,13 @@ fn balance(known: &mut BTreeMap<String, Known>, traffic: &Arc<Traffic>, logs: &A
                 mark: pod.mark.clone(),
                 traffic: traffic.clone(),
                 logs: logs.clone(),
+                silence: SILENCE,
             };
-            pod.stream = Some(tokio::spawn(lines.follow(pod.pods.clone(), pod.name.clone())));
+            pod.stream = Some(tokio::spawn(lines.follow(
+                pod.pods.clone(),
+                pod.name.clone(),
+                pulse.clone(),
+            )));
         }
         let Candidate { workload, followed } = pod.candidate();
         let (pods, of_these) = workloads.entry(workload).or_default();

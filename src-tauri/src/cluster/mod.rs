@@ -22,6 +22,7 @@ mod pick;
 mod place;
 mod pods;
 mod probe;
+mod pulse;
 mod ranges;
 mod renew;
 mod restart;

@@ -27,6 +27,7 @@ use super::{
     mirror::{Mirror, Watch},
     pick::Chosen,
     pods::{Pod, Pods},
+    pulse::Pulse,
     renew::{self, Credentials},
     restart::Restarts,
     rights::Feature,
@@ -65,6 +66,7 @@ pub struct Cluster {
     /// Nothing is written before a person switches it on.
     editing: AtomicBool,
     logs: Arc<Logs>,
+    pulse: Pulse,
     pub(super) credentials: Arc<Credentials>,
     /// What this person may do.
     pub(super) rights: Mutex<Rights>,
@@ -125,6 +127,8 @@ impl Cluster {
             .map(|kind| (kind.resource.kind.clone(), kind.resource.clone()))
             .collect();
         let pods = Arc::new(Pods::default());
+        let (pulse, felt) = Pulse::of(client.clone());
+        runtime.spawn(felt);
         for kind in served {
             let sink: Arc<dyn Sink> = match kind.resource.kind.as_str() {
                 "Pod" => pods.clone(),
@@ -137,6 +141,7 @@ impl Cluster {
                 client.clone(),
                 kind,
                 beginning,
+                pulse.clone(),
                 changed.clone(),
             ));
         }
@@ -158,6 +163,7 @@ impl Cluster {
             resources,
             editing: AtomicBool::new(false),
             logs: Arc::default(),
+            pulse,
             credentials,
             rights: Mutex::new(rights),
             who,
@@ -196,7 +202,8 @@ impl Cluster {
     pub fn follow_logs(&self, traffic: Arc<Traffic>, changed: impl Fn() + Send + Sync + 'static) {
         self.logs.tell(changed);
         let (client, pods) = (self.client.clone(), self.pods.clone());
-        self.spawn(follow_logs(client, pods, traffic, self.logs.clone()));
+        let pulse = self.pulse.clone();
+        self.spawn(follow_logs(client, pods, pulse, traffic, self.logs.clone()));
     }
 
     /// The pods that have not ended.

@@ -1,0 +1,78 @@
+//! Whether the API server still answers. A network that goes away without a word, as under a suspended laptop or a lost
+//! VPN, closes nothing: who only listens would listen for ever. So the server is asked now and then, and whoever listens
+//! is told when it does not answer.
+
+use std::time::{Duration, Instant};
+
+use kube::Client;
+use tokio::{sync::watch, time};
+
+use super::connect::{UNREACHABLE, told};
+use crate::fault::Fault;
+
+/// How often it is asked.
+const EVERY: Duration = Duration::from_secs(10);
+/// Longest that its answer may take. One that is given up takes its connection with it, so that the next question goes
+/// over another one.
+pub(super) const LATE: Duration = Duration::from_secs(10);
+
+/// Feels the pulse; dropped with the last who does.
+#[derive(Debug, Clone)]
+pub(super) struct Pulse(watch::Receiver<Instant>);
+
+impl Pulse {
+    /// The pulse of the server of `client`, and what has it felt for as long as it runs.
+    pub fn of(client: Client) -> (Self, impl Future<Output = ()>) {
+        let (missed_tx, missed_rx) = watch::channel(Instant::now());
+        (Self(missed_rx), feel(client, missed_tx))
+    }
+
+    /// Returns once the server has not answered: since when it is not heard of.
+    pub async fn missed(&mut self) -> Instant {
+        match self.0.changed().await {
+            Ok(()) => *self.0.borrow_and_update(),
+            // Nobody feels it any more: the connection is being closed.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// What a watch says that waits in vain.
+pub(super) fn silent() -> Fault {
+    Fault::new(UNREACHABLE, "The API server does not answer.").hint("Is the VPN up, and the cluster running?")
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Heard {
+    Answer,
+    /// The connection was refused, or broke off.
+    Refusal,
+    /// Nothing at all: what else was opened over that network waits in vain too.
+    Nothing,
+}
+
+async fn heard(client: &Client) -> Heard {
+    match time::timeout(LATE, client.apiserver_version()).await {
+        Ok(Err(error)) if told(&error).code == UNREACHABLE => Heard::Refusal,
+        Ok(_) => Heard::Answer,
+        Err(_) => Heard::Nothing,
+    }
+}
+
+async fn feel(client: Client, missed: watch::Sender<Instant>) {
+    let mut last = Instant::now();
+    loop {
+        time::sleep(EVERY).await;
+        let mut now = heard(&client).await;
+        if now == Heard::Refusal {
+            // One of several servers may be starting anew, and nobody's connection is the worse for it.
+            now = heard(&client).await;
+        }
+        match now {
+            Heard::Answer => last = Instant::now(),
+            Heard::Refusal | Heard::Nothing => {
+                missed.send_replace(last);
+            }
+        }
+    }
+}
