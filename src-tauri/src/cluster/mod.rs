@@ -15,6 +15,7 @@ mod kubeconfigs;
 mod lines;
 mod login_path;
 mod logs;
+mod mark;
 mod mirror;
 mod open;
 mod owner;

@@ -46,7 +46,9 @@ pub struct Pod {
     pub created: String,
     /// What its sidecar captures; `None` where no sidecar was injected.
     pub sidecar: Option<PodSidecar>,
-    /// Its sidecar runs, and writes a log.
+    /// A sidecar was injected that writes a log.
+    pub injected: bool,
+    /// That sidecar runs.
     pub logs: bool,
     /// Why a container of it cannot start, in Kubernetes' word.
     pub trouble: Option<String>,
@@ -65,28 +67,66 @@ pub struct PodSidecar {
 /// All pods.
 #[derive(Debug, Default)]
 pub(super) struct Pods {
-    inner: Mutex<BTreeMap<String, Pod>>,
+    inner: Mutex<Inner>,
     /// Told of every change.
     pub changed: watch::Sender<()>,
 }
 
+#[derive(Debug, Default)]
+struct Inner {
+    /// By file.
+    pods: BTreeMap<String, Held>,
+    /// All were listed once.
+    listed: bool,
+}
+
+#[derive(Debug)]
+struct Held {
+    pod: Pod,
+    /// It is about to end: its sidecar still writes.
+    ending: bool,
+    /// It came after all were listed.
+    young: bool,
+}
+
+/// A pod whose sidecar writes a log.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Logging {
+    pub name: String,
+    pub workload: FlowWorkload,
+    /// The sidecar runs now.
+    pub runs: bool,
+    /// It came up after the connection.
+    pub young: bool,
+}
+
 impl Pods {
-    /// By namespace and name.
+    /// Those that are not about to end, by namespace and name.
     pub fn all(&self) -> Vec<Pod> {
-        self.lock().values().cloned().collect()
+        let inner = self.lock();
+        let all = inner.pods.values().filter(|held| !held.ending);
+        all.map(|held| held.pod.clone()).collect()
     }
 
-    /// Name and workload of those whose sidecar writes a log.
-    pub fn with_running_sidecar(&self) -> BTreeMap<String, (String, FlowWorkload)> {
-        let pods = self.lock();
-        let running = pods.iter().filter(|(_, pod)| pod.logs);
-        running
-            .map(|(file, pod)| (file.clone(), (pod.name.clone(), pod.workload.clone())))
+    /// Those whose sidecar writes a log, or did before it was started anew.
+    pub fn logging(&self) -> BTreeMap<String, Logging> {
+        let inner = self.lock();
+        let injected = inner.pods.iter().filter(|(_, held)| held.pod.injected);
+        injected
+            .map(|(file, Held { pod, young, .. })| {
+                let logging = Logging {
+                    name: pod.name.clone(),
+                    workload: pod.workload.clone(),
+                    runs: pod.logs,
+                    young: *young,
+                };
+                (file.clone(), logging)
+            })
             .collect()
     }
 
     // Entries are replaced whole.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Pod>> {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -97,23 +137,29 @@ impl Sink for Pods {
         let Some(pod) = parse(object).ok().and_then(|pod| read(&pod)) else {
             return self.remove(&file);
         };
-        let mut pods = self.lock();
-        if pods.get(&file) != Some(&pod) {
-            pods.insert(file, pod);
-            self.changed.send_replace(());
+        let ending = object.metadata.deletion_timestamp.is_some();
+        let mut inner = self.lock();
+        let known = inner.pods.get(&file);
+        if known.is_some_and(|known| known.pod == pod && known.ending == ending) {
+            return Ok(());
         }
+        let young = known.map_or(inner.listed, |known| known.young);
+        inner.pods.insert(file, Held { pod, ending, young });
+        self.changed.send_replace(());
         Ok(())
     }
 
     fn remove(&self, file: &str) -> io::Result<()> {
-        if self.lock().remove(file).is_some() {
+        if self.lock().pods.remove(file).is_some() {
             self.changed.send_replace(());
         }
         Ok(())
     }
 
     fn keep(&self, _kind: &str, seen: &HashSet<String>) -> io::Result<()> {
-        self.lock().retain(|file, _| seen.contains(file));
+        let mut inner = self.lock();
+        inner.pods.retain(|file, _| seen.contains(file));
+        inner.listed = true;
         self.changed.send_replace(());
         Ok(())
     }
@@ -128,12 +174,12 @@ fn parse(object: &DynamicObject) -> serde_json::Result<core::Pod> {
     })
 }
 
-/// `None` for a pod that has ended or is about to.
+/// `None` for a pod that has ended.
 fn read(pod: &core::Pod) -> Option<Pod> {
     let (metadata, spec) = (&pod.metadata, pod.spec.as_ref()?);
     let status = pod.status.as_ref();
     let phase = status.and_then(|status| status.phase.as_deref());
-    if metadata.deletion_timestamp.is_some() || matches!(phase, Some("Succeeded" | "Failed")) {
+    if matches!(phase, Some("Succeeded" | "Failed")) {
         return None;
     }
     let owner = metadata.owner_references.iter().flatten();
@@ -143,6 +189,8 @@ fn read(pod: &core::Pod) -> Option<Pod> {
         Some(kind) => kind,
         None => "Pod",
     };
+    let labels = metadata.labels.as_ref();
+    let injected = labels.is_some_and(|labels| labels.contains_key(INJECTED));
     Some(Pod {
         name: metadata.name.clone().unwrap_or_default(),
         kind: kind.to_string(),
@@ -153,11 +201,8 @@ fn read(pod: &core::Pod) -> Option<Pod> {
             .map(|time| time.0.to_string())
             .unwrap_or_default(),
         sidecar: sidecar(pod, spec),
-        logs: metadata
-            .labels
-            .as_ref()
-            .is_some_and(|labels| labels.contains_key(INJECTED))
-            && sidecar_runs(pod),
+        injected,
+        logs: injected && sidecar_runs(pod),
         trouble: status.and_then(trouble),
     })
 }
@@ -328,6 +373,38 @@ mod tests {
         let mut ending = plain;
         ending["metadata"]["deletionTimestamp"] = json!("2026-11-28T08:00:00Z");
         assert!(pods(ending).is_empty());
+    }
+
+    #[test]
+    fn a_pod_that_is_about_to_end_still_writes_and_one_that_comes_later_is_young() {
+        let pods = Pods::default();
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Pod"));
+        let put = |name: &str, change: &dyn Fn(&mut Value)| {
+            let mut object = pod("istio-init", &[], json!({}), json!({"running": {}}));
+            object["metadata"]["name"] = json!(name);
+            object["metadata"]["labels"][INJECTED] = json!("istio");
+            object["status"]["containerStatuses"][0]["name"] = json!(SIDECAR);
+            change(&mut object);
+            let object: DynamicObject = serde_json::from_value(object).unwrap();
+            pods.put(&object, &resource).unwrap();
+            file_of(&object, &resource)
+        };
+        let old = put("old", &|_| {});
+        pods.keep("Pod", &[old.clone()].into()).unwrap();
+        let new = put("new", &|_| {});
+        put("old", &|object| {
+            object["metadata"]["deletionTimestamp"] = json!("2026-11-28T08:00:00Z")
+        });
+        let names: Vec<_> = pods.all().into_iter().map(|pod| pod.name).collect();
+        assert_eq!(names, ["new"]);
+        let stands = |file: &str| pods.logging().get(file).map(|pod| (pod.runs, pod.young));
+        assert_eq!((stands(&old), stands(&new)), (Some((true, false)), Some((true, true))));
+        put("new", &|object| {
+            object["status"]["containerStatuses"][0]["state"] = json!({"waiting": {}})
+        });
+        assert_eq!(stands(&new), Some((false, true)), "it is being started anew");
+        put("new", &|object| object["status"]["phase"] = json!("Succeeded"));
+        assert_eq!(stands(&new), None);
     }
 
     fn core_pod(owner: &str, kind: &str, containers: serde_json::Value) -> core::Pod {
