@@ -73,9 +73,14 @@ impl Lines {
             () = self.to_the_end(&mut unread, &has_ended, &mut pulse) => {}
             () = overdue => {}
         }
+        self.logs.mended(&self.pod());
         if unread {
             self.logs.gap();
         }
+    }
+
+    fn pod(&self) -> String {
+        format!("{}/{}", self.workload.namespace, self.name)
     }
 
     /// `unread` is true while the sidecar may have written what is not read.
@@ -117,14 +122,14 @@ impl Lines {
         // The answer begins with the first line.
         match time::timeout(self.silence, self.pods.log_stream(&self.name, &from)).await {
             Ok(Ok(stream)) => {
-                self.logs.mended();
+                self.logs.mended(&self.pod());
                 self.read(stream).await
             }
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => Outcome::Missing,
             Ok(Err(error)) => {
                 let fault = told(&error);
                 let is_forbidden = fault.code == FORBIDDEN;
-                self.logs.failed(fault);
+                self.logs.failed(&self.pod(), fault);
                 if is_forbidden {
                     Outcome::Forbidden
                 } else {

@@ -52,7 +52,9 @@ pub struct LogState {
     pub unread_because: Option<Arc<str>>,
     /// How often lines may be missing, since no node had them any more, or the last ones did not come.
     pub gaps: u64,
-    /// Why logs cannot be read, where they cannot.
+    /// Pods that are to be followed and whose log cannot be read, as `namespace/name`, with the reason.
+    pub faults: BTreeMap<String, Fault>,
+    /// Why no log can be read, where none can.
     pub fault: Option<Fault>,
 }
 
@@ -79,7 +81,10 @@ impl Logs {
     }
 
     pub fn state(&self) -> LogState {
-        self.lock().clone()
+        let mut state = self.lock().clone();
+        let all_fail = state.followed > 0 && state.faults.len() >= state.followed;
+        state.fault = state.faults.values().next().filter(|_| all_fail).cloned();
+        state
     }
 
     /// What the sidecars write in.
@@ -119,14 +124,19 @@ impl Logs {
         self.changed();
     }
 
-    /// A stream began.
-    pub fn mended(&self) {
-        self.lock().fault = None;
+    /// The log of this pod can be read, or need not be any more.
+    pub fn mended(&self, pod: &str) {
+        if self.lock().faults.remove(pod).is_some() {
+            self.changed();
+        }
     }
 
-    /// A stream could not begin.
-    pub fn failed(&self, fault: Fault) {
-        self.lock().fault = Some(fault);
+    /// The log of this pod cannot be read.
+    pub fn failed(&self, pod: &str, fault: Fault) {
+        let before = self.lock().faults.insert(pod.to_string(), fault.clone());
+        if before.is_none_or(|before| before.message != fault.message) {
+            self.changed();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, LogState> {
@@ -273,6 +283,9 @@ fn balance(
         let (pods, of_these) = workloads.entry(workload).or_default();
         *pods += 1;
         *of_these += usize::from(followed);
+        if !followed {
+            logs.mended(&format!("{}/{}", known.pod.workload.namespace, known.pod.name));
+        }
     }
     let mut state = logs.lock();
     if state.workloads != workloads {
@@ -280,5 +293,45 @@ fn balance(
         state.workloads = workloads;
         drop(state);
         logs.changed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn one_pod_whose_log_cannot_be_read_says_nothing_of_the_others() {
+        let logs = Logs::default();
+        let told = Arc::new(AtomicUsize::new(0));
+        logs.tell({
+            let told = told.clone();
+            move || {
+                told.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        logs.count(|state| state.followed = 2);
+        let fault = || Fault::new("refused", "no");
+        logs.failed("shop/a", fault());
+        let stands = || {
+            let state = logs.state();
+            let pods: Vec<String> = state.faults.into_keys().collect();
+            (pods.join(" "), state.fault.is_some(), told.load(Ordering::Relaxed))
+        };
+        assert_eq!(stands(), ("shop/a".into(), false, 1));
+        logs.mended("shop/b");
+        assert_eq!(
+            stands(),
+            ("shop/a".into(), false, 1),
+            "another one's stream mends nothing"
+        );
+        logs.failed("shop/a", fault());
+        assert_eq!(stands().2, 1, "nothing new");
+        logs.failed("shop/b", fault());
+        assert_eq!(stands(), ("shop/a shop/b".into(), true, 2), "none can be read");
+        logs.mended("shop/a");
+        assert_eq!(stands(), ("shop/b".into(), false, 3));
     }
 }
