@@ -79,11 +79,23 @@ impl Default for MeshConfig {
     }
 }
 
+/// Where the injector's ConfigMap keeps what a sidecar captures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InjectorLayout {
+    /// In the key `values`, which the template reads at injection (Istio 1.4 and newer).
+    #[default]
+    Values,
+    /// Inside the template itself, below the key `config`, where Helm has rendered it (Istio 1.0 to 1.3).
+    Template,
+}
+
 /// The injector's values that decide what a sidecar captures; lists as written (comma separated, validated in `lint`).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct InjectorConfig {
     /// Revision, empty for the default ConfigMap.
     pub revision: String,
+    /// Where they stand.
+    pub layout: InjectorLayout,
     /// `global.proxy.includeIPRanges`; absent means `*`.
     pub include_ip_ranges: Option<String>,
     /// `global.proxy.excludeIPRanges`.
@@ -94,4 +106,21 @@ pub struct InjectorConfig {
     pub exclude_outbound_ports: Option<String>,
     /// Line of each of the four in the file, in the order above; 0 when absent.
     pub lines: [u32; 4],
+}
+
+impl InjectorConfig {
+    /// Whether each of the four can be set: a template has only the settings that its release of Istio knew.
+    pub fn settable(&self) -> [bool; 4] {
+        self.lines.map(|line| self.layout == InjectorLayout::Values || line > 0)
+    }
+}
+
+/// A tag: another name for a revision, which namespaces can carry in its place
+/// (`MutatingWebhookConfiguration istio-revision-tag-<tag>`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RevisionTag {
+    /// Label `istio.io/tag`; `default` also serves `istio-injection: enabled`.
+    pub tag: String,
+    /// Label `istio.io/rev`, empty for the default revision.
+    pub revision: String,
 }

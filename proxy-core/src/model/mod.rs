@@ -2,6 +2,8 @@
 //! about traffic; that is `policy`'s.
 
 mod destination_rule;
+mod envoy_filter;
+mod gateway;
 mod identity;
 mod mesh;
 mod object;
@@ -14,11 +16,13 @@ mod virtual_service;
 mod world;
 
 pub use destination_rule::*;
+pub use envoy_filter::*;
+pub use gateway::*;
 pub use identity::*;
 pub use mesh::*;
 pub use object::*;
-pub(crate) use parse::parse_duration;
 pub use parse::{ModelError, add_document};
+pub(crate) use parse::{parse_duration, places};
 pub use service_entry::*;
 pub use sidecar::*;
 pub use telemetry::*;

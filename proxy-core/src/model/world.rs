@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    DestinationRule, InjectorConfig, MeshConfig, Namespace, Object, Service, ServiceEntry, Sidecar, Telemetry,
-    VirtualService, WorkloadManifest,
+    DestinationRule, EnvoyFilter, Gateway, InjectorConfig, MeshConfig, Namespace, Object, RevisionTag, Service,
+    ServiceEntry, Sidecar, Telemetry, VirtualService, WorkloadManifest,
 };
 
 /// All objects of a source that policy depends on. Cheap to clone: objects are shared.
@@ -14,6 +14,8 @@ pub struct World {
     pub mesh_configs: Vec<Arc<Object<MeshConfig>>>,
     /// Injector values, one a revision (ConfigMap `istio-sidecar-injector[-rev]`, key `values`).
     pub injectors: Vec<Arc<Object<InjectorConfig>>>,
+    /// Tags of revisions.
+    pub tags: Vec<Arc<Object<RevisionTag>>>,
     /// Namespaces that are declared.
     pub namespaces: Vec<Arc<Object<Namespace>>>,
     /// Kubernetes Services.
@@ -26,10 +28,14 @@ pub struct World {
     pub virtual_services: Vec<Arc<Object<VirtualService>>>,
     /// DestinationRules.
     pub destination_rules: Vec<Arc<Object<DestinationRule>>>,
+    /// Gateways.
+    pub gateways: Vec<Arc<Object<Gateway>>>,
     /// Sidecars.
     pub sidecars: Vec<Arc<Object<Sidecar>>>,
     /// Telemetries.
     pub telemetries: Vec<Arc<Object<Telemetry>>>,
+    /// EnvoyFilters that add access logs; others are counted among the ignored.
+    pub envoy_filters: Vec<Arc<Object<EnvoyFilter>>>,
     /// Documents of other kinds, counted by kind.
     pub ignored: BTreeMap<String, usize>,
 }
@@ -39,6 +45,12 @@ impl World {
     pub fn mesh_config(&self, revision: &str) -> Option<&Arc<Object<MeshConfig>>> {
         let of = |revision: &str| self.mesh_configs.iter().find(|mesh| mesh.spec.revision == revision);
         of(revision).or_else(|| of("")).or_else(|| self.mesh_configs.first())
+    }
+
+    /// The namespace whose objects hold for the whole mesh.
+    pub fn root_namespace(&self) -> &str {
+        self.mesh_config("")
+            .map_or("istio-system", |mesh| mesh.spec.root_namespace.as_str())
     }
 
     /// The injector's values of `revision`, else the default revision's, else any.
@@ -51,18 +63,31 @@ impl World {
         of(revision).or_else(|| of("")).or_else(|| self.injectors.first())
     }
 
+    /// The revision that `label` (of `istio.io/rev`) means: what a tag of that name points to, else itself; the default
+    /// revision, which has no name, is called `default` there.
+    pub fn revision_called<'w>(&'w self, label: &'w str) -> &'w str {
+        match self.tags.iter().find(|tag| tag.spec.tag == label) {
+            Some(tag) => &tag.spec.revision,
+            None if label == "default" => "",
+            None => label,
+        }
+    }
+
     /// Adds everything that `other` says.
     pub fn extend(&mut self, other: &World) {
         self.mesh_configs.extend_from_slice(&other.mesh_configs);
         self.injectors.extend_from_slice(&other.injectors);
+        self.tags.extend_from_slice(&other.tags);
         self.namespaces.extend_from_slice(&other.namespaces);
         self.services.extend_from_slice(&other.services);
         self.workloads.extend_from_slice(&other.workloads);
         self.service_entries.extend_from_slice(&other.service_entries);
         self.virtual_services.extend_from_slice(&other.virtual_services);
         self.destination_rules.extend_from_slice(&other.destination_rules);
+        self.gateways.extend_from_slice(&other.gateways);
         self.sidecars.extend_from_slice(&other.sidecars);
         self.telemetries.extend_from_slice(&other.telemetries);
+        self.envoy_filters.extend_from_slice(&other.envoy_filters);
         for (kind, count) in &other.ignored {
             *self.ignored.entry(kind.clone()).or_default() += count;
         }
@@ -81,14 +106,17 @@ impl World {
         others!(
             mesh_configs,
             injectors,
+            tags,
             namespaces,
             services,
             workloads,
             service_entries,
             virtual_services,
             destination_rules,
+            gateways,
             sidecars,
-            telemetries
+            telemetries,
+            envoy_filters
         )
     }
 }

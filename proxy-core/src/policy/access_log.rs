@@ -1,10 +1,11 @@
 //! Which sidecars write an access log of what leaves, as Istio merges it: mesh config, then Telemetry of the root
-//! namespace, of the workload's namespace, of the workload itself (`pilot/pkg/model/telemetry.go`).
+//! namespace, of the workload's namespace, of the workload itself (`pilot/pkg/model/telemetry.go`). What EnvoyFilters add
+//! comes beside that: a patch merges lists by appending to them.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Workload, registry, visibility};
-use crate::model::{AccessLog, Labels, Object, Telemetry, World};
+use crate::model::{AccessLog, EnvoyFilter, FilterContext, FilterLog, Labels, LoggedTraffic, Object, Telemetry, World};
 
 /// Istio's provider that is there without being configured, for files and in the mesh's format.
 const BUILT_IN: &str = "envoy";
@@ -22,7 +23,49 @@ pub enum Logged {
 
 /// What `workload`'s sidecar writes.
 pub fn logged(world: &World, workload: &Workload) -> Logged {
-    let mesh = world.mesh_config(visibility::revision(world, &workload.namespace));
+    match (by_settings(world, workload), by_filters(world, workload)) {
+        (Logged::All, _) => Logged::All,
+        (_, Some((added @ Logged::All, _))) | (Logged::Nothing(_), Some((added, _))) => added,
+        (own, _) => own,
+    }
+}
+
+/// The EnvoyFilter by which `workload`'s sidecar writes about flows of which it writes already, once more.
+pub fn logged_twice<'w>(world: &'w World, workload: &Workload) -> Option<&'w Object<EnvoyFilter>> {
+    let (_, filter) = by_filters(world, workload)?;
+    (!matches!(by_settings(world, workload), Logged::Nothing(_))).then_some(filter)
+}
+
+/// What EnvoyFilters make it write, and the first of them.
+fn by_filters<'w>(world: &'w World, workload: &Workload) -> Option<(Logged, &'w Object<EnvoyFilter>)> {
+    let root = world.root_namespace();
+    let selected = world.envoy_filters.iter().map(|filter| &**filter);
+    let selected = selected.filter(|filter| filter.selects(root, &workload.namespace, &workload.labels));
+    let leaving = |log: &&FilterLog| {
+        matches!(log.context, FilterContext::Any | FilterContext::Outbound)
+            && log.file.as_deref().is_some_and(is_output)
+    };
+    let logs: Vec<(&Object<EnvoyFilter>, &FilterLog)> = selected
+        .flat_map(|filter| filter.spec.logs.iter().filter(leaving).map(move |log| (filter, log)))
+        .collect();
+    let (first, _) = logs.first()?;
+    let whole = |of| logs.iter().any(|(_, log)| log.of == of && !log.filtered);
+    let some = |what: &str| {
+        let (namespace, name) = (&first.meta.namespace, &first.meta.name);
+        Logged::Some(format!("{what} (EnvoyFilter {namespace}/{name})"))
+    };
+    let logged = match (whole(LoggedTraffic::Http), whole(LoggedTraffic::Tcp)) {
+        (true, true) => Logged::All,
+        (true, false) => some("requests only, no TLS or TCP connections"),
+        (false, true) => some("TLS and TCP connections only, no requests"),
+        (false, false) => some("what fits its filters"),
+    };
+    Some((logged, first))
+}
+
+/// What mesh config and Telemetry make it write.
+fn by_settings(world: &World, workload: &Workload) -> Logged {
+    let mesh = world.mesh_config(visibility::revision(world, workload));
     let mesh = mesh.map(|mesh| mesh.spec.clone()).unwrap_or_default();
     let log = &mesh.access_log;
     let wide = |namespace| telemetry_of(world, namespace, None);
@@ -212,6 +255,73 @@ mod tests {
         ] {
             assert_eq!(of(&world(mesh, "")) == Logged::All, all, "{mesh}");
         }
+    }
+
+    /// An EnvoyFilter in `namespace` that adds a log to each of these filters.
+    fn filter(namespace: &str, selector: &str, context: &str, to: &[&str], path: &str) -> String {
+        let patches: String = to
+            .iter()
+            .map(|kind| {
+                format!(
+                    "  - applyTo: NETWORK_FILTER\n    match: {{context: {context}}}\n    patch: {{operation: MERGE, value: \
+                     {{typed_config: {{'@type': t/{kind}, access_log: [{{typed_config: {{'@type': t/FileAccessLog, path: \
+                     {path}}}}}]}}}}}}\n"
+                )
+            })
+            .collect();
+        format!(
+            "---\napiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {{name: log, namespace: \
+             {namespace}}}\nspec:\n  workloadSelector: {{labels: {{{selector}}}}}\n  configPatches:\n{patches}"
+        )
+    }
+
+    #[test]
+    fn an_envoy_filter_adds_its_log_for_the_pods_that_it_selects() {
+        let both = ["HttpConnectionManager", "TcpProxy"];
+        let some = |word: &str| Logged::Some(word.into());
+        for (objects, expected) in [
+            (filter("istio-system", "", "ANY", &both, "/dev/stdout"), Logged::All),
+            (
+                filter("shop", "app: cart", "SIDECAR_OUTBOUND", &both, "/dev/stdout"),
+                Logged::All,
+            ),
+            (
+                filter("shop", "", "ANY", &both[..1], "/dev/stdout"),
+                some("requests only"),
+            ),
+            (
+                filter("shop", "", "ANY", &both[1..], "/dev/stdout"),
+                some("TLS and TCP"),
+            ),
+            (
+                filter("shop", "app: other", "ANY", &both, "/dev/stdout"),
+                some("nothing"),
+            ),
+            (filter("other", "", "ANY", &both, "/dev/stdout"), some("nothing")),
+            (
+                filter("shop", "", "SIDECAR_INBOUND", &both, "/dev/stdout"),
+                some("nothing"),
+            ),
+            (filter("shop", "", "ANY", &both, "/var/log/a"), some("nothing")),
+        ] {
+            match (of(&world("{}", &objects)), expected) {
+                (Logged::Some(found), Logged::Some(word)) => assert!(found.starts_with(&word), "{found}"),
+                (Logged::Nothing(_), Logged::Some(word)) => assert_eq!(word, "nothing", "{objects}"),
+                (found, expected) => assert_eq!(found, expected, "{objects}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_log_that_the_mesh_writes_already_is_written_twice() {
+        let objects = filter("shop", "", "ANY", &["TcpProxy"], "/dev/stdout");
+        let workload = Workload {
+            namespace: "shop".into(),
+            ..Workload::default()
+        };
+        let twice = |mesh: &str| logged_twice(&world(mesh, &objects), &workload).is_some();
+        assert!(twice("accessLogFile: /dev/stdout"));
+        assert!(!twice("{}"));
     }
 
     #[test]

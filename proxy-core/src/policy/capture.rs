@@ -185,7 +185,11 @@ impl Capture {
 
 /// What the next pod of `workload` has captured, as `world` says.
 pub fn capture_of(world: &World, workload: &Workload) -> Capture {
-    let revision = visibility::revision(world, &workload.namespace);
+    capture_under(world, workload, visibility::revision(world, workload))
+}
+
+/// The same where this revision injects it.
+pub fn capture_under(world: &World, workload: &Workload, revision: &str) -> Capture {
     let workload_object = world
         .workloads
         .iter()

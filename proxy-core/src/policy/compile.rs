@@ -25,7 +25,7 @@ pub(super) const RESERVED_PORTS: [u16; 4] = [15021, 15090, 15001, 15006];
 
 /// Compiles what `workload` is subject to. Never fails: what the world does not say takes Istio's defaults.
 pub fn compile(world: &World, workload: &Workload) -> Snapshot {
-    let revision = visibility::revision(world, &workload.namespace);
+    let revision = visibility::revision(world, workload);
     let mesh = world.mesh_config(revision);
     let settings = mesh.as_ref().map(|mesh| mesh.spec.clone()).unwrap_or_default();
     let sidecar = visibility::sidecar_of(world, workload, &settings.root_namespace);

@@ -247,7 +247,7 @@ impl Change {
                 world.service_entries.push(Arc::new(new_object(meta, spec)));
             }
             Self::Capture(edits) => {
-                let revision = visibility::revision(&world, &workload.namespace).to_string();
+                let revision = visibility::revision(&world, &workload).to_string();
                 let mut capture = super::Capture::of(&world, &workload.annotations, None, &revision);
                 edits.iter().for_each(|edit| capture.edit(*edit));
                 workload.annotations.extend(capture.annotations());
@@ -258,9 +258,7 @@ impl Change {
 }
 
 fn set_mode(world: &mut World, workload: &Workload, mode: OutboundMode) {
-    let mesh = world
-        .mesh_config(visibility::revision(world, &workload.namespace))
-        .cloned();
+    let mesh = world.mesh_config(visibility::revision(world, workload)).cloned();
     let root = mesh
         .as_ref()
         .map(|mesh| mesh.spec.clone())

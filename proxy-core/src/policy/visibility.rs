@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Workload, hosts, registry};
+use super::{DataPlane, Workload, hosts, registry};
 use crate::model::{EgressListener, MeshConfig, Object, ObjectRef, OutboundMode, Sidecar, World};
 
 /// What an object's `exportTo` means for one namespace.
@@ -55,19 +55,14 @@ pub struct Mode {
     pub object: Option<ObjectRef>,
 }
 
-/// The control plane's revision that a namespace asks for, empty for the default one.
-pub(super) fn revision<'w>(world: &'w World, namespace: &str) -> &'w str {
-    world
-        .namespaces
-        .iter()
-        .find(|object| &*object.meta.name == namespace)
-        .and_then(|object| object.meta.labels.get("istio.io/rev"))
-        .map_or("", String::as_str)
+/// The control plane's revision that a workload's labels, or its namespace's, ask for; empty for the default one.
+pub(super) fn revision<'w>(world: &'w World, workload: &'w Workload) -> &'w str {
+    DataPlane::of(world, workload, false).revision(world)
 }
 
 /// The outbound mode of `workload`, and where it is written: what a compiled policy says too, without compiling one.
 pub fn mode_of(world: &World, workload: &Workload) -> Mode {
-    let mesh = world.mesh_config(revision(world, &workload.namespace));
+    let mesh = world.mesh_config(revision(world, workload));
     let root = mesh.map_or_else(
         || MeshConfig::default().root_namespace,
         |mesh| mesh.spec.root_namespace.clone(),

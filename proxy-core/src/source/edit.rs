@@ -2,6 +2,8 @@
 //! them to disk decides when. A document is what stands between two `---` lines, so that the comments around an object
 //! go with it, and every line that an edit does not mean stays byte for byte.
 
+mod injector;
+
 use std::sync::Arc;
 
 use crate::{
@@ -9,6 +11,8 @@ use crate::{
     policy::CAPTURE_ANNOTATIONS,
     yaml::{self, EditError, Field, Node},
 };
+
+pub use injector::{InjectorRanges, set_injector_ranges};
 
 /// Why an edit cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,19 +38,6 @@ pub enum SourceEditError {
         /// Why.
         error: EditError,
     },
-}
-
-/// The four settings that decide what a sidecar captures, as comma-separated lists.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct InjectorRanges {
-    /// `includeIPRanges`.
-    pub include_ranges: String,
-    /// `excludeIPRanges`.
-    pub exclude_ranges: String,
-    /// `includeOutboundPorts`.
-    pub include_ports: String,
-    /// `excludeOutboundPorts`.
-    pub exclude_ports: String,
 }
 
 /// Bytes of each document of `text`: from behind one `---` line to the next.
@@ -109,36 +100,6 @@ pub fn set_mesh_mode(
     edit_document(text, file, ("ConfigMap", namespace, name), |document| {
         yaml::inside(document, &["data", "mesh"], |mesh| {
             yaml::set(mesh, &["outboundTrafficPolicy", "mode"], &field)
-        })
-    })
-}
-
-/// Writes the injector's ranges into the ConfigMap `name` in `text`; what is the same already stays as it is written.
-pub fn set_injector_ranges(
-    text: &str,
-    file: &Arc<str>,
-    (namespace, name): (&str, &str),
-    ranges: &InjectorRanges,
-) -> Result<String, SourceEditError> {
-    let fields = [
-        ("includeIPRanges", &ranges.include_ranges, "*"),
-        ("excludeIPRanges", &ranges.exclude_ranges, ""),
-        ("includeOutboundPorts", &ranges.include_ports, ""),
-        ("excludeOutboundPorts", &ranges.exclude_ports, ""),
-    ];
-    edit_document(text, file, ("ConfigMap", namespace, name), |document| {
-        yaml::inside(document, &["data", "values"], |values| {
-            fields
-                .iter()
-                .try_fold(values.to_string(), |values, (key, value, default)| {
-                    let written = yaml::read(values.as_bytes())?;
-                    let proxy = written.first().and_then(|root| root.get("global")?.get("proxy"));
-                    let now = proxy.and_then(|proxy| proxy.get(key)).and_then(Node::text);
-                    if now.unwrap_or(default) == value.as_str() {
-                        return Ok(values);
-                    }
-                    yaml::set(&values, &["global", "proxy", key], &Field::Text(value.to_string()))
-                })
         })
     })
 }
@@ -249,6 +210,8 @@ pub fn file_of(world: &World, kind: &str, namespace: &str, name: &str) -> Option
         "VirtualService" => find!(virtual_services),
         "DestinationRule" => find!(destination_rules),
         "Sidecar" => find!(sidecars),
+        "Service" => find!(services),
+        "Gateway" => find!(gateways),
         "Telemetry" => find!(telemetries),
         _ => None,
     }
@@ -260,26 +223,12 @@ mod tests {
 
     const API: &str = include_str!("../../examples/playground/api.yaml");
     const MESH: &str = include_str!("../../examples/playground/mesh.yaml");
-    const INJECTOR: &str = include_str!("../../examples/playground/injector.yaml");
 
     #[test]
     fn the_mode_changes_and_its_comments_stay() {
         let file = "mesh.yaml".into();
         let edited = set_mesh_mode(MESH, &file, ("istio-system", "istio"), OutboundMode::RegistryOnly).unwrap();
         assert_eq!(edited, MESH.replace("mode: ALLOW_ANY", "mode: REGISTRY_ONLY"));
-    }
-
-    #[test]
-    fn one_range_changes_and_the_others_stay() {
-        let ranges = InjectorRanges {
-            include_ranges: "*".into(),
-            exclude_ranges: "198.18.0.20/32".into(),
-            ..InjectorRanges::default()
-        };
-        let place = ("istio-system", "istio-sidecar-injector");
-        let edited = set_injector_ranges(INJECTOR, &"i".into(), place, &ranges).unwrap();
-        let wanted = INJECTOR.replace("\"excludeIPRanges\": \"\"", "\"excludeIPRanges\": \"198.18.0.20/32\"");
-        assert_eq!(edited, wanted);
     }
 
     #[test]

@@ -3,11 +3,13 @@
 
 mod access_log;
 mod back;
+mod cleanup;
 mod confirm;
 mod diff;
 mod impact;
 mod journal;
 mod proposal;
+mod ranges;
 mod review;
 mod stage;
 mod standing;

@@ -34,7 +34,7 @@ pub fn review(view: &View, traffic: &Traffic, edits: &[StagedEdit], base: &Base)
                 proposal.files = prepared.files;
                 warnings.extend(prepared.warnings);
             }
-            Err(fault) => blocked_because = Some(fault.message),
+            Err(fault) => blocked_because = Some(fault.told()),
         }
     }
     let diffs = proposal.files.iter();
@@ -139,6 +139,7 @@ pub fn conflicts(view: &View, files: &[FileEdit]) -> Result<Vec<Conflict>> {
                 base: text(&edit.before),
                 mine: text(&edit.after),
                 theirs: text(&theirs),
+                by: view.store.changed_by(&edit.file),
             });
         }
     }

@@ -385,9 +385,10 @@ fn same_target(a: &Edit, b: &Edit) -> bool {
     fn target(edit: &Edit) -> (u8, &str, &str) {
         match edit {
             Edit::Mode { scope, .. } => (0, scope, ""),
-            Edit::Ranges { .. } => (1, "", ""),
+            Edit::Ranges { revision, .. } => (1, revision, ""),
             Edit::Capture { namespace, name, .. } => (9, namespace, name),
             Edit::AccessLog { scope, .. } => (4, scope, ""),
+            Edit::Restore { file, .. } => (10, file, ""),
             Edit::Put {
                 object,
                 namespace,
@@ -419,16 +420,25 @@ fn title(edit: &Edit) -> String {
             name,
         } => format!("Delete {} {namespace}/{name}", object.as_str()),
         Edit::Capture { namespace, name, .. } => format!("Own capture rules for {namespace}/{name}"),
+        Edit::Restore { file, text: Some(_) } => format!("Back to what it was: {file}"),
+        Edit::Restore { file, text: None } => format!("Remove {file}"),
         Edit::AccessLog { scope, on, until } => access_log::title(scope, *on, until.as_deref()),
         Edit::Ranges {
+            revision,
             exclude_ranges,
             exclude_ports,
             ..
-        } => match (exclude_ranges.as_str(), exclude_ports.as_str()) {
-            ("", "") => "Bypass nothing".into(),
-            (ranges, "") => format!("Bypass {ranges}"),
-            ("", ports) => format!("Bypass ports {ports}"),
-            (ranges, ports) => format!("Bypass {ranges} and ports {ports}"),
-        },
+        } => {
+            let what = match (exclude_ranges.as_str(), exclude_ports.as_str()) {
+                ("", "") => "Bypass nothing".into(),
+                (ranges, "") => format!("Bypass {ranges}"),
+                ("", ports) => format!("Bypass ports {ports}"),
+                (ranges, ports) => format!("Bypass {ranges} and ports {ports}"),
+            };
+            match revision.as_str() {
+                "" => what,
+                revision => format!("{what} in revision {revision}"),
+            }
+        }
     }
 }

@@ -56,6 +56,11 @@ pub trait Store: Debug + Send + Sync {
         })
     }
 
+    /// Who changed the file last, and when, where that is known.
+    fn changed_by(&self, _file: &str) -> Option<String> {
+        None
+    }
+
     /// True where objects of `kind` can be written.
     fn serves(&self, _kind: &str) -> bool {
         true

@@ -1,6 +1,7 @@
 //! The way from an edit to the files and back, on a copy of the playground.
 
 mod access_log;
+mod cleanup;
 mod confirm;
 
 use std::{
@@ -112,6 +113,7 @@ fn put(name: &str, yaml: &str) -> Edit {
 
 fn ranges(exclude: &str) -> Edit {
     Edit::Ranges {
+        revision: String::new(),
         include_ranges: "*".into(),
         exclude_ranges: exclude.into(),
         include_ports: String::new(),

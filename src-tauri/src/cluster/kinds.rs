@@ -16,12 +16,21 @@ pub(super) const ROOT_NAMESPACE: &str = "istio-system";
 const ISTIO: &str = "networking.istio.io";
 /// Who writes access logs; Istio before 1.10 has it not.
 pub(super) const TELEMETRY: &str = "Telemetry";
-const ISTIO_KINDS: [&str; 5] = [
+/// What injects; those of tags are mirrored, by name.
+pub(super) const WEBHOOK: &str = "MutatingWebhookConfiguration";
+const TAG: &str = "istio-revision-tag-";
+const ADMISSION: &str = "admissionregistration.k8s.io";
+/// Kinds without which the policy is still seen whole: who may not read them is told where it matters.
+pub(super) const OPTIONAL: [&str; 3] = [TELEMETRY, ENVOY_FILTER, WEBHOOK];
+/// What may add access logs of other formats.
+pub(super) const ENVOY_FILTER: &str = "EnvoyFilter";
+const ISTIO_KINDS: [&str; 6] = [
     "ServiceEntry",
     "VirtualService",
     "DestinationRule",
     "Sidecar",
     "Gateway",
+    ENVOY_FILTER,
 ];
 
 /// One kind that is mirrored.
@@ -46,6 +55,7 @@ pub(super) async fn served(client: &Client) -> Result<Vec<Kind>> {
         built_in("apps", "Deployment", None),
         built_in("apps", "StatefulSet", None),
         built_in("apps", "DaemonSet", None),
+        built_in(ADMISSION, WEBHOOK, None),
     ];
     let group = match discovery::group(client, ISTIO).await {
         Ok(group) => group,
@@ -58,14 +68,13 @@ pub(super) async fn served(client: &Client) -> Result<Vec<Kind>> {
         }
         Err(error) => return Err(told(&error)),
     };
-    for kind in ISTIO_KINDS {
-        if let Some((resource, _)) = group.recommended_kind(kind) {
-            kinds.push(Kind {
-                resource,
-                namespace: None,
-            });
-        }
-    }
+    // Each kind in its own newest version: EnvoyFilter never left v1alpha3.
+    let served = group.resources_by_stability().into_iter();
+    let wanted = served.filter(|(resource, _)| ISTIO_KINDS.contains(&resource.kind.as_str()));
+    kinds.extend(wanted.map(|(resource, _)| Kind {
+        resource,
+        namespace: None,
+    }));
     match discovery::group(client, "telemetry.istio.io").await {
         Ok(group) => kinds.extend(group.recommended_kind(TELEMETRY).map(|(resource, _)| Kind {
             resource,
@@ -83,7 +92,11 @@ pub(super) fn wanted(kind: &str, name: &str) -> bool {
         name.strip_prefix(prefix)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     };
-    kind != "ConfigMap" || own("istio") && !name.starts_with("istio-ca") || own("istio-sidecar-injector")
+    match kind {
+        "ConfigMap" => own("istio") && !name.starts_with("istio-ca") || own("istio-sidecar-injector"),
+        WEBHOOK => name.starts_with(TAG),
+        _ => true,
+    }
 }
 
 /// The file of an object. Namespaces have no dot in their name, so no two objects share a file.
@@ -127,14 +140,21 @@ pub(super) fn render(object: &DynamicObject, resource: &ApiResource) -> String {
     document.insert("kind".into(), json!(resource.kind));
     document.insert("metadata".into(), Value::Object(head));
     match (&object.data, resource.group.as_str()) {
-        // Of a workload only who it is: its template's labels and annotations.
+        // Of a workload only who it is: its template's labels and annotations, and whether a sidecar can capture it.
         (data, "apps") => {
-            let template = json!({"metadata": {
-                "labels": data["spec"]["template"]["metadata"]["labels"],
-                "annotations": data["spec"]["template"]["metadata"]["annotations"],
-            }});
+            let template = &data["spec"]["template"];
+            let host = template["spec"]["hostNetwork"].as_bool() == Some(true);
+            let template = json!({
+                "metadata": {
+                    "labels": template["metadata"]["labels"],
+                    "annotations": template["metadata"]["annotations"],
+                },
+                "spec": host.then(|| json!({"hostNetwork": true})),
+            });
             document.insert("spec".into(), json!({"template": without_nulls(template)}));
         }
+        // A tag is all in its labels.
+        (_, ADMISSION) => {}
         (Value::Object(fields), _) => {
             let kept = fields.iter().filter(|(key, _)| key.as_str() != "status");
             document.extend(kept.map(|(key, value)| (key.clone(), value.clone())));
@@ -188,6 +208,29 @@ mod tests {
             assert_eq!(wanted("ConfigMap", name), taken, "{name}");
         }
         assert!(wanted("ServiceEntry", "anything"));
+        assert!(wanted(WEBHOOK, "istio-revision-tag-prod") && !wanted(WEBHOOK, "istio-sidecar-injector"));
+    }
+
+    #[test]
+    fn of_a_workload_only_who_it_is_is_written_and_of_a_tag_only_its_labels() {
+        let written = |group: &str, kind: &str, object: Value| {
+            let object: DynamicObject = serde_json::from_value(object).unwrap();
+            render(
+                &object,
+                &ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1", kind)),
+            )
+        };
+        let deployment = |host: bool| {
+            json!({"metadata": {"name": "a", "namespace": "n"}, "spec": {"replicas": 2, "template": {
+                "metadata": {"labels": {"app": "a"}}, "spec": {"hostNetwork": host, "containers": []}}}})
+        };
+        let plain = written("apps", "Deployment", deployment(false));
+        assert!(plain.contains("app: a") && !plain.contains("hostNetwork") && !plain.contains("replicas"));
+        assert!(written("apps", "Deployment", deployment(true)).contains("hostNetwork: true"));
+        let tag = json!({"metadata": {"name": "istio-revision-tag-prod", "labels": {"istio.io/tag": "prod"}},
+            "webhooks": [{"name": "w", "clientConfig": {"caBundle": "secret"}}]});
+        let tag = written(ADMISSION, WEBHOOK, tag);
+        assert!(tag.contains("istio.io/tag: prod") && !tag.contains("caBundle"), "{tag}");
     }
 
     #[test]

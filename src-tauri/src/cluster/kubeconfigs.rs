@@ -222,6 +222,11 @@ impl Kubeconfigs {
 }
 
 impl Target {
+    /// Its file; the default ones are none.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
     /// The kubeconfig as it is now, unless it names a program that nobody has allowed.
     pub(super) fn kubeconfig(&self) -> Result<Kubeconfig> {
         let config = kubeconfig(self.file.as_deref())?;

@@ -53,6 +53,7 @@ pub use ranges::{Lives, OwnRanges};
 pub use restart::{Restart, RestartStep, StepState};
 pub use rights::Feature;
 pub use sync::ProxySync;
+pub use write::MADE_BY;
 
 #[cfg(test)]
 mod tests;

@@ -187,8 +187,7 @@ impl Cluster {
         let lost: Vec<_> = watches
             .iter()
             .filter_map(|(kind, watch)| Some((kind, watch.lost.as_ref()?)))
-            // Who may not read it sees the policy whole, and is told where it matters: at the access logs.
-            .filter(|(kind, (fault, _))| *kind != kinds::TELEMETRY || fault.code != "forbidden")
+            .filter(|(kind, (fault, _))| !kinds::OPTIONAL.contains(&kind.as_str()) || fault.code != FORBIDDEN)
             .collect();
         let (_, (fault, since)) = lost.iter().min_by_key(|(_, (_, since))| *since)?;
         let kinds = lost.iter().map(|(kind, _)| (*kind).clone()).collect();
@@ -260,9 +259,19 @@ impl Cluster {
         self.logs.formats()
     }
 
-    /// Why Telemetry cannot be read, where it cannot.
-    pub fn unread_telemetry(&self) -> Option<Fault> {
-        let lost = self.watches().remove(kinds::TELEMETRY)?.lost;
+    /// Why it cannot be told who writes access logs, where a kind that says so cannot be read.
+    pub fn unread_access_logs(&self) -> Option<Fault> {
+        self.unread(kinds::TELEMETRY)
+            .or_else(|| self.unread(kinds::ENVOY_FILTER))
+    }
+
+    /// Why the tags of revisions cannot be read, where they cannot.
+    pub fn unread_tags(&self) -> Option<Fault> {
+        self.unread(kinds::WEBHOOK)
+    }
+
+    fn unread(&self, kind: &str) -> Option<Fault> {
+        let lost = self.watches().remove(kind)?.lost;
         lost.map(|(fault, _)| fault)
     }
 

@@ -217,8 +217,9 @@ fn sidecar(pod: &core::Pod, spec: &core::PodSpec) -> Option<PodSidecar> {
     let capture = if cni {
         Capture::read(CAPTURE_ANNOTATIONS.map(|key| annotations.get(key).map(String::as_str)))
     } else {
-        let arguments = init.args.as_deref().unwrap_or_default();
-        Capture::read(FLAGS.map(|(short, long)| argument(arguments, short, long)))
+        // Istio 1.4 wrote them behind the command.
+        let arguments: Vec<String> = init.command.iter().chain(&init.args).flatten().cloned().collect();
+        Capture::read(FLAGS.map(|(short, long)| argument(&arguments, short, long)))
     };
     let injection = annotations.get("sidecar.istio.io/status");
     let injection: Value = injection

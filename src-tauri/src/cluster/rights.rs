@@ -139,11 +139,7 @@ pub const TABLE: &[Needs] = &[
         everywhere: true,
         rules: &[
             rule("", &["pods"], &["list"]),
-            rule(
-                "admissionregistration.k8s.io",
-                &["mutatingwebhookconfigurations"],
-                &["list"],
-            ),
+            rule("admissionregistration.k8s.io", &["mutatingwebhookconfigurations"], READ),
         ],
     },
     Needs {
@@ -161,7 +157,10 @@ pub const TABLE: &[Needs] = &[
         words: "See whether the sidecars log",
         role: Role::Viewer,
         everywhere: true,
-        rules: &[rule("telemetry.istio.io", &["telemetries"], READ)],
+        rules: &[
+            rule("telemetry.istio.io", &["telemetries"], READ),
+            istio(&["envoyfilters"], READ),
+        ],
     },
     Needs {
         feature: Feature::FollowLogs,

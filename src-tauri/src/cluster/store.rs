@@ -7,6 +7,7 @@ use super::{
     Cluster, Missing,
     follow::Sink as _,
     kinds::{self, object_of},
+    owner::last_manager,
     words::shell_word,
     write::{Try, Writer, Written, template_patch},
 };
@@ -53,8 +54,12 @@ impl Store for Cluster {
         let Some((kind, namespace, name)) = object_of(&edit.file) else {
             return String::new();
         };
+        // A context of the same name in the default file may lead elsewhere.
+        let file = self.credentials.target().file();
+        let file = file.map(|file| format!("KUBECONFIG={} ", shell_word(&file.to_string_lossy())));
         let to = format!(
-            "kubectl --context {} --namespace {namespace}",
+            "{}kubectl --context {} --namespace {namespace}",
+            file.unwrap_or_default(),
             shell_word(&self.context)
         );
         let Some(after) = &edit.after else {
@@ -104,6 +109,14 @@ impl Store for Cluster {
             prepared.warnings.extend(warnings);
         }
         Ok(prepared)
+    }
+
+    fn changed_by(&self, file: &str) -> Option<String> {
+        let (kind, namespace, name) = object_of(file)?;
+        let writer = Writer::new(self.client.clone(), self.resource(kind).ok()?, namespace, name);
+        // Without an answer the conflict is shown all the same.
+        let live = self.call(async move { writer.read().await }).ok()??;
+        last_manager(&live.metadata)
     }
 
     fn serves(&self, kind: &str) -> bool {

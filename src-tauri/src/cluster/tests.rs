@@ -12,6 +12,8 @@ mod follow;
 mod lost;
 mod pods;
 mod probe;
+mod registry;
+mod revisions;
 mod rights;
 mod scale;
 mod windows;
@@ -255,6 +257,49 @@ fn a_change_set_is_tried_by_the_api_server_applied_and_taken_back() {
 }
 
 #[test]
+fn what_egret_made_is_found_by_its_mark_and_taken_away_whoever_made_it() {
+    let Some(api) = api("what_egret_made_is_found") else {
+        return;
+    };
+    namespace(api, "marked");
+    let bench = Bench::open(api.kubeconfig());
+    bench.cluster.set_editing(true);
+    bench.put("marked", "own", &entry("marked", "own", "own.com"));
+    bench.changes.apply(&bench.view(), &bench.traffic, None).unwrap();
+    api.apply(&entry("marked", "theirs", "theirs.com"));
+    // Another computer's journal knows nothing of what stands there.
+    let elsewhere = Bench::open(api.kubeconfig());
+    elsewhere.cluster.set_editing(true);
+    for bench in [&elsewhere, &bench] {
+        let left = bench.changes.leftovers(&bench.view()).unwrap();
+        let own: Vec<_> = left.iter().filter(|row| row.file.contains("/marked.")).collect();
+        assert!(
+            own.len() == 1 && own[0].file == "ServiceEntry/marked.own.yaml" && own[0].removes,
+            "{left:?}"
+        );
+    }
+    let file = ["ServiceEntry/marked.own.yaml".to_string()];
+    elsewhere.changes.stage_cleanup(&elsewhere.view(), &file).unwrap();
+    elsewhere
+        .changes
+        .apply(&elsewhere.view(), &elsewhere.traffic, None)
+        .unwrap();
+    let left = api.text(&["get", "serviceentries", "-n", "marked", "-o", "name"]);
+    assert_eq!(left, "serviceentry.networking.istio.io/theirs\n");
+    bench.waits_for("marked", &["theirs.com"]);
+    assert_eq!(
+        bench
+            .changes
+            .leftovers(&bench.view())
+            .unwrap()
+            .iter()
+            .filter(|row| row.file == file[0])
+            .count(),
+        0
+    );
+}
+
+#[test]
 fn what_changed_meanwhile_is_shown_and_never_overwritten() {
     let Some(api) = api("what_changed_meanwhile") else {
         return;
@@ -274,6 +319,8 @@ fn what_changed_meanwhile_is_shown_and_never_overwritten() {
     assert!(
         conflict.base.contains("a.com") && conflict.mine.contains("mine.com") && conflict.theirs.contains("theirs.com")
     );
+    let by = conflict.by.as_deref().unwrap();
+    assert!(by.starts_with("kubectl"), "who changed it is named: {by}");
 }
 
 #[test]

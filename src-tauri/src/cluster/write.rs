@@ -8,13 +8,16 @@ use kube::{
 use proxy_core::yaml;
 use serde_json::{Map, Value, json};
 
-use super::{connect::told, owner::owner};
+use super::{
+    connect::told,
+    owner::{Settings, owner},
+};
 use crate::fault::{Fault, Result};
 
 /// The name under which Kubernetes notes what Egret set.
 pub(super) const MANAGER: &str = "egret";
 /// Marks what Egret made, so that it can be found and taken away.
-pub(super) const MADE_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "egret");
+pub const MADE_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "egret");
 
 /// Whether a write is only tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,16 +67,19 @@ impl Writer {
                 format!("The {} {} is gone.", self.resource.kind, self.name),
             )),
             (_, Some(live)) if self.resource.group == "apps" => self.patch_template(live, &wanted, way).await,
-            _ => self.apply(live, wanted, way).await,
+            _ => self.apply(live, wanted.clone(), way).await,
         }?;
-        written.warnings.extend(self.owned(live));
+        written.warnings.extend(self.owned(live, &wanted));
         Ok(written)
     }
 
     /// Who will take a change of `live` back.
-    fn owned(&self, live: Option<&DynamicObject>) -> Vec<String> {
+    fn owned(&self, live: Option<&DynamicObject>, wanted: &Value) -> Vec<String> {
         let object = format!("{} {}", self.resource.kind, self.name);
-        let owner = live.and_then(|live| owner(&live.metadata));
+        let owner = live.and_then(|live| {
+            let settings = Settings::of(&self.resource.kind, &self.name, &live.data, wanted);
+            owner(&live.metadata, &settings)
+        });
         owner.map(|owner| owner.warning(&object)).into_iter().collect()
     }
 
@@ -93,7 +99,7 @@ impl Writer {
             .map_err(|error| told(&error))?;
         Ok(Written {
             object: None,
-            warnings: self.owned(Some(live)),
+            warnings: self.owned(Some(live), &Value::Null),
         })
     }
 

@@ -1,8 +1,10 @@
-//! Review and Changes: staged edits, Apply, the journal, Undo.
+//! Review and Changes: staged edits, Apply, the journal, Undo. Who holds the change set or the journal may wait for a
+//! cluster: whoever else wants them waits where nobody waits behind it.
 
-use super::Parts;
+use super::{Parts, patiently};
 use crate::{
-    dto::{Countdown, Edit, Holds, JournalEntry, Keep, Review, StagedEdit, SyncState, Unconfirmed},
+    app::App,
+    dto::{CleanupRow, Countdown, Edit, Holds, JournalEntry, Keep, Review, StagedEdit, SyncState, Unconfirmed},
     fault::{Fault, Result},
 };
 
@@ -17,12 +19,14 @@ fn checked(edit: Edit) -> Result<Edit> {
         } => vec![namespace, name, yaml],
         Edit::Delete { namespace, name, .. } => vec![namespace, name],
         Edit::AccessLog { scope, until, .. } => std::iter::once(scope).chain(until).collect(),
+        Edit::Restore { .. } => return Err(Fault::input("Only Egret stages what was before.")),
         Edit::Ranges {
+            revision,
             include_ranges,
             exclude_ranges,
             include_ports,
             exclude_ports,
-        } => vec![include_ranges, exclude_ranges, include_ports, exclude_ports],
+        } => vec![revision, include_ranges, exclude_ranges, include_ports, exclude_ports],
         Edit::Capture {
             namespace,
             name,
@@ -42,45 +46,57 @@ fn checked(edit: Edit) -> Result<Edit> {
     Ok(edit)
 }
 
-#[tauri::command(async)]
-pub fn stage(app: Parts<'_>, edit: Edit) -> Result<Vec<StagedEdit>> {
-    app.changes.stage(&app.view(), checked(edit)?)
+#[tauri::command]
+pub async fn stage(app: Parts<'_>, edit: Edit) -> Result<Vec<StagedEdit>> {
+    let edit = checked(edit)?;
+    patiently(&app, |app| app.changes.stage(&app.view(), edit)).await
 }
 
-#[tauri::command(async)]
-pub fn unstage(app: Parts<'_>, id: u64) -> Result<Vec<StagedEdit>> {
-    app.changes.unstage(&app.view(), id)
+#[tauri::command]
+pub async fn unstage(app: Parts<'_>, id: u64) -> Result<Vec<StagedEdit>> {
+    patiently(&app, move |app| app.changes.unstage(&app.view(), id)).await
 }
 
-#[tauri::command(async)]
-pub fn staged(app: Parts<'_>) -> Vec<StagedEdit> {
-    app.changes.staged()
+#[tauri::command]
+pub async fn staged(app: Parts<'_>) -> Result<Vec<StagedEdit>> {
+    patiently(&app, |app| Ok(app.changes.staged())).await
 }
 
-#[tauri::command(async)]
-pub fn discard_all(app: Parts<'_>) -> Vec<StagedEdit> {
-    app.changes.discard_all()
+#[tauri::command]
+pub async fn discard_all(app: Parts<'_>) -> Result<Vec<StagedEdit>> {
+    patiently(&app, |app| Ok(app.changes.discard_all())).await
 }
 
-#[tauri::command(async)]
-pub fn review(app: Parts<'_>) -> Result<Review> {
-    app.changes.review(&app.view(), &app.traffic)
+#[tauri::command]
+pub async fn review(app: Parts<'_>) -> Result<Review> {
+    patiently(&app, |app| app.changes.review(&app.view(), &app.traffic)).await
 }
 
-#[tauri::command(async)]
-pub fn preview(app: Parts<'_>, edits: Vec<Edit>) -> Result<Review> {
+#[tauri::command]
+pub async fn preview(app: Parts<'_>, edits: Vec<Edit>) -> Result<Review> {
     let edits = edits.into_iter().map(checked).collect::<Result<_>>()?;
-    app.changes.preview(&app.view(), &app.traffic, edits)
+    patiently(&app, |app| app.changes.preview(&app.view(), &app.traffic, edits)).await
 }
 
-#[tauri::command(async)]
-pub fn apply(app: Parts<'_>, countdown: Option<Countdown>) -> Result<JournalEntry> {
-    app.apply(countdown.as_ref())
+#[tauri::command]
+pub async fn apply(app: Parts<'_>, countdown: Option<Countdown>) -> Result<JournalEntry> {
+    patiently(&app, move |app| app.apply(countdown.as_ref())).await
 }
 
-#[tauri::command(async)]
-pub fn unconfirmed(app: Parts<'_>) -> Result<Vec<Unconfirmed>> {
-    app.unconfirmed()
+#[tauri::command]
+pub async fn unconfirmed(app: Parts<'_>) -> Result<Vec<Unconfirmed>> {
+    patiently(&app, App::unconfirmed).await
+}
+
+/// What Egret left in the open source.
+#[tauri::command]
+pub async fn leftovers(app: Parts<'_>) -> Result<Vec<CleanupRow>> {
+    patiently(&app, |app| app.changes.leftovers(&app.view())).await
+}
+
+#[tauri::command]
+pub async fn stage_cleanup(app: Parts<'_>, files: Vec<String>) -> Result<Vec<StagedEdit>> {
+    patiently(&app, move |app| app.changes.stage_cleanup(&app.view(), &files)).await
 }
 
 #[tauri::command(async)]
@@ -88,28 +104,31 @@ pub fn sync_state(app: Parts<'_>) -> Option<SyncState> {
     app.verify.state()
 }
 
-#[tauri::command(async)]
-pub fn keep_change(app: Parts<'_>, id: i64) -> Result<()> {
-    app.changes.keep(id)
+#[tauri::command]
+pub async fn keep_change(app: Parts<'_>, id: i64) -> Result<()> {
+    patiently(&app, move |app| app.changes.keep(id)).await
 }
 
-#[tauri::command(async)]
-pub fn resolve_conflict(app: Parts<'_>, file: String, keep: Keep) -> Result<Review> {
-    app.changes.resolve(&app.view(), &app.traffic, &file, keep)
+#[tauri::command]
+pub async fn resolve_conflict(app: Parts<'_>, file: String, keep: Keep) -> Result<Review> {
+    patiently(&app, move |app| {
+        app.changes.resolve(&app.view(), &app.traffic, &file, keep)
+    })
+    .await
 }
 
-#[tauri::command(async)]
-pub fn journal(app: Parts<'_>) -> Result<Vec<JournalEntry>> {
-    app.changes.entries(&*app.view().store)
+#[tauri::command]
+pub async fn journal(app: Parts<'_>) -> Result<Vec<JournalEntry>> {
+    patiently(&app, |app| app.changes.entries(&*app.view().store)).await
 }
 
 /// Finishes a change that was cut short (`new`), or goes back (`old`).
-#[tauri::command(async)]
-pub fn settle_change(app: Parts<'_>, id: i64, side: Holds) -> Result<JournalEntry> {
-    app.settle(id, side)
+#[tauri::command]
+pub async fn settle_change(app: Parts<'_>, id: i64, side: Holds) -> Result<JournalEntry> {
+    patiently(&app, move |app| app.settle(id, side)).await
 }
 
-#[tauri::command(async)]
-pub fn undo(app: Parts<'_>, id: Option<i64>) -> Result<JournalEntry> {
-    app.undo(id)
+#[tauri::command]
+pub async fn undo(app: Parts<'_>, id: Option<i64>) -> Result<JournalEntry> {
+    patiently(&app, move |app| app.undo(id)).await
 }

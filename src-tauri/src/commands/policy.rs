@@ -3,7 +3,7 @@
 use super::Parts;
 use crate::{
     draft::{self, Present},
-    dto::{Draft, DraftKind, PolicyView, ServiceForm, TimeoutForm},
+    dto::{Draft, DraftKind, GatewayRow, ObjectText, PolicyView, RegistryView, ServiceForm, TimeoutForm},
     fault::Result,
     session,
 };
@@ -13,6 +13,22 @@ pub fn policy_view(app: Parts<'_>) -> PolicyView {
     let view = app.view();
     let findings = session::findings_of(&view);
     session::policy_view(&view, app.changes.proposed(&view).as_ref(), findings)
+}
+
+/// Kubernetes Services and DestinationRules, asked for only where they are shown: there may be many.
+#[tauri::command(async)]
+pub fn registry(app: Parts<'_>) -> RegistryView {
+    session::registry_view(&app.view())
+}
+
+#[tauri::command(async)]
+pub fn gateways(app: Parts<'_>) -> Vec<GatewayRow> {
+    session::gateways(&app.view())
+}
+
+#[tauri::command(async)]
+pub fn object_text(app: Parts<'_>, kind: String, namespace: String, name: String) -> Result<ObjectText> {
+    session::object_text(&app.view(), &kind, &namespace, &name)
 }
 
 #[tauri::command(async)]

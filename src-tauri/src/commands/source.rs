@@ -44,7 +44,15 @@ pub async fn pick_folder<R: Runtime>(
     open(&app, asking.app_handle().clone(), Source::Folder(folder), window).await
 }
 
-#[tauri::command(async)]
-pub fn overview(app: Parts<'_>) -> Overview {
-    session::overview(&app.view(), &app.traffic, &app.sidecar.state(), &app.changes)
+#[tauri::command]
+pub async fn overview(app: Parts<'_>) -> Result<Overview> {
+    patiently(&app, |app| {
+        Ok(session::overview(
+            &app.view(),
+            &app.traffic,
+            &app.sidecar.state(),
+            &app.changes,
+        ))
+    })
+    .await
 }

@@ -25,7 +25,9 @@ pub enum Edit {
         namespace: String,
         name: String,
     },
+    /// What the injector of `revision` says, empty for the default one.
     Ranges {
+        revision: String,
         include_ranges: String,
         exclude_ranges: String,
         include_ports: String,
@@ -47,6 +49,24 @@ pub enum Edit {
         on: bool,
         until: Option<String>,
     },
+    /// A file becomes what it was before Egret, or goes. Only Egret stages it.
+    Restore {
+        file: String,
+        text: Option<String>,
+    },
+}
+
+/// One file, or object, that is not what it was before Egret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct CleanupRow {
+    pub file: String,
+    /// It goes; else it becomes what it was.
+    pub removes: bool,
+    /// What Egret did to it.
+    pub because: Vec<String>,
+    /// Why it cannot be taken back.
+    pub kept_because: Option<String>,
 }
 
 /// An edit that waits for Apply.
@@ -137,6 +157,8 @@ pub struct Conflict {
     pub base: String,
     pub mine: String,
     pub theirs: String,
+    /// Who changed it last, and when, where the place knows.
+    pub by: Option<String>,
 }
 
 /// Everything one looks at before Apply.

@@ -44,6 +44,8 @@ pub struct PodsRow {
     pub gets: CaptureLists,
     /// The workload's own annotations decide, not the mesh's values.
     pub own: bool,
+    /// The revision whose values a new pod gets, empty for the default one.
+    pub revision: String,
     /// When the oldest of the stale pods began, RFC 3339.
     pub since: Option<String>,
     /// Egret can restart it.

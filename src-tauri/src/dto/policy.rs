@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use super::{ModeScope, ObjectRef, Place};
+use super::{CaptureLists, ModeScope, ObjectRef, Place};
 use crate::fault::Fault;
 
 /// What the staged edits do to an object.
@@ -58,16 +58,48 @@ pub struct WorkloadOverrides {
     pub overrides: Vec<String>,
 }
 
+/// One of the four lists of ranges and ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum CaptureList {
+    IncludeRanges,
+    ExcludeRanges,
+    IncludePorts,
+    ExcludePorts,
+}
+
+/// What the injector of one revision of the control plane says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct InjectorRow {
+    /// Empty for the default one.
+    pub revision: String,
+    /// Other names of it.
+    pub tags: Vec<String>,
+    #[serde(flatten)]
+    #[ts(flatten)]
+    pub lists: CaptureLists,
+    /// Its ConfigMap; absent where there is none, and everything is captured.
+    pub object: Option<ObjectRef>,
+    pub written: Option<Place>,
+    /// Lists that cannot be set there.
+    pub unsettable: Vec<CaptureList>,
+    /// What is to be known before it is edited.
+    pub note: Option<String>,
+    /// Workloads that it injects.
+    pub workloads: usize,
+}
+
 /// What the sidecar does not see.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct BypassView {
-    pub include_ranges: String,
-    pub exclude_ranges: String,
-    pub include_ports: String,
-    pub exclude_ports: String,
-    pub written: Option<Place>,
+    /// One a revision, the default one first; never empty.
+    pub injectors: Vec<InjectorRow>,
+    /// Workloads with annotations of their own.
     pub workloads: Vec<WorkloadOverrides>,
+    /// What is not known of revisions.
+    pub unknown: Vec<String>,
 }
 
 /// The whole Policy screen.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use ts_rs::TS;
 
-use super::{Expectation, Verdict};
+use super::{Expectation, Plane, Verdict};
 use crate::fault::Fault;
 
 /// How the sandbox stands.
@@ -102,4 +102,7 @@ pub struct CommandEvent {
 pub struct Workload {
     pub name: String,
     pub labels: Vec<(String, String)>,
+    pub plane: Plane,
+    /// The revision whose injector its sidecar is from, empty for the default one.
+    pub revision: String,
 }

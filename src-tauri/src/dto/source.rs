@@ -192,15 +192,34 @@ impl VerdictCounts {
     }
 }
 
+/// What carries traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum Plane {
+    /// A sidecar: the mode holds.
+    Sidecar,
+    /// Ambient's ztunnel, which asks no mode.
+    Ambient,
+    /// Nothing of Istio.
+    Nothing,
+}
+
 /// One namespace with its mode.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct NamespaceRow {
     pub namespace: String,
+    /// What sidecars in it meet.
     pub mode: Mode,
     pub inherited: bool,
     pub written_in: String,
+    /// What carries the traffic of the namespace.
+    pub plane: Plane,
+    /// Why it has no sidecars, where it has none.
+    pub plane_because: Option<String>,
     pub workloads: usize,
+    /// Of these, the ones without a sidecar.
+    pub without_sidecar: usize,
     pub counts: VerdictCounts,
 }
 

@@ -61,6 +61,8 @@ pub struct AccessLogView {
     pub first_off: Vec<String>,
     /// Why that is so, for the first of them.
     pub because: Option<String>,
+    /// Whose sidecars write about each flow twice, and why.
+    pub twice: Option<String>,
     /// Why it cannot be told, where it cannot.
     pub unknown: Option<Fault>,
     pub switched_on: Vec<SwitchedOn>,

@@ -76,7 +76,7 @@ pub fn health(view: &View, sandbox: &SandboxState, kept: u64, dropped: u64, reco
     let access_log = view
         .origin
         .cluster()
-        .and_then(|cluster| log_source::health(&log_source::access_log(view, cluster.unread_telemetry())))
+        .and_then(|cluster| log_source::health(&log_source::access_log(view, cluster.unread_access_logs())))
         .map(|health| ("Access logs", health));
     let source = if logs.is_some() { "Cluster" } else { "Policy folder" };
     let folder = match view.origin.cluster().and_then(|cluster| cluster.lost()) {

@@ -22,7 +22,7 @@ pub fn log_source(view: &View) -> Option<LogSource> {
     let cluster = view.origin.cluster()?;
     Some(LogSource {
         follow: follow(cluster.logs()),
-        access_log: access_log(view, cluster.unread_telemetry()),
+        access_log: access_log(view, cluster.unread_access_logs()),
     })
 }
 
@@ -64,10 +64,29 @@ pub fn access_log(view: &View, unread: Option<Fault>) -> AccessLogView {
         off: names.len(),
         first_off: names.into_iter().take(NAMED).collect(),
         because,
+        twice: twice(view, &workloads),
         unknown: unread,
         switched_on: switched_on(view),
         removal: None,
     }
+}
+
+/// Who writes about each flow twice, in a sentence for a person.
+fn twice(view: &View, workloads: &[policy::Workload]) -> Option<String> {
+    let mut found = workloads
+        .iter()
+        .filter_map(|workload| Some((workload_name(workload), policy::logged_twice(view.world(), workload)?)));
+    let (first, filter) = found.next()?;
+    let whose = match found.count() {
+        0 => first,
+        1 => format!("{first} and 1 more workload"),
+        more => format!("{first} and {more} more workloads"),
+    };
+    Some(format!(
+        "The sidecars of {whose} write about flows twice, as EnvoyFilter {}/{} adds a log to the mesh's own: such flows \
+         are counted twice.",
+        filter.meta.namespace, filter.meta.name
+    ))
 }
 
 /// Why no sidecar of the cluster writes an access log; `None` where one does, and for a folder.
@@ -81,6 +100,9 @@ pub fn all_off(view: &View) -> Option<String> {
 pub fn health(state: &AccessLogView) -> Option<(Health, String)> {
     if let Some(fault) = &state.unknown {
         return Some((Health::Warn, format!("not known: {}", fault.message)));
+    }
+    if let (Some(twice), 0) = (&state.twice, state.off) {
+        return Some((Health::Warn, twice.clone()));
     }
     let because = state.because.as_deref()?;
     let (off, all) = (state.off, state.workloads);

@@ -4,17 +4,23 @@
 
 mod bypass;
 mod findings;
+mod gateways;
 mod health;
 mod log_source;
 mod open;
 mod origin;
 mod overview;
+mod planes;
 mod playground;
 mod pods;
 mod policy;
+mod registry;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use findings::{findings, findings_of};
+pub use gateways::gateways;
 #[cfg(test)]
 pub use log_source::access_log;
 pub use log_source::{due, log_source, switched_on};
@@ -26,4 +32,5 @@ pub use pods::{own_ranges_view, pods_view};
 #[cfg(test)]
 pub use policy::modes;
 pub use policy::{policy_view, port, resolution, short};
+pub use registry::{object_text, registry_view};
 pub use view::{View, now, time_text, workload_name};

@@ -1,6 +1,6 @@
 //! The Overview: what leaves this mesh, said in one sentence and shown by verdict, mode and namespace.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use proxy_core::policy::{Workload, mode_of};
 
@@ -8,11 +8,12 @@ use super::{
     View,
     bypass::bypass_view,
     health::{Watching, health, next_step, watching},
+    planes::{Carried, Planes},
     policy::{modes, services},
 };
 use crate::{
     change::Changes,
-    dto::{NamespaceRow, Overview, SandboxState, Verdict, VerdictCounts},
+    dto::{NamespaceRow, Overview, Plane, SandboxState, Verdict, VerdictCounts},
     traffic::{Traffic, counts},
 };
 
@@ -84,21 +85,24 @@ fn sentence(flows: &VerdictCounts, destinations: &VerdictCounts, watching: Watch
 
 /// Namespaces of the folder, declared or used, each with the mode that its workloads meet.
 fn namespaces(view: &View, counts: &BTreeMap<String, VerdictCounts>) -> Vec<NamespaceRow> {
-    let workloads = view.workloads();
-    let declared = view
-        .world()
-        .namespaces
-        .iter()
-        .map(|namespace| namespace.meta.name.to_string());
-    let used = workloads.iter().map(|workload| workload.namespace.to_string());
-    let names: BTreeSet<String> = declared.chain(used).collect();
-    let row = |namespace: String| {
+    let planes = Planes::of(view);
+    let declared = view.world().namespaces.iter();
+    let mut workloads: BTreeMap<String, Vec<Carried>> = declared
+        .map(|namespace| (namespace.meta.name.to_string(), Vec::new()))
+        .collect();
+    for (workload, host_network) in view.workloads_on_hosts() {
+        let own = workloads.entry(workload.namespace.to_string()).or_default();
+        own.push(planes.workload(&workload, host_network));
+    }
+    let row = |(namespace, workloads): (String, Vec<Carried>)| {
         // A workload without labels is subject to what holds for the namespace as a whole.
         let any = Workload {
             namespace: namespace.as_str().into(),
             ..Workload::default()
         };
         let mode = mode_of(view.world(), &any);
+        let carried = planes.namespace(&namespace, &workloads);
+        let without = workloads.iter().filter(|workload| workload.plane != Plane::Sidecar);
         NamespaceRow {
             mode: mode.mode.into(),
             inherited: mode.scope == "mesh",
@@ -106,13 +110,13 @@ fn namespaces(view: &View, counts: &BTreeMap<String, VerdictCounts>) -> Vec<Name
                 || "nowhere: Istio's default".into(),
                 |object| format!("{}:{}", object.file, object.line),
             ),
-            workloads: workloads
-                .iter()
-                .filter(|workload| *workload.namespace == *namespace)
-                .count(),
+            plane: carried.plane,
+            plane_because: carried.because.map(str::to_string),
+            without_sidecar: without.count(),
+            workloads: workloads.len(),
             counts: counts.get(&namespace).copied().unwrap_or_default(),
             namespace,
         }
     };
-    names.into_iter().map(row).collect()
+    workloads.into_iter().map(row).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use proxy_core::policy::{self, Capture, capture_of};
+use proxy_core::policy::{self, Capture, DataPlane, capture_under};
 
 use super::{View, workload_name};
 use crate::{
@@ -53,7 +53,9 @@ fn row(view: &View, declared: Option<&policy::Workload>, workload: String, kind:
         name: name.into(),
         ..policy::Workload::default()
     };
-    let gets = capture_of(view.world(), declared.unwrap_or(&undeclared));
+    let workload_or = declared.unwrap_or(&undeclared);
+    let revision = revision_of(view, workload_or, pods);
+    let gets = capture_under(view.world(), workload_or, &revision);
     // What no manifest here declares may have annotations that nobody sees: only what is known is called older.
     let is_stale = |sidecar: &PodSidecar| declared.is_some() && !is_current(sidecar, &gets);
     let stale: Vec<_> = pods
@@ -79,10 +81,25 @@ fn row(view: &View, declared: Option<&policy::Workload>, workload: String, kind:
         has: shown.and_then(|pod| Some(lists(&pod.sidecar.as_ref()?.capture))),
         gets: lists(&gets),
         own,
+        revision,
         since: stale.iter().map(|pod| pod.created.clone()).min(),
         restarts: declared.is_some() && matches!(kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet"),
         kind,
         workload,
+    }
+}
+
+/// The revision that injects a new pod. Where no label names one, as after `istioctl kube-inject`, it is that of the pods
+/// that are there.
+fn revision_of(view: &View, workload: &policy::Workload, pods: &[Pod]) -> String {
+    let world = view.world();
+    let by_labels = DataPlane::of(world, workload, false);
+    let own = pods.iter().find_map(|pod| pod.sidecar.as_ref());
+    match (by_labels, own) {
+        (DataPlane::Nothing { .. } | DataPlane::Ambient { .. }, Some(sidecar)) => {
+            world.revision_called(&sidecar.revision).to_string()
+        }
+        _ => by_labels.revision(world).to_string(),
     }
 }
 

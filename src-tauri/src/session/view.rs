@@ -12,7 +12,7 @@ use proxy_core::{
     source::Reading,
 };
 
-use super::Origin;
+use super::{Origin, planes::Planes};
 use crate::{
     change::Store,
     cluster::Cluster,
@@ -74,15 +74,20 @@ impl View {
 
     /// Who calls, in the order of the files.
     pub fn workloads(&self) -> Vec<policy::Workload> {
-        let manifests = self.world().workloads.iter();
-        manifests
-            .map(|object| policy::Workload {
+        self.workloads_on_hosts().map(|(workload, _)| workload).collect()
+    }
+
+    /// The same, each with whether its pods are in the network of their host.
+    pub fn workloads_on_hosts(&self) -> impl Iterator<Item = (policy::Workload, bool)> {
+        self.world().workloads.iter().map(|object| {
+            let workload = policy::Workload {
                 namespace: object.meta.namespace.clone(),
                 name: object.meta.name.clone(),
                 labels: object.spec.pod_labels.clone(),
                 annotations: object.spec.pod_annotations.clone(),
-            })
-            .collect()
+            };
+            (workload, object.spec.host_network)
+        })
     }
 
     /// The workload called `namespace/name`.
@@ -151,9 +156,15 @@ impl View {
 
     /// Workloads for the pickers.
     pub fn workload_rows(&self) -> Vec<Workload> {
-        let rows = self.workloads().into_iter().map(|workload| Workload {
-            name: workload_name(&workload),
-            labels: workload.labels.into_iter().collect(),
+        let planes = Planes::of(self);
+        let rows = self.workloads_on_hosts().map(|(workload, host_network)| {
+            let carried = planes.workload(&workload, host_network);
+            Workload {
+                name: workload_name(&workload),
+                labels: workload.labels.into_iter().collect(),
+                plane: carried.plane,
+                revision: carried.revision,
+            }
         });
         rows.collect()
     }

@@ -103,7 +103,24 @@ path: string, cluster: ClusterState | null, files: number, objects: number, igno
 export type InWindow = "this" | "new";
 export type ModeScope = { scope: string, mode: Mode, written: Place | null, object: ObjectRef | null, };
 export type VerdictCounts = { registered: number, passthrough: number, blocked: number, bypassed: number, };
-export type NamespaceRow = { namespace: string, mode: Mode, inherited: boolean, writtenIn: string, workloads: number, counts: VerdictCounts, };
+export type Plane = "sidecar" | "ambient" | "nothing";
+export type NamespaceRow = { namespace: string, 
+/**
+ * What sidecars in it meet.
+ */
+mode: Mode, inherited: boolean, writtenIn: string, 
+/**
+ * What carries the traffic of the namespace.
+ */
+plane: Plane, 
+/**
+ * Why it has no sidecars, where it has none.
+ */
+planeBecause: string | null, workloads: number, 
+/**
+ * Of these, the ones without a sidecar.
+ */
+withoutSidecar: number, counts: VerdictCounts, };
 export type Health = "good" | "warn" | "bad" | "off";
 export type DataSource = { name: string, state: Health, detail: string, };
 export type NextAction = "startSandbox" | "openLog" | "allow" | "switchMode" | "review" | "fixFile" | "undo";
@@ -132,6 +149,10 @@ gets: CaptureLists,
  * The workload's own annotations decide, not the mesh's values.
  */
 own: boolean, 
+/**
+ * The revision whose values a new pod gets, empty for the default one.
+ */
+revision: string, 
 /**
  * When the oldest of the stale pods began, RFC 3339.
  */
@@ -201,15 +222,112 @@ export type ServicePort = { number: number, name: string, protocol: string, targ
 export type ServiceRow = { object: ObjectRef, hosts: Array<string>, addresses: Array<string>, ports: Array<ServicePort>, resolution: string, location: string, exportTo: Array<string>, timeoutMs: number | null, staged: Staged | null, };
 export type TimeoutRow = { object: ObjectRef, host: string, routes: number, timeoutMs: number | null, staged: Staged | null, };
 export type WorkloadOverrides = { workload: string, overrides: Array<string>, };
-export type BypassView = { includeRanges: string, excludeRanges: string, includePorts: string, excludePorts: string, written: Place | null, workloads: Array<WorkloadOverrides>, };
+export type CaptureList = "includeRanges" | "excludeRanges" | "includePorts" | "excludePorts";
+export type InjectorRow = { 
+/**
+ * Empty for the default one.
+ */
+revision: string, 
+/**
+ * Other names of it.
+ */
+tags: Array<string>, 
+/**
+ * Its ConfigMap; absent where there is none, and everything is captured.
+ */
+object: ObjectRef | null, written: Place | null, 
+/**
+ * Lists that cannot be set there.
+ */
+unsettable: Array<CaptureList>, 
+/**
+ * What is to be known before it is edited.
+ */
+note: string | null, 
+/**
+ * Workloads that it injects.
+ */
+workloads: number, includeRanges: string, excludeRanges: string, includePorts: string, excludePorts: string, };
+export type BypassView = { 
+/**
+ * One a revision, the default one first; never empty.
+ */
+injectors: Array<InjectorRow>, 
+/**
+ * Workloads with annotations of their own.
+ */
+workloads: Array<WorkloadOverrides>, 
+/**
+ * What is not known of revisions.
+ */
+unknown: Array<string>, };
 export type PolicyView = { modes: Array<ModeScope>, services: Array<ServiceRow>, timeouts: Array<TimeoutRow>, bypass: BypassView, findings: Array<Finding>, };
+export type KubernetesServiceRow = { object: ObjectRef, 
+/**
+ * The name that sidecars know it by.
+ */
+host: string, addresses: Array<string>, ports: Array<ServicePort>, headless: boolean, 
+/**
+ * Another name that it stands for in DNS: it is no host of the registry.
+ */
+externalName: string | null, 
+/**
+ * Empty where the mesh's default holds.
+ */
+exportTo: Array<string>, };
+export type DestinationRuleRow = { object: ObjectRef, host: string, exportTo: Array<string>, tlsMode: string | null, 
+/**
+ * TLS modes of single ports.
+ */
+portTlsModes: Array<[number, string]>, subsets: Array<string>, 
+/**
+ * The first of the services whose hosts it names.
+ */
+appliesTo: Array<ObjectRef>, 
+/**
+ * How many there are.
+ */
+appliesToAll: number, };
+export type RegistryView = { services: Array<KubernetesServiceRow>, rules: Array<DestinationRuleRow>, };
+export type GatewayServerRow = { port: number, protocol: string, tlsMode: string | null, hosts: Array<string>, line: number, };
+export type GatewayRouteRow = { host: string, virtualService: ObjectRef, 
+/**
+ * Ports of the servers that take it; none where the Gateway does not listen for it.
+ */
+ports: Array<number>, 
+/**
+ * Sidecars are told to send it there.
+ */
+fromMesh: boolean, 
+/**
+ * Where the Gateway sends it; nowhere where no rule is for the Gateway.
+ */
+onward: Array<string>, };
+export type GatewayRow = { object: ObjectRef, 
+/**
+ * Sidecars are told to send something there.
+ */
+egress: boolean, selector: Array<[string, string]>, servers: Array<GatewayServerRow>, 
+/**
+ * `namespace/name` of those whose pods serve it.
+ */
+workloads: Array<string>, 
+/**
+ * Services that lead to them.
+ */
+services: Array<ObjectRef>, routes: Array<GatewayRouteRow>, };
+export type ObjectText = { object: ObjectRef, yaml: string, 
+/**
+ * DestinationRules for its hosts.
+ */
+rules: Array<DestinationRuleRow>, };
 export type Level = "error" | "warning" | "info";
 export type Finding = { code: string, level: Level, object: ObjectRef | null, field: string, file: string, line: number, column: number, message: string, fix: string | null, };
 export type DraftKind = "ServiceEntry" | "VirtualService";
 export type ServiceForm = { name: string, namespace: string, hosts: Array<string>, addresses: Array<string>, ports: Array<ServicePort>, resolution: string, location: string, exportTo: Array<string>, };
 export type TimeoutForm = { name: string, namespace: string, host: string, timeoutMs: number | null, };
 export type Draft = { kind: DraftKind, yaml: string, service: ServiceForm | null, timeout: TimeoutForm | null, formGap: string | null, sentence: string, resolutionWhy: string | null, file: string, findings: Array<Finding>, fault: Fault | null, };
-export type Edit = { "kind": "mode", scope: string, mode: Mode, } | { "kind": "put", object: DraftKind, namespace: string, name: string, yaml: string, } | { "kind": "delete", object: DraftKind, namespace: string, name: string, } | { "kind": "ranges", includeRanges: string, excludeRanges: string, includePorts: string, excludePorts: string, } | { "kind": "capture", namespace: string, name: string, includeRanges: string | null, excludeRanges: string | null, includePorts: string | null, excludePorts: string | null, } | { "kind": "accessLog", scope: string, on: boolean, until: string | null, };
+export type Edit = { "kind": "mode", scope: string, mode: Mode, } | { "kind": "put", object: DraftKind, namespace: string, name: string, yaml: string, } | { "kind": "delete", object: DraftKind, namespace: string, name: string, } | { "kind": "ranges", revision: string, includeRanges: string, excludeRanges: string, includePorts: string, excludePorts: string, } | { "kind": "capture", namespace: string, name: string, includeRanges: string | null, excludeRanges: string | null, includePorts: string | null, excludePorts: string | null, } | { "kind": "accessLog", scope: string, on: boolean, until: string | null, } | { "kind": "restore", file: string, text: string | null, };
 export type StagedEdit = { id: number, edit: Edit, title: string, at: string, };
 export type FileState = "changed" | "added" | "deleted";
 export type Sign = " " | "+" | "-";
@@ -218,13 +336,30 @@ export type DiffHunk = { header: string, lines: Array<DiffLine>, };
 export type FileDiff = { file: string, state: FileState, hunks: Array<DiffHunk>, command: string, };
 export type ImpactRow = { workload: string, destination: string, flows: number, before: Verdict, after: Verdict, beforeWhy: string, afterWhy: string, host: string | null, port: number, };
 export type Impact = { seen: number, undecidable: number, newlyBlocked: Array<ImpactRow>, newlyAllowed: Array<ImpactRow>, changed: Array<ImpactRow>, same: number, };
-export type Conflict = { file: string, base: string, mine: string, theirs: string, };
+export type Conflict = { file: string, base: string, mine: string, theirs: string, 
+/**
+ * Who changed it last, and when, where the place knows.
+ */
+by: string | null, };
 export type Review = { edits: Array<StagedEdit>, diffs: Array<FileDiff>, impact: Impact, findings: Array<Finding>, conflicts: Array<Conflict>, warnings: Array<string>, applicable: boolean, blockedBecause: string | null, 
 /**
  * A Role as YAML that would let this person apply them, where permissions are missing.
  */
 role: string | null, };
 export type ImpactCounts = { newlyBlocked: number, newlyAllowed: number, };
+export type CleanupRow = { file: string, 
+/**
+ * It goes; else it becomes what it was.
+ */
+removes: boolean, 
+/**
+ * What Egret did to it.
+ */
+because: Array<string>, 
+/**
+ * Why it cannot be taken back.
+ */
+keptBecause: string | null, };
 export type Holds = "old" | "new" | "other";
 export type FileStands = { file: string, holds: Holds, };
 export type JournalEntry = { id: number, at: string, title: string, files: Array<string>, undone: boolean, 
@@ -332,7 +467,11 @@ line: string | null,
 limits: string | null, expectation: Expectation, };
 export type CommandStream = "stdout" | "stderr" | "exit";
 export type CommandEvent = { id: number, stream: CommandStream, text: string, code: number | null, };
-export type Workload = { name: string, labels: Array<[string, string]>, };
+export type Workload = { name: string, labels: Array<[string, string]>, plane: Plane, 
+/**
+ * The revision whose injector its sidecar is from, empty for the default one.
+ */
+revision: string, };
 export type Flow = { id: number, time: string, verdict: Verdict, workload: string, source: string, destination: string, host: string | null, sni: string | null, 
 /**
  * Host, else SNI, else the address.
@@ -410,6 +549,10 @@ firstOff: Array<string>,
  * Why that is so, for the first of them.
  */
 because: string | null, 
+/**
+ * Whose sidecars write about each flow twice, and why.
+ */
+twice: string | null, 
 /**
  * Why it cannot be told, where it cannot.
  */

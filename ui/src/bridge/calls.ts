@@ -1,5 +1,6 @@
 /** Every command of the app, typed. One function a command, nothing else: screens never name a command themselves. */
 import type {
+  CleanupRow,
   Connecting,
   ContextFacts,
   Countdown,
@@ -8,6 +9,7 @@ import type {
   Edit,
   Feature,
   FlowDetails,
+  GatewayRow,
   Holds,
   InWindow,
   JournalEntry,
@@ -15,6 +17,7 @@ import type {
   LogPage,
   LogQuery,
   LogSource,
+  ObjectText,
   Overview,
   OwnRangesView,
   PluginRow,
@@ -22,6 +25,7 @@ import type {
   PolicyView,
   ProbeRow,
   ProbeWays,
+  RegistryView,
   RequestResult,
   Review,
   SandboxState,
@@ -61,6 +65,12 @@ export const setEditing = (on: boolean) => call<SourceState>("set_editing", { on
 export const pickFolder = (window: InWindow) => call<SourceState | null>("pick_folder", { window });
 export const overview = () => call<Overview>("overview");
 export const policyView = () => call<PolicyView>("policy_view");
+/** Kubernetes Services and DestinationRules. */
+export const registry = () => call<RegistryView>("registry");
+export const gateways = () => call<GatewayRow[]>("gateways");
+/** An object as it is written. */
+export const objectText = (kind: string, namespace: string, name: string) =>
+  call<ObjectText>("object_text", { kind, namespace, name });
 export const destinations = () => call<DestinationRow[]>("destinations");
 
 export const draftOpen = (kind: ObjectKind, namespace: string, name: string) =>
@@ -88,6 +98,8 @@ export const resolveConflict = (file: string, keep: "mine" | "theirs") =>
   call<Review>("resolve_conflict", { file, keep });
 export const journal = () => call<JournalEntry[]>("journal");
 export const settleChange = (id: number, side: Holds) => call<JournalEntry>("settle_change", { id, side });
+export const leftovers = () => call<CleanupRow[]>("leftovers");
+export const stageCleanup = (files: string[]) => call<StagedEdit[]>("stage_cleanup", { files });
 export const undo = (id: number | null) => call<JournalEntry>("undo", { id });
 
 export const pods = () => call<PodsView | null>("pods");

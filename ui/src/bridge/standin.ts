@@ -33,6 +33,7 @@ interface Arguments {
   side: Holds;
   name: string;
   file: string;
+  files: string[];
   feature: string;
   namespace: string;
   on: boolean;
@@ -89,6 +90,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     if (edit.kind === "mode") return `Mode ${edit.mode} for ${edit.scope}`;
     if (edit.kind === "capture") return `Own capture rules for ${edit.namespace}/${edit.name}`;
     if (edit.kind === "accessLog") return `Access log ${edit.on ? "on" : "off"} for ${edit.scope}`;
+    if (edit.kind === "restore") return `Remove ${edit.file}`;
     if (edit.kind === "ranges") return `Bypass ranges ${edit.excludeRanges || "cleared"}`;
     return `${edit.kind === "put" ? "Write" : "Delete"} ${edit.object} ${edit.namespace}/${edit.name}`;
   };
@@ -165,9 +167,16 @@ export function standin(options: { empty?: boolean } = {}): Channel {
             services: [],
             timeouts: [],
             findings: [],
-            bypass: { ...example.bypass, excludeRanges: "", excludePorts: "", workloads: [] },
+            bypass: {
+              ...example.bypass,
+              injectors: example.bypass.injectors.map((each) => ({ ...each, excludeRanges: "", excludePorts: "" })),
+              workloads: [],
+            },
           }
         : example.policy,
+    registry: () => (empty ? { services: [], rules: [] } : example.registry),
+    gateways: () => (empty ? [] : example.gateways),
+    object_text: ({ kind, namespace, name }) => example.objectText(kind, namespace, name),
     destinations: () => (empty ? [] : example.destinations),
     draft_open: ({ kind }) => (kind === "ServiceEntry" ? example.serviceDraft : example.timeoutDraft),
     draft_new: ({ kind }) => (kind === "ServiceEntry" ? example.serviceDraft : example.timeoutDraft),
@@ -228,6 +237,22 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     },
     resolve_conflict: () => reviewOf(edits),
     journal: () => journal,
+    leftovers: () =>
+      journal
+        .filter((each) => !each.undone && each.notes.length === 0)
+        .flatMap((each) =>
+          each.files.map((file) => ({ file, removes: false, because: [each.title], keptBecause: null })),
+        ),
+    stage_cleanup: ({ files }) =>
+      setStaged([
+        ...edits,
+        ...files.map((file, index) => ({
+          id: edits.length + index + 1,
+          edit: { kind: "restore" as const, file, text: null },
+          title: `Remove ${file}`,
+          at: new Date().toISOString(),
+        })),
+      ]),
     settle_change: ({ id, side }) => {
       const entry = journal.find((each) => each.id === id);
       if (!entry) throw { code: "journal", message: `Entry ${id} is gone.`, hint: null, at: null };

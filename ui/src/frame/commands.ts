@@ -91,6 +91,9 @@ export function allCommands(): Command[] {
     command("ranges", "Edit bypass ranges", "what never reaches the sidecar", "route-off", () =>
       navigation.openTab("bypass"),
     ),
+    command("gateways", "See egress gateways", "what leaves by a gateway", "arrow-up-right", () =>
+      navigation.openTab("gateways"),
+    ),
     command("new-service", "New service", "a ServiceEntry", "plus", () =>
       navigation.openDraft({ kind: "ServiceEntry", object: null, flowId: null }),
     ),

@@ -27,6 +27,7 @@ const places: [Screen, PolicyTab?][] = [
   ["policy", "services"],
   ["policy", "timeouts"],
   ["policy", "bypass"],
+  ["policy", "gateways"],
   ["rehearse"],
   ["changes"],
   ["sandbox"],
@@ -60,6 +61,14 @@ it.each([
   navigation.openDraft({ kind, object: { namespace: "default", name }, flowId: null });
   render(App);
   await screen.findByTestId("draft-sentence");
+  expect(await violations()).toEqual([]);
+});
+
+it("an object that is only read is accessible", async () => {
+  useChannel(standin({ empty: false }));
+  navigation.openRead({ kind: "Service", namespace: "istio-system", name: "istio-egressgateway" });
+  render(App);
+  await screen.findByTestId("object-yaml");
   expect(await violations()).toEqual([]);
 });
 

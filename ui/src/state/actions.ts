@@ -70,6 +70,14 @@ export async function settleChange(id: number, side: Holds, title: string): Prom
   await journal.refresh();
 }
 
+/** Stages the way back of what Egret left, and shows it. */
+export async function cleanUp(files: string[]): Promise<void> {
+  const edits = await attempt(() => calls.stageCleanup(files));
+  if (edits === null) return;
+  staged.put(edits);
+  navigation.go("review");
+}
+
 export async function keepChange(id: number): Promise<void> {
   if ((await attempt(() => calls.keepChange(id))) === null)
     await Promise.all([journal.refresh(), unconfirmed.refresh()]);

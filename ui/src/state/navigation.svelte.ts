@@ -4,7 +4,7 @@ import type { ObjectKind } from "../bridge/calls";
 
 export const screens = ["overview", "destinations", "policy", "rehearse", "changes", "sandbox"] as const;
 export type Screen = (typeof screens)[number] | "checks" | "review" | "why";
-export type PolicyTab = "mode" | "services" | "timeouts" | "bypass";
+export type PolicyTab = "mode" | "services" | "timeouts" | "bypass" | "gateways";
 export type Layer = "palette" | "keys" | "source" | "follow" | "access-log" | null;
 
 export interface DraftTarget {
@@ -15,6 +15,13 @@ export interface DraftTarget {
   flowId: number | null;
 }
 
+/** An object that is only read here. */
+export interface ReadTarget {
+  kind: string;
+  namespace: string;
+  name: string;
+}
+
 class Navigation {
   screen = $state<Screen>("overview");
   policyTab = $state<PolicyTab>("services");
@@ -22,6 +29,8 @@ class Navigation {
   /** Where the source menu opens what is chosen in it. */
   sourceWindow = $state<InWindow>("this");
   draft = $state.raw<DraftTarget | null>(null);
+  read = $state.raw<ReadTarget | null>(null);
+  gateway = $state.raw<string | null>(null);
   modeScope = $state("mesh");
   destinationFilter = $state("");
   whyFlow = $state<number | null>(null);
@@ -48,8 +57,16 @@ class Navigation {
 
   openDraft(target: DraftTarget): void {
     this.draft = target;
+    this.read = null;
     this.policyTab = target.kind === "ServiceEntry" ? "services" : "timeouts";
     this.go("policy");
+  }
+
+  /** Shows a Service or a DestinationRule among the services. */
+  openRead({ kind, namespace, name }: ReadTarget): void {
+    this.read = { kind, namespace, name };
+    this.draft = null;
+    this.openTab("services");
   }
 
   openTab(tab: PolicyTab): void {
@@ -81,6 +98,8 @@ class Navigation {
     this.layer = null;
     this.sourceWindow = "this";
     this.draft = null;
+    this.read = null;
+    this.gateway = null;
     this.modeScope = "mesh";
     this.destinationFilter = "";
     this.whyFlow = null;

@@ -12,6 +12,9 @@ export const everything: LogQuery = { text: "", verdicts: [], workloads: [], hos
 export const source = new Query(calls.sourceState);
 export const overview = new Query(calls.overview, 500);
 export const policy = new Query(calls.policyView);
+/** Kubernetes Services and DestinationRules: many, and asked for only where they are shown. */
+export const registry = new Query(calls.registry, 1000);
+export const gateways = new Query(calls.gateways, 500);
 export const destinations = new Query(calls.destinations, 500);
 export const staged = new Query(calls.staged);
 export const review = new Query(calls.review, 500);
@@ -36,6 +39,8 @@ const all = [
   source,
   overview,
   policy,
+  registry,
+  gateways,
   destinations,
   staged,
   review,
@@ -61,7 +66,18 @@ export async function connect(): Promise<() => void> {
   const unlisten = await Promise.all([
     on("source-changed", (state) => {
       source.put(state);
-      for (const query of [overview, policy, destinations, review, workloads, pods, kubeconfigs, logSource])
+      for (const query of [
+        overview,
+        policy,
+        registry,
+        gateways,
+        destinations,
+        review,
+        workloads,
+        pods,
+        kubeconfigs,
+        logSource,
+      ])
         query.touch();
     }),
     on("staged-changed", (edits) => {

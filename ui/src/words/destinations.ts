@@ -21,14 +21,16 @@ export function whyEmpty(sandbox: SandboxState | null, bypass: BypassView | null
       label: "Open the sandbox",
       evidence: "the policy is read; only traffic is missing",
     };
-  if (bypass && list(bypass.includeRanges).length === 0)
+  const blind = bypass?.injectors.every((each) => list(each.includeRanges).length === 0) ?? false;
+  const written = bypass?.injectors[0]?.written;
+  if (blind)
     return {
       icon: "route-off",
       title: "Everything goes round the sidecar",
       text: "No range is captured: nothing is redirected, so nothing can be seen or blocked.",
       action: "ranges",
       label: "Open bypass ranges",
-      evidence: bypass.written ? `${bypass.written.file}:${bypass.written.line}` : "",
+      evidence: written ? `${written.file}:${written.line}` : "",
     };
   return {
     icon: "hourglass",

@@ -1,5 +1,5 @@
 /** Words of the Overview. */
-import type { BypassView, ModeScope, NextStep, ServiceRow } from "../bridge/bindings";
+import type { BypassView, InjectorRow, ModeScope, NamespaceRow, NextStep, Plane, ServiceRow } from "../bridge/bindings";
 import { place, plural } from "./format";
 
 export const unit = { registered: "destinations", passthrough: "destinations", blocked: "destinations", bypassed: "" };
@@ -37,20 +37,73 @@ export interface Hole {
   tab: "bypass" | "services" | "mode" | null;
 }
 
+/** A revision of the control plane, as people call it. */
+export const revisionName = (revision: string) => (revision === "" ? "default" : revision);
+
+/** Who gets the values of an injector. */
+export const injects = (row: InjectorRow) =>
+  `${plural(row.workloads, "workload")} injected by it${row.tags.length ? `, also called ${row.tags.join(", ")}` : ""}`;
+
+const distinct = (lists: string[]) => [...new Set(lists.flatMap(list))];
+/** Ranges and ports that any revision's injector excludes. */
+export const excluded = (bypass: BypassView) => ({
+  ranges: distinct(bypass.injectors.map((each) => each.excludeRanges)),
+  ports: distinct(bypass.injectors.map((each) => each.excludePorts)),
+});
+
+/** What a namespace without sidecars has instead. */
+export const planeWord: Record<Exclude<Plane, "sidecar">, string> = {
+  ambient: "no sidecar: ambient",
+  nothing: "no sidecar",
+};
+export const planeMeaning: Record<Exclude<Plane, "sidecar">, string> = {
+  ambient:
+    "ztunnel passes on whatever nothing names: the outbound mode and Sidecars are not asked, and exportTo is ignored. A ServiceEntry works without HTTP rules, unless its traffic goes through a waypoint.",
+  nothing:
+    "Nothing of Istio carries its traffic: no mode, no ServiceEntry and no timeout reaches it, and no log tells of it.",
+};
+
+function partlyCaptured(injector: InjectorRow, several: boolean): Hole | null {
+  const included = list(injector.includeRanges);
+  if (included.includes("*")) return null;
+  const within = several ? ` in revision ${revisionName(injector.revision)}` : "";
+  return {
+    icon: "route-off",
+    count: String(included.length),
+    title: `${included.length ? "Only some ranges are captured" : "No range is captured"}${within}`,
+    detail: included.join(", ") || "everything leaves without the sidecar",
+    tab: "bypass",
+  };
+}
+
+function withoutSidecar(namespaces: NamespaceRow[], plane: Exclude<Plane, "sidecar">): Hole | null {
+  const found = namespaces.filter((row) => row.plane === plane && row.workloads > 0);
+  if (!found.length) return null;
+  const what = found.length === 1 ? "Namespace" : "Namespaces";
+  return {
+    icon: "circle-dashed",
+    count: String(found.length),
+    title: plane === "ambient" ? `${what} in ambient mode: no mode holds` : `${what} without sidecars`,
+    detail: found.map((row) => row.namespace).join(", "),
+    tab: "mode",
+  };
+}
+
 /** What no policy can govern, from what is configured. UDP is always on the list: no sidecar captures it. */
-export function holes(bypass: BypassView, services: ServiceRow[]): Hole[] {
-  const ranges = list(bypass.excludeRanges);
-  const ports = list(bypass.excludePorts);
-  const included = list(bypass.includeRanges);
+export function holes(bypass: BypassView, services: ServiceRow[], namespaces: NamespaceRow[]): Hole[] {
+  const { ranges, ports } = excluded(bypass);
   const trusting = services.filter((row) => row.resolution === "NONE");
-  const found: Hole[] = [];
-  if (!included.includes("*"))
+  const partly = bypass.injectors.map((each) => partlyCaptured(each, bypass.injectors.length > 1));
+  const planes = (["ambient", "nothing"] as const).map((plane) => withoutSidecar(namespaces, plane));
+  const alone = namespaces.filter((row) => row.plane === "sidecar").reduce((sum, row) => sum + row.withoutSidecar, 0);
+  const found: Hole[] = [...partly, ...planes].filter((hole) => hole !== null);
+  if (alone)
     found.push({
-      icon: "route-off",
-      count: String(included.length),
-      title: included.length ? "Only some ranges are captured" : "No range is captured",
-      detail: included.join(", ") || "everything leaves without the sidecar",
-      tab: "bypass",
+      icon: "circle-dashed",
+      count: String(alone),
+      title: `${alone === 1 ? "Workload" : "Workloads"} without a sidecar among others that have one`,
+      detail: "by their labels, or because they use the host's network",
+      tab: null,
     });
   if (ranges.length)
     found.push({

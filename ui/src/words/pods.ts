@@ -25,5 +25,6 @@ export const paused = "Begins no further workload; what rolls already rolls on."
 export const stopping = "Stop begins no further workload; what rolls already rolls on.";
 export const doesNotRoll = (kind: string) =>
   `Made by a ${kind} that Egret does not restart: delete its pods when it suits`;
+export const injectedBy = (revision: string) => `A new pod gets the values of revision ${revision}.`;
 export const noSidecar = "No sidecar was injected: nothing of its traffic is captured, no policy reaches it.";
 export const more = (all: number) => `${count(most)} of ${count(all)} workloads shown, those with older rules first.`;

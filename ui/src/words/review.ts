@@ -1,24 +1,28 @@
 /** Words of Review and Changes. */
 import type { Edit, Holds, JournalEntry } from "../bridge/bindings";
 
-export const editMark = (edit: Edit) => (edit.kind === "delete" ? "−" : edit.kind === "put" ? "+" : "~");
+export const editMark = (edit: Edit) =>
+  edit.kind === "delete" || (edit.kind === "restore" && edit.text === null) ? "−" : edit.kind === "put" ? "+" : "~";
 export const editObject = (edit: Edit) =>
   edit.kind === "mode"
     ? `outboundTrafficPolicy, ${edit.scope}`
     : edit.kind === "ranges"
-      ? "values.global.proxy"
+      ? `values.global.proxy${edit.revision ? ` of revision ${edit.revision}` : ""}`
       : edit.kind === "capture"
         ? `annotations of ${edit.namespace}/${edit.name}`
         : edit.kind === "accessLog"
           ? `access log of ${edit.scope}`
-          : `${edit.object} ${edit.namespace}/${edit.name}`;
+          : edit.kind === "restore"
+            ? edit.file
+            : `${edit.object} ${edit.namespace}/${edit.name}`;
 
 export const order = "All edits are written together. If one file cannot be written, the ones before it are put back.";
 export const emptyTitle = "The change set is empty";
 export const emptyText =
   "Edits made in Policy, Rehearse or Destinations gather here. Nothing reaches a file before it is applied.";
 
-export const conflictTitle = "Somebody else changed the file while you edited. Nothing was applied.";
+export const conflictTitle = "Somebody else changed it while you edited. Nothing was applied.";
+export const theirs = (by: string | null) => (by === null ? "As it is now" : `As it is now, by ${by}`);
 
 export const revertedBy = "taken back by itself: nobody kept it in time";
 
@@ -48,3 +52,12 @@ export const foreign =
 export const tryIt = "Try it:";
 export const tryAny = "Send a test request";
 export const notedOnly = "Kept as a note: no object's text was written, so that there is nothing to undo.";
+
+export const cleanUp = "Clean up…";
+export const cleanUpTitle = "What Egret left here";
+export const cleanUpText =
+  "By the journal of this computer, and by Egret's mark on objects, wherever they were made. What you choose becomes one change set: reviewed, applied, and itself undoable.";
+export const cleanUpStage = "Stage the way back";
+export const nothingLeft = "Nothing: everything here is as it was before Egret.";
+export const goes = (removes: boolean) => (removes ? "is removed" : "becomes what it was");
+export const probesLeft = "Probes stand for themselves: they go at once.";

@@ -1,18 +1,32 @@
-//! The two ConfigMaps that hold mesh settings as text inside a text.
+//! The two ConfigMaps that hold mesh settings as text inside a text, and the tags that name their revisions.
 
-use super::cursor::{Cursor, Errors, Span};
+use super::{
+    cursor::{Cursor, Errors, Span},
+    injection_template,
+};
 use crate::{
-    model::{InjectorConfig, MeshConfig, OutboundMode},
+    model::{InjectorConfig, InjectorLayout, Labels, MeshConfig, OutboundMode, RevisionTag},
     yaml::{self, Node, Style, Value},
 };
 
-/// The revision that a ConfigMap called `name` stands for: `istio` and `istio-default` are the default one.
+/// The revision that a ConfigMap called `name` stands for. `default` is none: an istiod of that revision reads the one
+/// without a suffix (`pilot/pkg/bootstrap/sidecarinjector.go`), and no istiod reads the other.
 pub fn revision(name: &str, base: &str) -> Option<String> {
     let rest = name.strip_prefix(base)?;
     match rest.strip_prefix('-') {
+        Some("default") => None,
         Some(revision) => Some(revision.to_string()),
         None => rest.is_empty().then(String::new),
     }
+}
+
+/// The tag that a webhook with these labels serves; `None` for the webhook of a revision itself.
+pub fn tag(labels: &Labels) -> Option<RevisionTag> {
+    let revision = labels.get("istio.io/rev").map_or("", String::as_str);
+    Some(RevisionTag {
+        tag: labels.get("istio.io/tag")?.clone(),
+        revision: if revision == "default" { "" } else { revision }.into(),
+    })
 }
 
 /// ConfigMap `istio[-rev]`, key `mesh`; `None` where the key is missing.
@@ -74,8 +88,50 @@ pub fn mesh(root: Cursor<'_>, revision: String) -> Option<MeshConfig> {
     })
 }
 
-/// ConfigMap `istio-sidecar-injector[-rev]`, key `values`; `None` where the key is missing (layouts before Istio 1.4).
+/// ConfigMap `istio-sidecar-injector[-rev]`: key `values`, else the template in the key `config` (before Istio 1.4);
+/// `None` where neither is there.
 pub fn injector(root: Cursor<'_>, revision: String) -> Option<InjectorConfig> {
+    let has_values = root.node.get("data").is_some_and(|data| data.get("values").is_some());
+    if has_values {
+        values(root, revision)
+    } else {
+        template(root, revision)
+    }
+}
+
+fn template(root: Cursor<'_>, revision: String) -> Option<InjectorConfig> {
+    inner(root, "config", "data.config", |config, outer| {
+        let template = config?.node.get("template")?;
+        let text = template.as_str()?;
+        let mut config = InjectorConfig {
+            revision,
+            layout: InjectorLayout::Template,
+            ..InjectorConfig::default()
+        };
+        let fields = [
+            &mut config.include_ip_ranges,
+            &mut config.exclude_ip_ranges,
+            &mut config.include_outbound_ports,
+            &mut config.exclude_outbound_ports,
+        ];
+        let settings = injection_template::SETTINGS
+            .into_iter()
+            .zip(fields)
+            .zip(&mut config.lines);
+        for ((key, field), line) in settings {
+            if let Some(place) = injection_template::places(text, key).into_iter().next() {
+                let within = text[..place.start].matches('\n').count();
+                *line = outer + template.span.line + u32::try_from(within).unwrap_or(u32::MAX);
+                *field = Some(text[place].to_string());
+            }
+        }
+        // A template that captures nothing by a literal is of another kind: nothing is known of it.
+        config.lines.iter().any(|line| *line > 0).then_some(config)
+    })
+    .flatten()
+}
+
+fn values(root: Cursor<'_>, revision: String) -> Option<InjectorConfig> {
     inner(root, "values", "data.values", |values, lines| {
         let mut config = InjectorConfig {
             revision: revision.clone(),

@@ -3,7 +3,9 @@
 
 mod config_map;
 mod cursor;
+mod envoy_filter;
 mod identity;
+mod injection_template;
 mod routes;
 mod service_entry;
 mod telemetry;
@@ -13,6 +15,7 @@ use std::sync::Arc;
 
 pub(crate) use cursor::parse_duration;
 use cursor::{Cursor, Errors};
+pub(crate) use injection_template::places;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{Meta, Object, Place, World};
@@ -92,6 +95,10 @@ fn add_object(root: Cursor<'_>, kind: &str, meta: Meta, place: Place, world: &mu
                 ignore(world, kind);
             }
         }
+        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration") => match config_map::tag(&meta.labels) {
+            Some(tag) => take!(tags, tag),
+            None => ignore(world, kind),
+        },
         ("", "Namespace") => take!(namespaces, super::Namespace),
         ("", "Service") => take!(services, identity::service(root)),
         ("", "Pod") => take!(workloads, identity::workload("Pod", root, root)),
@@ -101,7 +108,12 @@ fn add_object(root: Cursor<'_>, kind: &str, meta: Meta, place: Place, world: &mu
         ("networking.istio.io", "ServiceEntry") => take!(service_entries, service_entry::service_entry(root)),
         ("networking.istio.io", "VirtualService") => take!(virtual_services, routes::virtual_service(root)),
         ("networking.istio.io", "DestinationRule") => take!(destination_rules, traffic::destination_rule(root)),
+        ("networking.istio.io", "Gateway") => take!(gateways, traffic::gateway(root)),
         ("networking.istio.io", "Sidecar") => take!(sidecars, traffic::sidecar(root)),
+        ("networking.istio.io", "EnvoyFilter") => match envoy_filter::envoy_filter(root) {
+            Some(filter) => take!(envoy_filters, filter),
+            None => ignore(world, kind),
+        },
         ("telemetry.istio.io", "Telemetry") => take!(telemetries, telemetry::telemetry(root)),
         _ => ignore(world, kind),
     }

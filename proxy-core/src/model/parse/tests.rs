@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::*;
 use crate::{
-    model::{OutboundMode, Protocol, Resolution},
+    model::{InjectorLayout, LogFormat, LoggedTraffic, OutboundMode, Protocol, Resolution},
     yaml,
 };
 
@@ -131,6 +131,110 @@ fn injector_values_keep_their_lines() {
         (Some("10.0.0.0/8"), Some("*"))
     );
     assert_eq!(values.lines, [9, 8, 0, 0]);
+}
+
+#[test]
+fn ranges_rendered_into_a_template_keep_their_lines_and_the_values_hold_where_both_are_there() {
+    let config = "  config: |-\n    policy: enabled\n    template: |-\n      args:\n      - \"[[ annotation .ObjectMeta \
+                  `traffic.sidecar.istio.io/includeOutboundIPRanges`  \"10.0.0.0/8\"  ]]\"\n";
+    let head = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio-sidecar-injector}\ndata:\n";
+    let (world, errors) = read(&format!("{head}{config}"));
+    assert_eq!(errors, []);
+    let old = &world.injectors[0].spec;
+    assert_eq!(
+        (old.layout, old.include_ip_ranges.as_deref(), old.lines),
+        (InjectorLayout::Template, Some("10.0.0.0/8"), [9, 0, 0, 0])
+    );
+    assert_eq!(old.settable(), [true, false, false, false]);
+    let (world, _) = read(&format!("{head}{config}  values: '{{}}'\n"));
+    let new = &world.injectors[0].spec;
+    assert_eq!(
+        (new.layout, new.include_ip_ranges.as_deref()),
+        (InjectorLayout::Values, None)
+    );
+    let (world, _) = read(&format!("{head}  config: 'policy: enabled'\n"));
+    assert!(world.injectors.is_empty() && world.ignored["ConfigMap"] == 1);
+}
+
+#[test]
+fn only_the_webhook_of_a_tag_names_a_tag_and_no_istiod_reads_a_map_of_the_revision_default() {
+    let hook = |labels: &str| {
+        format!(
+            "apiVersion: admissionregistration.k8s.io/v1\nkind: MutatingWebhookConfiguration\nmetadata:\n  name: h\n  labels: \
+             {{{labels}}}\n"
+        )
+    };
+    let (world, errors) = read(&hook("istio.io/rev: 1-31, istio.io/tag: prod"));
+    assert_eq!(errors, []);
+    assert_eq!(world.revision_called("prod"), "1-31");
+    let (world, _) = read(&hook("istio.io/rev: 1-31"));
+    assert!(world.tags.is_empty());
+    let (world, _) = read("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio-default}\ndata: {mesh: '{}'}\n");
+    assert!(world.mesh_configs.is_empty());
+}
+
+#[test]
+fn the_access_logs_of_an_envoy_filter_are_read_in_each_form_that_envoy_takes() {
+    let filter = |value: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {{name: f, namespace: n}}\nspec:\n  \
+             configPatches:\n  - applyTo: NETWORK_FILTER\n    match: {{context: SIDECAR_OUTBOUND}}\n    patch: {{operation: MERGE, \
+             value: {value}}}\n"
+        )
+    };
+    let http = |log: &str| {
+        filter(&format!(
+            "{{typed_config: {{'@type': type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager, access_log: [{log}]}}}}"
+        ))
+    };
+    let file = "'@type': type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: /dev/stdout";
+    let text = |format: &str| Ok(LogFormat::Text(format.into()));
+    for (log, expected) in [
+        (
+            format!("{{typed_config: {{{file}, log_format: {{text_format: T}}}}}}"),
+            text("T"),
+        ),
+        (
+            format!("{{typedConfig: {{{file}, logFormat: {{textFormat: T}}}}}}"),
+            text("T"),
+        ),
+        (
+            format!("{{typed_config: {{{file}, log_format: {{text_format_source: {{inline_string: T}}}}}}}}"),
+            text("T"),
+        ),
+        (format!("{{typed_config: {{{file}, format: T}}}}"), text("T")),
+        (
+            format!("{{typed_config: {{{file}, log_format: {{json_format: {{a: '%PROTOCOL%'}}}}}}}}"),
+            Ok(LogFormat::Json(serde_json::json!({"a": "%PROTOCOL%"}))),
+        ),
+        (
+            format!("{{typed_config: {{{file}, log_format: {{text_format_source: {{filename: /f}}}}}}}}"),
+            Err("its text is kept in the pods (text_format_source)".to_string()),
+        ),
+        (
+            "{name: envoy.file_access_log, config: {path: /dev/stdout, format: T}}".to_string(),
+            text("T"),
+        ),
+    ] {
+        let (world, errors) = read(&http(&log));
+        assert_eq!(errors, []);
+        let found = &world.envoy_filters[0].spec.logs[0];
+        assert_eq!((&found.format, found.of), (&expected, LoggedTraffic::Http), "{log}");
+        assert_eq!(found.file.as_deref(), Some("/dev/stdout"));
+    }
+    let (world, _) = read(&http(&format!(
+        "{{typed_config: {{{file}}}, filter: {{not_health_check_filter: {{}}}}}}"
+    )));
+    let found = &world.envoy_filters[0].spec.logs[0];
+    assert!(found.filtered && matches!(&found.format, Ok(LogFormat::Text(own)) if own.contains("%UPSTREAM_HOST%")));
+    let elsewhere = "{typed_config: {'@type': type.googleapis.com/envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig}}";
+    let (world, _) = read(&http(elsewhere));
+    assert_eq!(world.envoy_filters[0].spec.logs[0].file, None);
+    let (world, errors) = read(&filter("{typed_config: {route_config: 1}}"));
+    assert_eq!(
+        (errors.len(), world.envoy_filters.len(), world.ignored["EnvoyFilter"]),
+        (0, 0, 1)
+    );
 }
 
 #[test]

@@ -1,7 +1,9 @@
-//! DestinationRule and Sidecar.
+//! DestinationRule, Gateway and Sidecar.
 
 use super::{cursor::Cursor, service_entry::choice};
-use crate::model::{DestinationRule, EgressListener, OutboundMode, Protocol, Sidecar, TrafficPolicy};
+use crate::model::{
+    DestinationRule, EgressListener, Gateway, GatewayServer, OutboundMode, Protocol, Sidecar, TrafficPolicy,
+};
 
 /// Spec of a DestinationRule.
 pub fn destination_rule(root: Cursor<'_>) -> DestinationRule {
@@ -50,6 +52,34 @@ fn traffic_policy(policy: Cursor<'_>) -> TrafficPolicy {
             .mapping("connectionPool")
             .and_then(|pool| pool.mapping("tcp").and_then(|tcp| tcp.duration("connectTimeout"))),
     }
+}
+
+/// Spec of a Gateway.
+pub fn gateway(root: Cursor<'_>) -> Gateway {
+    let Some(spec) = root.mapping("spec") else {
+        root.error("expected spec with a selector and servers");
+        return Gateway::default();
+    };
+    Gateway {
+        selector: spec.labels("selector"),
+        servers: spec.list("servers", gateway_server),
+    }
+}
+
+fn gateway_server(server: Cursor<'_>) -> Option<GatewayServer> {
+    let Some(port) = server.mapping("port") else {
+        server.error("expected port with its number and protocol");
+        return None;
+    };
+    Some(GatewayServer {
+        line: server.line(),
+        port: port.port("number")?,
+        protocol: port.text("protocol").unwrap_or_default().to_string(),
+        tls_mode: server
+            .mapping("tls")
+            .and_then(|tls| tls.text("mode").map(str::to_string)),
+        hosts: server.list("hosts", |host| host.as_text().map(Into::into)),
+    })
 }
 
 /// Spec of a Sidecar, egress part.

@@ -16,7 +16,7 @@ use std::sync::{Arc, LazyLock};
 use serde_json::{Map, Value};
 
 use super::{FlowRecord, FlowWorkload, Token};
-use crate::model::{LogFormat, World};
+use crate::model::{EnvoyFilter, LogFormat, Object, World};
 use json::JsonFormat;
 use operator::Field;
 use text::{Quotes, TextFormat};
@@ -51,9 +51,27 @@ pub enum Line {
 /// The formats that a mesh's sidecars may write.
 #[derive(Debug, Default)]
 pub struct Formats {
-    own: Vec<Format>,
-    /// Formats that cannot be made into a reader, and why.
-    broken: Option<Arc<str>>,
+    own: Vec<(Scope, Format)>,
+    /// Why a format could not be made into a reader.
+    broken: Vec<(Scope, Arc<str>)>,
+}
+
+/// Whose sidecars write a format.
+#[derive(Debug)]
+enum Scope {
+    /// Any.
+    Mesh,
+    /// Those that an EnvoyFilter selects; the mesh's root namespace beside it.
+    Filter(Arc<Object<EnvoyFilter>>, Arc<str>),
+}
+
+impl Scope {
+    fn holds_for(&self, workload: &FlowWorkload) -> bool {
+        match self {
+            Self::Mesh => true,
+            Self::Filter(filter, root) => filter.selects(root, &workload.namespace, &workload.labels),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -76,33 +94,51 @@ impl Formats {
     pub fn new<'f>(written: impl IntoIterator<Item = (&'f str, &'f LogFormat)>) -> Self {
         let mut formats = Self::default();
         for (name, format) in written {
-            match Format::compile(name, format) {
-                Ok(format) => formats.own.push(format),
-                Err(why) => formats.broken = Some(format!("{name} cannot be read: {why}.").into()),
+            formats.add(Scope::Mesh, name, Ok(format));
+        }
+        formats
+    }
+
+    /// Readers for what `world` says: its mesh configs, their providers, and EnvoyFilters for the pods that they select.
+    pub fn of(world: &World) -> Self {
+        let mut formats = Self::default();
+        for mesh in &world.mesh_configs {
+            let map = format!("ConfigMap {}/{}", mesh.meta.namespace, mesh.meta.name);
+            let log = &mesh.spec.access_log;
+            if let Some(format) = &log.format {
+                formats.add(Scope::Mesh, &format!("accessLogFormat of {map}"), Ok(format));
+            }
+            for provider in &log.providers {
+                if let Some(format) = &provider.format {
+                    let name = format!("the format of provider {} of {map}", provider.name);
+                    formats.add(Scope::Mesh, &name, Ok(format));
+                }
+            }
+        }
+        let root = world.root_namespace();
+        for filter in &world.envoy_filters {
+            let name = format!(
+                "the format of EnvoyFilter {}/{}",
+                filter.meta.namespace, filter.meta.name
+            );
+            for log in filter.spec.logs.iter().filter(|log| log.file.is_some()) {
+                let scope = Scope::Filter(filter.clone(), root.into());
+                formats.add(scope, &name, log.format.as_ref().map_err(String::as_str));
             }
         }
         formats
     }
 
-    /// Readers for what the mesh configs of `world` say, and their providers.
-    pub fn of(world: &World) -> Self {
-        let mut written = Vec::new();
-        for mesh in &world.mesh_configs {
-            let map = format!("ConfigMap {}/{}", mesh.meta.namespace, mesh.meta.name);
-            let log = &mesh.spec.access_log;
-            written.extend(
-                log.format
-                    .iter()
-                    .map(|format| (format!("accessLogFormat of {map}"), format)),
-            );
-            for provider in &log.providers {
-                let format = provider.format.iter();
-                written.extend(
-                    format.map(|format| (format!("the format of provider {} of {map}", provider.name), format)),
-                );
-            }
+    fn add(&mut self, scope: Scope, name: &str, format: Result<&LogFormat, &str>) {
+        let compiled = format
+            .map_err(str::to_string)
+            .and_then(|format| Format::compile(name, format));
+        match compiled {
+            Ok(format) => self.own.push((scope, format)),
+            Err(why) => self
+                .broken
+                .push((scope, format!("{name} cannot be read: {why}.").into())),
         }
-        Self::new(written.iter().map(|(name, format)| (name.as_str(), *format)))
     }
 
     /// Reads one line that `workload`'s sidecar wrote at `received` (RFC 3339), without its newline.
@@ -112,7 +148,8 @@ impl Formats {
         let mut unread = None;
         // A line that one format fits as it is needs no other one that fits it with quotation marks inside.
         for quotes in [Quotes::Strict, Quotes::Lenient] {
-            for format in self.own.iter().chain(ISTIO.iter()) {
+            let own = self.own.iter().filter(|(scope, _)| scope.holds_for(workload));
+            for format in own.map(|(_, format)| format).chain(ISTIO.iter()) {
                 let Some(values) = format.values(line, json.as_ref(), quotes) else {
                     continue;
                 };
@@ -134,7 +171,11 @@ impl Formats {
             Some(lacks) => Line::Unread(lacks.clone()),
             None if !looks_like_access_log(line) => Line::Other,
             None if line.contains("inbound|") || line.contains("Inbound") => Line::Inbound,
-            None => Line::Unread(self.broken.as_ref().unwrap_or(&UNKNOWN).clone()),
+            None => {
+                let mut broken = self.broken.iter();
+                let why = broken.find(|(scope, _)| scope.holds_for(workload));
+                Line::Unread(why.map_or(&*UNKNOWN, |(_, why)| why).clone())
+            }
         }
     }
 }
@@ -145,7 +186,7 @@ impl Formats {
         let line = line.trim_end();
         let json = json_of(line);
         let read = |quotes| {
-            let mut formats = self.own.iter().chain(ISTIO.iter());
+            let mut formats = self.own.iter().map(|(_, format)| format).chain(ISTIO.iter());
             formats.find_map(|format| format.values(line, json.as_ref(), quotes))
         };
         let values = read(Quotes::Strict).or_else(|| read(Quotes::Lenient));

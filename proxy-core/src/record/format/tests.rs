@@ -1,6 +1,7 @@
 //! Real lines of every generation, and formats that people write themselves.
 
 mod any;
+mod filter;
 
 use serde_json::json;
 

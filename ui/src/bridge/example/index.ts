@@ -2,6 +2,7 @@
 export * from "./changes";
 export * from "./connect";
 export * from "./policy";
+export * from "./registry";
 export * from "./traffic";
 export * from "./probe";
 export * from "./watch";

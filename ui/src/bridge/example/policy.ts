@@ -1,5 +1,5 @@
 /** The example source and its policy, as the Overview and Policy screens ask for them. */
-import type { Finding, ObjectRef, Overview, PolicyView, ServiceRow, SourceState } from "../bindings";
+import type { Finding, InjectorRow, ObjectRef, Overview, PolicyView, ServiceRow, SourceState } from "../bindings";
 
 export const at = (kind: string, namespace: string, name: string, file: string, line: number): ObjectRef => ({
   kind,
@@ -93,12 +93,34 @@ export const modes: PolicyView["modes"] = [
   },
 ];
 
-export const bypass: PolicyView["bypass"] = {
+const injector: InjectorRow = {
+  revision: "",
+  tags: [],
   includeRanges: "*",
   excludeRanges: "10.60.0.0/16,10.40.8.0/22",
   includePorts: "",
   excludePorts: "9092",
+  object: at("ConfigMap", "istio-system", "istio-sidecar-injector", "mesh/injector.yaml", 31),
   written: { file: "mesh/injector.yaml", line: 31, column: 11 },
+  unsettable: [],
+  note: null,
+  workloads: 3,
+};
+/** An injector of Istio 1.3, whose lists are in its template. */
+export const oldInjector: InjectorRow = {
+  ...injector,
+  revision: "1-3",
+  tags: ["old"],
+  excludeRanges: "10.0.0.0/8",
+  excludePorts: "",
+  unsettable: ["includePorts", "excludePorts"],
+  note: "This release of Istio (1.0 to 1.3) keeps the lists inside its injection template.",
+  workloads: 1,
+};
+
+export const bypass: PolicyView["bypass"] = {
+  injectors: [injector],
+  unknown: [],
   workloads: [{ workload: "default/sleep", overrides: ["excludeOutboundIPRanges: 169.254.169.254/32"] }],
 };
 
@@ -138,6 +160,9 @@ export const overview: Overview = {
       mode: "ALLOW_ANY",
       inherited: true,
       writtenIn: "inherits mesh",
+      plane: "sidecar",
+      planeBecause: null,
+      withoutSidecar: 0,
       workloads: 1,
       counts: { registered: 1500, passthrough: 341, blocked: 0, bypassed: 4 },
     },
@@ -146,8 +171,22 @@ export const overview: Overview = {
       mode: "REGISTRY_ONLY",
       inherited: false,
       writtenIn: "Sidecar shop/default",
+      plane: "sidecar",
+      planeBecause: null,
+      withoutSidecar: 0,
       workloads: 2,
       counts: { registered: 362, passthrough: 0, blocked: 27, bypassed: 0 },
+    },
+    {
+      namespace: "batch",
+      mode: "ALLOW_ANY",
+      inherited: true,
+      writtenIn: "inherits mesh",
+      plane: "ambient",
+      planeBecause: "istio.io/dataplane-mode: ambient of the namespace",
+      withoutSidecar: 2,
+      workloads: 2,
+      counts: { registered: 0, passthrough: 0, blocked: 0, bypassed: 0 },
     },
   ],
   health: [

@@ -60,8 +60,8 @@ export const sandbox: SandboxState = {
 };
 
 export const workloads: Workload[] = [
-  { name: "default/sleep", labels: [["app", "sleep"]] },
-  { name: "shop/cart", labels: [["app", "cart"]] },
+  { name: "default/sleep", labels: [["app", "sleep"]], plane: "sidecar", revision: "" },
+  { name: "shop/cart", labels: [["app", "cart"]], plane: "sidecar", revision: "" },
 ];
 
 const flowOf = (row: DestinationRow, id: number): Flow => {

@@ -25,6 +25,7 @@ export const logSource: LogSource = {
     off: 1,
     firstOff: ["shop/mail"],
     because: "Telemetry shop/quiet switches access logs off.",
+    twice: null,
     unknown: null,
     removal: null,
     switchedOn: [

@@ -77,3 +77,36 @@ it("offers a test request where the change would be met", async () => {
   expect(await id("screen-sandbox")).toBeInTheDocument();
   expect(screen.getByDisplayValue("https://a.com/")).toBeInTheDocument();
 });
+
+it("stages the way back of what Egret left, but for what is left out and what another hand changed", async () => {
+  const base = standin({ empty: false });
+  const staged: unknown[] = [];
+  const left = [
+    {
+      file: "ConfigMap/istio-system.istio.yaml",
+      removes: false,
+      because: ["Mode REGISTRY_ONLY for mesh"],
+      keptBecause: null,
+    },
+    { file: "ServiceEntry/shop.a.yaml", removes: true, because: ["ServiceEntry shop/a"], keptBecause: null },
+    { file: "ServiceEntry/shop.b.yaml", removes: true, because: ["ServiceEntry shop/b"], keptBecause: "another hand" },
+  ];
+  useChannel({
+    ...base,
+    call: <T>(command: string, args: Record<string, unknown> = {}) => {
+      if (command === "leftovers") return Promise.resolve(left as T);
+      if (command === "stage_cleanup") staged.push(args);
+      return base.call<T>(command, args);
+    },
+  });
+  render(App);
+  await userEvent.click(await id("rail-changes"));
+  await userEvent.click(await id("cleanup-open"));
+  const rows = await screen.findAllByTestId("cleanup-row");
+  expect(rows[2]).toHaveTextContent("another hand");
+  expect(within(rows[2] as HTMLElement).getByRole("checkbox")).toBeDisabled();
+  await userEvent.click(within(rows[1] as HTMLElement).getByRole("checkbox"));
+  await userEvent.click(await id("cleanup-stage"));
+  expect(staged).toEqual([{ files: ["ConfigMap/istio-system.istio.yaml"] }]);
+  expect(await id("screen-review")).toBeInTheDocument();
+});

@@ -58,6 +58,13 @@ describe("which pods are followed", () => {
 });
 
 describe("the access log", () => {
+  it("that is written twice is said, for its flows are counted twice", async () => {
+    const twice = "The sidecars of shop/cart write about flows twice.";
+    await cluster({ ...example.logSource, accessLog: { ...example.logSource.accessLog, twice } });
+    render(LogWindow);
+    expect(await screen.findByTestId("access-log-twice")).toHaveTextContent(twice);
+  });
+
   it("that is off is said with its cause and switched on by a staged edit", async () => {
     await cluster();
     render(LogWindow);

@@ -19,6 +19,7 @@ const row = (workload: string, stale: number, more: Partial<PodsRow> = {}): Pods
   has: lists(""),
   gets: lists(stale ? "10.0.0.0/8" : ""),
   own: false,
+  revision: "",
   since: "2026-11-28T07:00:00Z",
   restarts: true,
   ...more,

@@ -1,0 +1,119 @@
+//! Everything that Egret left in a place, and the change set that takes it away: by the journal, which knows the text of
+//! before, and by the mark on objects that Egret made, wherever that was.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use proxy_core::model::{Meta, Object, Place, World};
+
+use super::{
+    journal::{Entry, State},
+    stage::Changes,
+    store::Store,
+};
+use crate::{
+    cluster::MADE_BY,
+    dto::{CleanupRow, Edit, StagedEdit},
+    fault::{Fault, Result},
+    session::View,
+};
+
+/// A file as the oldest change found it and as the newest one left it.
+struct Span {
+    before: Option<Vec<u8>>,
+    after: Option<Vec<u8>>,
+    titles: Vec<String>,
+}
+
+impl Changes {
+    /// What Egret left, file by file.
+    pub fn leftovers(&self, view: &View) -> Result<Vec<CleanupRow>> {
+        let entries = self.journal().entries()?;
+        let spans = spans(&entries);
+        let mut rows = Vec::new();
+        for (file, span) in &spans {
+            rows.extend(row(&*view.store, file, span)?);
+        }
+        for (meta, place) in marked(view.world()) {
+            if !spans.contains_key(&*place.file) {
+                rows.push(CleanupRow {
+                    file: place.file.to_string(),
+                    removes: true,
+                    because: vec![format!("{}/{} was made by Egret elsewhere", meta.namespace, meta.name)],
+                    kept_because: None,
+                });
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Stages the way back of `files`, which are among the leftovers.
+    pub fn stage_cleanup(&self, view: &View, files: &[String]) -> Result<Vec<StagedEdit>> {
+        let leftovers = self.leftovers(view)?;
+        let entries = self.journal().entries()?;
+        let spans = spans(&entries);
+        let mut staged = self.staged();
+        for file in files {
+            let row = leftovers.iter().find(|row| row.file == *file);
+            let row = row.ok_or_else(|| Fault::input(format!("Egret left nothing in {file}.")))?;
+            if let Some(reason) = &row.kept_because {
+                return Err(Fault::new("kept", format!("{file} stays: {reason}")));
+            }
+            let before = spans.get(file).and_then(|span| span.before.clone());
+            let text = before.map(String::from_utf8).transpose();
+            let text = text.map_err(|_| Fault::new("syntax", format!("What {file} held before is not UTF-8.")))?;
+            let edit = Edit::Restore {
+                file: file.clone(),
+                text,
+            };
+            staged = self.stage(view, edit)?;
+        }
+        Ok(staged)
+    }
+}
+
+/// Of each file, what the changes that still hold did to it as a whole.
+fn spans(entries: &[Entry]) -> BTreeMap<String, Span> {
+    let mut spans: BTreeMap<String, Span> = BTreeMap::new();
+    let oldest_first = entries.iter().rev().filter(|entry| entry.state == State::Applied);
+    for entry in oldest_first {
+        for edit in &entry.edits {
+            let span = spans.entry(edit.file.clone()).or_insert_with(|| Span {
+                before: edit.before.clone(),
+                after: None,
+                titles: Vec::new(),
+            });
+            span.after.clone_from(&edit.after);
+            span.titles.push(entry.title.clone());
+        }
+    }
+    spans
+}
+
+/// `None` where the file is what it was before Egret.
+fn row(store: &dyn Store, file: &str, span: &Span) -> Result<Option<CleanupRow>> {
+    let now = store.read(file)?;
+    Ok((now != span.before).then(|| CleanupRow {
+        file: file.to_string(),
+        removes: span.before.is_none(),
+        because: span.titles.clone(),
+        kept_because: (now != span.after)
+            .then(|| "another hand changed it since; going back would lose that".to_string()),
+    }))
+}
+
+/// Objects that carry Egret's mark.
+fn marked(world: &World) -> Vec<(&Meta, &Place)> {
+    fn of<T>(objects: &[Arc<Object<T>>]) -> impl Iterator<Item = (&Meta, &Place)> {
+        let (key, value) = MADE_BY;
+        let own = objects
+            .iter()
+            .filter(move |object| object.meta.labels.get(key).is_some_and(|by| by == value));
+        own.map(|object| (&object.meta, &object.place))
+    }
+    of(&world.service_entries)
+        .chain(of(&world.virtual_services))
+        .chain(of(&world.destination_rules))
+        .chain(of(&world.sidecars))
+        .chain(of(&world.telemetries))
+        .collect()
+}

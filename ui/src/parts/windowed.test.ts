@@ -1,0 +1,34 @@
+import { expect, it } from "vitest";
+import { lines, within } from "./windowed";
+
+const heights = { title: 28, row: 45 };
+const all = lines(
+  Array.from({ length: 200 }, (_, group) => ({
+    title: `group-${group}`,
+    rows: Array.from({ length: 100 }, (_, row) => `${group}-${row}`),
+  })),
+  (row) => row,
+  heights,
+);
+
+it("gives every line its place, without a gap", () => {
+  expect(all).toHaveLength(200 * 101);
+  for (const [index, line] of all.entries()) {
+    const before = all[index - 1];
+    expect(line.top).toBe(before ? before.top + before.height : 0);
+  }
+});
+
+it.each([0, 27, 28, 29, 12_345, 450_000, 905_599, 5_000_000])(
+  "draws all lines that are in sight at %d, and few others",
+  (top) => {
+    const drawn = within(all, top, 900, 10);
+    const seen = all.filter((line) => line.top < top + 900 && line.top + line.height > top);
+    for (const line of seen) expect(drawn).toContain(line);
+    expect(drawn.length).toBeLessThan(900 / 28 + 23);
+  },
+);
+
+it("draws nothing of nothing", () => {
+  expect(within(lines([], String, heights), 0, 900, 10)).toEqual([]);
+});

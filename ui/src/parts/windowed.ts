@@ -1,0 +1,45 @@
+/** Where each line of a long list stands, and which of them are in sight. */
+
+export interface Line<Row> {
+  key: string;
+  title: string;
+  /** Null for the title of a group. */
+  row: Row | null;
+  top: number;
+  height: number;
+}
+
+export function lines<Row>(
+  groups: { title: string; rows: Row[] }[],
+  id: (row: Row) => string,
+  heights: { title: number; row: number },
+): Line<Row>[] {
+  const all: Line<Row>[] = [];
+  let top = 0;
+  const add = (key: string, title: string, row: Row | null, height: number) => {
+    all.push({ key, title, row, top, height });
+    top += height;
+  };
+  for (const { title, rows } of groups) {
+    add(`group ${title}`, title, null, heights.title);
+    for (const row of rows) add(`row ${id(row)}`, title, row, heights.row);
+  }
+  return all;
+}
+
+/** The lines between `top` and `top + height`, with `spare` more of them at both ends. */
+export function within<Row>(all: Line<Row>[], top: number, height: number, spare: number): Line<Row>[] {
+  const first = Math.max(0, at(all, top) - spare);
+  return all.slice(first, at(all, top + height) + 1 + spare);
+}
+
+/** The line at `offset`: halves what is left until one line is. */
+function at<Row>(all: Line<Row>[], offset: number): number {
+  let [low, high] = [0, Math.max(0, all.length - 1)];
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if ((all[middle]?.top ?? 0) <= offset) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
