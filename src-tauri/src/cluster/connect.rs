@@ -10,7 +10,7 @@ use kube::{
     core::Status,
 };
 
-use super::{kubeconfigs::Target, login_path::login_path};
+use super::{contexts::without_userinfo, kubeconfigs::Target, login_path::login_path};
 use crate::fault::{Fault, Result};
 
 /// A server that does not take a connection in this time is not reachable.
@@ -65,7 +65,7 @@ pub(super) async fn connect(target: &Target) -> Result<(Client, String)> {
     if !proxy_is_named && is_exempt(host, &no_proxy) {
         config.proxy_url = None;
     }
-    let server = config.cluster_url.to_string();
+    let server = without_userinfo(&config.cluster_url.to_string());
     let client = tokio::task::spawn_blocking(move || Client::try_from(config)).await;
     let client = client.map_err(|error| Fault::new("connect", error.to_string()))?;
     Ok((client.map_err(|error| told(&error))?, server))

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -27,6 +27,10 @@ const REST: Duration = Duration::from_secs(1);
 /// Longest that a stream may give nothing before it is taken up again. Whatever stands between, as a load balancer that
 /// forgets connections on which nothing is said, may have left it without a word; one that lives loses nothing by it.
 pub(super) const SILENCE: Duration = Duration::from_secs(120);
+/// Longest line that is read, in bytes. Envoy takes 60 KiB of headers by default, and a format can name each twice.
+const MAX_LINE: usize = 256 * 1024;
+static TOO_LONG: LazyLock<Arc<str>> =
+    LazyLock::new(|| format!("A line is longer than {} KiB.", MAX_LINE / 1024).into());
 /// Longest that the last lines of a sidecar that has ended are waited for.
 pub(super) const LAST_LINES: Duration = Duration::from_secs(15);
 
@@ -188,10 +192,23 @@ impl Lines {
         self.mark().go_on();
     }
 
-    /// Reads the next line; false at the end.
+    /// Reads the next line, of a long one no more than shows that it is too long; false at the end.
     async fn next(&self, stream: &mut (impl AsyncBufRead + Unpin), line: &mut Vec<u8>) -> io::Result<bool> {
         line.clear();
-        Ok(time::timeout(self.silence, stream.read_until(b'\n', line)).await?? > 0)
+        loop {
+            let read = time::timeout(self.silence, stream.fill_buf()).await??;
+            if read.is_empty() {
+                return Ok(!line.is_empty());
+            }
+            let end = read.iter().position(|byte| *byte == b'\n');
+            let count = end.map_or(read.len(), |end| end + 1);
+            let room = MAX_LINE + 1 - line.len();
+            line.extend_from_slice(&read[..count.min(room)]);
+            stream.consume_unpin(count);
+            if end.is_some() {
+                return Ok(true);
+            }
+        }
     }
 
     fn misses(&self, line: &[u8]) -> bool {
@@ -203,6 +220,7 @@ impl Lines {
     /// Takes one line as the API server gives it: the time when it was written, a blank, the text. Text that is not UTF-8,
     /// which a header can hold, is read as far as it is.
     fn take(&self, line: &[u8]) {
+        let is_whole = line.len() <= MAX_LINE;
         let line = String::from_utf8_lossy(line);
         let line = line.trim_end_matches('\n');
         let stamped = line.split_once(' ').unwrap_or((line, ""));
@@ -211,6 +229,9 @@ impl Lines {
             Ok(_) => stamped,
             Err(_) => ("", line),
         };
+        if !is_whole {
+            return self.logs.unread(&TOO_LONG);
+        }
         match self.logs.formats().read(text, &self.workload, received) {
             Line::Flow(record) => {
                 self.traffic.add(*record);

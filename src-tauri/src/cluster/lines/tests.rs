@@ -160,6 +160,22 @@ async fn a_sidecar_that_was_started_anew_loses_no_line_that_the_kubelet_has() {
 }
 
 #[tokio::test]
+async fn a_line_without_an_end_is_counted_and_never_held_whole() {
+    let source = lines(client(|_| says(&[])));
+    let first = FIRST.trim_end().as_bytes();
+    let log = [first, &[b'x'; 3 * MAX_LINE], b"\n", SECOND.as_bytes(), b"no end"].concat();
+    let (mut stream, mut line, mut longest) = (log.as_slice(), Vec::new(), 0);
+    while source.next(&mut stream, &mut line).await.unwrap() {
+        longest = longest.max(line.capacity());
+        source.take(&line);
+    }
+    let state = source.logs.state();
+    assert_eq!((state.unread, state.passed_over), (1, 2));
+    assert_eq!(state.unread_because.as_deref(), Some("A line is longer than 256 KiB."));
+    assert!(longest < 2 * MAX_LINE, "{longest}");
+}
+
+#[tokio::test]
 async fn every_line_is_a_flow_or_is_counted() {
     const ROUNDS: usize = 400;
     let flow = r#"[2026-11-23T13:38:18.348Z] "GET / HTTP/1.1" 200 - via_upstream - "-" 0 1 2 1 "-" "curl" "4bc8" "a.com" "1.2.3.4:80" PassthroughCluster 10.0.0.1:1 1.2.3.4:80 10.0.0.1:2 - allow_any"#;
