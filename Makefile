@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help run test bench bench-cluster bindings clean build build-proxy ui lint rust-test policy-test ui-test desktop-test \
-        tour tour-test toolchains fuzz mesh mesh-api mesh-down mesh-build mesh-programs mesh-test
+        tour tour-test toolchains fuzz fidelity oracle mesh mesh-api mesh-down mesh-build mesh-programs mesh-test
 
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
 
@@ -33,6 +33,7 @@ help:
 	@echo "make run        build what is missing and start Egret on its bundled example"
 	@echo "make test       all checks and tests; what CI runs"
 	@echo "make fuzz       check the engine's properties with many random policies"
+	@echo "make fidelity   compare the engine with Istio's own code on many random policies"
 	@echo "make mesh       bring up a real Kubernetes and Istio on this machine; make mesh-down takes it away"
 	@echo "make bench      measure the sidecar beside Envoy; writes tests/bench/RESULTS.md"
 	@echo "make bench-cluster  measure the app with a large cluster; writes tests/bench/CLUSTER.md"
@@ -123,7 +124,7 @@ lint: test-packages toolchains ui
 
 # Properties are checked with the same random cases each time, so that a change fails for its own faults; `make fuzz`
 # looks for new ones. The stale-bindings test is among these: it fails when ui/src/bridge/bindings.ts is not what the Rust types say.
-rust-test: test-packages toolchains ui mesh-programs
+rust-test: test-packages toolchains ui mesh-programs oracle
 	@echo "==> Rust tests: units, properties, the sidecar with real sockets"
 	@cargo build $(CARGO_SET)
 	@PROPTEST_RNG_SEED=1 PROPTEST_CASES=600 cargo test $(CARGO_SET)
@@ -139,6 +140,12 @@ tour-test: rust-test
 # `make fuzz CASES=1000000` goes on for longer. A case that fails is printed, shrunk.
 fuzz: proxy-packages toolchains
 	@PROPTEST_CASES=$(or $(CASES),50000) cargo test -p proxy-core --lib
+
+# `make fidelity WORLDS=1000000 SEED=7` draws more of them and others; the first differences of each kind are printed,
+# shrunk. The Rust tests do the same with 500 worlds, always the same ones.
+fidelity: app-packages toolchains ui oracle
+	@echo "==> the engine beside Istio's own code"
+	@WORLDS=$(or $(WORLDS),10000) SEED=$(or $(SEED),1) cargo test $(CARGO_SET) --test fidelity
 
 ui-test: node ui/node_modules/.package-lock.json
 	@echo "==> component tests of the window"
@@ -172,6 +179,10 @@ mesh-build: mesh-packages $(ENVOY)
 # For the tests. Where there can be no mesh, those that need it are skipped, and say why.
 mesh-programs:
 	@if tests/mesh/needs.sh $(MESH) build; then $(MAKE) --no-print-directory mesh-build; fi
+
+# Istio's generator and validation, for the fidelity check: about six minutes the first time, one where the mesh is built.
+oracle:
+	@if tests/mesh/needs.sh $(MESH) oracle; then tests/mesh/build.sh $(MESH) oracle; fi
 
 # --- measurements -----------------------------------------------------------------------------------------------------
 

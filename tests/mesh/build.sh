@@ -1,7 +1,7 @@
 #!/bin/bash
-# build.sh OUT [ENVOY]: builds the programs of the test mesh from Go modules and packs its images, into OUT, a cache.
-# ENVOY is the sidecar's binary; without it, only what the API server alone needs is built. What is there from these very
-# sources is not built again.
+# build.sh OUT [ENVOY | oracle]: builds the programs of the test mesh from Go modules and packs its images, into OUT, a
+# cache. ENVOY is the sidecar's binary; without it, only what the API server alone needs is built; with `oracle`, only what
+# the engine is compared with. What is there from these very sources is not built again.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"/{bin,images,stamps,stage}
@@ -61,6 +61,12 @@ istio_files() {
     install -m 644 "$source/tools/packaging/common/envoy_bootstrap.json" "$out/stage/envoy_bootstrap_tmpl.json"
 }
 
+# Istio's generator and validation as a program that is asked about policies: tests/fidelity.
+oracle() {
+    cd "$here/programs/istio"
+    build ./oracle
+}
+
 # Upstream's Envoy has none of Istio's own filters: these settings keep istiod from sending them, and the provider that
 # would is cut out.
 istio_manifest() {
@@ -117,6 +123,11 @@ pack() { python3 "$here/image.py" "$out/images/$1.tar" "egret.test/$1:1" "${@:2}
 # Two at once would write the same files.
 exec 9>"$out/build.lock"
 flock 9
+if [ "$envoy" = oracle ]; then
+    once istio_files "$here"/programs/istio/go.*
+    once oracle "$here"/programs/istio/go.* "$here"/programs/istio/oracle/*
+    exit 0
+fi
 once kubernetes "$here"/programs/kube/*
 once istio_files "$here"/programs/istio/go.*
 [ -n "$envoy" ] || exit 0

@@ -1,11 +1,20 @@
 #!/bin/bash
-# needs.sh OUT build|api|mesh: says in one line what this machine lacks to build the test mesh, or to run its API server or
-# the whole of it; exit code 1. Silent where nothing is missing.
+# needs.sh OUT oracle|build|api|mesh: says in one line what this machine lacks to build Istio's own code for the fidelity
+# check, or the test mesh, or to run its API server or the whole of it; exit code 1. Silent where nothing is missing.
 set -u
 out=$1 purpose=$2
 
 lacks() { echo "the test mesh needs $*"; exit 1; }
+has_go() {
+    version=$(PATH=$PATH:/usr/local/go/bin GOTOOLCHAIN=local go env GOVERSION 2>/dev/null)
+    [ "$(printf '%s\n' go1.26 "${version:-go0}" | sort -V | head -n 1)" = go1.26 ] ||
+        lacks "Go 1.26 or newer, ${version:+not $version, }in PATH or /usr/local/go/bin: https://go.dev/dl"
+}
 
+if [ "$purpose" = oracle ]; then
+    [ -e "$out/stamps/oracle" ] || has_go
+    exit 0
+fi
 [ "$(uname -sm)" = "Linux x86_64" ] || lacks "Linux on x86_64: its images are made for that"
 command -v dpkg-deb >/dev/null || lacks "Debian or Ubuntu: it takes containerd and runc from their packages"
 if [ "$(id -u)" = 0 ]; then
@@ -17,9 +26,7 @@ fi
 declare -A last=([build]=images [api]=istio_files [mesh]=images)
 if [ ! -e "$out/stamps/${last[$purpose]}" ]; then
     [ "$purpose" = build ] || lacks "its programs, which are not built yet: make mesh-build"
-    version=$(PATH=$PATH:/usr/local/go/bin GOTOOLCHAIN=local go env GOVERSION 2>/dev/null)
-    [ "$(printf '%s\n' go1.26 "${version:-go0}" | sort -V | head -n 1)" = go1.26 ] ||
-        lacks "Go 1.26 or newer, ${version:+not $version, }in PATH or /usr/local/go/bin: https://go.dev/dl"
+    has_go
 fi
 
 [ -d /proc/sys/net/bridge ] || "${root[@]}" modprobe -q br_netfilter || lacks "the kernel module br_netfilter"

@@ -14,7 +14,7 @@ use super::request::{Connect, From, Send, ask};
 use crate::{
     model,
     source::{Reading, read_folder},
-    yaml::{self, Node, Style, Value},
+    yaml::{self, Node},
 };
 
 /// Arguments of `test`.
@@ -99,7 +99,7 @@ fn run_file(path: &Path) -> Result<Vec<Outcome>, String> {
         .iter()
         .map(|node| {
             let place = format!("line {}", node.span.line);
-            let case: Case = serde_json::from_value(json(node)).map_err(|error| format!("{place}: {error}"))?;
+            let case: Case = serde_json::from_value(node.to_json()).map_err(|error| format!("{place}: {error}"))?;
             let explanation =
                 ask(&reading, &case.from, case.connect, &case.send).map_err(|error| format!("{place}: {error}"))?;
             let found = serde_json::to_value(explanation).map_err(|error| error.to_string())?;
@@ -157,29 +157,5 @@ fn compare(path: &str, expected: &Json, found: &Json, differences: &mut Vec<(Str
         }
         _ if expected == found => {}
         _ => differences.push((path.to_string(), expected.clone(), found.clone())),
-    }
-}
-
-/// A tree as JSON.
-fn json(node: &Node) -> Json {
-    match &node.value {
-        Value::Sequence(items) => items.iter().map(json).collect(),
-        Value::Mapping(entries) => entries
-            .iter()
-            .filter_map(|(key, value)| Some((key.text()?.to_string(), json(value))))
-            .collect::<serde_json::Map<_, _>>()
-            .into(),
-        Value::Scalar(text, Style::Plain) => {
-            if node.is_null() {
-                Json::Null
-            } else if let Some(boolean) = node.as_bool() {
-                boolean.into()
-            } else if let Some(integer) = node.as_integer() {
-                integer.into()
-            } else {
-                (&**text).into()
-            }
-        }
-        Value::Scalar(text, _) => (&**text).into(),
     }
 }

@@ -39,14 +39,15 @@ pub(super) fn location(redirect: &Redirect, authority: &str, path_and_query: &st
     let scheme = redirect.scheme.as_deref().unwrap_or("http");
     let host = redirect.authority.as_deref().unwrap_or(authority);
     let port = redirect.port.map(|port| format!(":{port}")).unwrap_or_default();
-    // The query is kept, the path is replaced whole.
-    let query = path_and_query
-        .split_once('?')
-        .map(|(_, query)| format!("?{query}"))
-        .unwrap_or_default();
-    let path = match &redirect.uri {
-        Some(uri) => format!("{uri}{query}"),
-        None => path_and_query.to_string(),
+    // The query is kept; the path is replaced whole, or the matched prefix of it.
+    let (path, query) = path_and_query.split_at(path_and_query.find('?').unwrap_or(path_and_query.len()));
+    let path = match (&redirect.uri, &redirect.prefix_rewrite) {
+        (Some(uri), _) => format!("{uri}{query}"),
+        (None, Some(prefix)) => {
+            let rest = path.get(redirect.matched.len()..).unwrap_or_default();
+            format!("{prefix}{rest}{query}")
+        }
+        (None, None) => path_and_query.to_string(),
     };
     format!("{scheme}://{host}{port}{path}")
 }

@@ -1,7 +1,11 @@
 //! DestinationRule: Istio's validation of what this engine reads.
 
-use super::{Finding, export_to, finding::Report, hosts::is_wildcard_domain};
-use crate::model::World;
+use super::{
+    Finding, export_to,
+    finding::Report,
+    hosts::{is_label, is_wildcard_domain, labels, selector},
+};
+use crate::model::{ClientTls, DestinationRule, Object, PolicySet, TrafficPolicy, World};
 
 pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
     for rule in &world.destination_rules {
@@ -10,16 +14,115 @@ pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
         if !is_wildcard_domain(&spec.host) {
             report.rejected("spec.host", format!("domain name {:?} invalid", spec.host));
         }
+        let own = &*rule.meta.namespace;
+        policies(&mut report, "spec.trafficPolicy", spec.policy.as_ref(), own);
         for (index, subset) in spec.subsets.iter().enumerate() {
-            if subset.is_empty() {
-                report.rejected(format!("spec.subsets[{index}].name"), "subset name is required");
-            } else if spec.subsets[..index].contains(subset) {
-                report.rejected(
-                    format!("spec.subsets[{index}].name"),
-                    format!("duplicate subset names: {subset}"),
-                );
+            let (field, name) = (format!("spec.subsets[{index}]"), &subset.name);
+            if name.is_empty() {
+                report.rejected(format!("{field}.name"), "subset name is required");
+            } else if !is_label(name) {
+                report.rejected(format!("{field}.name"), format!("subset name is invalid: {name}"));
+            } else if spec.subsets[..index].iter().any(|earlier| earlier.name == *name) {
+                report.rejected(format!("{field}.name"), format!("duplicate subset names: {name}"));
             }
+            labels(&mut report, &format!("{field}.labels"), &subset.labels);
+            policies(
+                &mut report,
+                &format!("{field}.trafficPolicy"),
+                subset.policy.as_ref(),
+                own,
+            );
         }
         export_to::check(&mut report, &spec.export_to, &rule.meta.namespace, false);
+        selected(&mut report, rule);
+    }
+}
+
+/// A rule for some callers is for their own namespace.
+fn selected(report: &mut Report<'_>, rule: &Object<DestinationRule>) {
+    let (spec, own) = (&rule.spec, &*rule.meta.namespace);
+    let Some(labels) = &spec.workload_selector else { return };
+    selector(report, "spec.workloadSelector.matchLabels", labels);
+    let is_own = |entry: &String| entry == "." || entry == own;
+    if !spec.export_to.is_empty() && !spec.export_to.iter().any(is_own) {
+        report.rejected(
+            "spec.exportTo",
+            "destination rule with workload selector cannot have exportTo beyond current namespace",
+        );
+    } else if spec.export_to.iter().any(|entry| !is_own(entry)) {
+        report.rejected(
+            "spec.exportTo",
+            "destination rule with workload selector cannot have multiple entries in exportTo",
+        );
+    }
+}
+
+fn policies(report: &mut Report<'_>, field: &str, set: Option<&PolicySet>, namespace: &str) {
+    let Some(set) = set else { return };
+    if is_empty(&set.policy) && set.ports.is_empty() {
+        report.rejected(field, "traffic policy must have at least one field");
+    }
+    policy(report, field, &set.policy, namespace);
+    for (index, (_, own)) in set.ports.iter().enumerate() {
+        let field = format!("{field}.portLevelSettings[{index}]");
+        if is_empty(own) {
+            report.rejected(&field, "port traffic policy must have at least one field");
+        }
+        policy(report, &field, own, namespace);
+    }
+}
+
+fn is_empty(policy: &TrafficPolicy) -> bool {
+    policy.tls.is_none() && policy.connection_pool.is_none() && !policy.has_more
+}
+
+fn policy(report: &mut Report<'_>, field: &str, policy: &TrafficPolicy, namespace: &str) {
+    if policy.connection_pool.as_ref().is_some_and(|pool| pool.is_empty) {
+        report.rejected(
+            format!("{field}.connectionPool"),
+            "connection pool must have at least one field",
+        );
+    }
+    if let Some(tls) = &policy.tls {
+        certificates(report, &format!("{field}.tls"), tls, namespace);
+    }
+}
+
+fn certificates(report: &mut Report<'_>, field: &str, tls: &ClientTls, namespace: &str) {
+    let map = tls
+        .credential_name
+        .as_deref()
+        .and_then(|name| name.strip_prefix("configmap://"));
+    if map.is_some_and(|map| map.split_once('/').is_none_or(|(own, _)| own != namespace)) {
+        report.rejected(
+            format!("{field}.credentialName"),
+            format!(
+                "invalid configmap:// credentialName: namespace must match the configuration namespace {namespace:?}"
+            ),
+        );
+    }
+    let (simple, mutual) = (tls.mode == "SIMPLE", tls.mode == "MUTUAL");
+    let named = tls.credential_name.is_some();
+    let verifies = tls.ca_certificates || tls.subject_alt_names || simple && named;
+    if tls.insecure_skip_verify && (simple || mutual) && verifies {
+        report.rejected(
+            field,
+            "cannot specify CaCertificates or CredentialName or SubjectAltNames when InsecureSkipVerify is set true",
+        );
+    }
+    if !simple && !mutual {
+        return;
+    }
+    if named && (tls.client_certificate || tls.ca_certificates || tls.private_key) {
+        report.rejected(
+            field,
+            "cannot specify client certificates or CA certificate or CA CRL If credentialName is set",
+        );
+    }
+    if mutual && !named && !tls.client_certificate {
+        report.rejected(field, "client certificate required for mutual tls");
+    }
+    if mutual && !named && !tls.private_key {
+        report.rejected(field, "private key required for mutual tls");
     }
 }

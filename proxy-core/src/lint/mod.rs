@@ -7,6 +7,7 @@ mod destination_rule;
 mod export_to;
 mod finding;
 mod hosts;
+mod http_route;
 mod outbound;
 mod place;
 mod ranges;

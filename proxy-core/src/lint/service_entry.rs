@@ -40,15 +40,7 @@ fn selector(report: &mut Report<'_>, spec: &ServiceEntry) {
             "workload selector specified without labels, will be applied to all services in namespace",
         );
     }
-    if labels
-        .iter()
-        .any(|(key, value)| key.is_empty() || key.contains('*') || value.contains('*'))
-    {
-        report.rejected(
-            "spec.workloadSelector.labels",
-            "an empty key or a wildcard is not supported in the selector",
-        );
-    }
+    super::hosts::selector(report, "spec.workloadSelector.labels", labels);
     if !spec.endpoints.is_empty() {
         report.rejected(
             "spec.workloadSelector",
@@ -102,7 +94,7 @@ fn ports(report: &mut Report<'_>, spec: &ServiceEntry) {
                 format!("service entry port {} already defined", port.number),
             );
         }
-        if !is_label(&port.name) || port.name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        if !is_label(&port.name) {
             report.rejected(field("name"), format!("invalid port name: {}", port.name));
         }
     }
@@ -121,12 +113,7 @@ fn ports(report: &mut Report<'_>, spec: &ServiceEntry) {
 fn addresses(report: &mut Report<'_>, entry: &Object<ServiceEntry>, allocating: bool) {
     let spec = &entry.spec;
     let by_name = !matches!(spec.resolution, Resolution::None | Resolution::Static);
-    if by_name
-        && let Some(index) = spec
-            .addresses
-            .iter()
-            .position(|net| net.prefix_len() < net.max_prefix_len())
-    {
+    if by_name && let Some(index) = spec.ranges.iter().position(|is_range| *is_range) {
         report.rejected(
             format!("spec.addresses[{index}]"),
             "CIDR addresses are allowed only for NONE/STATIC resolution types",
@@ -177,6 +164,10 @@ fn resolution(report: &mut Report<'_>, entry: &Object<ServiceEntry>) {
             report.warned(&field, "address is empty; only the network's gateway will be used");
         } else if endpoint.address.is_empty() {
             report.rejected(&field, "address is required");
+        }
+        super::hosts::labels(report, &format!("{field}.labels"), &endpoint.labels);
+        if let Some(name) = endpoint.ports.keys().find(|name| !is_label(name)) {
+            report.rejected(format!("{field}.ports"), format!("invalid port name: {name}"));
         }
         let undeclared = endpoint
             .ports
@@ -241,7 +232,7 @@ fn by_name(report: &mut Report<'_>, spec: &ServiceEntry) {
         "DNS_ROUND_ROBIN"
     };
     if spec.endpoints.is_empty() {
-        for (index, _) in spec.hosts.iter().enumerate().filter(|(_, host)| host.starts_with('*')) {
+        for (index, _) in spec.hosts.iter().enumerate().filter(|(_, host)| !is_domain(host)) {
             report.add(
                 super::finding::REJECTED,
                 Level::Error,

@@ -1,3 +1,5 @@
+mod rejected;
+
 use std::sync::Arc;
 
 use super::*;

@@ -1,38 +1,26 @@
 //! VirtualService: Istio's validation of one object, then what only shows beside the others: unknown destinations, two
 //! owners of one host, HTTP routes for ports that are not HTTP.
 
-use super::{Finding, Level, export_to, finding::Report, hosts::is_wildcard_domain};
+use std::sync::Arc;
+
+use super::{
+    Finding, Level, export_to,
+    finding::Report,
+    hosts::{is_wildcard_domain, labels},
+    http_route::{gateways, http, weights},
+};
 use crate::{
-    model::{HttpMatch, HttpRoute, L4Route, Object, ProtocolClass, RouteDestination, TextMatch, VirtualService, World},
+    model::{HttpMatch, HttpRoute, L4Match, L4Route, Object, ProtocolClass, TextMatch, VirtualService, World},
     policy::{covers, overlap, qualify},
 };
-
-/// Words that `retryOn` takes beside status codes.
-const RETRY_ON: [&str; 16] = [
-    "5xx",
-    "gateway-error",
-    "reset",
-    "reset-before-request",
-    "connect-failure",
-    "retriable-4xx",
-    "refused-stream",
-    "retriable-status-codes",
-    "retriable-headers",
-    "envoy-ratelimited",
-    "http3-post-connect-failure",
-    "cancelled",
-    "deadline-exceeded",
-    "internal",
-    "resource-exhausted",
-    "unavailable",
-];
 
 pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
     for (index, service) in world.virtual_services.iter().enumerate() {
         let mut report = Report::new(findings, "VirtualService", service);
+        let is_delegate = service.spec.hosts.is_empty();
         hosts(&mut report, &service.spec);
         for (index, route) in service.spec.http.iter().enumerate() {
-            http(&mut report, &format!("spec.http[{index}]"), route);
+            http(&mut report, &format!("spec.http[{index}]"), route, is_delegate);
         }
         layer4(&mut report, &service.spec);
         export_to::check(&mut report, &service.spec.export_to, &service.meta.namespace, false);
@@ -60,9 +48,19 @@ fn hosts(report: &mut Report<'_>, spec: &VirtualService) {
         report.rejected("spec", "http, tcp or tls must be provided in virtual service");
     }
     // Without hosts it is a delegate, which only has HTTP routes.
-    if spec.hosts.is_empty() && !(spec.tls.is_empty() && spec.tcp.is_empty()) {
-        report.rejected("spec.hosts", "virtual service must have at least one host");
+    let more = !(spec.tls.is_empty() && spec.tcp.is_empty() && spec.gateways.is_empty());
+    if spec.hosts.is_empty() && more {
+        report.rejected(
+            "spec.hosts",
+            "delegate virtual service must have no gateways, tls or tcp routes specified; any other one has hosts",
+        );
     }
+    gateways(report, "spec.gateways", &spec.gateways);
+    let good = |host: &Arc<str>| {
+        let wrong_wildcard = &**host == "*" && in_mesh(spec);
+        host.parse::<std::net::IpAddr>().is_ok() || !wrong_wildcard && is_wildcard_domain(host)
+    };
+    let all_good = spec.hosts.iter().all(good);
     for (index, host) in spec.hosts.iter().enumerate() {
         let field = format!("spec.hosts[{index}]");
         if &**host == "*" && in_mesh(spec) {
@@ -73,137 +71,8 @@ fn hosts(report: &mut Report<'_>, spec: &VirtualService) {
         } else if host.parse::<std::net::IpAddr>().is_err() && !is_wildcard_domain(host) {
             report.rejected(&field, format!("domain name {host:?} invalid"));
         }
-        if spec.hosts[..index].iter().any(|earlier| overlap(earlier, host)) {
+        if all_good && spec.hosts[..index].iter().any(|earlier| overlap(earlier, host)) {
             report.rejected(&field, format!("duplicate hosts in virtual service: {host}"));
-        }
-    }
-}
-
-fn http(report: &mut Report<'_>, field: &str, route: &HttpRoute) {
-    let delegate = route.unsupported.contains(&"delegate");
-    let actions = [
-        !route.route.is_empty(),
-        route.redirect.is_some(),
-        route.direct_response.is_some(),
-        delegate,
-    ];
-    match actions.iter().filter(|present| **present).count() {
-        0 => report.rejected(field, "HTTP route, redirect or direct_response is required"),
-        1 => {}
-        _ => report.rejected(
-            field,
-            "HTTP route cannot contain more than one of route, redirect, directResponse and delegate",
-        ),
-    }
-    weights(report, field, &route.route);
-    if let Some(redirect) = &route.redirect {
-        if let Some(scheme) = redirect
-            .scheme
-            .as_deref()
-            .filter(|scheme| !matches!(*scheme, "http" | "https"))
-        {
-            report.rejected(
-                format!("{field}.redirect.scheme"),
-                format!("redirect scheme must be http or https, found {scheme:?}"),
-            );
-        }
-        if !(300..=399).contains(&redirect.code) {
-            report.rejected(
-                format!("{field}.redirect.redirectCode"),
-                format!("redirect code {} must be 3xx", redirect.code),
-            );
-        }
-    }
-    if let Some(response) = route
-        .direct_response
-        .as_ref()
-        .filter(|response| !(200..=600).contains(&response.status))
-    {
-        report.rejected(
-            format!("{field}.directResponse.status"),
-            format!("status must be between 200 and 599, found {}", response.status),
-        );
-    }
-    for (index, condition) in route.matches.iter().enumerate() {
-        conditions(report, &format!("{field}.match[{index}]"), condition);
-    }
-    retries(report, &format!("{field}.retries"), route);
-    for part in route.unsupported.iter().filter(|part| **part != "delegate") {
-        report.add(
-            "EGR06",
-            Level::Info,
-            format!("{field}.{part}"),
-            format!("Egret does not act on {part} yet; Istio does"),
-            None,
-        );
-        report.at(route.line);
-    }
-}
-
-fn weights(report: &mut Report<'_>, field: &str, route: &[RouteDestination]) {
-    if route.len() > 1 && route.iter().all(|destination| destination.weight == 0) {
-        report.rejected(format!("{field}.route"), "total destination weight = 0");
-    }
-}
-
-fn conditions(report: &mut Report<'_>, field: &str, condition: &HttpMatch) {
-    let mut text = |name: String, value: &TextMatch, prefix_may_be_empty: bool| match value {
-        TextMatch::Regex(regex) if regex.is_empty() => {
-            report.rejected(format!("{field}.{name}"), "regex string match may not be empty");
-        }
-        TextMatch::Regex(regex) if regex.len() > 1024 => {
-            report.rejected(
-                format!("{field}.{name}"),
-                "regex is too large, max length allowed is 1024",
-            );
-        }
-        TextMatch::Prefix(prefix) if prefix.is_empty() && !prefix_may_be_empty => {
-            report.rejected(format!("{field}.{name}"), "prefix string match may not be empty");
-        }
-        _ => {}
-    };
-    for (name, value, empty) in [
-        ("uri", &condition.uri, true),
-        ("method", &condition.method, false),
-        ("scheme", &condition.scheme, false),
-        ("authority", &condition.authority, false),
-    ] {
-        if let Some(value) = value {
-            text(name.to_string(), value, empty);
-        }
-    }
-    for (map, values) in [
-        ("headers", &condition.headers),
-        ("withoutHeaders", &condition.without_headers),
-        ("queryParams", &condition.query_params),
-    ] {
-        for (name, value) in values {
-            text(format!("{map}[{name}]"), value, false);
-        }
-    }
-}
-
-fn retries(report: &mut Report<'_>, field: &str, route: &HttpRoute) {
-    let Some(retries) = &route.retries else { return };
-    if retries.attempts == 0 && (retries.per_try_timeout.is_some() || retries.retry_on.is_some()) {
-        report.rejected(
-            field,
-            "http retry policy configured when attempts are set to 0 (disabled)",
-        );
-    }
-    let words = retries
-        .retry_on
-        .as_deref()
-        .unwrap_or_default()
-        .split(',')
-        .filter(|word| !word.is_empty());
-    for word in words {
-        let status = word.parse::<u16>().is_ok_and(|status| (100..600).contains(&status));
-        if !status && !RETRY_ON.contains(&word) {
-            report.rejected(
-                format!("{field}.retryOn"),
-                format!("{word:?} is not a valid retryOn policy (no spaces between the words)"),
-            );
         }
     }
 }
@@ -219,12 +88,16 @@ fn layer4(report: &mut Report<'_>, spec: &VirtualService) {
             report.rejected(&field, "TLS route is required");
         }
         for (match_index, condition) in route.matches.iter().enumerate() {
+            layer4_match(report, &format!("{field}.match[{match_index}]"), condition);
             let field = format!("{field}.match[{match_index}].sniHosts");
             if condition.sni_hosts.is_empty() {
                 report.rejected(&field, "TLS match must have at least one SNI host");
             }
             for sni in &condition.sni_hosts {
-                if !spec.hosts.iter().any(|host| &**host == "*" || covers(host, sni)) {
+                let is_address = sni.parse::<std::net::IpAddr>().is_ok();
+                if !is_address && !is_wildcard_domain(sni) {
+                    report.rejected(&field, format!("domain name {sni:?} invalid"));
+                } else if !is_address && !spec.hosts.iter().any(|host| covers(host, sni)) {
                     report.rejected(
                         &field,
                         format!("SNI host {sni:?} is not a compatible subset of any of the virtual service hosts"),
@@ -239,8 +112,16 @@ fn layer4(report: &mut Report<'_>, spec: &VirtualService) {
         if no_route(route) {
             report.rejected(&field, "TCP route is required");
         }
+        for (match_index, condition) in route.matches.iter().enumerate() {
+            layer4_match(report, &format!("{field}.match[{match_index}]"), condition);
+        }
         weights(report, &field, &route.route);
     }
+}
+
+fn layer4_match(report: &mut Report<'_>, field: &str, condition: &L4Match) {
+    labels(report, &format!("{field}.sourceLabels"), &condition.source_labels);
+    gateways(report, &format!("{field}.gateways"), &condition.gateways);
 }
 
 fn catch_all(report: &mut Report<'_>, spec: &VirtualService) {

@@ -1,6 +1,9 @@
-//! DestinationRule, as far as this engine acts on it: which host it is for and whether it originates TLS.
+//! DestinationRule, as far as this engine acts on it: which host it is for, its subsets, how it connects and whether it
+//! originates TLS.
 
 use std::{sync::Arc, time::Duration};
+
+use super::Labels;
 
 /// Spec of a DestinationRule.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -9,21 +12,83 @@ pub struct DestinationRule {
     pub host: Arc<str>,
     /// `exportTo`; empty means the mesh's default.
     pub export_to: Vec<String>,
-    /// Top-level policy.
-    pub policy: TrafficPolicy,
-    /// Policies by port; they replace the top-level one entirely.
-    pub port_policies: Vec<(u16, TrafficPolicy)>,
-    /// Names of the subsets.
-    pub subsets: Vec<Arc<str>>,
+    /// `workloadSelector.matchLabels`, where present: the rule is for these callers of its namespace alone.
+    pub workload_selector: Option<Labels>,
+    /// `trafficPolicy`, where present.
+    pub policy: Option<PolicySet>,
+    /// Subsets.
+    pub subsets: Vec<Subset>,
 }
 
-/// A traffic policy.
+/// A traffic policy with those of single ports.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct PolicySet {
+    /// For all ports that have none of their own.
+    pub policy: TrafficPolicy,
+    /// Policies by port; they replace the other one entirely.
+    pub ports: Vec<(u16, TrafficPolicy)>,
+}
+
+/// A named part of a service's endpoints.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Subset {
+    /// Name.
+    pub name: Arc<str>,
+    /// Labels that its endpoints have.
+    pub labels: Labels,
+    /// Its own policy.
+    pub policy: Option<PolicySet>,
+}
+
+/// A traffic policy; a block that is absent takes what is written further out.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TrafficPolicy {
-    /// TLS mode as written (`DISABLE`, `SIMPLE`, `MUTUAL`, `ISTIO_MUTUAL`).
-    pub tls_mode: Option<String>,
+    /// `tls`.
+    pub tls: Option<ClientTls>,
+    /// `connectionPool`.
+    pub connection_pool: Option<ConnectionPool>,
+    /// `loadBalancer` is written.
+    pub has_load_balancer: bool,
+    /// `loadBalancer.simple: PASSTHROUGH`.
+    pub to_original_address: bool,
+    /// There are further blocks, which this engine does not act on.
+    pub has_more: bool,
+}
+
+/// TLS towards the upstream.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ClientTls {
+    /// Mode as written (`DISABLE`, `SIMPLE`, `MUTUAL`, `ISTIO_MUTUAL`).
+    pub mode: String,
     /// Explicit SNI.
     pub sni: Option<String>,
-    /// `connectionPool.tcp.connectTimeout`.
+    /// Name of a secret with the certificates.
+    pub credential_name: Option<String>,
+    /// Files of the authority's certificates, or of those that it revoked.
+    pub ca_certificates: bool,
+    /// A file of the client's certificate.
+    pub client_certificate: bool,
+    /// A file of the client's key.
+    pub private_key: bool,
+    /// Names that the server's certificate must have.
+    pub subject_alt_names: bool,
+    /// The server's certificate is not verified.
+    pub insecure_skip_verify: bool,
+}
+
+/// Limits of connections.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ConnectionPool {
+    /// `tcp.connectTimeout`.
     pub connect_timeout: Option<Duration>,
+    /// Neither `tcp` nor `http` is written.
+    pub is_empty: bool,
+}
+
+impl PolicySet {
+    /// The policy of a port, and whether it is that port's own.
+    pub fn of_port(&self, port: u16) -> (&TrafficPolicy, bool) {
+        let own = self.ports.iter().find(|(number, _)| *number == port);
+        own.map_or((&self.policy, false), |(_, policy)| (policy, true))
+    }
 }

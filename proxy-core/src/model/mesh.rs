@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::AccessLog;
+use super::{AccessLog, Retries};
 
 /// What happens to destinations that no policy names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -49,6 +49,10 @@ pub struct MeshConfig {
     pub default_service_export_to: Vec<String>,
     /// `defaultVirtualServiceExportTo`, default `["*"]`.
     pub default_virtual_service_export_to: Vec<String>,
+    /// `defaultDestinationRuleExportTo`, default `["*"]`.
+    pub default_destination_rule_export_to: Vec<String>,
+    /// `defaultHttpRetryPolicy`, for routes that say nothing of retries.
+    pub default_retries: Option<Retries>,
     /// `enableTracing`, default true; decides about `x-envoy-decorator-operation`.
     pub enable_tracing: bool,
     /// `defaultConfig.proxyMetadata.ISTIO_META_DNS_CAPTURE`.
@@ -71,6 +75,8 @@ impl Default for MeshConfig {
             protocol_detection_timeout: Duration::ZERO,
             default_service_export_to: vec!["*".into()],
             default_virtual_service_export_to: vec!["*".into()],
+            default_destination_rule_export_to: vec!["*".into()],
+            default_retries: None,
             enable_tracing: true,
             dns_capture: false,
             dns_auto_allocate: false,

@@ -15,6 +15,8 @@ pub struct ServiceEntry {
     pub host_lines: Vec<u32>,
     /// Virtual addresses; a bare address is a full-length prefix.
     pub addresses: Vec<IpNet>,
+    /// Whether each address is written as a range, even if of one address.
+    pub ranges: Vec<bool>,
     /// Ports.
     pub ports: Vec<Port>,
     /// `location: MESH_INTERNAL`.
@@ -30,7 +32,16 @@ pub struct ServiceEntry {
     /// `subjectAltNames`.
     pub subject_alt_names: Vec<String>,
     /// Addresses allocated by the controller (`status.addresses`).
-    pub allocated: Vec<std::net::IpAddr>,
+    pub allocated: Vec<Allocated>,
+}
+
+/// An address that the control plane has allocated to a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allocated {
+    /// The host.
+    pub host: Arc<str>,
+    /// Its address.
+    pub address: std::net::IpAddr,
 }
 
 /// One port of a ServiceEntry.

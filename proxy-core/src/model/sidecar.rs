@@ -1,6 +1,6 @@
 //! Sidecar: what a namespace or workload may see, and its own outbound mode.
 
-use super::{Labels, OutboundMode, Protocol};
+use super::{Labels, OutboundMode, Protocol, RouteDestination};
 
 /// Spec of a Sidecar, egress part.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -15,6 +15,10 @@ pub struct Sidecar {
     pub mode_line: u32,
     /// The policy is written without a mode, which means REGISTRY_ONLY.
     pub mode_is_implied: bool,
+    /// `outboundTrafficPolicy.egressProxy`: where unknown traffic is sent instead of its own address.
+    pub egress_proxy: Option<RouteDestination>,
+    /// It says something of inbound traffic, which is not read.
+    pub has_inbound: bool,
 }
 
 /// One `egress[]` entry.
@@ -26,6 +30,8 @@ pub struct EgressListener {
     pub hosts: Vec<String>,
     /// Port and protocol; absent is the catch-all.
     pub port: Option<(u16, Protocol)>,
+    /// Name of the port.
+    pub port_name: String,
     /// Bind address.
     pub bind: Option<String>,
 }

@@ -7,8 +7,8 @@ pub enum TextMatch {
     Exact(String),
     /// Starts with.
     Prefix(String),
-    /// RE2 full match.
+    /// RE2 full match; `*`, which is no expression, asks for presence.
     Regex(String),
-    /// Present with any value (nil match, or regex `*`).
+    /// Present with any value (nothing is written).
     Present,
 }

@@ -38,15 +38,28 @@ pub struct HttpRoute {
     pub redirect: Option<Redirect>,
     /// `directResponse`.
     pub direct_response: Option<DirectResponse>,
+    /// `delegate`: the VirtualService that supplies the routes here.
+    pub delegate: Option<Delegate>,
     /// `timeout`; `None` is no limit.
     pub timeout: Option<Duration>,
     /// Line of `timeout`, 0 when absent.
     pub timeout_line: u32,
     /// `retries`.
     pub retries: Option<Retries>,
+    /// Where copies of requests are sent.
+    pub mirrors: Vec<RouteDestination>,
     /// Fields that are present but that the engine does not act on yet (`rewrite`, `fault`, `mirror`, `headers`,
-    /// `corsPolicy`, `delegate`): said in traces and checks, never silently ignored.
+    /// `corsPolicy`): said in traces and checks, never silently ignored.
     pub unsupported: Vec<&'static str>,
+}
+
+/// A VirtualService without hosts, which only supplies routes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Delegate {
+    /// Name.
+    pub name: Arc<str>,
+    /// Namespace; `None` is that of the VirtualService that names it.
+    pub namespace: Option<Arc<str>>,
 }
 
 /// One element of `http[].match[]`; all conditions must hold.
@@ -104,6 +117,14 @@ pub struct Redirect {
     pub scheme: Option<String>,
     /// New port.
     pub port: Option<u16>,
+    /// `derivePort: FROM_REQUEST_PORT`: the port that was called.
+    pub to_request_port: bool,
+    /// `port` or `derivePort` is written.
+    pub has_port: bool,
+    /// Takes the place of the matched prefix.
+    pub prefix_rewrite: Option<String>,
+    /// The prefix that is matched, in a compiled policy.
+    pub matched: String,
     /// Status, default 301.
     pub code: u16,
 }

@@ -1,20 +1,23 @@
-//! Upstream groups: one for each visible service and port.
+//! Upstream groups: one for each service and port, and one for each subset of it.
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
-    Cluster, Endpoints, OriginateTls, hosts,
-    registry::{self, RegistryPort, RegistryService, ServiceKind},
-    visibility::Export,
+    Cluster, Endpoints, OriginateTls, Workload,
+    registry::{RegistryPort, RegistryService, ServiceKind},
+    rules::{Rule, Rules},
+    shared_endpoints::{SamePort, SharedEndpoints},
 };
-use crate::model::{DestinationRule, MeshConfig, Object, Resolution, TrafficPolicy, World};
+use crate::model::{Labels, MeshConfig, Protocol, Resolution, RouteDestination, Subset, TrafficPolicy, World};
 
 /// Clusters by name (`outbound|80||httpbin.org`).
 #[derive(Debug, Default)]
 pub(super) struct Clusters {
     by_name: HashMap<String, Arc<Cluster>>,
-    /// The port of a host's clusters; `None` where they differ.
+    /// The only port of a host's service; `None` where it has several.
     only_port: HashMap<Arc<str>, Option<u16>>,
+    /// What the names of ExternalName Services stand for.
+    alias_of: HashMap<Arc<str>, Arc<str>>,
 }
 
 impl Clusters {
@@ -30,16 +33,12 @@ impl Clusters {
     pub fn only_port(&self, host: &str) -> Option<u16> {
         self.only_port.get(host).copied().flatten()
     }
+}
 
-    /// Adds a cluster; where one of its name exists the older stays.
-    fn add(&mut self, cluster: Cluster, port: u16) {
-        self.only_port
-            .entry(cluster.host.clone())
-            .and_modify(|known| *known = known.filter(|known| *known == port))
-            .or_insert(Some(port));
-        self.by_name
-            .entry(cluster.name.to_string())
-            .or_insert_with(|| Arc::new(cluster));
+impl Clusters {
+    /// The host whose cluster traffic to `host` goes to.
+    pub fn concrete<'h>(&'h self, host: &'h str) -> &'h str {
+        self.alias_of.get(host).map_or(host, |target| target)
     }
 }
 
@@ -48,54 +47,148 @@ pub(super) fn name(port: u16, subset: &str, host: &str) -> String {
     format!("outbound|{port}|{subset}|{host}")
 }
 
-/// Adds the cluster of one port, and one for each subset that a DestinationRule names.
-pub(super) fn add(clusters: &mut Clusters, service: &RegistryService, port: &RegistryPort, rules: &Rules<'_>) {
-    if port.without_cluster {
-        return;
-    }
-    let Some(endpoints) = endpoints(service, port) else {
-        return;
-    };
-    let rule = rules.for_service(service);
-    let policy = rule.map(|rule| {
-        // A port's policy replaces the top-level one, it does not inherit.
-        let own = rule
-            .spec
-            .port_policies
-            .iter()
-            .find(|(number, _)| *number == port.number);
-        own.map_or(&rule.spec.policy, |(_, policy)| policy)
-    });
-    let subsets = rule.map(|rule| rule.spec.subsets.as_slice()).unwrap_or_default();
-    for subset in std::iter::once("").chain(subsets.iter().map(|subset| &**subset)) {
-        let name = name(port.number, subset, &service.host);
-        let cluster = Cluster {
-            name: name.as_str().into(),
-            host: service.host.clone(),
-            namespace: service.namespace.clone(),
-            endpoints: endpoints.clone(),
-            connect_timeout: policy
-                .and_then(|policy| policy.connect_timeout)
-                .unwrap_or(rules.connect_timeout),
-            tls: policy.and_then(originate),
-            object: Some(crate::model::ObjectRef {
-                line: port.line,
-                ..service.object.clone()
-            }),
+/// The name of a destination's cluster that is written out in full: no short name, and a port.
+pub(super) fn name_of(destination: &RouteDestination) -> String {
+    let subset = destination.subset.as_deref().unwrap_or_default();
+    name(destination.port.unwrap_or_default(), subset, &destination.host)
+}
+
+/// Host and port of a cluster's name.
+pub(super) fn host_and_port(name: &str) -> Option<(&str, &str)> {
+    let mut parts = name.split('|');
+    let (_, port, _, host) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    Some((host, port))
+}
+
+/// The clusters of `services`, one service for each host.
+pub(super) fn clusters(
+    services: &[RegistryService],
+    shared: &SharedEndpoints<'_>,
+    world: &World,
+    mesh: &MeshConfig,
+    workload: &Workload,
+) -> Clusters {
+    let rules = Rules::new(world, mesh);
+    let mut clusters = Clusters::default();
+    for service in services {
+        let only_port = match &*service.ports {
+            [only] => Some(only.number),
+            _ => None,
         };
-        clusters.add(cluster, port.number);
+        clusters.only_port.insert(service.host.clone(), only_port);
+        if let Some(target) = service.alias_of() {
+            clusters.alias_of.insert(service.host.clone(), target.clone());
+            continue;
+        }
+        let rule = rules.for_service(service, workload);
+        for port in service.ports.iter().filter(|port| has_cluster(service, port)) {
+            let endpoints = |labels| endpoints(service, port, labels, shared);
+            let policy = rule.and_then(|rule| rule.policy).map(|set| set.of_port(port.number).0);
+            let mut add = |subset: &str, endpoints, policy: Option<&TrafficPolicy>| {
+                let cluster = made(service, port, subset, endpoints, policy, rule, mesh.connect_timeout);
+                clusters.by_name.insert(cluster.name.to_string(), Arc::new(cluster));
+            };
+            // Istio leaves a service that has no endpoint to resolve out, with its subsets.
+            let Some(all) = endpoints(None) else { continue };
+            add("", balanced(all, policy), policy);
+            // What the sidecar resolves by itself has no parts.
+            let subsets = rule.filter(|_| !service.is_dynamic()).map(|rule| &*rule.subsets);
+            for subset in subsets.unwrap_or_default() {
+                let own = of_subset(policy, subset, port.number);
+                let to_itself = subset.policy.as_ref().is_some_and(|set| set.policy.to_original_address);
+                let endpoints = match endpoints(Some(&subset.labels)) {
+                    None if to_itself => Some(Endpoints::OriginalDst(None)),
+                    endpoints => endpoints,
+                };
+                if let Some(endpoints) = endpoints {
+                    add(&subset.name, balanced(endpoints, own.as_ref()), own.as_ref());
+                }
+            }
+        }
+    }
+    clusters
+}
+
+fn has_cluster(service: &RegistryService, port: &RegistryPort) -> bool {
+    match port.protocol {
+        Protocol::Udp => false,
+        Protocol::Http | Protocol::Tls | Protocol::Grpc | Protocol::Http2 => true,
+        _ => !service.is_dynamic(),
     }
 }
 
-fn originate(policy: &TrafficPolicy) -> Option<OriginateTls> {
-    let mode = policy.tls_mode.as_deref()?;
-    matches!(mode, "SIMPLE" | "MUTUAL").then(|| OriginateTls {
-        sni: policy.sni.as_deref().map(Into::into),
+/// Istio: load balancing by PASSTHROUGH goes to the connection's own address, whatever the endpoints are.
+fn balanced(endpoints: Endpoints, policy: Option<&TrafficPolicy>) -> Endpoints {
+    match endpoints {
+        Endpoints::OriginalDst(_) | Endpoints::DynamicDns(_) => endpoints,
+        _ if policy.is_some_and(|policy| policy.to_original_address) => Endpoints::OriginalDst(None),
+        _ => endpoints,
+    }
+}
+
+/// The policy of a subset: its own blocks over the rule's; a policy for the very port replaces all of them.
+fn of_subset(rule: Option<&TrafficPolicy>, subset: &Subset, port: u16) -> Option<TrafficPolicy> {
+    let Some(own) = &subset.policy else {
+        return rule.cloned();
+    };
+    let (own, replaces) = own.of_port(port);
+    let rule = rule.filter(|_| !replaces);
+    let over = |block: fn(&TrafficPolicy) -> bool| if block(own) { Some(own) } else { rule };
+    Some(TrafficPolicy {
+        tls: over(|policy| policy.tls.is_some()).and_then(|policy| policy.tls.clone()),
+        connection_pool: over(|policy| policy.connection_pool.is_some())
+            .and_then(|policy| policy.connection_pool.clone()),
+        to_original_address: over(|policy| policy.has_load_balancer).is_some_and(|policy| policy.to_original_address),
+        ..TrafficPolicy::default()
     })
 }
 
-/// Where the endpoints come from; `None` where Istio leaves the cluster out.
-fn endpoints(service: &RegistryService, port: &RegistryPort) -> Option<Endpoints> {
+fn made(
+    service: &RegistryService,
+    port: &RegistryPort,
+    subset: &str,
+    endpoints: Endpoints,
+    policy: Option<&TrafficPolicy>,
+    rule: Option<&Rule<'_>>,
+    connect_timeout: Duration,
+) -> Cluster {
+    let pool = policy.and_then(|policy| policy.connection_pool.as_ref());
+    Cluster {
+        name: name(port.number, subset, &service.host).as_str().into(),
+        host: service.host.clone(),
+        namespace: service.namespace.clone(),
+        endpoints,
+        connect_timeout: pool.and_then(|pool| pool.connect_timeout).unwrap_or(connect_timeout),
+        tls: policy.and_then(|policy| originate(policy, rule)),
+        object: Some(crate::model::ObjectRef {
+            line: port.line,
+            ..service.object.clone()
+        }),
+    }
+}
+
+fn originate(policy: &TrafficPolicy, rule: Option<&Rule<'_>>) -> Option<OriginateTls> {
+    let tls = policy.tls.as_ref()?;
+    // Istio: secrets reach a sidecar only by a rule that selects it; otherwise it speaks plain text.
+    let secret = tls
+        .credential_name
+        .as_ref()
+        .filter(|name| !name.starts_with("configmap://"));
+    if secret.is_some() && rule.is_none_or(|rule| rule.selector.is_none()) {
+        return None;
+    }
+    matches!(&*tls.mode, "SIMPLE" | "MUTUAL").then(|| OriginateTls {
+        sni: tls.sni.as_deref().map(Into::into),
+    })
+}
+
+/// Where the endpoints with `labels` come from; `None` where Istio leaves the cluster out.
+fn endpoints(
+    service: &RegistryService,
+    port: &RegistryPort,
+    labels: Option<&Labels>,
+    shared: &SharedEndpoints<'_>,
+) -> Option<Endpoints> {
     let target = port.target_port.unwrap_or(port.number);
     Some(match &service.kind {
         // Outside the cluster's network the cluster address is what can be dialled; inside, kube-proxy does the rest.
@@ -106,67 +199,25 @@ fn endpoints(service: &RegistryService, port: &RegistryPort) -> Option<Endpoints
                 .map(|address| SocketAddr::new(*address, port.number))
                 .collect(),
         ),
-        ServiceKind::Entry { resolution, endpoints } => {
-            let port_of = |endpoint: &crate::model::Endpoint| endpoint.ports.get(&port.name).copied().unwrap_or(target);
-            match resolution {
-                Resolution::None => Endpoints::OriginalDst(port.target_port),
-                Resolution::Static => Endpoints::Static(
-                    endpoints
-                        .iter()
-                        .filter_map(|endpoint| Some(SocketAddr::new(endpoint.address.parse().ok()?, port_of(endpoint))))
-                        .collect(),
-                ),
-                Resolution::Dns | Resolution::DnsRoundRobin if endpoints.is_empty() => {
-                    if service.host.starts_with('*') {
-                        return None;
-                    }
-                    Endpoints::Dns(vec![(service.host.clone(), target)])
-                }
-                Resolution::Dns | Resolution::DnsRoundRobin => Endpoints::Dns(
-                    endpoints
-                        .iter()
-                        .map(|endpoint| (endpoint.address.as_str().into(), port_of(endpoint)))
-                        .collect(),
-                ),
-                Resolution::DynamicDns => Endpoints::DynamicDns(target),
+        ServiceKind::Alias(_) => return None,
+        ServiceKind::Entry(entry) => match entry.resolution {
+            Resolution::None => Endpoints::OriginalDst(port.target_port),
+            Resolution::DynamicDns => Endpoints::DynamicDns(target),
+            Resolution::Static => {
+                let named = shared.of(service, SamePort::Name(&port.name), labels);
+                let addresses = named.filter_map(|(address, port)| Some(SocketAddr::new(address.parse().ok()?, port)));
+                Endpoints::Static(addresses.collect())
             }
-        }
+            Resolution::Dns | Resolution::DnsRoundRobin => {
+                let named: Vec<_> = shared
+                    .of(service, SamePort::Number(port.number), labels)
+                    .map(|(name, port)| (name.into(), port))
+                    .collect();
+                if named.is_empty() {
+                    return None;
+                }
+                Endpoints::Dns(named)
+            }
+        },
     })
-}
-
-/// The DestinationRules that a proxy sees.
-pub(super) struct Rules<'w> {
-    pub world: &'w World,
-    pub mesh: &'w MeshConfig,
-    pub namespace: &'w str,
-    pub connect_timeout: Duration,
-}
-
-impl<'w> Rules<'w> {
-    /// The rule for a service: of the caller's namespace, else of the service's, else of the root namespace; within
-    /// one, the most specific host, then the oldest.
-    fn for_service(&self, service: &RegistryService) -> Option<&'w Object<DestinationRule>> {
-        let best = |namespace: &str| {
-            self.world
-                .destination_rules
-                .iter()
-                .map(|rule| &**rule)
-                .filter(|rule| &*rule.meta.namespace == namespace)
-                .filter(|rule| hosts::covers(&hosts::qualify(&rule.spec.host, namespace), &service.host))
-                .filter(|rule| {
-                    Export::of(&rule.spec.export_to, &["*".to_string()], namespace, self.namespace) != Export::Hidden
-                })
-                .min_by_key(|rule| {
-                    let wildcard = rule.spec.host.starts_with('*');
-                    let length = rule.spec.host.len();
-                    (wildcard, usize::MAX - length, registry::age(rule, &rule.meta.name))
-                })
-        };
-        if self.world.destination_rules.is_empty() {
-            return None;
-        }
-        best(self.namespace)
-            .or_else(|| best(&service.namespace))
-            .or_else(|| best(&self.mesh.root_namespace))
-    }
 }

@@ -1,12 +1,13 @@
 //! The decision.
 
 use super::{
-    Action, Claims, Cluster, Decision, Facts, Forward, HttpClaims, Layer, Reply, Snapshot, Step, Verdict, Witness,
+    Action, Claims, Cluster, Decision, Facts, Forward, HttpClaims, Layer, Reply, Snapshot, Verdict, Witness,
     capture::OUTBOUND_PORT,
     listeners::{Chain, Listener, Seen, Target},
-    routes::{Route, RouteAction, VirtualHost, WeightedCluster},
+    routes::{Otherwise, Route, RouteAction, VirtualHost, WeightedCluster, pick},
+    steps::{cluster_step, describe, listener_step, mode_step, no_proxy, route_step, step},
 };
-use crate::model::{ObjectRef, OutboundMode};
+use crate::model::OutboundMode;
 
 /// Decides about one connection or request. Total, deterministic, free of allocation with the silent witness.
 pub fn decide<'s, W: Witness>(snapshot: &'s Snapshot, facts: &Facts<'_>, witness: &mut W) -> Decision<'s> {
@@ -16,6 +17,7 @@ pub fn decide<'s, W: Witness>(snapshot: &'s Snapshot, facts: &Facts<'_>, witness
             verdict: Verdict::Bypassed,
             listener: "",
             layer: Layer::Tcp,
+            virtual_host: None,
             route: None,
             action: Action::Bypass,
         };
@@ -59,9 +61,27 @@ pub fn decide<'s, W: Witness>(snapshot: &'s Snapshot, facts: &Facts<'_>, witness
                 request(snapshot, listener, Some(*table), &http, facts.draw, witness)
             }
             (Target::Tcp(targets), _) => stream(listener, chain, targets, &seen, facts.draw, witness),
-            // The HTTP chain is only chosen for HTTP claims.
-            (Target::Http(_), _) => unknown_stream(snapshot, listener, witness),
+            // A Sidecar's own listener for HTTP, which asks nothing of the first bytes.
+            (Target::Http(_), _) => not_http(listener, witness),
         },
+    }
+}
+
+fn not_http<'s, W: Witness>(listener: &'s Listener, witness: &mut W) -> Decision<'s> {
+    witness.saw(|| step("chain", "HTTP, and what was sent is none: 400".into(), None));
+    Decision {
+        verdict: Verdict::Blocked,
+        listener: &listener.name,
+        layer: Layer::Http,
+        virtual_host: None,
+        route: None,
+        action: Action::Reply(Reply {
+            status: 400,
+            flags: "DPE",
+            details: "http1.codec_error",
+            body: "",
+            redirect: None,
+        }),
     }
 }
 
@@ -88,6 +108,7 @@ fn stream<'s, W: Witness>(
                 verdict: Verdict::Registered,
                 listener: &listener.name,
                 layer: Layer::Tcp,
+                virtual_host: None,
                 route: None,
                 action: Action::Forward(Forward {
                     cluster,
@@ -125,14 +146,19 @@ fn unknown_stream<'s, W: Witness>(snapshot: &'s Snapshot, listener: &'s Listener
     if blocked {
         return cut(&listener.name, Some("BlackHoleCluster"), "UH", Verdict::Blocked);
     }
-    witness.saw(|| cluster_step(&snapshot.passthrough));
+    let Some(cluster) = &snapshot.unknown else {
+        witness.saw(no_proxy);
+        return cut(&listener.name, None, "NC", Verdict::Blocked);
+    };
+    witness.saw(|| cluster_step(cluster));
     Decision {
         verdict: Verdict::Passthrough,
         listener: &listener.name,
         layer: Layer::Tcp,
+        virtual_host: None,
         route: None,
         action: Action::Forward(Forward {
-            cluster: &snapshot.passthrough,
+            cluster,
             timeout: None,
             retries: None,
             operation: None,
@@ -148,11 +174,12 @@ fn request<'s, W: Witness>(
     draw: u32,
     witness: &mut W,
 ) -> Decision<'s> {
-    let reply = |verdict, route, status, flags, details| Decision {
+    let reply = |verdict, virtual_host, status, flags, details| Decision {
         verdict,
         listener: &listener.name,
         layer: Layer::Http,
-        route,
+        virtual_host,
+        route: None,
         action: Action::Reply(Reply {
             status,
             flags,
@@ -165,18 +192,34 @@ fn request<'s, W: Witness>(
         witness.saw(|| step("virtual_host", "the request has no Host: 400".into(), None));
         return reply(Verdict::Blocked, None, 400, "-", "missing_host_header");
     };
-    let found = table.and_then(|table| snapshot.tables[table].virtual_host(authority));
-    let verdict = match (found, snapshot.mode.mode) {
-        (Some(_), _) => Verdict::Registered,
-        (None, _) => Verdict::Blocked,
+    let table = table.map(|table| &snapshot.tables[table]);
+    let found = table.and_then(|table| table.virtual_host(authority));
+    let nothing = found.is_none() && table.is_some_and(|table| matches!(table.otherwise, Otherwise::Nothing));
+    let verdict = match found.is_some() || nothing {
+        true => Verdict::Registered,
+        false => Verdict::Blocked,
+    };
+    let virtual_host = match found {
+        Some(virtual_host) => Some(virtual_host.name.as_str()),
+        None => (!nothing).then(|| unknown(snapshot)),
     };
     if http.method == "CONNECT" {
         witness.saw(|| step("route", "CONNECT has no path, so no route takes it: 404".into(), None));
-        return reply(verdict, None, 404, "NR", "route_not_found");
+        return reply(verdict, virtual_host, 404, "NR", "route_not_found");
     }
     if http.path == "*" {
         witness.saw(|| step("route", "OPTIONS * has no path: 404".into(), None));
-        return reply(verdict, None, 404, "-", "absolute_path_rejected");
+        return reply(verdict, virtual_host, 404, "-", "absolute_path_rejected");
+    }
+    if nothing {
+        witness.saw(|| {
+            step(
+                "virtual_host",
+                "the listener has no virtual host at all: 404".into(),
+                None,
+            )
+        });
+        return reply(Verdict::Registered, None, 404, "NR", "route_not_found");
     }
     match found {
         Some(virtual_host) => known_request(listener, virtual_host, http, draw, witness),
@@ -212,6 +255,7 @@ fn known_request<'s, W: Witness>(
         verdict: Verdict::Registered,
         listener: &listener.name,
         layer: Layer::Http,
+        virtual_host: Some(&virtual_host.name),
         route,
         action,
     };
@@ -280,11 +324,13 @@ fn known_request<'s, W: Witness>(
 }
 
 fn unknown_request<'s, W: Witness>(snapshot: &'s Snapshot, listener: &'s Listener, witness: &mut W) -> Decision<'s> {
-    let forward = |cluster, route| Decision {
+    let name = unknown(snapshot);
+    let forward = |cluster| Decision {
         verdict: Verdict::Passthrough,
         listener: &listener.name,
         layer: Layer::Http,
-        route: Some(route),
+        virtual_host: Some(name),
+        route: Some(name),
         action: Action::Forward(Forward {
             cluster,
             timeout: None,
@@ -292,47 +338,49 @@ fn unknown_request<'s, W: Witness>(snapshot: &'s Snapshot, listener: &'s Listene
             operation: None,
         }),
     };
+    let refuse = |status, flags, details| Decision {
+        verdict: Verdict::Blocked,
+        listener: &listener.name,
+        layer: Layer::Http,
+        virtual_host: Some(name),
+        route: Some(name),
+        action: Action::Reply(Reply {
+            status,
+            flags,
+            details,
+            body: "",
+            redirect: None,
+        }),
+    };
     match snapshot.mode.mode {
         OutboundMode::RegistryOnly => {
             witness.saw(|| mode_step(snapshot, "answered 502 by route block_all"));
-            Decision {
-                verdict: Verdict::Blocked,
-                listener: &listener.name,
-                layer: Layer::Http,
-                route: Some("block_all"),
-                action: Action::Reply(Reply {
-                    status: 502,
-                    flags: "-",
-                    details: "direct_response",
-                    body: "",
-                    redirect: None,
-                }),
-            }
+            refuse(502, "-", "direct_response")
         }
         OutboundMode::AllowAny => {
             witness.saw(|| mode_step(snapshot, "let through to its own address by route allow_any"));
-            witness.saw(|| cluster_step(&snapshot.passthrough));
-            forward(&snapshot.passthrough, "allow_any")
+            let Some(cluster) = &snapshot.unknown else {
+                witness.saw(no_proxy);
+                return refuse(503, "NC", "cluster_not_found");
+            };
+            witness.saw(|| cluster_step(cluster));
+            forward(cluster)
         }
         OutboundMode::AllowAnyDynamicDns => {
             witness.saw(|| mode_step(snapshot, "resolved by its Host by route allow_any_dynamic_dns"));
             witness.saw(|| cluster_step(&snapshot.dynamic_dns));
-            forward(&snapshot.dynamic_dns, "allow_any_dynamic_dns")
+            forward(&snapshot.dynamic_dns)
         }
     }
 }
 
-/// The index that `draw` picks among weights.
-fn pick(weights: impl Iterator<Item = u32> + Clone, draw: u32) -> Option<usize> {
-    let total: u64 = weights.clone().map(u64::from).sum();
-    let mut left = u64::from(draw).checked_rem(total)?;
-    for (index, weight) in weights.enumerate() {
-        if left < u64::from(weight) {
-            return Some(index);
-        }
-        left -= u64::from(weight);
+/// The virtual host for what no other one has, which is its only route's name too.
+fn unknown(snapshot: &Snapshot) -> &'static str {
+    match snapshot.mode.mode {
+        OutboundMode::RegistryOnly => "block_all",
+        OutboundMode::AllowAny => "allow_any",
+        OutboundMode::AllowAnyDynamicDns => "allow_any_dynamic_dns",
     }
-    None
 }
 
 fn cut<'s>(listener: &'s str, cluster: Option<&'static str>, flags: &'static str, verdict: Verdict) -> Decision<'s> {
@@ -340,67 +388,8 @@ fn cut<'s>(listener: &'s str, cluster: Option<&'static str>, flags: &'static str
         verdict,
         listener,
         layer: Layer::Tcp,
+        virtual_host: None,
         route: None,
         action: Action::Cut { cluster, flags },
-    }
-}
-
-fn step(step: &'static str, outcome: String, object: Option<ObjectRef>) -> Step {
-    Step { step, outcome, object }
-}
-
-fn listener_step(snapshot: &Snapshot, listener: &Listener, facts: &Facts<'_>) -> Step {
-    let outcome = if std::ptr::eq(listener, &snapshot.fallback) {
-        format!("virtualOutbound: nothing declares port {}", facts.destination.port())
-    } else {
-        listener.name.clone()
-    };
-    step("listener", outcome, None)
-}
-
-fn mode_step(snapshot: &Snapshot, outcome: &str) -> Step {
-    let mode = &snapshot.mode;
-    let written = if mode.object.is_some() {
-        ""
-    } else {
-        " (written nowhere: Istio's default)"
-    };
-    step(
-        "route",
-        format!("{} holds in the {}{written}: {outcome}", mode.mode, mode.scope),
-        mode.object.clone(),
-    )
-}
-
-fn route_step(route: &Route) -> Step {
-    let mut outcome = match &route.name {
-        Some(name) => format!("route {name}"),
-        None => "a route without a name".to_string(),
-    };
-    if let RouteAction::Forward {
-        timeout: Some(timeout), ..
-    } = &route.action
-    {
-        outcome.push_str(&format!(", timeout {} ms", timeout.as_millis()));
-    }
-    if !route.unsupported.is_empty() {
-        outcome.push_str(&format!(
-            "; not applied by this engine: {}",
-            route.unsupported.join(", ")
-        ));
-    }
-    step("route", outcome, Some(route.object.clone()))
-}
-
-fn cluster_step(cluster: &Cluster) -> Step {
-    step("cluster", cluster.name.to_string(), cluster.object.clone())
-}
-
-fn describe(seen: &Seen<'_>) -> String {
-    match (seen.tls, seen.name) {
-        (true, Some(name)) => format!("TLS to {name}"),
-        (true, None) => "TLS without a server name".into(),
-        (false, _) if seen.http => "HTTP".into(),
-        (false, _) => format!("a byte stream to {}", seen.address),
     }
 }

@@ -15,6 +15,8 @@ pub struct Explanation {
     pub cluster: Option<String>,
     /// Listener.
     pub listener: Option<String>,
+    /// Virtual host.
+    pub virtual_host: Option<String>,
     /// Route.
     pub route: Option<String>,
     /// The local reply, where there is one.
@@ -63,6 +65,8 @@ pub struct ExplainedRetries {
     pub attempts: u32,
     /// Limit of one attempt.
     pub per_try_timeout_ms: Option<u64>,
+    /// Envoy's `retry_on`.
+    pub retry_on: String,
 }
 
 /// TLS that the sidecar originates.
@@ -96,6 +100,7 @@ pub fn explain(snapshot: &Snapshot, facts: &Facts<'_>) -> Explanation {
             Action::Reply(_) | Action::Bypass => None,
         },
         listener: (!decision.listener.is_empty()).then(|| decision.listener.to_string()),
+        virtual_host: decision.virtual_host.map(str::to_string),
         route: decision.route.map(str::to_string),
         response: match decision.action {
             Action::Reply(reply) => Some(ExplainedResponse {
@@ -119,6 +124,7 @@ pub fn explain(snapshot: &Snapshot, facts: &Facts<'_>) -> Explanation {
             .map(|retries| ExplainedRetries {
                 attempts: retries.attempts,
                 per_try_timeout_ms: retries.per_try_timeout.map(|timeout| timeout.as_millis() as u64),
+                retry_on: retries.retry_on.clone(),
             }),
         tls: forward
             .and_then(|forward| forward.cluster.tls.as_ref())

@@ -3,7 +3,7 @@
 //! Envoy: an exact name beats every wildcard, a longer wildcard suffix beats a shorter one, `*.a.b` needs at least one
 //! character in place of the star and matches any number of labels.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, net::IpAddr};
 
 /// Longest name that is looked up; no declared host is longer (DNS ends at 255).
 const MAX_HOST: usize = 255;
@@ -51,6 +51,29 @@ impl<T> HostMap<T> {
         true
     }
 
+    /// The value of this very pattern.
+    pub fn exactly(&self, pattern: &str) -> Option<&T> {
+        let pattern = lower_case(pattern);
+        match pattern.strip_prefix('*') {
+            None => self.exact.get(pattern.as_str()),
+            Some(suffix) if suffix.starts_with('.') => self.dotted.get(suffix),
+            Some(suffix) => self
+                .partial
+                .iter()
+                .find(|(known, _)| **known == *suffix)
+                .map(|(_, value)| value),
+        }
+    }
+
+    /// The value for a server name. Envoy keeps a wildcard without its star among the exact names, so that a name which
+    /// begins with a dot is one. Does not allocate.
+    pub fn for_server_name(&self, name: &str) -> Option<&T> {
+        self.exact
+            .get(name)
+            .or_else(|| self.dotted.get(name))
+            .or_else(|| self.get(name))
+    }
+
     /// The value of the most specific pattern that matches `host`, whatever its case. Does not allocate.
     pub fn get(&self, host: &str) -> Option<&T> {
         let mut buffer = [0; MAX_HOST];
@@ -92,6 +115,11 @@ fn lower<'b>(host: &'b str, buffer: &'b mut [u8; MAX_HOST]) -> Option<&'b str> {
     std::str::from_utf8(target).ok()
 }
 
+/// The host in lower case, as routes and virtual hosts name it.
+pub fn lower_case(host: &str) -> String {
+    host.to_ascii_lowercase()
+}
+
 /// The host of an authority without its port. Envoy strips any `:...`, IPv6 literals keep their brackets.
 pub fn strip_port(authority: &str) -> &str {
     match authority.rfind(':') {
@@ -110,16 +138,12 @@ pub fn is_name(host: &str) -> bool {
     host.len() <= MAX_HOST && host.split('.').all(label) && !last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Istio: every name that `narrow` matches is matched by `wide`.
+/// Istio: every name that `narrow` matches is matched by `wide`. Letters count as they are written.
 pub fn covers(wide: &str, narrow: &str) -> bool {
-    match wide.strip_prefix('*') {
-        Some(suffix) => {
-            narrow.trim_start_matches('*').len() >= suffix.len() && narrow.ends_with(suffix) && {
-                // `*.a.b` does not cover `a.b`, and `.a.b` cannot be a host.
-                narrow.len() > suffix.len()
-            }
-        }
-        None => wide.eq_ignore_ascii_case(narrow),
+    match (wide.strip_prefix('*'), narrow.strip_prefix('*')) {
+        (None, _) => wide == narrow,
+        (Some(suffix), None) => narrow.ends_with(suffix),
+        (Some(suffix), Some(rest)) => rest.ends_with(suffix),
     }
 }
 
@@ -128,9 +152,10 @@ pub fn overlap(a: &str, b: &str) -> bool {
     covers(a, b) || covers(b, a)
 }
 
-/// A host as written in an object of `namespace`: a name without a dot is a Service of that namespace.
+/// A host as written in an object of `namespace`: a name without a dot is a Service of that namespace, but `*` and
+/// addresses are what they are.
 pub fn qualify(host: &str, namespace: &str) -> String {
-    if host.contains('.') || host.starts_with('*') {
+    if host.contains('.') || host == "*" || host.parse::<IpAddr>().is_ok() {
         host.to_string()
     } else {
         format!("{host}.{namespace}.svc.cluster.local")

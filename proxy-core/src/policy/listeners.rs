@@ -3,7 +3,7 @@
 //! Envoy: destination address by longest prefix, then server name, then transport and application protocol; each step
 //! keeps only the most specific group and never goes back. A dead end leads to the default chain.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use ipnet::IpNet;
 
@@ -65,6 +65,34 @@ pub(super) struct ChainMatch {
     pub http: bool,
 }
 
+/// What makes two chains of one listener the same to Istio: order, `*` and the range of everything do not count.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct ChainKey(bool, BTreeSet<Arc<str>>, BTreeSet<IpNet>);
+
+impl ChainMatch {
+    pub fn key(&self) -> ChainKey {
+        let names = self.names.iter().filter(|name| &***name != "*").cloned();
+        ChainKey(self.http, names.collect(), self.ranges().collect())
+    }
+
+    /// The ranges that narrow anything down.
+    fn ranges(&self) -> impl Iterator<Item = IpNet> + '_ {
+        self.ranges
+            .iter()
+            .filter(|range| !range.addr().is_unspecified())
+            .map(IpNet::trunc)
+    }
+
+    /// The names, unless any name will do.
+    fn names(&self) -> &[Arc<str>] {
+        if self.names.iter().any(|name| &**name == "*") {
+            &[]
+        } else {
+            &self.names
+        }
+    }
+}
+
 /// What the inspectors of a listener say of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen<'a> {
@@ -109,16 +137,18 @@ impl Listener {
     pub fn add(&mut self, condition: &ChainMatch, chain: Chain) {
         self.needs.tls |= !condition.names.is_empty();
         self.needs.http |= condition.http;
-        if condition.ranges.is_empty() && condition.names.is_empty() && !condition.http {
-            self.default.get_or_insert(chain);
+        if condition.ranges.is_empty() && condition.names().is_empty() && !condition.http {
+            self.default = Some(chain);
             return;
         }
-        if condition.ranges.is_empty() {
-            self.any_address.add(condition, &chain);
-        }
-        for range in &condition.ranges {
+        let mut anywhere = true;
+        for range in condition.ranges() {
+            anywhere = false;
             let nets = self.by_address.get_or_insert_default();
-            nets.entry(*range, NameGroup::default).add(condition, &chain);
+            nets.entry(range, NameGroup::default).add(condition, &chain);
+        }
+        if anywhere {
+            self.any_address.add(condition, &chain);
         }
     }
 
@@ -136,7 +166,7 @@ impl Listener {
             .unwrap_or(&self.any_address);
         let leaf = seen
             .name
-            .and_then(|name| group.by_name.get(name))
+            .and_then(|name| group.by_name.for_server_name(name))
             .unwrap_or(&group.any_name);
         match &leaf.http {
             // The group of transport raw_buffer holds only HTTP: anything else in it is a dead end.
@@ -148,10 +178,10 @@ impl Listener {
 
 impl NameGroup {
     fn add(&mut self, condition: &ChainMatch, chain: &Chain) {
-        if condition.names.is_empty() {
+        if condition.names().is_empty() {
             self.any_name.add(condition.http, chain);
         }
-        for name in &condition.names {
+        for name in condition.names() {
             let mut leaf = Leaf::default();
             leaf.add(condition.http, chain);
             // Names only come with TLS, so a second chain for one name is a conflict and the older stays.

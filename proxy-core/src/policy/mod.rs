@@ -3,10 +3,13 @@
 
 mod access_log;
 mod capture;
+mod chains;
 mod clusters;
 mod compile;
 mod data_plane;
 mod decide;
+mod delegates;
+mod entries;
 mod explain;
 mod facts;
 mod gateways;
@@ -16,7 +19,12 @@ mod nets;
 mod otherwise;
 mod registry;
 mod routes;
+mod rules;
+mod scope;
+mod shared_endpoints;
 mod snapshot;
+mod steps;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -34,6 +42,7 @@ pub use facts::*;
 pub use gateways::{GatewayRoute, GatewayUse, gateways, service_host};
 pub use hosts::{covers, overlap, qualify};
 pub use otherwise::{CaptureEdit, Change};
+pub(crate) use routes::is_status;
 pub use snapshot::Snapshot;
 pub use verdict::*;
 pub use visibility::{Mode, mode_of};

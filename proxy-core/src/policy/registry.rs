@@ -1,25 +1,46 @@
-//! Services as the listeners see them: ServiceEntries host by host, and Kubernetes Services, in Istio's order.
+//! Services as the listeners see them, in Istio's order: each host of a ServiceEntry at each of its addresses, and
+//! Kubernetes Services.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use ipnet::IpNet;
 use time::OffsetDateTime;
 
 use super::visibility::Export;
-use crate::model::{Endpoint, MeshConfig, Meta, Object, ObjectRef, Protocol, Resolution, Service, ServiceEntry, World};
+use crate::model::{
+    Endpoint, Labels, MeshConfig, Meta, Object, ObjectRef, Protocol, Resolution, Service, ServiceEntry, World,
+};
 
-/// One host of the registry with its ports.
+/// One host of the registry at one address, with its ports.
 #[derive(Debug, Clone)]
 pub(super) struct RegistryService {
     pub host: Arc<str>,
     pub namespace: Arc<str>,
     pub age: Age,
-    /// Virtual addresses; empty where there are none.
-    pub addresses: Vec<IpNet>,
-    pub ports: Vec<RegistryPort>,
+    pub address: Address,
+    /// Addresses of a Kubernetes Service beside its first.
+    pub more_addresses: Vec<IpAddr>,
+    pub ports: Arc<[RegistryPort]>,
     pub kind: ServiceKind,
     pub export: Export,
+    /// ExternalName Services that stand for it.
+    pub aliases: Vec<Arc<str>>,
     pub object: ObjectRef,
+}
+
+/// Where a service is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Address {
+    /// At any address.
+    Any,
+    /// At a virtual address of its own.
+    Ip(IpAddr),
+    /// At the addresses of a range.
+    Range(IpNet),
 }
 
 /// Where a service's endpoints come from.
@@ -27,11 +48,22 @@ pub(super) struct RegistryService {
 pub(super) enum ServiceKind {
     /// A Kubernetes Service with its cluster addresses; empty for a headless one.
     Kubernetes(Vec<IpAddr>),
+    /// An ExternalName Service: another name of this host.
+    Alias(Arc<str>),
     /// A ServiceEntry.
-    Entry {
-        resolution: Resolution,
-        endpoints: Vec<Endpoint>,
-    },
+    Entry(Arc<Entry>),
+}
+
+/// What the services of one ServiceEntry have in common; two entries are only merged where these are equal.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Entry {
+    pub resolution: Resolution,
+    pub endpoints: Vec<Endpoint>,
+    labels: Labels,
+    workload_selector: Labels,
+    export_to: Vec<String>,
+    /// Other ports to go to, by the port that is called.
+    targets: Vec<(u16, u16)>,
 }
 
 /// One port of a service.
@@ -42,14 +74,12 @@ pub(super) struct RegistryPort {
     pub protocol: Protocol,
     pub target_port: Option<u16>,
     pub line: u32,
-    /// A younger entry's port whose cluster is not made because the older one differs too much: routes to it give `NC`.
-    pub without_cluster: bool,
 }
 
 /// Age of an object: `creationTimestamp`, else order of appearance (file, then place in it), then names.
 pub(super) type Age = (OffsetDateTime, Arc<str>, u64, Arc<str>, Arc<str>);
 
-/// The age of an object; `first_name` breaks ties (the host for services, the object's name for configs).
+/// The age of an object; `first_name` breaks ties (the host for entries, the object's name for all others).
 pub(super) fn age<T>(object: &Object<T>, first_name: &Arc<str>) -> Age {
     let Meta {
         created,
@@ -71,51 +101,151 @@ pub(super) fn age<T>(object: &Object<T>, first_name: &Arc<str>) -> Age {
     )
 }
 
+impl Address {
+    /// A bare address, one with a full-length prefix, or a range. `0.0.0.0` is no address at all.
+    fn of(net: IpNet) -> Self {
+        if net.prefix_len() < net.max_prefix_len() {
+            Self::Range(net)
+        } else if net.addr().is_unspecified() {
+            Self::Any
+        } else {
+            Self::Ip(net.addr())
+        }
+    }
+}
+
 impl RegistryService {
-    /// The single virtual addresses (full-length prefixes).
+    /// Its virtual addresses.
     pub fn virtual_ips(&self) -> impl Iterator<Item = IpAddr> + '_ {
-        self.addresses
-            .iter()
-            .filter(|net| net.prefix_len() == net.max_prefix_len())
-            .map(IpNet::addr)
+        let first = match self.address {
+            Address::Ip(address) => Some(address),
+            Address::Any | Address::Range(_) => None,
+        };
+        first.into_iter().chain(self.more_addresses.iter().copied())
     }
 
-    /// The ranges that are no single address.
-    pub fn ranges(&self) -> impl Iterator<Item = IpNet> + '_ {
-        self.addresses
-            .iter()
-            .filter(|net| net.prefix_len() != net.max_prefix_len())
-            .map(IpNet::trunc)
+    /// The port that clients call by `number`.
+    pub fn port(&self, number: u16) -> Option<&RegistryPort> {
+        self.ports.iter().find(|port| port.number == number)
     }
 
     pub fn is_kubernetes(&self) -> bool {
-        matches!(self.kind, ServiceKind::Kubernetes(_))
+        matches!(self.kind, ServiceKind::Kubernetes(_) | ServiceKind::Alias(_))
+    }
+
+    /// The host that an ExternalName Service stands for.
+    pub fn alias_of(&self) -> Option<&Arc<str>> {
+        match &self.kind {
+            ServiceKind::Alias(target) => Some(target),
+            ServiceKind::Kubernetes(_) | ServiceKind::Entry(_) => None,
+        }
+    }
+
+    /// A Kubernetes Service without a cluster address: its pods' addresses, which are not known here, are called.
+    pub fn is_headless(&self) -> bool {
+        matches!(&self.kind, ServiceKind::Kubernetes(addresses) if addresses.is_empty())
+    }
+
+    /// A wildcard whose names the sidecar resolves itself.
+    pub fn is_dynamic(&self) -> bool {
+        let dynamic = matches!(&self.kind, ServiceKind::Entry(entry) if entry.resolution == Resolution::DynamicDns);
+        dynamic && self.host.starts_with('*')
+    }
+
+    /// The port at its own address that a call to `number` goes to, where that is another one.
+    pub fn target_at_own_address(&self, number: u16) -> Option<u16> {
+        let ServiceKind::Entry(entry) = &self.kind else {
+            return None;
+        };
+        entry
+            .targets
+            .iter()
+            .find(|(called, _)| *called == number)
+            .map(|(_, target)| *target)
+    }
+
+    /// Called at the connection's own address.
+    pub fn is_passthrough(&self) -> bool {
+        match &self.kind {
+            ServiceKind::Kubernetes(addresses) => addresses.is_empty(),
+            ServiceKind::Alias(_) => false,
+            ServiceKind::Entry(entry) => entry.resolution == Resolution::None,
+        }
+    }
+
+    /// Its endpoints are pods, which are not known here.
+    pub fn selects_pods(&self) -> bool {
+        matches!(&self.kind, ServiceKind::Entry(entry) if !entry.workload_selector.is_empty())
+    }
+
+    /// Istio: ports of two entries for one host become one service's only where the entries are alike in everything else.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let alike = match (&self.kind, &other.kind) {
+            (ServiceKind::Kubernetes(_), ServiceKind::Kubernetes(_)) => true,
+            (ServiceKind::Alias(mine), ServiceKind::Alias(other)) => mine == other,
+            (ServiceKind::Entry(mine), ServiceKind::Entry(other)) => {
+                mine.resolution == other.resolution
+                    && mine.labels == other.labels
+                    && mine.workload_selector == other.workload_selector
+                    && mine.export_to == other.export_to
+            }
+            _ => false,
+        };
+        alike && self.namespace == other.namespace
     }
 }
 
-/// All services that `namespace` may see by `exportTo`: exported to it first, then public, each by age.
+/// All services, with what `exportTo` makes them for `namespace`: exported to it first, then public, each by age.
 pub(super) fn services(world: &World, mesh: &MeshConfig, namespace: &str) -> Vec<RegistryService> {
-    let mut services: Vec<_> = world
-        .service_entries
+    let mut services = Vec::new();
+    for entry in &world.service_entries {
+        entry_services(entry, mesh, namespace, &mut services);
+    }
+    let of_kubernetes = world
+        .services
         .iter()
-        .flat_map(|entry| entry_services(entry, mesh, namespace))
-        .chain(
-            world
-                .services
-                .iter()
-                .filter_map(|service| kubernetes_service(service, mesh, namespace)),
-        )
-        .filter(|service| service.export != Export::Hidden)
-        .collect();
+        .map(|service| kubernetes_service(service, mesh, namespace));
+    services.extend(of_kubernetes);
     services.sort_by(|a, b| (a.export.rank(), &a.age).cmp(&(b.export.rank(), &b.age)));
+    resolve_aliases(&mut services);
     services
 }
 
-fn entry_services<'w>(
-    entry: &'w Object<ServiceEntry>,
+/// Gives each service the names of the ExternalName Services that lead to it, over others or directly.
+fn resolve_aliases(services: &mut [RegistryService]) {
+    let alias = |service: &RegistryService| Some((service.host.clone(), service.alias_of()?.clone()));
+    let targets: HashMap<Arc<str>, Arc<str>> = services.iter().filter_map(alias).collect();
+    if targets.is_empty() {
+        return;
+    }
+    // By namespace and host, in that order.
+    type Names = BTreeSet<(Arc<str>, Arc<str>)>;
+    let mut of_host: HashMap<Arc<str>, Names> = HashMap::new();
+    for service in services.iter() {
+        let Some(mut target) = service.alias_of() else { continue };
+        let mut seen = vec![&service.host];
+        while let Some(next) = targets.get(target).filter(|_| !seen.contains(&target)) {
+            seen.push(target);
+            target = next;
+        }
+        // A circle leads nowhere.
+        if !targets.contains_key(target) {
+            let name = (service.namespace.clone(), service.host.clone());
+            of_host.entry(target.clone()).or_default().insert(name);
+        }
+    }
+    for service in services {
+        let own = of_host.get(&service.host).into_iter().flatten();
+        service.aliases = own.map(|(_, host)| host.clone()).collect();
+    }
+}
+
+fn entry_services(
+    entry: &Object<ServiceEntry>,
     mesh: &MeshConfig,
     namespace: &str,
-) -> impl Iterator<Item = RegistryService> + 'w {
+    services: &mut Vec<RegistryService>,
+) {
     let spec = &entry.spec;
     let export = Export::of(
         &spec.export_to,
@@ -123,54 +253,90 @@ fn entry_services<'w>(
         &entry.meta.namespace,
         namespace,
     );
-    let allocated = mesh.dns_capture && spec.addresses.is_empty();
-    let addresses: Vec<IpNet> = if allocated {
-        spec.allocated.iter().copied().map(IpNet::from).collect()
-    } else {
-        spec.addresses.clone()
-    };
-    spec.hosts.iter().enumerate().map(move |(index, host)| RegistryService {
-        host: host.clone(),
-        namespace: entry.meta.namespace.clone(),
-        age: age(entry, host),
-        addresses: addresses.clone(),
-        ports: spec
+    let addresses: Vec<Address> = spec.addresses.iter().map(|net| Address::of(*net)).collect();
+    let ports: Arc<[RegistryPort]> = spec
+        .ports
+        .iter()
+        .map(|port| RegistryPort {
+            number: port.number,
+            name: port.name.clone(),
+            protocol: port.protocol,
+            target_port: port.target_port,
+            line: port.line,
+        })
+        .collect();
+    let mut export_to = spec.export_to.clone();
+    export_to.sort_unstable();
+    let common = Arc::new(Entry {
+        resolution: spec.resolution,
+        endpoints: spec.endpoints.clone(),
+        labels: entry.meta.labels.clone(),
+        workload_selector: spec.workload_selector.clone().unwrap_or_default(),
+        export_to,
+        targets: spec
             .ports
             .iter()
-            .map(|port| RegistryPort {
-                number: port.number,
-                name: port.name.clone(),
-                protocol: port.protocol,
-                target_port: port.target_port,
-                line: port.line,
-                without_cluster: false,
-            })
+            .filter_map(|port| Some((port.number, port.target_port?)))
             .collect(),
-        kind: ServiceKind::Entry {
-            resolution: spec.resolution,
-            endpoints: spec.endpoints.clone(),
-        },
-        export,
-        object: entry.reference("ServiceEntry", spec.host_lines.get(index).copied().unwrap_or_default()),
-    })
+    });
+    for (index, host) in spec.hosts.iter().enumerate() {
+        let line = spec.host_lines.get(index).copied().unwrap_or_default();
+        let allocated = [allocated(entry, host, mesh)];
+        let addresses = if addresses.is_empty() {
+            &allocated[..]
+        } else {
+            &addresses
+        };
+        services.extend(addresses.iter().map(|address| RegistryService {
+            host: host.clone(),
+            namespace: entry.meta.namespace.clone(),
+            age: age(entry, host),
+            address: *address,
+            more_addresses: Vec::new(),
+            ports: ports.clone(),
+            kind: ServiceKind::Entry(common.clone()),
+            export,
+            aliases: Vec::new(),
+            object: entry.reference("ServiceEntry", line),
+        }));
+    }
 }
 
-fn kubernetes_service(service: &Object<Service>, mesh: &MeshConfig, namespace: &str) -> Option<RegistryService> {
-    let spec = &service.spec;
-    // An ExternalName is an alias in DNS; what it points at is decided by its own name.
-    if spec.external_name.is_some() {
-        return None;
+/// The address that was allocated to a host, where this mesh's sidecars use it: those that capture DNS do.
+fn allocated(entry: &Object<ServiceEntry>, host: &str, mesh: &MeshConfig) -> Address {
+    let spec = &entry.spec;
+    let switched_off = entry
+        .meta
+        .labels
+        .get("networking.istio.io/enable-autoallocate-ip")
+        .is_some_and(|value| value.eq_ignore_ascii_case("false"));
+    if !mesh.dns_capture || switched_off || !spec.addresses.is_empty() || spec.resolution == Resolution::None {
+        return Address::Any;
     }
+    // A sidecar has one family; which, is not known here, and nearly all have the older.
+    let mut own = spec
+        .allocated
+        .iter()
+        .filter(|own| *own.host == *host && own.address.is_ipv4());
+    own.next_back().map_or(Address::Any, |own| Address::Ip(own.address))
+}
+
+fn kubernetes_service(service: &Object<Service>, mesh: &MeshConfig, namespace: &str) -> RegistryService {
+    let spec = &service.spec;
     let own = &service.meta.namespace;
     let host: Arc<str> = format!("{}.{own}.svc.cluster.local", service.meta.name).into();
     let annotation = service.meta.annotations.get("networking.istio.io/exportTo");
     let export_to: Vec<String> = annotation
         .map(|list| list.split(',').map(|item| item.trim().to_string()).collect())
         .unwrap_or_default();
-    Some(RegistryService {
+    RegistryService {
         namespace: own.clone(),
-        age: age(service, &host),
-        addresses: spec.cluster_ips.iter().copied().map(IpNet::from).collect(),
+        age: age(service, &service.meta.name),
+        address: spec
+            .cluster_ips
+            .first()
+            .map_or(Address::Any, |first| Address::Ip(*first)),
+        more_addresses: spec.cluster_ips.iter().skip(1).copied().collect(),
         ports: spec
             .ports
             .iter()
@@ -180,90 +346,15 @@ fn kubernetes_service(service: &Object<Service>, mesh: &MeshConfig, namespace: &
                 protocol: port.protocol,
                 target_port: None,
                 line: port.line,
-                without_cluster: false,
             })
             .collect(),
-        kind: ServiceKind::Kubernetes(spec.cluster_ips.clone()),
+        kind: match &spec.external_name {
+            Some(target) => ServiceKind::Alias(target.as_str().into()),
+            None => ServiceKind::Kubernetes(spec.cluster_ips.clone()),
+        },
+        aliases: Vec::new(),
         export: Export::of(&export_to, &mesh.default_service_export_to, own, namespace),
         object: service.reference("Service", 0),
         host,
-    })
-}
-
-/// Folds services of one host into what a proxy in `namespace` sees of it. Istio: one namespace is chosen, the proxy's
-/// own if it declares the host, else a Kubernetes Service's, else the first in order; within it, entries with the same
-/// ports are unioned, with the same settings their ports are merged, otherwise the younger keeps routes without clusters.
-pub(super) fn merge_same_host(services: Vec<RegistryService>, namespace: &str) -> Vec<RegistryService> {
-    let mut by_host: std::collections::HashMap<String, Vec<usize>> = Default::default();
-    for (index, service) in services.iter().enumerate() {
-        by_host
-            .entry(service.host.to_ascii_lowercase())
-            .or_default()
-            .push(index);
-    }
-    let mut kept: Vec<Option<RegistryService>> = services.into_iter().map(Some).collect();
-    for indices in by_host.into_values().filter(|indices| indices.len() > 1) {
-        let all: Vec<(usize, RegistryService)> = indices
-            .iter()
-            .filter_map(|index| Some((*index, kept[*index].take()?)))
-            .collect();
-        let chosen = all
-            .iter()
-            .find(|(_, service)| &*service.namespace == namespace)
-            .or_else(|| all.iter().find(|(_, service)| service.is_kubernetes()))
-            .or(all.first())
-            .map(|(_, service)| service.namespace.clone());
-        let mut merged: Option<(usize, RegistryService)> = None;
-        let same_namespace = all
-            .into_iter()
-            .filter(|(_, service)| Some(&service.namespace) == chosen.as_ref());
-        for (index, service) in same_namespace {
-            match &mut merged {
-                None => merged = Some((index, service)),
-                Some((_, older)) if service.is_kubernetes() && !older.is_kubernetes() => {
-                    merged = Some((index, service))
-                }
-                Some((_, older)) => merge_into(older, service),
-            }
-        }
-        if let Some((index, service)) = merged {
-            kept[index] = Some(service);
-        }
-    }
-    kept.into_iter().flatten().collect()
-}
-
-fn merge_into(older: &mut RegistryService, younger: RegistryService) {
-    let (
-        ServiceKind::Entry {
-            resolution: mine,
-            endpoints,
-        },
-        ServiceKind::Entry {
-            resolution: other,
-            endpoints: more,
-        },
-    ) = (&mut older.kind, younger.kind)
-    else {
-        return;
-    };
-    let numbers = |ports: &[RegistryPort]| {
-        ports
-            .iter()
-            .map(|port| (port.number, port.protocol))
-            .collect::<Vec<_>>()
-    };
-    if numbers(&older.ports) == numbers(&younger.ports) {
-        endpoints.extend(more);
-        return;
-    }
-    let alike = *mine == other && older.export == younger.export;
-    for port in younger.ports {
-        if !older.ports.iter().any(|known| known.number == port.number) {
-            older.ports.push(RegistryPort {
-                without_cluster: !alike,
-                ..port
-            });
-        }
     }
 }

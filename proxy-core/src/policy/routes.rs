@@ -1,20 +1,34 @@
 //! Virtual hosts and routes of one port.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
 
 use regex::Regex;
 
 use super::{
     Cluster, HttpClaims, RetryPolicy,
     hosts::{self, HostMap},
+    registry::RegistryService,
 };
-use crate::model::{HttpMatch, ObjectRef, Redirect, Retries, TextMatch};
+use crate::model::{HttpMatch, MeshConfig, ObjectRef, Redirect, Retries, TextMatch};
 
 /// The route configuration of one port (or of one sniffed virtual address).
 #[derive(Debug, Default)]
 pub(super) struct RouteTable {
     pub domains: HostMap<usize>,
     pub virtual_hosts: Vec<VirtualHost>,
+    pub otherwise: Otherwise,
+}
+
+/// What takes requests whose authority is in no domain.
+#[derive(Debug, Default)]
+pub(super) enum Otherwise {
+    /// The outbound mode decides.
+    #[default]
+    Mode,
+    /// This virtual host takes them too.
+    VirtualHost(usize),
+    /// Nothing: 404.
+    Nothing,
 }
 
 /// One virtual host.
@@ -23,7 +37,7 @@ pub(super) struct VirtualHost {
     /// `host:port`.
     pub name: String,
     pub object: ObjectRef,
-    pub routes: Vec<Route>,
+    pub routes: Arc<[Route]>,
 }
 
 /// One route: a condition and an action.
@@ -79,37 +93,52 @@ impl RouteTable {
 
     /// The virtual host for an authority.
     pub fn virtual_host(&self, authority: &str) -> Option<&VirtualHost> {
-        self.domains
-            .get(hosts::strip_port(authority))
-            .map(|index| &self.virtual_hosts[*index])
+        let otherwise = match &self.otherwise {
+            Otherwise::VirtualHost(index) => Some(index),
+            Otherwise::Mode | Otherwise::Nothing => None,
+        };
+        let index = self.domains.get(hosts::strip_port(authority)).or(otherwise);
+        index.map(|index| &self.virtual_hosts[*index])
     }
 }
 
-/// Domains of a service: its host, the host with a trailing dot, and its single address.
-pub(super) fn domains(host: &str, own_namespace: Option<&str>, addresses: impl Iterator<Item = IpAddr>) -> Vec<String> {
-    let mut names = vec![host.to_ascii_lowercase()];
-    // A Kubernetes Service of the caller's namespace answers to its short names too.
-    if let Some(namespace) = own_namespace
-        && let Some(short) = host.strip_suffix(&format!(".{namespace}.svc.cluster.local"))
-    {
-        names.extend([
-            short.to_string(),
-            format!("{short}.{namespace}"),
-            format!("{short}.{namespace}.svc"),
-        ]);
-    } else if let Some(short) = host.strip_suffix(".svc.cluster.local") {
-        names.extend([short.to_string(), format!("{short}.svc")]);
+/// Domains of a service: its host, the host with a trailing dot, the short names of a Service seen from
+/// `own_namespace` unless they are the host of a `known` service, and its addresses.
+pub(super) fn domains(
+    host: &str,
+    own_namespace: &str,
+    service: &RegistryService,
+    known: &HashSet<&str>,
+) -> Vec<String> {
+    let mut names = Vec::new();
+    for own in std::iter::once(host).chain(service.aliases.iter().map(|alias| &**alias)) {
+        names.push(own.to_string());
+        let others = other_names(own, own_namespace).into_iter();
+        names.extend(others.filter(|name| !known.contains(name.as_str())));
     }
-    let dotted: Vec<_> = names
-        .iter()
-        .filter(|name| !name.ends_with('.'))
-        .map(|name| format!("{name}."))
-        .collect();
-    names.extend(dotted);
-    names.extend(addresses.take(1).map(|address| match address {
+    if service.is_headless() {
+        // A pod of the service by its name.
+        let pods: Vec<_> = names.iter().map(|name| format!("*.{name}")).collect();
+        names.extend(pods);
+    }
+    names.extend(service.virtual_ips().map(|address| match address {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => format!("[{address}]"),
     }));
+    names
+}
+
+/// Other names of a host: with a trailing dot, and the short ones of a Service seen from `own_namespace`.
+pub(super) fn other_names(host: &str, own_namespace: &str) -> Vec<String> {
+    let mut names = vec![format!("{host}.")];
+    if let Some(short) = host.strip_suffix(".svc.cluster.local")
+        && let Some((name, namespace)) = short.split_once('.')
+    {
+        if namespace == own_namespace {
+            names.push(name.to_string());
+        }
+        names.extend([short.to_string(), format!("{short}.svc")]);
+    }
     names
 }
 
@@ -139,6 +168,8 @@ impl Text {
         Some(match text {
             TextMatch::Exact(text) => Self::Exact(text.clone()),
             TextMatch::Prefix(text) => Self::Prefix(text.clone()),
+            // No expression: any value.
+            TextMatch::Regex(text) if text == "*" => Self::Present,
             // RE2 matches the whole text; a pattern that does not compile was refused when it was read.
             TextMatch::Regex(text) => Self::Regex(Regex::new(&format!("^(?:{text})$")).ok()?),
             TextMatch::Present => Self::Present,
@@ -235,51 +266,70 @@ impl Condition {
             })
     }
 
-    /// The matched prefix for the decorator, `/*` for anything else.
-    pub fn operation_path(&self) -> String {
-        match &self.uri {
-            Some((Text::Prefix(prefix), _)) => format!("{prefix}*"),
-            Some((Text::Exact(path), _)) => path.clone(),
-            _ => "/*".into(),
+    /// The matched path for the decorator.
+    pub fn operation_path(condition: &HttpMatch) -> String {
+        match &condition.uri {
+            Some(TextMatch::Prefix(prefix)) => format!("{prefix}*"),
+            Some(TextMatch::Exact(text) | TextMatch::Regex(text)) => text.clone(),
+            Some(TextMatch::Present) | None => "/*".into(),
         }
     }
 }
 
-/// Istio 1.24 and newer, where a route says nothing: two retries when connecting fails or a stream is refused.
-pub(super) fn default_retries() -> RetryPolicy {
-    RetryPolicy {
-        attempts: 2,
-        per_try_timeout: None,
-        connect_failure: true,
-        reset: false,
-        server_error: false,
-        gateway_error: false,
-        statuses: Vec::new(),
+/// The index that `draw` picks among weights.
+pub(super) fn pick(weights: impl Iterator<Item = u32> + Clone, draw: u32) -> Option<usize> {
+    let total: u64 = weights.clone().map(u64::from).sum();
+    let mut left = u64::from(draw).checked_rem(total)?;
+    for (index, weight) in weights.enumerate() {
+        if left < u64::from(weight) {
+            return Some(index);
+        }
+        left -= u64::from(weight);
     }
+    None
 }
 
-/// The retry policy of a route; `None` where retries are switched off.
-pub(super) fn retries(retries: &Retries) -> Option<RetryPolicy> {
-    if retries.attempts == 0 {
-        return None;
-    }
-    let mut policy = RetryPolicy {
-        attempts: retries.attempts,
-        per_try_timeout: retries.per_try_timeout,
-        ..default_retries()
+/// Istio 1.24 and newer, where a route says nothing.
+const DEFAULT_RETRY_ON: &str = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes";
+
+/// The retry policy of a route: its own, else the mesh's, else two retries when connecting fails or a stream is refused;
+/// `None` where retries are switched off.
+pub(super) fn retries(own: Option<&Retries>, mesh: &MeshConfig) -> Option<RetryPolicy> {
+    let Some(retries) = own.or(mesh.default_retries.as_ref()) else {
+        return Some(retry_policy(2, None, DEFAULT_RETRY_ON));
     };
-    if let Some(retry_on) = &retries.retry_on {
-        policy.connect_failure = false;
-        for word in retry_on.split(',').map(str::trim) {
-            match word {
-                "5xx" => (policy.server_error, policy.connect_failure, policy.reset) = (true, true, true),
-                "gateway-error" => policy.gateway_error = true,
-                "reset" => (policy.reset, policy.connect_failure) = (true, true),
-                "connect-failure" | "refused-stream" => policy.connect_failure = true,
-                "retriable-4xx" => policy.statuses.push(409),
-                word => policy.statuses.extend(word.parse::<u16>().ok()),
-            }
-        }
+    let retry_on = retries.retry_on.as_deref().unwrap_or(DEFAULT_RETRY_ON);
+    (retries.attempts > 0).then(|| retry_policy(retries.attempts, retries.per_try_timeout, retry_on))
+}
+
+/// Istio: numbers among the words are statuses, and stand in a list of their own.
+fn retry_policy(attempts: u32, per_try_timeout: Option<Duration>, retry_on: &str) -> RetryPolicy {
+    let status = |word: &str| word.parse().ok().filter(|status| is_status(*status));
+    let parts = || retry_on.split(',').map(str::trim).filter(|word| !word.is_empty());
+    let statuses: Vec<u16> = parts().filter_map(status).collect();
+    let mut words: Vec<&str> = parts().filter(|word| status(word).is_none()).collect();
+    let retriable_statuses = words.contains(&"retriable-status-codes");
+    if !statuses.is_empty() && !retriable_statuses {
+        words.push("retriable-status-codes");
     }
-    Some(policy)
+    let any = |wanted: &[&str]| words.iter().any(|word| wanted.contains(word));
+    // Envoy takes a reset for a 5xx, and a connection that failed for a reset before the request.
+    let reset = any(&["5xx", "gateway-error", "reset"]);
+    RetryPolicy {
+        attempts,
+        per_try_timeout,
+        connect_failure: reset || any(&["connect-failure", "reset-before-request"]),
+        reset,
+        server_error: any(&["5xx"]),
+        gateway_error: any(&["gateway-error"]),
+        conflict: any(&["retriable-4xx"]),
+        retry_on: words.join(","),
+        statuses,
+    }
+}
+
+/// A number that Go's net/http knows as a status; Istio takes no other one for it.
+pub(crate) fn is_status(number: u16) -> bool {
+    matches!(number, 100..=103 | 200..=208 | 226 | 300..=305 | 307 | 308 | 400..=418 | 421..=426 | 428 | 429 | 431 | 451
+        | 500..=508 | 510 | 511)
 }

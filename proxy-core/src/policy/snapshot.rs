@@ -24,6 +24,9 @@ pub struct Snapshot {
     pub(super) capture: Capture,
     pub(super) mode: Mode,
     pub(super) passthrough: Arc<Cluster>,
+    /// Where unknown traffic goes that is let through: to its own address, or to the proxy that a Sidecar names, which
+    /// may have no cluster.
+    pub(super) unknown: Option<Arc<Cluster>>,
     pub(super) dynamic_dns: Arc<Cluster>,
     pub(super) clusters: Clusters,
     /// Listeners of virtual addresses.

@@ -180,18 +180,28 @@ fn offered(world: &World, destination: &str, claims: Claims<'_>) -> Vec<Change> 
 }
 
 #[test]
-fn no_entry_by_address_is_offered_where_a_listener_of_that_address_has_a_chain_already() {
-    let http = Claims::Http(HttpClaims {
+fn a_sniffed_virtual_address_serves_whatever_host_is_asked_for() {
+    let http = HttpClaims {
         version: HttpVersion::Http11,
         method: "GET",
         authority: Some("other.com"),
         path: "/",
         headers: &(),
-    });
-    let sniffed = declared("a.com", "10.1.2.3", 5432, "");
+    };
+    let workload = Workload {
+        namespace: "default".into(),
+        ..Workload::default()
+    };
+    let facts = Facts {
+        destination: "10.1.2.3:5432".parse().unwrap(),
+        claims: Claims::Http(http),
+        draw: 0,
+    };
+    let snapshot = compile(&declared("a.com", "10.1.2.3", 5432, ""), &workload);
+    let decision = decide(&snapshot, &facts, &mut ());
     assert_eq!(
-        offered(&sniffed, "10.1.2.3:5432", http),
-        [Change::Mode(model::OutboundMode::RegistryOnly)]
+        (decision.verdict, decision.virtual_host),
+        (Verdict::Registered, Some("a.com:5432"))
     );
 }
 

@@ -40,6 +40,8 @@ pub struct Decision<'s> {
     pub listener: &'s str,
     /// Whether the connection is handled as HTTP (decide again for each request) or as a byte stream.
     pub layer: Layer,
+    /// Virtual host that was chosen, such as `httpbin.org:80` or `block_all`; `None` where no HTTP is read.
+    pub virtual_host: Option<&'s str>,
     /// Route name for the access log: `default`, `allow_any`, `block_all`, a VirtualService's name; `None` prints `-`.
     pub route: Option<&'s str>,
     /// What to do.
@@ -147,6 +149,8 @@ pub struct RetryPolicy {
     pub attempts: u32,
     /// Limit of one attempt.
     pub per_try_timeout: Option<Duration>,
+    /// Envoy's `retry_on`, as Istio writes it; the conditions below are what it means.
+    pub retry_on: String,
     /// Retry when connecting fails or a stream is refused.
     pub connect_failure: bool,
     /// Retry on a reset before the response.
@@ -155,6 +159,8 @@ pub struct RetryPolicy {
     pub server_error: bool,
     /// Retry on 502, 503, 504.
     pub gateway_error: bool,
+    /// Retry on 409.
+    pub conflict: bool,
     /// Further statuses to retry on.
     pub statuses: Vec<u16>,
 }

@@ -6,7 +6,7 @@ use super::{DataPlane, Workload, hosts, registry};
 use crate::model::{EgressListener, MeshConfig, Object, ObjectRef, OutboundMode, Sidecar, World};
 
 /// What an object's `exportTo` means for one namespace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Export {
     /// Private to this namespace.
     Private,
@@ -26,11 +26,7 @@ impl Export {
         if list.iter().any(|item| item == "*") {
             Self::Public
         } else if own == from && list.iter().any(is_own) {
-            if list.iter().all(is_own) {
-                Self::Private
-            } else {
-                Self::Listed
-            }
+            Self::Private
         } else if list.iter().any(|item| item == from) {
             Self::Listed
         } else {
@@ -140,13 +136,14 @@ pub(super) fn imports(listener: &EgressListener, namespace: &str, host: &str, ow
             None => (false, in_namespace),
         };
         let in_namespace = if in_namespace == "." { own } else { in_namespace };
-        if (in_namespace == "*" || in_namespace == namespace) && fits(name, host) {
-            if excludes {
-                // `~/*` is the documented way to import nothing.
-                return false;
-            }
-            imported = true;
+        if in_namespace != "*" && in_namespace != namespace {
+            continue;
         }
+        // `~/*` is the documented way to import nothing.
+        if excludes && hosts::covers(name, host) {
+            return false;
+        }
+        imported |= !excludes && fits(name, host);
     }
     imported
 }

@@ -114,7 +114,8 @@ impl Node {
         }
     }
 
-    fn as_number(&self) -> Option<f64> {
+    /// A number.
+    pub fn as_number(&self) -> Option<f64> {
         match &self.value {
             Value::Scalar(text, Style::Plain)
                 if text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) =>

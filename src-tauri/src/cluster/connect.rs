@@ -20,6 +20,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 pub(super) const UNREACHABLE: &str = "unreachable";
 /// Code of the fault that another permission mends.
 pub(super) const FORBIDDEN: &str = "forbidden";
+/// Code of the fault that there are no credentials at all.
+pub(super) const CREDENTIALS: &str = "credentials";
 /// Code of the fault that logging in again mends.
 pub(super) const EXPIRED: &str = "expired";
 
@@ -143,7 +145,7 @@ pub(super) fn told(error: &Error) -> Fault {
 }
 
 fn no_credentials() -> Fault {
-    Fault::new("credentials", "The credentials of this context cannot be had.")
+    Fault::new(CREDENTIALS, "The credentials of this context cannot be had.")
         .hint("Log in with your cluster's own tool, then try again: `kubectl get namespaces` shows what it says.")
 }
 

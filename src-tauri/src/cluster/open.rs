@@ -20,7 +20,7 @@ use super::{
     allowed::Rights,
     attempt::{Attempt, LOOK, Step},
     connect::{EXPIRED, FORBIDDEN, told},
-    follow::{Beginning, Sink, follow},
+    follow::{Sink, follow},
     kinds,
     kubeconfigs::Target,
     logs::{LogState, Logs, follow_logs},
@@ -127,20 +127,19 @@ impl Cluster {
             .map(|kind| (kind.resource.kind.clone(), kind.resource.clone()))
             .collect();
         let pods = Arc::new(Pods::default());
-        let (pulse, felt) = Pulse::of(client.clone());
+        let own = credentials.clone();
+        let (pulse, felt) = Pulse::of(move || own.client());
         runtime.spawn(felt);
         for kind in served {
             let sink: Arc<dyn Sink> = match kind.resource.kind.as_str() {
                 "Pod" => pods.clone(),
                 _ => mirror.clone(),
             };
-            let beginning = Beginning::of(&version);
             runtime.spawn(follow(
                 mirror.clone(),
                 sink,
                 client.clone(),
                 kind,
-                beginning,
                 pulse.clone(),
                 changed.clone(),
             ));

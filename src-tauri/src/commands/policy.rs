@@ -1,6 +1,6 @@
 //! The Policy screen and its drafts.
 
-use super::Parts;
+use super::{Parts, patiently};
 use crate::{
     draft::{self, Present},
     dto::{Draft, DraftKind, GatewayRow, ObjectText, PolicyView, RegistryView, ServiceForm, TimeoutForm},
@@ -8,11 +8,18 @@ use crate::{
     session,
 };
 
-#[tauri::command(async)]
-pub fn policy_view(app: Parts<'_>) -> PolicyView {
-    let view = app.view();
-    let findings = session::findings_of(&view);
-    session::policy_view(&view, app.changes.proposed(&view).as_ref(), findings)
+#[tauri::command]
+pub async fn policy_view(app: Parts<'_>) -> Result<PolicyView> {
+    patiently(&app, |app| {
+        let view = app.view();
+        let findings = session::findings_of(&view);
+        Ok(session::policy_view(
+            &view,
+            app.changes.proposed(&view).as_ref(),
+            findings,
+        ))
+    })
+    .await
 }
 
 /// Kubernetes Services and DestinationRules, asked for only where they are shown: there may be many.

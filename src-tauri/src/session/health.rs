@@ -91,12 +91,20 @@ pub fn health(view: &View, sandbox: &SandboxState, kept: u64, dropped: u64, reco
         ),
         None => folder,
     };
+    // ALLOW_ANY holds where nothing is written; here nobody knows what is.
+    let unknown = view.origin.cluster().is_some() && view.world().mesh_configs.is_empty();
+    let mesh_config = unknown.then(|| {
+        let said =
+            "no ConfigMap istio can be read in istio-system: the outbound mode is not known, ALLOW_ANY is assumed";
+        ("Mesh config", (Health::Bad, said.to_string()))
+    });
     // Said until the app ends: a change that was cut short is worth a second look.
     let journal = (!recovered.is_empty()).then(|| ("Journal", (Health::Warn, recovered.join(" "))));
     [(source, folder), ("Sidecar", sidecar), ("Flows", flows)]
         .into_iter()
         .chain(logs)
         .chain(access_log)
+        .chain(mesh_config)
         .chain(journal)
         .map(|(name, (state, detail))| DataSource {
             name: name.into(),

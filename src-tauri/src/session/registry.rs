@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use proxy_core::{
-    model::{self, DestinationRule, Object, Service, World},
+    model::{self, DestinationRule, Object, Service, TrafficPolicy, World},
     policy::{covers, qualify, service_host},
     source::edit,
 };
@@ -143,16 +143,17 @@ impl Registered {
 fn rule_row(rule: &Object<DestinationRule>, registered: &Registered) -> DestinationRuleRow {
     let spec = &rule.spec;
     let named = registered.named(&qualify(&spec.host, &rule.meta.namespace));
-    let ports = spec.port_policies.iter();
+    let ports = spec.policy.iter().flat_map(|set| &set.ports);
+    let tls_mode = |policy: &TrafficPolicy| policy.tls.as_ref().map(|tls| tls.mode.clone());
     DestinationRuleRow {
         object: (&rule.reference("DestinationRule", 0)).into(),
         host: spec.host.to_string(),
         export_to: spec.export_to.clone(),
-        tls_mode: spec.policy.tls_mode.clone(),
+        tls_mode: spec.policy.as_ref().and_then(|set| tls_mode(&set.policy)),
         port_tls_modes: ports
-            .filter_map(|(port, policy)| Some((*port, policy.tls_mode.clone()?)))
+            .filter_map(|(port, policy)| Some((*port, tls_mode(policy)?)))
             .collect(),
-        subsets: spec.subsets.iter().map(ToString::to_string).collect(),
+        subsets: spec.subsets.iter().map(|subset| subset.name.to_string()).collect(),
         applies_to: named.iter().take(NAMED).map(|object| (*object).into()).collect(),
         applies_to_all: named.len(),
     }

@@ -100,7 +100,7 @@ impl Drop for Guard {
 }
 
 /// Where `build.sh` puts what it builds.
-pub(super) fn cache() -> PathBuf {
+pub fn cache() -> PathBuf {
     let home = || PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(".cache");
     let caches = env::var_os("XDG_CACHE_HOME").filter(|set| !set.is_empty());
     let caches = caches.map_or_else(home, PathBuf::from);

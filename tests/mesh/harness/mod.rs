@@ -8,7 +8,7 @@ mod guard;
 mod sidecar;
 
 pub use cluster::{Api, Cluster, Mesh, Shared};
-pub use guard::NotUp;
+pub use guard::{NotUp, cache};
 pub use sidecar::{Reply, Sleep};
 
 use std::{

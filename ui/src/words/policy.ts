@@ -155,3 +155,5 @@ export const routeGap = (route: GatewayRouteRow, egress: boolean): string | null
       : route.onward.length === 0
         ? "no rule for the Gateway sends it on"
         : null;
+
+export const modeUnknown = "not known: no ConfigMap istio can be read in istio-system; ALLOW_ANY is assumed";

@@ -174,6 +174,7 @@ async fn attempts(
 fn retries_status(retries: &RetryPolicy, status: u16) -> bool {
     retries.server_error && (500..600).contains(&status)
         || retries.gateway_error && (502..=504).contains(&status)
+        || retries.conflict && status == 409
         || retries.statuses.contains(&status)
 }
 

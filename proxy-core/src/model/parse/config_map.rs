@@ -1,7 +1,8 @@
 //! The two ConfigMaps that hold mesh settings as text inside a text, and the tags that name their revisions.
 
 use super::{
-    cursor::{Cursor, Errors, Span},
+    cursor::Cursor,
+    errors::{Errors, Span},
     injection_template,
 };
 use crate::{
@@ -66,11 +67,16 @@ pub fn mesh(root: Cursor<'_>, revision: String) -> Option<MeshConfig> {
                 "defaultVirtualServiceExportTo",
                 &mut config.default_virtual_service_export_to,
             ),
+            (
+                "defaultDestinationRuleExportTo",
+                &mut config.default_destination_rule_export_to,
+            ),
         ] {
             if mesh.has(key) {
                 *list = mesh.texts(key);
             }
         }
+        config.default_retries = mesh.mapping("defaultHttpRetryPolicy").map(super::routes::retries);
         config.enable_tracing = mesh.boolean("enableTracing").unwrap_or(true);
         let metadata = mesh
             .node

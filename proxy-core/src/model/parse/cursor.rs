@@ -1,96 +1,14 @@
 //! A node with its way from the root, so that errors can name the field without a path being built for every node.
 
-use std::{cell::RefCell, net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
 
-use super::ModelError;
+use super::errors::Errors;
 use crate::{
-    model::{Labels, Place},
+    model::Labels,
     yaml::{Node, Value},
 };
-
-/// Collects the errors of one object.
-pub struct Errors<'a> {
-    file: &'a Arc<str>,
-    object: (String, String, String),
-    found: RefCell<Vec<ModelError>>,
-    /// Added to every line: where the text being read stands inside a block scalar of an outer file.
-    outer: Option<Span>,
-}
-
-/// Where an inner text stands in its outer file: lines before it, and the column its lines start after.
-#[derive(Debug, Clone, Copy)]
-pub struct Span {
-    pub lines: u32,
-    pub columns: u32,
-    pub prefix: &'static str,
-}
-
-impl<'a> Errors<'a> {
-    pub fn new(document: &Node, file: &'a Arc<str>, kind: &str) -> Self {
-        let metadata = document.get("metadata");
-        let text = |key| {
-            metadata
-                .and_then(|node| node.get(key))
-                .and_then(Node::text)
-                .unwrap_or_default()
-                .to_string()
-        };
-        Self {
-            file,
-            object: (kind.to_string(), text("namespace"), text("name")),
-            found: Default::default(),
-            outer: None,
-        }
-    }
-
-    /// Errors of a text inside a block scalar of the same object.
-    pub fn inside(&self, outer: Span) -> Self {
-        Self {
-            file: self.file,
-            object: self.object.clone(),
-            found: Default::default(),
-            outer: Some(outer),
-        }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.found.borrow().is_empty()
-    }
-
-    pub fn take(self) -> Vec<ModelError> {
-        self.found.into_inner()
-    }
-
-    /// Moves the errors of an inner text here.
-    pub fn absorb(&self, inner: Errors<'_>) {
-        self.found.borrow_mut().extend(inner.take());
-    }
-
-    pub fn push(&self, line: u32, column: u32, field: String, message: String) {
-        let (line, column, field) = match self.outer {
-            Some(outer) if field.is_empty() => (line + outer.lines, column + outer.columns, outer.prefix.to_string()),
-            Some(outer) => (
-                line + outer.lines,
-                column + outer.columns,
-                format!("{}.{field}", outer.prefix),
-            ),
-            None => (line, column, field),
-        };
-        let place = Place {
-            file: self.file.clone(),
-            line,
-            column,
-        };
-        self.found.borrow_mut().push(ModelError {
-            object: self.object.clone(),
-            place,
-            field,
-            message,
-        });
-    }
-}
 
 #[derive(Clone, Copy)]
 enum Step<'a> {
@@ -231,6 +149,17 @@ impl<'a> Cursor<'a> {
         .unwrap_or_default()
     }
 
+    /// The items of a list of mappings below `key`, each read by `read`.
+    pub fn mappings<T>(&self, key: &str, mut read: impl FnMut(Cursor<'_>) -> Option<T>) -> Vec<T> {
+        self.list(key, |item| {
+            if !matches!(item.node.value, Value::Mapping(_)) {
+                item.error(format!("expected a mapping, found {}", item.node.describe()));
+                return None;
+            }
+            read(item)
+        })
+    }
+
     /// The pairs of a mapping below `key`, each value read by `read`.
     pub fn pairs<T>(&self, key: &str, mut read: impl FnMut(&str, Cursor<'_>) -> Option<T>) -> Vec<(String, T)> {
         self.field(key, |map| match &map.node.value {
@@ -322,6 +251,32 @@ impl<'a> Cursor<'a> {
     /// A port number below `key`.
     pub fn port(&self, key: &str) -> Option<u16> {
         self.field(key, |value| value.as_port())
+    }
+
+    /// A port number below `key`, where 0 stands for none.
+    pub fn any_port(&self, key: &str) -> Option<u16> {
+        let number = self.count(key)?;
+        let port = u16::try_from(number);
+        if port.is_err() {
+            self.error_at(key, "expected a port number from 1 to 65535");
+        }
+        port.ok().filter(|port| *port > 0)
+    }
+
+    /// A text below `key` that is not empty.
+    pub fn some_text(&self, key: &str) -> Option<&'a str> {
+        self.text(key).filter(|text| !text.is_empty())
+    }
+
+    /// A number below `key`.
+    pub fn number(&self, key: &str) -> Option<f64> {
+        self.field(key, |value| {
+            let number = value.node.as_number();
+            if number.is_none() {
+                value.error(format!("expected a number, found {}", value.node.describe()));
+            }
+            number
+        })
     }
 
     /// A whole number from 0 below `key`.

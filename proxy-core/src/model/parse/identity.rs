@@ -59,10 +59,13 @@ fn port(port: Cursor<'_>) -> Option<ServicePort> {
     let name = port.text("name").unwrap_or_default().to_string();
     let number = port.port("port")?;
     let transport = port.text("protocol").unwrap_or("TCP");
-    let protocol = match (transport, port.text("appProtocol")) {
+    let declared = port.text("appProtocol");
+    let protocol = match (transport, declared) {
         ("UDP" | "SCTP", _) => Protocol::Udp,
-        (_, Some(declared)) => Protocol::parse(declared).unwrap_or(Protocol::Auto),
-        (_, None) => by_name(&name, number),
+        (_, Some("kubernetes.io/h2c")) => Protocol::Http2,
+        (_, Some("kubernetes.io/ws")) => Protocol::Http,
+        (_, Some("kubernetes.io/wss")) => Protocol::Https,
+        _ => by_name(declared.unwrap_or(&name), number),
     };
     Some(ServicePort {
         name,
@@ -72,7 +75,7 @@ fn port(port: Cursor<'_>) -> Option<ServicePort> {
     })
 }
 
-/// Istio: the port name is a protocol, alone or before a dash; some well-known ports default to TCP.
+/// Istio: the port's `appProtocol` or name is a protocol, alone or before a dash; some well-known ports default to TCP.
 fn by_name(name: &str, number: u16) -> Protocol {
     let lower = name.to_ascii_lowercase();
     let prefix = if lower.starts_with("grpc-web") {

@@ -4,17 +4,20 @@
 mod config_map;
 mod cursor;
 mod envoy_filter;
+mod errors;
 mod identity;
 mod injection_template;
 mod routes;
 mod service_entry;
 mod telemetry;
 mod traffic;
+mod unapplied;
 
 use std::sync::Arc;
 
+use cursor::Cursor;
 pub(crate) use cursor::parse_duration;
-use cursor::{Cursor, Errors};
+use errors::Errors;
 pub(crate) use injection_template::places;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 

@@ -1,24 +1,16 @@
 //! VirtualService.
 
-use super::cursor::Cursor;
+use super::{cursor::Cursor, service_entry::choice, unapplied};
 use crate::{
     model::{
-        DirectResponse, HttpMatch, HttpRoute, L4Match, L4Route, Redirect, Retries, RouteDestination, TextMatch,
-        VirtualService,
+        Delegate, DirectResponse, HttpMatch, HttpRoute, L4Match, L4Route, Redirect, Retries, RouteDestination,
+        TextMatch, VirtualService,
     },
     yaml::Value,
 };
 
 /// Parts of an `http[]` entry that the engine does not act on yet; named in traces and checks.
-const UNSUPPORTED: [&str; 7] = [
-    "rewrite",
-    "fault",
-    "mirror",
-    "mirrors",
-    "headers",
-    "corsPolicy",
-    "delegate",
-];
+const UNSUPPORTED: [&str; 6] = ["rewrite", "fault", "mirror", "mirrors", "headers", "corsPolicy"];
 
 /// Spec of a VirtualService.
 pub fn virtual_service(root: Cursor<'_>) -> VirtualService {
@@ -30,28 +22,19 @@ pub fn virtual_service(root: Cursor<'_>) -> VirtualService {
         hosts: spec.list("hosts", |host| host.as_text().map(Into::into)),
         gateways: spec.texts("gateways"),
         export_to: spec.texts("exportTo"),
-        http: spec.list("http", |route| Some(http_route(route))),
-        tls: spec.list("tls", |route| Some(l4_route(route))),
-        tcp: spec.list("tcp", |route| Some(l4_route(route))),
+        http: spec.mappings("http", |route| Some(http_route(route))),
+        tls: spec.mappings("tls", |route| Some(l4_route(route))),
+        tcp: spec.mappings("tcp", |route| Some(l4_route(route))),
     }
 }
 
 fn http_route(route: Cursor<'_>) -> HttpRoute {
     HttpRoute {
-        name: route.text("name").map(Into::into),
+        name: route.some_text("name").map(Into::into),
         line: route.line(),
-        matches: route.list("match", |condition| Some(http_match(condition))),
-        route: route.list("route", destination),
-        redirect: route.mapping("redirect").map(|redirect| Redirect {
-            uri: redirect.text("uri").map(str::to_string),
-            authority: redirect.text("authority").map(str::to_string),
-            scheme: redirect.text("scheme").map(str::to_string),
-            port: redirect.port("port"),
-            code: redirect
-                .count("redirectCode")
-                .and_then(|code| u16::try_from(code).ok())
-                .unwrap_or(301),
-        }),
+        matches: route.mappings("match", |condition| Some(http_match(condition))),
+        route: route.mappings("route", destination),
+        redirect: route.mapping("redirect").map(redirect),
         direct_response: route.mapping("directResponse").map(|response| DirectResponse {
             status: response
                 .count("status")
@@ -63,15 +46,57 @@ fn http_route(route: Cursor<'_>) -> HttpRoute {
                 .unwrap_or_default()
                 .into(),
         }),
+        delegate: route.mapping("delegate").map(|delegate| Delegate {
+            name: delegate.text("name").unwrap_or_default().into(),
+            namespace: delegate.some_text("namespace").map(Into::into),
+        }),
         timeout: route.duration("timeout"),
         timeout_line: route.line_of("timeout"),
-        retries: route.mapping("retries").map(|retries| Retries {
-            attempts: retries.count("attempts").unwrap_or_default(),
-            per_try_timeout: retries.duration("perTryTimeout"),
-            retry_on: retries.text("retryOn").map(str::to_string),
-        }),
+        retries: route.mapping("retries").map(retries),
+        mirrors: mirrors(route),
         unsupported: UNSUPPORTED.into_iter().filter(|key| route.has(key)).collect(),
     }
+}
+
+/// `retries` of a route, or those of the mesh for all.
+pub fn retries(retries: Cursor<'_>) -> Retries {
+    Retries {
+        attempts: retries.count("attempts").unwrap_or_default(),
+        per_try_timeout: retries.duration("perTryTimeout"),
+        retry_on: retries.some_text("retryOn").map(str::to_string),
+    }
+}
+
+fn redirect(redirect: Cursor<'_>) -> Redirect {
+    if redirect.has("port") && redirect.has("derivePort") {
+        redirect.error("redirect may only specify one of port or derivePort");
+    }
+    Redirect {
+        uri: redirect.some_text("uri").map(str::to_string),
+        authority: redirect.some_text("authority").map(str::to_string),
+        scheme: redirect.some_text("scheme").map(str::to_string),
+        port: redirect.any_port("port"),
+        has_port: redirect.has("port") || redirect.has("derivePort"),
+        prefix_rewrite: redirect.some_text("prefixRewrite").map(str::to_string),
+        matched: String::new(),
+        to_request_port: choice(
+            redirect,
+            "derivePort",
+            &[("FROM_PROTOCOL_DEFAULT", false), ("FROM_REQUEST_PORT", true)],
+        )
+        .unwrap_or_default(),
+        code: redirect
+            .count("redirectCode")
+            .filter(|code| *code > 0)
+            .map_or(301, |code| u16::try_from(code).unwrap_or(u16::MAX)),
+    }
+}
+
+/// Where copies are sent. What else the engine does not act on yet is read for wrong values alone.
+fn mirrors(route: Cursor<'_>) -> Vec<RouteDestination> {
+    unapplied::check(route);
+    let one = route.field("mirror", destination_of);
+    one.into_iter().chain(route.mappings("mirrors", destination)).collect()
 }
 
 fn destination(entry: Cursor<'_>) -> Option<RouteDestination> {
@@ -79,15 +104,30 @@ fn destination(entry: Cursor<'_>) -> Option<RouteDestination> {
         entry.error("expected destination with a host");
         return None;
     };
+    Some(RouteDestination {
+        weight: entry.count("weight").unwrap_or_default(),
+        ..destination_of(destination)?
+    })
+}
+
+/// A destination without a weight.
+pub fn destination_of(destination: Cursor<'_>) -> Option<RouteDestination> {
     let Some(host) = destination.text("host") else {
         destination.error("expected a host");
         return None;
     };
+    let port = destination.mapping("port");
+    if let Some(port) = port.filter(|port| !port.has("number")) {
+        port.error("port number must be in the range 1..65535");
+    }
     Some(RouteDestination {
         host: host.into(),
-        subset: destination.text("subset").map(Into::into),
-        port: destination.mapping("port").and_then(|port| port.port("number")),
-        weight: entry.count("weight").unwrap_or_default(),
+        subset: destination
+            .text("subset")
+            .filter(|name| !name.is_empty())
+            .map(Into::into),
+        port: port.and_then(|port| port.port("number")),
+        weight: 0,
     })
 }
 
@@ -101,7 +141,7 @@ fn http_match(condition: Cursor<'_>) -> HttpMatch {
             .collect()
     };
     HttpMatch {
-        name: condition.text("name").map(Into::into),
+        name: condition.some_text("name").map(Into::into),
         uri: text("uri"),
         ignore_uri_case: condition.boolean("ignoreUriCase").unwrap_or_default(),
         method: text("method"),
@@ -113,9 +153,9 @@ fn http_match(condition: Cursor<'_>) -> HttpMatch {
             .pairs("queryParams", |_, value| text_match(value))
             .into_iter()
             .collect(),
-        port: condition.port("port"),
+        port: condition.any_port("port"),
         source_labels: condition.labels("sourceLabels"),
-        source_namespace: condition.text("sourceNamespace").map(str::to_string),
+        source_namespace: condition.some_text("sourceNamespace").map(str::to_string),
         gateways: condition.texts("gateways"),
     }
 }
@@ -132,11 +172,17 @@ fn text_match(value: Cursor<'_>) -> Option<TextMatch> {
         return Some(TextMatch::Prefix(text.to_string()));
     }
     match value.text("regex") {
-        Some("*") => Some(TextMatch::Present),
+        // No expression at all; where Istio takes it, it asks for presence.
+        Some("*") => Some(TextMatch::Regex("*".into())),
         Some(text) => {
-            // RE2 and this library share their syntax but for details neither uses in practice.
-            if let Err(error) = regex::Regex::new(text) {
-                value.error_at("regex", format!("not a regular expression: {error}"));
+            // RE2 and this library share their syntax but for details neither uses in practice, and this limit.
+            let wrong = match regex::Regex::new(text) {
+                Err(error) => Some(error.to_string()),
+                Ok(_) if repeats_too_often(text) => Some("a repeat count is at most 1000".into()),
+                Ok(_) => None,
+            };
+            if let Some(wrong) = wrong {
+                value.error_at("regex", format!("not a regular expression: {wrong}"));
                 return None;
             }
             Some(TextMatch::Regex(text.to_string()))
@@ -145,19 +191,27 @@ fn text_match(value: Cursor<'_>) -> Option<TextMatch> {
     }
 }
 
+/// True where a count in braces is beyond what RE2 takes.
+fn repeats_too_often(text: &str) -> bool {
+    let counts = text.split('{').skip(1).filter_map(|rest| rest.split_once('}'));
+    counts
+        .flat_map(|(counts, _)| counts.split(','))
+        .any(|count| count.parse::<u32>().is_ok_and(|count| count > 1000))
+}
+
 fn l4_route(route: Cursor<'_>) -> L4Route {
     L4Route {
         line: route.line(),
-        matches: route.list("match", |condition| {
+        matches: route.mappings("match", |condition| {
             Some(L4Match {
                 sni_hosts: condition.list("sniHosts", |host| host.as_text().map(Into::into)),
                 destination_subnets: condition.list("destinationSubnets", |range| range.as_range()),
-                port: condition.port("port"),
+                port: condition.any_port("port"),
                 source_labels: condition.labels("sourceLabels"),
-                source_namespace: condition.text("sourceNamespace").map(str::to_string),
+                source_namespace: condition.some_text("sourceNamespace").map(str::to_string),
                 gateways: condition.texts("gateways"),
             })
         }),
-        route: route.list("route", destination),
+        route: route.mappings("route", destination),
     }
 }

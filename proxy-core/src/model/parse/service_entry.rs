@@ -1,7 +1,7 @@
 //! ServiceEntry.
 
 use super::cursor::Cursor;
-use crate::model::{Endpoint, Port, Protocol, Resolution, ServiceEntry};
+use crate::model::{Allocated, Endpoint, Port, Protocol, Resolution, ServiceEntry};
 
 /// Spec of a ServiceEntry. Shape and types only: what Istio's webhook refuses beyond them is `lint`'s.
 pub fn service_entry(root: Cursor<'_>) -> ServiceEntry {
@@ -11,11 +11,16 @@ pub fn service_entry(root: Cursor<'_>) -> ServiceEntry {
     };
     let hosts = spec.list("hosts", |host| Some((host.as_text()?.into(), host.line())));
     let (hosts, host_lines) = hosts.into_iter().unzip();
+    let addresses = spec.list("addresses", |address| {
+        Some((address.as_range()?, address.as_text()?.contains('/')))
+    });
+    let (addresses, ranges) = addresses.into_iter().unzip();
     ServiceEntry {
         hosts,
         host_lines,
-        addresses: spec.list("addresses", |address| address.as_range()),
-        ports: spec.list("ports", port),
+        addresses,
+        ranges,
+        ports: spec.mappings("ports", port),
         mesh_internal: choice(spec, "location", &[("MESH_EXTERNAL", false), ("MESH_INTERNAL", true)])
             .unwrap_or_default(),
         resolution: choice(
@@ -30,7 +35,7 @@ pub fn service_entry(root: Cursor<'_>) -> ServiceEntry {
             ],
         )
         .unwrap_or_default(),
-        endpoints: spec.list("endpoints", endpoint),
+        endpoints: spec.mappings("endpoints", endpoint),
         workload_selector: spec
             .mapping("workloadSelector")
             .map(|selector| selector.labels("labels")),
@@ -39,8 +44,11 @@ pub fn service_entry(root: Cursor<'_>) -> ServiceEntry {
         allocated: root
             .mapping("status")
             .map(|status| {
-                status.list("addresses", |address| {
-                    address.text("value").and_then(|text| text.parse().ok())
+                status.mappings("addresses", |allocated| {
+                    Some(Allocated {
+                        host: allocated.text("host").unwrap_or_default().into(),
+                        address: allocated.text("value")?.parse().ok()?,
+                    })
                 })
             })
             .unwrap_or_default(),

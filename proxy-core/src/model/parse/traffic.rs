@@ -1,8 +1,9 @@
 //! DestinationRule, Gateway and Sidecar.
 
-use super::{cursor::Cursor, service_entry::choice};
+use super::{cursor::Cursor, routes::destination_of, service_entry::choice};
 use crate::model::{
-    DestinationRule, EgressListener, Gateway, GatewayServer, OutboundMode, Protocol, Sidecar, TrafficPolicy,
+    ClientTls, ConnectionPool, DestinationRule, EgressListener, Gateway, GatewayServer, OutboundMode, PolicySet,
+    Protocol, Sidecar, Subset, TrafficPolicy,
 };
 
 /// Spec of a DestinationRule.
@@ -14,44 +15,122 @@ pub fn destination_rule(root: Cursor<'_>) -> DestinationRule {
     if !spec.has("host") {
         spec.error("expected a host");
     }
-    let policy = spec.mapping("trafficPolicy");
     DestinationRule {
         host: spec.text("host").unwrap_or_default().into(),
         export_to: spec.texts("exportTo"),
-        port_policies: policy
-            .map(|policy| {
-                policy.list("portLevelSettings", |setting| {
-                    let port = setting.mapping("port")?.port("number")?;
-                    Some((port, traffic_policy(setting)))
-                })
+        workload_selector: spec
+            .mapping("workloadSelector")
+            .map(|selector| selector.labels("matchLabels")),
+        policy: policy_set(spec),
+        subsets: spec.mappings("subsets", |subset| {
+            Some(Subset {
+                name: subset.text("name").unwrap_or_default().into(),
+                labels: subset.labels("labels"),
+                policy: policy_set(subset),
             })
-            .unwrap_or_default(),
-        policy: policy.map(traffic_policy).unwrap_or_default(),
-        subsets: spec.list("subsets", |subset| subset.text("name").map(Into::into)),
+        }),
     }
 }
 
-fn traffic_policy(policy: Cursor<'_>) -> TrafficPolicy {
-    let tls = policy.mapping("tls");
-    TrafficPolicy {
-        tls_mode: tls.and_then(|tls| {
-            choice(
-                tls,
-                "mode",
-                &[
-                    ("DISABLE", "DISABLE"),
-                    ("SIMPLE", "SIMPLE"),
-                    ("MUTUAL", "MUTUAL"),
-                    ("ISTIO_MUTUAL", "ISTIO_MUTUAL"),
-                ],
-            )
-            .map(str::to_string)
+/// `trafficPolicy` of a rule or a subset.
+fn policy_set(owner: Cursor<'_>) -> Option<PolicySet> {
+    let policy = owner.mapping("trafficPolicy")?;
+    Some(PolicySet {
+        policy: traffic_policy(policy),
+        ports: policy.mappings("portLevelSettings", |setting| {
+            let Some(port) = setting.mapping("port") else {
+                setting.error("portTrafficPolicy must have valid port");
+                return None;
+            };
+            // Istio takes any number; one that is no port is for none.
+            let number = port.count("number").and_then(|number| u16::try_from(number).ok());
+            Some((number.unwrap_or_default(), traffic_policy(setting)))
         }),
-        sni: tls.and_then(|tls| tls.text("sni").map(str::to_string)),
-        connect_timeout: policy
-            .mapping("connectionPool")
-            .and_then(|pool| pool.mapping("tcp").and_then(|tcp| tcp.duration("connectTimeout"))),
+    })
+}
+
+fn traffic_policy(policy: Cursor<'_>) -> TrafficPolicy {
+    let modes = ["DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"].map(|mode| (mode, mode));
+    TrafficPolicy {
+        tls: policy.mapping("tls").map(|tls| ClientTls {
+            // Absent is the enum's zero.
+            mode: choice(tls, "mode", &modes).unwrap_or("DISABLE").to_string(),
+            ca_certificates: has(tls, &["caCertificates", "caCrl"]),
+            client_certificate: has(tls, &["clientCertificate"]),
+            private_key: has(tls, &["privateKey"]),
+            subject_alt_names: tls.has("subjectAltNames"),
+            insecure_skip_verify: tls.boolean("insecureSkipVerify").unwrap_or_default(),
+            sni: tls.text("sni").filter(|sni| !sni.is_empty()).map(str::to_string),
+            credential_name: tls
+                .text("credentialName")
+                .filter(|name| !name.is_empty())
+                .map(str::to_string),
+        }),
+        connection_pool: policy.mapping("connectionPool").map(connection_pool),
+        has_load_balancer: policy.has("loadBalancer"),
+        to_original_address: policy.mapping("loadBalancer").and_then(balancing) == Some("PASSTHROUGH"),
+        has_more: others(policy),
     }
+}
+
+/// The simple way of balancing.
+fn balancing(balancer: Cursor<'_>) -> Option<&'static str> {
+    let ways = [
+        "UNSPECIFIED",
+        "LEAST_CONN",
+        "RANDOM",
+        "PASSTHROUGH",
+        "ROUND_ROBIN",
+        "LEAST_REQUEST",
+    ];
+    choice(balancer, "simple", &ways.map(|way| (way, way)))
+}
+
+fn connection_pool(pool: Cursor<'_>) -> ConnectionPool {
+    let tcp = pool.mapping("tcp");
+    let connect_timeout = tcp.and_then(|tcp| {
+        tcp.count("maxConnections");
+        tcp.duration("maxConnectionDuration");
+        tcp.duration("connectTimeout")
+    });
+    let http = pool.mapping("http");
+    if let Some(http) = http {
+        for key in [
+            "http1MaxPendingRequests",
+            "http2MaxRequests",
+            "maxRequestsPerConnection",
+            "maxRetries",
+        ] {
+            http.count(key);
+        }
+        http.duration("idleTimeout");
+    }
+    ConnectionPool {
+        connect_timeout,
+        is_empty: tcp.is_none() && http.is_none(),
+    }
+}
+
+/// Reads the values of blocks that this engine does not act on, so that wrong ones are found; true where there is one.
+fn others(policy: Cursor<'_>) -> bool {
+    if let Some(outlier) = policy.mapping("outlierDetection") {
+        outlier.duration("interval");
+        outlier.duration("baseEjectionTime");
+    }
+    let blocks = [
+        "outlierDetection",
+        "loadBalancer",
+        "tunnel",
+        "proxyProtocol",
+        "retryBudget",
+    ];
+    blocks.iter().any(|key| policy.has(key))
+}
+
+/// One of the texts is written, and not empty.
+fn has(cursor: Cursor<'_>, keys: &[&str]) -> bool {
+    keys.iter()
+        .any(|key| cursor.text(key).is_some_and(|text| !text.is_empty()))
 }
 
 /// Spec of a Gateway.
@@ -93,10 +172,13 @@ pub fn sidecar(root: Cursor<'_>) -> Sidecar {
         workload_selector: spec
             .mapping("workloadSelector")
             .map(|selector| selector.labels("labels")),
-        egress: spec.list("egress", |listener| Some(egress_listener(listener))),
+        egress: spec.mappings("egress", |listener| Some(egress_listener(listener))),
         // Present but empty is the enum's zero: REGISTRY_ONLY.
         mode: policy.map(|policy| outbound_mode(policy, false).unwrap_or(OutboundMode::RegistryOnly)),
         mode_is_implied: policy.is_some_and(|policy| !policy.has("mode")),
+        egress_proxy: policy.and_then(|policy| policy.field("egressProxy", destination_of)),
+        has_inbound: !spec.mappings("ingress", |listener| Some(listener.line())).is_empty()
+            || spec.has("inboundConnectionPool"),
         mode_line: policy.map_or(0, |policy| match policy.line_of("mode") {
             0 => policy.line(),
             line => line,
@@ -110,9 +192,19 @@ fn egress_listener(listener: Cursor<'_>) -> EgressListener {
         if protocol.is_none() {
             port.error_at("protocol", "unsupported protocol");
         }
-        Some((port.port("number")?, protocol?))
+        // 0 stands for a socket's path.
+        let number = port.count("number").unwrap_or_default();
+        let Ok(number) = u16::try_from(number) else {
+            port.error_at("number", "expected a port number from 0 to 65535");
+            return None;
+        };
+        Some((number, protocol?))
     });
     EgressListener {
+        port_name: listener
+            .mapping("port")
+            .and_then(|port| port.text("name").map(str::to_string))
+            .unwrap_or_default(),
         line: listener.line(),
         hosts: listener.texts("hosts"),
         port,

@@ -76,7 +76,10 @@ fn follow(
         asked.push(query.to_string());
         answer(asked.len(), query)
     });
-    let (pulse, _never_felt) = Pulse::of(client.clone());
+    let (pulse, _never_felt) = Pulse::of({
+        let client = client.clone();
+        move || client.clone()
+    });
     let lines = lines(client);
     let logs = lines.logs.clone();
     (tokio::spawn(lines.follow(ended.subscribe(), pulse)), logs, asked)

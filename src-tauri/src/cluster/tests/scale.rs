@@ -197,7 +197,11 @@ fn a_large_cluster_is_seen_soon_and_follows_changes() {
     let context = target(&api.kubeconfig(), root.path());
     // In memory, as in a desktop session.
     let memory = tempfile::tempdir_in("/dev/shm").unwrap();
-    let open = |name: &str| Cluster::open(&context, &memory.path().join(name), || {}, &Attempt::default()).unwrap();
+    let open = |name: &str| {
+        let began = Instant::now();
+        let attempt = Attempt::new(move |step| eprintln!("{:>6} ms: {step}", began.elapsed().as_millis()));
+        Cluster::open(&context, &memory.path().join(name), || {}, &attempt).unwrap()
+    };
     let began = Instant::now();
     let maker = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "the_objects_of_a_large_cluster_are_made"])

@@ -1,0 +1,223 @@
+//! What one egress listener of a Sidecar imports, and what clusters all of them need. Istio: `SidecarScope`.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use super::{
+    Workload,
+    registry::{RegistryPort, RegistryService},
+    virtual_services::{self, Attachments},
+    visibility::{self, Export, Fits},
+};
+use crate::model::{EgressListener, MeshConfig, Protocol, World};
+
+/// One egress listener with the services and VirtualServices that it imports.
+pub(super) struct Scope<'w> {
+    pub listener: &'w EgressListener,
+    pub services: Vec<RegistryService>,
+    pub attachments: Attachments<'w>,
+}
+
+impl<'w> Scope<'w> {
+    pub fn new(
+        listener: &'w EgressListener,
+        visible: &[RegistryService],
+        world: &'w World,
+        mesh: &'w MeshConfig,
+        workload: &Workload,
+    ) -> Self {
+        let services = imported(listener, visible, &workload.namespace);
+        let all = virtual_services::visible(world, mesh, listener, workload);
+        Self {
+            listener,
+            services,
+            attachments: Attachments::new(all),
+        }
+    }
+
+    /// The port that the listener is for; `None` for all that are not claimed by another one.
+    pub fn port(&self) -> Option<(u16, Protocol)> {
+        self.listener.port
+    }
+
+    /// The address that the listener is written for.
+    pub fn bind(&self) -> Option<IpAddr> {
+        self.listener.bind.as_deref().and_then(|bind| bind.parse().ok())
+    }
+
+    /// The service as the listener imports it: only the port that it is for, where it is for one.
+    fn trimmed(&self, service: &RegistryService) -> Option<RegistryService> {
+        trimmed(self.listener, service)
+    }
+}
+
+/// An explicit proxy takes all ports; a listener for one port only that.
+fn trimmed(listener: &EgressListener, service: &RegistryService) -> Option<RegistryService> {
+    match listener.port {
+        Some((number, protocol)) if protocol != Protocol::HttpProxy => {
+            let port = service.port(number)?.clone();
+            Some(with_ports(service, vec![port]))
+        }
+        _ => Some(service.clone()),
+    }
+}
+
+fn with_ports(service: &RegistryService, ports: Vec<RegistryPort>) -> RegistryService {
+    RegistryService {
+        ports: ports.into(),
+        ..service.clone()
+    }
+}
+
+/// The services that `listener` imports. Of a host that several namespaces declare one namespace is kept: the
+/// workload's own, else that of a Kubernetes Service, else the first in order.
+fn imported(listener: &EgressListener, visible: &[RegistryService], own: &str) -> Vec<RegistryService> {
+    let imports = |service: &&RegistryService| {
+        service.export != Export::Hidden
+            && visibility::imports(listener, &service.namespace, &service.host, own, Fits::Covered)
+    };
+    let mut services: Vec<RegistryService> = visible
+        .iter()
+        .filter(imports)
+        .filter_map(|service| trimmed(listener, service))
+        .collect();
+    for service in services.iter_mut().filter(|service| !service.aliases.is_empty()) {
+        let namespace = service.namespace.clone();
+        let imported = |alias: &Arc<str>| visibility::imports(listener, &namespace, alias, own, Fits::Covered);
+        service.aliases.retain(imported);
+    }
+    let mut kept: HashMap<Arc<str>, (Arc<str>, bool)> = HashMap::new();
+    for service in &services {
+        let candidate = (service.namespace.clone(), service.is_kubernetes());
+        let better = match kept.get(&service.host) {
+            None => true,
+            Some(_) if &*service.namespace == own => true,
+            Some((namespace, of_kubernetes)) => !of_kubernetes && candidate.1 && &**namespace != own,
+        };
+        if better {
+            kept.insert(service.host.clone(), candidate);
+        }
+    }
+    services.retain(|service| {
+        kept.get(&service.host)
+            .is_some_and(|(namespace, _)| *namespace == service.namespace)
+    });
+    services
+}
+
+/// The services that clusters are made of, one for each host: those that are imported, and the destinations of the
+/// VirtualServices that are, even where no listener imports them.
+pub(super) fn of_clusters(
+    scopes: &[Scope<'_>],
+    visible: &[RegistryService],
+    workload: &Workload,
+) -> Vec<RegistryService> {
+    let mut services = Merged::default();
+    let routes = scopes.iter().any(|scope| !scope.attachments.all.is_empty());
+    let by_host = ByHost::new(if routes { visible } else { &[] });
+    for scope in scopes {
+        for service in &scope.services {
+            services.add(service);
+        }
+        for (host, ports) in scope.attachments.destinations(&workload.namespace) {
+            let Some(service) = by_host.best(&host, &workload.namespace) else {
+                continue;
+            };
+            let wanted = match scope.port() {
+                Some((_, protocol)) if protocol != Protocol::HttpProxy => scope.trimmed(service),
+                _ => of_ports(service, &ports),
+            };
+            if let Some(service) = wanted {
+                services.add(&service);
+            }
+        }
+    }
+    services.all
+}
+
+/// The ports that destinations name; all where one names none.
+fn of_ports(service: &RegistryService, wanted: &BTreeSet<Option<u16>>) -> Option<RegistryService> {
+    if wanted.contains(&None) {
+        return Some(service.clone());
+    }
+    let ports: Vec<_> = service
+        .ports
+        .iter()
+        .filter(|port| wanted.contains(&Some(port.number)))
+        .cloned()
+        .collect();
+    (!ports.is_empty()).then(|| with_ports(service, ports))
+}
+
+/// Services by host, for destinations that name a host and no namespace: of each namespace that of Kubernetes, else the
+/// oldest.
+struct ByHost<'r>(HashMap<&'r str, Vec<&'r RegistryService>>);
+
+impl<'r> ByHost<'r> {
+    fn new(all: &'r [RegistryService]) -> Self {
+        let mut by_age: Vec<&RegistryService> = all.iter().collect();
+        by_age.sort_by(|a, b| a.age.cmp(&b.age));
+        let mut by_host: HashMap<&str, Vec<&RegistryService>> = HashMap::new();
+        for service in by_age {
+            let of_host = by_host.entry(&service.host).or_default();
+            match of_host.iter_mut().find(|known| known.namespace == service.namespace) {
+                None => of_host.push(service),
+                Some(known) if service.is_kubernetes() && !known.is_kubernetes() => *known = service,
+                Some(_) => {}
+            }
+        }
+        Self(by_host)
+    }
+
+    /// The service that `host` means: of the workload's namespace, exported or not, else of Kubernetes, else the oldest.
+    fn best(&self, host: &str, own: &str) -> Option<&'r RegistryService> {
+        let all = self.0.get(host)?;
+        let exported = || all.iter().filter(|service| service.export != Export::Hidden);
+        all.iter()
+            .find(|service| &*service.namespace == own)
+            .or_else(|| exported().min_by(|a, b| (!a.is_kubernetes(), &a.age).cmp(&(!b.is_kubernetes(), &b.age))))
+            .copied()
+    }
+}
+
+/// Services with one for each host: ports of entries that are alike are joined, of others the first stays.
+#[derive(Default)]
+struct Merged {
+    all: Vec<RegistryService>,
+    by_host: HashMap<Arc<str>, usize>,
+}
+
+impl Merged {
+    fn add(&mut self, service: &RegistryService) {
+        let Some(index) = self.by_host.get(&service.host) else {
+            self.by_host.insert(service.host.clone(), self.all.len());
+            self.all.push(service.clone());
+            return;
+        };
+        let known = &mut self.all[*index];
+        match (known.is_kubernetes(), service.is_kubernetes()) {
+            (true, false) => {}
+            (false, true) => *known = service.clone(),
+            _ if known.is_like(service) => {
+                let more = service.ports.iter().filter(|port| known.port(port.number).is_none());
+                // At the original address the first one's list of other ports to go to holds for all.
+                let more: Vec<_> = more
+                    .map(|port| RegistryPort {
+                        target_port: match known.is_passthrough() {
+                            true => known.target_at_own_address(port.number),
+                            false => port.target_port,
+                        },
+                        ..port.clone()
+                    })
+                    .collect();
+                if !more.is_empty() {
+                    known.ports = known.ports.iter().cloned().chain(more).collect();
+                }
+            }
+            _ => {}
+        }
+    }
+}

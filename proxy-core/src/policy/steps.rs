@@ -1,0 +1,73 @@
+//! What a decision's steps say, in words a platform engineer uses.
+
+use super::{
+    Cluster, Facts, Snapshot, Step,
+    listeners::{Listener, Seen},
+    routes::{Route, RouteAction},
+};
+use crate::model::ObjectRef;
+
+pub(super) fn no_proxy() -> Step {
+    let outcome = "the cluster of the Sidecar's egressProxy does not exist; import its host under egress";
+    step("cluster", outcome.into(), None)
+}
+
+pub(super) fn step(step: &'static str, outcome: String, object: Option<ObjectRef>) -> Step {
+    Step { step, outcome, object }
+}
+
+pub(super) fn listener_step(snapshot: &Snapshot, listener: &Listener, facts: &Facts<'_>) -> Step {
+    let outcome = if std::ptr::eq(listener, &snapshot.fallback) {
+        format!("virtualOutbound: nothing declares port {}", facts.destination.port())
+    } else {
+        listener.name.clone()
+    };
+    step("listener", outcome, None)
+}
+
+pub(super) fn mode_step(snapshot: &Snapshot, outcome: &str) -> Step {
+    let mode = &snapshot.mode;
+    let written = if mode.object.is_some() {
+        ""
+    } else {
+        " (written nowhere: Istio's default)"
+    };
+    step(
+        "route",
+        format!("{} holds in the {}{written}: {outcome}", mode.mode, mode.scope),
+        mode.object.clone(),
+    )
+}
+
+pub(super) fn route_step(route: &Route) -> Step {
+    let mut outcome = match &route.name {
+        Some(name) => format!("route {name}"),
+        None => "a route without a name".to_string(),
+    };
+    if let RouteAction::Forward {
+        timeout: Some(timeout), ..
+    } = &route.action
+    {
+        outcome.push_str(&format!(", timeout {} ms", timeout.as_millis()));
+    }
+    if !route.unsupported.is_empty() {
+        outcome.push_str(&format!(
+            "; not applied by this engine: {}",
+            route.unsupported.join(", ")
+        ));
+    }
+    step("route", outcome, Some(route.object.clone()))
+}
+
+pub(super) fn cluster_step(cluster: &Cluster) -> Step {
+    step("cluster", cluster.name.to_string(), cluster.object.clone())
+}
+
+pub(super) fn describe(seen: &Seen<'_>) -> String {
+    match (seen.tls, seen.name) {
+        (true, Some(name)) => format!("TLS to {name}"),
+        (true, None) => "TLS without a server name".into(),
+        (false, _) if seen.http => "HTTP".into(),
+        (false, _) => format!("a byte stream to {}", seen.address),
+    }
+}

@@ -1,0 +1,159 @@
+//! DestinationRules, Sidecars and the mesh config.
+
+use serde_json::{Value, json};
+
+use super::{PORTS, export_to};
+use crate::seed::Seed;
+
+pub fn destination_rule(seed: &mut Seed) -> Value {
+    let hosts = [
+        "a.com",
+        "a.com",
+        "b.com",
+        "x.a.com",
+        "*.a.com",
+        "*.com",
+        "c.org",
+        "web",
+        "web.shop.svc.cluster.local",
+        "UP.com",
+    ];
+    let mut spec = json!({"host": seed.text(&hosts)});
+    if seed.below(3) > 0 {
+        spec["trafficPolicy"] = policy(seed);
+        if seed.once_in(3) {
+            let mut own = policy(seed);
+            own["port"] = json!({"number": seed.pick(&PORTS)});
+            spec["trafficPolicy"]["portLevelSettings"] = json!([own]);
+        }
+    }
+    if seed.once_in(2) {
+        let count = seed.between(1, 2);
+        spec["subsets"] = seed
+            .texts(&["v1", "v2"], count)
+            .into_iter()
+            .map(|name| {
+                let mut subset = json!({"name": name});
+                if seed.below(3) > 0 {
+                    subset["labels"] = json!({"version": name});
+                }
+                if seed.once_in(4) {
+                    subset["trafficPolicy"] = policy(seed);
+                }
+                subset
+            })
+            .collect();
+    }
+    if seed.once_in(8) {
+        spec["workloadSelector"] = json!({"matchLabels": {"app": seed.text(&["cart", "web"])}});
+    }
+    export_to(seed, &mut spec);
+    json!({"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "spec": spec})
+}
+
+fn policy(seed: &mut Seed) -> Value {
+    let mut policy = json!({});
+    if seed.below(3) > 0 {
+        let mut tls = json!({"mode": seed.text(&["SIMPLE", "SIMPLE", "DISABLE"])});
+        if tls["mode"] == "SIMPLE" && seed.once_in(2) {
+            tls["sni"] = json!("sni.example.com");
+        }
+        if seed.once_in(6) {
+            tls["credentialName"] = json!(seed.text(&["secret", "configmap://shop/ca"]));
+        }
+        policy["tls"] = tls;
+    }
+    if seed.once_in(3) || policy.get("tls").is_none() {
+        policy["connectionPool"] = json!({"tcp": {"connectTimeout": seed.text(&["2s", "300ms"])}});
+    }
+    if seed.once_in(8) {
+        policy["loadBalancer"] = json!({"simple": seed.text(&["PASSTHROUGH", "ROUND_ROBIN"])});
+    }
+    policy
+}
+
+pub fn sidecar(seed: &mut Seed) -> Value {
+    let mut spec = json!({});
+    if seed.once_in(2) {
+        spec["workloadSelector"] = json!({"labels": {"app": seed.text(&["cart", "web"])}});
+    }
+    if seed.once_in(2) {
+        let modes = [
+            json!({"mode": "REGISTRY_ONLY"}),
+            json!({"mode": "ALLOW_ANY"}),
+            json!({}),
+        ];
+        spec["outboundTrafficPolicy"] = seed.pick(&modes).clone();
+    }
+    let listeners = *seed.pick(&[0, 1, 1, 1, 2, 3]);
+    if listeners > 0 {
+        let mut ports: Vec<u16> = Vec::new();
+        spec["egress"] = (0..listeners)
+            .map(|index| {
+                let mut listener = json!({"hosts": egress_hosts(seed)});
+                let port = *seed.pick(&PORTS);
+                if (index + 1 < listeners || seed.once_in(3)) && !ports.contains(&port) {
+                    ports.push(port);
+                    let protocol = seed.text(&["HTTP", "HTTP", "HTTPS", "TLS", "TCP"]);
+                    listener["port"] = json!({"number": port, "protocol": protocol, "name": format!("e{index}")});
+                    if seed.once_in(6) {
+                        listener["bind"] = json!(seed.text(&["10.1.0.1", "0.0.0.0"]));
+                    }
+                }
+                listener
+            })
+            .collect();
+    }
+    json!({"apiVersion": "networking.istio.io/v1", "kind": "Sidecar", "spec": spec})
+}
+
+fn egress_hosts(seed: &mut Seed) -> Value {
+    let hosts = [
+        "*/*",
+        "./*",
+        "~/*",
+        "other/*",
+        "shop/*",
+        "*/a.com",
+        "*/*.com",
+        "./*.a.com",
+        "istio-system/*",
+        "*/x.a.com",
+        "~other/a.com",
+        "~/b.com",
+        "*/*.svc.cluster.local",
+    ];
+    let count = *seed.pick(&[1, 1, 2, 3]);
+    json!(seed.texts(&hosts, count))
+}
+
+/// Mesh config as YAML.
+pub fn mesh(seed: &mut Seed) -> String {
+    let policies = [
+        "",
+        "outboundTrafficPolicy: {mode: ALLOW_ANY}\n",
+        "outboundTrafficPolicy: {mode: REGISTRY_ONLY}\n",
+        "outboundTrafficPolicy: {mode: REGISTRY_ONLY}\n",
+        "outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS}\n",
+        "outboundTrafficPolicy: {}\n",
+    ];
+    let mut mesh = seed.text(&policies);
+    for (text, times) in [
+        ("connectTimeout: 4s\n", 6),
+        ("defaultConfig: {proxyMetadata: {ISTIO_META_DNS_CAPTURE: 'true'}}\n", 3),
+        (
+            "defaultHttpRetryPolicy: {attempts: 5, retryOn: '5xx,503', perTryTimeout: 1s}\n",
+            12,
+        ),
+        ("defaultHttpRetryPolicy: {attempts: 0}\n", 12),
+        ("defaultServiceExportTo: ['.']\n", 12),
+        ("defaultVirtualServiceExportTo: ['.']\n", 12),
+        ("defaultDestinationRuleExportTo: ['.']\n", 12),
+    ] {
+        let key = text.split(':').next().unwrap_or_default();
+        if seed.once_in(times) && !mesh.contains(key) {
+            mesh.push_str(text);
+        }
+    }
+    mesh
+}

@@ -1,0 +1,68 @@
+//! Whether the engine decides as Istio and Envoy do, on many small worlds: what it takes and refuses, and what becomes of
+//! each call. Istio's side is its own code (`tests/mesh/programs/istio/oracle`).
+//!
+//! `make fidelity WORLDS=10000 SEED=7` looks for new differences. A difference that is listed with its reason in
+//! `tests/mesh/DIFFERENCES.md` is counted as known; any other one fails.
+
+// A test reports by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod generate;
+mod judge;
+mod kept;
+mod known;
+mod oracle;
+mod outcome;
+mod run;
+mod seed;
+mod shrink;
+mod world;
+
+use std::{env, path::Path};
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use oracle::Oracle;
+
+/// Set where missing programs are a failure.
+const REQUIRED: &str = "EGRET_REQUIRE_MESH";
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let worlds = trial("the_engine_decides_as_istio_and_envoy_do", |program| {
+        let (worlds, seed) = (number("WORLDS", 500)?, number("SEED", 1)?);
+        let report = run::run(program, worlds, seed)?;
+        print!("{report}");
+        match report.differed() {
+            0 => Ok(()),
+            differed => Err(format!("{differed} differences that DIFFERENCES.md does not list")),
+        }
+    });
+    let kept = trial("the_policy_test_files_come_out_as_with_istio_and_envoy", |program| {
+        let mut oracle = Oracle::start(program)?;
+        let mut differed = String::new();
+        for (name, world) in kept::cases()? {
+            for difference in judge::judge(&mut oracle, &world)?.differences {
+                differed.push_str(&format!("{name}: {difference:?}\n"));
+            }
+        }
+        if differed.is_empty() { Ok(()) } else { Err(differed) }
+    });
+    libtest_mimic::run(&arguments, vec![worlds, kept]).exit();
+}
+
+/// A test that needs the oracle, and is ignored with the reason where there is none.
+fn trial(name: &str, test: fn(&Path) -> Result<(), String>) -> Trial {
+    Trial::ignorable_test(name, move || match Oracle::program() {
+        Ok(program) => test(&program).map(|()| Completion::Completed).map_err(Failed::from),
+        Err(reason) if env::var_os(REQUIRED).is_some() => Err(Failed::from(reason)),
+        Err(reason) => Ok(Completion::ignored_with(reason)),
+    })
+}
+
+/// A number from the environment.
+fn number(name: &str, default: u64) -> Result<u64, String> {
+    match env::var(name) {
+        Ok(text) => text.parse().map_err(|_| format!("{name}={text}: expected a number")),
+        Err(_) => Ok(default),
+    }
+}

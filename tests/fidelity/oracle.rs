@@ -1,0 +1,154 @@
+//! The oracle: Istio's own code, run as a process that answers world by world.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use egret_tests::mesh::cache;
+use serde::Deserialize;
+
+use crate::world::World;
+
+/// What Istio makes of a world.
+#[derive(Debug, Deserialize)]
+pub struct Verdict {
+    /// One for each document.
+    pub documents: Vec<Review>,
+    /// One for each call.
+    #[serde(default)]
+    pub answers: Vec<Answer>,
+    /// Why there is no configuration.
+    #[serde(default)]
+    pub error: String,
+}
+
+/// What becomes of one document.
+#[derive(Debug, Deserialize)]
+pub struct Review {
+    /// Why it would be rejected; empty where it is taken.
+    #[serde(default)]
+    pub rejected: String,
+}
+
+/// What becomes of one call, in Envoy's words. The fields are those of the program, see there.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Answer {
+    pub listener: String,
+    pub refused: String,
+    pub chance: bool,
+    pub http: bool,
+    pub virtual_host: String,
+    pub status: u16,
+    pub details: String,
+    pub body: String,
+    pub route: Option<Matched>,
+    pub clusters: Vec<Target>,
+}
+
+/// The route that a request took.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Matched {
+    pub name: String,
+    pub timeout_ms: u64,
+    pub retries: Option<Retries>,
+    pub redirect: Option<serde_json::Value>,
+    pub operation: String,
+}
+
+/// Its retry policy.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Retries {
+    pub attempts: u32,
+    pub retry_on: Vec<String>,
+    pub statuses: Vec<u16>,
+    pub per_try_timeout_ms: u64,
+}
+
+/// One of the clusters that the traffic is shared among; its kind is empty where there is no such cluster.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Target {
+    pub cluster: String,
+    pub weight: u32,
+    pub kind: String,
+    pub names: Vec<String>,
+    pub port_override: u16,
+    pub connect_timeout_ms: u64,
+    pub tls: Option<Origin>,
+}
+
+/// TLS towards the upstream.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Origin {
+    pub sni: String,
+}
+
+/// A running oracle; it ends when this is dropped.
+pub struct Oracle {
+    process: Child,
+    questions: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Oracle {
+    /// The program, and why there is none.
+    pub fn program() -> Result<PathBuf, String> {
+        let program = cache().join("bin/oracle");
+        if program.exists() {
+            Ok(program)
+        } else {
+            Err("Istio's own code is not built: make oracle, which needs Go 1.26".into())
+        }
+    }
+
+    /// Starts `program`.
+    pub fn start(program: &Path) -> Result<Self, String> {
+        let mut process = Command::new(program)
+            .arg(cache().join("crds.yaml"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| format!("{}: {error}", program.display()))?;
+        let questions = process.stdin.take();
+        let answers = process.stdout.take().ok_or("the oracle has no output")?;
+        Ok(Self {
+            process,
+            questions,
+            answers: BufReader::new(answers),
+        })
+    }
+
+    /// Asks about `world`.
+    pub fn ask(&mut self, world: &World) -> Result<Verdict, String> {
+        let mut question = serde_json::to_string(world).map_err(|error| error.to_string())?;
+        question.push('\n');
+        let questions = self.questions.as_mut().ok_or("the oracle is closed")?;
+        questions
+            .write_all(question.as_bytes())
+            .map_err(|error| format!("the oracle takes no questions: {error}"))?;
+        let mut line = String::new();
+        // Packages of Istio log to standard output before the program can tell them not to.
+        while !line.starts_with('{') {
+            line.clear();
+            if self.answers.read_line(&mut line).map_err(|error| error.to_string())? == 0 {
+                return Err("the oracle ended".into());
+            }
+        }
+        serde_json::from_str(&line).map_err(|error| format!("the oracle answered {line:?}: {error}"))
+    }
+}
+
+impl Drop for Oracle {
+    fn drop(&mut self) {
+        // The end of its input is the end of its work.
+        drop(self.questions.take());
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,276 @@
+//! What became of a call, field by field in Envoy's words, from either side.
+//!
+//! Not compared, because a side cannot tell: names of filter chains (the engine has none; where a chain leads is compared),
+//! addresses of STATIC endpoints (Istio sends them apart), and where a Kubernetes Service's endpoints come from (the engine
+//! dials its cluster address, as there is no pod network outside of a cluster).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use proxy_core::policy::{
+    Action, Claims, Cluster, Decision, Endpoints, Facts, Forward, HttpClaims, HttpVersion, Layer, RetryPolicy,
+    Snapshot, decide,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    oracle::{Answer, Matched, Target},
+    world::Call,
+};
+
+/// Fields by name; absent ones are not known to either side or do not apply.
+pub type Outcome = BTreeMap<&'static str, Value>;
+
+/// All fields, in the order in which a call is decided.
+const FIELDS: [&str; 13] = [
+    "listener",
+    "http",
+    "virtual_host",
+    "route",
+    "clusters",
+    "status",
+    "details",
+    "body",
+    "redirect",
+    "timeout_ms",
+    "retries",
+    "operation",
+    "upstream",
+];
+
+/// Stands for any cluster that does not exist.
+const NO_CLUSTER: &str = "(a cluster that does not exist)";
+
+/// Kind of a Kubernetes Service's cluster, whose endpoints are not compared.
+const OF_A_SERVICE: &str = "(a Service's)";
+
+/// What Istio and Envoy make of a call.
+pub fn of_istio(answer: &Answer) -> Outcome {
+    let mut outcome = Outcome::new();
+    outcome.insert("listener", json!(answer.listener));
+    outcome.insert("http", json!(answer.http));
+    outcome.insert("virtual_host", json!(answer.virtual_host));
+    let forwarded = answer.clusters.iter().any(|target| !target.kind.is_empty());
+    if answer.clusters.is_empty() {
+        outcome.insert("status", json!(answer.status));
+        outcome.insert("details", json!(answer.details));
+        outcome.insert("body", json!(answer.body));
+    }
+    let route = answer.route.as_ref();
+    outcome.insert("route", json!(route.map_or("", |route| route.name.as_str())));
+    if let Some(redirect) = route.and_then(|route| route.redirect.clone()) {
+        outcome.insert("redirect", redirect);
+    }
+    if let Some(route) = route.filter(|_| forwarded) {
+        acting(&mut outcome, route);
+    }
+    let mut shares: BTreeMap<&str, u32> = BTreeMap::new();
+    for target in &answer.clusters {
+        let name = if target.kind.is_empty() {
+            NO_CLUSTER
+        } else {
+            &target.cluster
+        };
+        *shares.entry(name).or_default() += target.weight;
+    }
+    shares.retain(|_, share| *share > 0);
+    outcome.insert("clusters", json!(shares));
+    let existing = answer
+        .clusters
+        .iter()
+        .filter(|target| !target.kind.is_empty() && target.weight > 0);
+    let facts: BTreeMap<&str, Value> = existing
+        .filter(|target| target.cluster != "BlackHoleCluster")
+        .map(|target| (target.cluster.as_str(), cluster_of_istio(target)))
+        .collect();
+    outcome.insert("upstream", json!(facts));
+    outcome
+}
+
+fn acting(outcome: &mut Outcome, route: &Matched) {
+    outcome.insert("timeout_ms", json!(route.timeout_ms));
+    outcome.insert("operation", json!(route.operation));
+    let retries = route.retries.as_ref().map(|retries| {
+        json!({
+            "attempts": retries.attempts, "retry_on": retries.retry_on.join(","), "statuses": retries.statuses,
+            "per_try_timeout_ms": retries.per_try_timeout_ms,
+        })
+    });
+    outcome.insert("retries", json!(retries));
+}
+
+fn cluster_of_istio(target: &Target) -> Value {
+    // The same name twice is no other place.
+    let names: BTreeSet<&String> = target.names.iter().collect();
+    json!({
+        "kind": target.kind,
+        "names": names,
+        "port_override": target.port_override,
+        "connect_timeout_ms": target.connect_timeout_ms,
+        "tls": target.tls.as_ref().map(|tls| &tls.sni),
+    })
+}
+
+/// The sum of the weights that Istio shares a call by: as many draws see each of the engine's destinations.
+pub fn draws(answer: &Answer) -> u32 {
+    answer.clusters.iter().map(|target| target.weight).sum::<u32>().max(1)
+}
+
+/// What the engine makes of a call, over all of `draws`.
+pub fn of_engine(snapshot: &Snapshot, call: &Call, draws: u32) -> Outcome {
+    let headers: Vec<(String, String)> = call.headers.clone().into_iter().collect();
+    let http = |version| {
+        Claims::Http(HttpClaims {
+            version,
+            method: &call.method,
+            authority: Some(&call.host),
+            path: &call.path,
+            headers: &headers,
+        })
+    };
+    let claims = match call.protocol.as_str() {
+        "http" => http(HttpVersion::Http11),
+        "http1.0" => http(HttpVersion::Http10),
+        "http2" => http(HttpVersion::H2c),
+        "tls" => Claims::Tls {
+            sni: (!call.sni.is_empty()).then_some(&*call.sni),
+        },
+        _ => Claims::Tcp,
+    };
+    let address = call.address.parse().expect("calls go to addresses");
+    let at = |draw| {
+        let facts = Facts {
+            destination: SocketAddr::new(address, call.port),
+            claims,
+            draw,
+        };
+        decide(snapshot, &facts, &mut ())
+    };
+    let mut shares: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut upstream: BTreeMap<&str, Value> = BTreeMap::new();
+    let mut shown: Option<Decision<'_>> = None;
+    for decision in (0..draws).map(at) {
+        let name = match decision.action {
+            Action::Forward(forward) => {
+                upstream.insert(&forward.cluster.name, cluster_of_engine(forward.cluster));
+                Some(&*forward.cluster.name)
+            }
+            Action::Cut { cluster, .. } => Some(cluster.unwrap_or(NO_CLUSTER)),
+            Action::Reply(reply) => (reply.details == "cluster_not_found").then_some(NO_CLUSTER),
+            Action::Bypass => Some("(bypass)"),
+        };
+        if let Some(name) = name {
+            *shares.entry(name).or_default() += 1;
+        }
+        // Where some destinations do not exist, what is done with the others is told by a draw that meets one of these.
+        if shown.is_none() || matches!(decision.action, Action::Forward(_)) {
+            shown = Some(decision);
+        }
+    }
+    let shown = shown.expect("there is at least one draw");
+    let mut outcome = Outcome::new();
+    outcome.insert("listener", json!(shown.listener));
+    outcome.insert("http", json!(shown.layer == Layer::Http));
+    outcome.insert("virtual_host", json!(shown.virtual_host.unwrap_or_default()));
+    outcome.insert("route", json!(shown.route.unwrap_or_default()));
+    outcome.insert("clusters", json!(shares));
+    outcome.insert("upstream", json!(upstream));
+    match shown.action {
+        Action::Forward(forward) if shown.layer == Layer::Http => forwarding(&mut outcome, &forward),
+        Action::Reply(reply) if shares.is_empty() => {
+            outcome.insert("status", json!(reply.status));
+            outcome.insert("details", json!(reply.details));
+            outcome.insert("body", json!(reply.body));
+            if let Some(redirect) = reply.redirect {
+                outcome.insert("redirect", redirect_of_engine(redirect));
+            }
+        }
+        _ => {}
+    }
+    outcome
+}
+
+fn forwarding(outcome: &mut Outcome, forward: &Forward<'_>) {
+    let milliseconds = |duration: Option<Duration>| duration.map_or(0, |duration| duration.as_millis() as u64);
+    outcome.insert("timeout_ms", json!(milliseconds(forward.timeout)));
+    outcome.insert("operation", json!(forward.operation.unwrap_or_default()));
+    let retries = forward.retries.map(|retries: &RetryPolicy| {
+        json!({
+            "attempts": retries.attempts, "retry_on": retries.retry_on, "statuses": retries.statuses,
+            "per_try_timeout_ms": milliseconds(retries.per_try_timeout),
+        })
+    });
+    outcome.insert("retries", json!(retries));
+}
+
+fn redirect_of_engine(redirect: &proxy_core::model::Redirect) -> Value {
+    let mut shown = json!({"status": redirect.code});
+    for (key, text) in [
+        ("scheme", &redirect.scheme),
+        ("host", &redirect.authority),
+        ("path", &redirect.uri),
+        ("prefix", &redirect.prefix_rewrite),
+    ] {
+        if let Some(text) = text {
+            shown[key] = json!(text);
+        }
+    }
+    if let Some(port) = redirect.port {
+        shown["port"] = json!(port);
+    }
+    shown
+}
+
+fn cluster_of_engine(cluster: &Cluster) -> Value {
+    let of_service = cluster.object.as_ref().is_some_and(|object| object.kind == "Service");
+    let (kind, names, port_override) = match &cluster.endpoints {
+        _ if of_service => (OF_A_SERVICE, BTreeSet::new(), 0),
+        Endpoints::OriginalDst(port) => ("original_dst", BTreeSet::new(), port.unwrap_or_default()),
+        Endpoints::Static(_) => ("static", BTreeSet::new(), 0),
+        Endpoints::Dns(names) => (
+            "dns",
+            names.iter().map(|(name, port)| format!("{name}:{port}")).collect(),
+            0,
+        ),
+        Endpoints::DynamicDns(_) => ("dynamic_dns", BTreeSet::new(), 0),
+    };
+    json!({
+        "kind": kind,
+        "names": names,
+        "port_override": port_override,
+        "connect_timeout_ms": cluster.connect_timeout.as_millis() as u64,
+        "tls": cluster.tls.as_ref().map(|tls| tls.sni.as_deref().unwrap_or_default()),
+    })
+}
+
+/// Takes Istio's word for where the endpoints of Kubernetes Services come from.
+fn settle_services(istio: &Outcome, engine: &mut Outcome) {
+    let Some(Value::Object(clusters)) = engine.get_mut("upstream") else {
+        return;
+    };
+    for (name, cluster) in clusters
+        .iter_mut()
+        .filter(|(_, cluster)| cluster["kind"] == OF_A_SERVICE)
+    {
+        for field in ["kind", "names", "port_override"] {
+            cluster[field] = istio["upstream"][name][field].clone();
+        }
+    }
+}
+
+/// Where an outcome differs, field by field: Istio's value, the engine's.
+pub fn differences(istio: &Outcome, engine: &Outcome) -> Vec<(&'static str, Value, Value)> {
+    let mut engine = engine.clone();
+    settle_services(istio, &mut engine);
+    FIELDS
+        .into_iter()
+        .filter_map(|field| {
+            let side = |outcome: &Outcome| outcome.get(field).cloned().unwrap_or(Value::Null);
+            let (istio, engine) = (side(istio), side(&engine));
+            (istio != engine).then_some((field, istio, engine))
+        })
+        .collect()
+}

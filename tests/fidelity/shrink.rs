@@ -1,0 +1,144 @@
+//! Makes a world that shows a difference as small as it can be while the difference stays.
+
+use serde_json::Value;
+
+use crate::{
+    judge::{Difference, Subject, judge},
+    oracle::Oracle,
+    world::World,
+};
+
+/// The smallest world found, with its difference.
+pub fn shrink(oracle: &mut Oracle, world: &World, difference: &Difference) -> (World, Difference) {
+    let (mut world, mut difference) = (world.clone(), difference.clone());
+    let rejected = judge(oracle, &world)
+        .map(|judgement| judgement.rejected)
+        .unwrap_or_default();
+    match difference.subject {
+        Subject::Call(index) => {
+            world.calls = vec![world.calls[index].clone()];
+            let mut taken = (0..).map(|index| !rejected.contains(&index));
+            world.documents.retain(|_| taken.next().unwrap_or_default());
+            difference.subject = Subject::Call(0);
+        }
+        Subject::Document(index) => {
+            world.calls.clear();
+            world.documents = vec![world.documents[index].clone()];
+            difference.subject = Subject::Document(0);
+        }
+    }
+    loop {
+        let next = smaller(&world, difference.subject)
+            .into_iter()
+            .find_map(|candidate| Some((still(oracle, &candidate, &difference)?, candidate)));
+        match next {
+            Some((found, candidate)) => (difference, world) = (found, candidate),
+            None => return (world, difference),
+        }
+    }
+}
+
+/// The same difference in `candidate`, where it is there.
+fn still(oracle: &mut Oracle, candidate: &World, difference: &Difference) -> Option<Difference> {
+    let judgement = judge(oracle, candidate).ok()?;
+    if matches!(difference.subject, Subject::Call(_)) && !judgement.rejected.is_empty() {
+        return None;
+    }
+    let taken = |value: &Value| value == "yes";
+    judgement.differences.into_iter().find(|found| {
+        found.field == difference.field
+            && match difference.subject {
+                Subject::Call(_) => matches!(found.subject, Subject::Call(_)),
+                Subject::Document(_) => taken(&found.istio) == taken(&difference.istio),
+            }
+    })
+}
+
+/// Every world that is one step smaller.
+fn smaller(world: &World, subject: Subject) -> Vec<World> {
+    let mut all = Vec::new();
+    let mut offer = |change: &dyn Fn(&mut World)| {
+        let mut candidate = world.clone();
+        change(&mut candidate);
+        all.push(candidate);
+    };
+    if matches!(subject, Subject::Call(_)) {
+        for index in 0..world.documents.len() {
+            offer(&|world| {
+                world.documents.remove(index);
+            });
+        }
+        let lines: Vec<&str> = world.mesh.lines().collect();
+        for index in 0..lines.len() {
+            let mut left = lines.clone();
+            left.remove(index);
+            offer(&|world| world.mesh = left.iter().map(|line| format!("{line}\n")).collect());
+        }
+        if !world.labels.is_empty() {
+            offer(&|world| world.labels.clear());
+        }
+        for header in world.calls[0].headers.keys() {
+            offer(&|world| {
+                world.calls[0].headers.remove(header);
+            });
+        }
+    }
+    for (index, document) in world.documents.iter().enumerate() {
+        let mut paths = Vec::new();
+        removable("", document, &mut paths);
+        for path in paths {
+            offer(&|world| remove(&mut world.documents[index], &path));
+        }
+    }
+    all
+}
+
+/// What stays: that it is an object with a name and an age, and a Service's address, which no Service in a cluster lacks.
+const KEPT: [&str; 9] = [
+    "/metadata/creationTimestamp",
+    "/apiVersion",
+    "/kind",
+    "/metadata",
+    "/metadata/name",
+    "/metadata/namespace",
+    "/spec",
+    "/spec/clusterIP",
+    "/spec/clusterIPs",
+];
+
+/// JSON pointers of what may go: fields and items.
+fn removable(at: &str, value: &Value, paths: &mut Vec<String>) {
+    let mut below = |key: &str, value: &Value| {
+        let path = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
+        if !KEPT
+            .iter()
+            .any(|kept| path == *kept || path.starts_with("/spec/clusterIP"))
+        {
+            paths.push(path.clone());
+        }
+        removable(&path, value, paths);
+    };
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(key, value)| below(key, value)),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .for_each(|(index, item)| below(&index.to_string(), item)),
+        _ => {}
+    }
+}
+
+fn remove(document: &mut Value, path: &str) {
+    let (parent, key) = path.rsplit_once('/').unwrap_or_default();
+    match document.pointer_mut(parent) {
+        Some(Value::Object(fields)) => {
+            fields.remove(&key.replace("~1", "/").replace("~0", "~"));
+        }
+        Some(Value::Array(items)) => {
+            if let Ok(index) = key.parse::<usize>() {
+                items.remove(index);
+            }
+        }
+        _ => {}
+    }
+}

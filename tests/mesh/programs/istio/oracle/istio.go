@@ -1,0 +1,161 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"sync/atomic"
+
+	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"istio.io/istio/pilot/pkg/config/kube/crd"
+	"istio.io/istio/pilot/pkg/model"
+	"istio.io/istio/pilot/pkg/networking/core"
+	kubeservice "istio.io/istio/pilot/pkg/serviceregistry/kube"
+	"istio.io/istio/pkg/config"
+	validation "istio.io/istio/pkg/config/crd"
+	"istio.io/istio/pkg/config/mesh"
+	"istio.io/istio/pkg/config/schema/collections"
+	"istio.io/istio/pkg/config/schema/resource"
+	"istio.io/istio/pkg/test"
+)
+
+const (
+	clusterID = "Kubernetes"
+	domain    = "cluster.local"
+	// The version that a sidecar of this control plane reports; older ones are served otherwise.
+	proxyVersion = "1.31.0"
+)
+
+// policy is what Istio would hold: the objects that were not rejected.
+type policy struct {
+	configs  []config.Config
+	services []*model.Service
+}
+
+// admission decides which objects the API server takes: the CRDs' schemas first, then Istio's webhook.
+type admission struct {
+	schemas *validation.Validator
+}
+
+func newAdmission(crds string) (*admission, error) {
+	schemas, err := validation.NewValidatorFromFilesWithOptions([]string{crds}, validation.WithoutCRDValidation())
+	if err != nil {
+		return nil, err
+	}
+	return &admission{schemas}, nil
+}
+
+// review adds the document to the policy, or says why it would be rejected.
+func (a *admission) review(document json.RawMessage, accepted *policy) review {
+	var kind struct{ APIVersion, Kind string }
+	if err := json.Unmarshal(document, &kind); err != nil {
+		return review{Rejected: err.Error()}
+	}
+	if kind.APIVersion == "v1" && kind.Kind == "Service" {
+		// The API server's own rules for Services are not asked: the worlds hold none that break them.
+		var service corev1.Service
+		if err := json.Unmarshal(document, &service); err != nil {
+			return review{Rejected: err.Error()}
+		}
+		accepted.services = append(accepted.services, kubeservice.ConvertService(service, nil, domain, clusterID, domain))
+		return review{}
+	}
+	object := &unstructured.Unstructured{}
+	if err := object.UnmarshalJSON(document); err != nil {
+		return review{Rejected: err.Error()}
+	}
+	if err := a.schemas.ValidateCustomResource(object); err != nil {
+		return review{Rejected: err.Error()}
+	}
+	var wire crd.IstioKind
+	if err := json.Unmarshal(document, &wire); err != nil {
+		return review{Rejected: err.Error()}
+	}
+	gvk := wire.GroupVersionKind()
+	schema, known := collections.PilotGatewayAPI().FindByGroupVersionAliasesKind(resource.FromKubernetesGVK(&gvk))
+	if !known {
+		return review{Rejected: fmt.Sprintf("unknown kind %v", gvk)}
+	}
+	object2, err := crd.ConvertObject(schema, &wire, domain)
+	if err != nil {
+		return review{Rejected: err.Error()}
+	}
+	warning, err := schema.ValidateConfig(*object2)
+	var said review
+	if warning != nil {
+		said.Warning = warning.Error()
+	}
+	if err != nil {
+		said.Rejected = err.Error()
+		return said
+	}
+	accepted.configs = append(accepted.configs, *object2)
+	return said
+}
+
+// configuration is what a sidecar would be sent.
+type configuration struct {
+	listeners []*listener.Listener
+	// The route tables, as several runs made them: Istio goes through maps, whose order is another one each time, and where
+	// two services claim the same domain the first keeps it.
+	routes   []routeTables
+	clusters map[string]*cluster.Cluster
+}
+
+type routeTables map[string]*route.RouteConfiguration
+
+// runs is how often route tables are made. Two services that meet in one domain come in the same order in all runs once
+// in 2^(runs-1) times.
+const runs = 10
+
+// serial keeps the names of generated proxies apart; nothing depends on them.
+var serial atomic.Int64
+
+func generate(w *world, accepted *policy) (*configuration, error) {
+	meshConfig, err := mesh.ApplyMeshConfigDefaults(w.Mesh)
+	if err != nil {
+		return nil, fmt.Errorf("mesh config: %w", err)
+	}
+	made := &configuration{clusters: map[string]*cluster.Cluster{}}
+	err = test.Wrap(func(t test.Failer) {
+		generator := core.NewConfigGenTest(t, core.TestOptions{
+			Configs:    accepted.configs,
+			Services:   accepted.services,
+			MeshConfig: meshConfig,
+			ClusterID:  clusterID,
+		})
+		// The injector gives a pod these settings of the mesh as metadata of its proxy.
+		metadata := meshConfig.GetDefaultConfig().GetProxyMetadata()
+		proxy := generator.SetupProxy(&model.Proxy{
+			ID:              fmt.Sprintf("caller-%d.%s", serial.Add(1), w.Namespace),
+			ConfigNamespace: w.Namespace,
+			Labels:          w.Labels,
+			Metadata: &model.NodeMetadata{
+				Namespace:    w.Namespace,
+				Labels:       w.Labels,
+				IstioVersion: proxyVersion,
+				ClusterID:    clusterID,
+				DNSCapture:   metadata["ISTIO_META_DNS_CAPTURE"] == "true",
+				// As the injector sets them: no other listener may take these.
+				EnvoyStatusPort:     15021,
+				EnvoyPrometheusPort: 15090,
+			},
+		})
+		made.listeners = generator.Listeners(proxy)
+		for range runs {
+			tables := routeTables{}
+			for _, r := range generator.RoutesFromListeners(proxy, made.listeners) {
+				tables[r.Name] = r
+			}
+			made.routes = append(made.routes, tables)
+		}
+		for _, c := range generator.Clusters(proxy) {
+			made.clusters[c.Name] = c
+		}
+	})
+	return made, err
+}
