@@ -3,6 +3,7 @@
 mod claims;
 mod connect;
 mod leftovers;
+mod lock;
 mod noted;
 mod open;
 mod shared;
@@ -14,6 +15,8 @@ use std::{
     time::Instant,
 };
 
+#[cfg(test)]
+pub use lock::left_by_a_killed_app;
 pub use open::{Opened, Ready, Refused, Source};
 pub use shared::Shared;
 
@@ -49,7 +52,8 @@ pub struct App {
     claim: Mutex<Option<claims::Claim>>,
     /// Connecting, while it is under way.
     under_way: Mutex<Option<connect::UnderWay>>,
-    /// False once the window has closed. Whatever writes holds it for reading, so that the end waits for it.
+    /// False once the window has closed. Whatever writes holds it for reading, so that the end waits for it, and so does
+    /// turning to another place.
     is_open: RwLock<bool>,
 }
 
@@ -98,31 +102,31 @@ impl App {
 
     /// Applies the change set, and notes how long the sidecar takes to enforce it.
     pub fn apply(&self, countdown: Option<&Countdown>) -> Result<JournalEntry> {
-        let view = self.view();
-        self.written(&view, || self.changes.apply(&view, &self.traffic, countdown))
+        self.written(|view| self.changes.apply(view, &self.traffic, countdown))
     }
 
     /// Takes an applied change set back.
     pub fn undo(&self, id: Option<i64>) -> Result<JournalEntry> {
-        let view = self.view();
-        self.written(&view, || self.changes.undo(&*view.store, id))
+        self.written(|view| self.changes.undo(&*view.store, id))
     }
 
     /// Finishes a change set that was cut short, or goes back.
     pub fn settle(&self, id: i64, side: Holds) -> Result<JournalEntry> {
-        let view = self.view();
-        self.written(&view, || self.changes.settle(&view, id, side))
+        self.written(|view| self.changes.settle(view, id, side))
     }
 
     /// Writes, and follows what becomes of it: in the sandbox's sidecar and in the cluster's.
-    fn written(&self, view: &View, write: impl FnOnce() -> Result<JournalEntry>) -> Result<JournalEntry> {
+    fn written(&self, write: impl FnOnce(&View) -> Result<JournalEntry>) -> Result<JournalEntry> {
         let (policy, since) = (self.sidecar.policy_hash(), Instant::now());
-        let cluster = view.origin.cluster();
-        let sidecars = cluster.map(|cluster| cluster.sidecars());
-        let entry = self.while_open(write)?;
+        let (entry, cluster) = self.while_open(|| {
+            let view = self.view();
+            let cluster = view.origin.cluster().cloned();
+            let cluster = cluster.map(|cluster| (cluster.sidecars(), cluster));
+            Ok((write(&view)?, cluster))
+        })?;
         self.sidecar.expect_policy(policy, Some(since));
-        if let (Some(cluster), Some(sidecars)) = (cluster, sidecars) {
-            self.verify.begin(entry.id, cluster.clone(), sidecars)?;
+        if let Some((sidecars, cluster)) = cluster {
+            self.verify.begin(entry.id, cluster, sidecars)?;
         }
         Ok(entry)
     }
@@ -185,13 +189,16 @@ impl App {
         Ok(if self.is_open() { state } else { self.sidecar.stop() })
     }
 
-    /// Does what writes, or opens what is written to, unless the window has closed.
+    /// Does what writes, unless the window has closed.
     pub fn while_open<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let is_open = self.is_open.read().unwrap_or_else(PoisonError::into_inner);
-        match *is_open {
-            true => work(),
-            false => Err(Fault::new("closed", "The window was closed.")),
-        }
+        if *is_open { work() } else { Err(closed()) }
+    }
+
+    /// Does what nothing may be written beside, unless the window has closed.
+    fn while_still<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let is_open = self.is_open.write().unwrap_or_else(PoisonError::into_inner);
+        if *is_open { work() } else { Err(closed()) }
     }
 
     fn is_open(&self) -> bool {
@@ -241,6 +248,10 @@ impl fmt::Debug for App {
             .field("window", &self.window)
             .finish_non_exhaustive()
     }
+}
+
+fn closed() -> Fault {
+    Fault::new("closed", "The window was closed.")
 }
 
 fn cluster_of(view: &View) -> Result<Arc<Cluster>> {

@@ -8,12 +8,14 @@ use std::{
     sync::Arc,
 };
 
-use tauri::{Emitter as _, EventTarget, Manager as _, RunEvent};
+use tauri::{AppHandle, Emitter as _, EventTarget, Manager as _, RunEvent};
+use tauri_plugin_dialog::{DialogExt as _, MessageDialogKind};
 
 use crate::{
     commands,
     desk::{Desk, Places},
     events::Event,
+    fault::Fault,
     sidecar::find_proxy,
     windows,
 };
@@ -62,7 +64,13 @@ fn run(folder: Option<PathBuf>) -> Result<(), Box<dyn std::error::Error>> {
                 resources: setup.path().resource_dir().ok(),
                 data,
             };
-            let (desk, first) = Desk::open(places, tell).map_err(|fault| fault.told())?;
+            let (desk, first) = match Desk::open(places, tell) {
+                Ok(opened) => opened,
+                Err(fault) => {
+                    say(setup.handle(), &fault);
+                    return Ok(());
+                }
+            };
             setup.manage(desk);
             windows::open_main(setup.handle(), &first)?;
             Ok(())
@@ -74,10 +82,23 @@ fn run(folder: Option<PathBuf>) -> Result<(), Box<dyn std::error::Error>> {
             event: tauri::WindowEvent::Destroyed,
             ..
         } => windows::closed(handle, &label),
-        RunEvent::Exit => handle.state::<Arc<Desk>>().end(),
+        RunEvent::Exit => {
+            // There is none where the start failed.
+            if let Some(desk) = handle.try_state::<Arc<Desk>>() {
+                desk.end();
+            }
+        }
         _ => {}
     });
     Ok(())
+}
+
+/// Says why the app cannot start, and ends it then. Who started it from a menu sees no terminal.
+fn say(handle: &AppHandle, fault: &Fault) {
+    eprintln!("egret: {}", fault.told());
+    let own = handle.clone();
+    let dialog = handle.dialog().message(fault.told()).title("Egret");
+    dialog.kind(MessageDialogKind::Error).show(move |_| own.exit(1));
 }
 
 /// The folder to open: the one argument, or `EGRET_FOLDER`.

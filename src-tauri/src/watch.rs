@@ -15,7 +15,7 @@ use crate::{
     dto::{Edit, LogSource, StagedEdit},
     events::Event,
     fault::{Fault, Result},
-    session::{self, time_text},
+    session::{self, View, time_text},
 };
 
 /// Longest time for which an access log is switched on: a day. What is to stay is switched on without an end.
@@ -84,13 +84,22 @@ impl App {
 
     /// Takes the access logs away that are due to end, where editing is on. Nothing happens where none is.
     pub fn remove_due(&self) -> Result<()> {
-        let view = self.view();
-        let editing = view.origin.cluster().is_some_and(|cluster| cluster.is_editing());
-        let due = if editing { session::due(&view) } else { Vec::new() };
-        if due.is_empty() {
+        let due = |view: &View| {
+            let editing = view.origin.cluster().is_some_and(|cluster| cluster.is_editing());
+            if editing { session::due(view) } else { Vec::new() }
+        };
+        if due(&self.view()).is_empty() {
             return Ok(());
         }
-        self.while_open(|| self.changes.apply_now(&view, &self.traffic, due.clone()))?;
+        let due = self.while_open(|| {
+            // Another place may be open by now.
+            let view = self.view();
+            let due = due(&view);
+            if !due.is_empty() {
+                self.changes.apply_now(&view, &self.traffic, due.clone())?;
+            }
+            Ok(due)
+        })?;
         // Who staged the same has it now.
         for staged in self.changes.staged().iter().filter(|staged| due.contains(&staged.edit)) {
             self.changes.unstage(&self.view(), staged.id)?;

@@ -148,9 +148,10 @@ impl App {
         })
     }
 
-    /// Turns to a source: what ran and what was staged for the old one ends.
+    /// Turns to a source: what ran and what was staged for the old one ends. What was left half done in the new one is
+    /// settled first, and that must not meet what this window is writing there: it may be the same place, opened anew.
     fn turn_to(&self, ready: Ready) -> Result<SourceState> {
-        self.while_open(|| {
+        self.while_still(|| {
             self.changes.settled(&*self.view().store)?;
             let state = self.session.open(ready.origin)?;
             ready.listener.set(self.session.announcer());

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::claims::Claims;
+use super::{claims::Claims, lock::Lock};
 use crate::{
     cluster::{Kubeconfigs, Mirrors},
     fault::{Fault, Result},
@@ -22,13 +22,17 @@ pub struct Shared {
     pub kubeconfigs: Arc<Kubeconfigs>,
     pub(super) mirrors: Mirrors,
     pub(super) claims: Claims,
+    /// Nobody else works with the data.
+    _lock: Lock,
 }
 
 impl Shared {
-    /// Reads what is kept below `data`.
+    /// Reads what is kept below `data`, unless another process has it.
     pub fn open(data: &Path) -> Result<Arc<Self>> {
         fs::create_dir_all(data).map_err(|error| Fault::file("create", data, &error))?;
+        let lock = Lock::take(data)?;
         Ok(Arc::new(Self {
+            _lock: lock,
             data: data.to_path_buf(),
             settings: Settings::open(data),
             kubeconfigs: Kubeconfigs::open(data),

@@ -10,7 +10,7 @@ use kube::{
     core::Status,
 };
 
-use super::{kubeconfigs::Target, login_path::login_path, patient::patient};
+use super::{contexts::without_userinfo, kubeconfigs::Target, login_path::login_path, patient::patient};
 use crate::fault::{Fault, Result};
 
 /// A server that does not take a connection in this time is not reachable.
@@ -22,6 +22,8 @@ pub(super) const UNREACHABLE: &str = "unreachable";
 pub(super) const CONFLICT: &str = "conflict";
 /// Code of the fault that another permission mends.
 pub(super) const FORBIDDEN: &str = "forbidden";
+/// Code of the fault that there are no credentials at all.
+pub(super) const CREDENTIALS: &str = "credentials";
 /// Code of the fault that logging in again mends.
 pub(super) const EXPIRED: &str = "expired";
 
@@ -67,7 +69,7 @@ pub(super) async fn connect(target: &Target) -> Result<(Client, String)> {
     if !proxy_is_named && is_exempt(host, &no_proxy) {
         config.proxy_url = None;
     }
-    let server = config.cluster_url.to_string();
+    let server = without_userinfo(&config.cluster_url.to_string());
     let client = tokio::task::spawn_blocking(move || Client::try_from(config)).await;
     let client = client.map_err(|error| Fault::new("connect", error.to_string()))?;
     Ok((patient(client.map_err(|error| told(&error))?), server))
@@ -145,7 +147,7 @@ pub(super) fn told(error: &Error) -> Fault {
 }
 
 fn no_credentials() -> Fault {
-    Fault::new("credentials", "The credentials of this context cannot be had.")
+    Fault::new(CREDENTIALS, "The credentials of this context cannot be had.")
         .hint("Log in with your cluster's own tool, then try again: `kubectl get namespaces` shows what it says.")
 }
 

@@ -77,7 +77,11 @@ pub fn contexts(file: Option<&Path>) -> Result<Vec<Context>> {
             .hash(&mut entry);
         Context {
             name: named.name.clone(),
-            server: cluster.and_then(|cluster| cluster.server.clone()).unwrap_or_default(),
+            server: without_userinfo(
+                cluster
+                    .and_then(|cluster| cluster.server.as_deref())
+                    .unwrap_or_default(),
+            ),
             user: user_name,
             insecure: cluster.is_some_and(|cluster| cluster.insecure_skip_tls_verify == Some(true)),
             plugin: plugin.map(|program| program.command),
@@ -87,6 +91,18 @@ pub fn contexts(file: Option<&Path>) -> Result<Vec<Context>> {
         }
     });
     Ok(contexts.collect())
+}
+
+/// The address `server` without a name and a password in it (RFC 3986, 3.2.1), which a kubeconfig can hold and no window or
+/// journal may.
+pub(super) fn without_userinfo(server: &str) -> String {
+    let (scheme, rest) = match server.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), server),
+    };
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}{host}{path}")
 }
 
 /// The program that the context `name` takes its credentials from, where it is one.
@@ -206,6 +222,25 @@ mod tests {
         assert_eq!((found[0].server.as_str(), found[0].insecure), ("https://c:6443", true));
         assert_eq!(found[1].plugin.as_deref(), Some("aws"));
         assert!(found[2].server.is_empty());
+    }
+
+    #[test]
+    fn an_address_is_shown_without_the_password_in_it() {
+        for (server, shown) in [
+            ("https://jane:s3cret@k8s.corp:6443/x@y", "https://k8s.corp:6443/x@y"),
+            ("https://jane@s3cret@[::1]:6443", "https://[::1]:6443"),
+            ("jane:s3cret@k8s.corp", "k8s.corp"),
+            ("https://k8s.corp?a@b", "https://k8s.corp?a@b"),
+            ("", ""),
+        ] {
+            assert_eq!(without_userinfo(server), shown);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config");
+        let text = "clusters: [{name: c, cluster: {server: 'https://jane:s3cret@k8s.corp'}}]\ncontexts: [{name: x, context: \
+                    {cluster: c, user: u}}]\n";
+        std::fs::write(&file, text).unwrap();
+        assert_eq!(contexts(Some(&file)).unwrap()[0].server, "https://k8s.corp");
     }
 
     #[test]

@@ -24,6 +24,7 @@ use super::{
     connect::{EXPIRED, UNREACHABLE, told},
     kinds::Kind,
     mirror::{Mirror, Watch, file_of},
+    pulse::{LATE, Pulse, silent},
     seen::Seen,
 };
 use crate::fault::Fault;
@@ -46,7 +47,14 @@ pub(super) trait Sink: Send + Sync {
 }
 
 /// Follows `kind` into `sink` until it is dropped. `changed` is called when the watch is lost, is back, or has listed everything.
-pub(super) async fn follow(mirror: Arc<Mirror>, sink: Arc<dyn Sink>, client: Client, kind: Kind, changed: impl Fn()) {
+pub(super) async fn follow(
+    mirror: Arc<Mirror>,
+    sink: Arc<dyn Sink>,
+    client: Client,
+    kind: Kind,
+    mut pulse: Pulse,
+    changed: impl Fn(),
+) {
     let resource = &kind.resource;
     let api: Api<Seen> = match kind.namespace {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
@@ -64,6 +72,14 @@ pub(super) async fn follow(mirror: Arc<Mirror>, sink: Arc<dyn Sink>, client: Cli
             let event = tokio::select! {
                 event = events.next() => event,
                 () = back(&client, &watch) => break,
+                since = pulse.missed() => {
+                    if watch.lost.is_none() {
+                        watch.lost = Some((silent(), since));
+                        mirror.note(&resource.kind, watch.clone());
+                        changed();
+                    }
+                    continue;
+                }
             };
             let Some(event) = event else { break };
             let before = (watch.synced, watch.lost.is_some());
@@ -94,7 +110,7 @@ async fn back(client: &Client, watch: &Watch) {
     };
     loop {
         time::sleep(rest).await;
-        if client.apiserver_version().await.is_ok() {
+        if let Ok(Ok(_)) = time::timeout(LATE, client.apiserver_version()).await {
             return;
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -10,110 +10,228 @@ use futures_util::{AsyncBufRead, AsyncBufReadExt as _};
 use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::{Api, api::LogParams};
 use proxy_core::record::{FlowWorkload, Line};
-use tokio::time;
+use tokio::{sync::watch, time};
 
 use super::{
-    connect::told,
+    connect::{FORBIDDEN, told},
     logs::{Logs, SIDECAR},
+    mark::Mark,
+    pulse::Pulse,
 };
 use crate::traffic::Traffic;
 
-/// Lines from before that are read when a pod is first followed.
+/// Lines from before that are read when a pod is first followed that was there before the connection.
 const TAIL: i64 = 200;
 /// How long a stream that broke off rests before it is taken up again.
 const REST: Duration = Duration::from_secs(1);
+/// Longest that a stream may give nothing before it is taken up again. Whatever stands between, as a load balancer that
+/// forgets connections on which nothing is said, may have left it without a word; one that lives loses nothing by it.
+pub(super) const SILENCE: Duration = Duration::from_secs(120);
+/// Longest line that is read, in bytes. Envoy takes 60 KiB of headers by default, and a format can name each twice.
+const MAX_LINE: usize = 256 * 1024;
+static TOO_LONG: LazyLock<Arc<str>> =
+    LazyLock::new(|| format!("A line is longer than {} KiB.", MAX_LINE / 1024).into());
+/// Longest that the last lines of a sidecar that has ended are waited for.
+pub(super) const LAST_LINES: Duration = Duration::from_secs(15);
 
-/// How far a pod's log was read; it outlives the stream, so that a pod that is followed again goes on where it was.
-#[derive(Debug, Default)]
-pub(super) struct Mark {
-    /// The time of the last line taken.
-    last: Option<Timestamp>,
-    /// Lines of that time that were taken.
-    taken: usize,
-    /// Lines of that time that came again since the stream was taken up.
-    again: usize,
-    /// What comes may have come before.
-    resuming: bool,
-}
-
-impl Mark {
-    /// The stream begins once more. The API server goes by whole seconds: what came already comes again.
-    fn resume(&mut self) -> Option<Timestamp> {
-        self.resuming = self.last.is_some();
-        self.again = 0;
-        self.last
-    }
-
-    /// True for a line that was not taken yet. In a stream that goes on every line is new, whatever the node's clock does.
-    fn takes(&mut self, stamp: Timestamp) -> bool {
-        if self.resuming {
-            match self.last {
-                Some(last) if stamp < last => return false,
-                Some(last) if stamp == last && self.again < self.taken => {
-                    self.again += 1;
-                    return false;
-                }
-                _ => self.resuming = false,
-            }
-        }
-        self.taken = if self.last == Some(stamp) { self.taken + 1 } else { 1 };
-        self.last = Some(stamp);
-        true
-    }
-}
-
-/// Where the lines of one pod go.
+/// The log of one pod's sidecar, and where its lines go.
 pub(super) struct Lines {
+    pub pods: Api<Pod>,
+    pub name: String,
     pub workload: FlowWorkload,
+    /// The pod came up after the connection: all its lines are wanted.
+    pub young: bool,
     pub mark: Arc<Mutex<Mark>>,
     pub traffic: Arc<Traffic>,
     pub logs: Arc<Logs>,
+    /// Longest silence.
+    pub silence: Duration,
+    /// Longest wait for the last lines.
+    pub last_lines: Duration,
+}
+
+/// How one stream came to its end.
+enum Outcome {
+    /// All that was written is read.
+    Whole,
+    /// It broke off, or fell silent.
+    Broken,
+    /// There is no such log any more, or not yet.
+    Missing,
+    /// It may not be read.
+    Forbidden,
 }
 
 impl Lines {
-    /// Reads the lines of the pod `name` until it is dropped, and takes them up where they broke off: none twice, none
-    /// left out that the kubelet still has.
-    pub async fn follow(self, pods: Api<Pod>, name: String) {
+    /// Reads the lines until the sidecar has `ended`, and then what it wrote last; takes them up where they broke off:
+    /// none twice, none left out uncounted.
+    pub async fn follow(self, mut ended: watch::Receiver<bool>, mut pulse: Pulse) {
+        let (mut unread, has_ended) = (true, ended.clone());
+        let overdue = async {
+            if ended.wait_for(|ended| *ended).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            time::sleep(self.last_lines).await;
+        };
+        tokio::select! {
+            () = self.to_the_end(&mut unread, &has_ended, &mut pulse) => {}
+            () = overdue => {}
+        }
+        self.logs.mended(&self.pod());
+        if unread {
+            self.logs.gap();
+        }
+    }
+
+    fn pod(&self) -> String {
+        format!("{}/{}", self.workload.namespace, self.name)
+    }
+
+    /// `unread` is true while the sidecar may have written what is not read.
+    async fn to_the_end(&self, unread: &mut bool, ended: &watch::Receiver<bool>, pulse: &mut Pulse) {
         loop {
-            let last = self.mark().resume();
-            let from = LogParams {
-                container: Some(SIDECAR.into()),
-                follow: true,
-                timestamps: true,
-                since_time: last,
-                tail_lines: last.is_none().then_some(TAIL),
-                ..LogParams::default()
+            let stream = tokio::select! {
+                stream = self.once() => stream,
+                // What was opened over a network that went away says nothing ever more.
+                _ = pulse.missed() => Outcome::Broken,
             };
-            match pods.log_stream(&name, &from).await {
-                Ok(stream) => {
-                    self.logs.mended();
-                    // A stream that breaks off is taken up again; why it did says nothing that a person could use.
-                    let _ = self.read(stream).await;
+            let is_over = match stream {
+                Outcome::Broken => {
+                    *unread = true;
+                    false
                 }
-                Err(error) => self.logs.failed(told(&error)),
+                // Whoever may not read the log is told so: that is no gap in it.
+                Outcome::Whole | Outcome::Forbidden => {
+                    *unread = false;
+                    true
+                }
+                Outcome::Missing => true,
+            };
+            // Another pod may have the name by now: nothing is opened again.
+            if is_over && *ended.borrow() {
+                return;
             }
             time::sleep(REST).await;
         }
     }
 
-    /// Takes every line of a stream. Text that is not UTF-8, which a header can hold, is read as far as it is.
-    async fn read(&self, mut stream: impl AsyncBufRead + Unpin) -> io::Result<()> {
-        let mut line = Vec::new();
-        while stream.read_until(b'\n', &mut line).await? > 0 {
-            self.take(String::from_utf8_lossy(&line).trim_end_matches('\n'));
-            line.clear();
+    /// Reads one stream until it ends, breaks off or falls silent.
+    async fn once(&self) -> Outcome {
+        let since = self.mark().resume();
+        let from = LogParams {
+            follow: true,
+            tail_lines: (since.is_none() && !self.young).then_some(TAIL),
+            ..from(since)
+        };
+        // The answer begins with the first line.
+        match time::timeout(self.silence, self.pods.log_stream(&self.name, &from)).await {
+            Ok(Ok(stream)) => {
+                self.logs.mended(&self.pod());
+                self.read(stream).await
+            }
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Outcome::Missing,
+            Ok(Err(error)) => {
+                let fault = told(&error);
+                let is_forbidden = fault.code == FORBIDDEN;
+                self.logs.failed(&self.pod(), fault);
+                if is_forbidden {
+                    Outcome::Forbidden
+                } else {
+                    Outcome::Broken
+                }
+            }
+            Err(_) => Outcome::Broken,
         }
-        Ok(())
     }
 
-    /// Takes one line as the API server gives it: the time when it was written, a blank, the text.
-    fn take(&self, line: &str) {
+    /// Takes every line of a stream.
+    async fn read(&self, mut stream: impl AsyncBufRead + Unpin) -> Outcome {
+        let mut line = Vec::new();
+        loop {
+            match self.next(&mut stream, &mut line).await {
+                Ok(true) => {}
+                Ok(false) => return Outcome::Whole,
+                // Why a stream breaks off says nothing that a person could use.
+                Err(_) => return Outcome::Broken,
+            }
+            if self.misses(&line) {
+                self.look_back().await;
+            }
+            self.take(&line);
+        }
+    }
+
+    /// The log does not reach back to the line that was taken last: the sidecar was started anew, or the kubelet has put
+    /// the log away and begun another one. The sidecar before this one may have the rest.
+    async fn look_back(&self) {
+        let from = LogParams {
+            previous: true,
+            ..from(self.mark().since())
+        };
+        let mut is_gap = false;
+        let before = time::timeout(self.silence, self.pods.log_stream(&self.name, &from)).await;
+        if let Ok(Ok(mut before)) = before {
+            let mut line = Vec::new();
+            loop {
+                match self.next(&mut before, &mut line).await {
+                    Ok(true) => {
+                        is_gap |= self.misses(&line);
+                        self.take(&line);
+                    }
+                    Ok(false) => break,
+                    Err(_) => {
+                        is_gap = true;
+                        break;
+                    }
+                }
+            }
+        }
+        if is_gap || self.mark().is_lost() {
+            self.logs.gap();
+        }
+        self.mark().go_on();
+    }
+
+    /// Reads the next line, of a long one no more than shows that it is too long; false at the end.
+    async fn next(&self, stream: &mut (impl AsyncBufRead + Unpin), line: &mut Vec<u8>) -> io::Result<bool> {
+        line.clear();
+        loop {
+            let read = time::timeout(self.silence, stream.fill_buf()).await??;
+            if read.is_empty() {
+                return Ok(!line.is_empty());
+            }
+            let end = read.iter().position(|byte| *byte == b'\n');
+            let count = end.map_or(read.len(), |end| end + 1);
+            let room = MAX_LINE + 1 - line.len();
+            line.extend_from_slice(&read[..count.min(room)]);
+            stream.consume_unpin(count);
+            if end.is_some() {
+                return Ok(true);
+            }
+        }
+    }
+
+    fn misses(&self, line: &[u8]) -> bool {
+        let stamp = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+        let stamp = str::from_utf8(stamp).ok().and_then(|stamp| stamp.parse().ok());
+        stamp.is_some_and(|stamp| self.mark().misses(stamp))
+    }
+
+    /// Takes one line as the API server gives it: the time when it was written, a blank, the text. Text that is not UTF-8,
+    /// which a header can hold, is read as far as it is.
+    fn take(&self, line: &[u8]) {
+        let is_whole = line.len() <= MAX_LINE;
+        let line = String::from_utf8_lossy(line);
+        let line = line.trim_end_matches('\n');
         let stamped = line.split_once(' ').unwrap_or((line, ""));
         let (received, text) = match stamped.0.parse::<Timestamp>() {
             Ok(stamp) if !self.mark().takes(stamp) => return,
             Ok(_) => stamped,
             Err(_) => ("", line),
         };
+        if !is_whole {
+            return self.logs.unread(&TOO_LONG);
+        }
         match self.logs.formats().read(text, &self.workload, received) {
             Line::Flow(record) => {
                 self.traffic.add(*record);
@@ -130,80 +248,15 @@ impl Lines {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(millis: i64) -> Timestamp {
-        Timestamp::from_millisecond(millis).unwrap()
-    }
-
-    #[test]
-    fn a_stream_that_is_taken_up_again_gives_no_line_twice_and_leaves_none_out() {
-        let mut mark = Mark::default();
-        assert_eq!(mark.resume(), None);
-        let took = |mark: &mut Mark, stamps: &[i64]| stamps.iter().filter(|stamp| mark.takes(at(**stamp))).count();
-        assert_eq!(
-            took(&mut mark, &[10, 11, 11, 12, 12]),
-            5,
-            "lines of one moment are lines of their own"
-        );
-        assert_eq!(took(&mut mark, &[5, 6]), 2, "a clock that is set back loses nothing");
-        assert_eq!(took(&mut mark, &[7, 7]), 2);
-        assert_eq!(mark.resume(), Some(at(7)));
-        assert_eq!(took(&mut mark, &[6, 7, 7]), 0, "what came already");
-        assert_eq!(took(&mut mark, &[7, 8, 8]), 3, "and what did not");
-    }
-
-    #[tokio::test]
-    async fn every_line_is_a_flow_or_is_counted() {
-        const ROUNDS: usize = 400;
-        let flow = r#"[2026-11-23T13:38:18.348Z] "GET / HTTP/1.1" 200 - via_upstream - "-" 0 1 2 1 "-" "curl" "4bc8" "a.com" "1.2.3.4:80" PassthroughCluster 10.0.0.1:1 1.2.3.4:80 10.0.0.1:2 - allow_any"#;
-        let lines: [Vec<u8>; 7] = [
-            flow.into(),
-            flow.replace("curl", "c \"u\" rl").into(),
-            flow.replace("curl", "\u{0}x").replace('x', "y").into_bytes(),
-            // Not UTF-8, which any caller can make of a header.
-            [
-                flow.split("curl").next().unwrap().as_bytes(),
-                b"\xff\xfe",
-                flow.split("curl").nth(1).unwrap().as_bytes(),
-            ]
-            .concat(),
-            flow.replace("PassthroughCluster", "inbound|80||").into(),
-            b"2026-11-23T13:38:18Z\tinfo\tEnvoy proxy is ready".into(),
-            b"[2026-11-23T13:38:18.348Z] a format that nobody knows".into(),
-        ];
-        let mut log = Vec::new();
-        for round in 0..ROUNDS {
-            // Lines of one moment, as a flush writes them.
-            let stamp = at(i64::try_from(round).unwrap()).to_string();
-            for line in &lines {
-                log.extend([stamp.as_bytes(), b" ", line, b"\n"].concat());
-            }
-        }
-        let source = Lines {
-            workload: FlowWorkload::default(),
-            mark: Arc::default(),
-            traffic: Arc::new(Traffic::bounded(ROUNDS, usize::MAX)),
-            logs: Arc::default(),
-        };
-        source.read(log.as_slice()).await.unwrap();
-        let state = source.logs.state();
-        let rounds = ROUNDS as u64;
-        assert_eq!(
-            (state.flows, state.passed_over, state.unread),
-            (4 * rounds, 2 * rounds, rounds)
-        );
-        assert!(state.unread_because.is_some());
-        let (kept, dropped) = (
-            source.traffic.last_id() - source.traffic.dropped(),
-            source.traffic.dropped(),
-        );
-        assert_eq!(
-            (kept, dropped),
-            (rounds, 3 * rounds),
-            "what the store cannot hold is counted too"
-        );
+/// What is asked of every log.
+fn from(since_time: Option<Timestamp>) -> LogParams {
+    LogParams {
+        container: Some(SIDECAR.into()),
+        timestamps: true,
+        since_time,
+        ..LogParams::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,7 @@ use super::{
     mirror::{Mirror, Watch},
     pick::Chosen,
     pods::{Pod, Pods},
+    pulse::Pulse,
     renew::{self, Credentials},
     restart::Restarts,
     rights::Feature,
@@ -65,6 +66,7 @@ pub struct Cluster {
     /// Nothing is written before a person switches it on.
     editing: AtomicBool,
     logs: Arc<Logs>,
+    pulse: Pulse,
     pub(super) credentials: Arc<Credentials>,
     /// What this person may do.
     pub(super) rights: Mutex<Rights>,
@@ -125,12 +127,22 @@ impl Cluster {
             .map(|kind| (kind.resource.kind.clone(), kind.resource.clone()))
             .collect();
         let pods = Arc::new(Pods::default());
+        let own = credentials.clone();
+        let (pulse, felt) = Pulse::of(move || own.client());
+        runtime.spawn(felt);
         for kind in served {
             let sink: Arc<dyn Sink> = match kind.resource.kind.as_str() {
                 "Pod" => pods.clone(),
                 _ => mirror.clone(),
             };
-            runtime.spawn(follow(mirror.clone(), sink, client.clone(), kind, changed.clone()));
+            runtime.spawn(follow(
+                mirror.clone(),
+                sink,
+                client.clone(),
+                kind,
+                pulse.clone(),
+                changed.clone(),
+            ));
         }
         all_listed(&mirror, resources.len(), attempt)?;
         mirror.open();
@@ -150,6 +162,7 @@ impl Cluster {
             resources,
             editing: AtomicBool::new(false),
             logs: Arc::default(),
+            pulse,
             credentials,
             rights: Mutex::new(rights),
             who,
@@ -187,7 +200,8 @@ impl Cluster {
     pub fn follow_logs(&self, traffic: Arc<Traffic>, changed: impl Fn() + Send + Sync + 'static) {
         self.logs.tell(changed);
         let (client, pods) = (self.client.clone(), self.pods.clone());
-        self.spawn(follow_logs(client, pods, traffic, self.logs.clone()));
+        let pulse = self.pulse.clone();
+        self.spawn(follow_logs(client, pods, pulse, traffic, self.logs.clone()));
     }
 
     /// The pods that have not ended.

@@ -46,7 +46,9 @@ pub struct Pod {
     pub created: String,
     /// What its sidecar captures; `None` where no sidecar was injected.
     pub sidecar: Option<PodSidecar>,
-    /// Its sidecar runs, and writes a log.
+    /// A sidecar was injected that writes a log.
+    pub injected: bool,
+    /// That sidecar runs.
     pub logs: bool,
     /// Why a container of it cannot start, in Kubernetes' word.
     pub trouble: Option<String>,
@@ -65,28 +67,66 @@ pub struct PodSidecar {
 /// All pods.
 #[derive(Debug, Default)]
 pub(super) struct Pods {
-    inner: Mutex<BTreeMap<String, Pod>>,
+    inner: Mutex<Inner>,
     /// Told of every change.
     pub changed: watch::Sender<()>,
 }
 
+#[derive(Debug, Default)]
+struct Inner {
+    /// By file.
+    pods: BTreeMap<String, Held>,
+    /// All were listed once.
+    listed: bool,
+}
+
+#[derive(Debug)]
+struct Held {
+    pod: Pod,
+    /// It is about to end: its sidecar still writes.
+    ending: bool,
+    /// It came after all were listed.
+    young: bool,
+}
+
+/// A pod whose sidecar writes a log.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Logging {
+    pub name: String,
+    pub workload: FlowWorkload,
+    /// The sidecar runs now.
+    pub runs: bool,
+    /// It came up after the connection.
+    pub young: bool,
+}
+
 impl Pods {
-    /// By namespace and name.
+    /// Those that are not about to end, by namespace and name.
     pub fn all(&self) -> Vec<Pod> {
-        self.lock().values().cloned().collect()
+        let inner = self.lock();
+        let all = inner.pods.values().filter(|held| !held.ending);
+        all.map(|held| held.pod.clone()).collect()
     }
 
-    /// Name and workload of those whose sidecar writes a log.
-    pub fn with_running_sidecar(&self) -> BTreeMap<String, (String, FlowWorkload)> {
-        let pods = self.lock();
-        let running = pods.iter().filter(|(_, pod)| pod.logs);
-        running
-            .map(|(file, pod)| (file.clone(), (pod.name.clone(), pod.workload.clone())))
+    /// Those whose sidecar writes a log, or did before it was started anew.
+    pub fn logging(&self) -> BTreeMap<String, Logging> {
+        let inner = self.lock();
+        let injected = inner.pods.iter().filter(|(_, held)| held.pod.injected);
+        injected
+            .map(|(file, Held { pod, young, .. })| {
+                let logging = Logging {
+                    name: pod.name.clone(),
+                    workload: pod.workload.clone(),
+                    runs: pod.logs,
+                    young: *young,
+                };
+                (file.clone(), logging)
+            })
             .collect()
     }
 
     // Entries are replaced whole.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Pod>> {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -97,23 +137,29 @@ impl Sink for Pods {
         let Some(pod) = parse(object).ok().and_then(|pod| read(&pod)) else {
             return self.remove(&file);
         };
-        let mut pods = self.lock();
-        if pods.get(&file) != Some(&pod) {
-            pods.insert(file, pod);
-            self.changed.send_replace(());
+        let ending = object.metadata.deletion_timestamp.is_some();
+        let mut inner = self.lock();
+        let known = inner.pods.get(&file);
+        if known.is_some_and(|known| known.pod == pod && known.ending == ending) {
+            return Ok(());
         }
+        let young = known.map_or(inner.listed, |known| known.young);
+        inner.pods.insert(file, Held { pod, ending, young });
+        self.changed.send_replace(());
         Ok(())
     }
 
     fn remove(&self, file: &str) -> io::Result<()> {
-        if self.lock().remove(file).is_some() {
+        if self.lock().pods.remove(file).is_some() {
             self.changed.send_replace(());
         }
         Ok(())
     }
 
     fn keep(&self, _kind: &str, seen: &HashSet<String>) -> io::Result<()> {
-        self.lock().retain(|file, _| seen.contains(file));
+        let mut inner = self.lock();
+        inner.pods.retain(|file, _| seen.contains(file));
+        inner.listed = true;
         self.changed.send_replace(());
         Ok(())
     }
@@ -128,12 +174,12 @@ fn parse(object: &DynamicObject) -> serde_json::Result<core::Pod> {
     })
 }
 
-/// `None` for a pod that has ended or is about to.
+/// `None` for a pod that has ended.
 fn read(pod: &core::Pod) -> Option<Pod> {
     let (metadata, spec) = (&pod.metadata, pod.spec.as_ref()?);
     let status = pod.status.as_ref();
     let phase = status.and_then(|status| status.phase.as_deref());
-    if metadata.deletion_timestamp.is_some() || matches!(phase, Some("Succeeded" | "Failed")) {
+    if matches!(phase, Some("Succeeded" | "Failed")) {
         return None;
     }
     let owner = metadata.owner_references.iter().flatten();
@@ -143,6 +189,8 @@ fn read(pod: &core::Pod) -> Option<Pod> {
         Some(kind) => kind,
         None => "Pod",
     };
+    let labels = metadata.labels.as_ref();
+    let injected = labels.is_some_and(|labels| labels.contains_key(INJECTED));
     Some(Pod {
         name: metadata.name.clone().unwrap_or_default(),
         kind: kind.to_string(),
@@ -153,11 +201,8 @@ fn read(pod: &core::Pod) -> Option<Pod> {
             .map(|time| time.0.to_string())
             .unwrap_or_default(),
         sidecar: sidecar(pod, spec),
-        logs: metadata
-            .labels
-            .as_ref()
-            .is_some_and(|labels| labels.contains_key(INJECTED))
-            && sidecar_runs(pod),
+        injected,
+        logs: injected && sidecar_runs(pod),
         trouble: status.and_then(trouble),
     })
 }
@@ -259,113 +304,4 @@ pub(super) fn workload(pod: &core::Pod) -> FlowWorkload {
 }
 
 #[cfg(test)]
-mod tests {
-    use kube::core::GroupVersionKind;
-    use serde_json::json;
-
-    use super::*;
-
-    fn pods(object: Value) -> Vec<Pod> {
-        let pods = Pods::default();
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Pod"));
-        pods.put(&serde_json::from_value(object).unwrap(), &resource).unwrap();
-        pods.all()
-    }
-
-    fn pod(init: &str, arguments: &[&str], annotations: Value, state: Value) -> Value {
-        json!({
-            "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": "cart-7d-x", "namespace": "shop", "creationTimestamp": "2026-11-28T07:00:00Z",
-                "labels": {"pod-template-hash": "7d"}, "annotations": annotations,
-                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "cart-7d", "uid": "u",
-                    "controller": true}]},
-            "spec": {"containers": [{"name": "app"}, {"name": "istio-proxy"}],
-                "initContainers": [{"name": init, "args": arguments}]},
-            "status": {"containerStatuses": [{"name": "app", "state": state, "image": "i", "imageID": "",
-                "ready": true, "restartCount": 0}]},
-        })
-    }
-
-    #[test]
-    fn a_pod_says_what_its_init_container_was_told() {
-        let told = [
-            "istio-iptables",
-            "-i",
-            "*",
-            "-x",
-            "10.0.0.0/8",
-            "--istio-outbound-ports=8080",
-        ];
-        let status = json!({"sidecar.istio.io/status": "{\"revision\":\"1-31\"}"});
-        let found = pods(pod("istio-init", &told, status, json!({"running": {}})));
-        let [found] = found.as_slice() else { panic!() };
-        let sidecar = found.sidecar.as_ref().unwrap();
-        assert_eq!(sidecar.capture.lists(), ["*", "10.0.0.0/8", "8080", ""]);
-        assert_eq!((sidecar.revision.as_str(), sidecar.cni), ("1-31", false));
-        assert_eq!(
-            (found.kind.as_str(), found.workload.name.as_str()),
-            ("Deployment", "cart")
-        );
-        assert_eq!(
-            (found.trouble.as_deref(), found.created.as_str()),
-            (None, "2026-11-28T07:00:00Z")
-        );
-    }
-
-    #[test]
-    fn under_cni_the_annotations_say_it() {
-        let annotations = json!({CAPTURE_ANNOTATIONS[0]: "10.0.0.0/8"});
-        let waiting = json!({"waiting": {"reason": "CrashLoopBackOff"}});
-        let found = pods(pod("istio-validation", &["-i", "*"], annotations, waiting));
-        let sidecar = found[0].sidecar.as_ref().unwrap();
-        assert_eq!((sidecar.capture.lists()[0].as_str(), sidecar.cni), ("10.0.0.0/8", true));
-        assert_eq!(found[0].trouble.as_deref(), Some("CrashLoopBackOff"));
-    }
-
-    #[test]
-    fn a_pod_without_rules_has_no_sidecar_and_one_that_ends_is_none() {
-        let plain = pod("migrate", &[], json!({}), json!({"running": {}}));
-        assert_eq!(pods(plain.clone())[0].sidecar, None);
-        let mut ending = plain;
-        ending["metadata"]["deletionTimestamp"] = json!("2026-11-28T08:00:00Z");
-        assert!(pods(ending).is_empty());
-    }
-
-    fn core_pod(owner: &str, kind: &str, containers: serde_json::Value) -> core::Pod {
-        serde_json::from_value(json!({
-            "metadata": {"name": "sleep-6d-x", "namespace": "default", "labels": {"app": "sleep", "pod-template-hash": "6d"},
-                "ownerReferences": [{"apiVersion": "apps/v1", "kind": kind, "name": owner, "uid": "u", "controller": true}]},
-            "status": containers,
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn a_pod_is_known_by_its_workload_and_its_running_sidecar() {
-        let container = |name: &str, state: &str| {
-            let state = json!({ state: {} });
-            json!([{"name": name, "state": state, "image": "i", "imageID": "", "ready": true, "restartCount": 0}])
-        };
-        let running = core_pod(
-            "sleep-6d",
-            "ReplicaSet",
-            json!({"containerStatuses": container("istio-proxy", "running")}),
-        );
-        assert_eq!(workload(&running).name, "sleep");
-        assert!(sidecar_runs(&running));
-        let native = core_pod(
-            "db",
-            "StatefulSet",
-            json!({"initContainerStatuses": container("istio-proxy", "running")}),
-        );
-        assert_eq!(workload(&native).name, "db");
-        assert!(sidecar_runs(&native));
-        for other in [container("istio-proxy", "waiting"), container("app", "running")] {
-            assert!(!sidecar_runs(&core_pod(
-                "sleep-6d",
-                "ReplicaSet",
-                json!({"containerStatuses": other})
-            )));
-        }
-    }
-}
+mod tests;

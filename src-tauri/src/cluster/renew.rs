@@ -82,6 +82,11 @@ impl Credentials {
         &self.server
     }
 
+    /// The client in use, which renews nothing by itself.
+    pub fn client(&self) -> Client {
+        self.lock().client.clone()
+    }
+
     /// Whether the kubeconfig says something else of this context now than what is in use.
     pub fn is_outdated(&self) -> bool {
         let now = self.target.now().map(|target| target.context.entry);

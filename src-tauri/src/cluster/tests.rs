@@ -9,6 +9,7 @@ mod cut;
 mod cut_short;
 mod expiry;
 mod follow;
+mod lost;
 mod pods;
 mod probe;
 mod registry;
@@ -410,28 +411,6 @@ fn who_may_only_read_is_told_so_and_changes_nothing() {
     let editor = Bench::open(api.user("editor").kubeconfig());
     assert!(writes(&editor).contains(&Feature::WriteServiceEntries));
     assert!(editor.cluster.require_any_change().is_ok());
-}
-
-#[test]
-fn a_lost_connection_keeps_the_last_state_and_comes_back() {
-    let Some(api) = api("a_lost_connection") else { return };
-    namespace(api, "lost");
-    api.apply(&entry("lost", "a", "a.com"));
-    let folder = tempfile::tempdir().unwrap();
-    let (cut, kubeconfig) = Cut::before(&api.kubeconfig(), folder.path());
-    let bench = Bench::open(kubeconfig);
-    bench.put("lost", "b", &entry("lost", "b", "b.com"));
-    cut.cut();
-    let (kinds, fault, _) = eventually("the loss to be noticed", || bench.cluster.lost());
-    assert!(!kinds.is_empty() && fault.code == "unreachable", "{kinds:?} {fault:?}");
-    assert_eq!(bench.hosts("lost"), ["a.com"], "the last state stays");
-    assert_eq!(bench.changes.staged().len(), 1, "and what was staged");
-    api.apply(&entry("lost", "a", "new.com"));
-    cut.mend();
-    bench.waits_for("lost", &["new.com"]);
-    eventually("the watches to be back", || {
-        bench.cluster.lost().is_none().then_some(())
-    });
 }
 
 #[test]

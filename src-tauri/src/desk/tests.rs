@@ -4,14 +4,14 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
 use super::{Desk, Places};
 use crate::{
-    app::{App, Opened, Source},
+    app::{App, Opened, Source, left_by_a_killed_app},
     dto::{Afterwards, Countdown, Edit, InWindow, Mode},
 };
 
@@ -42,7 +42,7 @@ impl Bench {
             }
         }
         let told = Told::default();
-        let (desk, first) = desk(root.path(), told.clone());
+        let (desk, first) = desk(root.path(), root.path().join("data"), told.clone());
         Self {
             root,
             desk,
@@ -74,11 +74,11 @@ impl Bench {
     }
 }
 
-fn desk(root: &Path, told: Told) -> (Arc<Desk>, Arc<App>) {
+fn desk(root: &Path, data: PathBuf, told: Told) -> (Arc<Desk>, Arc<App>) {
     let places = Places {
         folder: Some(root.join("a")),
         resources: None,
-        data: root.join("data"),
+        data,
     };
     let tell = move |window: &str, event: crate::events::Event| {
         told.lock().unwrap().push((window.to_string(), event.name()));
@@ -255,7 +255,8 @@ fn what_a_killed_app_left_is_taken_back_once_whether_a_window_has_the_place_or_n
     // Killed: nothing of its end runs.
     let bench = std::mem::ManuallyDrop::new(bench);
 
-    let (desk, first) = desk(&root, told);
+    let left = left_by_a_killed_app(&root.join("data"));
+    let (desk, first) = desk(&root, left, told);
     let source = Source::Folder(bench.folder("b"));
     let Opened::New(second) = desk.turn(&first, &source, InWindow::New).unwrap() else {
         panic!("nobody has it");
@@ -270,6 +271,40 @@ fn what_a_killed_app_left_is_taken_back_once_whether_a_window_has_the_place_or_n
     });
     assert!(first.unconfirmed().unwrap().is_empty());
     fs::remove_dir_all(&root).unwrap();
+}
+
+#[test]
+fn a_place_is_not_opened_beside_what_is_written_and_never_by_a_second_desk() {
+    let bench = Bench::new();
+    let (order_tx, order_rx) = mpsc::channel();
+    thread::scope(|scope| {
+        bench
+            .first
+            .while_open(|| {
+                let (opened_tx, bench) = (order_tx.clone(), &bench);
+                let opening = scope.spawn(move || {
+                    bench.open(&bench.first, "a", InWindow::This);
+                    opened_tx.send("opened").unwrap();
+                });
+                // What does not wait has opened it long before.
+                let until = Instant::now() + Duration::from_secs(2);
+                while !opening.is_finished() && Instant::now() < until {
+                    thread::sleep(Duration::from_millis(10));
+                }
+                order_tx.send("written").unwrap();
+                Ok(())
+            })
+            .unwrap();
+    });
+    assert_eq!(order_rx.iter().next(), Some("written"));
+
+    let places = Places {
+        folder: Some(bench.folder("b")),
+        resources: None,
+        data: bench.root.path().join("data"),
+    };
+    let second = Desk::open(places, |_, _| {}).map(drop);
+    assert_eq!(second.unwrap_err().code, "running");
 }
 
 #[test]

@@ -28,6 +28,13 @@ pub struct FollowView {
     pub chosen: Vec<String>,
     pub unread: u64,
     pub unread_because: Option<String>,
+    /// How often lines may be missing: no node had them any more, or the last ones did not come.
+    pub gaps: u64,
+    /// Pods whose log cannot be read.
+    pub failing: usize,
+    /// One of them, with the reason.
+    pub failing_because: Option<String>,
+    /// Why no log can be read, where none can.
     pub fault: Option<Fault>,
 }
 

@@ -126,6 +126,20 @@ fn pod_logs(logs: &LogState) -> (Health, String) {
             format!("; {unread} lines cannot be read. {because}")
         }
     };
+    let gaps = match logs.gaps {
+        0 => String::new(),
+        1 => "; lines may be missing in one place".into(),
+        gaps => format!("; lines may be missing in {gaps} places"),
+    };
+    let unread = format!("{gaps}{unread}");
+    if let Some((pod, fault)) = logs.faults.first_key_value() {
+        let (failing, followed) = (logs.faults.len(), logs.followed);
+        let which = format!(
+            "the logs of {failing} of {followed} pods cannot be read. {pod}: {}",
+            fault.message
+        );
+        return (Health::Warn, format!("{which}{unread}"));
+    }
     match (logs.pods, logs.followed) {
         (0, _) => (Health::Warn, "no pod has a running sidecar".into()),
         (pods, followed) if followed < pods && !logs.chosen.is_empty() => (
@@ -137,7 +151,11 @@ fn pod_logs(logs: &LogState) -> (Health, String) {
             format!("{followed} of {pods} pods followed: at most {MAX_PODS} are{unread}"),
         ),
         (pods, _) => (
-            if logs.unread > 0 { Health::Warn } else { Health::Good },
+            if logs.unread + logs.gaps > 0 {
+                Health::Warn
+            } else {
+                Health::Good
+            },
             match pods {
                 1 => format!("1 pod followed{unread}"),
                 pods => format!("{pods} pods followed{unread}"),

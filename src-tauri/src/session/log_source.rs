@@ -31,7 +31,11 @@ fn follow(state: LogState) -> FollowView {
         .workloads
         .into_iter()
         .map(|(name, (pods, followed))| FollowedWorkload { name, pods, followed });
+    let failing_because = state.faults.first_key_value();
     FollowView {
+        failing: state.faults.len(),
+        failing_because: failing_because.map(|(pod, fault)| format!("{pod}: {}", fault.message)),
+        gaps: state.gaps,
         pods: state.pods,
         followed: state.followed,
         bound: MAX_PODS,

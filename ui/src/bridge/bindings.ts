@@ -514,7 +514,23 @@ bound: number, workloads: Array<FollowedWorkload>,
 /**
  * Workloads and namespaces that were chosen; none for all.
  */
-chosen: Array<string>, unread: number, unreadBecause: string | null, fault: Fault | null, };
+chosen: Array<string>, unread: number, unreadBecause: string | null, 
+/**
+ * How often lines may be missing: no node had them any more, or the last ones did not come.
+ */
+gaps: number, 
+/**
+ * Pods whose log cannot be read.
+ */
+failing: number, 
+/**
+ * One of them, with the reason.
+ */
+failingBecause: string | null, 
+/**
+ * Why no log can be read, where none can.
+ */
+fault: Fault | null, };
 export type SwitchedOn = { 
 /**
  * `mesh`, `namespace shop` or `workload shop/cart`.

@@ -36,6 +36,10 @@ export const switchOn = "Switch it on…";
 
 export const unread = (view: FollowView) =>
   `${plural(view.unread, "line")} cannot be read. ${view.unreadBecause ?? ""}`;
+export const gaps = (view: FollowView) =>
+  `Lines may be missing in ${plural(view.gaps, "place")}: the nodes had them no longer, or the last ones did not come.`;
+export const failing = (view: FollowView) =>
+  `The logs of ${plural(view.failing, "pod")} cannot be read. ${view.failingBecause ?? ""}`;
 
 export const following = (view: FollowView) =>
   view.followed === view.pods ? plural(view.pods, "pod") : `${count(view.followed)} of ${plural(view.pods, "pod")}`;

@@ -1,7 +1,8 @@
-//! A cable between a client and the API server that can be cut.
+//! A cable between a client and the API server that can be cut, or fall silent.
 
 use std::{
-    fs, io,
+    fs,
+    io::{Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     sync::{
@@ -11,10 +12,21 @@ use std::{
     thread,
 };
 
-/// The cable. While it is cut, nobody gets through.
+/// What the cable does with what comes.
+#[derive(Debug, Default)]
+struct State {
+    /// Refused.
+    broken: AtomicBool,
+    /// Taken, and passed on to nobody.
+    silent: AtomicBool,
+}
+
+/// The cable. While it is cut or silent, nobody gets through.
 pub struct Cut {
-    broken: Arc<AtomicBool>,
+    state: Arc<State>,
     open: Arc<Mutex<Vec<TcpStream>>>,
+    /// Of each connection: it passes nothing on any more.
+    mute: Arc<Mutex<Vec<Arc<AtomicBool>>>>,
 }
 
 impl Cut {
@@ -28,27 +40,26 @@ impl Cut {
         let copy = folder.join("through-a-cable");
         fs::write(&copy, text.replace(&server.to_string(), &own.to_string())).unwrap();
         let cut = Self {
-            broken: Arc::default(),
+            state: Arc::default(),
             open: Arc::default(),
+            mute: Arc::default(),
         };
-        let (broken, open) = (cut.broken.clone(), cut.open.clone());
+        let (state, open, mutes) = (cut.state.clone(), cut.open.clone(), cut.mute.clone());
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                if broken.load(Ordering::SeqCst) {
+                if state.broken.load(Ordering::SeqCst) {
                     continue;
                 }
                 let Ok(upstream) = TcpStream::connect(server) else {
                     continue;
                 };
-                let mut ends = open.lock().unwrap();
+                let mute = Arc::new(AtomicBool::new(state.silent.load(Ordering::SeqCst)));
                 for (from, to) in [(&client, &upstream), (&upstream, &client)] {
-                    let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-                    thread::spawn(move || {
-                        let _ = io::copy(&mut from, &mut to);
-                        let _ = to.shutdown(Shutdown::Write);
-                    });
+                    let (from, to, mute) = (from.try_clone().unwrap(), to.try_clone().unwrap(), mute.clone());
+                    thread::spawn(move || pass(from, to, &mute));
                 }
-                ends.extend([client, upstream]);
+                mutes.lock().unwrap().push(mute);
+                open.lock().unwrap().extend([client, upstream]);
             }
         });
         (cut, copy)
@@ -56,14 +67,36 @@ impl Cut {
 
     /// Breaks every connection, and refuses new ones.
     pub fn cut(&self) {
-        self.broken.store(true, Ordering::SeqCst);
+        self.state.broken.store(true, Ordering::SeqCst);
         for end in self.open.lock().unwrap().drain(..) {
             let _ = end.shutdown(Shutdown::Both);
         }
     }
 
+    /// Passes nothing on any more, and closes nothing. What was opened until it is mended stays so for ever, as where
+    /// a VPN comes back with another address.
+    pub fn fall_silent(&self) {
+        self.state.silent.store(true, Ordering::SeqCst);
+        for mute in &*self.mute.lock().unwrap() {
+            mute.store(true, Ordering::SeqCst);
+        }
+    }
+
     /// Lets new connections through.
     pub fn mend(&self) {
-        self.broken.store(false, Ordering::SeqCst);
+        self.state.broken.store(false, Ordering::SeqCst);
+        self.state.silent.store(false, Ordering::SeqCst);
+    }
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream, mute: &AtomicBool) {
+    let mut buffer = [0; 16 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        if !mute.load(Ordering::SeqCst) && to.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+    }
+    if !mute.load(Ordering::SeqCst) {
+        let _ = to.shutdown(Shutdown::Write);
     }
 }

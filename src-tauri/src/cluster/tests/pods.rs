@@ -1,12 +1,12 @@
 //! Pods and what they were born with; a change that nobody keeps; ranges that are the cluster's own.
 
-use std::sync::mpsc;
+use std::{path::PathBuf, sync::mpsc};
 
 use egret_tests::mesh::{Api, eventually};
 
 use super::{Bench, api, entry, namespace};
 use crate::{
-    app::Source,
+    app::{Source, left_by_a_killed_app},
     cluster::{Lives, RestartStep, StepState},
     desk::{Desk, Places},
     dto::{Afterwards, Countdown, DraftKind, Edit, PodsRow, RestartStepState, RunsWith},
@@ -207,18 +207,18 @@ fn what_nobody_kept_in_a_cluster_is_taken_back_at_the_next_start_of_the_app() {
         return;
     };
     namespace(api, "restarted");
-    let data = tempfile::tempdir().unwrap();
-    let folder = data.path().join("folder");
+    let root = tempfile::tempdir().unwrap();
+    let (folder, data) = (root.path().join("folder"), root.path().join("data"));
     std::fs::create_dir(&folder).unwrap();
-    let start = || {
+    let start = |data: PathBuf| {
         let places = Places {
             folder: Some(folder.clone()),
             resources: None,
-            data: data.path().to_path_buf(),
+            data,
         };
         Desk::open(places, |_, _| {}).unwrap()
     };
-    let (desk, app) = start();
+    let (desk, app) = start(data.clone());
     let file = app.shared.kubeconfigs.add(&api.kubeconfig()).unwrap();
     let listed = app.kubeconfigs().into_iter().find(|listed| listed.id == file);
     let name = listed.unwrap().contexts.remove(0).name;
@@ -244,7 +244,7 @@ fn what_nobody_kept_in_a_cluster_is_taken_back_at_the_next_start_of_the_app() {
     // Killed: nothing of its end runs.
     std::mem::forget((desk, app));
 
-    let (_desk, app) = start();
+    let (_desk, app) = start(left_by_a_killed_app(&data));
     eventually("the change to be taken back", || left().is_empty().then_some(()));
     eventually("it to be told", || {
         let told = app.changes.recovered();

@@ -15,6 +15,9 @@ export const logSource: LogSource = {
     chosen: [],
     unread: 3,
     unreadBecause: "accessLogFormat of ConfigMap istio-system/istio lacks the host.",
+    gaps: 0,
+    failing: 0,
+    failingBecause: null,
     fault: null,
   },
   accessLog: {

@@ -107,6 +107,18 @@ describe("the access log", () => {
     expect(await screen.findByTestId("log-unread")).toHaveTextContent(
       "3 lines cannot be read. accessLogFormat of ConfigMap istio-system/istio lacks the host.",
     );
+    expect(screen.queryByTestId("log-gaps")).toBeNull();
+    expect(screen.queryByTestId("log-failing")).toBeNull();
+  });
+
+  it("says where lines may be missing, and whose log cannot be read", async () => {
+    const follow = { ...example.logSource.follow, gaps: 2, failing: 1, failingBecause: "shop/cart-0: no node" };
+    await cluster({ ...example.logSource, follow });
+    render(LogWindow);
+    expect(await screen.findByTestId("log-gaps")).toHaveTextContent("Lines may be missing in 2 places");
+    expect(screen.getByTestId("log-failing")).toHaveTextContent(
+      "The logs of 1 pod cannot be read. shop/cart-0: no node",
+    );
   });
 });
 

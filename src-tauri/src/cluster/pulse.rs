@@ -1,0 +1,89 @@
+//! Whether the API server still answers. A network that goes away without a word, as under a suspended laptop or a lost
+//! VPN, closes nothing: who only listens would listen for ever. So the server is asked now and then, and whoever listens
+//! is told when it does not answer.
+
+use std::time::{Duration, Instant};
+
+use kube::Client;
+use tokio::{sync::watch, time};
+
+use super::connect::{CREDENTIALS, UNREACHABLE, told};
+use crate::fault::Fault;
+
+/// How often it is asked.
+const EVERY: Duration = Duration::from_secs(10);
+/// How often it is asked where credentials cannot be had: a program that gives them may open a browser each time.
+const SELDOM: Duration = Duration::from_secs(300);
+/// Longest that its answer may take. One that is given up takes its connection with it, so that the next question goes
+/// over another one.
+pub(super) const LATE: Duration = Duration::from_secs(10);
+
+/// Feels the pulse; dropped with the last who does.
+#[derive(Debug, Clone)]
+pub(super) struct Pulse(watch::Receiver<Instant>);
+
+impl Pulse {
+    /// The pulse of a server, and what has it felt for as long as it runs. `client` gives the client to ask with, which
+    /// renews nothing: credentials that are refused are for those to renew who want something.
+    pub fn of(client: impl Fn() -> Client) -> (Self, impl Future<Output = ()>) {
+        let (missed_tx, missed_rx) = watch::channel(Instant::now());
+        (Self(missed_rx), feel(client, missed_tx))
+    }
+
+    /// Returns once the server has not answered: since when it is not heard of.
+    pub async fn missed(&mut self) -> Instant {
+        match self.0.changed().await {
+            Ok(()) => *self.0.borrow_and_update(),
+            // Nobody feels it any more: the connection is being closed.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// What a watch says that waits in vain.
+pub(super) fn silent() -> Fault {
+    Fault::new(UNREACHABLE, "The API server does not answer.").hint("Is the VPN up, and the cluster running?")
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Heard {
+    Answer,
+    /// It could not even be asked.
+    NotAsked,
+    /// The connection was refused, or broke off.
+    Refusal,
+    /// Nothing at all: what else was opened over that network waits in vain too.
+    Nothing,
+}
+
+async fn heard(client: &Client) -> Heard {
+    match time::timeout(LATE, client.apiserver_version()).await {
+        Ok(Ok(_)) => Heard::Answer,
+        Ok(Err(error)) => match told(&error).code.as_str() {
+            UNREACHABLE => Heard::Refusal,
+            CREDENTIALS => Heard::NotAsked,
+            _ => Heard::Answer,
+        },
+        Err(_) => Heard::Nothing,
+    }
+}
+
+async fn feel(client: impl Fn() -> Client, missed: watch::Sender<Instant>) {
+    let (mut last, mut rest) = (Instant::now(), EVERY);
+    loop {
+        time::sleep(rest).await;
+        let mut now = heard(&client()).await;
+        if now == Heard::Refusal {
+            // One of several servers may be starting anew, and nobody's connection is the worse for it.
+            now = heard(&client()).await;
+        }
+        rest = if now == Heard::NotAsked { SELDOM } else { EVERY };
+        match now {
+            Heard::Answer => last = Instant::now(),
+            Heard::NotAsked => {}
+            Heard::Refusal | Heard::Nothing => {
+                missed.send_replace(last);
+            }
+        }
+    }
+}
