@@ -2,7 +2,7 @@
 
 use super::{
     journal::{Entry, Journal, State},
-    standing::{CUT_SHORT, holds, left, undo_blocked},
+    standing::{CUT_SHORT, left, undo_blocked},
     store::Store,
     write::{self, FileEdit},
 };
@@ -19,35 +19,39 @@ pub enum By {
     Itself,
 }
 
+/// Code of the fault of what another hand's change keeps from being taken back.
+pub const UNDO_BLOCKED: &str = "undo-blocked";
+
 /// Writes what was there before `entry`.
 pub fn put_back(journal: &Journal, store: &dyn Store, entry: &Entry, by: By) -> Result<()> {
-    if let Some(reason) = undo_blocked(entry, store)? {
-        return Err(Fault::new("undo-blocked", reason).hint("The journal holds the text of before; compare by hand."));
-    }
-    let back: Vec<FileEdit> = entry.edits.iter().rev().map(FileEdit::reversed).collect();
+    let back = way_back(store, entry)?;
     journal.set(entry.id, State::Undoing)?;
-    let written = match by {
-        By::Person => store.write_all(&back),
-        By::Itself => store.write_back(&back),
+    let (written, done) = match by {
+        By::Person => (store.write_all(&back), State::Undone),
+        By::Itself => (store.write_back(&back), State::Reverted),
     };
-    if let Err(fault) = written {
-        // Whatever stands on disk now decides what the entry is.
-        let state = if fault.code != CUT_SHORT && holds(store, &entry.edits)? {
-            State::Applied
-        } else {
-            State::Stuck
-        };
-        journal.set(entry.id, state)?;
-        return Err(fault);
-    }
-    write::verify(store, &back)?;
-    journal.set(
-        entry.id,
-        match by {
-            By::Person => State::Undone,
-            By::Itself => State::Reverted,
-        },
-    )
+    let stored = written_or(journal, entry, written)?;
+    journal.set(entry.id, done)?;
+    write::verify(store, &stored)
+}
+
+/// The edits that take `entry` back. What waits to be confirmed can be taken back from the middle too: what is old
+/// already, or was never written, is left alone.
+fn way_back(store: &dyn Store, entry: &Entry) -> Result<Vec<FileEdit>> {
+    let back: Vec<FileEdit> = entry.edits.iter().rev().map(FileEdit::reversed).collect();
+    let reason = if entry.state == State::Stuck && entry.confirm.is_some() {
+        let (open, foreign) = left(store, &back)?;
+        if foreign.is_empty() {
+            return Ok(open);
+        }
+        neither(&foreign)
+    } else {
+        match undo_blocked(entry, store)? {
+            None => return Ok(back),
+            Some(reason) => reason,
+        }
+    };
+    Err(Fault::new(UNDO_BLOCKED, reason).hint("The journal holds the text of before; compare by hand."))
 }
 
 /// Brings all files of an entry that was cut short to one side: the new one, or the old one.
@@ -65,12 +69,27 @@ pub fn bring_to(journal: &Journal, store: &dyn Store, entry: &Entry, side: Holds
     };
     let (open, foreign) = left(store, &edits)?;
     if !foreign.is_empty() {
-        let what = format!("{} holds neither what it was nor what it would be.", foreign.join(", "));
-        return Err(Fault::new("conflict", what)
+        return Err(Fault::new("conflict", neither(&foreign))
             .hint("Another hand changed it meanwhile: make it one of the two, then this can be settled."));
     }
     journal.set(entry.id, under_way)?;
-    let written = store.write_all(&open).and_then(|()| write::verify(store, &open));
-    journal.set(entry.id, if written.is_ok() { done } else { State::Stuck })?;
+    let stored = written_or(journal, entry, store.write_all(&open))?;
+    if done == State::Applied {
+        journal.stored(entry.id, &stored)?;
+    }
+    journal.set(entry.id, done)?;
+    write::verify(store, &stored)
+}
+
+/// What was written; else the entry is what it was, or stuck where something may have been written.
+fn written_or(journal: &Journal, entry: &Entry, written: Result<Vec<FileEdit>>) -> Result<Vec<FileEdit>> {
+    if let Err(fault) = &written {
+        let cut_short = fault.code == CUT_SHORT;
+        journal.set(entry.id, if cut_short { State::Stuck } else { entry.state })?;
+    }
     written
+}
+
+fn neither(foreign: &[&str]) -> String {
+    format!("{} holds neither what it was nor what it would be.", foreign.join(", "))
 }

@@ -11,10 +11,12 @@ use time::OffsetDateTime;
 
 use super::{
     Changes, Store,
-    back::{By, put_back},
+    back::{By, UNDO_BLOCKED, put_back},
     journal::{Confirm, Entry, Journal},
+    write::VERIFY,
 };
 use crate::{
+    cluster::is_away,
     dto::{Afterwards, Countdown, Unconfirmed},
     events::Event,
     fault::{Fault, Result},
@@ -103,15 +105,21 @@ impl Changes {
 
     fn revert_where(&self, store: &dyn Store, is_over: impl Fn(&Confirm) -> bool) -> Result<()> {
         let waiting = self.journal().unconfirmed()?;
+        let mut away = None;
         // Newest first: an older one may lie below it.
         for entry in waiting
             .iter()
             .filter(|entry| entry.confirm.as_ref().is_some_and(&is_over))
         {
-            let outcome = self.restore(store, Some(entry.id), By::Itself);
+            // Where nobody answers, the others would wait as long, for nothing.
+            let outcome = match away.take() {
+                Some(fault) => Err(fault),
+                None => self.restore(store, Some(entry.id), By::Itself).map(|_| ()),
+            };
             self.countdowns.note(entry.id, outcome.as_ref().err().cloned());
-            if outcome.is_err() {
+            if let Err(fault) = outcome {
                 self.events.send(Event::JournalChanged);
+                away = Some(fault).filter(is_away);
             }
         }
         self.plan()
@@ -212,18 +220,25 @@ pub(super) fn leftovers(journal: &Journal, store: &dyn Store) -> Result<Vec<Stri
             .as_ref()
             .is_some_and(|confirm| confirm.afterwards == Afterwards::Revert);
         if revert {
+            let title = &entry.title;
+            let closed = format!("\"{title}\" was not confirmed before Egret was closed");
             match put_back(journal, store, &entry, By::Itself) {
                 Ok(()) => {
-                    told.push(format!(
-                        "\"{}\" was not confirmed before Egret was closed: it was taken back.",
-                        entry.title
-                    ));
+                    told.push(format!("{closed}: it was taken back."));
                     continue;
                 }
-                Err(fault) => told.push(format!(
-                    "\"{}\" was not confirmed before Egret was closed, and could not be taken back: {}",
-                    entry.title, fault.message
-                )),
+                Err(fault) if fault.code == VERIFY => {
+                    told.push(format!("{closed}: it was taken back. {}", fault.message));
+                    continue;
+                }
+                Err(fault) => {
+                    told.push(format!("{closed}, and could not be taken back: {}", fault.message));
+                    if fault.code != UNDO_BLOCKED {
+                        // The network is away, say. Its time is up, and it is tried again.
+                        journal.overdue(entry.id, OffsetDateTime::now_utc())?;
+                        continue;
+                    }
+                }
             }
         }
         journal.asks(entry.id)?;

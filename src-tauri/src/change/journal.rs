@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, params};
 use time::OffsetDateTime;
 
-use super::{Store, confirm, standing::left, write::FileEdit};
+use super::{Store, write::FileEdit};
 use crate::{
     dto::{Afterwards, ImpactCounts},
     fault::{Fault, Result},
@@ -25,7 +25,8 @@ pub enum State {
     Undone,
     /// The same, without a person's doing: nobody confirmed it in time.
     Reverted,
-    /// Cut short, and nothing more is written by itself: a person finishes it, or goes back.
+    /// Cut short: a person finishes it, or goes back. Nothing more is written by itself, but that what was to be
+    /// confirmed is taken back when its time is up.
     Stuck,
     /// Something else that was done; no file was written.
     Noted,
@@ -187,6 +188,15 @@ impl Journal {
         Ok(())
     }
 
+    /// Notes what was really stored: undoing starts from there.
+    pub fn stored(&self, id: i64, edits: &[FileEdit]) -> Result<()> {
+        let sql = "UPDATE file SET after = ? WHERE entry = ? AND file = ?";
+        for edit in edits {
+            self.database.execute(sql, params![edit.after, id, edit.file])?;
+        }
+        Ok(())
+    }
+
     /// Takes an entry away that never came to be.
     pub fn forget(&self, id: i64) -> Result<()> {
         self.database.execute("DELETE FROM entry WHERE id = ?", [id])?;
@@ -201,6 +211,27 @@ impl Journal {
         let ids = statement.query_map([&self.store], |row| row.get::<_, i64>(0))?;
         let ids = ids.collect::<Result<Vec<_>, _>>()?;
         ids.into_iter().filter_map(|id| self.entry(id).transpose()).collect()
+    }
+
+    /// Whether applied entries, and nothing else, made `to` of `from` in `file`.
+    pub fn leads(&self, file: &str, from: &Option<Vec<u8>>, to: &Option<Vec<u8>>) -> Result<bool> {
+        if from == to {
+            return Ok(true);
+        }
+        let mut text = to.clone();
+        let applied = self
+            .entries()?
+            .into_iter()
+            .filter(|entry| entry.state == State::Applied);
+        for edit in applied.flat_map(|entry| entry.edits) {
+            if edit.file == file && edit.after == text {
+                text = edit.before;
+                if text == *from {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// The entry `id` of this store.
@@ -252,20 +283,18 @@ impl Journal {
         Ok(Some(entry))
     }
 
-    /// Entries of this store that wait to be confirmed, newest first.
+    /// Entries of this store that wait to be confirmed, newest first: applied, or cut short on the way there or back.
     pub fn unconfirmed(&self) -> Result<Vec<Entry>> {
-        let all = self.entries()?.into_iter();
-        Ok(all
-            .filter(|entry| entry.confirm.is_some() && entry.state == State::Applied)
-            .collect())
+        let waits = |entry: &Entry| entry.confirm.is_some() && matches!(entry.state, State::Applied | State::Stuck);
+        Ok(self.entries()?.into_iter().filter(waits).collect())
     }
 
-    /// The same of all other stores, each with the store's name.
+    /// The same of all other stores, each with the store's name, and what a dead app left in the middle there.
     pub fn unconfirmed_elsewhere(&self) -> Result<Vec<(String, Entry)>> {
-        let sql = "SELECT id, folder FROM entry WHERE folder <> ? AND confirm_until IS NOT NULL AND state = ?
-                   ORDER BY id DESC";
+        let sql = "SELECT id, folder FROM entry WHERE folder <> ? AND confirm_until IS NOT NULL
+                   AND state IN ('applying', 'applied', 'undoing', 'stuck') ORDER BY id DESC";
         let mut statement = self.database.prepare(sql)?;
-        let found = statement.query_map(params![self.store, State::Applied.word()], |row| {
+        let found = statement.query_map([&self.store], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
         })?;
         let mut all = Vec::new();
@@ -283,64 +312,18 @@ impl Journal {
         Ok(())
     }
 
+    /// Its time is up.
+    pub fn overdue(&self, id: i64, now: OffsetDateTime) -> Result<()> {
+        let sql = "UPDATE entry SET confirm_until = ? WHERE id = ?";
+        self.database.execute(sql, params![milliseconds(now), id])?;
+        Ok(())
+    }
+
     /// The entry waits for an answer, and for no deadline.
     pub fn asks(&self, id: i64) -> Result<()> {
         let sql = "UPDATE entry SET confirm_counts = 0 WHERE id = ?";
         self.database.execute(sql, [id])?;
         Ok(())
-    }
-
-    /// Finishes what a killed app left half done: an apply is completed, an undo too. Where another hand changed one of
-    /// the files meanwhile nothing is touched. Returns a sentence for each entry that needed it.
-    pub fn recover(&self, store: &dyn Store) -> Result<Vec<String>> {
-        let mut told = Vec::new();
-        for entry in self.entries()? {
-            let (edits, done) = match entry.state {
-                State::Applying => (entry.edits.clone(), State::Applied),
-                State::Undoing => (entry.edits.iter().map(FileEdit::reversed).collect(), State::Undone),
-                _ => continue,
-            };
-            told.push(self.finish(store, &entry, &edits, done)?);
-        }
-        told.extend(confirm::leftovers(self, store)?);
-        Ok(told)
-    }
-
-    fn finish(&self, store: &dyn Store, entry: &Entry, edits: &[FileEdit], done: State) -> Result<String> {
-        let (open, foreign) = left(store, edits)?;
-        let title = &entry.title;
-        if !foreign.is_empty() {
-            self.set(entry.id, State::Stuck)?;
-            return Ok(format!(
-                "\"{title}\" was cut short, and {} changed since: nothing was touched. Changes shows what each holds.",
-                foreign.join(", ")
-            ));
-        }
-        // Taking back what nobody confirmed was agreed to before.
-        let agreed = entry.confirm.is_some() && done == State::Undone;
-        if let Some(reason) = store.locked().filter(|_| !open.is_empty() && !agreed) {
-            self.set(entry.id, State::Stuck)?;
-            let files: Vec<&str> = open.iter().map(|edit| edit.file.as_str()).collect();
-            return Ok(format!(
-                "\"{title}\" was cut short: {} was not written. {reason} Then finish it in Changes, or go back.",
-                files.join(", ")
-            ));
-        }
-        if agreed {
-            store.write_back(&open)?;
-        } else {
-            store.write_all(&open)?;
-        }
-        self.set(entry.id, done)?;
-        let files: Vec<&str> = open.iter().map(|edit| edit.file.as_str()).collect();
-        Ok(if files.is_empty() {
-            format!("\"{title}\" was cut short after its last file; it is complete.")
-        } else {
-            format!(
-                "\"{title}\" was cut short and is now complete: {} was written.",
-                files.join(", ")
-            )
-        })
     }
 }
 

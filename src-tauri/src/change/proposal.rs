@@ -1,7 +1,10 @@
 //! What the staged edits make of the folder: the new text of each file, and the World that those texts describe. Nothing
 //! is written here.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use proxy_core::{
     model::{self, ModelError, World},
@@ -30,6 +33,8 @@ pub struct Proposal {
     pub errors: Vec<ModelError>,
     /// Files that each edit touched, in the order of the edits.
     pub touched: Vec<Vec<String>>,
+    /// Files that become what they were once.
+    pub restored: BTreeSet<String>,
 }
 
 pub(super) struct Draft<'v> {
@@ -59,6 +64,10 @@ impl Proposal {
             draft.make(edit)?;
             touched.push(std::mem::take(&mut draft.touched));
         }
+        let restored = edits.iter().filter_map(|edit| match edit {
+            Edit::Restore { file, .. } => Some(file.clone()),
+            _ => None,
+        });
         let files = draft.after.into_iter().map(|(file, after)| FileEdit {
             before: draft.before.get(&file).cloned().flatten(),
             file,
@@ -69,6 +78,7 @@ impl Proposal {
             world: draft.world,
             errors: draft.errors.into_values().flatten().collect(),
             touched,
+            restored: restored.collect(),
         })
     }
 }
@@ -82,6 +92,7 @@ impl Draft<'_> {
                 namespace,
                 name,
                 yaml,
+                ..
             } => {
                 check_document(*object, namespace, name, yaml)?;
                 let file = target_file(self.view, &self.world, *object, namespace, name);

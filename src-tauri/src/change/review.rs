@@ -29,7 +29,7 @@ pub fn review(view: &View, traffic: &Traffic, edits: &[StagedEdit], base: &Base)
         blocked_because = Some(format!("Applying {}.", missing.reason));
     }
     if blocked_because.is_none() {
-        match view.store.prepare(proposal.files.clone()) {
+        match view.store.prepare(proposal.files.clone(), &proposal.restored) {
             Ok(prepared) => {
                 proposal.files = prepared.files;
                 warnings.extend(prepared.warnings);

@@ -6,12 +6,15 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use time::OffsetDateTime;
+
 use super::{
-    Proposal, access_log,
+    Proposal,
     back::{By, bring_to, put_back},
     confirm::{self, Countdowns},
+    edits::{same_target, title},
     impact,
-    journal::{Journal, State},
+    journal::{Confirm, Journal, State},
     proposal::Base,
     review::{blocked, conflicts, counts, review},
     standing::{settle, shown},
@@ -75,13 +78,16 @@ impl Set {
 
 impl Changes {
     pub fn new(journal: Journal, recovered: Vec<String>, events: Events) -> Self {
-        Self {
+        let changes = Self {
             events,
             set: Mutex::default(),
             journal: Mutex::new(journal),
             recovered: Mutex::new(recovered),
             countdowns: Countdowns::default(),
-        }
+        };
+        // What could not be taken back at the start is due. A journal that cannot be read says so at the first change.
+        let _ = changes.plan();
+        changes
     }
 
     /// What was found half done when the folder was opened, and what became of it.
@@ -136,14 +142,35 @@ impl Changes {
         });
         let plain: Vec<Edit> = edits.iter().map(|staged| staged.edit.clone()).collect();
         let proposal = Proposal::of(view, &set.base, &plain)?;
-        for file in proposal.touched.into_iter().flatten() {
-            if let Entry::Vacant(unseen) = set.base.entry(file) {
-                let text = view.store.read(unseen.key())?;
+        self.see(view, &plain, proposal, &mut set.base)?;
+        set.edits = edits;
+        Ok(self.told(set.edits.clone()))
+    }
+
+    /// Notes the files that `edits` touch as whoever made them has seen them: when the object was opened, else now. What
+    /// became of them by changes that were applied here has been seen too.
+    fn see(&self, view: &View, edits: &[Edit], proposal: Proposal, base: &mut Base) -> Result<()> {
+        for (edit, touched) in edits.iter().zip(proposal.touched) {
+            for file in touched {
+                let Entry::Vacant(unseen) = base.entry(file) else {
+                    continue;
+                };
+                let now = view.store.read(unseen.key())?;
+                let text = match edit {
+                    Edit::Put { base: Some(seen), .. } => {
+                        let seen = Some(seen.clone().into_bytes());
+                        if self.journal().leads(unseen.key(), &seen, &now)? {
+                            now
+                        } else {
+                            seen
+                        }
+                    }
+                    _ => now,
+                };
                 unseen.insert(text);
             }
         }
-        set.edits = edits;
-        Ok(self.told(set.edits.clone()))
+        Ok(())
     }
 
     /// Takes an edit out again.
@@ -169,8 +196,8 @@ impl Changes {
         fits.ok().map(|proposal| proposal.world)
     }
 
-    /// The YAML of an object as it is staged.
-    pub fn staged_yaml(&self, kind: DraftKind, namespace: &str, name: &str) -> Option<String> {
+    /// The YAML of an object as it is staged, and the file that it was made from.
+    pub fn staged_object(&self, kind: DraftKind, namespace: &str, name: &str) -> Option<(String, Option<String>)> {
         let set = self.set();
         set.edits.iter().find_map(|staged| match &staged.edit {
             Edit::Put {
@@ -178,7 +205,8 @@ impl Changes {
                 namespace: own,
                 name: named,
                 yaml,
-            } => (*object == kind && own == namespace && named == name).then(|| yaml.clone()),
+                base,
+            } => (*object == kind && own == namespace && named == name).then(|| (yaml.clone(), base.clone())),
             _ => None,
         })
     }
@@ -197,13 +225,16 @@ impl Changes {
 
     /// What `edits` would do, without staging them.
     pub fn preview(&self, view: &View, traffic: &Traffic, edits: Vec<Edit>) -> Result<Review> {
+        let mut base = Base::new();
+        let proposal = Proposal::of(view, &base, &edits)?;
+        self.see(view, &edits, proposal, &mut base)?;
         let staged = edits.into_iter().map(|edit| StagedEdit {
             id: 0,
             title: title(&edit),
             edit,
             at: now(),
         });
-        review(view, traffic, &staged.collect::<Vec<_>>(), &Base::new())
+        review(view, traffic, &staged.collect::<Vec<_>>(), &base)
     }
 
     /// Settles a file that changed on disk since it was staged.
@@ -225,9 +256,10 @@ impl Changes {
     /// Writes the staged edits: journal, files, verification. On any fault no file is half written and the edits stay.
     /// With a countdown the change is taken back unless somebody keeps it.
     pub fn apply(&self, view: &View, traffic: &Traffic, countdown: Option<&Countdown>) -> Result<JournalEntry> {
-        let entry = self.write(&mut self.set(), view, traffic, countdown)?;
-        self.told(Vec::new());
-        Ok(entry)
+        let mut set = self.set();
+        let written = self.write(&mut set, view, traffic, countdown);
+        self.told(set.edits.clone());
+        written
     }
 
     /// Writes `edits` in the same way, and leaves what is staged alone.
@@ -275,24 +307,29 @@ impl Changes {
         if let Some(reason) = store.locked() {
             return Err(Fault::new("read-only", reason));
         }
-        let files = store.prepare(proposal.files)?.files;
+        let files = store.prepare(proposal.files, &proposal.restored)?.files;
         let id = journal.begin(&title, &now(), counts, &files, confirm.as_ref())?;
-        if let Err(fault) = store.write_all(&files) {
-            settle(&journal, store, id, &files, &fault)?;
-            self.events.send(Event::JournalChanged);
-            return Err(fault);
-        }
-        write::verify(store, &files)?;
-        journal.set(id, State::Applied)?;
-        *set = Set {
-            next: set.next,
-            ..Set::default()
+        let written = store.write_all(&files);
+        let outcome = match &written {
+            Ok(stored) => {
+                journal.stored(id, stored)?;
+                journal.set(id, State::Applied)?;
+                *set = Set {
+                    next: set.next,
+                    ..Set::default()
+                };
+                // It is written, and its countdown runs, whatever another hand has made of it since.
+                write::verify(store, stored).and_then(|()| self.shown(&journal, store, id))
+            }
+            Err(fault) => {
+                settle(&journal, id, fault)?;
+                Err(fault.clone())
+            }
         };
-        let entry = self.shown(&journal, store, id)?;
         drop(journal);
         self.plan()?;
         self.events.send(Event::JournalChanged);
-        Ok(entry)
+        outcome
     }
 
     /// Writes down what was done beside the change sets; gives its number, under which its end is told.
@@ -317,9 +354,9 @@ impl Changes {
 
     /// Restores the files of an entry exactly, of the newest one that is not undone when none is named.
     pub fn undo(&self, store: &dyn Store, id: Option<i64>) -> Result<JournalEntry> {
-        let entry = self.restore(store, id, By::Person)?;
+        let restored = self.restore(store, id, By::Person);
         self.plan()?;
-        Ok(entry)
+        restored
     }
 
     /// Brings the entry `id`, which was cut short, to one side. Edits that are still staged for it have then been made.
@@ -330,7 +367,12 @@ impl Changes {
         let settled = bring_to(&journal, &*view.store, &entry, side);
         self.events.send(Event::JournalChanged);
         settled?;
+        let overdue = |confirm: &Confirm| confirm.until <= OffsetDateTime::now_utc();
         if side == Holds::New {
+            if entry.confirm.as_ref().is_some_and(overdue) {
+                // Its time ran out while it was cut short: who finishes it now keeps it.
+                journal.confirmed(id)?;
+            }
             set.drop_where(view, |staged, file| {
                 staged.at < entry.at && entry.edits.iter().any(|edit| edit.file == file)
             })?;
@@ -353,8 +395,9 @@ impl Changes {
                 .find(|entry| entry.state == State::Applied),
         };
         let entry = entry.ok_or_else(|| Fault::new("nothing-to-undo", "There is nothing to undo."))?;
-        put_back(&journal, store, &entry, by)?;
+        let back = put_back(&journal, store, &entry, by);
         self.events.send(Event::JournalChanged);
+        back?;
         self.shown(&journal, store, entry.id)
     }
 
@@ -379,66 +422,4 @@ impl Changes {
 
 fn gone(id: i64) -> Fault {
     Fault::new("journal", format!("Entry {id} is gone."))
-}
-
-fn same_target(a: &Edit, b: &Edit) -> bool {
-    fn target(edit: &Edit) -> (u8, &str, &str) {
-        match edit {
-            Edit::Mode { scope, .. } => (0, scope, ""),
-            Edit::Ranges { revision, .. } => (1, revision, ""),
-            Edit::Capture { namespace, name, .. } => (9, namespace, name),
-            Edit::AccessLog { scope, .. } => (4, scope, ""),
-            Edit::Restore { file, .. } => (10, file, ""),
-            Edit::Put {
-                object,
-                namespace,
-                name,
-                ..
-            }
-            | Edit::Delete {
-                object,
-                namespace,
-                name,
-            } => (2 + *object as u8, namespace, name),
-        }
-    }
-    target(a) == target(b)
-}
-
-fn title(edit: &Edit) -> String {
-    match edit {
-        Edit::Mode { scope, mode } => format!("Mode {} for {scope}", proxy_core::model::OutboundMode::from(*mode)),
-        Edit::Put {
-            object,
-            namespace,
-            name,
-            ..
-        } => format!("{} {namespace}/{name}", object.as_str()),
-        Edit::Delete {
-            object,
-            namespace,
-            name,
-        } => format!("Delete {} {namespace}/{name}", object.as_str()),
-        Edit::Capture { namespace, name, .. } => format!("Own capture rules for {namespace}/{name}"),
-        Edit::Restore { file, text: Some(_) } => format!("Back to what it was: {file}"),
-        Edit::Restore { file, text: None } => format!("Remove {file}"),
-        Edit::AccessLog { scope, on, until } => access_log::title(scope, *on, until.as_deref()),
-        Edit::Ranges {
-            revision,
-            exclude_ranges,
-            exclude_ports,
-            ..
-        } => {
-            let what = match (exclude_ranges.as_str(), exclude_ports.as_str()) {
-                ("", "") => "Bypass nothing".into(),
-                (ranges, "") => format!("Bypass {ranges}"),
-                ("", ports) => format!("Bypass ports {ports}"),
-                (ranges, ports) => format!("Bypass {ranges} and ports {ports}"),
-            };
-            match revision.as_str() {
-                "" => what,
-                revision => format!("{what} in revision {revision}"),
-            }
-        }
-    }
 }

@@ -16,12 +16,11 @@ use crate::{
 pub const CUT_SHORT: &str = "cut-short";
 
 /// After a failed write: the entry goes when no file was changed, else it stays to be looked at.
-pub fn settle(journal: &Journal, store: &dyn Store, id: i64, edits: &[FileEdit], fault: &Fault) -> Result<()> {
-    let back: Vec<FileEdit> = edits.iter().map(FileEdit::reversed).collect();
-    if fault.code != CUT_SHORT && holds(store, &back)? {
-        journal.forget(id)
-    } else {
+pub fn settle(journal: &Journal, id: i64, fault: &Fault) -> Result<()> {
+    if fault.code == CUT_SHORT {
         journal.set(id, State::Stuck)
+    } else {
+        journal.forget(id)
     }
 }
 
@@ -45,7 +44,7 @@ pub fn standing(entry: &Entry, store: &dyn Store) -> Result<Vec<FileStands>> {
 pub fn left<'e>(store: &dyn Store, edits: &'e [FileEdit]) -> Result<(Vec<FileEdit>, Vec<&'e str>)> {
     let (mut open, mut foreign) = (Vec::new(), Vec::new());
     for edit in edits {
-        let now = store.read(&edit.file)?;
+        let now = store.read_now(&edit.file)?;
         if now == edit.before && now != edit.after {
             open.push(edit.clone());
         } else if now != edit.after {
@@ -53,16 +52,6 @@ pub fn left<'e>(store: &dyn Store, edits: &'e [FileEdit]) -> Result<(Vec<FileEdi
         }
     }
     Ok((open, foreign))
-}
-
-/// True when every file is what it should be after `edits`.
-pub fn holds(store: &dyn Store, edits: &[FileEdit]) -> Result<bool> {
-    for edit in edits {
-        if store.read(&edit.file)? != edit.after {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 pub fn undo_blocked(entry: &Entry, store: &dyn Store) -> Result<Option<String>> {

@@ -1,7 +1,7 @@
 //! Where a change set is written. Files are named relative to the store, `/` separated; whatever holds them must give
 //! back byte for byte what was written.
 
-use std::{fmt::Debug, path::PathBuf};
+use std::{collections::BTreeSet, fmt::Debug, path::PathBuf};
 
 use super::write::{self, FileEdit};
 use crate::{cluster::Missing, fault::Result};
@@ -22,11 +22,18 @@ pub trait Store: Debug + Send + Sync {
     /// The file as it is now, `None` where there is none.
     fn read(&self, file: &str) -> Result<Option<Vec<u8>>>;
 
-    /// Writes all of `edits`, none where one of them is not what `before` says.
-    fn write_all(&self, edits: &[FileEdit]) -> Result<()>;
+    /// The same from the source itself, where `read` answers from a copy that may be behind.
+    fn read_now(&self, file: &str) -> Result<Option<Vec<u8>>> {
+        self.read(file)
+    }
+
+    /// Writes all of `edits`, none where one of them is not what `before` says. Gives them as they are stored: an API
+    /// server may make something else of a text. A fault of code [`CUT_SHORT`](super::CUT_SHORT) says that something
+    /// may have been written, any other one that nothing was.
+    fn write_all(&self, edits: &[FileEdit]) -> Result<Vec<FileEdit>>;
 
     /// The same, for what a person has agreed to beforehand: also while nothing else is written.
-    fn write_back(&self, edits: &[FileEdit]) -> Result<()> {
+    fn write_back(&self, edits: &[FileEdit]) -> Result<Vec<FileEdit>> {
         self.write_all(edits)
     }
 
@@ -48,8 +55,9 @@ pub trait Store: Debug + Send + Sync {
         Ok(None)
     }
 
-    /// `edits` as they will be stored, or why they cannot be. Nothing is written.
-    fn prepare(&self, edits: Vec<FileEdit>) -> Result<Prepared> {
+    /// `edits` as they will be stored, or why they cannot be. Nothing is written. Files in `restored` become what they
+    /// were; other new ones are Egret's.
+    fn prepare(&self, edits: Vec<FileEdit>, _restored: &BTreeSet<String>) -> Result<Prepared> {
         Ok(Prepared {
             files: edits,
             warnings: Vec::new(),
@@ -82,7 +90,8 @@ impl Store for PathBuf {
         write::read(self, file)
     }
 
-    fn write_all(&self, edits: &[FileEdit]) -> Result<()> {
-        write::write_all(self, edits)
+    fn write_all(&self, edits: &[FileEdit]) -> Result<Vec<FileEdit>> {
+        write::write_all(self, edits)?;
+        Ok(edits.to_vec())
     }
 }

@@ -3,6 +3,8 @@
 mod access_log;
 mod cleanup;
 mod confirm;
+mod failing;
+mod forms;
 
 use std::{
     collections::BTreeMap,
@@ -108,6 +110,7 @@ fn put(name: &str, yaml: &str) -> Edit {
         namespace: "default".into(),
         name: name.into(),
         yaml: yaml.into(),
+        base: None,
     }
 }
 
@@ -421,7 +424,7 @@ impl Store for Locked {
         self.0.read(file)
     }
 
-    fn write_all(&self, _: &[FileEdit]) -> Result<()> {
+    fn write_all(&self, _: &[FileEdit]) -> Result<Vec<FileEdit>> {
         panic!("it is locked");
     }
 

@@ -7,8 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Store;
+use super::{CUT_SHORT, Store};
 use crate::fault::{Fault, Result};
+
+/// Code of the fault of a file that does not hold what was written to it.
+pub const VERIFY: &str = "verify";
 
 /// What happens to one file. `None` is a file that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,11 +64,12 @@ pub fn write_all(folder: &Path, edits: &[FileEdit]) -> Result<()> {
 /// Reads all files again and compares them with what they should hold.
 pub fn verify(store: &dyn Store, edits: &[FileEdit]) -> Result<()> {
     for edit in edits {
-        if store.read(&edit.file)? != edit.after {
-            return Err(
-                Fault::new("verify", format!("{} does not hold what was written.", edit.file))
-                    .hint("Something else writes this file. Review it before you apply again."),
-            );
+        if store.read_now(&edit.file)? != edit.after {
+            return Err(Fault::new(
+                VERIFY,
+                format!("{} was written, and holds something else since.", edit.file),
+            )
+            .hint("Something else writes it. Changes shows what was written; review before you apply again."));
         }
     }
     Ok(())
@@ -87,6 +91,7 @@ fn take_back(folder: &Path, written: &[FileEdit], mut fault: Fault) -> Fault {
     fault.hint = Some(if left.is_empty() {
         "No file was changed.".to_string()
     } else {
+        fault.code = CUT_SHORT.into();
         format!(
             "These files hold the new version and could not be taken back: {}.",
             left.join(", ")

@@ -12,14 +12,22 @@ use std::{
 
 use tokio::{runtime, time};
 
+use super::connect::UNREACHABLE;
 use crate::fault::{Fault, Result};
 
 /// Code of the fault that a person wanted.
 pub const CANCELLED: &str = "cancelled";
+/// Code of the fault of a server that gives no answer.
+const SLOW: &str = "slow";
 /// How often it is looked whether a step has ended or was called off.
 pub(super) const LOOK: Duration = Duration::from_millis(10);
 /// How often a step that counts is told.
 const PACE: Duration = Duration::from_millis(100);
+
+/// Whether nobody answers: then asking for something else is in vain too.
+pub fn is_away(fault: &Fault) -> bool {
+    fault.code == UNREACHABLE || fault.code == SLOW
+}
 
 /// What is under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,7 +122,7 @@ impl Attempt {
     ) -> Result<T> {
         let (done_tx, done_rx) = mpsc::sync_channel(1);
         let task = runtime.spawn(async move {
-            let late = |_| Fault::new("slow", format!("The API server gave no answer within {limit:?}."));
+            let late = |_| Fault::new(SLOW, format!("The API server gave no answer within {limit:?}."));
             let outcome = time::timeout(limit, exchange).await.map_err(late).flatten();
             // Who asked waits for nothing else, or no longer.
             let _ = done_tx.send(outcome);

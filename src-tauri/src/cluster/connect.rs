@@ -10,7 +10,7 @@ use kube::{
     core::Status,
 };
 
-use super::{contexts::without_userinfo, kubeconfigs::Target, login_path::login_path};
+use super::{contexts::without_userinfo, kubeconfigs::Target, login_path::login_path, patient::patient};
 use crate::fault::{Fault, Result};
 
 /// A server that does not take a connection in this time is not reachable.
@@ -18,6 +18,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// Code of the fault that a network mends.
 pub(super) const UNREACHABLE: &str = "unreachable";
+/// Code of the fault of an object that is no longer what was seen.
+pub(super) const CONFLICT: &str = "conflict";
 /// Code of the fault that another permission mends.
 pub(super) const FORBIDDEN: &str = "forbidden";
 /// Code of the fault that there are no credentials at all.
@@ -70,7 +72,7 @@ pub(super) async fn connect(target: &Target) -> Result<(Client, String)> {
     let server = without_userinfo(&config.cluster_url.to_string());
     let client = tokio::task::spawn_blocking(move || Client::try_from(config)).await;
     let client = client.map_err(|error| Fault::new("connect", error.to_string()))?;
-    Ok((client.map_err(|error| told(&error))?, server))
+    Ok((patient(client.map_err(|error| told(&error))?), server))
 }
 
 /// A plugin runs without a terminal, and finds what the person's shell finds.
@@ -157,7 +159,7 @@ fn refused(status: &Status) -> Fault {
             .hint("Log in again with your cluster's own tool: Egret goes on by itself, and nothing staged is lost."),
         403 => Fault::new(FORBIDDEN, words).hint("Ask for the missing right, or connect as somebody else."),
         404 => Fault::new("missing", words),
-        409 => Fault::new("conflict", words).hint("Review again: the object has changed, or belongs to another tool."),
+        409 => Fault::new(CONFLICT, words).hint("Review again: the object has changed, or belongs to another tool."),
         // Strict validation of a custom resource answers 500 with the field in its text.
         422 | 400 | 500 if !words.is_empty() => Fault::new("refused", words),
         code => Fault::new("cluster", format!("The API server answered {code}. {words}")),

@@ -19,6 +19,7 @@ mod mark;
 mod mirror;
 mod open;
 mod owner;
+mod patient;
 mod pick;
 mod place;
 mod pods;
@@ -37,7 +38,7 @@ mod words;
 mod write;
 
 pub use allowed::Reach;
-pub use attempt::{Attempt, Step};
+pub use attempt::{Attempt, Step, is_away};
 pub use contexts::Context;
 pub use exec::{End, Executed, Place};
 pub use facts::{Facts, look};

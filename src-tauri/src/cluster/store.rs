@@ -1,20 +1,27 @@
 //! The cluster as a place where change sets are written.
 
+use std::collections::BTreeSet;
+
 use kube::core::{ApiResource, DynamicObject};
 use proxy_core::yaml;
 
 use super::{
     Cluster, Missing,
+    attempt::is_away,
+    connect::CONFLICT,
     follow::Sink as _,
     kinds::{self, object_of},
     owner::last_manager,
     words::shell_word,
-    write::{Try, Writer, Written, template_patch},
+    write::{Failed, Try, Writer, Written, marked, template_patch},
 };
 use crate::{
     change::{CUT_SHORT, FileEdit, Prepared, Store, changed},
     fault::{Fault, Result},
 };
+
+/// How often an object is written whose version changes while what it says does not.
+const AS_OFTEN: u8 = 4;
 
 impl Store for Cluster {
     fn name(&self) -> String {
@@ -29,25 +36,33 @@ impl Store for Cluster {
         Ok(text.map(|text| kinds::undated(&text).into_bytes()))
     }
 
-    fn write_all(&self, edits: &[FileEdit]) -> Result<()> {
+    fn read_now(&self, file: &str) -> Result<Option<Vec<u8>>> {
+        let (resource, writer) = self.writer(file)?;
+        self.call(async move { Ok(text_of(writer.read().await?.as_ref(), &resource)) })
+    }
+
+    fn write_all(&self, edits: &[FileEdit]) -> Result<Vec<FileEdit>> {
         if let Some(reason) = self.locked() {
             return Err(Fault::new("read-only", reason));
         }
         self.write_back(edits)
     }
 
-    fn write_back(&self, edits: &[FileEdit]) -> Result<()> {
+    fn write_back(&self, edits: &[FileEdit]) -> Result<Vec<FileEdit>> {
         for edit in edits {
-            if self.read(&edit.file)? != edit.before {
+            // The mirror may be behind what was written last.
+            if self.read(&edit.file)? != edit.before && self.read_now(&edit.file)? != edit.before {
                 return Err(changed(&edit.file));
             }
         }
-        for (index, edit) in edits.iter().enumerate() {
-            if let Err(fault) = self.write_one(edit, Try::Real) {
-                return Err(self.take_back(&edits[..index], edit, fault));
+        let mut stored = Vec::new();
+        for edit in edits {
+            match self.write_one(edit, Try::Real) {
+                Ok((after, _)) => stored.push(FileEdit { after, ..edit.clone() }),
+                Err(failed) => return Err(self.take_back(&stored, edit, failed)),
             }
         }
-        Ok(())
+        Ok(stored)
     }
 
     fn command(&self, edit: &FileEdit) -> String {
@@ -101,10 +116,14 @@ impl Store for Cluster {
         self.lacks_for(edits)
     }
 
-    fn prepare(&self, edits: Vec<FileEdit>) -> Result<Prepared> {
+    fn prepare(&self, edits: Vec<FileEdit>, restored: &BTreeSet<String>) -> Result<Prepared> {
         let mut prepared = Prepared::default();
-        for edit in edits {
-            let (after, warnings) = self.write_one(&edit, Try::Dry)?;
+        for mut edit in edits {
+            // What is written later is what is tried here, or what was there before: only what is new is Egret's.
+            if edit.before.is_none() && !restored.contains(&edit.file) {
+                edit.after = edit.after.as_deref().map(marked).transpose()?;
+            }
+            let (after, warnings) = self.write_one(&edit, Try::Dry).map_err(|failed| failed.fault)?;
             prepared.files.push(FileEdit { after, ..edit });
             prepared.warnings.extend(warnings);
         }
@@ -112,8 +131,7 @@ impl Store for Cluster {
     }
 
     fn changed_by(&self, file: &str) -> Option<String> {
-        let (kind, namespace, name) = object_of(file)?;
-        let writer = Writer::new(self.client.clone(), self.resource(kind).ok()?, namespace, name);
+        let (_, writer) = self.writer(file).ok()?;
         // Without an answer the conflict is shown all the same.
         let live = self.call(async move { writer.read().await }).ok()??;
         last_manager(&live.metadata)
@@ -135,35 +153,62 @@ impl Cluster {
     }
 
     /// Writes one object and gives what is then stored. The mirror says so at once, before the watch does.
-    fn write_one(&self, edit: &FileEdit, way: Try) -> Result<(Option<Vec<u8>>, Vec<String>)> {
-        let (kind, namespace, name) =
-            object_of(&edit.file).ok_or_else(|| Fault::input(format!("{:?} is no object of a cluster.", edit.file)))?;
-        let resource = self.resource(kind)?.clone();
-        let writer = Writer::new(self.client.clone(), &resource, namespace, name);
-        let (own, edit) = (resource.clone(), edit.clone());
-        let file = edit.file.clone();
-        let Written { object, warnings } = self.call(async move {
-            let live = writer.read().await?;
-            if text_of(live.as_ref(), &own) != edit.before {
-                return Err(changed(&edit.file));
+    fn write_one(&self, edit: &FileEdit, way: Try) -> Result<(Option<Vec<u8>>, Vec<String>), Failed> {
+        let (resource, writer) = self.writer(&edit.file)?;
+        let mut tries = 1..AS_OFTEN;
+        let Written { object, warnings } = loop {
+            let reader = writer.clone();
+            let live = self.call(async move { reader.read().await })?;
+            if text_of(live.as_ref(), &resource) != edit.before {
+                return Err(changed(&edit.file).into());
             }
-            match (&edit.after, &live) {
+            match self.send(writer.clone(), live, edit.after.clone(), way) {
+                // Another version that may say the same: its status was written meanwhile.
+                Err(failed) if failed.fault.code == CONFLICT && tries.next().is_some() => {}
+                outcome => break outcome?,
+            }
+        };
+        if way == Try::Real {
+            // It is written; what the mirror cannot take now, the watch brings.
+            let _ = match &object {
+                Some(object) => self.mirror.put(object, &resource),
+                None => self.mirror.remove(&edit.file),
+            };
+        }
+        Ok((text_of(object.as_ref(), &resource), warnings))
+    }
+
+    /// Makes `live` what `after` says.
+    fn send(
+        &self,
+        writer: Writer,
+        live: Option<DynamicObject>,
+        after: Option<Vec<u8>>,
+        way: Try,
+    ) -> Result<Written, Failed> {
+        let exchange = async move {
+            Ok(match (&after, &live) {
                 (Some(text), live) => writer.put(live.as_ref(), &String::from_utf8_lossy(text), way).await,
                 (None, Some(live)) => writer.delete(live, way).await,
                 (None, None) => Ok(Written {
                     object: None,
                     warnings: Vec::new(),
                 }),
-            }
-        })?;
-        if way == Try::Real {
-            let mirrored = match &object {
-                Some(object) => self.mirror.put(object, &resource),
-                None => self.mirror.remove(&file),
-            };
-            mirrored.map_err(|error| Fault::file("write", self.folder(), &error))?;
-        }
-        Ok((text_of(object.as_ref(), &resource), warnings))
+            })
+        };
+        self.call(exchange).map_err(|fault| Failed {
+            fault,
+            is_unknown: way == Try::Real,
+        })?
+    }
+
+    /// Who writes the object of `file`.
+    fn writer(&self, file: &str) -> Result<(ApiResource, Writer)> {
+        let (kind, namespace, name) =
+            object_of(file).ok_or_else(|| Fault::input(format!("{file:?} is no object of a cluster.")))?;
+        let resource = self.resource(kind)?.clone();
+        let writer = Writer::new(self.client.clone(), &resource, namespace, name);
+        Ok((resource, writer))
     }
 
     pub(super) fn resource(&self, kind: &str) -> Result<&ApiResource> {
@@ -172,18 +217,25 @@ impl Cluster {
         })
     }
 
-    /// After a fault: the objects that were written already become what they were. `failed` may be among them: its answer
-    /// may be what was lost.
-    fn take_back(&self, written: &[FileEdit], failed: &FileEdit, fault: Fault) -> Fault {
-        let revert = |edit: &FileEdit| self.write_one(&edit.reversed(), Try::Real).is_err();
-        let (mut stuck, mut unknown) = (Vec::new(), None);
-        match self.read_live(&failed.file) {
-            Ok(now) if now == failed.after && revert(failed) => stuck.push(failed.file.as_str()),
-            Ok(_) => {}
-            Err(_) => unknown = Some(failed.file.as_str()),
+    /// After a fault: the objects that were `written` already become what they were; that of `edit` too where its answer was
+    /// lost, and it was written.
+    fn take_back(&self, written: &[FileEdit], edit: &FileEdit, failed: Failed) -> Fault {
+        let Failed { fault, is_unknown } = failed;
+        let (mut last, mut unknown, mut away) = (None, None, None);
+        if is_unknown {
+            match self.read_now(&edit.file) {
+                Ok(now) if now == edit.before => {}
+                Ok(now) if now == edit.after => last = Some(edit),
+                Ok(_) => unknown = Some(edit.file.as_str()),
+                Err(fault) => (unknown, away) = (Some(edit.file.as_str()), Some(fault).filter(is_away)),
+            }
         }
-        let kept = written.iter().rev().filter(|edit| revert(edit));
-        stuck.extend(kept.map(|edit| edit.file.as_str()));
+        let back = written.iter().chain(last).rev();
+        let stuck = reverse(back, away.is_some(), |edit| {
+            self.write_one(&edit.reversed(), Try::Real)
+                .map(|_| ())
+                .map_err(|failed| failed.fault)
+        });
         let hint = match (written, stuck.as_slice(), unknown) {
             ([], [], None) => return fault,
             (_, [], None) => return fault.hint("No object was changed."),
@@ -199,17 +251,63 @@ impl Cluster {
             "{hint} Changes shows what each object holds, and finishes the change or goes back."
         ))
     }
+}
 
-    /// What is stored of an object now.
-    fn read_live(&self, file: &str) -> Result<Option<Vec<u8>>> {
-        let (kind, namespace, name) =
-            object_of(file).ok_or_else(|| Fault::input(format!("{file:?} is no object of a cluster.")))?;
-        let resource = self.resource(kind)?.clone();
-        let writer = Writer::new(self.client.clone(), &resource, namespace, name);
-        self.call(async move { Ok(text_of(writer.read().await?.as_ref(), &resource)) })
+/// Takes edits back, and gives the files of those that it could not. Once nobody answers, none is tried any more: each
+/// would wait as long.
+fn reverse<'e>(
+    back: impl Iterator<Item = &'e FileEdit>,
+    mut is_silent: bool,
+    revert: impl Fn(&FileEdit) -> Result<()>,
+) -> Vec<&'e str> {
+    let mut stuck = Vec::new();
+    for edit in back {
+        if !is_silent {
+            match revert(edit) {
+                Ok(()) => continue,
+                Err(fault) => is_silent = is_away(&fault),
+            }
+        }
+        stuck.push(edit.file.as_str());
     }
+    stuck
 }
 
 fn text_of(object: Option<&DynamicObject>, resource: &ApiResource) -> Option<Vec<u8>> {
     object.map(|object| kinds::undated(&kinds::render(object, resource)).into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn once_nobody_answers_no_other_object_is_tried() {
+        let edits: Vec<FileEdit> = (0..120)
+            .map(|index| FileEdit {
+                file: format!("e{index:03}"),
+                before: None,
+                after: Some(Vec::new()),
+            })
+            .collect();
+        for (silent, code, tried, stuck) in [
+            (false, "unreachable", 3, 118),
+            (false, "slow", 3, 118),
+            // Whoever answers is asked for the others too.
+            (false, "forbidden", 120, 118),
+            (true, "unreachable", 0, 120),
+        ] {
+            let count = Cell::new(0);
+            let left = reverse(edits.iter().rev(), silent, |_| {
+                count.set(count.get() + 1);
+                match count.get() {
+                    ..=2 => Ok(()),
+                    _ => Err(Fault::new(code, "")),
+                }
+            });
+            assert_eq!((count.get(), left.len()), (tried, stuck), "{silent} {code}");
+        }
+    }
 }

@@ -17,6 +17,7 @@ mod revisions;
 mod rights;
 mod scale;
 mod windows;
+mod writes;
 
 use std::{
     cell::RefCell,
@@ -121,6 +122,7 @@ impl Bench {
             namespace: namespace.into(),
             name: name.into(),
             yaml: yaml.into(),
+            base: None,
         };
         self.changes.stage(&self.view(), edit).unwrap();
     }

@@ -26,7 +26,15 @@ pub(super) enum Try {
     Real,
 }
 
+/// Whether fields that another tool owns are taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Force {
+    No,
+    Yes,
+}
+
 /// Writes and reads objects of one kind in one namespace.
+#[derive(Clone)]
 pub(super) struct Writer {
     api: Api<DynamicObject>,
     resource: ApiResource,
@@ -39,6 +47,35 @@ pub(super) struct Written {
     pub object: Option<DynamicObject>,
     /// What a person must know: fields that were another tool's, in the server's words, and who will take this back.
     pub warnings: Vec<String>,
+}
+
+/// Why a write came to nothing.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub fault: Fault,
+    /// Nobody knows whether it was made all the same.
+    pub is_unknown: bool,
+}
+
+impl From<Fault> for Failed {
+    /// Found out before anything was sent.
+    fn from(fault: Fault) -> Self {
+        Self {
+            fault,
+            is_unknown: false,
+        }
+    }
+}
+
+impl From<kube::Error> for Failed {
+    fn from(error: kube::Error) -> Self {
+        // A request that the server found wrong was not carried out; after any other answer, and after none, it may be.
+        let is_refused = matches!(&error, kube::Error::Api(status) if (400..500).contains(&status.code));
+        Self {
+            fault: told(&error),
+            is_unknown: !is_refused,
+        }
+    }
 }
 
 impl Writer {
@@ -56,18 +93,19 @@ impl Writer {
     }
 
     /// Makes the object say what `text` says, from `live`, which must still be the newest version.
-    pub async fn put(&self, live: Option<&DynamicObject>, text: &str, way: Try) -> Result<Written> {
+    pub async fn put(&self, live: Option<&DynamicObject>, text: &str, way: Try) -> Result<Written, Failed> {
         let wanted = self.wanted(live, text)?;
         let mut written = match (self.resource.kind.as_str(), live) {
             ("ConfigMap", Some(live)) => self.patch_data(live, &wanted, way).await,
             ("ConfigMap", None) => Err(Fault::new("missing", format!("The ConfigMap {} is gone.", self.name))
-                .hint("Istio's own ConfigMaps are made by its installation.")),
-            (_, None) if self.resource.group == "apps" => Err(Fault::new(
-                "missing",
-                format!("The {} {} is gone.", self.resource.kind, self.name),
-            )),
+                .hint("Istio's own ConfigMaps are made by its installation.")
+                .into()),
+            (_, None) if self.resource.group == "apps" => {
+                Err(Fault::new("missing", format!("The {} {} is gone.", self.resource.kind, self.name)).into())
+            }
+            (_, None) => self.create(&wanted, way).await,
             (_, Some(live)) if self.resource.group == "apps" => self.patch_template(live, &wanted, way).await,
-            _ => self.apply(live, wanted.clone(), way).await,
+            (_, Some(live)) => self.replace(live, &wanted, way).await,
         }?;
         written.warnings.extend(self.owned(live, &wanted));
         Ok(written)
@@ -83,8 +121,21 @@ impl Writer {
         owner.map(|owner| owner.warning(&object)).into_iter().collect()
     }
 
+    /// What undoing a deletion does not bring back: it is no part of what a file says.
+    fn not_restored(&self, live: &DynamicObject) -> Option<String> {
+        let owners = live.metadata.owner_references.iter().flatten();
+        let owners = owners.map(|owner| format!("its owner {} {}", owner.kind, owner.name));
+        let finalizers = live.metadata.finalizers.iter().flatten();
+        let lost: Vec<String> = owners
+            .chain(finalizers.map(|finalizer| format!("the finalizer {finalizer}")))
+            .collect();
+        let object = format!("{} {}", self.resource.kind, self.name);
+        let warning = || format!("Undoing makes {object} anew, without {}.", lost.join(" and "));
+        (!lost.is_empty()).then(warning)
+    }
+
     /// Takes the object away, if it is still `live`.
-    pub async fn delete(&self, live: &DynamicObject, way: Try) -> Result<Written> {
+    pub async fn delete(&self, live: &DynamicObject, way: Try) -> Result<Written, Failed> {
         let parameters = DeleteParams {
             dry_run: way == Try::Dry,
             preconditions: Some(Preconditions {
@@ -93,102 +144,88 @@ impl Writer {
             }),
             ..DeleteParams::default()
         };
-        self.api
-            .delete(&self.name, &parameters)
-            .await
-            .map_err(|error| told(&error))?;
-        Ok(Written {
-            object: None,
-            warnings: self.owned(Some(live), &Value::Null),
-        })
+        self.api.delete(&self.name, &parameters).await?;
+        let mut warnings = self.owned(Some(live), &Value::Null);
+        warnings.extend(self.not_restored(live));
+        Ok(Written { object: None, warnings })
     }
 
-    /// The document as JSON, in the version that the cluster serves, with the mark of who made it where it is new.
+    /// The document as JSON, in the version that the cluster serves, on top of `live`.
     fn wanted(&self, live: Option<&DynamicObject>, text: &str) -> Result<Value> {
-        let documents = yaml::read(text.as_bytes())
-            .map_err(|error| Fault::new("syntax", format!("line {}: {}", error.line, error.message)))?;
-        let [document] = documents.as_slice() else {
-            return Err(Fault::input("One object is expected in a file of a cluster."));
-        };
-        let mut wanted = document.to_json();
+        let mut wanted = document(text.as_bytes())?;
         wanted["apiVersion"] = json!(self.resource.api_version);
-        let metadata = wanted["metadata"].as_object_mut();
-        let metadata = metadata.ok_or_else(|| Fault::input("The object has no metadata."))?;
+        let metadata = metadata(&mut wanted)?;
         metadata.remove("creationTimestamp");
-        match live {
-            Some(live) => {
-                metadata.insert("resourceVersion".into(), json!(live.metadata.resource_version));
-            }
-            None => {
-                let labels = metadata.entry("labels").or_insert_with(|| json!({}));
-                labels[MADE_BY.0] = json!(MADE_BY.1);
-            }
+        if let Some(live) = live {
+            metadata.insert("resourceVersion".into(), json!(live.metadata.resource_version));
         }
         Ok(wanted)
     }
 
-    /// Server-side apply. What another tool set and this text changes is taken over, which is told; what another tool set
-    /// and this text leaves out would stay, so that the object is then replaced whole, under its version.
-    async fn apply(&self, live: Option<&DynamicObject>, wanted: Value, way: Try) -> Result<Written> {
-        let patch = Patch::Apply(&wanted);
-        let mut parameters = PatchParams::apply(MANAGER);
-        parameters.dry_run = way == Try::Dry;
-        parameters.field_validation = Some(ValidationDirective::Strict);
-        let (applied, warnings) = match self.api.patch(&self.name, &parameters, &patch).await {
-            Ok(applied) => (applied, Vec::new()),
-            Err(kube::Error::Api(status)) if is_ownership(&status) => {
-                parameters.force = true;
-                let forced = self
-                    .api
-                    .patch(&self.name, &parameters, &patch)
-                    .await
-                    .map_err(|error| told(&error))?;
-                (
-                    forced,
-                    vec![format!(
-                        "Applying takes fields over from another tool: {}",
-                        status.message
-                    )],
-                )
-            }
-            Err(error) => return Err(told(&error)),
-        };
-        if applied.data["spec"] == wanted["spec"] || live.is_none() {
-            return Ok(Written {
-                object: Some(applied),
-                warnings,
-            });
-        }
-        let mut whole = applied;
-        whole.data["spec"] = wanted["spec"].clone();
-        if way == Try::Dry {
-            // The dry run stored nothing: the version to replace is still the old one.
-            whole.metadata.resource_version = live.and_then(|live| live.metadata.resource_version.clone());
-        }
-        let parameters = PostParams {
-            dry_run: way == Try::Dry,
-            field_manager: Some(MANAGER.into()),
-        };
-        let replaced = self
-            .api
-            .replace(&self.name, &parameters, &whole)
-            .await
-            .map_err(|error| told(&error))?;
+    /// Makes a new object by server-side apply. Where another hand made one meanwhile, its fields are not taken over.
+    async fn create(&self, wanted: &Value, way: Try) -> Result<Written, Failed> {
         Ok(Written {
-            object: Some(replaced),
+            object: Some(self.server_side_apply(wanted, way, Force::No).await?),
+            warnings: Vec::new(),
+        })
+    }
+
+    /// Makes `live` what `wanted` says, by one request, so that it is the old or the new object at every moment. That is
+    /// a server-side apply. What another tool set and `wanted` changes is taken over, which is told; what another tool set
+    /// and `wanted` leaves out would stay, so that the object is then replaced whole, under its version. Which of them it
+    /// takes is tried first.
+    async fn replace(&self, live: &DynamicObject, wanted: &Value, way: Try) -> Result<Written, Failed> {
+        let mut warnings = Vec::new();
+        let (tried, force) = match self.server_side_apply(wanted, Try::Dry, Force::No).await {
+            Err(kube::Error::Api(status)) if is_ownership(&status) => {
+                warnings.push(format!(
+                    "Applying takes fields over from another tool: {}",
+                    status.message
+                ));
+                let tried = self.server_side_apply(wanted, Try::Dry, Force::Yes);
+                (tried.await.map_err(unwritten)?, Force::Yes)
+            }
+            tried => (tried.map_err(unwritten)?, Force::No),
+        };
+        let says_all = tried.data["spec"] == wanted["spec"];
+        let object = match (says_all, way) {
+            (true, Try::Dry) => tried,
+            (true, Try::Real) => self.server_side_apply(wanted, way, force).await?,
+            (false, _) => {
+                let mut whole = tried;
+                whole.data["spec"] = wanted["spec"].clone();
+                // The dry run stored nothing: the version to replace is still the old one.
+                whole.metadata.resource_version = live.metadata.resource_version.clone();
+                let parameters = PostParams {
+                    dry_run: way == Try::Dry,
+                    field_manager: Some(MANAGER.into()),
+                };
+                self.api.replace(&self.name, &parameters, &whole).await?
+            }
+        };
+        Ok(Written {
+            object: Some(object),
             warnings,
         })
     }
 
+    async fn server_side_apply(&self, wanted: &Value, way: Try, force: Force) -> kube::Result<DynamicObject> {
+        let mut parameters = PatchParams::apply(MANAGER);
+        parameters.dry_run = way == Try::Dry;
+        parameters.force = force == Force::Yes;
+        parameters.field_validation = Some(ValidationDirective::Strict);
+        self.api.patch(&self.name, &parameters, &Patch::Apply(wanted)).await
+    }
+
     /// Of a workload only its pods' annotations are known and changed, those that differ; the rest is its owner's.
-    async fn patch_template(&self, live: &DynamicObject, wanted: &Value, way: Try) -> Result<Written> {
+    async fn patch_template(&self, live: &DynamicObject, wanted: &Value, way: Try) -> Result<Written, Failed> {
         let mut patch = template_patch(&live.data, wanted);
         patch["metadata"] = json!({"resourceVersion": live.metadata.resource_version});
         self.merge(patch, way).await
     }
 
     /// Only the keys of `data` that differ, under the version that was read: the rest is the installation's.
-    async fn patch_data(&self, live: &DynamicObject, wanted: &Value, way: Try) -> Result<Written> {
+    async fn patch_data(&self, live: &DynamicObject, wanted: &Value, way: Try) -> Result<Written, Failed> {
         let mut changed = Map::new();
         for (key, value) in wanted["data"].as_object().into_iter().flatten() {
             if live.data["data"][key] != *value {
@@ -202,7 +239,7 @@ impl Writer {
         .await
     }
 
-    async fn merge(&self, patch: Value, way: Try) -> Result<Written> {
+    async fn merge(&self, patch: Value, way: Try) -> Result<Written, Failed> {
         let parameters = PatchParams {
             dry_run: way == Try::Dry,
             field_manager: Some(MANAGER.into()),
@@ -210,10 +247,33 @@ impl Writer {
         };
         let patched = self.api.patch(&self.name, &parameters, &Patch::Merge(&patch)).await;
         Ok(Written {
-            object: Some(patched.map_err(|error| told(&error))?),
+            object: Some(patched?),
             warnings: Vec::new(),
         })
     }
+}
+
+/// The text of a new object with the mark of who made it.
+pub(super) fn marked(text: &[u8]) -> Result<Vec<u8>> {
+    let mut object = document(text)?;
+    let labels = metadata(&mut object)?.entry("labels").or_insert_with(|| json!({}));
+    labels[MADE_BY.0] = json!(MADE_BY.1);
+    Ok(yaml::write(&object).into_bytes())
+}
+
+/// The one document of a file.
+fn document(text: &[u8]) -> Result<Value> {
+    let documents =
+        yaml::read(text).map_err(|error| Fault::new("syntax", format!("line {}: {}", error.line, error.message)))?;
+    match documents.as_slice() {
+        [document] => Ok(document.to_json()),
+        _ => Err(Fault::input("One object is expected in a file of a cluster.")),
+    }
+}
+
+fn metadata(object: &mut Value) -> Result<&mut Map<String, Value>> {
+    let metadata = object["metadata"].as_object_mut();
+    metadata.ok_or_else(|| Fault::input("The object has no metadata."))
 }
 
 /// The merge patch that makes the annotations of a workload's pods what `wanted` says.
@@ -233,6 +293,11 @@ pub(super) fn template_patch(now: &Value, wanted: &Value) -> Value {
         }
     }
     json!({"spec": {"template": {"metadata": {"annotations": changed}}}})
+}
+
+/// A dry run stored nothing, whatever came of it.
+fn unwritten(error: kube::Error) -> Failed {
+    told(&error).into()
 }
 
 fn is_ownership(status: &Status) -> bool {

@@ -10,6 +10,8 @@ use crate::{
 
 /// Longest text of an edit.
 const MAX_TEXT: usize = 1 << 20;
+/// Longest file that an object was opened from: there may be many objects in it.
+const MAX_BASE: usize = 16 << 20;
 
 fn checked(edit: Edit) -> Result<Edit> {
     let texts: Vec<&String> = match &edit {
@@ -40,6 +42,11 @@ fn checked(edit: Edit) -> Result<Edit> {
             .flatten()
             .collect(),
     };
+    if let Edit::Put { base: Some(base), .. } = &edit
+        && base.len() > MAX_BASE
+    {
+        return Err(Fault::input("The file is larger than 16 MiB."));
+    }
     if texts.iter().any(|text| text.len() > MAX_TEXT) {
         return Err(Fault::input("The edit is larger than 1 MiB."));
     }

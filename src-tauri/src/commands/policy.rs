@@ -41,7 +41,7 @@ pub fn object_text(app: Parts<'_>, kind: String, namespace: String, name: String
 #[tauri::command(async)]
 pub fn draft_open(app: Parts<'_>, kind: DraftKind, namespace: String, name: String) -> Result<Draft> {
     let view = app.view();
-    let staged = app.changes.staged_yaml(kind, &namespace, &name);
+    let staged = app.changes.staged_object(kind, &namespace, &name);
     draft::open(&view, staged, (kind, &namespace, &name))
 }
 
@@ -54,7 +54,7 @@ pub fn draft_new(app: Parts<'_>, kind: DraftKind, flow_id: Option<u64>) -> Resul
     let proposed = app.changes.proposed(&view);
     let present = Present {
         world: proposed.as_ref().unwrap_or(view.world()),
-        staged: &|kind, namespace, name| app.changes.staged_yaml(kind, namespace, name),
+        staged: &|kind, namespace, name| app.changes.staged_object(kind, namespace, name),
     };
     draft::from_flow(&view, &present, kind, &app.flow(id)?)
 }

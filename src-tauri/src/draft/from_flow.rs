@@ -7,7 +7,7 @@ use proxy_core::{
     record::FlowRecord,
 };
 
-use super::{from_service, from_timeout, open};
+use super::{Staged, from_service, from_timeout, open};
 use crate::{
     dto::{Draft, DraftKind, ServiceForm, ServicePort, TimeoutForm},
     fault::Result,
@@ -19,8 +19,8 @@ use crate::{
 pub struct Present<'a> {
     /// The folder with the staged edits.
     pub world: &'a World,
-    /// The text of a staged object.
-    pub staged: &'a dyn Fn(DraftKind, &str, &str) -> Option<String>,
+    /// A staged object.
+    pub staged: &'a dyn Fn(DraftKind, &str, &str) -> Option<Staged>,
 }
 
 /// A draft prefilled from a flow: host or SNI, port and protocol as they were seen. Where an object names that host
@@ -86,7 +86,11 @@ fn service(view: &View, present: &Present<'_>, namespace: &str, row: &Row) -> Re
         } else {
             port_name.to_string()
         }));
-        return from_service(view, form, Some(&draft.yaml));
+        let with_port = from_service(view, form, Some(&draft.yaml))?;
+        return Ok(Draft {
+            base: draft.base,
+            ..with_port
+        });
     }
     let address = row.record.destination.ip().to_string();
     let taken = present.world.service_entries.iter().map(|object| &object.meta);

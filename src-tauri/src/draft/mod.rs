@@ -22,19 +22,24 @@ use crate::{
 /// Longest document that is taken from a window.
 const MAX_YAML: usize = 1 << 20;
 
+/// A staged object: its text, and the file that it was made from.
+pub type Staged = (String, Option<String>);
+
 /// Opens an object of the folder (with the staged edits, where there are any).
-pub fn open(view: &View, staged: Option<String>, object: (DraftKind, &str, &str)) -> Result<Draft> {
+pub fn open(view: &View, staged: Option<Staged>, object: (DraftKind, &str, &str)) -> Result<Draft> {
     let (kind, namespace, name) = object;
-    if let Some(yaml) = staged {
-        return from_yaml(view, kind, &yaml);
+    if let Some((yaml, base)) = staged {
+        let draft = from_yaml(view, kind, &yaml)?;
+        return Ok(Draft { base, ..draft });
     }
     let missing = || Fault::new("missing", format!("There is no {} {namespace}/{name}.", kind.as_str()));
     let file = edit::file_of(view.world(), kind.as_str(), namespace, name).ok_or_else(missing)?;
-    let text = view
-        .text(&file)
-        .map_err(|error| Fault::file("read", &view.folder.join(&*file), &error))?;
+    let bytes = view.store.read(&file)?.ok_or_else(missing)?;
+    let text = String::from_utf8(bytes).map_err(|_| Fault::new("syntax", format!("{file} is not UTF-8.")))?;
     let range = edit::find_document(&text, kind.as_str(), namespace, name).ok_or_else(missing)?;
-    from_yaml(view, kind, text[range].trim_start_matches('\n'))
+    let draft = from_yaml(view, kind, text[range].trim_start_matches('\n'))?;
+    let base = Some(text);
+    Ok(Draft { base, ..draft })
 }
 
 /// An empty form, in the namespace of the first workload.

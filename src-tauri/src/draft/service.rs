@@ -97,6 +97,7 @@ fn of_form(view: &View, form: ServiceForm, yaml: String, fault: Option<Fault>) -
         service: Some(form),
         timeout: None,
         form_gap: None,
+        base: None,
         findings: Vec::new(),
         fault,
     }
@@ -112,6 +113,7 @@ fn unread(text: &str, fault: Fault) -> Draft {
         sentence: String::new(),
         resolution_why: None,
         file: String::new(),
+        base: None,
         findings: Vec::new(),
         fault: Some(fault),
     }

@@ -78,6 +78,7 @@ fn of_form(view: &View, form: TimeoutForm, yaml: String, fault: Option<Fault>) -
         service: None,
         timeout: Some(form),
         form_gap: None,
+        base: None,
         findings: Vec::new(),
     }
 }
@@ -92,6 +93,7 @@ fn unread(text: &str, gap: Option<String>, fault: Fault) -> Draft {
         sentence: String::new(),
         resolution_why: None,
         file: String::new(),
+        base: None,
         findings: Vec::new(),
         fault: Some(fault),
     }

@@ -19,6 +19,10 @@ pub enum Edit {
         namespace: String,
         name: String,
         yaml: String,
+        /// The file as it was when the object was opened: what changed since is a conflict. Absent for a new object.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        base: Option<String>,
     },
     Delete {
         object: DraftKind,

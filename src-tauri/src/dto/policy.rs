@@ -188,6 +188,8 @@ pub struct Draft {
     pub sentence: String,
     pub resolution_why: Option<String>,
     pub file: String,
+    /// The whole text of that file as it was when the object was opened; goes with the edit that is made of it.
+    pub base: Option<String>,
     pub findings: Vec<Finding>,
     pub fault: Option<Fault>,
 }

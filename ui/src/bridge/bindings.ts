@@ -326,8 +326,16 @@ export type Finding = { code: string, level: Level, object: ObjectRef | null, fi
 export type DraftKind = "ServiceEntry" | "VirtualService";
 export type ServiceForm = { name: string, namespace: string, hosts: Array<string>, addresses: Array<string>, ports: Array<ServicePort>, resolution: string, location: string, exportTo: Array<string>, };
 export type TimeoutForm = { name: string, namespace: string, host: string, timeoutMs: number | null, };
-export type Draft = { kind: DraftKind, yaml: string, service: ServiceForm | null, timeout: TimeoutForm | null, formGap: string | null, sentence: string, resolutionWhy: string | null, file: string, findings: Array<Finding>, fault: Fault | null, };
-export type Edit = { "kind": "mode", scope: string, mode: Mode, } | { "kind": "put", object: DraftKind, namespace: string, name: string, yaml: string, } | { "kind": "delete", object: DraftKind, namespace: string, name: string, } | { "kind": "ranges", revision: string, includeRanges: string, excludeRanges: string, includePorts: string, excludePorts: string, } | { "kind": "capture", namespace: string, name: string, includeRanges: string | null, excludeRanges: string | null, includePorts: string | null, excludePorts: string | null, } | { "kind": "accessLog", scope: string, on: boolean, until: string | null, } | { "kind": "restore", file: string, text: string | null, };
+export type Draft = { kind: DraftKind, yaml: string, service: ServiceForm | null, timeout: TimeoutForm | null, formGap: string | null, sentence: string, resolutionWhy: string | null, file: string, 
+/**
+ * The whole text of that file as it was when the object was opened; goes with the edit that is made of it.
+ */
+base: string | null, findings: Array<Finding>, fault: Fault | null, };
+export type Edit = { "kind": "mode", scope: string, mode: Mode, } | { "kind": "put", object: DraftKind, namespace: string, name: string, yaml: string, 
+/**
+ * The file as it was when the object was opened: what changed since is a conflict. Absent for a new object.
+ */
+base?: string, } | { "kind": "delete", object: DraftKind, namespace: string, name: string, } | { "kind": "ranges", revision: string, includeRanges: string, excludeRanges: string, includePorts: string, excludePorts: string, } | { "kind": "capture", namespace: string, name: string, includeRanges: string | null, excludeRanges: string | null, includePorts: string | null, excludePorts: string | null, } | { "kind": "accessLog", scope: string, on: boolean, until: string | null, } | { "kind": "restore", file: string, text: string | null, };
 export type StagedEdit = { id: number, edit: Edit, title: string, at: string, };
 export type FileState = "changed" | "added" | "deleted";
 export type Sign = " " | "+" | "-";

@@ -3,7 +3,7 @@
  * with the other (and keeps the comments). Diff and impact come from a preview of the draft. Answers to older typing
  * are dropped, and nothing typed is ever overwritten by an answer to it.
  */
-import type { Draft, Edit, Fault, Review, ServiceForm, TimeoutForm } from "../bridge/bindings";
+import type { Draft, DraftKind, Edit, Fault, Review, ServiceForm, TimeoutForm } from "../bridge/bindings";
 import * as calls from "../bridge/calls";
 import { asFault } from "../bridge/channel";
 import { stage } from "./actions";
@@ -28,6 +28,9 @@ export class DraftEditor {
   nameChosen = true;
   /** A person has chosen a protocol: from then on none follows its port. */
   protocolChosen = false;
+
+  /** The file that an object was opened from, and which one: what changed in it since is a conflict. */
+  #opened: { base: string | null; namespace: string; name: string } | null = null;
 
   readonly target: DraftTarget;
   #turn = 0;
@@ -86,9 +89,16 @@ export class DraftEditor {
   /** The edit that staging this draft would make; null while it cannot be written. */
   edit(): Edit | null {
     if (!this.draft || this.draft.fault) return null;
-    const named = this.service ?? this.timeout ?? this.target.object ?? nameIn(this.yaml);
+    const named = this.#named();
     if (!named?.name) return null;
-    return { kind: "put", object: this.target.kind, namespace: named.namespace, name: named.name, yaml: this.yaml };
+    const { namespace, name } = named;
+    // Under another name it is a new object.
+    const same = this.#opened?.namespace === namespace && this.#opened.name === name;
+    return put(this.target.kind, named, this.yaml, same ? (this.#opened?.base ?? null) : null);
+  }
+
+  #named(): { namespace: string; name: string } | null {
+    return this.service ?? this.timeout ?? this.target.object ?? nameIn(this.yaml);
   }
 
   /** Stages the draft; resolves to true when it is in the change set. */
@@ -144,6 +154,8 @@ export class DraftEditor {
     } else if (this.service && draft.service && !this.resolutionChosen) {
       this.service.resolution = draft.service.resolution;
     }
+    const named = this.#named();
+    if (from === "open" && named) this.#opened = { base: draft.base, namespace: named.namespace, name: named.name };
     this.#previewSoon();
   }
 
@@ -168,6 +180,17 @@ export class DraftEditor {
       if (turn === this.#turn) this.previewFault = asFault(error);
     }
   }
+}
+
+/** The edit that writes an object; `base` is the file that it was opened from, if it was. */
+export function put(
+  object: DraftKind,
+  named: { namespace: string; name: string },
+  yaml: string,
+  base: string | null,
+): Edit {
+  const edit = { kind: "put" as const, object, namespace: named.namespace, name: named.name, yaml };
+  return base === null ? edit : { ...edit, base };
 }
 
 /** A Kubernetes name for an object about a host: `*.wikipedia.org` becomes `any-wikipedia-org`. */

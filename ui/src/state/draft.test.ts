@@ -97,6 +97,21 @@ describe("a draft", () => {
     expect(editor.dirty).toBe(false);
   });
 
+  it("is staged with the file that it was opened from, whatever the answers to typing say", async () => {
+    channel({
+      draft_open: () => ({ ...example.serviceDraft, base: "as opened" }),
+      draft_from_yaml: ({ yaml }) => ({ ...example.serviceDraft, yaml, base: null }),
+    });
+    const editor = new DraftEditor(google);
+    await editor.open();
+    editor.yamlChanged("newest");
+    await vi.advanceTimersByTimeAsync(200);
+    expect(editor.edit()).toMatchObject({ yaml: "newest", base: "as opened" });
+    if (editor.service) editor.service.name = "another";
+    expect(editor.edit()).toMatchObject({ name: "another" });
+    expect(editor.edit()).not.toHaveProperty("base");
+  });
+
   it("cannot be staged while the YAML does not parse", async () => {
     channel({
       draft_from_yaml: ({ yaml }) => ({

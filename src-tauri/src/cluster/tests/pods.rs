@@ -229,6 +229,7 @@ fn what_nobody_kept_in_a_cluster_is_taken_back_at_the_next_start_of_the_app() {
         namespace: "restarted".into(),
         name: "a".into(),
         yaml: entry("restarted", "a", "a.com"),
+        base: None,
     };
     app.changes.stage(&app.view(), edit).unwrap();
     let countdown = Countdown {

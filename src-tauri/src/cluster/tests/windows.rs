@@ -17,6 +17,7 @@ fn put(namespace: &str) -> Edit {
         namespace: namespace.into(),
         name: "a".into(),
         yaml: entry(namespace, "a", "a.com"),
+        base: None,
     }
 }
 

@@ -135,6 +135,7 @@ export const serviceDraft: Draft = {
   sentence: "Every workload may open TLS to www.google.com on 443. The sidecar looks the name up itself.",
   resolutionWhy: "Derived: exact host, no addresses. The sidecar looks it up.",
   file: "egress/google.yaml",
+  base: null,
   findings: [],
   fault: null,
 };
@@ -160,6 +161,7 @@ spec:
   sentence: "Requests to api.example.com get 504 when they take longer than 10 s.",
   resolutionWhy: null,
   file: "egress/api-routes.yaml",
+  base: null,
   findings: [],
   fault: null,
 };
