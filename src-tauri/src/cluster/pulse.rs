@@ -11,12 +11,12 @@ use super::connect::{CREDENTIALS, UNREACHABLE, told};
 use crate::fault::Fault;
 
 /// How often it is asked.
-const EVERY: Duration = Duration::from_secs(10);
+const EVERY: Duration = Duration::from_secs(8);
 /// How often it is asked where credentials cannot be had: a program that gives them may open a browser each time.
 const SELDOM: Duration = Duration::from_secs(300);
-/// Longest that its answer may take. One that is given up takes its connection with it, so that the next question goes
-/// over another one.
-pub(super) const LATE: Duration = Duration::from_secs(10);
+/// Longest that its answer may take: longer than a busy server has a client wait (`patient`). One that is given up takes
+/// its connection with it, so that the next question goes over another one.
+pub(super) const LATE: Duration = Duration::from_secs(12);
 
 /// Feels the pulse; dropped with the last who does.
 #[derive(Debug, Clone)]
