@@ -33,7 +33,12 @@ impl Changes {
         for (file, span) in &spans {
             rows.extend(row(&*view.store, file, span)?);
         }
-        for (meta, place) in marked(view.world()) {
+        // A file of a folder may hold other objects beside a marked one; one of a cluster is one object.
+        let marked = match view.origin.cluster() {
+            Some(_) => marked(view.world()),
+            None => Vec::new(),
+        };
+        for (meta, place) in marked {
             if !spans.contains_key(&*place.file) {
                 rows.push(CleanupRow {
                     file: place.file.to_string(),
@@ -51,8 +56,8 @@ impl Changes {
         let leftovers = self.leftovers(view)?;
         let entries = self.journal().entries()?;
         let spans = spans(&entries);
-        let mut staged = self.staged();
-        for file in files {
+        // All or none: what cannot be taken back is found out before the first is staged.
+        let restore = |file: &String| {
             let row = leftovers.iter().find(|row| row.file == *file);
             let row = row.ok_or_else(|| Fault::input(format!("Egret left nothing in {file}.")))?;
             if let Some(reason) = &row.kept_because {
@@ -61,10 +66,14 @@ impl Changes {
             let before = spans.get(file).and_then(|span| span.before.clone());
             let text = before.map(String::from_utf8).transpose();
             let text = text.map_err(|_| Fault::new("syntax", format!("What {file} held before is not UTF-8.")))?;
-            let edit = Edit::Restore {
+            Ok(Edit::Restore {
                 file: file.clone(),
                 text,
-            };
+            })
+        };
+        let edits: Vec<Edit> = files.iter().map(restore).collect::<Result<_>>()?;
+        let mut staged = self.staged();
+        for edit in edits {
             staged = self.stage(view, edit)?;
         }
         Ok(staged)

@@ -66,3 +66,17 @@ fn what_another_hand_changed_since_stays_with_the_reason() {
         .stage_cleanup(&bench.view(), &["../elsewhere.yaml".into()]);
     assert_eq!(foreign.unwrap_err().code, "input");
 }
+
+#[test]
+fn a_marked_object_of_a_folder_is_not_egrets_to_remove_with_the_file_around_it() {
+    let bench = Bench::new();
+    let marked = HTTPBIN.replace(
+        "  name: httpbin\n",
+        "  name: httpbin\n  labels: {app.kubernetes.io/managed-by: egret}\n",
+    );
+    let other = HTTPBIN
+        .replace("name: httpbin", "name: mine")
+        .replace("httpbin.org", "mine.com");
+    bench.write("exported.yaml", &format!("{marked}---\n{other}"));
+    assert_eq!(bench.changes.leftovers(&bench.view()).unwrap(), []);
+}
