@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{
     judge::{Difference, Subject, judge},
     oracle::Oracle,
-    world::World,
+    world::{World, pointers},
 };
 
 /// The smallest world found, with its difference.
@@ -85,8 +85,8 @@ fn smaller(world: &World, subject: Subject) -> Vec<World> {
     }
     for (index, document) in world.documents.iter().enumerate() {
         let mut paths = Vec::new();
-        removable("", document, &mut paths);
-        for path in paths {
+        pointers("", document, &mut paths);
+        for path in paths.into_iter().filter(|path| may_go(path)) {
             offer(&|world| remove(&mut world.documents[index], &path));
         }
     }
@@ -94,7 +94,7 @@ fn smaller(world: &World, subject: Subject) -> Vec<World> {
 }
 
 /// What stays: that it is an object with a name and an age, and a Service's address, which no Service in a cluster lacks.
-const KEPT: [&str; 9] = [
+const KEPT: [&str; 7] = [
     "/metadata/creationTimestamp",
     "/apiVersion",
     "/kind",
@@ -102,30 +102,12 @@ const KEPT: [&str; 9] = [
     "/metadata/name",
     "/metadata/namespace",
     "/spec",
-    "/spec/clusterIP",
-    "/spec/clusterIPs",
 ];
+/// And what begins like this.
+const KEPT_BELOW: &str = "/spec/clusterIP";
 
-/// JSON pointers of what may go: fields and items.
-fn removable(at: &str, value: &Value, paths: &mut Vec<String>) {
-    let mut below = |key: &str, value: &Value| {
-        let path = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
-        if !KEPT
-            .iter()
-            .any(|kept| path == *kept || path.starts_with("/spec/clusterIP"))
-        {
-            paths.push(path.clone());
-        }
-        removable(&path, value, paths);
-    };
-    match value {
-        Value::Object(fields) => fields.iter().for_each(|(key, value)| below(key, value)),
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .for_each(|(index, item)| below(&index.to_string(), item)),
-        _ => {}
-    }
+fn may_go(path: &str) -> bool {
+    !KEPT.contains(&path) && !path.starts_with(KEPT_BELOW)
 }
 
 fn remove(document: &mut Value, path: &str) {

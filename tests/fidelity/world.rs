@@ -40,3 +40,20 @@ pub struct Call {
     /// Headers by lower-case name, one line each.
     pub headers: BTreeMap<String, String>,
 }
+
+/// JSON pointers of everything below `value`, which stands at `at`.
+pub fn pointers(at: &str, value: &Value, found: &mut Vec<String>) {
+    let mut below = |key: &str, value: &Value| {
+        let pointer = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
+        found.push(pointer.clone());
+        pointers(&pointer, value, found);
+    };
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(key, value)| below(key, value)),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .for_each(|(index, item)| below(&index.to_string(), item)),
+        _ => {}
+    }
+}

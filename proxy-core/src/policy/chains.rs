@@ -8,17 +8,17 @@ use super::{
     Workload, clusters,
     clusters::Clusters,
     listeners::{Chain, ChainMatch, Target},
-    registry::{Address, RegistryPort, RegistryService},
+    registry::{Address, RegistryService},
     routes::{WeightedCluster, other_names},
     virtual_services::{Attachments, Visible, stream_fits},
 };
-use crate::model::{L4Match, L4Route, ProtocolClass};
+use crate::model::{L4Match, L4Route, Port, ProtocolClass};
 
 /// What a service's chains on one port are made from.
 pub(super) struct Stream<'s> {
     pub service: &'s RegistryService,
     /// The port as the listener has it, which may be a Sidecar's own.
-    pub port: &'s RegistryPort,
+    pub port: &'s Port,
     /// The listener is that of any address.
     pub on_wildcard: bool,
     /// The listener's address is written, not the service's own.

@@ -4,11 +4,11 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
     Cluster, Endpoints, OriginateTls, Workload,
-    registry::{RegistryPort, RegistryService, ServiceKind},
+    registry::{RegistryService, ServiceKind},
     rules::{Rule, Rules},
     shared_endpoints::{SamePort, SharedEndpoints},
 };
-use crate::model::{Labels, MeshConfig, Protocol, Resolution, RouteDestination, Subset, TrafficPolicy, World};
+use crate::model::{Labels, MeshConfig, Port, Protocol, Resolution, RouteDestination, Subset, TrafficPolicy, World};
 
 /// Clusters by name (`outbound|80||httpbin.org`).
 #[derive(Debug, Default)]
@@ -109,7 +109,7 @@ pub(super) fn clusters(
     clusters
 }
 
-fn has_cluster(service: &RegistryService, port: &RegistryPort) -> bool {
+fn has_cluster(service: &RegistryService, port: &Port) -> bool {
     match port.protocol {
         Protocol::Udp => false,
         Protocol::Http | Protocol::Tls | Protocol::Grpc | Protocol::Http2 => true,
@@ -145,7 +145,7 @@ fn of_subset(rule: Option<&TrafficPolicy>, subset: &Subset, port: u16) -> Option
 
 fn made(
     service: &RegistryService,
-    port: &RegistryPort,
+    port: &Port,
     subset: &str,
     endpoints: Endpoints,
     policy: Option<&TrafficPolicy>,
@@ -185,7 +185,7 @@ fn originate(policy: &TrafficPolicy, rule: Option<&Rule<'_>>) -> Option<Originat
 /// Where the endpoints with `labels` come from; `None` where Istio leaves the cluster out.
 fn endpoints(
     service: &RegistryService,
-    port: &RegistryPort,
+    port: &Port,
     labels: Option<&Labels>,
     shared: &SharedEndpoints<'_>,
 ) -> Option<Endpoints> {

@@ -180,13 +180,7 @@ fn request<'s, W: Witness>(
         layer: Layer::Http,
         virtual_host,
         route: None,
-        action: Action::Reply(Reply {
-            status,
-            flags,
-            details,
-            body: "",
-            redirect: None,
-        }),
+        action: bare_reply(status, flags, details),
     };
     let Some(authority) = http.authority else {
         witness.saw(|| step("virtual_host", "the request has no Host: 400".into(), None));
@@ -344,13 +338,7 @@ fn unknown_request<'s, W: Witness>(snapshot: &'s Snapshot, listener: &'s Listene
         layer: Layer::Http,
         virtual_host: Some(name),
         route: Some(name),
-        action: Action::Reply(Reply {
-            status,
-            flags,
-            details,
-            body: "",
-            redirect: None,
-        }),
+        action: bare_reply(status, flags, details),
     };
     match snapshot.mode.mode {
         OutboundMode::RegistryOnly => {
@@ -392,4 +380,15 @@ fn cut<'s>(listener: &'s str, cluster: Option<&'static str>, flags: &'static str
         route: None,
         action: Action::Cut { cluster, flags },
     }
+}
+
+/// A local reply with nothing but its status.
+fn bare_reply<'s>(status: u16, flags: &'static str, details: &'static str) -> Action<'s> {
+    Action::Reply(Reply {
+        status,
+        flags,
+        details,
+        body: "",
+        redirect: None,
+    })
 }

@@ -11,11 +11,11 @@ use super::{
     clusters::Clusters,
     compile::RESERVED_PORTS,
     listeners::{Chain, ChainKey, ChainMatch, Listener, Target},
-    registry::{Address, RegistryPort, RegistryService},
+    registry::{Address, RegistryService},
     scope::Scope,
     shared_endpoints::{SamePort, SharedEndpoints},
 };
-use crate::model::{Protocol, ProtocolClass};
+use crate::model::{Port, Protocol, ProtocolClass};
 
 const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
@@ -76,7 +76,7 @@ impl<'s> Entries<'s> {
         for service in scope.services.iter().filter(|service| service.alias_of().is_none()) {
             // A Sidecar's port says itself what is spoken on it.
             let own = service.port(number).or(service.ports.first());
-            let port = RegistryPort {
+            let port = Port {
                 number,
                 name: String::new(),
                 protocol,
@@ -110,7 +110,7 @@ impl<'s> Entries<'s> {
 
     /// One service on one port. Istio: what is called at the addresses of its own endpoints, whatever they are, has a
     /// listener at each of them for all but HTTP; pods of a headless Service are not known here.
-    fn listeners(&mut self, scope: &'s Scope<'s>, service: &'s RegistryService, port: &RegistryPort) {
+    fn listeners(&mut self, scope: &'s Scope<'s>, service: &'s RegistryService, port: &Port) {
         if service.alias_of().is_some() {
             return;
         }
@@ -130,13 +130,7 @@ impl<'s> Entries<'s> {
     }
 
     /// One listener for one service on one port, at `bind` where that is given.
-    fn listener(
-        &mut self,
-        scope: &'s Scope<'s>,
-        service: &'s RegistryService,
-        port: &RegistryPort,
-        bind: Option<IpAddr>,
-    ) {
+    fn listener(&mut self, scope: &'s Scope<'s>, service: &'s RegistryService, port: &Port, bind: Option<IpAddr>) {
         let class = port.protocol.class();
         if class == ProtocolClass::None || is_reserved(bind, class, port.number) {
             return;
@@ -188,7 +182,7 @@ impl<'s> Entries<'s> {
         self.merge(address, service, made_by, chains);
     }
 
-    fn routed(&mut self, service: &'s RegistryService, port: &RegistryPort, class: ProtocolClass, ip: IpAddr) -> Chain {
+    fn routed(&mut self, service: &'s RegistryService, port: &Port, class: ProtocolClass, ip: IpAddr) -> Chain {
         let next = self.tabled.len();
         let table = if class == ProtocolClass::Auto && ip != ANY {
             self.tabled.push(Tabled::Own(service, port.number));

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 
 use super::visibility::Export;
 use crate::model::{
-    Endpoint, Labels, MeshConfig, Meta, Object, ObjectRef, Protocol, Resolution, Service, ServiceEntry, World,
+    Endpoint, Labels, MeshConfig, Meta, Object, ObjectRef, Port, Resolution, Service, ServiceEntry, World,
 };
 
 /// One host of the registry at one address, with its ports.
@@ -24,7 +24,7 @@ pub(super) struct RegistryService {
     pub address: Address,
     /// Addresses of a Kubernetes Service beside its first.
     pub more_addresses: Vec<IpAddr>,
-    pub ports: Arc<[RegistryPort]>,
+    pub ports: Arc<[Port]>,
     pub kind: ServiceKind,
     pub export: Export,
     /// ExternalName Services that stand for it.
@@ -64,16 +64,6 @@ pub(super) struct Entry {
     export_to: Vec<String>,
     /// Other ports to go to, by the port that is called.
     targets: Vec<(u16, u16)>,
-}
-
-/// One port of a service.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct RegistryPort {
-    pub number: u16,
-    pub name: String,
-    pub protocol: Protocol,
-    pub target_port: Option<u16>,
-    pub line: u32,
 }
 
 /// Age of an object: `creationTimestamp`, else order of appearance (file, then place in it), then names.
@@ -125,7 +115,7 @@ impl RegistryService {
     }
 
     /// The port that clients call by `number`.
-    pub fn port(&self, number: u16) -> Option<&RegistryPort> {
+    pub fn port(&self, number: u16) -> Option<&Port> {
         self.ports.iter().find(|port| port.number == number)
     }
 
@@ -254,17 +244,7 @@ fn entry_services(
         namespace,
     );
     let addresses: Vec<Address> = spec.addresses.iter().map(|net| Address::of(*net)).collect();
-    let ports: Arc<[RegistryPort]> = spec
-        .ports
-        .iter()
-        .map(|port| RegistryPort {
-            number: port.number,
-            name: port.name.clone(),
-            protocol: port.protocol,
-            target_port: port.target_port,
-            line: port.line,
-        })
-        .collect();
+    let ports: Arc<[Port]> = spec.ports.as_slice().into();
     let mut export_to = spec.export_to.clone();
     export_to.sort_unstable();
     let common = Arc::new(Entry {
@@ -340,7 +320,7 @@ fn kubernetes_service(service: &Object<Service>, mesh: &MeshConfig, namespace: &
         ports: spec
             .ports
             .iter()
-            .map(|port| RegistryPort {
+            .map(|port| Port {
                 number: port.number,
                 name: port.name.clone(),
                 protocol: port.protocol,

@@ -8,11 +8,11 @@ use std::{
 
 use super::{
     Workload,
-    registry::{RegistryPort, RegistryService},
+    registry::RegistryService,
     virtual_services::{self, Attachments},
     visibility::{self, Export, Fits},
 };
-use crate::model::{EgressListener, MeshConfig, Protocol, World};
+use crate::model::{EgressListener, MeshConfig, Port, Protocol, World};
 
 /// One egress listener with the services and VirtualServices that it imports.
 pub(super) struct Scope<'w> {
@@ -65,7 +65,7 @@ fn trimmed(listener: &EgressListener, service: &RegistryService) -> Option<Regis
     }
 }
 
-fn with_ports(service: &RegistryService, ports: Vec<RegistryPort>) -> RegistryService {
+fn with_ports(service: &RegistryService, ports: Vec<Port>) -> RegistryService {
     RegistryService {
         ports: ports.into(),
         ..service.clone()
@@ -205,7 +205,7 @@ impl Merged {
                 let more = service.ports.iter().filter(|port| known.port(port.number).is_none());
                 // At the original address the first one's list of other ports to go to holds for all.
                 let more: Vec<_> = more
-                    .map(|port| RegistryPort {
+                    .map(|port| Port {
                         target_port: match known.is_passthrough() {
                             true => known.target_at_own_address(port.number),
                             false => port.target_port,

@@ -9,12 +9,12 @@ use super::{
     Workload,
     clusters::{self, Clusters},
     hosts,
-    registry::{RegistryPort, RegistryService},
+    registry::RegistryService,
     routes::{Otherwise, Route, RouteAction, RouteTable, VirtualHost, WeightedCluster, domains, retries},
     scope::Scope,
     virtual_services::Visible,
 };
-use crate::model::{MeshConfig, ObjectRef, Protocol, ProtocolClass};
+use crate::model::{MeshConfig, ObjectRef, Port, Protocol, ProtocolClass};
 
 /// Makes the tables of one workload.
 pub(super) struct Tables<'s> {
@@ -27,7 +27,7 @@ pub(super) struct Tables<'s> {
 pub(super) struct OnPort<'s> {
     host: String,
     service: &'s RegistryService,
-    port: &'s RegistryPort,
+    port: &'s Port,
 }
 
 impl OnPort<'_> {

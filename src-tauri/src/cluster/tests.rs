@@ -145,6 +145,12 @@ fn entry(namespace: &str, name: &str, host: &str) -> String {
     )
 }
 
+/// What the pods of a Deployment name as their owner.
+fn uid_of(api: &Api, namespace: &str, deployment: &str) -> String {
+    let path = "jsonpath={.metadata.uid}";
+    api.text(&["get", "deployment", deployment, "-n", namespace, "-o", path])
+}
+
 fn namespace(api: &Api, name: &str) {
     api.apply(&format!(
         "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n"

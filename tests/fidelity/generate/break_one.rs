@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::{seed::Seed, world::World};
+use crate::{
+    seed::Seed,
+    world::{World, pointers},
+};
 
 /// `world` with one of its objects changed, most often for the worse; `None` where it has nothing to change.
 pub fn broken(seed: u64, number: u64, world: &World) -> Option<World> {
@@ -20,7 +23,7 @@ pub fn broken(seed: u64, number: u64, world: &World) -> Option<World> {
         add(seed, spec);
     } else {
         let mut places = Vec::new();
-        collect("", spec, &mut places);
+        pointers("", spec, &mut places);
         if places.is_empty() {
             return None;
         }
@@ -28,23 +31,6 @@ pub fn broken(seed: u64, number: u64, world: &World) -> Option<World> {
         change(seed, spec, &place);
     }
     Some(world)
-}
-
-/// JSON pointers of everything below `value`.
-fn collect(at: &str, value: &Value, places: &mut Vec<String>) {
-    let mut below = |key: &str, value: &Value| {
-        let place = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
-        places.push(place.clone());
-        collect(&place, value, places);
-    };
-    match value {
-        Value::Object(fields) => fields.iter().for_each(|(key, value)| below(key, value)),
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .for_each(|(index, item)| below(&index.to_string(), item)),
-        _ => {}
-    }
 }
 
 fn change(seed: &mut Seed, spec: &mut Value, place: &str) {

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::mpsc};
 
 use egret_tests::mesh::{Api, eventually};
 
-use super::{Bench, api, entry, namespace};
+use super::{Bench, api, entry, namespace, uid_of};
 use crate::{
     app::{Source, left_by_a_killed_app},
     cluster::{Lives, RestartStep, StepState},
@@ -24,15 +24,7 @@ fn pod(api: &Api, namespace: &str, name: &str, exclude: &str) {
          {{matchLabels: {{app: {name}}}}}\n  template:\n    metadata: {{labels: {{app: {name}}}}}\n    spec: {{containers: \
          [{{name: app, image: i}}]}}\n"
     ));
-    let uid = api.text(&[
-        "get",
-        "deployment",
-        name,
-        "-n",
-        namespace,
-        "-o",
-        "jsonpath={.metadata.uid}",
-    ]);
+    let uid = uid_of(api, namespace, name);
     api.apply(&format!(
         "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}-1\n  namespace: {namespace}\n  labels: {{app: {name}}}\n  \
          ownerReferences: [{{apiVersion: apps/v1, kind: Deployment, name: {name}, uid: {uid}, controller: true}}]\nspec:\n  \

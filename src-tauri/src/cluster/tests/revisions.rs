@@ -4,7 +4,7 @@
 use egret_tests::mesh::{Api, eventually};
 use serde_json::json;
 
-use super::{Bench, account, api, kubeconfig_of};
+use super::{Bench, account, api, kubeconfig_of, uid_of};
 use crate::{
     dto::{Edit, Plane, RunsWith, SandboxState},
     session::{overview, pods_view, policy_view},
@@ -51,15 +51,7 @@ fn workload(api: &Api, namespace: &str, name: &str, injected: Option<(&str, &str
                 "spec": {"containers": [{"name": "app", "image": "i"}]}}}})
         .to_string(),
     );
-    let uid = api.text(&[
-        "get",
-        "deployment",
-        name,
-        "-n",
-        namespace,
-        "-o",
-        "jsonpath={.metadata.uid}",
-    ]);
+    let uid = uid_of(api, namespace, name);
     let mut pod = json!({"apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": format!("{name}-1"), "namespace": namespace, "labels": {"app": name},
             "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": name, "uid": uid, "controller": true}]},
