@@ -7,12 +7,14 @@
 //! to. Left out, because the engine has no certificates of the mesh: ISTIO_MUTUAL. Not drawn yet: explicit proxies
 //! (HTTP_PROXY) and captureMode NONE in Sidecars.
 
+mod analyzed;
 mod break_one;
 mod calls;
 mod entries;
 mod routes;
 mod scope;
 
+pub use analyzed::analyzed;
 pub use break_one::broken;
 
 use serde_json::{Value, json};
@@ -90,7 +92,7 @@ pub fn world(seed: u64, number: u64) -> World {
         documents,
         namespace: seed.text(&["shop", "shop", "shop", "other", "istio-system"]),
         labels,
-        calls: Vec::new(),
+        ..World::default()
     };
     world.calls = calls::calls(seed, &world);
     world

@@ -32,7 +32,7 @@ type finding struct {
 }
 
 // analyses is how often the analyzer is asked: where two objects claim the same, it goes by the order of a map.
-const analyses = 6
+const analyses = 12
 
 // analyzed is what `istioctl analyze` says about files.
 type analyzed struct {

@@ -103,6 +103,9 @@ func judge(admission *admission, w *world) verdict {
 			return v
 		}
 	}
+	if len(w.Calls) == 0 {
+		return v
+	}
 	configuration, err := generate(w, &accepted)
 	if err != nil {
 		v.Error = err.Error()
