@@ -234,7 +234,7 @@ impl App {
     /// The object that names a registered flow: the last one the engine's trace mentions.
     pub fn rule(&self, id: u64) -> Option<ObjectRef> {
         let (view, row) = (self.view(), self.traffic.row(id)?);
-        let why = why(&row, &view.snapshot(&row.workload()), &view.folder).ok()?;
+        let why = why(&row, view.world(), &view.snapshot(&row.workload()), &view.folder).ok()?;
         let registered = why.verdict == Verdict::Registered;
         registered
             .then(|| why.steps.into_iter().rev().find_map(|step| step.object))

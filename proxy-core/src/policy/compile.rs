@@ -1,7 +1,7 @@
 //! From a `World` to the snapshot of one workload: the listeners, routes and clusters that Istio would send its sidecar.
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::DefaultHasher},
+    collections::{HashMap, hash_map::DefaultHasher},
     hash::{Hash, Hasher},
     sync::Arc,
     time::Duration,
@@ -13,7 +13,7 @@ use super::{
     clusters,
     entries::{Entries, Tabled},
     listeners::Listener,
-    registry::{self, Address},
+    registry,
     scope::{self, Scope},
     shared_endpoints::SharedEndpoints,
     tables::Tables,
@@ -84,13 +84,6 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
             exact.insert(address, listener);
         }
     }
-    let addressed = scopes
-        .iter()
-        .flat_map(|scope| &scope.services)
-        .filter(|service| service.address != Address::Any)
-        .map(|service| service.host.to_ascii_lowercase())
-        .collect::<HashSet<_>>();
-    let egress = egress.to_vec();
     drop(scopes);
     let special = |name, endpoints| special(name, endpoints, settings.connect_timeout);
     let passthrough = special("PassthroughCluster", Endpoints::OriginalDst(None));
@@ -112,8 +105,6 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
         fallback: fallback(mode.mode, timeout),
         mode,
         tables,
-        addressed,
-        egress,
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{Action, Change, Endpoints, Facts, Snapshot, Step, Verdict, decide, otherwise};
+use crate::model::World;
 
 /// A decision with its trace; serialises to the decision JSON that tests and scripts rely on.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -76,11 +77,23 @@ pub struct ExplainedTls {
     pub sni: Option<String>,
 }
 
+/// Decides, says why, and what would change it in `world`, of which `snapshot` was made. Tries each change, and so takes as
+/// long as compiling the policy a few times.
+pub fn explain_in(world: &World, snapshot: &Snapshot, facts: &Facts<'_>) -> Explanation {
+    let mut explanation = explain(snapshot, facts);
+    let changes = otherwise::changes(world, snapshot, facts, explanation.verdict, &explanation.trace);
+    explanation.otherwise = (!changes.is_empty()).then(|| {
+        let sentences: Vec<_> = changes.iter().map(Change::to_string).collect();
+        sentences.join("; or ")
+    });
+    explanation.changes = changes;
+    explanation
+}
+
 /// Decides and says why.
 pub fn explain(snapshot: &Snapshot, facts: &Facts<'_>) -> Explanation {
     let mut trace = Vec::new();
     let decision = decide(snapshot, facts, &mut trace);
-    let changes = otherwise::changes(snapshot, facts, &decision);
     let forward = match decision.action {
         Action::Forward(forward) => Some(forward),
         _ => None,
@@ -131,11 +144,8 @@ pub fn explain(snapshot: &Snapshot, facts: &Facts<'_>) -> Explanation {
             .map(|tls| ExplainedTls {
                 sni: tls.sni.as_deref().map(str::to_string),
             }),
-        otherwise: (!changes.is_empty()).then(|| {
-            let sentences: Vec<_> = changes.iter().map(Change::to_string).collect();
-            sentences.join("; or ")
-        }),
-        changes,
+        otherwise: None,
+        changes: Vec::new(),
         trace,
     }
 }
