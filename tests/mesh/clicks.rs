@@ -68,6 +68,11 @@ async fn play(mesh: &Mesh, window: &Window) {
         seen.contains(r#""x-envoy-decorator-operation": "httpbin.org:80/*""#),
         "{seen}"
     );
+    // Port 80 speaks HTTP now: a host that nothing names is answered, and not cut.
+    becomes(&sleep, "http://edition.cnn.com/headers", |_, status| status == 502);
+    window.switch(&log).await;
+    window.wait_for("log-row", &["Blocked", "edition.cnn.com", "502"]).await;
+    window.switch(&main).await;
     service(window, "www.google.com", "443").await;
     becomes(&sleep, "https://www.google.com/headers", |_, status| status == 200);
     window.switch(&log).await;
