@@ -182,6 +182,12 @@ fn destination(report: &mut Report<'_>, field: &str, destination: &RouteDestinat
 pub(super) fn gateways(report: &mut Report<'_>, field: &str, names: &[String]) {
     for name in names {
         let Some((namespace, own)) = name.split_once('/') else {
+            if name.contains('.') {
+                report.warned(
+                    field,
+                    format!("using legacy gatewayName format {name:?}; prefer the <namespace>/<name> format"),
+                );
+            }
             if !is_domain(name) {
                 report.rejected(field, format!("invalid value for gateway name: {name:?}"));
             }
