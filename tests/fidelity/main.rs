@@ -17,6 +17,7 @@ mod outcome;
 mod run;
 mod seed;
 mod shrink;
+mod treatment;
 mod world;
 
 use std::{env, path::Path};

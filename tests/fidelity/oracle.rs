@@ -82,6 +82,29 @@ pub struct Matched {
     pub retries: Option<Retries>,
     pub redirect: Option<serde_json::Value>,
     pub operation: String,
+    pub treatment: Treatment,
+}
+
+/// What it does to the request and its response beside.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Treatment {
+    pub path: String,
+    pub host: String,
+    pub request_headers: serde_json::Value,
+    pub response_headers: serde_json::Value,
+    pub fault: serde_json::Value,
+    pub mirrors: Vec<Mirror>,
+    pub cors: serde_json::Value,
+}
+
+/// A place that copies are sent to.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Mirror {
+    pub cluster: String,
+    pub exists: bool,
+    pub share: u32,
 }
 
 /// Its retry policy.
@@ -92,6 +115,8 @@ pub struct Retries {
     pub retry_on: Vec<String>,
     pub statuses: Vec<u16>,
     pub per_try_timeout_ms: u64,
+    pub back_off_ms: u64,
+    pub avoids_previous: bool,
 }
 
 /// One of the clusters that the traffic is shared among; its kind is empty where there is no such cluster.
@@ -105,6 +130,9 @@ pub struct Target {
     pub port_override: u16,
     pub connect_timeout_ms: u64,
     pub tls: Option<Origin>,
+    pub host: String,
+    pub request_headers: serde_json::Value,
+    pub response_headers: serde_json::Value,
 }
 
 /// TLS towards the upstream.
