@@ -182,14 +182,9 @@ pub fn explain(snapshot: &Snapshot, facts: &Facts<'_>) -> Explanation {
         fault: treatment.and_then(ExplainedFault::of),
         mirrors: treatment.map(ExplainedMirror::of).unwrap_or_default(),
         cors: treatment.and_then(ExplainedCors::of),
-        otherwise: (!changes.is_empty()).then(|| {
-            let sentences: Vec<_> = changes.iter().map(Change::to_string).collect();
-            sentences.join("; or ")
-        }),
-        changes,
-
         otherwise: None,
         changes: Vec::new(),
+
         trace,
     }
 }
