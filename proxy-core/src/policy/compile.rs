@@ -17,7 +17,7 @@ use super::{
     scope::{self, Scope},
     shared_endpoints::SharedEndpoints,
     tables::Tables,
-    visibility,
+    version, visibility,
 };
 use crate::model::{EgressListener, OutboundMode, World};
 
@@ -27,6 +27,8 @@ pub(super) const RESERVED_PORTS: [u16; 4] = [15021, 15090, 15001, 15006];
 /// Compiles what `workload` is subject to. Never fails: what the world does not say takes Istio's defaults.
 pub fn compile(world: &World, workload: &Workload) -> Snapshot {
     let revision = visibility::revision(world, workload);
+    let version = world.istio_version(revision);
+    let world = &*version::as_read(world, version);
     let mesh = world.mesh_config(revision);
     let settings = mesh.as_ref().map(|mesh| mesh.spec.clone()).unwrap_or_default();
     let sidecar = visibility::sidecar_of(world, workload, &settings.root_namespace);
@@ -73,7 +75,7 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
         .map(Option::unwrap_or_default)
         .collect();
 
-    let timeout = Some(settings.protocol_detection_timeout).filter(|timeout| !timeout.is_zero());
+    let timeout = settings.protocol_detection_timeout.filter(|timeout| !timeout.is_zero());
     let (mut exact, mut wildcard) = (HashMap::new(), HashMap::new());
     for (address, mut listener) in listeners {
         // Istio: the detection timeout counts only where the HTTP inspector is attached.
@@ -85,7 +87,7 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
         }
     }
     drop(scopes);
-    let special = |name, endpoints| special(name, endpoints, settings.connect_timeout);
+    let special = |name, endpoints| special(name, endpoints, settings.connect_timeout());
     let passthrough = special("PassthroughCluster", Endpoints::OriginalDst(None));
     let proxy = sidecar.as_ref().and_then(|sidecar| sidecar.spec.egress_proxy.as_ref());
     let unknown = match proxy {
@@ -94,6 +96,7 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
     };
     Snapshot {
         hash: hash(world, workload),
+        version,
         workload: workload.clone(),
         capture: capture_of(world, workload),
         passthrough,

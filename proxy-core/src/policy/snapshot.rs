@@ -7,11 +7,15 @@ use super::{
     visibility::Mode,
 };
 
+use crate::model::IstioVersion;
+
 /// An immutable, compiled policy: listeners, filter chains, virtual hosts, routes and clusters of one workload.
 #[derive(Debug)]
 pub struct Snapshot {
     pub(super) hash: String,
     pub(super) workload: Workload,
+    /// The release of Istio that it decides as.
+    pub(super) version: IstioVersion,
     pub(super) capture: Capture,
     pub(super) mode: Mode,
     pub(super) passthrough: Arc<Cluster>,
@@ -43,6 +47,11 @@ impl Snapshot {
     /// To the destination as it was asked for, past all policy.
     pub fn as_asked(&self) -> Forward<'_> {
         Forward::plain(&self.passthrough)
+    }
+
+    /// The release of Istio that it decides as.
+    pub fn version(&self) -> IstioVersion {
+        self.version
     }
 
     /// Who calls.

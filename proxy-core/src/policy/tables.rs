@@ -12,6 +12,7 @@ use super::{
     registry::RegistryService,
     routes::{Otherwise, Route, RouteAction, RouteTable, VirtualHost, WeightedCluster, domains, retries},
     scope::Scope,
+    version::{self, Change},
     virtual_services::Visible,
 };
 use crate::model::{MeshConfig, ObjectRef, Port, Protocol, ProtocolClass};
@@ -204,12 +205,14 @@ impl Tables<'_> {
                     Some(one) => domains(&one.host, &self.workload.namespace, one.service, &known),
                     None => vec![host],
                 };
+                let dotted = version::has(self.mesh.version, Change::TrailingDots);
+                let domains = domains.iter().map(String::as_str);
                 let virtual_host = VirtualHost {
                     name,
                     object: routed.object.clone(),
                     routes: routed.routes.clone(),
                 };
-                table.add(virtual_host, domains.iter().map(String::as_str));
+                table.add(virtual_host, domains.filter(|domain| dotted || !domain.ends_with('.')));
             }
         }
         table
