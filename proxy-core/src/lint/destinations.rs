@@ -52,8 +52,12 @@ fn destinations(spec: &VirtualService) -> Vec<Destination<'_>> {
             let field = format!("spec.http[{index}].route[{position}].destination");
             add(field, route.line, false, to);
         }
-        for (position, to) in route.mirrors.iter().enumerate() {
-            add(format!("spec.http[{index}].mirrors[{position}]"), route.line, true, to);
+        if let Some(to) = &route.mirror {
+            add(format!("spec.http[{index}].mirror"), route.line, true, to);
+        }
+        for (position, mirror) in route.mirrors.iter().enumerate() {
+            let field = format!("spec.http[{index}].mirrors[{position}].destination");
+            add(field, route.line, true, &mirror.destination);
         }
     }
     all
