@@ -12,6 +12,7 @@ mod follow;
 mod lost;
 mod pods;
 mod probe;
+mod refused;
 mod registry;
 mod revisions;
 mod rights;
@@ -329,24 +330,6 @@ fn what_changed_meanwhile_is_shown_and_never_overwritten() {
     );
     let by = conflict.by.as_deref().unwrap();
     assert!(by.starts_with("kubectl"), "who changed it is named: {by}");
-}
-
-#[test]
-fn the_servers_own_refusal_is_shown_before_anything_is_written() {
-    let Some(api) = api("the_servers_own_refusal") else {
-        return;
-    };
-    namespace(api, "refused");
-    let bench = Bench::open(api.kubeconfig());
-    bench.cluster.set_editing(true);
-    bench.put(
-        "refused",
-        "a",
-        &entry("refused", "a", "a.com").replace("  resolution", "  bogus: 1\n  resolution"),
-    );
-    let review = bench.changes.review(&bench.view(), &bench.traffic).unwrap();
-    let reason = review.blocked_because.unwrap();
-    assert!(!review.applicable && reason.contains("bogus"), "{reason}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::{
     connect::told,
     owner::{Settings, owner},
+    refusal,
 };
 use crate::fault::{Fault, Result};
 
@@ -55,6 +56,38 @@ pub(super) struct Failed {
     pub fault: Fault,
     /// Nobody knows whether it was made all the same.
     pub is_unknown: bool,
+    /// What the API server answered.
+    status: Option<Box<Status>>,
+}
+
+impl Failed {
+    /// With what the API server has against `object`, where that is why.
+    fn refused(mut self, object: &Value) -> Self {
+        let Some(status) = &self.status else { return self };
+        let causes = refusal::causes(status, object);
+        if !causes.is_empty() {
+            // Also where its code says something else: strict validation answers 500, a policy of the cluster 403.
+            self.fault = Fault::new("refused", status.message.clone());
+            self.fault.causes = causes;
+            self.is_unknown = false;
+        }
+        self
+    }
+
+    /// Nothing can have been written.
+    fn unwritten(mut self) -> Self {
+        self.is_unknown = false;
+        self
+    }
+
+    /// Sent, and not answered.
+    pub fn unanswered(fault: Fault, way: Try) -> Self {
+        Self {
+            fault,
+            is_unknown: way == Try::Real,
+            status: None,
+        }
+    }
 }
 
 impl From<Fault> for Failed {
@@ -63,6 +96,7 @@ impl From<Fault> for Failed {
         Self {
             fault,
             is_unknown: false,
+            status: None,
         }
     }
 }
@@ -74,6 +108,10 @@ impl From<kube::Error> for Failed {
         Self {
             fault: told(&error),
             is_unknown: !is_refused,
+            status: match error {
+                kube::Error::Api(status) => Some(status),
+                _ => None,
+            },
         }
     }
 }
@@ -106,7 +144,8 @@ impl Writer {
             (_, None) => self.create(&wanted, way).await,
             (_, Some(live)) if self.resource.group == "apps" => self.patch_template(live, &wanted, way).await,
             (_, Some(live)) => self.replace(live, &wanted, way).await,
-        }?;
+        }
+        .map_err(|failed: Failed| failed.refused(&wanted))?;
         written.warnings.extend(self.owned(live, &wanted));
         Ok(written)
     }
@@ -144,7 +183,8 @@ impl Writer {
             }),
             ..DeleteParams::default()
         };
-        self.api.delete(&self.name, &parameters).await?;
+        let deleted = self.api.delete(&self.name, &parameters).await;
+        deleted.map_err(|error| Failed::from(error).refused(&Value::Null))?;
         let mut warnings = self.owned(Some(live), &Value::Null);
         warnings.extend(self.not_restored(live));
         Ok(Written { object: None, warnings })
@@ -297,7 +337,7 @@ pub(super) fn template_patch(now: &Value, wanted: &Value) -> Value {
 
 /// A dry run stored nothing, whatever came of it.
 fn unwritten(error: kube::Error) -> Failed {
-    told(&error).into()
+    Failed::from(error).unwritten()
 }
 
 fn is_ownership(status: &Status) -> bool {

@@ -21,6 +21,7 @@ export const emptyTitle = "The change set is empty";
 export const emptyText =
   "Edits made in Policy, Rehearse or Destinations gather here. Nothing reaches a file before it is applied.";
 
+export const mend = "Fix it";
 export const conflictTitle = "Somebody else changed it while you edited. Nothing was applied.";
 export const theirs = (by: string | null) => (by === null ? "As it is now" : `As it is now, by ${by}`);
 
