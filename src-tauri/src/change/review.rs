@@ -15,19 +15,22 @@ pub fn review(view: &View, traffic: &Traffic, set: &Set) -> Result<Review> {
     let edits = set.edits.as_slice();
     let mut proposal = Proposal::of(view, &set.base, &set.plain())?;
     let conflicts = conflicts(view, &proposal.files)?;
-    let mut blocked_because = blocked(edits, &proposal, &conflicts);
+    let obstacle = blocked(edits, &proposal, &conflicts);
+    let mut blocked_because = obstacle.clone().or_else(|| view.store.locked());
     let mut warnings = warnings(edits);
-    if blocked_because.is_none() {
-        blocked_because = view.store.locked();
-    }
     // What may not be done at all is told before what is only switched off.
-    let missing = match blocked(edits, &proposal, &conflicts) {
+    let missing = match obstacle {
         None => view.store.missing(&proposal.files)?,
         Some(_) => None,
     };
     if let Some(missing) = &missing {
         blocked_because = Some(format!("Applying {}.", missing.reason));
     }
+    // Also for who may not write here: the owner's own way may be open.
+    let owners = match obstacle {
+        None => view.store.owners(&proposal.files),
+        Some(_) => Vec::new(),
+    };
     let mut refused = set.refused.clone();
     refused.retain(|refused| refused.holds(&proposal.files));
     if blocked_because.is_none() {
@@ -52,6 +55,7 @@ pub fn review(view: &View, traffic: &Traffic, set: &Set) -> Result<Review> {
         impact: impact(view, &proposal.world, traffic),
         findings: findings(&proposal, &refused),
         conflicts,
+        owners,
         warnings,
         applicable: blocked_because.is_none(),
         role: missing.map(|missing| missing.role),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use kube::core::{ApiResource, DynamicObject};
 use proxy_core::yaml;
 
@@ -17,11 +18,14 @@ use super::{
 };
 use crate::{
     change::{CUT_SHORT, FileEdit, Prepared, Store, changed},
+    dto::OwnersWay,
     fault::{Fault, Result},
 };
 
 /// How often an object is written whose version changes while what it says does not.
 const AS_OFTEN: u8 = 4;
+/// Most objects that are read at once.
+const AT_ONCE: usize = 8;
 
 impl Store for Cluster {
     fn name(&self) -> String {
@@ -145,6 +149,24 @@ impl Store for Cluster {
         // Without an answer the conflict is shown all the same.
         let live = self.call(async move { writer.read().await }).ok()??;
         last_manager(&live.metadata)
+    }
+
+    fn owners(&self, edits: &[FileEdit]) -> Vec<OwnersWay> {
+        let known = edits.iter().filter(|edit| edit.before.is_some());
+        let reads = known.filter_map(|edit| {
+            let (_, writer) = self.writer(&edit.file).ok()?;
+            let edit = edit.clone();
+            Some(async move {
+                let live = writer.read().await?;
+                let text = edit.after.as_deref().map(String::from_utf8_lossy);
+                let owner = live.and_then(|live| writer.owner(&live, text.as_deref()));
+                Ok::<_, Fault>(owner.map(|owner| owner.way(edit.file)))
+            })
+        });
+        let reads = stream::iter(reads.collect::<Vec<_>>());
+        let found = self.call(reads.buffered(AT_ONCE).try_collect::<Vec<_>>());
+        // Without an answer the change is reviewed all the same.
+        found.unwrap_or_default().into_iter().flatten().collect()
     }
 
     fn serves(&self, kind: &str) -> bool {

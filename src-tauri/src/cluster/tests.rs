@@ -347,12 +347,23 @@ fn the_mode_is_changed_in_its_config_map_and_every_other_line_stays() {
         mode: Mode::RegistryOnly,
     };
     bench.changes.stage(&bench.view(), edit).unwrap();
+    bench.cluster.set_editing(false);
+    let locked = bench.changes.review(&bench.view(), &bench.traffic).unwrap();
+    bench.cluster.set_editing(true);
     let review = bench.changes.review(&bench.view(), &bench.traffic).unwrap();
-    let warned = review
-        .warnings
-        .iter()
-        .any(|warning| warning.contains("helm upgrade istiod"));
-    assert!(warned, "{:?}", review.warnings);
+    assert_eq!(
+        locked.owners, review.owners,
+        "its own way is open to who may not write here too"
+    );
+    let owner = &review.owners[0];
+    assert_eq!(
+        (review.owners.len(), owner.file.as_str()),
+        (1, "ConfigMap/istio-system.istio.yaml")
+    );
+    assert!(
+        owner.tool.contains("Helm") && owner.text.as_deref().unwrap().starts_with("helm upgrade istiod"),
+        "{owner:?}"
+    );
     bench.changes.apply(&bench.view(), &bench.traffic, None).unwrap();
     let text = || {
         api.text(&[

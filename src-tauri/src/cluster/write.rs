@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     connect::told,
-    owner::{Settings, owner},
+    owner::{Change, Owner, Settings, owner},
     refusal,
 };
 use crate::fault::{Fault, Result};
@@ -46,7 +46,7 @@ pub(super) struct Writer {
 pub(super) struct Written {
     /// As it is stored; `None` for a deleted object.
     pub object: Option<DynamicObject>,
-    /// What a person must know: fields that were another tool's, in the server's words, and who will take this back.
+    /// What a person must know: fields that were another tool's, in the server's words, and what undoing leaves out.
     pub warnings: Vec<String>,
 }
 
@@ -130,10 +130,20 @@ impl Writer {
         self.api.get_opt(&self.name).await.map_err(|error| told(&error))
     }
 
+    /// Who manages `live`, and how it is made what `text` says there; without one, how it is deleted there.
+    pub fn owner(&self, live: &DynamicObject, text: Option<&str>) -> Option<Owner> {
+        let wanted = text.and_then(|text| document(text.as_bytes()).ok()).unwrap_or_default();
+        let change = Change {
+            object: text,
+            settings: Settings::of(&self.resource.kind, &self.name, &live.data, &wanted),
+        };
+        owner(&live.metadata, &change)
+    }
+
     /// Makes the object say what `text` says, from `live`, which must still be the newest version.
     pub async fn put(&self, live: Option<&DynamicObject>, text: &str, way: Try) -> Result<Written, Failed> {
         let wanted = self.wanted(live, text)?;
-        let mut written = match (self.resource.kind.as_str(), live) {
+        match (self.resource.kind.as_str(), live) {
             ("ConfigMap", Some(live)) => self.patch_data(live, &wanted, way).await,
             ("ConfigMap", None) => Err(Fault::new("missing", format!("The ConfigMap {} is gone.", self.name))
                 .hint("Istio's own ConfigMaps are made by its installation.")
@@ -145,19 +155,7 @@ impl Writer {
             (_, Some(live)) if self.resource.group == "apps" => self.patch_template(live, &wanted, way).await,
             (_, Some(live)) => self.replace(live, &wanted, way).await,
         }
-        .map_err(|failed: Failed| failed.refused(&wanted))?;
-        written.warnings.extend(self.owned(live, &wanted));
-        Ok(written)
-    }
-
-    /// Who will take a change of `live` back.
-    fn owned(&self, live: Option<&DynamicObject>, wanted: &Value) -> Vec<String> {
-        let object = format!("{} {}", self.resource.kind, self.name);
-        let owner = live.and_then(|live| {
-            let settings = Settings::of(&self.resource.kind, &self.name, &live.data, wanted);
-            owner(&live.metadata, &settings)
-        });
-        owner.map(|owner| owner.warning(&object)).into_iter().collect()
+        .map_err(|failed: Failed| failed.refused(&wanted))
     }
 
     /// What undoing a deletion does not bring back: it is no part of what a file says.
@@ -185,9 +183,10 @@ impl Writer {
         };
         let deleted = self.api.delete(&self.name, &parameters).await;
         deleted.map_err(|error| Failed::from(error).refused(&Value::Null))?;
-        let mut warnings = self.owned(Some(live), &Value::Null);
-        warnings.extend(self.not_restored(live));
-        Ok(Written { object: None, warnings })
+        Ok(Written {
+            object: None,
+            warnings: self.not_restored(live).into_iter().collect(),
+        })
     }
 
     /// The document as JSON, in the version that the cluster serves, on top of `live`.

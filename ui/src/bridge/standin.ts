@@ -107,6 +107,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
       : { seen: 0, undecidable: 0, newlyBlocked: [], newlyAllowed: [], changed: [], same: 0 },
     findings: list.length ? example.findings.slice(0, 1) : [],
     conflicts: [],
+    owners: [],
     warnings: [],
     role: null,
     applicable: list.length > 0,

@@ -1,5 +1,5 @@
 /** Words of Review and Changes. */
-import type { Edit, Holds, JournalEntry } from "../bridge/bindings";
+import type { Edit, Holds, JournalEntry, OwnersWay } from "../bridge/bindings";
 
 export const editMark = (edit: Edit) =>
   edit.kind === "delete" || (edit.kind === "restore" && edit.text === null) ? "−" : edit.kind === "put" ? "+" : "~";
@@ -22,6 +22,13 @@ export const emptyText =
   "Edits made in Policy, Rehearse or Destinations gather here. Nothing reaches a file before it is applied.";
 
 export const mend = "Fix it";
+
+export const ownersWay = "The owner's own way";
+export const managed = (owner: OwnersWay) => `${owner.file} is managed by ${owner.tool}.`;
+export const past = (owner: OwnersWay) => `What becomes of a change past it: ${owner.effect}.`;
+export const copyWay = "Copy";
+export const inShell = (owned: boolean) => (owned ? "Past the owner, in a shell" : "Same thing in a shell");
+
 export const conflictTitle = "Somebody else changed it while you edited. Nothing was applied.";
 export const theirs = (by: string | null) => (by === null ? "As it is now" : `As it is now, by ${by}`);
 

@@ -27,15 +27,17 @@ function refusal(field: string, message: string, line: number): Finding {
   };
 }
 
-/** The window, where what is staged or previewed is refused. */
-async function refused(findings: Finding[]) {
+const refused = (findings: Finding[]) => reviewed({ findings, applicable: false, blockedBecause: "It is refused." });
+
+/** The window in Review, where the answer to what is staged or previewed says this too. */
+async function reviewed(told: Partial<Review>) {
   const base = standin({ empty: false });
   useChannel({
     ...base,
     call: async <T>(command: string, args: Record<string, unknown> = {}) => {
       const answer = await base.call<T>(command, args);
       if (command !== "review" && command !== "preview") return answer;
-      return { ...(answer as Review), findings, applicable: false, blockedBecause: "It is refused." } as T;
+      return { ...(answer as Review), ...told } as T;
     },
   });
   render(App);
@@ -69,4 +71,26 @@ it("leads from a refused field to that field of the form", async () => {
   // No control of the form stands for it.
   const rest = await screen.findAllByTestId("finding");
   expect(rest[0]).toHaveTextContent("unknown");
+});
+
+it("offers the owner's own way first, to copy, and the shell's after it", async () => {
+  const text = "helm upgrade istiod istio/istiod --reuse-values";
+  const helm = {
+    file,
+    tool: "Helm (release istio-system/istiod)",
+    effect: "the next upgrade resets it",
+    advice: "Do.",
+    text,
+  };
+  const argo = { file: "b.yaml", tool: "Argo CD (mesh)", effect: "it is taken back", advice: "Commit it.", text: null };
+  await reviewed({ owners: [helm, argo] });
+  const owners = await screen.findAllByTestId("owner");
+  expect(owners[0]).toHaveTextContent(`${file} is managed by Helm (release istio-system/istiod).`);
+  expect(owners[0]).toHaveTextContent("the next upgrade resets it");
+  expect(within(owners[1] as HTMLElement).queryByTestId("copy-owners-way")).toBeNull();
+  const shell = screen.getByText("Past the owner, in a shell");
+  expect(owners[1]?.compareDocumentPosition(shell)).toBe(Node.DOCUMENT_POSITION_FOLLOWING);
+  const user = userEvent.setup();
+  await user.click(within(owners[0] as HTMLElement).getByTestId("copy-owners-way"));
+  expect(await navigator.clipboard.readText()).toBe(text);
 });
