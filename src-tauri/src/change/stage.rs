@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use super::{
     Proposal,
     back::{By, bring_to, put_back},
-    confirm::{self, Countdowns},
+    confirm::{self, Countdowns, but_for},
     edits::{same_target, title},
     impact,
     journal::{Confirm, Journal, State},
@@ -369,7 +369,14 @@ impl Changes {
         let entry = entry.ok_or_else(|| Fault::new("nothing-to-undo", "There is nothing to undo."))?;
         let back = put_back(&journal, store, &entry, by);
         self.events.send(Event::JournalChanged);
-        back?;
+        let kept = back?;
+        if !kept.is_empty() {
+            self.tell(vec![format!(
+                "\"{}\" was not kept in time: it was taken back{}.",
+                entry.title,
+                but_for(&kept)
+            )]);
+        }
         self.shown(&journal, store, entry.id)
     }
 

@@ -216,6 +216,8 @@ pub struct JournalEntry {
     pub undone: bool,
     /// It was taken back by itself: nobody confirmed it in time.
     pub reverted: bool,
+    /// Files that were left then: another hand had changed them.
+    pub kept: Vec<String>,
     /// It waits to be confirmed.
     pub unconfirmed: bool,
     pub undoable: bool,

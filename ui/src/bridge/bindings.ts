@@ -397,6 +397,10 @@ export type JournalEntry = { id: number, at: string, title: string, files: Array
  */
 reverted: boolean, 
 /**
+ * Files that were left then: another hand had changed them.
+ */
+kept: Array<string>, 
+/**
  * It waits to be confirmed.
  */
 unconfirmed: boolean, undoable: boolean, undoBlocked: string | null, 

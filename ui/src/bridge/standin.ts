@@ -222,6 +222,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
         files: example.diffs.map((diff) => diff.file),
         undone: false,
         reverted: false,
+        kept: [],
         unconfirmed: countdown !== null,
         undoable: true,
         undoBlocked: null,

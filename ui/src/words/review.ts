@@ -33,6 +33,9 @@ export const conflictTitle = "Somebody else changed it while you edited. Nothing
 export const theirs = (by: string | null) => (by === null ? "As it is now" : `As it is now, by ${by}`);
 
 export const revertedBy = "taken back by itself: nobody kept it in time";
+export const keptTitle = "Not taken back";
+export const keptText = (files: string[]) =>
+  `${files.join(", ")}: another hand changed it while the change waited to be kept, so that it was left as it is.`;
 
 export const noJournal = "Nothing has been applied yet";
 export const noJournalText = "Each applied change set is kept here with its diff, and can be undone.";
@@ -40,7 +43,7 @@ export const journalKept = "the journal is kept on this computer";
 
 export const outcome = (entry: JournalEntry) => {
   if (entry.cutShort) return "cut short";
-  if (entry.reverted) return "taken back by itself";
+  if (entry.reverted) return `taken back by itself${entry.kept.length ? `, but for ${entry.kept.length}` : ""}`;
   if (entry.undone) return "undone";
   const { newlyBlocked, newlyAllowed } = entry.impact;
   const counts = [newlyBlocked ? `${newlyBlocked} blocked` : "", newlyAllowed ? `${newlyAllowed} allowed` : ""];
