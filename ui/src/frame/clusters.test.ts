@@ -200,6 +200,7 @@ it("offers the Role where Review lacks a permission", async () => {
     impact: example.impact,
     findings: [],
     conflicts: [],
+    owners: [],
     warnings: [],
     changesMode: false,
     applicable: false,
