@@ -69,7 +69,9 @@ pub fn look(target: &Target) -> Result<Facts> {
     let own = target.clone();
     let found = Attempt::default().wait(&runtime, LIMIT, async move {
         let (client, _) = connect(&own).await?;
-        facts(&client, &[]).await
+        let mut namespaces = own.namespaces();
+        namespaces.insert(0, client.default_namespace().to_string());
+        facts(&client, &namespaces).await
     });
     // A program that gives credentials may still run: nobody waits for it.
     runtime.shutdown_background();
@@ -79,7 +81,8 @@ pub fn look(target: &Target) -> Result<Facts> {
 impl Cluster {
     /// Looks at the open cluster, and asks again what this person may do.
     pub fn facts(&self) -> Result<Facts> {
-        let (client, namespaces) = (self.client.clone(), self.mirror.names("Namespace"));
+        let (client, namespaces) = (self.client.clone(), self.spaces.known());
+        self.spaces.stir();
         let found = self.call(async move {
             let late = |_| Fault::new("slow", format!("The API server gave no answer within {LIMIT:?}."));
             time::timeout(LIMIT, facts(&client, &namespaces))

@@ -1,6 +1,6 @@
 //! What stands before a thing that this person may not do: the reason, and the Role that would change it.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::{Api, Client, api::PostParams};
@@ -12,6 +12,7 @@ use super::{
     kinds::object_of,
     rights::{Access, Feature},
     role::role_for,
+    spaces::Spaces,
 };
 use crate::{
     change::FileEdit,
@@ -35,6 +36,11 @@ impl Cluster {
 
     pub(super) fn set_rights(&self, rights: Rights) {
         *self.rights.lock().unwrap_or_else(PoisonError::into_inner) = rights;
+    }
+
+    /// From now on a person has named these namespaces: they are looked at, where not all are visible.
+    pub fn name_namespaces(&self, namespaces: &[String]) {
+        self.spaces.name(namespaces);
     }
 
     /// What of `feature` is missing in `namespace`, by the API server's answer now; `None` where nothing is.
@@ -146,4 +152,17 @@ pub(super) async fn ask(client: &Client, namespaces: &[String]) -> Result<(Right
     let (rights, who) = tokio::join!(allowed::ask(client, namespaces), who);
     let who = who.ok().and_then(|review| review.status?.user_info?.username);
     Ok((rights?, who))
+}
+
+/// Asks again what this person may do whenever other namespaces are visible, and tells `changed`.
+pub(super) async fn keep_up(client: Client, spaces: Arc<Spaces>, rights: Arc<Mutex<Rights>>, changed: impl Fn()) {
+    let mut grants = spaces.grants();
+    grants.mark_unchanged();
+    while grants.changed().await.is_ok() {
+        // Where it cannot be asked now, the answers of before hold.
+        if let Ok(fresh) = allowed::ask(&client, &spaces.known()).await {
+            *rights.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+        }
+        changed();
+    }
 }

@@ -32,6 +32,9 @@ mod rights;
 mod role;
 mod rollout;
 mod seen;
+mod sight;
+mod spaces;
+mod standing;
 mod store;
 mod sync;
 mod words;
@@ -53,6 +56,8 @@ pub use probe::{PROBE, Stands};
 pub use ranges::{Lives, OwnRanges};
 pub use restart::{Restart, RestartStep, StepState};
 pub use rights::Feature;
+#[cfg(test)]
+pub(crate) use spaces::MAX_SINGLY;
 pub use sync::ProxySync;
 pub use write::MADE_BY;
 

@@ -57,7 +57,7 @@ pub struct Needs {
     /// As a person calls it.
     pub words: &'static str,
     pub role: Role,
-    /// Of use only where it is allowed in all namespaces: what is followed is followed everywhere.
+    /// Of use only where it is allowed in all namespaces: what it needs is in none of them.
     pub everywhere: bool,
     pub rules: &'static [Rule],
 }
@@ -115,7 +115,7 @@ pub const TABLE: &[Needs] = &[
         feature: Feature::SeePolicy,
         words: "See the policy",
         role: Role::Viewer,
-        everywhere: true,
+        everywhere: false,
         rules: &[
             rule("", &["namespaces", "services", "pods"], READ),
             rule("apps", &["deployments", "statefulsets", "daemonsets"], READ),
@@ -156,7 +156,7 @@ pub const TABLE: &[Needs] = &[
         feature: Feature::SeeAccessLog,
         words: "See whether the sidecars log",
         role: Role::Viewer,
-        everywhere: true,
+        everywhere: false,
         rules: &[
             rule("telemetry.istio.io", &["telemetries"], READ),
             istio(&["envoyfilters"], READ),
@@ -166,7 +166,7 @@ pub const TABLE: &[Needs] = &[
         feature: Feature::FollowLogs,
         words: "Follow the sidecars' logs",
         role: Role::Viewer,
-        everywhere: true,
+        everywhere: false,
         rules: &[
             rule("", &["pods"], &["list", "watch"]),
             rule("", &["pods/log"], &["get"]),

@@ -16,6 +16,7 @@ mod registry;
 mod revisions;
 mod rights;
 mod scale;
+mod sight;
 mod windows;
 mod writes;
 

@@ -91,6 +91,12 @@ pub fn health(view: &View, sandbox: &SandboxState, kept: u64, dropped: u64, reco
         ),
         None => folder,
     };
+    let unseen = view
+        .origin
+        .cluster()
+        .map(|cluster| cluster.unseen())
+        .unwrap_or_default();
+    let visible = (!unseen.is_empty()).then(|| ("Visible", (Health::Warn, unseen.join(" "))));
     // ALLOW_ANY holds where nothing is written; here nobody knows what is.
     let unknown = view.origin.cluster().is_some() && view.world().mesh_configs.is_empty();
     let mesh_config = unknown.then(|| {
@@ -104,6 +110,7 @@ pub fn health(view: &View, sandbox: &SandboxState, kept: u64, dropped: u64, reco
         .into_iter()
         .chain(logs)
         .chain(access_log)
+        .chain(visible)
         .chain(mesh_config)
         .chain(journal)
         .map(|(name, (state, detail))| DataSource {
