@@ -15,8 +15,9 @@ use kube::{Api, Client, api::PostParams, core::ApiResource};
 
 use super::{
     connect::{FORBIDDEN, told},
+    istiod::Homes,
     kinds::NAMESPACE,
-    rights::{Access, Feature, Needs, TABLE, in_words, only_namespace},
+    rights::{Access, Feature, Needs, TABLE, in_words},
 };
 use crate::fault::{Fault, Result};
 
@@ -30,8 +31,10 @@ const HOLDS: Duration = Duration::from_secs(5);
 /// Where a feature may be used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reach {
-    /// In every namespace, or where its only one is.
+    /// In every namespace, or in its only one.
     pub everywhere: bool,
+    /// The only namespace that matters.
+    pub only_in: Option<String>,
     /// Else in these.
     pub namespaces: BTreeSet<String>,
     /// True where it may be allowed in more of them: the API server did not say.
@@ -96,9 +99,9 @@ impl Rights {
 }
 
 /// Asks about everything in the table: first for all namespaces, then one by one where that is not allowed.
-pub(super) async fn ask(client: &Client, namespaces: &[String]) -> Result<Rights> {
+pub(super) async fn ask(client: &Client, namespaces: &[String], homes: &Homes) -> Result<Rights> {
     let all: BTreeSet<Access> = TABLE.iter().flat_map(Needs::accesses).collect();
-    let answers = each(client, all.into_iter().collect(), None).await?;
+    let answers = each(client, all.into_iter().collect(), None, homes.main()).await?;
     let mut rights = Rights::default();
     for needs in TABLE {
         let missing: Vec<Access> = needs
@@ -109,6 +112,7 @@ pub(super) async fn ask(client: &Client, namespaces: &[String]) -> Result<Rights
         let unsure = needs.accesses().iter().any(|access| !answers.contains_key(access));
         let reach = Reach {
             everywhere: missing.is_empty() && !unsure,
+            only_in: needs.at_home().then(|| homes.main().to_string()),
             unsure,
             missing,
             ..Reach::default()
@@ -118,7 +122,7 @@ pub(super) async fn ask(client: &Client, namespaces: &[String]) -> Result<Rights
     let open: Vec<Feature> = TABLE
         .iter()
         .filter(|needs| !needs.everywhere && !rights.reaches[&needs.feature].everywhere)
-        .filter(|needs| needs.namespace().is_none())
+        .filter(|needs| !needs.at_home())
         .map(|needs| needs.feature)
         .collect();
     if open.is_empty() {
@@ -147,20 +151,20 @@ pub(super) async fn ask(client: &Client, namespaces: &[String]) -> Result<Rights
     Ok(rights)
 }
 
-/// Asks for each access, in `namespace` or in all of them. What the API server does not say is left out.
+/// Asks for each access, in `namespace` or in all of them, and in `home` for what matters only there. What the API server does not say is left out.
 pub(super) async fn each(
     client: &Client,
     accesses: Vec<Access>,
     namespace: Option<&str>,
+    home: &str,
 ) -> Result<HashMap<Access, bool>> {
     let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
     let asked = accesses.into_iter().map(|access| {
         let reviews = &reviews;
         async move {
-            (
-                access,
-                reviews.create(&PostParams::default(), &review(access, namespace)).await,
-            )
+            let namespace = if access.at_home { Some(home) } else { namespace };
+            let review = review(access, namespace);
+            (access, reviews.create(&PostParams::default(), &review).await)
         }
     });
     let mut answers = HashMap::new();
@@ -193,7 +197,7 @@ fn review(access: Access, namespace: Option<&str>) -> SelfSubjectAccessReview {
                 group: Some(access.group.into()),
                 resource: Some(resource.into()),
                 subresource: subresource.map(str::to_string),
-                namespace: access.namespace.or(namespace).map(str::to_string),
+                namespace: namespace.map(str::to_string),
                 ..ResourceAttributes::default()
             }),
             ..SelfSubjectAccessReviewSpec::default()
@@ -232,7 +236,7 @@ impl Rules {
     /// Whether they hold everything that `feature` needs in any namespace.
     fn grant(&self, feature: Feature) -> bool {
         let accesses = feature.needs().accesses().into_iter();
-        let mut own = accesses.filter(|access| access.namespace.is_none());
+        let mut own = accesses.filter(|access| !access.at_home);
         own.all(|access| self.hold(access.verb, access.group, access.resource))
     }
 
@@ -280,9 +284,9 @@ impl Rules {
     }
 }
 
-/// Why `feature` cannot be used: the missing permissions, and where.
-pub(super) fn reason(missing: &[Access], namespace: Option<&str>) -> String {
-    match only_namespace(missing).or(namespace) {
+/// Why something cannot be used: the missing permissions, and where.
+pub(super) fn reason(missing: &[Access], place: Option<&str>) -> String {
+    match place {
         Some(namespace) => format!("needs {} in {namespace}", in_words(missing)),
         None => format!("needs {} in all namespaces", in_words(missing)),
     }
@@ -290,7 +294,7 @@ pub(super) fn reason(missing: &[Access], namespace: Option<&str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::rights::place, *};
 
     fn rule(groups: &[&str], resources: &[&str], verbs: &[&str], names: &[&str]) -> ResourceRule {
         let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -340,7 +344,7 @@ mod tests {
             verb: "patch",
             group: "networking.istio.io",
             resource: "serviceentries",
-            namespace: None,
+            at_home: false,
         }];
         assert_eq!(
             reason(&missing, Some("default")),
@@ -348,6 +352,8 @@ mod tests {
         );
         assert!(reason(&missing, None).ends_with("in all namespaces"));
         let mesh = Feature::WriteMesh.needs().accesses();
-        assert_eq!(reason(&mesh, Some("x")), "needs get, patch configmaps in istio-system");
+        let place = |accesses: &[Access]| place(accesses, Some("x"), "mesh").unwrap();
+        assert_eq!(reason(&mesh, Some(place(&mesh))), "needs get, patch configmaps in mesh");
+        assert_eq!(place(&missing), "x");
     }
 }

@@ -240,7 +240,7 @@ impl<F: Fn() + Send + Sync + 'static> Follower<F> {
     }
 
     fn note(&self, place: Option<&str>, watch: &Watch) {
-        self.mirror.note(&self.kind.resource.kind, |standing| match place {
+        self.mirror.note(&self.kind.label(), |standing| match place {
             Some(namespace) => standing.note_single(namespace, watch),
             None if self.kind.is_divisible() => standing.note_whole(watch),
             None => standing.whole = watch.clone(),
@@ -280,6 +280,10 @@ impl<F: Fn() + Send + Sync + 'static> Follower<F> {
             Event::InitDone => {
                 *synced = true;
                 sink.listed(place);
+                let place = match &self.kind.scope {
+                    Scope::Only(namespace) => Some(namespace.as_str()),
+                    _ => place,
+                };
                 let elsewhere = |file: &str| place.is_some_and(|place| namespace_of(file) != place);
                 sink.keep(&resource.kind, &|file| seen.contains(file) || elsewhere(file))
             }

@@ -8,12 +8,14 @@ use kube::{
 use proxy_core::yaml;
 use serde_json::{Map, Value, json};
 
-use super::connect::told;
+use super::{connect::told, istiod::Homes};
 use crate::fault::{Fault, Result};
 
-/// Where Istio's own ConfigMaps are.
+/// Where Istio is, unless a person has put it elsewhere.
 pub(super) const ROOT_NAMESPACE: &str = "istio-system";
 const ISTIO: &str = "networking.istio.io";
+/// What holds Istio's own settings.
+pub(super) const CONFIG_MAP: &str = "ConfigMap";
 /// What the others are in.
 pub(super) const NAMESPACE: &str = "Namespace";
 /// Who writes access logs; Istio before 1.10 has it not.
@@ -54,6 +56,14 @@ pub(super) enum Scope {
 }
 
 impl Kind {
+    /// Tells its watch from all others: control planes in several namespaces are watched one by one.
+    pub fn label(&self) -> String {
+        match &self.scope {
+            Scope::Only(namespace) => format!("{} in {namespace}", self.resource.kind),
+            _ => self.resource.kind.clone(),
+        }
+    }
+
     /// Whether single namespaces can be followed where everything cannot.
     pub fn is_divisible(&self) -> bool {
         self.scope == Scope::Namespaces || self.resource.kind == NAMESPACE
@@ -61,7 +71,7 @@ impl Kind {
 }
 
 /// The kinds that this cluster serves. Istio's are taken in the newest version served.
-pub(super) async fn served(client: &Client) -> Result<Vec<Kind>> {
+pub(super) async fn served(client: &Client, homes: &Homes) -> Result<Vec<Kind>> {
     let built_in = |group: &str, kind: &str, scope| Kind {
         resource: ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1", kind)),
         scope,
@@ -69,13 +79,14 @@ pub(super) async fn served(client: &Client) -> Result<Vec<Kind>> {
     let mut kinds = vec![
         built_in("", NAMESPACE, Scope::Cluster),
         built_in("", "Service", Scope::Namespaces),
-        built_in("", "ConfigMap", Scope::Only(ROOT_NAMESPACE.into())),
         built_in("", "Pod", Scope::Namespaces),
         built_in("apps", "Deployment", Scope::Namespaces),
         built_in("apps", "StatefulSet", Scope::Namespaces),
         built_in("apps", "DaemonSet", Scope::Namespaces),
         built_in(ADMISSION, WEBHOOK, Scope::Cluster),
     ];
+    let maps = homes.all().iter().cloned().map(Scope::Only);
+    kinds.extend(maps.map(|scope| built_in("", CONFIG_MAP, scope)));
     let group = match discovery::group(client, ISTIO).await {
         Ok(group) => group,
         Err(kube::Error::Discovery(_)) => {

@@ -10,6 +10,7 @@ mod exec;
 mod facts;
 mod follow;
 mod gates;
+mod istiod;
 mod kinds;
 mod kubeconfigs;
 mod lines;

@@ -21,6 +21,8 @@ use super::{
     attempt::{Attempt, LOOK, Step},
     connect::{EXPIRED, FORBIDDEN, told},
     follow::{Follower, Sink},
+    gates,
+    istiod::{self, Homes},
     kinds,
     kubeconfigs::Target,
     logs::{LogState, Logs, follow_logs},
@@ -72,6 +74,8 @@ pub struct Cluster {
     pub(super) credentials: Arc<Credentials>,
     /// The namespaces that this person knows of.
     pub(super) spaces: Arc<Spaces>,
+    /// Where the control planes are.
+    pub(super) homes: Homes,
     /// What this person may do.
     pub(super) rights: Arc<Mutex<Rights>>,
     /// Who this person is to the API server, where it says so.
@@ -122,10 +126,16 @@ impl Cluster {
         attempt.step(Step::Version);
         let own = client.clone();
         let version = async move { own.apiserver_version().await.map_err(|error| told(&error)) };
-        let version = attempt.wait(runtime, CALL, version)?;
+        let version = attempt
+            .wait(runtime, CALL, version)
+            ?;
         attempt.step(Step::Kinds);
-        let own = client.clone();
-        let served = attempt.wait(runtime, CALL, async move { kinds::served(&own).await })?;
+        let (own, named) = (client.clone(), target.namespaces());
+        let found = async move {
+            let homes = istiod::find(&own, &named).await;
+            Ok((kinds::served(&own, &homes).await?, homes))
+        };
+        let (served, homes) = attempt.wait(runtime, CALL, found)?;
         let resources: HashMap<_, _> = served
             .iter()
             .map(|kind| (kind.resource.kind.clone(), kind.resource.clone()))
@@ -135,6 +145,7 @@ impl Cluster {
         let (pulse, felt) = Pulse::of(move || own.client());
         runtime.spawn(felt);
         let spaces = Spaces::new(client.clone(), mirror.clone(), served.clone(), &target.namespaces());
+        let kinds = served.len();
         for kind in served {
             let sink: Arc<dyn Sink> = match kind.resource.kind.as_str() {
                 "Pod" => pods.clone(),
@@ -152,15 +163,17 @@ impl Cluster {
             runtime.spawn(follower.follow());
         }
         runtime.spawn(spaces.clone().scout());
-        all_listed(&mirror, resources.len(), attempt)?;
+        all_listed(&mirror, kinds, attempt)?;
         mirror.open();
         attempt.step(Step::Rights);
-        let (own, namespaces) = (client.clone(), spaces.known());
-        let (rights, who) = attempt.wait(runtime, CALL, async move { super::gates::ask(&own, &namespaces).await })?;
+        let (own, namespaces, place) = (client.clone(), spaces.known(), homes.clone());
+        let asked = async move { gates::ask(&own, &namespaces, &place).await };
+        let (rights, who) = attempt.wait(runtime, CALL, asked)?;
         let rights = Arc::new(Mutex::new(rights));
-        runtime.spawn(super::gates::keep_up(
+        runtime.spawn(gates::keep_up(
             client.clone(),
             spaces.clone(),
+            homes.clone(),
             rights.clone(),
             changed,
         ));
@@ -180,6 +193,7 @@ impl Cluster {
             pulse,
             credentials,
             spaces,
+            homes,
             rights,
             who,
             runtime: None,
@@ -282,6 +296,11 @@ impl Cluster {
             .or_else(|| self.unread(kinds::ENVOY_FILTER))
     }
 
+    /// The namespaces of the control planes, that of the default one first.
+    pub fn homes(&self) -> &[String] {
+        self.homes.all()
+    }
+
     /// Why the tags of revisions cannot be read, where they cannot.
     pub fn unread_tags(&self) -> Option<Fault> {
         self.unread(kinds::WEBHOOK)
@@ -290,7 +309,7 @@ impl Cluster {
     fn unread(&self, kind: &str) -> Option<Fault> {
         let watch = self.mirror.watch(kind);
         // What holds for the whole mesh is written there.
-        let lost = match watch.seen_in().any(|namespace| namespace == kinds::ROOT_NAMESPACE) {
+        let lost = match watch.seen_in().any(|namespace| namespace == self.homes.main()) {
             true => watch.lost(),
             false => watch.whole.lost.as_ref(),
         };

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Cluster,
-    kinds::{NAMESPACE, OPTIONAL, ROOT_NAMESPACE, WEBHOOK},
+    kinds::{CONFIG_MAP, NAMESPACE, OPTIONAL, WEBHOOK},
     spaces::MAX_SINGLY,
     standing::KindWatch,
 };
 
-/// Kinds that are in no namespace, or matter in one only.
-const APART: [&str; 3] = [NAMESPACE, WEBHOOK, "ConfigMap"];
+/// Kinds that are in no namespace.
+const APART: [&str; 2] = [NAMESPACE, WEBHOOK];
 
 /// Kinds by the namespaces in which alone they are seen.
 type Partly<'a> = BTreeMap<BTreeSet<&'a str>, Vec<&'a str>>;
@@ -18,11 +18,11 @@ type Partly<'a> = BTreeMap<BTreeSet<&'a str>, Vec<&'a str>>;
 impl Cluster {
     /// What is not visible, a sentence each; none where everything is.
     pub fn unseen(&self) -> Vec<String> {
-        unseen(&self.watches(), self.spaces.beyond())
+        unseen(&self.watches(), self.spaces.beyond(), self.homes.all())
     }
 }
 
-fn unseen(watches: &BTreeMap<String, KindWatch>, beyond: usize) -> Vec<String> {
+fn unseen(watches: &BTreeMap<String, KindWatch>, beyond: usize, homes: &[String]) -> Vec<String> {
     let mut told = Vec::new();
     let (mut partly, mut nowhere) = (Partly::new(), Vec::new());
     for (kind, watch) in watches {
@@ -39,7 +39,7 @@ fn unseen(watches: &BTreeMap<String, KindWatch>, beyond: usize) -> Vec<String> {
     if !visible.is_empty() {
         let whole = watches
             .iter()
-            .filter(|(kind, watch)| !watch.refused && watch.whole.synced && !APART.contains(&kind.as_str()));
+            .filter(|(kind, watch)| !watch.refused && watch.whole.synced && is_of_namespaces(kind));
         let own = partly.remove(&visible).unwrap_or_default();
         let of = if whole.count() == 0 {
             String::new()
@@ -65,12 +65,15 @@ fn unseen(watches: &BTreeMap<String, KindWatch>, beyond: usize) -> Vec<String> {
             }
         ));
     }
-    if let Some(at) = nowhere.iter().position(|kind| *kind == "ConfigMap") {
-        nowhere.remove(at);
-        told.push(format!(
-            "The ConfigMaps in {ROOT_NAMESPACE} are not visible: the mesh's outbound mode and the injector's bypass ranges \
-             are not known, and Istio's defaults are assumed (ALLOW_ANY, everything captured)."
-        ));
+    for namespace in homes {
+        let own = format!("{CONFIG_MAP} in {namespace}");
+        if nowhere.contains(&own.as_str()) {
+            told.push(format!(
+                "The ConfigMaps in {namespace} are not visible: the mesh's outbound mode and the injector's bypass ranges \
+                 are not known, and Istio's defaults are assumed (ALLOW_ANY, everything captured)."
+            ));
+            nowhere.retain(|kind| *kind != own);
+        }
     }
     // Where these are missing it is told where it matters.
     nowhere.retain(|kind| !OPTIONAL.contains(kind));
@@ -78,6 +81,11 @@ fn unseen(watches: &BTreeMap<String, KindWatch>, beyond: usize) -> Vec<String> {
         told.push(format!("{} visible nowhere.", is(&nowhere)));
     }
     told
+}
+
+/// Whether objects of `kind` matter in any namespace.
+fn is_of_namespaces(kind: &str) -> bool {
+    !APART.contains(&kind) && !kind.starts_with(CONFIG_MAP)
 }
 
 fn namespaces(names: &BTreeSet<&str>) -> String {
@@ -136,7 +144,7 @@ mod tests {
     fn nothing_is_told_where_everything_is_seen() {
         let mut all = KindWatch::default();
         all.note_whole(&seen());
-        assert_eq!(unseen(&[("Service".into(), all)].into(), 0), Vec::<String>::new());
+        assert_eq!(unseen(&[("Service".into(), all)].into(), 0, &[]), Vec::<String>::new());
     }
 
     #[test]
@@ -146,7 +154,7 @@ mod tests {
             ..KindWatch::default()
         };
         let watches = [
-            ("ConfigMap", map),
+            ("ConfigMap in mesh", map),
             ("Gateway", kind(&[])),
             ("Pod", kind(&["a", "b"])),
             ("Service", kind(&["a", "b"])),
@@ -154,7 +162,7 @@ mod tests {
             ("Telemetry", kind(&[])),
         ];
         let watches = BTreeMap::from(watches.map(|(name, kind)| (name.to_string(), kind)));
-        let told = unseen(&watches, 2);
+        let told = unseen(&watches, 2, &["mesh".into()]);
         assert!(
             told[0].starts_with("Only what is in the namespaces a and b is visible: "),
             "{told:?}"
@@ -164,11 +172,11 @@ mod tests {
             told[2].starts_with("2 more namespaces may be visible: at most 30"),
             "{told:?}"
         );
-        assert!(told[3].starts_with("The ConfigMaps in istio-system are not visible: the mesh's outbound mode"));
+        assert!(told[3].starts_with("The ConfigMaps in mesh are not visible: the mesh's outbound mode"));
         assert_eq!(told[4..], ["Gateway is visible nowhere."]);
         // Where some kinds are seen everywhere, it is said which are not.
         let mut watches = watches;
         watches.get_mut("Pod").unwrap().note_whole(&seen());
-        assert!(unseen(&watches, 0)[0].starts_with("Of Service: Only what is in"));
+        assert!(unseen(&watches, 0, &[])[0].starts_with("Of Service: Only what is in"));
     }
 }

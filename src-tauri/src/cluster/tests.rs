@@ -7,6 +7,7 @@ mod accounts;
 mod connect;
 mod cut;
 mod cut_short;
+mod elsewhere;
 mod expiry;
 mod follow;
 mod lost;

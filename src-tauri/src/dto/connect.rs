@@ -112,7 +112,7 @@ impl From<(Feature, Reach)> for Right {
             needs: reach.needs(feature),
             namespaces: reach.namespaces.into_iter().collect(),
             unsure: reach.unsure,
-            namespace: feature.needs().namespace().map(str::to_string),
+            namespace: reach.only_in,
         }
     }
 }
