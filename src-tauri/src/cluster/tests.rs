@@ -7,6 +7,7 @@ mod accounts;
 mod connect;
 mod cut;
 mod cut_short;
+mod elsewhere;
 mod expiry;
 mod follow;
 mod lost;
@@ -17,6 +18,7 @@ mod registry;
 mod revisions;
 mod rights;
 mod scale;
+mod sight;
 mod windows;
 mod writes;
 
