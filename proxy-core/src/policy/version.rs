@@ -105,32 +105,40 @@ pub(super) fn as_read(world: &World, version: IstioVersion) -> Cow<'_, World> {
         world.mesh_configs.push(Arc::new(unwritten_mesh()));
     }
     for mesh in &mut world.mesh_configs {
-        let spec = &mut Arc::make_mut(mesh).spec;
-        *spec = mesh_as_read(spec, version);
+        *mesh = mesh_as_read(mesh, version);
     }
     let retry_on = default_retry_on(version);
     for service in &mut world.virtual_services {
         let silent = |retries: &Option<Retries>| retries.as_ref().is_some_and(|own| own.retry_on.is_none());
         if service.spec.http.iter().any(|route| silent(&route.retries)) {
-            let routes = Arc::make_mut(service).spec.http.iter_mut();
-            for retries in routes.filter_map(|route| route.retries.as_mut()) {
-                retries.retry_on.get_or_insert_with(|| retry_on.clone());
-            }
+            *service = Arc::new(service.but(|spec| {
+                for retries in spec.http.iter_mut().filter_map(|route| route.retries.as_mut()) {
+                    retries.retry_on.get_or_insert_with(|| retry_on.clone());
+                }
+            }));
         }
     }
     if !has(version, Change::HostExclusions) {
         for sidecar in &mut world.sidecars {
-            for listener in &mut Arc::make_mut(sidecar).spec.egress {
-                listener.hosts.retain(|host| !host.starts_with('~') || host == "~/*");
-            }
+            *sidecar = Arc::new(sidecar.but(|spec| {
+                for listener in &mut spec.egress {
+                    listener.hosts.retain(|host| !host.starts_with('~') || host == "~/*");
+                }
+            }));
         }
     }
     Cow::Owned(world)
 }
 
 /// The same of the mesh's settings.
-pub(super) fn mesh_as_read(mesh: &MeshConfig, version: IstioVersion) -> MeshConfig {
-    let mut mesh = mesh.clone();
+pub(super) fn mesh_as_read(mesh: &Arc<Object<MeshConfig>>, version: IstioVersion) -> Arc<Object<MeshConfig>> {
+    if version == IstioVersion::NEWEST {
+        return mesh.clone();
+    }
+    Arc::new(mesh.but(|spec| read_settings(spec, version)))
+}
+
+fn read_settings(mesh: &mut MeshConfig, version: IstioVersion) {
     mesh.version = version;
     if mesh.mode == OutboundMode::AllowAnyDynamicDns && !has(version, Change::DynamicDnsMode) {
         mesh.mode = OutboundMode::AllowAny;
@@ -147,7 +155,6 @@ pub(super) fn mesh_as_read(mesh: &MeshConfig, version: IstioVersion) -> MeshConf
         mesh.protocol_detection_timeout
             .get_or_insert(Duration::from_millis(100));
     }
-    mesh
 }
 
 fn unwritten_mesh() -> Object<MeshConfig> {
@@ -156,11 +163,7 @@ fn unwritten_mesh() -> Object<MeshConfig> {
         line: 0,
         column: 0,
     };
-    Object {
-        meta: Meta::default(),
-        place,
-        spec: MeshConfig::default(),
-    }
+    Object::new(Meta::default(), place, MeshConfig::default())
 }
 
 /// What is retried where nothing says so.

@@ -59,11 +59,10 @@ pub(super) fn revision<'w>(world: &'w World, workload: &'w Workload) -> &'w str 
 /// The outbound mode of `workload`, and where it is written: what a compiled policy says too, without compiling one.
 pub fn mode_of(world: &World, workload: &Workload) -> Mode {
     let revision = revision(world, workload);
-    let read = world.mesh_config(revision).map(|mesh| Object {
-        spec: version::mesh_as_read(&mesh.spec, world.istio_version(revision)),
-        ..Object::clone(mesh)
-    });
-    let mesh = read.as_ref();
+    let read = world
+        .mesh_config(revision)
+        .map(|mesh| version::mesh_as_read(mesh, world.istio_version(revision)));
+    let mesh = read.as_deref();
     let root = mesh.map_or_else(
         || MeshConfig::default().root_namespace,
         |mesh| mesh.spec.root_namespace.clone(),

@@ -283,3 +283,31 @@ fn an_owner_can_suppress_codes_but_not_what_istio_rejects() {
     assert_eq!(codes(&text("IST0109", ROUTED.2)), ["IST0101"]);
     assert_eq!(codes(&text("*", "{hosts: [a.com]}")), ["IST0106"]);
 }
+
+#[test]
+fn an_older_release_has_the_codes_of_its_own_analyzer() {
+    let tls = (
+        "ServiceEntry",
+        "m/b",
+        "{hosts: [a.com], resolution: DNS, ports: [{number: 80, name: tls, protocol: TLS}]}",
+    );
+    let mesh = |version: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system, annotations: \
+             {{egret.dev/istio-version: '{version}'}}}}\ndata: {{mesh: '{{}}'}}\n---\n"
+        )
+    };
+    let codes = |version: &str, objects: &[Written]| {
+        let found = findings(&format!("{}{}", mesh(version), documents(objects))).into_iter();
+        found.map(|finding| finding.code).collect::<Vec<_>>()
+    };
+    assert_eq!(codes("1.30", &[A, tls]), [] as [&str; 0]);
+    assert_eq!(codes("1.31", &[A, tls]), ["IST0177", "IST0177"]);
+    let sniffed = (
+        "ServiceEntry",
+        "n/a",
+        "{hosts: [a.com], resolution: DNS, ports: [{number: 80, name: any}]}",
+    );
+    assert_eq!(codes("1.24", &[sniffed]), ["IST0133", "IST0134"]);
+    assert_eq!(codes("1.25", &[sniffed]), ["IST0134"]);
+}
