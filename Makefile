@@ -143,7 +143,7 @@ tour-test: rust-test
 FUZZ_TARGETS := yaml compile decide tls http
 fuzz: proxy-packages toolchains
 	@PROPTEST_CASES=$(or $(CASES),50000) cargo test -p proxy-core --lib
-	@cargo fuzz --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-fuzz --version 0.13.1
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-fuzz --version 0.13.2
 	@cd proxy-core && for target in $(FUZZ_TARGETS); do \
 	    mkdir -p fuzz/corpus/$$target && cargo fuzz run --sanitizer none $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
 	        -max_total_time=$(or $(SECONDS),60) -timeout=5 -rss_limit_mb=2048 -close_fd_mask=1 || exit 1; \
