@@ -77,7 +77,7 @@ pub fn look(target: &Target) -> Result<Facts> {
     });
     // A program that gives credentials may still run: nobody waits for it.
     runtime.shutdown_background();
-    found
+    found.map_err(|fault| target.explained(fault))
 }
 
 impl Cluster {

@@ -273,6 +273,14 @@ impl Target {
         }
     }
 
+    /// `fault` with what a person can do about it who logs in as this context does.
+    pub(super) fn explained(&self, fault: Fault) -> Fault {
+        match self.context.login {
+            Some(login) => login.explained(fault),
+            None => fault,
+        }
+    }
+
     /// The namespaces that were named for it.
     pub(super) fn namespaces(&self) -> Vec<String> {
         self.kubeconfigs.namespaces(&self.id, &self.context.name)

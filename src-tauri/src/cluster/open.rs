@@ -128,7 +128,7 @@ impl Cluster {
         let version = async move { own.apiserver_version().await.map_err(|error| told(&error)) };
         let version = attempt
             .wait(runtime, CALL, version)
-            ?;
+            .map_err(|fault| target.explained(fault))?;
         attempt.step(Step::Kinds);
         let (own, named) = (client.clone(), target.namespaces());
         let found = async move {
@@ -224,7 +224,11 @@ impl Cluster {
         let kinds = lost.iter().map(|(kind, _)| (*kind).clone()).collect();
         // Refused credentials were read anew: where that failed, this is what a person can mend.
         let why = (fault.code == EXPIRED).then(|| self.credentials.why()).flatten();
-        Some((kinds, why.unwrap_or_else(|| fault.clone()), since.elapsed()))
+        let fault = self
+            .credentials
+            .target()
+            .explained(why.unwrap_or_else(|| fault.clone()));
+        Some((kinds, fault, since.elapsed()))
     }
 
     /// Adds what the mesh's sidecars log to `traffic`, from now on. `changed` is called when other pods are followed, or a

@@ -18,6 +18,7 @@ mod revisions;
 mod rights;
 mod scale;
 mod sight;
+mod ways;
 mod windows;
 mod writes;
 
