@@ -27,6 +27,7 @@ mod pods;
 mod probe;
 mod pulse;
 mod ranges;
+mod refusal;
 mod renew;
 mod restart;
 mod rights;

@@ -357,7 +357,32 @@ export type Conflict = { file: string, base: string, mine: string, theirs: strin
  * Who changed it last, and when, where the place knows.
  */
 by: string | null, };
-export type Review = { edits: Array<StagedEdit>, diffs: Array<FileDiff>, impact: Impact, findings: Array<Finding>, conflicts: Array<Conflict>, warnings: Array<string>, applicable: boolean, blockedBecause: string | null, 
+export type OwnersWay = { file: string, 
+/**
+ * Its name, with what of it manages the object.
+ */
+tool: string, 
+/**
+ * What becomes of a change that is made past it.
+ */
+effect: string, 
+/**
+ * What to do instead.
+ */
+advice: string, 
+/**
+ * What to run there, or to commit.
+ */
+text: string | null, };
+export type Review = { edits: Array<StagedEdit>, diffs: Array<FileDiff>, impact: Impact, findings: Array<Finding>, conflicts: Array<Conflict>, 
+/**
+ * Who manages the objects, to be asked first.
+ */
+owners: Array<OwnersWay>, warnings: Array<string>, 
+/**
+ * A scope has another mode afterwards: that is what locks people out.
+ */
+changesMode: boolean, applicable: boolean, blockedBecause: string | null, 
 /**
  * A Role as YAML that would let this person apply them, where permissions are missing.
  */
@@ -383,6 +408,10 @@ export type JournalEntry = { id: number, at: string, title: string, files: Array
  * It was taken back by itself: nobody confirmed it in time.
  */
 reverted: boolean, 
+/**
+ * Files that were left then: another hand had changed them.
+ */
+kept: Array<string>, 
 /**
  * It waits to be confirmed.
  */

@@ -108,8 +108,10 @@ export function standin(options: { empty?: boolean } = {}): Channel {
       : { seen: 0, undecidable: 0, newlyBlocked: [], newlyAllowed: [], changed: [], same: 0 },
     findings: list.length ? example.findings.slice(0, 1) : [],
     conflicts: [],
+    owners: [],
     warnings: [],
     role: null,
+    changesMode: list.some(({ edit }) => edit.kind === "mode"),
     applicable: list.length > 0,
     blockedBecause: list.length ? null : "Nothing is staged.",
   });
@@ -229,6 +231,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
         files: example.diffs.map((diff) => diff.file),
         undone: false,
         reverted: false,
+        kept: [],
         unconfirmed: countdown !== null,
         undoable: true,
         undoBlocked: null,
