@@ -184,10 +184,14 @@ pub(super) fn told(error: &Error) -> Fault {
     }
 }
 
-/// What is wrong with the server's certificate, where that is why; an I/O error keeps it apart from its sources.
+/// What is wrong with the server's certificate, where that is why. An I/O error keeps what it was made of apart from its
+/// sources, and may be made of another one.
 fn distrusted(error: &(dyn std::error::Error + 'static)) -> Option<Fault> {
-    let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref)?;
-    let Some(rustls::Error::InvalidCertificate(why)) = inner.downcast_ref() else {
+    let mut inner = error;
+    while let Some(error) = inner.downcast_ref::<io::Error>() {
+        inner = error.get_ref()?;
+    }
+    let rustls::Error::InvalidCertificate(why) = inner.downcast_ref()? else {
         return None;
     };
     let said = format!("The API server's certificate is not the expected one: {why}.");
