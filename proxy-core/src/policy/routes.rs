@@ -298,16 +298,19 @@ const DEFAULT_RETRY_ON: &str = "connect-failure,refused-stream,unavailable,cance
 const BACK_OFF: Duration = Duration::from_millis(25);
 
 /// The retry policy of a route: its own, else the mesh's, else two retries when connecting fails or a stream is refused;
-/// `None` where retries are switched off.
-pub(super) fn retries(own: Option<&Retries>, mesh: &MeshConfig) -> Option<RetryPolicy> {
-    let Some(retries) = own.or(mesh.default_retries.as_ref()) else {
-        let default = Retries {
-            attempts: 2,
-            ..Retries::default()
-        };
-        return Some(retry_policy(&default));
+/// `None` where retries are switched off. `only` is the cluster of a route that names one: what a hash has chosen there is
+/// chosen again.
+pub(super) fn retries(own: Option<&Retries>, mesh: &MeshConfig, only: Option<&Cluster>) -> Option<RetryPolicy> {
+    let default = Retries {
+        attempts: 2,
+        ..Retries::default()
     };
-    (retries.attempts > 0).then(|| retry_policy(retries))
+    let retries = own.or(mesh.default_retries.as_ref()).unwrap_or(&default);
+    let avoid = !only.is_some_and(|cluster| cluster.consistent_hash);
+    (retries.attempts > 0).then(|| RetryPolicy {
+        avoid_previous_hosts: retries.ignore_previous_hosts.unwrap_or(avoid),
+        ..retry_policy(retries)
+    })
 }
 
 /// Istio: numbers among the words are statuses, and stand in a list of their own.
@@ -335,7 +338,7 @@ fn retry_policy(retries: &Retries) -> RetryPolicy {
         retry_on: words.join(","),
         statuses,
         back_off: retries.back_off.unwrap_or(BACK_OFF),
-        avoid_previous_hosts: retries.ignore_previous_hosts.unwrap_or(true),
+        avoid_previous_hosts: true,
     }
 }
 

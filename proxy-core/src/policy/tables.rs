@@ -161,7 +161,7 @@ impl Tables<'_> {
                     edits: None,
                 }],
                 timeout: None,
-                retries: retries(None, self.mesh),
+                retries: retries(None, self.mesh, None),
             },
             operation: self
                 .mesh

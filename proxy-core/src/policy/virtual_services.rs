@@ -193,10 +193,13 @@ impl Visible<'_> {
                 body: response.body.clone(),
             }
         } else {
+            let clusters = self.weighted(&route.route, clusters, |host| (on_port.meant(host), port));
+            let only = clusters.first().filter(|_| route.route.len() == 1);
+            let only = only.and_then(|only| only.cluster.as_deref());
             RouteAction::Forward {
-                clusters: self.weighted(&route.route, clusters, |host| (on_port.meant(host), port)),
+                retries: retries(route.retries.as_ref(), self.mesh, only),
                 timeout: route.timeout,
-                retries: retries(route.retries.as_ref(), self.mesh),
+                clusters,
             }
         };
         let name = match (&route.name, &condition.name) {
