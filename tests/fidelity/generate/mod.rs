@@ -8,6 +8,7 @@
 //! (HTTP_PROXY) and captureMode NONE in Sidecars.
 
 mod actions;
+mod analyzed;
 mod break_one;
 mod calls;
 mod entries;
@@ -15,6 +16,7 @@ mod routed;
 mod routes;
 mod scope;
 
+pub use analyzed::analyzed;
 pub use break_one::broken;
 
 use serde_json::{Value, json};
@@ -95,7 +97,7 @@ pub fn world(seed: u64, number: u64) -> World {
         documents,
         namespace: seed.text(&["shop", "shop", "shop", "other", "istio-system"]),
         labels,
-        calls: Vec::new(),
+        ..World::default()
     };
     world.calls = calls::calls(seed, &world);
     world
