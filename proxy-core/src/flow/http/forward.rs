@@ -129,9 +129,6 @@ async fn attempts(
             headers::number_attempt(request.headers_mut(), attempt);
         }
         let answer = one(worker, forward, destination, request, finish, &tried).await;
-        if forward.retries.is_some_and(|retries| retries.avoid_previous_hosts) {
-            tried.extend(finish.flow.upstream);
-        }
         let left = attempt <= allowed;
         match answer {
             Ok(answered) => {
@@ -171,6 +168,9 @@ async fn attempts(
                     return Err(Refusal { lost, retried, flags });
                 }
             }
+        }
+        if forward.retries.is_some_and(|retries| retries.avoid_previous_hosts) {
+            tried.extend(finish.flow.upstream);
         }
         // Envoy: full jitter in `[0, (2^n - 1) * base)`, at most ten times the base.
         let base = forward.retries.map_or(Duration::ZERO, |retries| retries.back_off);
