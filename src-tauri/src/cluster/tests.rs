@@ -8,6 +8,7 @@ mod connect;
 mod cut;
 mod cut_short;
 mod expiry;
+mod flood;
 mod follow;
 mod lost;
 mod pods;
