@@ -224,6 +224,7 @@ impl Tables<'_> {
                     cluster,
                     name,
                     weight: 1,
+                    edits: None,
                 }],
                 timeout: None,
                 retries: self.retries.clone(),
@@ -233,7 +234,7 @@ impl Tables<'_> {
                 .enable_tracing
                 .then(|| format!("{}:{}/*", one.host, one.port.number)),
             object: one.service.object.clone(),
-            unsupported: Vec::new(),
+            treatment: None,
         };
         Routed {
             routes: Arc::new([route]),

@@ -9,6 +9,7 @@ use super::{
     journal::{Entry, State},
     stage::Changes,
     store::Store,
+    write::FileEdit,
 };
 use crate::{
     cluster::MADE_BY,
@@ -56,7 +57,6 @@ impl Changes {
         let leftovers = self.leftovers(view)?;
         let entries = self.journal().entries()?;
         let spans = spans(&entries);
-        // All or none: what cannot be taken back is found out before the first is staged.
         let restore = |file: &String| {
             let row = leftovers.iter().find(|row| row.file == *file);
             let row = row.ok_or_else(|| Fault::input(format!("Egret left nothing in {file}.")))?;
@@ -71,21 +71,16 @@ impl Changes {
                 text,
             })
         };
-        let edits: Vec<Edit> = files.iter().map(restore).collect::<Result<_>>()?;
-        let mut staged = self.staged();
-        for edit in edits {
-            staged = self.stage(view, edit)?;
-        }
-        Ok(staged)
+        self.stage_together(view, files.iter().map(restore).collect::<Result<_>>()?)
     }
 }
 
 /// Of each file, what the changes that still hold did to it as a whole.
 fn spans(entries: &[Entry]) -> BTreeMap<String, Span> {
     let mut spans: BTreeMap<String, Span> = BTreeMap::new();
-    let oldest_first = entries.iter().rev().filter(|entry| entry.state == State::Applied);
-    for entry in oldest_first {
-        for edit in &entry.edits {
+    for entry in entries.iter().rev() {
+        let holds = |edit: &&FileEdit| entry.state == State::Applied || entry.kept.contains(&edit.file);
+        for edit in entry.edits.iter().filter(holds) {
             let span = spans.entry(edit.file.clone()).or_insert_with(|| Span {
                 before: edit.before.clone(),
                 after: None,

@@ -38,8 +38,16 @@ lockedBecause: string | null,
 /**
  * What cannot be read now; what was read last stays.
  */
-lost: LostWatch | null, };
+lost: LostWatch | null, 
+/**
+ * What this person may not see, a sentence each: verdicts, modes and counts may be other ones than are shown.
+ */
+unseen: Array<string>, };
 export type ContextRow = { name: string, server: string, user: string, insecure: boolean, plugin: string | null, current: boolean, production: boolean, 
+/**
+ * Namespaces that were named for it, to be looked at where not all may be.
+ */
+namespaces: Array<string>, 
 /**
  * Its program must be allowed first.
  */
@@ -349,7 +357,32 @@ export type Conflict = { file: string, base: string, mine: string, theirs: strin
  * Who changed it last, and when, where the place knows.
  */
 by: string | null, };
-export type Review = { edits: Array<StagedEdit>, diffs: Array<FileDiff>, impact: Impact, findings: Array<Finding>, conflicts: Array<Conflict>, warnings: Array<string>, applicable: boolean, blockedBecause: string | null, 
+export type OwnersWay = { file: string, 
+/**
+ * Its name, with what of it manages the object.
+ */
+tool: string, 
+/**
+ * What becomes of a change that is made past it.
+ */
+effect: string, 
+/**
+ * What to do instead.
+ */
+advice: string, 
+/**
+ * What to run there, or to commit.
+ */
+text: string | null, };
+export type Review = { edits: Array<StagedEdit>, diffs: Array<FileDiff>, impact: Impact, findings: Array<Finding>, conflicts: Array<Conflict>, 
+/**
+ * Who manages the objects, to be asked first.
+ */
+owners: Array<OwnersWay>, warnings: Array<string>, 
+/**
+ * A scope has another mode afterwards: that is what locks people out.
+ */
+changesMode: boolean, applicable: boolean, blockedBecause: string | null, 
 /**
  * A Role as YAML that would let this person apply them, where permissions are missing.
  */
@@ -375,6 +408,10 @@ export type JournalEntry = { id: number, at: string, title: string, files: Array
  * It was taken back by itself: nobody confirmed it in time.
  */
 reverted: boolean, 
+/**
+ * Files that were left then: another hand had changed them.
+ */
+kept: Array<string>, 
 /**
  * It waits to be confirmed.
  */
