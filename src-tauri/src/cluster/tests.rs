@@ -9,6 +9,7 @@ mod cut;
 mod cut_short;
 mod elsewhere;
 mod expiry;
+mod flood;
 mod follow;
 mod lost;
 mod pods;
