@@ -32,6 +32,12 @@ const RETRY_ON: [&str; 16] = [
 
 pub(super) fn http(report: &mut Report<'_>, field: &str, route: &HttpRoute, is_delegate: bool) {
     actions(report, field, route, is_delegate);
+    if route.mirror_percent.is_some() {
+        report.warned(
+            format!("{field}.mirrorPercent"),
+            "using deprecated setting \"mirrorPercent\", use \"mirrorPercentage\" instead",
+        );
+    }
     if let Some(mirror) = &route.mirror {
         destination(report, &format!("{field}.mirror"), mirror);
     }
@@ -108,7 +114,8 @@ pub(super) fn http(report: &mut Report<'_>, field: &str, route: &HttpRoute, is_d
     if let Some(fault) = &route.fault {
         for_nobody(report, &format!("{field}.fault"), fault);
     }
-    let headers = route.headers.iter().chain(route.route.iter().map(|one| &one.headers));
+    let of_destinations = route.route.iter().filter_map(|one| one.headers.as_deref());
+    let headers = route.headers.iter().chain(of_destinations);
     for operator in headers.flat_map(unknown_operators) {
         report.add(
             "EGR06",

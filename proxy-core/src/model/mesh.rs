@@ -116,6 +116,8 @@ pub struct InjectorConfig {
     pub include_ip_ranges: Option<String>,
     /// `global.proxy.excludeIPRanges`.
     pub exclude_ip_ranges: Option<String>,
+    /// `global.tag`: the version of the sidecar that is injected.
+    pub proxy_tag: Option<String>,
     /// `global.proxy.includeOutboundPorts`.
     pub include_outbound_ports: Option<String>,
     /// `global.proxy.excludeOutboundPorts`.

@@ -19,7 +19,7 @@ use super::{
     tables::Tables,
     version, visibility,
 };
-use crate::model::{EgressListener, OutboundMode, World};
+use crate::model::{EgressListener, Limits, OutboundMode, World};
 
 /// Ports that Istio keeps for itself on the wildcard address.
 pub(super) const RESERVED_PORTS: [u16; 4] = [15021, 15090, 15001, 15006];
@@ -120,6 +120,9 @@ fn special(name: &str, endpoints: Endpoints, connect_timeout: Duration) -> Arc<C
         namespace: "unknown".into(),
         endpoints,
         connect_timeout,
+        limits: Limits::default(),
+        consistent_hash: false,
+        unapplied: Vec::new(),
         tls: None,
         object: None,
     })

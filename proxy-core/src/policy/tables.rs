@@ -102,7 +102,7 @@ impl<'s> Tables<'s> {
             clusters,
             workload,
             mesh,
-            retries: retries(None, mesh).map(Arc::new),
+            retries: retries(None, mesh, None).map(Arc::new),
             default_name: "default".into(),
         }
     }

@@ -172,6 +172,8 @@ fn values(root: Cursor<'_>, revision: String) -> Option<InjectorConfig> {
         let Some(global) = values.mapping("global") else {
             return config;
         };
+        // A version such as 1.31 may be written as a number.
+        config.proxy_tag = global.field("tag", |value| value.node.text().map(str::to_string));
         let Some(proxy) = global.mapping("proxy") else {
             return config;
         };
