@@ -25,13 +25,14 @@ pub(super) fn sniff(bytes: &[u8]) -> Sniffed {
     if PREFACE.starts_with(bytes) {
         return Sniffed::NeedMore;
     }
-    let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
-        // Before a line end only what can be a request line is waited for.
-        return if bytes.iter().all(|byte| *byte >= 0x20 && *byte < 0x7f || *byte == b'\r') {
-            Sniffed::NeedMore
-        } else {
-            Sniffed::Other
-        };
+    let end = bytes.iter().position(|byte| *byte == b'\n');
+    // Whether or not the line has ended: what arrives in pieces is told as what arrives at once.
+    let printable = |byte: &u8| *byte >= 0x20 && *byte < 0x7f || *byte == b'\r';
+    if !bytes[..end.unwrap_or(bytes.len())].iter().all(printable) {
+        return Sniffed::Other;
+    }
+    let Some(end) = end else {
+        return Sniffed::NeedMore;
     };
     let line = bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]);
     let Some((method, target, version_11)) = request_line(line) else {

@@ -113,3 +113,14 @@ proptest! {
         sniff(&record);
     }
 }
+
+#[test]
+fn a_line_that_is_no_request_is_none_when_it_arrives_at_once_either() {
+    for bytes in [
+        &b"GET /a\0 HTTP/1.1\r\n\r\n"[..],
+        "GET /\u{e4} HTTP/1.1\r\n\r\n".as_bytes(),
+    ] {
+        assert_eq!(sniff(bytes), Sniffed::Other);
+        assert_eq!(sniff(&bytes[..8]), Sniffed::Other);
+    }
+}
