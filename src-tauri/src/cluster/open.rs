@@ -126,9 +126,7 @@ impl Cluster {
         attempt.step(Step::Version);
         let own = client.clone();
         let version = async move { own.apiserver_version().await.map_err(|error| told(&error)) };
-        let version = attempt
-            .wait(runtime, CALL, version)
-            ?;
+        let version = attempt.wait(runtime, CALL, version)?;
         attempt.step(Step::Kinds);
         let (own, named) = (client.clone(), target.namespaces());
         let found = async move {
