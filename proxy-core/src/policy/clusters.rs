@@ -100,7 +100,7 @@ pub(super) fn clusters(
             let endpoints = |labels| endpoints(service, port, labels, declared);
             let policy = rule.and_then(|rule| rule.policy).map(|set| set.of_port(port.number).0);
             let mut add = |subset: &str, endpoints, policy: Option<&TrafficPolicy>| {
-                let cluster = made(service, port, subset, endpoints, policy, rule, mesh.connect_timeout);
+                let cluster = made(service, port, subset, endpoints, policy, rule, mesh.connect_timeout());
                 clusters.by_name.insert(cluster.name.clone(), Arc::new(cluster));
             };
             // Istio leaves a service that has no endpoint to resolve out, with its subsets.

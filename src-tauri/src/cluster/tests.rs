@@ -9,6 +9,7 @@ mod cut;
 mod cut_short;
 mod elsewhere;
 mod expiry;
+mod flood;
 mod follow;
 mod lost;
 mod pods;
@@ -19,6 +20,7 @@ mod revisions;
 mod rights;
 mod scale;
 mod sight;
+mod ways;
 mod windows;
 mod writes;
 
