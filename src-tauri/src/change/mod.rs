@@ -27,7 +27,7 @@ pub use journal::Journal;
 pub use proposal::{Proposal, target_file};
 pub use stage::Changes;
 pub use standing::CUT_SHORT;
-pub use store::{Prepared, Store};
+pub use store::{Store, Stored};
 pub use write::{FileEdit, changed};
 
 #[cfg(test)]

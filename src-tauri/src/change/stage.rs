@@ -283,14 +283,15 @@ impl Changes {
         let written = store.write_all(&files);
         let outcome = match &written {
             Ok(stored) => {
-                journal.stored(id, stored)?;
+                journal.stored(id, &stored.files)?;
+                journal.tell(id, &stored.warnings)?;
                 journal.set(id, State::Applied)?;
                 *set = Set {
                     next: set.next,
                     ..Set::default()
                 };
                 // It is written, and its countdown runs, whatever another hand has made of it since.
-                write::verify(store, stored).and_then(|()| self.shown(&journal, store, id))
+                write::verify(store, &stored.files).and_then(|()| self.shown(&journal, store, id))
             }
             Err(fault) => {
                 set.refused = Refused::of(fault, &staged);

@@ -4,6 +4,7 @@
 
 mod access_log;
 mod accounts;
+mod anew;
 mod connect;
 mod cut;
 mod cut_short;
