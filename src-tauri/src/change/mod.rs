@@ -14,6 +14,7 @@ mod ranges;
 mod recover;
 mod refusal;
 mod review;
+mod seen;
 mod set;
 mod stage;
 mod standing;
