@@ -55,6 +55,7 @@ fn of_file(file: &str, document: &Value) -> Vec<(String, World)> {
                 namespace: or(&case["from"]["namespace"], "default"),
                 labels: pairs(&case["from"]["labels"]),
                 calls: vec![call(case)],
+                ..World::default()
             };
             (format!("{file}: {}", text(&case["name"])), world)
         })

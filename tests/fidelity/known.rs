@@ -20,6 +20,11 @@ impl Known {
 
     /// True where `difference` is listed.
     pub fn lists(&self, difference: &Difference) -> bool {
-        self.0.contains(&difference.kind())
+        self.lists_kind(&difference.kind())
+    }
+
+    /// True where differences of `kind` are listed.
+    pub fn lists_kind(&self, kind: &str) -> bool {
+        self.0.contains(kind)
     }
 }

@@ -7,6 +7,7 @@
 // A test reports by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod analyze;
 mod generate;
 mod judge;
 mod kept;
@@ -16,6 +17,7 @@ mod outcome;
 mod run;
 mod seed;
 mod shrink;
+mod treatment;
 mod world;
 
 use std::{env, path::Path};
@@ -47,7 +49,16 @@ fn main() {
         }
         if differed.is_empty() { Ok(()) } else { Err(differed) }
     });
-    libtest_mimic::run(&arguments, vec![worlds, kept]).exit();
+    let analyzed = trial("check_says_what_istioctl_analyze_says", |program| {
+        let (worlds, seed) = (number("WORLDS", 500)?, number("SEED", 1)?);
+        let report = analyze::run(program, worlds, seed)?;
+        print!("{report}");
+        match report.differed() {
+            0 => Ok(()),
+            differed => Err(format!("{differed} differences that DIFFERENCES.md does not list")),
+        }
+    });
+    libtest_mimic::run(&arguments, vec![worlds, kept, analyzed]).exit();
 }
 
 /// A test that needs the oracle, and is ignored with the reason where there is none.

@@ -81,9 +81,10 @@ pub(super) fn prepare_request(
     if let Some(timeout) = timeout {
         headers.insert(EXPECTED_TIMEOUT, HeaderValue::from(timeout.as_millis() as u64));
     }
+    number_attempt(headers, 1);
 }
 
-/// Numbers the attempt.
+/// Numbers the attempt, behind all edits of the first one.
 pub(super) fn number_attempt(headers: &mut HeaderMap, attempt: u32) {
     headers.insert(ATTEMPT, HeaderValue::from(attempt));
 }
@@ -92,6 +93,11 @@ pub(super) fn number_attempt(headers: &mut HeaderMap, attempt: u32) {
 pub(super) fn prepare_response(headers: &mut HeaderMap, service_time: Duration) {
     headers.insert(header::SERVER, HeaderValue::from_static("envoy"));
     headers.insert(SERVICE_TIME, HeaderValue::from(service_time.as_millis() as u64));
+    if !headers.contains_key(header::DATE)
+        && let Some(date) = super::reply::date()
+    {
+        headers.insert(header::DATE, date);
+    }
 }
 
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {

@@ -25,13 +25,17 @@ pub(super) fn local(status: u16, text: &str, finish: Box<Finish>) -> Response<Re
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     }
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    if let Ok(date) = OffsetDateTime::now_utc().format(HTTP_DATE)
-        && let Ok(date) = HeaderValue::from_str(&date)
-    {
+    if let Some(date) = date() {
         headers.insert(header::DATE, date);
     }
     headers.insert(header::SERVER, HeaderValue::from_static("envoy"));
     response
+}
+
+/// The time of a response that has none.
+pub(super) fn date() -> Option<HeaderValue> {
+    let date = OffsetDateTime::now_utc().format(HTTP_DATE).ok()?;
+    HeaderValue::from_str(&date).ok()
 }
 
 /// Where a redirect points.

@@ -4,21 +4,22 @@
 use std::{
     borrow::Cow,
     collections::{BTreeSet, HashMap},
+    sync::Arc,
 };
 
 use super::{
-    Workload,
+    DestinationEdits, Mirror, Treatment, Workload,
     clusters::{self, Clusters},
     delegates,
     hosts::{self, HostMap},
     registry,
     routes::{Condition, Route, RouteAction, WeightedCluster, retries},
-    tables::ByHost,
+    tables::PortServices,
     visibility::{self, Export, Fits},
 };
 use crate::model::{
-    EgressListener, HttpMatch, HttpRoute, L4Match, Labels, MeshConfig, Object, ObjectRef, Redirect, RouteDestination,
-    TextMatch, VirtualService, World,
+    EgressListener, HttpMatch, HttpRoute, L4Match, Labels, MeshConfig, Object, ObjectRef, Percentage, Redirect,
+    RouteDestination, TextMatch, VirtualService, World,
 };
 
 /// A VirtualService that the workload sees, with its hosts written out.
@@ -78,7 +79,7 @@ impl<'w> Attachments<'w> {
         let (mut owners, mut exact, mut wildcards) = (HostMap::default(), HashMap::new(), Vec::new());
         for (index, visible) in all.iter().enumerate() {
             for host in &visible.hosts {
-                owners.insert(host, index);
+                owners.insert(host.as_str(), index);
                 if host.starts_with('*') {
                     wildcards.push(index);
                 } else {
@@ -101,7 +102,7 @@ impl<'w> Attachments<'w> {
     }
 
     /// All VirtualServices with a host that meets `host`, in order.
-    pub fn meeting(&self, host: &str) -> impl Iterator<Item = &Visible<'w>> {
+    pub fn meeting<'s>(&'s self, host: &'s str) -> impl Iterator<Item = &'s Visible<'w>> {
         let exact = self.exact.get(host);
         let mut indices: Vec<usize> = if host.starts_with('*') {
             (0..self.all.len()).collect()
@@ -110,11 +111,10 @@ impl<'w> Attachments<'w> {
         };
         indices.sort_unstable();
         indices.dedup();
-        let host = host.to_string();
         indices
             .into_iter()
             .map(|index| &self.all[index])
-            .filter(move |visible| visible.hosts.iter().any(|own| hosts::overlap(own, &host)))
+            .filter(move |visible| visible.hosts.iter().any(|own| hosts::overlap(own, host)))
     }
 
     /// Hosts that traffic of `namespace` is sent to, with the ports that are named; `None` where one is not.
@@ -151,7 +151,13 @@ impl Visible<'_> {
     }
 
     /// Routes for one listener port; empty where none fits it, so that the service's default route holds.
-    pub fn routes(&self, port: u16, on_port: &ByHost<'_>, clusters: &Clusters, workload: &Workload) -> Vec<Route> {
+    pub fn routes(
+        &self,
+        port: u16,
+        on_port: &PortServices<'_>,
+        clusters: &Clusters,
+        workload: &Workload,
+    ) -> Vec<Route> {
         let mut routes = Vec::new();
         for route in self.http.iter() {
             let whole = [HttpMatch::default()];
@@ -178,7 +184,7 @@ impl Visible<'_> {
         condition: &HttpMatch,
         compiled: Option<Condition>,
         port: u16,
-        on_port: &ByHost<'_>,
+        on_port: &PortServices<'_>,
         clusters: &Clusters,
     ) -> Route {
         let action = if let Some(redirect) = &route.redirect {
@@ -196,13 +202,15 @@ impl Visible<'_> {
             RouteAction::Forward {
                 clusters: self.weighted(&route.route, clusters, |host| (on_port.meant(host), port)),
                 timeout: route.timeout,
-                retries: retries(route.retries.as_ref(), self.mesh),
+                retries: retries(route.retries.as_ref(), self.mesh).map(Arc::new),
             }
         };
         let name = match (&route.name, &condition.name) {
             (route, Some(own)) => Some(format!("{}.{own}", route.as_deref().unwrap_or_default()).into()),
             (route, None) => route.clone(),
         };
+        let mirrors = self.mirrors(route, clusters, |host| (on_port.meant(host), port));
+        let treatment = Treatment::of(route, condition, mirrors, |line| self.reference(line));
         let operation = self
             .mesh
             .enable_tracing
@@ -210,10 +218,10 @@ impl Visible<'_> {
         Route {
             name,
             operation,
-            condition: compiled,
+            condition: compiled.map(Box::new),
             action,
             object: self.reference(route.line),
-            unsupported: route.unsupported.clone(),
+            treatment,
         }
     }
 
@@ -230,17 +238,45 @@ impl Visible<'_> {
             .iter()
             .filter(|destination| single || destination.weight > 0)
             .map(|destination| {
-                let host = hosts::qualify(&destination.host, &self.object.meta.namespace);
-                let (host, port) = meant(&host);
-                let port = destination.port.unwrap_or(port);
-                let name = clusters::name(port, destination.subset.as_deref().unwrap_or_default(), &host);
+                let edits = DestinationEdits::of(&destination.headers);
                 WeightedCluster {
-                    cluster: clusters.get(&name).cloned(),
-                    name,
-                    weight: destination.weight.max(1),
+                    edits: (!single && !edits.is_empty()).then(|| Box::new(edits)),
+                    ..self.target(destination, clusters, &meant)
                 }
             })
             .collect()
+    }
+
+    /// Where copies of requests are sent.
+    fn mirrors(&self, route: &HttpRoute, clusters: &Clusters, meant: impl Fn(&str) -> (String, u16)) -> Vec<Mirror> {
+        let share = route.mirror_percentage.or(route.mirror_percent);
+        let one = route.mirror.iter().map(|one| (one, share.unwrap_or(Percentage::ALL)));
+        let several = route
+            .mirrors
+            .iter()
+            .map(|mirror| (&mirror.destination, mirror.percentage));
+        one.chain(several)
+            .filter_map(|(destination, share)| Mirror::of(self.target(destination, clusters, &meant), share))
+            .collect()
+    }
+
+    fn target(
+        &self,
+        destination: &RouteDestination,
+        clusters: &Clusters,
+        meant: impl Fn(&str) -> (String, u16),
+    ) -> WeightedCluster {
+        let host = hosts::qualify(&destination.host, &self.object.meta.namespace);
+        let (host, port) = meant(&host);
+        let port = destination.port.unwrap_or(port);
+        let name = clusters::name(port, destination.subset.as_deref().unwrap_or_default(), &host);
+        let (cluster, name) = clusters.named(name);
+        WeightedCluster {
+            cluster,
+            name,
+            weight: destination.weight.max(1),
+            edits: None,
+        }
     }
 }
 

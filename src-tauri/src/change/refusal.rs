@@ -46,6 +46,7 @@ impl Refused {
         Finding {
             code: REFUSED,
             level: Level::Error,
+            istio_level: None,
             object: object.and_then(named),
             field: self.cause.field.clone(),
             file: self.cause.file.as_str().into(),
@@ -53,6 +54,7 @@ impl Refused {
             column: 1,
             message: self.cause.message.clone(),
             fix: None,
+            patch: None,
         }
     }
 }

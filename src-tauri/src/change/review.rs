@@ -1,6 +1,6 @@
 //! What a person sees before Apply, and what stands in its way.
 
-use proxy_core::lint;
+use proxy_core::{lint, model::World};
 
 use super::{Proposal, access_log, diff::file_diff, impact, refusal::Refused, set::Set, write::FileEdit};
 use crate::{
@@ -57,10 +57,17 @@ pub fn review(view: &View, traffic: &Traffic, set: &Set) -> Result<Review> {
         conflicts,
         owners,
         warnings,
+        changes_mode: changes_mode(view.world(), &proposal.world),
         applicable: blocked_because.is_none(),
         role: missing.map(|missing| missing.role),
         blocked_because,
     })
+}
+
+/// Whether a scope has another mode afterwards, however the edits bring that about.
+fn changes_mode(before: &World, after: &World) -> bool {
+    let scopes = |world| session::modes(world).into_iter().map(|scope| (scope.scope, scope.mode));
+    !scopes(before).eq(scopes(after))
 }
 
 /// Why a place takes no change set, in a sentence; what it has against fields are findings of their own.

@@ -22,6 +22,8 @@ pub(super) const UNREACHABLE: &str = "unreachable";
 pub(super) const CONFLICT: &str = "conflict";
 /// Code of the fault that another permission mends.
 pub(super) const FORBIDDEN: &str = "forbidden";
+/// Code of the fault of an object that is not there.
+pub(super) const MISSING: &str = "missing";
 /// Code of the fault that there are no credentials at all.
 pub(super) const CREDENTIALS: &str = "credentials";
 /// Code of the fault that logging in again mends.
@@ -158,7 +160,7 @@ fn refused(status: &Status) -> Fault {
         401 => Fault::new(EXPIRED, "The API server does not accept the credentials (401).")
             .hint("Log in again with your cluster's own tool: Egret goes on by itself, and nothing staged is lost."),
         403 => Fault::new(FORBIDDEN, words).hint("Ask for the missing right, or connect as somebody else."),
-        404 => Fault::new("missing", words),
+        404 => Fault::new(MISSING, words),
         409 => Fault::new(CONFLICT, words).hint("Review again: the object has changed, or belongs to another tool."),
         // Strict validation of a custom resource answers 500 with the field in its text.
         422 | 400 | 500 if !words.is_empty() => Fault::new("refused", words),

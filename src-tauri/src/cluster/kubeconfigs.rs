@@ -2,7 +2,7 @@
 //! which programs of theirs may run, is kept between starts; where they lie stays in here.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     env, fs, io,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
@@ -22,6 +22,8 @@ use crate::fault::{Fault, Result};
 pub const DEFAULT: &str = "default";
 /// Code of the fault that only a person mends, by allowing a program to run.
 pub const ASKS: &str = "asks";
+/// Namespaces that are kept for a context at the most.
+const MAX_NAMED: usize = 100;
 /// Files that are kept at the most.
 const MAX_FILES: usize = 40;
 
@@ -39,6 +41,8 @@ struct Kept {
     files: Vec<PathBuf>,
     /// Of file and program together.
     allowed: BTreeSet<Digest>,
+    /// Namespaces that a person named for a context, by `FILE/CONTEXT`.
+    namespaces: BTreeMap<String, Vec<String>>,
 }
 
 /// One file with its contexts.
@@ -140,6 +144,7 @@ impl Kubeconfigs {
         let mut kept = self.lock();
         let mut next = kept.clone();
         next.files.retain(|file| id(Some(file)) != own);
+        next.namespaces.retain(|key, _| !key.starts_with(&format!("{own}/")));
         self.keep(&mut kept, next)
     }
 
@@ -176,6 +181,31 @@ impl Kubeconfigs {
         let mut kept = self.lock();
         let mut next = kept.clone();
         next.allowed.insert(both(file.as_deref(), &plugin));
+        self.keep(&mut kept, next)
+    }
+
+    /// The namespaces that were named for the context `name` of the file `id`.
+    pub fn namespaces(&self, id: &str, name: &str) -> Vec<String> {
+        let kept = self.lock();
+        kept.namespaces
+            .get(&format!("{id}/{name}"))
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Remembers the namespaces of a context whose person may not list them.
+    pub fn name_namespaces(&self, id: &str, name: &str, namespaces: Vec<String>) -> Result<()> {
+        if let Some(wrong) = namespaces.iter().find(|each| !is_label(each)) {
+            return Err(Fault::input(format!("{wrong:?} is no name of a namespace."))
+                .hint("Lower case letters, digits and dashes are, up to 63 of them."));
+        }
+        if namespaces.len() > MAX_NAMED {
+            return Err(Fault::input(format!("At most {MAX_NAMED} namespaces can be named.")));
+        }
+        let mut kept = self.lock();
+        let mut next = kept.clone();
+        next.namespaces.insert(format!("{id}/{name}"), namespaces);
+        next.namespaces.retain(|_, namespaces| !namespaces.is_empty());
         self.keep(&mut kept, next)
     }
 
@@ -243,6 +273,11 @@ impl Target {
         }
     }
 
+    /// The namespaces that were named for it.
+    pub(super) fn namespaces(&self) -> Vec<String> {
+        self.kubeconfigs.namespaces(&self.id, &self.context.name)
+    }
+
     /// Allows its program, as a person does who was shown it.
     #[cfg(test)]
     pub(super) fn allow_as_shown(&self) {
@@ -267,6 +302,12 @@ fn id(file: Option<&Path>) -> String {
 fn both(file: Option<&Path>, plugin: &Plugin) -> Digest {
     let file = file.map(|file| file.as_os_str().as_encoded_bytes()).unwrap_or_default();
     Digest::of(&[Digest::of(file).bytes(), plugin.digest.bytes()].concat())
+}
+
+/// A name as RFC 1123 has labels, which namespaces' are.
+fn is_label(name: &str) -> bool {
+    let inner = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
+    (1..=63).contains(&name.len()) && name.chars().all(inner) && !name.starts_with('-') && !name.ends_with('-')
 }
 
 /// Whether everything else that reads kubeconfigs reads this one too.
@@ -373,6 +414,25 @@ mod tests {
         assert_eq!(before.now().unwrap().context, before.context);
         write(folder.path(), "{token: u}");
         assert_ne!(before.now().unwrap().context.entry, before.context.entry);
+    }
+
+    #[test]
+    fn namespaces_are_remembered_for_their_context_until_its_file_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = Kubeconfigs::open(folder.path());
+        let id = own.add(&write(folder.path(), "{token: t}")).unwrap();
+        own.name_namespaces(&id, "x", vec!["shop".into(), "pay-2".into()])
+            .unwrap();
+        let again = Kubeconfigs::open(folder.path());
+        assert_eq!(again.target(&id, "x").unwrap().namespaces(), ["shop", "pay-2"]);
+        assert!(again.namespaces(&id, "y").is_empty());
+        for wrong in ["", "Shop", "a.b", "-a", "a/b", &"a".repeat(64)] {
+            let refused = again.name_namespaces(&id, "x", vec![wrong.into()]).unwrap_err();
+            assert_eq!(refused.code, "input", "{wrong}");
+        }
+        assert_eq!(again.namespaces(&id, "x").len(), 2, "nothing else took their place");
+        again.forget(&id).unwrap();
+        assert!(again.namespaces(&id, "x").is_empty());
     }
 
     #[test]

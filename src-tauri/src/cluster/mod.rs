@@ -11,6 +11,7 @@ mod exec;
 mod facts;
 mod follow;
 mod gates;
+mod istiod;
 mod kinds;
 mod kubeconfigs;
 mod lines;
@@ -34,6 +35,9 @@ mod rights;
 mod role;
 mod rollout;
 mod seen;
+mod sight;
+mod spaces;
+mod standing;
 mod store;
 mod sync;
 mod words;
@@ -55,6 +59,8 @@ pub use probe::{PROBE, Stands};
 pub use ranges::{Lives, OwnRanges};
 pub use restart::{Restart, RestartStep, StepState};
 pub use rights::Feature;
+#[cfg(test)]
+pub(crate) use spaces::MAX_SINGLY;
 pub use sync::ProxySync;
 pub use write::MADE_BY;
 

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use super::{
     follow::Sink,
+    kinds::namespace_of,
     logs::{INJECTED, SIDECAR},
     mirror::file_of,
 };
@@ -78,6 +79,8 @@ struct Inner {
     pods: BTreeMap<String, Held>,
     /// All were listed once.
     listed: bool,
+    /// Else those of these namespaces.
+    listed_in: HashSet<String>,
 }
 
 #[derive(Debug)]
@@ -143,7 +146,8 @@ impl Sink for Pods {
         if known.is_some_and(|known| known.pod == pod && known.ending == ending) {
             return Ok(());
         }
-        let young = known.map_or(inner.listed, |known| known.young);
+        let listed = inner.listed || inner.listed_in.contains(namespace_of(&file));
+        let young = known.map_or(listed, |known| known.young);
         inner.pods.insert(file, Held { pod, ending, young });
         self.changed.send_replace(());
         Ok(())
@@ -156,12 +160,20 @@ impl Sink for Pods {
         Ok(())
     }
 
-    fn keep(&self, _kind: &str, seen: &HashSet<String>) -> io::Result<()> {
-        let mut inner = self.lock();
-        inner.pods.retain(|file, _| seen.contains(file));
-        inner.listed = true;
+    fn keep(&self, _kind: &str, wanted: &dyn Fn(&str) -> bool) -> io::Result<()> {
+        self.lock().pods.retain(|file, _| wanted(file));
         self.changed.send_replace(());
         Ok(())
+    }
+
+    fn listed(&self, namespace: Option<&str>) {
+        let mut inner = self.lock();
+        match namespace {
+            None => inner.listed = true,
+            Some(namespace) => {
+                inner.listed_in.insert(namespace.to_string());
+            }
+        }
     }
 }
 

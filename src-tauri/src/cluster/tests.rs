@@ -8,6 +8,7 @@ mod anew;
 mod connect;
 mod cut;
 mod cut_short;
+mod elsewhere;
 mod expiry;
 mod follow;
 mod lost;
@@ -18,6 +19,7 @@ mod registry;
 mod revisions;
 mod rights;
 mod scale;
+mod sight;
 mod windows;
 mod writes;
 

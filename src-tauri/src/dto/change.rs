@@ -191,6 +191,8 @@ pub struct Review {
     /// Who manages the objects, to be asked first.
     pub owners: Vec<OwnersWay>,
     pub warnings: Vec<String>,
+    /// A scope has another mode afterwards: that is what locks people out.
+    pub changes_mode: bool,
     pub applicable: bool,
     pub blocked_because: Option<String>,
     /// A Role as YAML that would let this person apply them, where permissions are missing.

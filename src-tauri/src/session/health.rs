@@ -91,12 +91,20 @@ pub fn health(view: &View, sandbox: &SandboxState, kept: u64, dropped: u64, reco
         ),
         None => folder,
     };
+    let unseen = view
+        .origin
+        .cluster()
+        .map(|cluster| cluster.unseen())
+        .unwrap_or_default();
+    let visible = (!unseen.is_empty()).then(|| ("Visible", (Health::Warn, unseen.join(" "))));
     // ALLOW_ANY holds where nothing is written; here nobody knows what is.
-    let unknown = view.origin.cluster().is_some() && view.world().mesh_configs.is_empty();
-    let mesh_config = unknown.then(|| {
-        let said =
-            "no ConfigMap istio can be read in istio-system: the outbound mode is not known, ALLOW_ANY is assumed";
-        ("Mesh config", (Health::Bad, said.to_string()))
+    let unknown = view.origin.cluster().filter(|_| view.world().mesh_configs.is_empty());
+    let mesh_config = unknown.map(|cluster| {
+        let said = format!(
+            "no ConfigMap istio can be read in {}: the outbound mode is not known, ALLOW_ANY is assumed",
+            cluster.homes().join(", ")
+        );
+        ("Mesh config", (Health::Bad, said))
     });
     // Said until the app ends: a change that was cut short is worth a second look.
     let journal = (!recovered.is_empty()).then(|| ("Journal", (Health::Warn, recovered.join(" "))));
@@ -104,6 +112,7 @@ pub fn health(view: &View, sandbox: &SandboxState, kept: u64, dropped: u64, reco
         .into_iter()
         .chain(logs)
         .chain(access_log)
+        .chain(visible)
         .chain(mesh_config)
         .chain(journal)
         .map(|(name, (state, detail))| DataSource {
@@ -178,7 +187,7 @@ pub fn next_step(
         action,
         argument,
     };
-    let mode = modes(view).first().map_or(Mode::AllowAny, |scope| scope.mode);
+    let mode = modes(view.world()).first().map_or(Mode::AllowAny, |scope| scope.mode);
     if let Some(error) = view.state().errors.into_iter().next() {
         let file = error.at.map(|place| format!("{}:{}", place.file, place.line));
         return step("Mend the file", error.message, NextAction::FixFile, file);

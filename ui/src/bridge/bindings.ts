@@ -38,8 +38,16 @@ lockedBecause: string | null,
 /**
  * What cannot be read now; what was read last stays.
  */
-lost: LostWatch | null, };
+lost: LostWatch | null, 
+/**
+ * What this person may not see, a sentence each: verdicts, modes and counts may be other ones than are shown.
+ */
+unseen: Array<string>, };
 export type ContextRow = { name: string, server: string, user: string, insecure: boolean, plugin: string | null, current: boolean, production: boolean, 
+/**
+ * Namespaces that were named for it, to be looked at where not all may be.
+ */
+namespaces: Array<string>, 
 /**
  * Its program must be allowed first.
  */
@@ -370,7 +378,11 @@ export type Review = { edits: Array<StagedEdit>, diffs: Array<FileDiff>, impact:
 /**
  * Who manages the objects, to be asked first.
  */
-owners: Array<OwnersWay>, warnings: Array<string>, applicable: boolean, blockedBecause: string | null, 
+owners: Array<OwnersWay>, warnings: Array<string>, 
+/**
+ * A scope has another mode afterwards: that is what locks people out.
+ */
+changesMode: boolean, applicable: boolean, blockedBecause: string | null, 
 /**
  * A Role as YAML that would let this person apply them, where permissions are missing.
  */

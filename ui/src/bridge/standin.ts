@@ -36,6 +36,7 @@ interface Arguments {
   files: string[];
   feature: string;
   namespace: string;
+  namespaces: string[];
   on: boolean;
   scope: string;
   minutes: number | null;
@@ -110,6 +111,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     owners: [],
     warnings: [],
     role: null,
+    changesMode: list.some(({ edit }) => edit.kind === "mode"),
     applicable: list.length > 0,
     blockedBecause: list.length ? null : "Nothing is staged.",
   });
@@ -121,6 +123,13 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     list_kubeconfigs: () => kubeconfigs,
     pick_kubeconfig: () => (kubeconfigs = [...example.kubeconfigs, example.pickedKubeconfig]),
     forget_kubeconfig: ({ file }) => (kubeconfigs = kubeconfigs.filter((each) => each.id !== file)),
+    name_namespaces: ({ file, name, namespaces }) =>
+      (kubeconfigs = kubeconfigs.map((each) => ({
+        ...each,
+        contexts: each.contexts.map((context) =>
+          each.id === file && context.name === name ? { ...context, namespaces } : context,
+        ),
+      }))),
     plugin_to_allow: () => example.plugin,
     allow_plugin: () => {
       kubeconfigs = kubeconfigs.map((file) => ({

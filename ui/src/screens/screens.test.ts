@@ -282,6 +282,19 @@ it("takes a change back, or keeps it, while it waits to be kept", async () => {
   await vi.waitFor(() => expect(screen.queryByTestId("countdown")).toBeNull());
 });
 
+it("contains a screen that cannot be drawn: it says so, and the others go on", async () => {
+  const base = standin({ empty: false });
+  start({
+    ...base,
+    call: (command, args) => (command === "overview" ? Promise.resolve({} as never) : base.call(command, args)),
+  });
+  render(App);
+  expect(await id("error-banner")).toHaveTextContent("cannot be drawn");
+  await press("{Control>}3{/Control}");
+  expect(await id("screen-policy")).toBeInTheDocument();
+  expect(screen.queryByTestId("error-banner")).not.toBeInTheDocument();
+});
+
 it("tells of a change that is taken back by itself, with what was left", async () => {
   const base = standin({ empty: false });
   const listeners: (() => void)[] = [];

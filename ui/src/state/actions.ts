@@ -158,6 +158,11 @@ export async function forgetKubeconfig(file: string): Promise<void> {
   if (listed !== null) kubeconfigs.put(listed);
 }
 
+export async function nameNamespaces(file: string, name: string, namespaces: string[]): Promise<void> {
+  const listed = await attempt(() => calls.nameNamespaces(file, name, namespaces));
+  if (listed !== null) kubeconfigs.put(listed);
+}
+
 export async function setEditing(on: boolean): Promise<void> {
   const state = await attempt(() => calls.setEditing(on));
   if (state !== null) source.put(state);

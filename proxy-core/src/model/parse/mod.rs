@@ -7,11 +7,11 @@ mod envoy_filter;
 mod errors;
 mod identity;
 mod injection_template;
+mod route_actions;
 mod routes;
 mod service_entry;
 mod telemetry;
 mod traffic;
-mod unapplied;
 
 use std::sync::Arc;
 
@@ -79,7 +79,7 @@ fn add_object(root: Cursor<'_>, kind: &str, meta: Meta, place: Place, world: &mu
         ($list:ident, $spec:expr) => {{
             let spec = $spec;
             if errors.is_empty() {
-                world.$list.push(Arc::new(Object { meta, place, spec }));
+                world.$list.push(Arc::new(Object::new(meta, place, spec)));
             }
         }};
     }
