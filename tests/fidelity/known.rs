@@ -20,6 +20,11 @@ impl Known {
 
     /// True where `difference` is listed.
     pub fn lists(&self, difference: &Difference) -> bool {
-        self.0.contains(&difference.kind())
+        self.names(&difference.kind())
+    }
+
+    /// True where a difference of this kind is listed.
+    pub fn names(&self, kind: &str) -> bool {
+        self.0.contains(kind)
     }
 }

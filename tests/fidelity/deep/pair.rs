@@ -1,0 +1,259 @@
+//! The same caller behind Istio's sidecar and behind ours, in one live mesh, under the same objects.
+
+use std::{collections::BTreeSet, fs, path::PathBuf};
+
+use egret_tests::mesh::{Mesh, eventually};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{
+    configuration::{self, State, body_size, mark},
+    side::{LOADER, Side},
+};
+use crate::world::World;
+
+const PODS: &str = include_str!("pods.yaml");
+/// Where both callers live.
+pub const NAMESPACE: &str = "shop";
+/// Marks the objects of a world.
+const LABEL: &str = "egret.test/world";
+const KINDS: &str = "serviceentries,virtualservices,destinationrules,sidecars";
+/// What istiod's own store holds.
+const CONFIGS: &str = "curl --silent --max-time 20 localhost:15014/debug/configz";
+
+/// Both sides, and what holds for them now.
+pub struct Pair<'mesh> {
+    /// Behind Envoy.
+    pub istio: Side,
+    /// Behind `egret-proxy`.
+    pub egret: Side,
+    mesh: &'mesh Mesh,
+    /// The mesh config as it was, without the outbound mode.
+    base: String,
+    /// What a world has added to it.
+    added: String,
+    folder: TempDir,
+}
+
+impl<'mesh> Pair<'mesh> {
+    /// Starts both workloads.
+    pub fn start(mesh: &'mesh Mesh) -> Result<Self, String> {
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let policy = folder.path().display().to_string();
+        let sites = mesh.certificates().join("sites-ca.crt").display().to_string();
+        let manifest = PODS
+            .replace("@EGRET@", &binary()?.display().to_string())
+            .replace("@POLICY@", &policy)
+            .replace("@LOADER@", &json!(LOADER).to_string())
+            .replace("@SITES@", sites.trim_start_matches('/'));
+        mesh.apply(&manifest);
+        for pod in ["envoy", "egret"] {
+            eventually(&format!("pod {pod}"), || {
+                let wait = [
+                    "wait",
+                    "pod",
+                    pod,
+                    "--namespace=shop",
+                    "--for=condition=Ready",
+                    "--timeout=20s",
+                ];
+                mesh.kubectl(&wait).status.success().then_some(())
+            });
+        }
+        let text = mesh.text(&[
+            "get",
+            "configmap",
+            "istio",
+            "--namespace=istio-system",
+            "--output=jsonpath={.data.mesh}",
+        ]);
+        Ok(Self {
+            istio: Side::of(mesh, NAMESPACE, "envoy", "istio-proxy")?,
+            egret: Side::of(mesh, NAMESPACE, "egret", "egret")?,
+            mesh,
+            base: without_mode(&text),
+            added: "-".into(),
+            folder,
+        })
+    }
+
+    /// Puts `world` in force on both sides, as far as the API server takes it, and gives the objects; `number` is told from
+    /// every other. None where Envoy refuses what istiod makes of them: then nothing is decided.
+    pub fn enforce(&mut self, number: u64, world: &World) -> Result<Option<Vec<Value>>, String> {
+        self.set_mesh_config(number, &world.mesh)?;
+        self.replace_objects(&world.documents)?;
+        let taken = eventually("istiod to know the objects", || {
+            let objects = self.objects();
+            self.known_to_istiod(&objects).then_some(objects)
+        });
+        self.push(number);
+        let state = eventually("Envoy to have what istiod makes of it", || {
+            let dump = self.istio.admin("/config_dump").ok()?;
+            match configuration::state(&serde_json::from_str(&dump.body).ok()?, number) {
+                State::Older => None,
+                state => Some(state),
+            }
+        });
+        if state == State::Refused {
+            return Ok(None);
+        }
+        self.set_folder(number, &taken)?;
+        Ok(Some(taken))
+    }
+
+    fn set_mesh_config(&mut self, number: u64, added: &str) -> Result<(), String> {
+        if added == self.added {
+            return Ok(());
+        }
+        // An alias that nothing uses tells istiod's answer from the ones before.
+        let mark = format!("world-{number}");
+        let text = format!("{}{added}trustDomainAliases: [{mark}]\n", self.base);
+        let patch = json!({"data": {"mesh": text}}).to_string();
+        self.mesh.text(&[
+            "patch",
+            "configmap",
+            "istio",
+            "--namespace=istio-system",
+            "--type=merge",
+            "--patch",
+            &patch,
+        ]);
+        let ask = "curl --silent --max-time 20 localhost:15014/debug/mesh";
+        eventually("istiod to read the mesh config", || {
+            self.istiod(ask).contains(&mark).then_some(())
+        });
+        self.added = added.to_string();
+        Ok(())
+    }
+
+    fn replace_objects(&self, documents: &[Value]) -> Result<(), String> {
+        let every = ["delete", KINDS, "--all-namespaces", "--selector", LABEL, "--wait=false"];
+        self.mesh.text(&every);
+        let mut documents = documents.to_vec();
+        for document in &mut documents {
+            document["metadata"]["labels"] = json!({LABEL: "yes"});
+        }
+        if documents.is_empty() {
+            return Ok(());
+        }
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": documents}).to_string();
+        let output = self.mesh.send(&["create"], &list);
+        let said = String::from_utf8_lossy(&output.stderr);
+        // What is refused is not there for either side.
+        let refused = [
+            "denied the request",
+            "is invalid",
+            "strict decoding",
+            "unknown field",
+            "BadRequest",
+        ];
+        let other = said.lines().find(|line| {
+            line.starts_with("Error") && !refused.iter().any(|words| said.contains(words)) && !line.is_empty()
+        });
+        other.map_or(Ok(()), |line| Err(format!("kubectl create: {line}")))
+    }
+
+    /// The objects as the API server has them, with their ages.
+    fn objects(&self) -> Vec<Value> {
+        let text = self
+            .mesh
+            .text(&["get", KINDS, "--all-namespaces", "--selector", LABEL, "--output=json"]);
+        let list: Value = serde_json::from_str(&text).unwrap_or_default();
+        list["items"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// True where istiod has exactly these objects, in these versions.
+    fn known_to_istiod(&self, objects: &[Value]) -> bool {
+        let known: Value = serde_json::from_str(&self.istiod(CONFIGS)).unwrap_or_default();
+        let known = known.as_array().map(Vec::as_slice).unwrap_or_default();
+        let ours = known
+            .iter()
+            .filter(|object| object["metadata"]["labels"][LABEL] == "yes");
+        versions(ours) == versions(objects.iter())
+    }
+
+    fn istiod(&self, command: &str) -> String {
+        let words: Vec<&str> = command.split(' ').collect();
+        let exec = ["exec", "--namespace=istio-system", "deploy/istiod", "--"];
+        self.mesh.text(&[&exec[..], &words].concat())
+    }
+
+    /// Makes a change that shows in everything that istiod sends: what is known to it by now goes with it.
+    fn push(&self, number: u64) {
+        let patch = |kind: &str, what: Value, value: Value| json!({"applyTo": kind, "match": what, "patch": {"operation": "MERGE", "value": value}});
+        let filter = json!({
+            "apiVersion": "networking.istio.io/v1alpha3", "kind": "EnvoyFilter",
+            "metadata": {"name": "mark", "namespace": NAMESPACE},
+            "spec": {"configPatches": [
+                patch("CLUSTER", json!({"cluster": {"name": "BlackHoleCluster"}}), json!({"alt_stat_name": mark(number)})),
+                patch("LISTENER", json!({"context": "SIDECAR_OUTBOUND"}), json!({"stat_prefix": mark(number)})),
+                patch("ROUTE_CONFIGURATION", json!({"context": "SIDECAR_OUTBOUND"}),
+                    json!({"max_direct_response_body_size_bytes": body_size(number)})),
+            ]},
+        });
+        self.mesh.apply(&filter.to_string());
+    }
+
+    fn set_folder(&mut self, number: u64, objects: &[Value]) -> Result<(), String> {
+        let loaded = |side: &mut Side| -> Option<Value> {
+            let config: Value = serde_json::from_str(&side.admin("/config").ok()?.body).ok()?;
+            Some(config["loaded"].clone())
+        };
+        let before = loaded(&mut self.egret);
+        let mesh = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio", "namespace": "istio-system"},
+            "data": {"mesh": format!("{}{}", self.base, self.added)},
+        });
+        let mut text = format!("# world {number}\n{mesh}\n");
+        for object in objects {
+            text.push_str(&format!("---\n{object}\n"));
+        }
+        let fresh = self.folder.path().join(".fresh");
+        fs::write(&fresh, text)
+            .and_then(|()| fs::rename(&fresh, self.folder.path().join("world.yaml")))
+            .map_err(|error| format!("{}: {error}", fresh.display()))?;
+        eventually("egret-proxy to read its folder", || {
+            (loaded(&mut self.egret) != before).then_some(())
+        });
+        Ok(())
+    }
+}
+
+/// Name, namespace, kind and version of each object.
+fn versions<'o>(objects: impl Iterator<Item = &'o Value>) -> BTreeSet<String> {
+    objects
+        .map(|object| {
+            let metadata = &object["metadata"];
+            format!(
+                "{}/{}/{}/{}",
+                object["kind"], metadata["namespace"], metadata["name"], metadata["resourceVersion"]
+            )
+        })
+        .collect()
+}
+
+/// The mesh config without its outbound policy.
+fn without_mode(text: &str) -> String {
+    let mut kept = String::new();
+    let mut inside = false;
+    for line in text.lines() {
+        inside = line.starts_with("outboundTrafficPolicy") || inside && line.starts_with(' ');
+        if !inside {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
+}
+
+/// The sidecar's binary that was built beside this test.
+fn binary() -> Result<PathBuf, String> {
+    let test = std::env::current_exe().map_err(|error| error.to_string())?;
+    let folder = test.ancestors().nth(2).ok_or("the test has no folder")?;
+    let path = folder.join("egret-proxy");
+    if path.exists() {
+        Ok(path)
+    } else {
+        Err(format!("{} is missing: cargo build -p proxy-core", path.display()))
+    }
+}
