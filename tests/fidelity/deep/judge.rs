@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use egret_tests::mesh::{Mesh, eventually};
+use egret_tests::mesh::Mesh;
 use serde_json::Value;
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
     sender::Sending,
     side::Side,
     sighting::{Row, Sightings, differences},
+    wait,
 };
 use crate::world::{Call, World};
 
@@ -24,15 +25,6 @@ const LATE: Duration = Duration::from_millis(1500);
 
 /// How often a call is made that differs, before it counts: a busy machine delays, and back-offs are drawn.
 const TRIES: usize = 3;
-
-/// A call with what the site does about it.
-#[derive(Debug, Clone)]
-pub struct Planned {
-    /// The call.
-    pub call: Call,
-    /// Told to the site.
-    pub site: String,
-}
 
 /// A call whose sightings differ.
 #[derive(Debug, Clone)]
@@ -79,13 +71,7 @@ pub struct Judgement {
 }
 
 /// Compares both sides on `world`, whose number is told from every other. None where Envoy refuses its configuration.
-pub fn judge(
-    mesh: &Mesh,
-    pair: &mut Pair<'_>,
-    number: u64,
-    world: &World,
-    plans: &[Planned],
-) -> Result<Option<Judgement>, String> {
+pub fn judge(mesh: &Mesh, pair: &mut Pair<'_>, number: u64, world: &World) -> Result<Option<Judgement>, String> {
     let Some(taken) = pair.enforce(number, world)? else {
         return Ok(None);
     };
@@ -93,9 +79,9 @@ pub fn judge(
         taken,
         ..Judgement::default()
     };
-    let mut open: Vec<usize> = (0..plans.len()).collect();
+    let mut open: Vec<usize> = (0..world.calls.len()).collect();
     for round in 0..TRIES {
-        let found = compare(mesh, pair, &format!("{number}.{round}"), plans, &open)?;
+        let found = compare(mesh, pair, &format!("{number}.{round}"), &world.calls, &open)?;
         let still: Vec<usize> = open
             .iter()
             .copied()
@@ -116,14 +102,14 @@ fn compare(
     mesh: &Mesh,
     pair: &mut Pair<'_>,
     round: &str,
-    plans: &[Planned],
+    planned: &[Call],
     wanted: &[usize],
 ) -> Result<Vec<Difference>, String> {
     let (istio, egret) = (&mut pair.istio, &mut pair.egret);
     // Both at once: a world's time is that of its slowest calls.
     let (left, right) = thread::scope(|scope| {
-        let other = scope.spawn(|| calls(egret, round, plans, wanted));
-        let left = calls(istio, round, plans, wanted);
+        let other = scope.spawn(|| calls(egret, round, planned, wanted));
+        let left = calls(istio, round, planned, wanted);
         let right = other.join().map_err(|_| "a caller panicked".to_string());
         Ok::<_, String>((left?, right??))
     })?;
@@ -137,7 +123,7 @@ fn compare(
         };
         left.sites = at_sites(istio);
         right.sites = at_sites(egret);
-        let is_tls = plans[*index].call.protocol == "tls";
+        let is_tls = planned[*index].protocol == "tls";
         let fields = (
             left.fields(&istio.address, is_tls),
             right.fields(&egret.address, is_tls),
@@ -154,13 +140,12 @@ fn compare(
 }
 
 /// Makes the calls one after the other, and finds the rows about each by the caller's port.
-fn calls(side: &mut Side, round: &str, plans: &[Planned], wanted: &[usize]) -> Result<Vec<Sightings>, String> {
+fn calls(side: &mut Side, round: &str, planned: &[Call], wanted: &[usize]) -> Result<Vec<Sightings>, String> {
     side.forget();
     let mut seen = Vec::new();
     for index in wanted {
-        let Planned { call, site } = plans[*index].clone();
-        let name = name(round, *index);
-        seen.push(side.call(Sending { name, call, site })?);
+        let (name, call) = (name(round, *index), planned[*index].clone());
+        seen.push(side.call(Sending { name, call })?);
     }
     let call = Call {
         address: LAST.0.into(),
@@ -171,14 +156,16 @@ fn calls(side: &mut Side, round: &str, plans: &[Planned], wanted: &[usize]) -> R
     let last = side.call(Sending {
         name: format!("{round}.last"),
         call,
-        site: String::new(),
     })?;
     let rows = |side: &Side| -> Vec<Row> { side.rows().iter().filter_map(|line| Row::parse(line)).collect() };
     let of =
         |rows: &[Row], port: u16| -> Vec<Row> { rows.iter().filter(|row| row.port() == Some(port)).cloned().collect() };
-    eventually("the row of the last call", || {
-        (!of(&rows(side), last.port).is_empty()).then_some(())
-    });
+    wait(&format!("the row of {last:?}"), || {
+        match of(&rows(side), last.port).is_empty() {
+            true => Err(format!("{:?}", side.rows())),
+            false => Ok(()),
+        }
+    })?;
     let until = Instant::now() + LATE;
     let found = loop {
         let rows = rows(side);

@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
-use egret_tests::mesh::{Mesh, eventually};
+use egret_tests::mesh::Mesh;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{
     configuration::{self, State, body_size, mark},
     side::{LOADER, Side},
+    wait,
 };
 use crate::world::World;
 
@@ -48,8 +49,8 @@ impl<'mesh> Pair<'mesh> {
             .replace("@SITES@", sites.trim_start_matches('/'));
         mesh.apply(&manifest);
         for pod in ["envoy", "egret"] {
-            eventually(&format!("pod {pod}"), || {
-                let wait = [
+            wait(&format!("pod {pod}"), || {
+                let ready = [
                     "wait",
                     "pod",
                     pod,
@@ -57,8 +58,12 @@ impl<'mesh> Pair<'mesh> {
                     "--for=condition=Ready",
                     "--timeout=20s",
                 ];
-                mesh.kubectl(&wait).status.success().then_some(())
-            });
+                let output = mesh.kubectl(&ready);
+                match output.status.success() {
+                    true => Ok(()),
+                    false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+                }
+            })?;
         }
         let text = mesh.text(&[
             "get",
@@ -82,18 +87,21 @@ impl<'mesh> Pair<'mesh> {
     pub fn enforce(&mut self, number: u64, world: &World) -> Result<Option<Vec<Value>>, String> {
         self.set_mesh_config(number, &world.mesh)?;
         self.replace_objects(&world.documents)?;
-        let taken = eventually("istiod to know the objects", || {
-            let objects = self.objects();
-            self.known_to_istiod(&objects).then_some(objects)
-        });
-        self.push(number);
-        let state = eventually("Envoy to have what istiod makes of it", || {
-            let dump = self.istio.admin("/config_dump").ok()?;
-            match configuration::state(&serde_json::from_str(&dump.body).ok()?, number) {
-                State::Older => None,
-                state => Some(state),
+        let taken = wait("istiod to know the objects", || {
+            let (objects, known) = (self.objects(), self.known_to_istiod());
+            match versions(&objects) == versions(&known) {
+                true => Ok(objects),
+                false => Err(format!("it knows {:?}", versions(&known))),
             }
-        });
+        })?;
+        self.push(number);
+        let state = wait("Envoy to have what istiod makes of it", || {
+            let dump = self.istio.admin("/config_dump")?;
+            match configuration::state(&serde_json::from_str(&dump.body).unwrap_or_default(), number) {
+                State::Older => Err(dump.body),
+                state => Ok(state),
+            }
+        })?;
         if state == State::Refused {
             return Ok(None);
         }
@@ -119,9 +127,10 @@ impl<'mesh> Pair<'mesh> {
             &patch,
         ]);
         let ask = "curl --silent --max-time 20 localhost:15014/debug/mesh";
-        eventually("istiod to read the mesh config", || {
-            self.istiod(ask).contains(&mark).then_some(())
-        });
+        wait("istiod to read the mesh config", || {
+            let known = self.istiod(ask);
+            if known.contains(&mark) { Ok(()) } else { Err(known) }
+        })?;
         self.added = added.to_string();
         Ok(())
     }
@@ -162,14 +171,11 @@ impl<'mesh> Pair<'mesh> {
         list["items"].as_array().cloned().unwrap_or_default()
     }
 
-    /// True where istiod has exactly these objects, in these versions.
-    fn known_to_istiod(&self, objects: &[Value]) -> bool {
-        let known: Value = serde_json::from_str(&self.istiod(CONFIGS)).unwrap_or_default();
-        let known = known.as_array().map(Vec::as_slice).unwrap_or_default();
-        let ours = known
-            .iter()
-            .filter(|object| object["metadata"]["labels"][LABEL] == "yes");
-        versions(ours) == versions(objects.iter())
+    /// Those that istiod knows.
+    fn known_to_istiod(&self) -> Vec<Value> {
+        let known: Vec<Value> = serde_json::from_str(&self.istiod(CONFIGS)).unwrap_or_default();
+        let ours = |object: &Value| object["metadata"]["labels"][LABEL] == "yes";
+        known.into_iter().filter(ours).collect()
     }
 
     fn istiod(&self, command: &str) -> String {
@@ -212,16 +218,21 @@ impl<'mesh> Pair<'mesh> {
         fs::write(&fresh, text)
             .and_then(|()| fs::rename(&fresh, self.folder.path().join("world.yaml")))
             .map_err(|error| format!("{}: {error}", fresh.display()))?;
-        eventually("egret-proxy to read its folder", || {
-            (loaded(&mut self.egret) != before).then_some(())
-        });
-        Ok(())
+        wait("egret-proxy to read its folder", || {
+            let now = loaded(&mut self.egret);
+            if now != before {
+                Ok(())
+            } else {
+                Err(format!("loaded {now:?}"))
+            }
+        })
     }
 }
 
 /// Name, namespace, kind and version of each object.
-fn versions<'o>(objects: impl Iterator<Item = &'o Value>) -> BTreeSet<String> {
+fn versions(objects: &[Value]) -> BTreeSet<String> {
     objects
+        .iter()
         .map(|object| {
             let metadata = &object["metadata"];
             format!(

@@ -42,10 +42,8 @@ pub enum Order {
 pub struct Sending {
     /// Its name: one word.
     pub name: String,
-    /// Where to and what.
+    /// Where to and what. Its header `x-site` tells the site what to do, as `sites.py` says.
     pub call: Call,
-    /// What the site is to do, as `sites.py` says.
-    pub site: String,
 }
 
 /// What became of a call, seen by the caller.
@@ -102,7 +100,7 @@ fn send(sending: &Sending) -> Seen {
         "tcp" => echo(stream, &sending.name, &mut seen),
         "tls" => match secured(stream, &call.sni) {
             Ok(stream) => exchange(stream, &request(sending), &mut seen),
-            Err(error) => seen.end = error.to_string(),
+            Err(error) => seen.end = end(Err(error)),
         },
         _ => exchange(stream, &request(sending), &mut seen),
     }
@@ -133,9 +131,6 @@ fn request(sending: &Sending) -> Vec<u8> {
         "{} {target} HTTP/{version}\r\nhost: {}\r\n{named}",
         call.method, call.host
     );
-    if !sending.site.is_empty() {
-        text.push_str(&format!("x-site: {}\r\n", sending.site));
-    }
     for (name, value) in &call.headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }

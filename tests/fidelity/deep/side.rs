@@ -7,9 +7,12 @@ use std::{
     thread,
 };
 
-use egret_tests::mesh::{Mesh, eventually};
+use egret_tests::mesh::Mesh;
 
-use super::sender::{ARGUMENT, Order, Seen, Sending};
+use super::{
+    sender::{ARGUMENT, Order, Seen, Sending},
+    wait,
+};
 
 /// Programs of this machine run in a pod, where its file system stands under `/host`, with their own libraries.
 pub const LOADER: [&str; 3] = [
@@ -55,10 +58,13 @@ impl Side {
             log,
             rows,
         };
-        eventually(&format!("the sidecar of {name}"), || {
-            let seen = side.admin("/ready").ok()?;
-            seen.head.first()?.contains("200").then_some(())
-        });
+        wait(&format!("the sidecar of {name}"), || {
+            let seen = side.admin("/ready")?;
+            match seen.head.first() {
+                Some(status) if status.contains("200") => Ok(()),
+                _ => Err(format!("{seen:?}")),
+            }
+        })?;
         Ok(side)
     }
 

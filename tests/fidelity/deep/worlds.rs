@@ -1,21 +1,33 @@
 //! Worlds for the live mesh: by hand, and drawn as the others are, then fitted to what a mesh and its sites can show.
 
+use proxy_core::yaml;
 use serde_json::{Value, json};
 
-use super::{judge::Planned, pair::NAMESPACE};
+use super::pair::NAMESPACE;
 use crate::{
     generate,
+    kept::{self, or},
     seed::Seed,
     world::{Call, World},
 };
 
+const BY_HAND: &str = include_str!("by_hand.yaml");
+
 /// Worlds apart from the ones that the generator's own seed draws.
 const APART: u64 = 0xdee9;
 
+/// The worlds of `by_hand.yaml`, by their names.
+pub fn by_hand() -> Result<Vec<(String, World)>, String> {
+    let documents = yaml::read(BY_HAND.as_bytes()).map_err(|error| format!("by_hand.yaml: {error}"))?;
+    let documents = documents.iter().map(yaml::Node::to_json);
+    Ok(documents
+        .map(|document| (or(&document["name"], ""), kept::world(&document)))
+        .collect())
+}
+
 /// World `number` of `seed`, with its calls.
-pub fn drawn(seed: u64, number: u64) -> (World, Vec<Planned>) {
+pub fn drawn(seed: u64, number: u64) -> World {
     let mut world = generate::world(seed, number);
-    let mut plans = Vec::new();
     let seed = &mut Seed::of(seed ^ APART, number);
     world.namespace = NAMESPACE.into();
     world.labels = [("app".to_string(), "cart".to_string())].into();
@@ -27,15 +39,14 @@ pub fn drawn(seed: u64, number: u64) -> (World, Vec<Planned>) {
     world.documents.iter_mut().for_each(fit);
     settle(&mut world.documents);
     let calls = std::mem::take(&mut world.calls);
-    for call in calls.into_iter().filter_map(fit_call) {
-        let site = if call.host.is_empty() {
-            String::new()
-        } else {
-            doing(seed)
-        };
-        plans.push(Planned { call, site });
+    for mut call in calls.into_iter().filter_map(fit_call) {
+        let doing = doing(seed);
+        if !call.host.is_empty() && !doing.is_empty() {
+            call.headers.insert("x-site".into(), doing);
+        }
+        world.calls.push(call);
     }
-    (world, plans)
+    world
 }
 
 /// What the site does: mostly it answers.
