@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, pin::pin, rc::Rc, time::Instant};
 
 use hyper::{
-    Request, Response,
-    body::Incoming,
+    Method, Request, Response,
+    body::{Body as _, Incoming},
     header::{self, HeaderValue},
     server::conn::http1,
     service::service_fn,
@@ -73,6 +73,7 @@ async fn handle(
     fixed: Option<SocketAddr>,
 ) -> Result<Response<ResponseBody>, Cut> {
     let authority = authority(&request);
+    let is_connect = request.method() == Method::CONNECT;
     let sent_path = request
         .uri()
         .path_and_query()
@@ -85,7 +86,11 @@ async fn handle(
     };
     let http = HttpPart {
         method: request.method().to_string(),
-        path: path.clone().unwrap_or(sent_path),
+        path: if is_connect {
+            String::new()
+        } else {
+            path.clone().unwrap_or(sent_path)
+        },
         version: "HTTP/1.1",
         forwarded_for: headers::text(
             request.headers(),
@@ -109,6 +114,16 @@ async fn handle(
         source,
         destination.unwrap_or(unknown),
     ));
+    // CONNECT has no end.
+    finish.unread = is_connect || !request.body().is_end_stream();
+    if is_connect && !authority.as_deref().is_some_and(names_port) {
+        // To Envoy's parser this is no request at all, and so it has nothing of it.
+        *finish.http_part() = HttpPart {
+            version: "HTTP/1.1",
+            ..HttpPart::default()
+        };
+        return Ok(finish.reply(400, "DPE", "http1.invalid_url", "Bad Request"));
+    }
     let Some(destination) = destination else {
         return Ok(finish.reply(502, "DF", "dns_resolution_failure", "DNS resolution failure"));
     };
@@ -149,17 +164,14 @@ async fn handle(
             response
         }
         Action::Forward(forward) => {
+            finish.unread = false;
             let progress = Rc::<Progress>::default();
             finish.progress = Some(progress.clone());
             let websocket = match forward::upgrade(&request) {
                 Upgrade::None => false,
                 Upgrade::WebSocket => true,
                 Upgrade::Refused => {
-                    let mut response = finish.reply(403, "", "upgrade_failed", "");
-                    response
-                        .headers_mut()
-                        .insert(header::CONNECTION, HeaderValue::from_static("close"));
-                    return Ok(response);
+                    return Ok(reply::close(finish.reply(403, "", "upgrade_failed", "")));
                 }
             };
             let on_upgrade = websocket.then(|| hyper::upgrade::on(&mut request));
@@ -189,13 +201,18 @@ async fn handle(
 }
 
 /// While draining, callers are asked to come back on a new connection.
-fn closing(worker: &Worker, mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+fn closing(worker: &Worker, response: Response<ResponseBody>) -> Response<ResponseBody> {
     if worker.draining.get() {
+        reply::close(response)
+    } else {
         response
-            .headers_mut()
-            .insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    response
+}
+
+/// True for `host:port`.
+fn names_port(authority: &str) -> bool {
+    let port = authority.rsplit_once(':').map(|(_, port)| port);
+    port.is_some_and(|port| port.parse::<u16>().is_ok())
 }
 
 /// The authority of an absolute target, else the Host lines; two lines become one with a comma, as in Envoy.
@@ -234,6 +251,8 @@ pub(super) struct Finish {
     progress: Option<Rc<Progress>>,
     /// Given back to the pool when the response ended well.
     lease: Option<forward::Lease>,
+    /// True while nobody reads the rest of the request: a reply that comes meanwhile ends the connection, as Envoy's does.
+    unread: bool,
     /// True once recorded, or where another records.
     silent: bool,
 }
@@ -257,6 +276,7 @@ impl Finish {
             started: Instant::now(),
             progress: None,
             lease: None,
+            unread: false,
             silent: false,
         }
     }
@@ -287,7 +307,9 @@ impl Finish {
         self.http_part().status = status;
         self.flow.flags = flags;
         self.flow.details = details.to_string();
-        reply::local(status, body, self)
+        let unread = self.unread;
+        let response = reply::local(status, body, self);
+        if unread { reply::close(response) } else { response }
     }
 
     fn cut(mut self: Box<Self>, cluster: Option<&str>, flags: &'static str) {
@@ -332,6 +354,7 @@ impl Finish {
             started: self.started,
             progress: None,
             lease: None,
+            unread: false,
             silent: true,
         }
     }

@@ -13,7 +13,7 @@ use crate::model::Redirect;
 const HTTP_DATE: &[BorrowedFormatItem<'_>] =
     format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
 
-/// A response with Envoy's headers of a local reply.
+/// A response with Envoy's headers of a local reply, in its order. The length of an empty one is written by hyper, last.
 pub(super) fn local(status: u16, text: &str, finish: Box<Finish>) -> Response<ResponseBody> {
     let body = Bytes::copy_from_slice(text.as_bytes());
     let length = body.len();
@@ -22,15 +22,22 @@ pub(super) fn local(status: u16, text: &str, finish: Box<Finish>) -> Response<Re
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     if length > 0 {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     }
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     if let Ok(date) = OffsetDateTime::now_utc().format(HTTP_DATE)
         && let Ok(date) = HeaderValue::from_str(&date)
     {
         headers.insert(header::DATE, date);
     }
     headers.insert(header::SERVER, HeaderValue::from_static("envoy"));
+    response
+}
+
+/// Has the connection end with `response`.
+pub(super) fn close(mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
     response
 }
 

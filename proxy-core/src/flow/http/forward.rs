@@ -292,9 +292,11 @@ fn refuse(lost: Lost, retried: bool, mut finish: Box<Finish>) -> Response<Respon
             return finish.reply(503, "UH", "no_healthy_upstream", "no healthy upstream");
         }
         Lost::Connect(Failed {
-            why: Why::Unresolvable, ..
+            why: Why::Unresolvable(why),
+            ..
         }) => {
-            return finish.reply(503, "DF", "dns_resolution_failure", "DNS resolution failure");
+            let details = format!("dns_resolution_failure{why}");
+            return finish.reply(503, "DF", &details, "DNS resolution failure");
         }
         Lost::Connect(
             failed @ Failed {
