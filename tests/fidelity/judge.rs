@@ -177,7 +177,7 @@ fn calls(world: &World, verdict: &Verdict, judgement: &mut Judgement) {
 }
 
 /// The engine's reading of the mesh config and the documents that `wanted` admits.
-fn read(world: &World, wanted: impl Fn(usize) -> bool) -> (model::World, Vec<ModelError>) {
+pub fn read(world: &World, wanted: impl Fn(usize) -> bool) -> (model::World, Vec<ModelError>) {
     let mesh = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio", "namespace": "istio-system"},
         "data": {"mesh": world.mesh},

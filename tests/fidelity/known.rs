@@ -20,11 +20,11 @@ impl Known {
 
     /// True where `difference` is listed.
     pub fn lists(&self, difference: &Difference) -> bool {
-        self.names(&difference.kind())
+        self.lists_kind(&difference.kind())
     }
 
-    /// True where a difference of this kind is listed.
-    pub fn names(&self, kind: &str) -> bool {
+    /// True where differences of `kind` are listed.
+    pub fn lists_kind(&self, kind: &str) -> bool {
         self.0.contains(kind)
     }
 }

@@ -7,6 +7,7 @@
 // A test reports by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod analyze;
 mod deep;
 mod generate;
 mod judge;
@@ -17,6 +18,7 @@ mod outcome;
 mod run;
 mod seed;
 mod shrink;
+mod treatment;
 mod world;
 
 use std::{env, path::Path};
@@ -54,6 +56,15 @@ fn main() {
         }
         if differed.is_empty() { Ok(()) } else { Err(differed) }
     });
+    let analyzed = trial("check_says_what_istioctl_analyze_says", |program| {
+        let (worlds, seed) = (number("WORLDS", 500)?, number("SEED", 1)?);
+        let report = analyze::run(program, worlds, seed)?;
+        print!("{report}");
+        match report.differed() {
+            0 => Ok(()),
+            differed => Err(format!("{differed} differences that DIFFERENCES.md does not list")),
+        }
+    });
     let live = Trial::ignorable_test("the_sidecar_does_as_envoy_does_on_a_live_mesh", || {
         match deep::run(number("DEEP", 20)?, number("SEED", 1)?) {
             Ok(report) => {
@@ -69,7 +80,7 @@ fn main() {
             Err(NotUp::Failed(reason)) => Err(Failed::from(reason)),
         }
     });
-    libtest_mimic::run(&arguments, vec![worlds, kept, live]).exit();
+    libtest_mimic::run(&arguments, vec![worlds, kept, analyzed, live]).exit();
 }
 
 /// A test that needs the oracle, and is ignored with the reason where there is none.

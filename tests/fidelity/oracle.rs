@@ -19,9 +19,31 @@ pub struct Verdict {
     /// One for each call.
     #[serde(default)]
     pub answers: Vec<Answer>,
+    /// What the analyzer says about the documents that are not rejected.
+    #[serde(default)]
+    pub analyzed: Analyzed,
     /// Why there is no configuration.
     #[serde(default)]
     pub error: String,
+}
+
+/// What Istio's analyzer says, in every run or in some only: where two objects claim the same it goes through a map.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Analyzed {
+    pub always: Vec<Message>,
+    pub sometimes: Vec<Message>,
+}
+
+/// One of its messages.
+#[derive(Debug, Default, Deserialize)]
+pub struct Message {
+    pub code: String,
+    pub level: String,
+    pub kind: String,
+    pub namespace: String,
+    pub name: String,
+    pub message: String,
 }
 
 /// What becomes of one document.
@@ -30,6 +52,9 @@ pub struct Review {
     /// Why it would be rejected; empty where it is taken.
     #[serde(default)]
     pub rejected: String,
+    /// What the webhook warns about; empty where it does not.
+    #[serde(default)]
+    pub warning: String,
 }
 
 /// What becomes of one call, in Envoy's words. The fields are those of the program, see there.
@@ -57,6 +82,29 @@ pub struct Matched {
     pub retries: Option<Retries>,
     pub redirect: Option<serde_json::Value>,
     pub operation: String,
+    pub treatment: Treatment,
+}
+
+/// What it does to the request and its response beside.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Treatment {
+    pub path: String,
+    pub host: String,
+    pub request_headers: serde_json::Value,
+    pub response_headers: serde_json::Value,
+    pub fault: serde_json::Value,
+    pub mirrors: Vec<Mirror>,
+    pub cors: serde_json::Value,
+}
+
+/// A place that copies are sent to.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Mirror {
+    pub cluster: String,
+    pub exists: bool,
+    pub share: u32,
 }
 
 /// Its retry policy.
@@ -67,6 +115,8 @@ pub struct Retries {
     pub retry_on: Vec<String>,
     pub statuses: Vec<u16>,
     pub per_try_timeout_ms: u64,
+    pub back_off_ms: u64,
+    pub avoids_previous: bool,
 }
 
 /// One of the clusters that the traffic is shared among; its kind is empty where there is no such cluster.
@@ -80,6 +130,9 @@ pub struct Target {
     pub port_override: u16,
     pub connect_timeout_ms: u64,
     pub tls: Option<Origin>,
+    pub host: String,
+    pub request_headers: serde_json::Value,
+    pub response_headers: serde_json::Value,
 }
 
 /// TLS towards the upstream.

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::{
     oracle::{Answer, Matched, Target},
+    treatment::{self, Destinations, edits_of_engine},
     world::Call,
 };
 
@@ -42,7 +43,7 @@ const FIELDS: [&str; 13] = [
 ];
 
 /// Stands for any cluster that does not exist.
-const NO_CLUSTER: &str = "(a cluster that does not exist)";
+pub const NO_CLUSTER: &str = "(a cluster that does not exist)";
 
 /// Kind of a Kubernetes Service's cluster, whose endpoints are not compared.
 const OF_A_SERVICE: &str = "(a Service's)";
@@ -63,6 +64,9 @@ pub fn of_istio(answer: &Answer) -> Outcome {
     outcome.insert("route", json!(route.map_or("", |route| route.name.as_str())));
     if let Some(redirect) = route.and_then(|route| route.redirect.clone()) {
         outcome.insert("redirect", redirect);
+    }
+    if let Some(route) = route {
+        treatment::of_istio(&mut outcome, route, answer);
     }
     if let Some(route) = route.filter(|_| forwarded) {
         acting(&mut outcome, route);
@@ -97,6 +101,9 @@ fn acting(outcome: &mut Outcome, route: &Matched) {
         json!({
             "attempts": retries.attempts, "retry_on": retries.retry_on.join(","), "statuses": retries.statuses,
             "per_try_timeout_ms": retries.per_try_timeout_ms,
+            // Envoy's default where none is written.
+            "back_off_ms": if retries.back_off_ms == 0 { 25 } else { retries.back_off_ms },
+            "avoids_previous": retries.avoids_previous,
         })
     });
     outcome.insert("retries", json!(retries));
@@ -152,10 +159,14 @@ pub fn of_engine(snapshot: &Snapshot, call: &Call, draws: u32) -> Outcome {
     let mut shares: BTreeMap<&str, u32> = BTreeMap::new();
     let mut upstream: BTreeMap<&str, Value> = BTreeMap::new();
     let mut shown: Option<Decision<'_>> = None;
+    let mut edited = Destinations::default();
     for decision in (0..draws).map(at) {
         let name = match decision.action {
             Action::Forward(forward) => {
                 upstream.insert(&forward.cluster.name, cluster_of_engine(forward.cluster));
+                if let Some(edits) = forward.edits {
+                    edited.add(&forward.cluster.name, edits_of_engine(edits));
+                }
                 Some(&*forward.cluster.name)
             }
             Action::Cut { cluster, .. } => Some(cluster.unwrap_or(NO_CLUSTER)),
@@ -178,6 +189,8 @@ pub fn of_engine(snapshot: &Snapshot, call: &Call, draws: u32) -> Outcome {
     outcome.insert("route", json!(shown.route.unwrap_or_default()));
     outcome.insert("clusters", json!(shares));
     outcome.insert("upstream", json!(upstream));
+    treatment::of_engine(&mut outcome, &shown, &call.path);
+    edited.put(&mut outcome);
     match shown.action {
         Action::Forward(forward) if shown.layer == Layer::Http => forwarding(&mut outcome, &forward),
         Action::Reply(reply) if shares.is_empty() => {
@@ -201,6 +214,8 @@ fn forwarding(outcome: &mut Outcome, forward: &Forward<'_>) {
         json!({
             "attempts": retries.attempts, "retry_on": retries.retry_on, "statuses": retries.statuses,
             "per_try_timeout_ms": milliseconds(retries.per_try_timeout),
+            "back_off_ms": retries.back_off.as_millis() as u64,
+            "avoids_previous": retries.avoid_previous_hosts,
         })
     });
     outcome.insert("retries", json!(retries));
@@ -267,6 +282,7 @@ pub fn differences(istio: &Outcome, engine: &Outcome) -> Vec<(&'static str, Valu
     settle_services(istio, &mut engine);
     FIELDS
         .into_iter()
+        .chain(treatment::FIELDS)
         .filter_map(|field| {
             let side = |outcome: &Outcome| outcome.get(field).cloned().unwrap_or(Value::Null);
             let (istio, engine) = (side(istio), side(&engine));

@@ -106,11 +106,13 @@ const KEPT: [&str; 7] = [
 /// And what begins like this.
 const KEPT_BELOW: &str = "/spec/clusterIP";
 
-fn may_go(path: &str) -> bool {
+/// True where a smaller object lacks the field at `path`.
+pub fn may_go(path: &str) -> bool {
     !KEPT.contains(&path) && !path.starts_with(KEPT_BELOW)
 }
 
-fn remove(document: &mut Value, path: &str) {
+/// Takes the field at `path` away.
+pub fn remove(document: &mut Value, path: &str) {
     let (parent, key) = path.rsplit_once('/').unwrap_or_default();
     match document.pointer_mut(parent) {
         Some(Value::Object(fields)) => {

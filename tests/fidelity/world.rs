@@ -18,6 +18,9 @@ pub struct World {
     pub labels: BTreeMap<String, String>,
     /// What it calls.
     pub calls: Vec<Call>,
+    /// Whether Istio's analyzer is asked too.
+    #[serde(default)]
+    pub analyze: bool,
 }
 
 /// One connection, with its request where HTTP is spoken.

@@ -7,21 +7,8 @@ use std::{
 
 use crate::{
     site,
-    subject::{Curl, PATIENCE, Subject, curl, entry, eventually, mesh, shape, timeout},
+    subject::{PATIENCE, Subject, entry, eventually, host, map, mesh, shape, through, timeout},
 };
-
-fn host(name: &str, address: &str) -> [String; 2] {
-    ["--host".into(), format!("{name}={address}")]
-}
-
-fn map(from: &str, to: std::net::SocketAddr) -> [String; 2] {
-    ["--map".into(), format!("{from}={to}")]
-}
-
-fn through(subject: &Subject, arguments: &[&str]) -> Curl {
-    let proxy = format!("http://{}", subject.explicit);
-    curl(&[&["--proxy", &proxy], arguments].concat())
-}
 
 #[test]
 fn http_is_decided_request_by_request_on_one_connection() {

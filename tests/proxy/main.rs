@@ -6,6 +6,7 @@
 // The whole crate is a test: a panic is how it reports.
 #![allow(clippy::unwrap_used)]
 
+mod actions;
 mod captured;
 mod explicit;
 mod lifecycle;

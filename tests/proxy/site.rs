@@ -22,14 +22,26 @@ pub struct Site {
     pub address: SocketAddr,
     /// Connections taken so far.
     pub connections: Arc<AtomicUsize>,
-    /// The head of the last request, as it arrived.
-    last_head: Arc<Mutex<String>>,
+    /// The last request, as it arrived.
+    last: Arc<Mutex<Seen>>,
+}
+
+/// A request as a site sees it.
+#[derive(Default)]
+struct Seen {
+    head: String,
+    body: String,
 }
 
 impl Site {
     /// The head of the last request as it came over the wire.
     pub fn last_head(&self) -> String {
-        self.last_head.lock().unwrap().clone()
+        self.last.lock().unwrap().head.clone()
+    }
+
+    /// The body of the last request.
+    pub fn last_body(&self) -> String {
+        self.last.lock().unwrap().body.clone()
     }
 
     pub fn connections(&self) -> usize {
@@ -79,27 +91,27 @@ pub fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-fn serve(handle: impl Fn(TcpStream, &Mutex<String>) -> io::Result<()> + Send + Sync + 'static) -> Site {
+fn serve(handle: impl Fn(TcpStream, &Mutex<Seen>) -> io::Result<()> + Send + Sync + 'static) -> Site {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let site = Site {
         address: listener.local_addr().unwrap(),
         connections: Arc::default(),
-        last_head: Arc::default(),
+        last: Arc::default(),
     };
-    let (connections, last_head) = (site.connections.clone(), site.last_head.clone());
+    let (connections, last) = (site.connections.clone(), site.last.clone());
     let handle = Arc::new(handle);
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             connections.fetch_add(1, Ordering::SeqCst);
-            let (handle, last_head) = (handle.clone(), last_head.clone());
+            let (handle, last) = (handle.clone(), last.clone());
             // A client that breaks off is what some tests do.
-            thread::spawn(move || drop(handle(stream, &last_head)));
+            thread::spawn(move || drop(handle(stream, &last)));
         }
     });
     site
 }
 
-fn answer_all<S: Read + Write>(stream: S, last_head: &Mutex<String>) -> io::Result<()> {
+fn answer_all<S: Read + Write>(stream: S, last: &Mutex<Seen>) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     loop {
         let mut head = String::new();
@@ -108,10 +120,14 @@ fn answer_all<S: Read + Write>(stream: S, last_head: &Mutex<String>) -> io::Resu
                 return Ok(());
             }
         }
-        *last_head.lock().unwrap() = head.clone();
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
         let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
         stream.read_exact(&mut body)?;
+        let body = String::from_utf8_lossy(&body).into_owned();
+        *last.lock().unwrap() = Seen {
+            head: head.clone(),
+            body,
+        };
         let path = head.split(' ').nth(1).unwrap_or_default().to_string();
         let parts: Vec<&str> = path.trim_start_matches('/').split(['/', '?']).collect();
         let number = |at: usize| parts.get(at).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
@@ -125,7 +141,7 @@ fn answer_all<S: Read + Write>(stream: S, last_head: &Mutex<String>) -> io::Resu
             _ => (200, head),
         };
         let answer = format!(
-            "HTTP/1.1 {status} Of Its Own\r\nServer: site\r\nContent-Length: {}\r\n\r\n{text}",
+            "HTTP/1.1 {status} Of Its Own\r\nServer: site\r\nX-Site: 1\r\nContent-Length: {}\r\n\r\n{text}",
             text.len()
         );
         stream.get_mut().write_all(answer.as_bytes())?;

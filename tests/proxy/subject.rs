@@ -39,6 +39,14 @@ pub fn timeout(host: &str, limit: &str) -> String {
     )
 }
 
+/// A VirtualService for a host; `http` are its routes in YAML's flow style.
+pub fn routes(host: &str, http: &str) -> String {
+    let name = host.replace('.', "-");
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: {name}, namespace: default}}\nspec:\n  hosts: [{host}]\n  http: {http}\n"
+    )
+}
+
 /// A running sidecar.
 pub struct Subject {
     pub folder: TempDir,
@@ -270,6 +278,22 @@ pub fn curl(arguments: &[&str]) -> Curl {
         head: head.to_string(),
         body: body.to_string(),
     }
+}
+
+/// A name that the sidecar resolves to `address`.
+pub fn host(name: &str, address: &str) -> [String; 2] {
+    ["--host".into(), format!("{name}={address}")]
+}
+
+/// Where the sidecar dials for `from`.
+pub fn map(from: &str, to: SocketAddr) -> [String; 2] {
+    ["--map".into(), format!("{from}={to}")]
+}
+
+/// Runs curl with the sidecar as its HTTP proxy.
+pub fn through(subject: &Subject, arguments: &[&str]) -> Curl {
+    let proxy = format!("http://{}", subject.explicit);
+    curl(&[&["--proxy", &proxy], arguments].concat())
 }
 
 /// An access log line with what differs from run to run replaced: `TIME`, `MS`, `ID` and `LOCAL` (the sidecar's and the

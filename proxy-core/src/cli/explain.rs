@@ -5,7 +5,11 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 use clap::Args;
 
 use super::request::{Connect, From, Send, ask};
-use crate::{model::Labels, policy::Explanation, source::read_folder};
+use crate::{
+    model::Labels,
+    policy::{Explanation, Step},
+    source::read_folder,
+};
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
@@ -122,20 +126,7 @@ fn pairs(option: &str, texts: &[String], separator: char) -> Result<Labels, Stri
 
 fn text(explanation: &Explanation) -> String {
     let mut lines = vec![format!("{}: {}", explanation.verdict, explanation.reason)];
-    for step in &explanation.trace {
-        let place = step.object.as_ref().map(|object| {
-            format!(
-                "  [{} {}/{} {}:{}]",
-                object.kind, object.namespace, object.name, object.file, object.line
-            )
-        });
-        lines.push(format!(
-            "  {:<13} {}{}",
-            step.step,
-            step.outcome,
-            place.unwrap_or_default()
-        ));
-    }
+    lines.extend(steps(&explanation.trace));
     lines.extend(
         explanation
             .otherwise
@@ -143,4 +134,17 @@ fn text(explanation: &Explanation) -> String {
             .map(|otherwise| format!("  otherwise     {otherwise}")),
     );
     lines.join("\n")
+}
+
+/// The steps of a decision, a line each.
+pub(super) fn steps(trace: &[Step]) -> impl Iterator<Item = String> {
+    trace.iter().map(|step| {
+        let place = step.object.as_ref().map(|object| {
+            format!(
+                "  [{} {}/{} {}:{}]",
+                object.kind, object.namespace, object.name, object.file, object.line
+            )
+        });
+        format!("  {:<13} {}{}", step.step, step.outcome, place.unwrap_or_default())
+    })
 }

@@ -1,18 +1,20 @@
 //! Bodies that are counted as they pass.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
+    vec,
 };
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use super::http::Finish;
+use crate::record::Flow;
 
 /// What the caller has sent of its request.
 #[derive(Debug, Default)]
@@ -38,61 +40,201 @@ impl Progress {
     }
 }
 
+/// How many pieces of a body a copy may fall behind before it is given up.
+const BEHIND: usize = 64;
+
+/// How much of a body is kept for another attempt: Envoy's default, by Istio left as it is.
+const KEPT: usize = 1024 * 1024;
+
+/// A request's body as it was sent, for another attempt.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pieces: RefCell<Vec<Bytes>>,
+    size: Cell<usize>,
+    ended: Cell<bool>,
+}
+
+impl Kept {
+    /// True where all of it was sent and kept: only then Envoy tries again.
+    pub fn is_whole(&self) -> bool {
+        self.ended.get() && self.size.get() <= KEPT
+    }
+
+    fn keep(&self, data: Option<&Bytes>, ended: bool) {
+        if let Some(data) = data {
+            self.size.set(self.size.get() + data.len());
+            if self.size.get() <= KEPT {
+                self.pieces.borrow_mut().push(data.clone());
+            } else {
+                self.pieces.borrow_mut().clear();
+            }
+        }
+        self.ended.set(ended);
+    }
+}
+
 /// A request's body on its way to the upstream.
 #[derive(Debug)]
 pub(super) struct RequestBody {
-    inner: Option<Incoming>,
+    source: Source,
     progress: Rc<Progress>,
+    kept: Option<Rc<Kept>>,
+    /// Copies that are sent elsewhere.
+    copies: Vec<mpsc::Sender<Piece>>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Empty,
+    Caller(Incoming),
+    /// What an attempt before has sent.
+    Again(vec::IntoIter<Bytes>),
+    /// What another body was seen to send.
+    Copy(mpsc::Receiver<Piece>),
+}
+
+/// What a copy sees of a body; without an end it was broken off.
+#[derive(Debug)]
+enum Piece {
+    Data(Bytes),
+    End,
+}
+
+/// Why a request's body broke off.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RequestBroken {
+    #[error(transparent)]
+    Caller(#[from] hyper::Error),
+    #[error("the request that is copied was broken off")]
+    Original,
 }
 
 impl RequestBody {
     pub fn new(inner: Incoming, progress: Rc<Progress>) -> Self {
-        let inner = (!inner.is_end_stream()).then_some(inner);
-        if inner.is_none() {
-            progress.finish();
+        if inner.is_end_stream() {
+            return Self::empty(progress);
         }
-        Self { inner, progress }
+        Self {
+            source: Source::Caller(inner),
+            progress,
+            kept: None,
+            copies: Vec::new(),
+        }
     }
 
     pub fn empty(progress: Rc<Progress>) -> Self {
         progress.finish();
-        Self { inner: None, progress }
+        Self {
+            source: Source::Empty,
+            progress,
+            kept: None,
+            copies: Vec::new(),
+        }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.inner.is_none()
+        matches!(self.source, Source::Empty)
+    }
+
+    /// Keeps what is sent from now on.
+    pub fn keep(&mut self) -> Rc<Kept> {
+        let kept = Rc::<Kept>::default();
+        self.kept = Some(kept.clone());
+        kept
+    }
+
+    /// The same body once more.
+    pub fn again(kept: &Kept, progress: Rc<Progress>) -> Self {
+        let pieces = kept.pieces.borrow().clone();
+        if pieces.is_empty() {
+            return Self::empty(progress);
+        }
+        Self {
+            source: Source::Again(pieces.into_iter()),
+            ..Self::empty(progress)
+        }
+    }
+
+    /// A copy, which sees what this one sends from now on.
+    pub fn copy(&mut self) -> Self {
+        if self.is_empty() {
+            return Self::empty(Rc::default());
+        }
+        let (pieces_tx, pieces_rx) = mpsc::channel(BEHIND);
+        self.copies.push(pieces_tx);
+        Self {
+            source: Source::Copy(pieces_rx),
+            progress: Rc::default(),
+            kept: None,
+            copies: Vec::new(),
+        }
+    }
+
+    /// Shows the copies what was sent.
+    fn show(&mut self, data: Option<&Bytes>, ended: bool) {
+        self.copies.retain(|copy| {
+            let data = data.is_none_or(|data| copy.try_send(Piece::Data(data.clone())).is_ok());
+            data && (!ended || copy.try_send(Piece::End).is_ok())
+        });
     }
 }
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = RequestBroken;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Some(inner) = &mut self.inner else {
-            return Poll::Ready(None);
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBroken>>> {
+        let inner = match &mut self.source {
+            Source::Empty => return Poll::Ready(None),
+            Source::Caller(inner) => inner,
+            Source::Again(pieces) => return Poll::Ready(pieces.next().map(|data| Ok(Frame::data(data)))),
+            Source::Copy(pieces) => {
+                let piece = ready!(pieces.poll_recv(cx));
+                return Poll::Ready(match piece {
+                    Some(Piece::Data(data)) => Some(Ok(Frame::data(data))),
+                    Some(Piece::End) => {
+                        self.source = Source::Empty;
+                        None
+                    }
+                    None => Some(Err(RequestBroken::Original)),
+                });
+            }
         };
-        let frame = ready!(Pin::new(inner).poll_frame(cx));
-        let ended = frame.is_none() || self.inner.as_ref().is_some_and(Body::is_end_stream);
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-        {
+        let frame = ready!(Pin::new(&mut *inner).poll_frame(cx));
+        let ended = frame.is_none() || inner.is_end_stream();
+        let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+        if let Some(data) = data {
             self.progress.bytes.set(self.progress.bytes.get() + data.len() as u64);
+        }
+        let whole = ended && !matches!(frame, Some(Err(_)));
+        if let Some(kept) = &self.kept {
+            kept.keep(data, whole);
+        }
+        if !self.copies.is_empty() {
+            self.show(data, whole);
         }
         if ended {
             self.progress.finish();
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(RequestBroken::from)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        match &self.source {
+            Source::Empty => true,
+            Source::Caller(inner) => inner.is_end_stream(),
+            Source::Again(pieces) => pieces.as_slice().is_empty(),
+            Source::Copy(_) => false,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        match &self.source {
+            Source::Empty => SizeHint::with_exact(0),
+            Source::Caller(inner) => inner.size_hint(),
+            // Framed as the request's own headers say.
+            Source::Again(_) | Source::Copy(_) => SizeHint::default(),
+        }
     }
 }
 
@@ -113,6 +255,11 @@ enum Inner {
 }
 
 impl ResponseBody {
+    /// The flow that ends with it.
+    pub fn flow(&self) -> Option<&Flow> {
+        self.finish.as_ref().map(|finish| &finish.flow)
+    }
+
     /// A local reply.
     pub fn own(text: Bytes, finish: Box<Finish>) -> Self {
         Self {

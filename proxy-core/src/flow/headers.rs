@@ -78,20 +78,31 @@ pub(super) fn prepare_request(
     if let Some(operation) = operation {
         insert(headers, OPERATION, operation);
     }
+    expect_within(headers, timeout);
+    number_attempt(headers, 1);
+}
+
+/// Numbers the attempt, behind all edits of the first one.
+pub(super) fn number_attempt(headers: &mut HeaderMap, attempt: u32) {
+    headers.insert(ATTEMPT, HeaderValue::from(attempt));
+}
+
+/// Tells the upstream how long it has, where there is a limit.
+pub(super) fn expect_within(headers: &mut HeaderMap, timeout: Option<Duration>) {
     if let Some(timeout) = timeout {
         headers.insert(EXPECTED_TIMEOUT, HeaderValue::from(timeout.as_millis() as u64));
     }
-}
-
-/// Numbers the attempt.
-pub(super) fn number_attempt(headers: &mut HeaderMap, attempt: u32) {
-    headers.insert(ATTEMPT, HeaderValue::from(attempt));
 }
 
 /// What the caller sees beside the upstream's own headers.
 pub(super) fn prepare_response(headers: &mut HeaderMap, service_time: Duration) {
     headers.insert(header::SERVER, HeaderValue::from_static("envoy"));
     headers.insert(SERVICE_TIME, HeaderValue::from(service_time.as_millis() as u64));
+    if !headers.contains_key(header::DATE)
+        && let Some(date) = super::reply::date()
+    {
+        headers.insert(header::DATE, date);
+    }
 }
 
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {

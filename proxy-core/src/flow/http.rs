@@ -1,9 +1,9 @@
 //! HTTP/1.1: each request on a connection is decided, forwarded and recorded on its own.
 
-use std::{net::SocketAddr, pin::pin, rc::Rc, time::Instant};
+use std::{mem, net::SocketAddr, pin::pin, rc::Rc, time::Duration};
 
 use hyper::{
-    Method, Request, Response,
+    HeaderMap, Method, Request, Response,
     body::{Body as _, Incoming},
     header::{self, HeaderValue},
     server::conn::http1,
@@ -13,18 +13,27 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::{
     Worker,
-    body::{Broken, Progress, RequestBody, ResponseBody},
+    body::{Progress, RequestBody, ResponseBody},
     connection::Accepted,
     explicit, headers, reply,
 };
 use crate::{
     net::Prefixed,
-    policy::{Action, Claims, Decision, Facts, Forward, HttpClaims, HttpVersion, Snapshot, decide},
-    record::{Flow, HttpPart},
+    policy::{Action, Claims, Facts, Forward, HttpClaims, HttpVersion, Reply, Treatment, decide},
+    record::HttpPart,
 };
 
+mod cors;
+mod edits;
+mod exchange;
+mod fault;
+mod finish;
 mod forward;
+mod mirror;
 
+use cors::Crossing;
+use edits::{Asked, Sent};
+pub(super) use finish::Finish;
 use forward::Upgrade;
 
 /// Largest request head, as Envoy's default of 60 KiB.
@@ -68,7 +77,7 @@ struct Cut;
 
 async fn handle(
     worker: Rc<Worker>,
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
     source: SocketAddr,
     fixed: Option<SocketAddr>,
 ) -> Result<Response<ResponseBody>, Cut> {
@@ -152,43 +161,50 @@ async fn handle(
         }
         action => action,
     };
+    let treatment = decision.treatment;
+    let mut crossing = Crossing::None;
+    if let Some(treatment) = treatment {
+        let destination = match action {
+            Action::Forward(forward) => forward.edits,
+            _ => None,
+        };
+        let asked = Asked {
+            treatment: Some(treatment),
+            destination,
+        };
+        if let Some(fault) = &treatment.fault
+            && let Some(status) = fault::inject(&worker, fault, &mut finish).await
+        {
+            let response = finish.reply(status, "FI", "fault_filter_abort", "fault filter abort");
+            return Ok(closing(&worker, treated(response, &asked, &Sent::default(), crossing)));
+        }
+        if let Some(cors) = &treatment.cors {
+            crossing = Crossing::of(cors, &request);
+        }
+        if let Crossing::Preflight(headers) = crossing {
+            let mut response = finish.reply(200, "", "cors_response", "");
+            response.headers_mut().extend(headers);
+            return Ok(closing(&worker, response));
+        }
+    }
     let response = match action {
         Action::Reply(answer) => {
-            let target = answer
-                .redirect
-                .map(|redirect| reply::location(redirect, authority.as_deref().unwrap_or_default(), &path));
-            let mut response = finish.reply(answer.status, flags(answer.flags), answer.details, answer.body);
-            if let Some(value) = target.and_then(|target| HeaderValue::from_str(&target).ok()) {
-                response.headers_mut().insert(header::LOCATION, value);
-            }
-            response
+            let response = answered(finish, &answer, authority.as_deref().unwrap_or_default(), &path);
+            let asked = Asked {
+                treatment,
+                destination: None,
+            };
+            treated(response, &asked, &Sent::default(), crossing)
         }
         Action::Forward(forward) => {
-            finish.unread = false;
-            let progress = Rc::<Progress>::default();
-            finish.progress = Some(progress.clone());
-            let websocket = match forward::upgrade(&request) {
-                Upgrade::None => false,
-                Upgrade::WebSocket => true,
-                Upgrade::Refused => {
-                    return Ok(reply::close(finish.reply(403, "", "upgrade_failed", "")));
-                }
+            let call = Call {
+                forward,
+                treatment,
+                destination,
+                authority: authority.as_deref(),
+                path: &path,
             };
-            let on_upgrade = websocket.then(|| hyper::upgrade::on(&mut request));
-            let (mut parts, body) = request.into_parts();
-            headers::strip_hop_by_hop(&mut parts.headers, websocket);
-            let id = finish.http_part().request_id.clone();
-            headers::prepare_request(&mut parts.headers, &id, forward.operation, forward.timeout);
-            // Whatever the caller speaks, upstreams are spoken to in HTTP/1.1.
-            parts.version = hyper::Version::HTTP_11;
-            if let Ok(uri) = path.parse() {
-                parts.uri = uri;
-            }
-            if let Some(host) = authority.as_deref().and_then(|host| HeaderValue::from_str(host).ok()) {
-                parts.headers.insert(header::HOST, host);
-            }
-            let body = RequestBody::new(body, progress);
-            forward::forward(&worker, forward, destination, parts, body, finish, on_upgrade).await
+            forwarded(&worker, call, request, finish, crossing).await
         }
         Action::Cut { cluster, flags } => {
             finish.cut(cluster, flags);
@@ -198,6 +214,119 @@ async fn handle(
         Action::Bypass => return Err(Cut),
     };
     Ok(closing(&worker, response))
+}
+
+/// A request that policy sends to a cluster.
+struct Call<'c> {
+    forward: Forward<'c>,
+    treatment: Option<&'c Treatment>,
+    destination: SocketAddr,
+    authority: Option<&'c str>,
+    path: &'c str,
+}
+
+async fn forwarded(
+    worker: &Rc<Worker>,
+    call: Call<'_>,
+    mut request: Request<Incoming>,
+    mut finish: Box<Finish>,
+    crossing: Crossing,
+) -> Response<ResponseBody> {
+    let Call {
+        forward, destination, ..
+    } = call;
+    let progress = Rc::<Progress>::default();
+    finish.unread = false;
+    finish.progress = Some(progress.clone());
+    let websocket = match forward::upgrade(&request) {
+        Upgrade::None => false,
+        Upgrade::WebSocket => true,
+        Upgrade::Refused => {
+            return reply::close(finish.reply(403, "", "upgrade_failed", ""));
+        }
+    };
+    let on_upgrade = websocket.then(|| hyper::upgrade::on(&mut request));
+    let (mut parts, body) = request.into_parts();
+    headers::strip_hop_by_hop(&mut parts.headers, websocket);
+    let id = finish.http_part().request_id.clone();
+    let expected = forward::expected(&forward, Duration::ZERO);
+    headers::prepare_request(&mut parts.headers, &id, forward.operation, expected);
+    // Whatever the caller speaks, upstreams are spoken to in HTTP/1.1.
+    parts.version = hyper::Version::HTTP_11;
+    if let Ok(uri) = call.path.parse() {
+        parts.uri = uri;
+    }
+    if let Some(host) = call.authority.and_then(|host| HeaderValue::from_str(host).ok()) {
+        parts.headers.insert(header::HOST, host);
+    }
+    let mut body = RequestBody::new(body, progress);
+    let asked = Asked {
+        treatment: call.treatment,
+        destination: forward.edits,
+    };
+    if asked.is_nothing() {
+        return forward::forward(worker, forward, destination, parts, body, finish, on_upgrade).await;
+    }
+    asked.edit_request(&mut parts, call.path, &finish.flow);
+    finish.sent_as(&parts.headers);
+    let sent = asked.remember(&parts);
+    if let Some(treatment) = call.treatment.filter(|_| !websocket) {
+        let original = mirror::Original {
+            parts: &parts,
+            authority: &finish.http_part().authority.clone(),
+            destination,
+            source: finish.flow.source,
+            timeout: forward.timeout,
+        };
+        mirror::send(worker, &treatment.mirrors, &original, &mut body);
+    }
+    let response = forward::forward(worker, forward, destination, parts, body, finish, on_upgrade).await;
+    treated(response, &asked, &sent, crossing)
+}
+
+/// An answer of policy's own.
+fn answered(finish: Box<Finish>, answer: &Reply<'_>, authority: &str, path: &str) -> Response<ResponseBody> {
+    let target = answer
+        .redirect
+        .map(|redirect| reply::location(redirect, authority, path));
+    let mut response = finish.reply(answer.status, flags(answer.flags), answer.details, answer.body);
+    if let Some(value) = target.and_then(|target| HeaderValue::from_str(&target).ok()) {
+        // Envoy's order.
+        let others = mem::take(response.headers_mut());
+        response.headers_mut().insert(header::LOCATION, value);
+        response.headers_mut().extend(others);
+    }
+    response
+}
+
+/// What the route asks for of a response, whoever gave it. Envoy: its edits first, then the headers of cross-origin
+/// requests.
+fn treated(
+    response: Response<ResponseBody>,
+    asked: &Asked<'_>,
+    sent: &Sent,
+    crossing: Crossing,
+) -> Response<ResponseBody> {
+    if asked.is_nothing() {
+        return response;
+    }
+    let (mut head, body) = response.into_parts();
+    if let Some(flow) = body.flow() {
+        asked.edit_response(&mut head, sent, flow);
+    }
+    if let Crossing::Actual(headers) = crossing {
+        replace(&mut head.headers, headers);
+    }
+    Response::from_parts(head, body)
+}
+
+fn replace(headers: &mut HeaderMap, lines: HeaderMap) {
+    for (name, value) in lines {
+        // Each of these has one line.
+        if let Some(name) = name {
+            headers.insert(name, value);
+        }
+    }
 }
 
 /// While draining, callers are asked to come back on a new connection.
@@ -240,156 +369,4 @@ async fn named_destination(worker: &Worker, authority: Option<&str>) -> Option<S
 
 fn flags(flags: &'static str) -> &'static str {
     if flags == "-" { "" } else { flags }
-}
-
-/// A flow in the making; recorded once, when the response has ended.
-#[derive(Debug)]
-pub(super) struct Finish {
-    worker: Rc<Worker>,
-    flow: Flow,
-    started: Instant,
-    progress: Option<Rc<Progress>>,
-    /// Given back to the pool when the response ended well.
-    lease: Option<forward::Lease>,
-    /// True while nobody reads the rest of the request: a reply that comes meanwhile ends the connection, as Envoy's does.
-    unread: bool,
-    /// True once recorded, or where another records.
-    silent: bool,
-}
-
-impl Finish {
-    fn new(
-        worker: Rc<Worker>,
-        snapshot: &Snapshot,
-        http: HttpPart,
-        source: SocketAddr,
-        destination: SocketAddr,
-    ) -> Self {
-        let flow = Flow {
-            protocol: "http",
-            http: Some(http),
-            ..Flow::begin(crate::policy::Verdict::Blocked, source, destination, snapshot.hash())
-        };
-        Self {
-            worker,
-            flow,
-            started: Instant::now(),
-            progress: None,
-            lease: None,
-            unread: false,
-            silent: false,
-        }
-    }
-
-    fn decided(&mut self, decision: &Decision<'_>) {
-        self.flow.verdict = decision.verdict;
-        self.flow.route = decision.route.unwrap_or_default().to_string();
-        if let Action::Forward(Forward { cluster, .. }) = decision.action {
-            self.flow.cluster = cluster.name.to_string();
-            self.flow.service_host = cluster.host.to_string();
-            self.flow.service_namespace = cluster.namespace.to_string();
-        }
-    }
-
-    /// The HTTP part; this flow always has one.
-    fn http_part(&mut self) -> &mut HttpPart {
-        self.flow.http.get_or_insert_default()
-    }
-
-    /// Answers here.
-    fn reply(
-        mut self: Box<Self>,
-        status: u16,
-        flags: &'static str,
-        details: &str,
-        body: &str,
-    ) -> Response<ResponseBody> {
-        self.http_part().status = status;
-        self.flow.flags = flags;
-        self.flow.details = details.to_string();
-        let unread = self.unread;
-        let response = reply::local(status, body, self);
-        if unread { reply::close(response) } else { response }
-    }
-
-    fn cut(mut self: Box<Self>, cluster: Option<&str>, flags: &'static str) {
-        self.flow.http = None;
-        self.flow.cluster = cluster.unwrap_or_default().to_string();
-        self.flow.flags = flags;
-        self.complete();
-    }
-
-    /// Counts bytes to the caller.
-    pub fn sent(&mut self, bytes: usize) {
-        self.flow.sent += bytes as u64;
-    }
-
-    /// The response broke off after its head.
-    pub fn broken(&mut self, broken: &Broken) {
-        self.lease = None;
-        match broken {
-            Broken::TimedOut => {
-                self.flow.flags = "UT";
-                self.flow.details = "response_timeout".into();
-            }
-            Broken::Upstream(_) => {
-                self.flow.flags = "UC";
-                self.flow.details = "upstream_reset_after_response_started{connection_termination}".into();
-            }
-        }
-    }
-
-    /// The caller went away before the end.
-    pub fn left(&mut self) {
-        self.lease = None;
-        self.flow.flags = "DC";
-        self.flow.details = "downstream_remote_disconnect".into();
-    }
-
-    /// A stand-in that records nothing: for the head of an upgraded connection, whose flow goes on.
-    fn silent(&self) -> Self {
-        Self {
-            worker: self.worker.clone(),
-            flow: self.flow.clone(),
-            started: self.started,
-            progress: None,
-            lease: None,
-            unread: false,
-            silent: true,
-        }
-    }
-
-    /// Records the flow and gives the upstream connection back.
-    pub fn complete(mut self: Box<Self>) {
-        self.record();
-        if let Some(lease) = self.lease.take() {
-            lease.give_back(&self.worker);
-        }
-    }
-
-    fn record(&mut self) {
-        if std::mem::replace(&mut self.silent, true) {
-            return;
-        }
-        if let Some(progress) = &self.progress {
-            self.flow.received = progress.bytes.get();
-        }
-        self.flow.duration = self.started.elapsed();
-        self.worker.recorder.record(&self.flow);
-    }
-}
-
-/// A request that ends without any response still has its row: the caller left, or a drain's deadline cut it.
-impl Drop for Finish {
-    fn drop(&mut self) {
-        if !self.silent {
-            self.flow.flags = "DC";
-            self.flow.details = if self.worker.draining.get() {
-                "downstream_local_disconnect".into()
-            } else {
-                "downstream_remote_disconnect".into()
-            };
-            self.record();
-        }
-    }
 }

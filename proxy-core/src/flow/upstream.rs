@@ -63,14 +63,29 @@ pub(super) fn reason(error: &std::io::Error) -> String {
     text.split(" (os error").next().unwrap_or(&text).replace(' ', "_")
 }
 
-/// The address to dial for a cluster. `name` is the request's Host or the stream's SNI.
+/// How often Istio has Envoy choose again where it chose an address that was tried before.
+const CHOICES: usize = 5;
+
+/// One of several addresses: each in its turn, rather one that was not tried.
+fn choose(worker: &Worker, addresses: &[SocketAddr], tried: &[SocketAddr]) -> SocketAddr {
+    let mut chosen = addresses[worker.next_turn() % addresses.len()];
+    for _ in 0..CHOICES {
+        if !tried.contains(&chosen) {
+            break;
+        }
+        chosen = addresses[worker.next_turn() % addresses.len()];
+    }
+    chosen
+}
+
+/// The address to dial for a cluster, rather than one that was tried. `name` is the request's Host or the stream's SNI.
 pub(super) async fn endpoint(
     worker: &Worker,
     cluster: &Cluster,
     destination: SocketAddr,
     name: &str,
+    tried: &[SocketAddr],
 ) -> Result<SocketAddr, Failed> {
-    let turn = worker.next_turn();
     let none = Failed {
         address: None,
         why: Why::NoEndpoint,
@@ -78,7 +93,7 @@ pub(super) async fn endpoint(
     match &cluster.endpoints {
         Endpoints::OriginalDst(port) => Ok(SocketAddr::new(destination.ip(), port.unwrap_or(destination.port()))),
         Endpoints::Static(addresses) if addresses.is_empty() => Err(none),
-        Endpoints::Static(addresses) => Ok(addresses[turn % addresses.len()]),
+        Endpoints::Static(addresses) => Ok(choose(worker, addresses, tried)),
         Endpoints::Dns(names) => {
             let mut addresses = Vec::new();
             for (name, port) in names {
@@ -93,7 +108,7 @@ pub(super) async fn endpoint(
             if addresses.is_empty() {
                 Err(none)
             } else {
-                Ok(addresses[turn % addresses.len()])
+                Ok(choose(worker, &addresses, tried))
             }
         }
         Endpoints::DynamicDns(port) => {
@@ -132,7 +147,7 @@ pub(super) async fn connect(
     destination: SocketAddr,
     name: &str,
 ) -> Result<Connected, Failed> {
-    let address = endpoint(worker, cluster, destination, name).await?;
+    let address = endpoint(worker, cluster, destination, name, &[]).await?;
     if cluster.tls.is_some() {
         // Bytes that policy wants encrypted are never sent in the clear.
         let error = std::io::Error::other("this sidecar originates TLS for HTTP only");

@@ -2,7 +2,7 @@
 
 use super::{
     Finding, export_to,
-    finding::Report,
+    finding::{Report, pointer},
     hosts::{is_label, is_wildcard_domain, labels, selector},
 };
 use crate::model::{ClientTls, DestinationRule, Object, PolicySet, TrafficPolicy, World};
@@ -15,6 +15,7 @@ pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
             report.rejected("spec.host", format!("domain name {:?} invalid", spec.host));
         }
         let own = &*rule.meta.namespace;
+        unverified(&mut report, rule);
         policies(&mut report, "spec.trafficPolicy", spec.policy.as_ref(), own);
         for (index, subset) in spec.subsets.iter().enumerate() {
             let (field, name) = (format!("spec.subsets[{index}]"), &subset.name);
@@ -38,11 +39,49 @@ pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
     }
 }
 
+/// Istio's `destinationrule.CaCertificateAnalyzer`. Since Istio 1.21 the system's authorities are asked where no file is
+/// named; the analyzer warns all the same.
+fn unverified(report: &mut Report<'_>, rule: &Object<DestinationRule>) {
+    let Some(set) = &rule.spec.policy else { return };
+    let mut check = |code, field: String, policy: &TrafficPolicy| {
+        let Some(tls) = &policy.tls else { return };
+        let by_secret = tls.credential_name.is_some() && rule.spec.workload_selector.is_some();
+        if !matches!(tls.mode.as_str(), "SIMPLE" | "MUTUAL") || tls.ca_certificates || by_secret {
+            return;
+        }
+        report.analyzed(
+            code,
+            format!("{field}.tls"),
+            format!(
+                "TLS mode {} names no caCertificates for {}: before Istio 1.21 the server's certificate is not verified",
+                tls.mode, rule.spec.host
+            ),
+            Some("write caCertificates: system".into()),
+        );
+        // Beside a Secret, or where nothing is to be verified, it would be refused.
+        if tls.credential_name.is_none() && !tls.insecure_skip_verify {
+            report.patch(
+                "add",
+                pointer(&format!("{field}.tls.caCertificates")),
+                Some("system".into()),
+            );
+        }
+    };
+    check("IST0128", "spec.trafficPolicy".into(), &set.policy);
+    for (index, (_, policy)) in set.ports.iter().enumerate() {
+        let field = format!("spec.trafficPolicy.portLevelSettings[{index}]");
+        check("IST0129", field, policy);
+    }
+}
+
 /// A rule for some callers is for their own namespace.
 fn selected(report: &mut Report<'_>, rule: &Object<DestinationRule>) {
     let (spec, own) = (&rule.spec, &*rule.meta.namespace);
     let Some(labels) = &spec.workload_selector else { return };
     selector(report, "spec.workloadSelector.matchLabels", labels);
+    if labels.is_empty() {
+        report.warned("spec.workloadSelector", "workload selector specified without labels");
+    }
     let is_own = |entry: &String| entry == "." || entry == own;
     if !spec.export_to.is_empty() && !spec.export_to.iter().any(is_own) {
         report.rejected(
@@ -103,7 +142,7 @@ fn certificates(report: &mut Report<'_>, field: &str, tls: &ClientTls, namespace
     }
     let (simple, mutual) = (tls.mode == "SIMPLE", tls.mode == "MUTUAL");
     let named = tls.credential_name.is_some();
-    let verifies = tls.ca_certificates || tls.subject_alt_names || simple && named;
+    let verifies = tls.ca_certificates || tls.ca_crl || tls.subject_alt_names || simple && named;
     if tls.insecure_skip_verify && (simple || mutual) && verifies {
         report.rejected(
             field,
@@ -113,7 +152,7 @@ fn certificates(report: &mut Report<'_>, field: &str, tls: &ClientTls, namespace
     if !simple && !mutual {
         return;
     }
-    if named && (tls.client_certificate || tls.ca_certificates || tls.private_key) {
+    if named && (tls.client_certificate || tls.ca_certificates || tls.ca_crl || tls.private_key) {
         report.rejected(
             field,
             "cannot specify client certificates or CA certificate or CA CRL If credentialName is set",

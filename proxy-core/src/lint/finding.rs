@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::istio;
 use crate::{
     model::{ModelError, Object, Place},
     source::SourceError,
@@ -39,6 +40,8 @@ pub struct Finding {
     pub code: &'static str,
     /// Weight.
     pub level: Level,
+    /// The level that `istioctl analyze` gives it; absent for rules of our own.
+    pub istio_level: Option<Level>,
     /// The object; absent where a file cannot be read.
     pub object: Option<FindingObject>,
     /// Field path, such as `spec.http[0].timeout`.
@@ -53,6 +56,20 @@ pub struct Finding {
     pub message: String,
     /// What to do.
     pub fix: Option<String>,
+    /// The same as a change of the object, where there is one that surely is what is meant.
+    pub patch: Option<Patch>,
+}
+
+/// One operation of a JSON Patch (RFC 6902): what `kubectl patch --type=json` takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Patch {
+    /// `add`, `replace` or `remove`.
+    pub op: &'static str,
+    /// JSON pointer of the field.
+    pub path: String,
+    /// The new value; absent where the field is removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<serde_json::Value>,
 }
 
 /// Istio's code for what validation rejects.
@@ -62,12 +79,24 @@ pub(super) const WARNED: &str = "IST0133";
 /// A file that cannot be read.
 const UNREADABLE: &str = "EGR00";
 
+/// A field path as a JSON pointer; the fields that are patched have no dots in their names.
+pub(super) fn pointer(field: &str) -> String {
+    format!("/{}", field.replace(['.', '['], "/").replace(']', ""))
+}
+
 /// Collects the findings of one object.
 pub(super) struct Report<'f> {
     findings: &'f mut Vec<Finding>,
     subject: FindingObject,
     place: Place,
+    /// Codes that the object's owner does not want to hear of, as for Istio's analyzer; `*` for all.
+    suppressed: Vec<String>,
+    /// The last finding was left out.
+    left_out: bool,
 }
+
+/// Names the codes that are not reported about an object, with commas between them.
+const SUPPRESS: &str = "galley.istio.io/analyze-suppress";
 
 impl<'f> Report<'f> {
     pub fn new<T>(findings: &'f mut Vec<Finding>, kind: &str, object: &Object<T>) -> Self {
@@ -79,6 +108,13 @@ impl<'f> Report<'f> {
                 name: object.meta.name.to_string(),
             },
             place: object.place.clone(),
+            suppressed: object
+                .meta
+                .annotations
+                .get(SUPPRESS)
+                .map(|codes| codes.split(',').map(str::to_string).collect())
+                .unwrap_or_default(),
+            left_out: false,
         }
     }
 
@@ -92,6 +128,19 @@ impl<'f> Report<'f> {
         self.add(WARNED, Level::Warning, field, message, None);
     }
 
+    /// What Istio's analyzer says, by its code.
+    pub fn analyzed(
+        &mut self,
+        code: &'static str,
+        field: impl Into<String>,
+        message: impl Into<String>,
+        fix: Option<String>,
+    ) {
+        // Error is for what is not taken.
+        let level = istio::level(code).map_or(Level::Warning, |level| level.min(Level::Warning));
+        self.add(code, level, field, message, fix);
+    }
+
     /// A finding with its remedy.
     pub fn add(
         &mut self,
@@ -101,9 +150,15 @@ impl<'f> Report<'f> {
         message: impl Into<String>,
         fix: Option<String>,
     ) {
+        let unwanted = |known: &String| known == "*" || known == code;
+        self.left_out = level != Level::Error && self.suppressed.iter().any(unwanted);
+        if self.left_out {
+            return;
+        }
         self.findings.push(Finding {
             code,
             level,
+            istio_level: istio::level(code),
             object: Some(self.subject.clone()),
             field: field.into(),
             file: self.place.file.clone(),
@@ -111,12 +166,24 @@ impl<'f> Report<'f> {
             column: self.place.column,
             message: message.into(),
             fix,
+            patch: None,
         });
+    }
+
+    /// The last finding is mended by setting the field at `path` to `value`, or by removing it.
+    pub fn patch(&mut self, op: &'static str, path: impl Into<String>, value: Option<serde_json::Value>) {
+        if let Some(finding) = self.findings.last_mut().filter(|_| !self.left_out) {
+            finding.patch = Some(Patch {
+                op,
+                path: path.into(),
+                value,
+            });
+        }
     }
 
     /// The last finding stands at `line`.
     pub fn at(&mut self, line: u32) {
-        if let Some(finding) = self.findings.last_mut().filter(|_| line > 0) {
+        if let Some(finding) = self.findings.last_mut().filter(|_| line > 0 && !self.left_out) {
             finding.line = line;
             finding.column = 1;
         }
@@ -129,6 +196,7 @@ impl From<&ModelError> for Finding {
         Self {
             code: REJECTED,
             level: Level::Error,
+            istio_level: istio::level(REJECTED),
             object: (!kind.is_empty()).then_some(FindingObject { kind, namespace, name }),
             field: error.field.clone(),
             file: error.place.file.clone(),
@@ -136,6 +204,7 @@ impl From<&ModelError> for Finding {
             column: error.place.column,
             message: error.message.clone(),
             fix: None,
+            patch: None,
         }
     }
 }
@@ -157,6 +226,7 @@ impl From<&SourceError> for Finding {
         Self {
             code: UNREADABLE,
             level: Level::Error,
+            istio_level: None,
             object: None,
             field: String::new(),
             file: place.file,
@@ -164,6 +234,7 @@ impl From<&SourceError> for Finding {
             column: place.column,
             message,
             fix: None,
+            patch: None,
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     model::{HttpMatch, HttpRoute, RouteDestination, TextMatch},
-    policy::is_status,
+    policy::{is_status, unknown_operators},
 };
 
 /// Words that `retryOn` takes beside status codes.
@@ -32,8 +32,15 @@ const RETRY_ON: [&str; 16] = [
 
 pub(super) fn http(report: &mut Report<'_>, field: &str, route: &HttpRoute, is_delegate: bool) {
     actions(report, field, route, is_delegate);
+    if let Some(mirror) = &route.mirror {
+        destination(report, &format!("{field}.mirror"), mirror);
+    }
     for (index, mirror) in route.mirrors.iter().enumerate() {
-        destination(report, &format!("{field}.mirrors[{index}]"), mirror);
+        destination(
+            report,
+            &format!("{field}.mirrors[{index}].destination"),
+            &mirror.destination,
+        );
     }
     weights(report, field, &route.route);
     if let Some(redirect) = &route.redirect {
@@ -92,12 +99,13 @@ pub(super) fn http(report: &mut Report<'_>, field: &str, route: &HttpRoute, is_d
         conditions(report, &format!("{field}.match[{index}]"), condition);
     }
     retries(report, &format!("{field}.retries"), route);
-    for part in &route.unsupported {
+    let headers = route.headers.iter().chain(route.route.iter().map(|one| &one.headers));
+    for operator in headers.flat_map(unknown_operators) {
         report.add(
             "EGR06",
             Level::Info,
-            format!("{field}.{part}"),
-            format!("Egret does not act on {part} yet; Istio does"),
+            format!("{field}.headers"),
+            format!("Egret's sidecar leaves {operator} in header values empty; Envoy does not"),
             None,
         );
         report.at(route.line);
@@ -137,8 +145,8 @@ fn actions(report: &mut Report<'_>, field: &str, route: &HttpRoute, is_delegate:
             "HTTP route cannot contain more than one of route, redirect and direct_response",
         ),
     }
-    for part in ["fault", "rewrite"] {
-        if (redirects || responds) && route.unsupported.contains(&part) {
+    for (part, present) in [("fault", route.fault.is_some()), ("rewrite", route.rewrite.is_some())] {
+        if (redirects || responds) && present {
             report.rejected(
                 format!("{field}.{part}"),
                 format!("HTTP route cannot contain {part} beside a redirect or direct_response"),
@@ -174,6 +182,12 @@ fn destination(report: &mut Report<'_>, field: &str, destination: &RouteDestinat
 pub(super) fn gateways(report: &mut Report<'_>, field: &str, names: &[String]) {
     for name in names {
         let Some((namespace, own)) = name.split_once('/') else {
+            if name.contains('.') {
+                report.warned(
+                    field,
+                    format!("using legacy gatewayName format {name:?}; prefer the <namespace>/<name> format"),
+                );
+            }
             if !is_domain(name) {
                 report.rejected(field, format!("invalid value for gateway name: {name:?}"));
             }

@@ -4,29 +4,52 @@
 //! Level error means that Istio would not take the object (or that a file cannot be read), and nothing else.
 
 mod destination_rule;
+mod destination_traps;
+mod destinations;
+mod entry_traps;
 mod export_to;
 mod finding;
+mod gateway_names;
 mod hosts;
 mod http_route;
+mod istio;
+mod mesh_hosts;
 mod outbound;
 mod place;
+mod port_names;
+mod protocols;
 mod ranges;
+mod registry;
 mod service_entry;
 mod sidecar;
+mod sight;
+mod subsets;
+mod unused_rules;
 mod virtual_service;
 
-pub use finding::{Finding, FindingObject, Level};
+pub use finding::{Finding, FindingObject, Level, Patch};
 pub use place::locate;
 
 use crate::model::World;
+use registry::Registry;
 
 /// All findings of `world`, in the order of files and lines.
 pub fn check(world: &World) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let registry = Registry::of(world);
     service_entry::check(world, &mut findings);
-    virtual_service::check(world, &mut findings);
+    entry_traps::check(world, &mut findings);
+    protocols::check(world, &mut findings);
+    virtual_service::check(world, &registry, &mut findings);
+    destinations::check(world, &registry, &mut findings);
+    mesh_hosts::check(world, &mut findings);
+    gateway_names::check(world, &mut findings);
     destination_rule::check(world, &mut findings);
+    destination_traps::check(world, &registry, &mut findings);
+    subsets::check(world, &registry, &mut findings);
     sidecar::check(world, &mut findings);
+    sight::check(world, &mut findings);
+    port_names::check(world, &mut findings);
     outbound::check(world, &mut findings);
     ranges::check(world, &mut findings);
     findings.sort_by(|a, b| (&a.file, a.line, a.code).cmp(&(&b.file, b.line, b.code)));

@@ -49,8 +49,14 @@ pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
                 continue;
             };
             let field = format!("{template}metadata.annotations[{key}]");
+            // Istio's analyzer looks at pods alone.
+            let code = if workload.spec.kind == "Pod" {
+                "IST0125"
+            } else {
+                "EGR15"
+            };
             report.add(
-                "IST0125",
+                code,
                 Level::Warning,
                 field,
                 format!("Invalid annotation {key}: {message}"),

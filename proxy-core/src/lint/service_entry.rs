@@ -7,7 +7,7 @@ use super::{
     finding::Report,
     hosts::{is_domain, is_label, is_partial_wildcard, is_wildcard_domain},
 };
-use crate::model::{Endpoint, Object, Protocol, ProtocolClass, Resolution, ServiceEntry, World};
+use crate::model::{Endpoint, Object, Port, Protocol, ProtocolClass, Resolution, ServiceEntry, World};
 
 pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
     // Any revision that allocates addresses makes them unnecessary for its own workloads; only say what holds for all.
@@ -15,12 +15,17 @@ pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
         .mesh_configs
         .iter()
         .any(|mesh| mesh.spec.dns_capture || mesh.spec.dns_auto_allocate);
+    // Istio's analyzer knows only of the sidecars' own allocation, which needs both.
+    let by_sidecars = world
+        .mesh_configs
+        .iter()
+        .any(|mesh| mesh.spec.dns_capture && mesh.spec.dns_auto_allocate);
     for entry in &world.service_entries {
         let mut report = Report::new(findings, "ServiceEntry", entry);
         selector(&mut report, &entry.spec);
         hosts(&mut report, &entry.spec);
         ports(&mut report, &entry.spec);
-        addresses(&mut report, entry, allocating);
+        addresses(&mut report, entry, allocating, by_sidecars);
         resolution(&mut report, entry);
         export_to::check(&mut report, &entry.spec.export_to, &entry.meta.namespace, true);
         if entry.meta.annotations.contains_key("istio.io/dry-run") {
@@ -74,6 +79,11 @@ fn hosts(report: &mut Report<'_>, spec: &ServiceEntry) {
                 ),
                 Some(format!("write {}", host.to_ascii_lowercase())),
             );
+            report.patch(
+                "replace",
+                format!("/spec/hosts/{index}"),
+                Some(host.to_ascii_lowercase().into()),
+            );
         }
     }
 }
@@ -110,7 +120,7 @@ fn ports(report: &mut Report<'_>, spec: &ServiceEntry) {
     }
 }
 
-fn addresses(report: &mut Report<'_>, entry: &Object<ServiceEntry>, allocating: bool) {
+fn addresses(report: &mut Report<'_>, entry: &Object<ServiceEntry>, allocating: bool, by_sidecars: bool) {
     let spec = &entry.spec;
     let by_name = !matches!(spec.resolution, Resolution::None | Resolution::Static);
     if by_name && let Some(index) = spec.ranges.iter().position(|is_range| *is_range) {
@@ -119,16 +129,33 @@ fn addresses(report: &mut Report<'_>, entry: &Object<ServiceEntry>, allocating: 
             "CIDR addresses are allowed only for NONE/STATIC resolution types",
         );
     }
-    let own_addresses = !spec.addresses.is_empty() || !spec.allocated.is_empty();
-    if own_addresses {
+    if !spec.addresses.is_empty() {
+        return;
+    }
+    // Istio 1.25 and newer: the control plane gives an address to what is resolved by name or written out.
+    let opted_out = entry
+        .meta
+        .labels
+        .get("networking.istio.io/enable-autoallocate-ip")
+        .is_some_and(|value| value.eq_ignore_ascii_case("false"));
+    if spec.resolution == Resolution::None || opted_out {
+        let bare = |port: &&Port| matches!(port.protocol, Protocol::Auto | Protocol::Tcp);
+        if let Some(port) = spec.ports.iter().find(bare) {
+            report.warned(
+                "spec.addresses",
+                "addresses are required for ports serving TCP (or unset) protocol when IP Autoallocation is not enabled",
+            );
+            report.at(port.line);
+        }
+    }
+    if !spec.allocated.is_empty() {
         return;
     }
     for (index, port) in spec.ports.iter().enumerate() {
         let field = format!("spec.ports[{index}]");
-        if matches!(port.protocol, Protocol::Auto | Protocol::Tcp) && !allocating {
-            report.add(
+        if matches!(port.protocol, Protocol::Auto | Protocol::Tcp) && !by_sidecars {
+            report.analyzed(
                 "IST0134",
-                Level::Warning,
                 "spec.addresses",
                 format!(
                     "ServiceEntry addresses are required for ports serving TCP (or unset) protocol (port {}) when IP \
@@ -263,7 +290,7 @@ fn by_name(report: &mut Report<'_>, spec: &ServiceEntry) {
     let tcp = spec
         .ports
         .iter()
-        .any(|port| port.protocol.class() == ProtocolClass::Tcp);
+        .any(|port| matches!(port.protocol.class(), ProtocolClass::Tcp | ProtocolClass::Tls));
     if !spec.addresses.is_empty() && tcp && spec.hosts.len() > 1 {
         report.warned(
             "spec.hosts",

@@ -1,11 +1,16 @@
 //! Sidecar: Istio's validation of the egress part.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
 use super::{
     Finding,
-    finding::Report,
+    finding::{Report, pointer},
     hosts::{is_domain, is_label, is_partial_wildcard, is_wildcard_domain, selector},
 };
-use crate::model::{OutboundMode, Sidecar, World};
+use crate::model::{Labels, Object, OutboundMode, Sidecar, WorkloadManifest, World};
 
 pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
     for sidecar in &world.sidecars {
@@ -33,12 +38,7 @@ pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
                     report.rejected(format!("{field}.hosts[{host_index}]"), message);
                 }
             }
-            if listener.hosts.len() > 1 && listener.hosts.iter().any(|host| host == "*/*") {
-                report.warned(
-                    format!("{field}.hosts"),
-                    "`*/*` host select all resources, no other hosts can be added",
-                );
-            }
+            repeated_hosts(&mut report, &field, &listener.hosts, &sidecar.meta.namespace);
             if !listener.port_name.is_empty() && !is_label(&listener.port_name) {
                 report.rejected(
                     format!("{field}.port.name"),
@@ -77,6 +77,121 @@ pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
             }
         }
         egress_proxy(&mut report, spec);
+        no_pods(&mut report, world, sidecar);
+    }
+    shared_pods(world, findings);
+    several_defaults(world, findings);
+}
+
+/// Hosts of one listener that an earlier one of the same namespace covers; what excludes hosts is left out.
+fn repeated_hosts(report: &mut Report<'_>, field: &str, hosts: &[String], own: &str) {
+    let mut seen: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (index, host) in hosts.iter().enumerate() {
+        let Some((namespace, name)) = host
+            .split_once('/')
+            .filter(|(namespace, _)| !namespace.starts_with('~'))
+        else {
+            continue;
+        };
+        let names = seen.entry(if namespace == "." { own } else { namespace }).or_default();
+        let repeated = if name == "*" {
+            !names.is_empty()
+        } else {
+            names.contains(name) || names.contains("*")
+        };
+        if repeated {
+            report.warned(
+                format!("{field}.hosts[{index}]"),
+                format!("duplicated egress host: {host}"),
+            );
+            // A host that takes in earlier ones is the one to keep.
+            if name != "*" {
+                report.patch("remove", pointer(&format!("{field}.hosts[{index}]")), None);
+            }
+        }
+        names.insert(name);
+    }
+    let all = seen.get("*").is_some_and(|names| names.contains("*"));
+    if all && seen.len() > 1 {
+        report.warned(
+            format!("{field}.hosts"),
+            "`*/*` host select all resources, no other hosts can be added",
+        );
+    }
+}
+
+/// The labels of a selector that has some; Istio's analyzer takes one without for none.
+fn selected(sidecar: &Object<Sidecar>) -> Option<&Labels> {
+    sidecar
+        .spec
+        .workload_selector
+        .as_ref()
+        .filter(|labels| !labels.is_empty())
+}
+
+fn selects(sidecar: &Object<Sidecar>, workload: &Object<WorkloadManifest>) -> bool {
+    let has = |(key, value): (&String, &String)| workload.spec.pod_labels.get(key) == Some(value);
+    sidecar.meta.namespace == workload.meta.namespace && selected(sidecar).is_some_and(|labels| labels.iter().all(has))
+}
+
+/// A selector that no pod has, where pods of the namespace are known. Istio's `sidecar.SelectorAnalyzer`, which speaks also
+/// where none is.
+fn no_pods(report: &mut Report<'_>, world: &World, sidecar: &Object<Sidecar>) {
+    let known = |workload: &&Arc<Object<WorkloadManifest>>| workload.meta.namespace == sidecar.meta.namespace;
+    let mut pods = world.workloads.iter().filter(known).peekable();
+    if selected(sidecar).is_some() && pods.peek().is_some() && !pods.any(|pod| selects(sidecar, pod)) {
+        report.analyzed(
+            "IST0101",
+            "spec.workloadSelector",
+            "Referenced selector not found: no pod of the namespace has these labels",
+            Some("name labels that pods have, or take the Sidecar away".into()),
+        );
+    }
+}
+
+/// Two Sidecars for one pod: the older holds.
+fn shared_pods(world: &World, findings: &mut Vec<Finding>) {
+    let mut conflicts: BTreeMap<usize, &Object<WorkloadManifest>> = BTreeMap::new();
+    for workload in &world.workloads {
+        let sidecars = world.sidecars.iter().enumerate();
+        let owners: Vec<usize> = sidecars
+            .filter(|(_, sidecar)| selects(sidecar, workload))
+            .map(|(index, _)| index)
+            .collect();
+        if owners.len() > 1 {
+            for index in owners {
+                conflicts.entry(index).or_insert(workload);
+            }
+        }
+    }
+    for (index, workload) in conflicts {
+        Report::new(findings, "Sidecar", &world.sidecars[index]).analyzed(
+            "IST0110",
+            "spec.workloadSelector",
+            format!(
+                "several Sidecars select {}/{}; only the oldest holds",
+                workload.meta.namespace, workload.meta.name
+            ),
+            Some("give each pod one Sidecar".into()),
+        );
+    }
+}
+
+/// Two Sidecars for the rest of a namespace: the older holds.
+fn several_defaults(world: &World, findings: &mut Vec<Finding>) {
+    let mut defaults: BTreeMap<&str, Vec<&Object<Sidecar>>> = BTreeMap::new();
+    for sidecar in world.sidecars.iter().filter(|sidecar| selected(sidecar).is_none()) {
+        defaults.entry(&sidecar.meta.namespace).or_default().push(sidecar);
+    }
+    for (namespace, sidecars) in defaults.into_iter().filter(|(_, sidecars)| sidecars.len() > 1) {
+        for sidecar in sidecars {
+            Report::new(findings, "Sidecar", sidecar).analyzed(
+                "IST0111",
+                "spec",
+                format!("several Sidecars of namespace {namespace} select no workloads; only the oldest holds"),
+                Some("write one, or give the others a workloadSelector".into()),
+            );
+        }
     }
 }
 

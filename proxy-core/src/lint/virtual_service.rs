@@ -1,5 +1,4 @@
-//! VirtualService: Istio's validation of one object, then what only shows beside the others: unknown destinations, two
-//! owners of one host, HTTP routes for ports that are not HTTP.
+//! VirtualService: Istio's validation of one object, then HTTP routes for ports that are not HTTP.
 
 use std::sync::Arc;
 
@@ -8,14 +7,16 @@ use super::{
     finding::Report,
     hosts::{is_wildcard_domain, labels},
     http_route::{gateways, http, weights},
+    registry::Registry,
+    unused_rules,
 };
 use crate::{
     model::{HttpMatch, HttpRoute, L4Match, L4Route, Object, ProtocolClass, TextMatch, VirtualService, World},
-    policy::{covers, overlap, qualify},
+    policy::{covers, overlap},
 };
 
-pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
-    for (index, service) in world.virtual_services.iter().enumerate() {
+pub(super) fn check(world: &World, registry: &Registry<'_>, findings: &mut Vec<Finding>) {
+    for service in &world.virtual_services {
         let mut report = Report::new(findings, "VirtualService", service);
         let is_delegate = service.spec.hosts.is_empty();
         hosts(&mut report, &service.spec);
@@ -25,21 +26,15 @@ pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
         layer4(&mut report, &service.spec);
         export_to::check(&mut report, &service.spec.export_to, &service.meta.namespace, false);
         catch_all(&mut report, &service.spec);
-        destinations(&mut report, world, service);
-        if !in_mesh(&service.spec) {
-            continue;
-        }
-        not_http(&mut report, world, service);
-        for other in world.virtual_services[..index]
-            .iter()
-            .filter(|other| in_mesh(&other.spec))
-        {
-            same_host(&mut report, service, other);
+        unused_rules::check(&mut report, &service.spec);
+        if in_mesh(&service.spec) {
+            not_http(&mut report, registry, service);
         }
     }
 }
 
-fn in_mesh(spec: &VirtualService) -> bool {
+/// Sidecars follow it.
+pub(super) fn in_mesh(spec: &VirtualService) -> bool {
     spec.gateways.is_empty() || spec.gateways.iter().any(|gateway| gateway == "mesh")
 }
 
@@ -95,6 +90,14 @@ fn layer4(report: &mut Report<'_>, spec: &VirtualService) {
             }
             for sni in &condition.sni_hosts {
                 let is_address = sni.parse::<std::net::IpAddr>().is_ok();
+                if is_address {
+                    report.warned(
+                        &field,
+                        format!(
+                            "using an IP address ({sni:?}) goes against SNI spec and most clients do not support this"
+                        ),
+                    );
+                }
                 if !is_address && !is_wildcard_domain(sni) {
                     report.rejected(&field, format!("domain name {sni:?} invalid"));
                 } else if !is_address && !spec.hosts.iter().any(|host| covers(host, sni)) {
@@ -149,79 +152,13 @@ fn catch_all(report: &mut Report<'_>, spec: &VirtualService) {
     }
 }
 
-/// Ports that `host` is declared with in the registry, with their protocol classes; `None` when nothing declares it.
-fn declared(world: &World, host: &str) -> Option<Vec<(u16, ProtocolClass)>> {
-    let mut ports = None;
-    for entry in &world.service_entries {
-        if entry.spec.hosts.iter().any(|declared| covers(declared, host)) {
-            let own = entry.spec.ports.iter().map(|port| (port.number, port.protocol.class()));
-            ports.get_or_insert_with(Vec::new).extend(own);
-        }
-    }
-    for service in &world.services {
-        let name = format!("{}.{}.svc", service.meta.name, service.meta.namespace);
-        let cluster_name = host.strip_suffix(".cluster.local").unwrap_or(host);
-        let short = format!("{}.{}", service.meta.name, service.meta.namespace);
-        if cluster_name == name || host == short {
-            let own = service
-                .spec
-                .ports
-                .iter()
-                .map(|port| (port.number, port.protocol.class()));
-            ports.get_or_insert_with(Vec::new).extend(own);
-        }
-    }
-    ports
-}
-
-fn destinations(report: &mut Report<'_>, world: &World, service: &Object<VirtualService>) {
-    let spec = &service.spec;
-    let http = spec
-        .http
-        .iter()
-        .enumerate()
-        .map(|(index, route)| ("http", index, route.line, &route.route));
-    let tls = spec
-        .tls
-        .iter()
-        .enumerate()
-        .map(|(index, route)| ("tls", index, route.line, &route.route));
-    let tcp = spec
-        .tcp
-        .iter()
-        .enumerate()
-        .map(|(index, route)| ("tcp", index, route.line, &route.route));
-    for (list, index, line, route) in http.chain(tls).chain(tcp) {
-        for (position, destination) in route.iter().enumerate() {
-            let field = format!("spec.{list}[{index}].route[{position}].destination");
-            let host = qualify(&destination.host, &service.meta.namespace);
-            let unknown = match (declared(world, &host), destination.port) {
-                (None, _) => format!("Referenced host not found: {:?}", destination.host),
-                (Some(ports), Some(port)) if !ports.iter().any(|(number, _)| *number == port) => {
-                    format!("Referenced host:port not found: \"{}:{port}\"", destination.host)
-                }
-                _ => continue,
-            };
-            report.add(
-                "IST0101",
-                Level::Warning,
-                format!("{field}.host"),
-                unknown,
-                Some("add a ServiceEntry for it; until then requests get 503".into()),
-            );
-            report.at(line);
-        }
-    }
-}
-
-fn not_http(report: &mut Report<'_>, world: &World, service: &Object<VirtualService>) {
+fn not_http(report: &mut Report<'_>, registry: &Registry<'_>, service: &Object<VirtualService>) {
     if service.spec.http.is_empty() {
         return;
     }
     for (index, host) in service.spec.hosts.iter().enumerate() {
-        let Some(ports) = declared(world, &qualify(host, &service.meta.namespace)) else {
-            continue;
-        };
+        let declared = registry.find(&service.meta.namespace, &service.spec.export_to, host);
+        let ports: Vec<_> = declared.iter().flat_map(|one| one.ports()).collect();
         let http = |class| matches!(class, ProtocolClass::Http | ProtocolClass::Auto);
         if ports.is_empty() || ports.iter().any(|(_, class)| http(*class)) {
             continue;
@@ -241,31 +178,5 @@ fn not_http(report: &mut Report<'_>, world: &World, service: &Object<VirtualServ
                     .into(),
             ),
         );
-    }
-}
-
-fn same_host(report: &mut Report<'_>, service: &Object<VirtualService>, other: &Object<VirtualService>) {
-    // Two that no caller sees together do not meet.
-    let private = |one: &Object<VirtualService>| one.spec.export_to.iter().all(|entry| entry == ".");
-    let both_private = !service.spec.export_to.is_empty() && !other.spec.export_to.is_empty();
-    if both_private && private(service) && private(other) && service.meta.namespace != other.meta.namespace {
-        return;
-    }
-    for (index, host) in service.spec.hosts.iter().enumerate() {
-        let host = qualify(host, &service.meta.namespace);
-        let same = |name: &std::sync::Arc<str>| qualify(name, &other.meta.namespace).eq_ignore_ascii_case(&host);
-        if other.spec.hosts.iter().any(same) {
-            report.add(
-                "IST0109",
-                Level::Warning,
-                format!("spec.hosts[{index}]"),
-                format!(
-                    "The VirtualServices {}/{},{}/{} associated with mesh gateway define the same host {host}; sidecars \
-                     use only the older one",
-                    other.meta.namespace, other.meta.name, service.meta.namespace, service.meta.name
-                ),
-                Some("write the routes of one host in one VirtualService".into()),
-            );
-        }
     }
 }

@@ -64,8 +64,10 @@ pub struct ClientTls {
     pub sni: Option<String>,
     /// Name of a secret with the certificates.
     pub credential_name: Option<String>,
-    /// Files of the authority's certificates, or of those that it revoked.
+    /// A file of the authorities' certificates, or `system`.
     pub ca_certificates: bool,
+    /// A file of the certificates that they revoked.
+    pub ca_crl: bool,
     /// A file of the client's certificate.
     pub client_certificate: bool,
     /// A file of the client's key.

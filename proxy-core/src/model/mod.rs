@@ -1,6 +1,7 @@
 //! What the resources say: typed Istio and Kubernetes objects, each with its place in a file. No I/O and no opinion
 //! about traffic; that is `policy`'s.
 
+mod command_operator;
 mod destination_rule;
 mod envoy_filter;
 mod gateway;
@@ -8,6 +9,7 @@ mod identity;
 mod mesh;
 mod object;
 mod parse;
+mod route_actions;
 mod service_entry;
 mod sidecar;
 mod telemetry;
@@ -15,6 +17,7 @@ mod text_match;
 mod virtual_service;
 mod world;
 
+pub use command_operator::{CommandOperator, Written, command_operators};
 pub use destination_rule::*;
 pub use envoy_filter::*;
 pub use gateway::*;
@@ -23,6 +26,7 @@ pub use mesh::*;
 pub use object::*;
 pub use parse::{ModelError, add_document};
 pub(crate) use parse::{parse_duration, places};
+pub use route_actions::*;
 pub use service_entry::*;
 pub use sidecar::*;
 pub use telemetry::*;

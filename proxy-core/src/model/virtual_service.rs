@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 
-use super::{Labels, TextMatch};
+use super::{Cors, Fault, Headers, Labels, Mirror, Percentage, Rewrite, TextMatch};
 
 /// Spec of a VirtualService.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -46,11 +46,24 @@ pub struct HttpRoute {
     pub timeout_line: u32,
     /// `retries`.
     pub retries: Option<Retries>,
-    /// Where copies of requests are sent.
-    pub mirrors: Vec<RouteDestination>,
-    /// Fields that are present but that the engine does not act on yet (`rewrite`, `fault`, `mirror`, `headers`,
-    /// `corsPolicy`): said in traces and checks, never silently ignored.
-    pub unsupported: Vec<&'static str>,
+    /// `rewrite`.
+    pub rewrite: Option<Rewrite>,
+    /// `headers`.
+    pub headers: Option<Headers>,
+    /// `fault`.
+    pub fault: Option<Fault>,
+    /// `mirror`: where copies of requests are sent.
+    pub mirror: Option<RouteDestination>,
+    /// `mirrorPercentage`.
+    pub mirror_percentage: Option<Percentage>,
+    /// `mirrorPercent`, which is older and counts only without the other one.
+    pub mirror_percent: Option<Percentage>,
+    /// `mirrors`, the same for several places.
+    pub mirrors: Vec<Mirror>,
+    /// Line of `mirror` or `mirrors`, 0 when absent.
+    pub mirror_line: u32,
+    /// `corsPolicy`.
+    pub cors: Option<Cors>,
 }
 
 /// A VirtualService without hosts, which only supplies routes.
@@ -104,6 +117,8 @@ pub struct RouteDestination {
     pub port: Option<u16>,
     /// Weight.
     pub weight: u32,
+    /// `headers`, of HTTP routes alone.
+    pub headers: Headers,
 }
 
 /// `redirect`.
@@ -147,6 +162,10 @@ pub struct Retries {
     pub per_try_timeout: Option<Duration>,
     /// `retryOn`, as written; `None` is Istio's default list.
     pub retry_on: Option<String>,
+    /// `retryIgnorePreviousHosts`; `None` is Istio's default.
+    pub ignore_previous_hosts: Option<bool>,
+    /// `backoff`; `None` is Envoy's default.
+    pub back_off: Option<Duration>,
 }
 
 /// One `tls[]` or `tcp[]` entry.

@@ -20,6 +20,7 @@ pub fn decide<'s, W: Witness>(snapshot: &'s Snapshot, facts: &Facts<'_>, witness
             virtual_host: None,
             route: None,
             action: Action::Bypass,
+            treatment: None,
         };
     }
     witness.saw(|| step("capture", "redirected to the sidecar".into(), None));
@@ -75,13 +76,8 @@ fn not_http<'s, W: Witness>(listener: &'s Listener, witness: &mut W) -> Decision
         layer: Layer::Http,
         virtual_host: None,
         route: None,
-        action: Action::Reply(Reply {
-            status: 400,
-            flags: "DPE",
-            details: "http1.codec_error",
-            body: "",
-            redirect: None,
-        }),
+        action: bare_reply(400, "DPE", "http1.codec_error"),
+        treatment: None,
     }
 }
 
@@ -110,12 +106,8 @@ fn stream<'s, W: Witness>(
                 layer: Layer::Tcp,
                 virtual_host: None,
                 route: None,
-                action: Action::Forward(Forward {
-                    cluster,
-                    timeout: None,
-                    retries: None,
-                    operation: None,
-                }),
+                action: Action::Forward(Forward::plain(cluster)),
+                treatment: None,
             }
         }
         None => {
@@ -157,12 +149,8 @@ fn unknown_stream<'s, W: Witness>(snapshot: &'s Snapshot, listener: &'s Listener
         layer: Layer::Tcp,
         virtual_host: None,
         route: None,
-        action: Action::Forward(Forward {
-            cluster,
-            timeout: None,
-            retries: None,
-            operation: None,
-        }),
+        action: Action::Forward(Forward::plain(cluster)),
+        treatment: None,
     }
 }
 
@@ -181,6 +169,7 @@ fn request<'s, W: Witness>(
         virtual_host,
         route: None,
         action: bare_reply(status, flags, details),
+        treatment: None,
     };
     let Some(authority) = http.authority else {
         witness.saw(|| step("virtual_host", "the request has no Host: 400".into(), None));
@@ -245,13 +234,15 @@ fn known_request<'s, W: Witness>(
         )
     });
     let fits = |route: &&Route| route.condition.as_ref().is_none_or(|condition| condition.matches(http));
-    let decision = |route, action| Decision {
+    let found = virtual_host.routes.iter().find(fits);
+    let decision = |name, action| Decision {
         verdict: Verdict::Registered,
         listener: &listener.name,
         layer: Layer::Http,
         virtual_host: Some(&virtual_host.name),
-        route,
+        route: name,
         action,
+        treatment: found.and_then(|route| route.treatment.as_deref()),
     };
     let reply = |status, flags, details, body, redirect| {
         Action::Reply(Reply {
@@ -262,7 +253,7 @@ fn known_request<'s, W: Witness>(
             redirect,
         })
     };
-    let Some(route) = virtual_host.routes.iter().find(fits) else {
+    let Some(route) = found else {
         witness.saw(|| {
             step(
                 "route",
@@ -273,6 +264,9 @@ fn known_request<'s, W: Witness>(
         return decision(None, reply(404, "NR", "route_not_found", "", None));
     };
     witness.saw(|| route_step(route));
+    if let Some(treatment) = &route.treatment {
+        witness.saw_all(|| treatment.steps());
+    }
     let name = route.name.as_deref();
     match &route.action {
         RouteAction::Respond { status, body } => decision(name, reply(*status, "-", "direct_response", body, None)),
@@ -288,8 +282,13 @@ fn known_request<'s, W: Witness>(
             let picked = pick(clusters.iter().map(|cluster| cluster.weight), draw).map(|index| &clusters[index]);
             match picked {
                 Some(WeightedCluster {
-                    cluster: Some(cluster), ..
+                    cluster: Some(cluster),
+                    edits,
+                    ..
                 }) => {
+                    if let Some(edits) = edits {
+                        witness.saw(|| step("headers", edits.describe(), Some(route.object.clone())));
+                    }
                     witness.saw(|| cluster_step(cluster));
                     decision(
                         name,
@@ -298,6 +297,7 @@ fn known_request<'s, W: Witness>(
                             timeout: *timeout,
                             retries: retries.as_ref(),
                             operation: route.operation.as_deref(),
+                            edits: edits.as_deref(),
                         }),
                     )
                 }
@@ -325,12 +325,8 @@ fn unknown_request<'s, W: Witness>(snapshot: &'s Snapshot, listener: &'s Listene
         layer: Layer::Http,
         virtual_host: Some(name),
         route: Some(name),
-        action: Action::Forward(Forward {
-            cluster,
-            timeout: None,
-            retries: None,
-            operation: None,
-        }),
+        action: Action::Forward(Forward::plain(cluster)),
+        treatment: None,
     };
     let refuse = |status, flags, details| Decision {
         verdict: Verdict::Blocked,
@@ -339,6 +335,7 @@ fn unknown_request<'s, W: Witness>(snapshot: &'s Snapshot, listener: &'s Listene
         virtual_host: Some(name),
         route: Some(name),
         action: bare_reply(status, flags, details),
+        treatment: None,
     };
     match snapshot.mode.mode {
         OutboundMode::RegistryOnly => {
@@ -379,6 +376,7 @@ fn cut<'s>(listener: &'s str, cluster: Option<&'static str>, flags: &'static str
         virtual_host: None,
         route: None,
         action: Action::Cut { cluster, flags },
+        treatment: None,
     }
 }
 

@@ -3,7 +3,9 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{hosts, visibility::Export};
-use crate::model::{Delegate, HttpMatch, HttpRoute, MeshConfig, Object, TextMatch, VirtualService, World};
+use crate::model::{
+    Delegate, HttpMatch, HttpRoute, MeshConfig, Object, RouteDestination, TextMatch, VirtualService, World,
+};
 
 /// The `http` routes of `root` with those of its delegates in their places. A delegate that does not exist, or is not
 /// exported to the root's namespace, supplies none.
@@ -54,14 +56,30 @@ fn join(root: &HttpRoute, own: &HttpRoute, namespace: &str) -> Option<HttpRoute>
         direct_response: own.direct_response.clone().or(root.direct_response.clone()),
         timeout: own.timeout.or(root.timeout),
         retries: own.retries.clone().or(root.retries.clone()),
+        rewrite: own.rewrite.clone().or(root.rewrite.clone()),
+        headers: own.headers.clone().or(root.headers.clone()),
+        fault: own.fault.clone().or(root.fault.clone()),
+        cors: own.cors.clone().or(root.cors.clone()),
+        mirror_percentage: own.mirror_percentage.or(root.mirror_percentage),
+        mirror_percent: own.mirror_percent.or(root.mirror_percent),
         ..own.clone()
     };
     // Short names are the delegate's own.
-    for destination in &mut joined.route {
+    let qualify = |destination: &mut RouteDestination, namespace: &str| {
         destination.host = hosts::qualify(&destination.host, namespace).into();
+    };
+    let own_mirrors = joined.mirrors.iter_mut().map(|mirror| &mut mirror.destination);
+    for destination in joined.route.iter_mut().chain(&mut joined.mirror).chain(own_mirrors) {
+        qualify(destination, namespace);
     }
-    for part in root.unsupported.iter().filter(|part| !own.unsupported.contains(part)) {
-        joined.unsupported.push(part);
+    if joined.mirror.is_none() {
+        joined.mirror.clone_from(&root.mirror);
+    }
+    if joined.mirrors.is_empty() {
+        joined.mirrors.clone_from(&root.mirrors);
+    }
+    if joined.mirror_line == 0 {
+        joined.mirror_line = root.mirror_line;
     }
     Some(joined)
 }

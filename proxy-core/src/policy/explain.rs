@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use super::{Action, Change, Endpoints, Facts, Snapshot, Step, Verdict, decide, otherwise};
+use super::{
+    Action, Change, Claims, Endpoints, ExplainedCors, ExplainedEdits, ExplainedFault, ExplainedMirror,
+    ExplainedRewrite, Facts, Snapshot, Step, Verdict, decide, explain_treatment, otherwise,
+};
 
 /// A decision with its trace; serialises to the decision JSON that tests and scripts rely on.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -29,6 +32,18 @@ pub struct Explanation {
     pub retries: Option<ExplainedRetries>,
     /// TLS towards the upstream.
     pub tls: Option<ExplainedTls>,
+    /// The path and Host that are sent instead.
+    pub rewrite: Option<ExplainedRewrite>,
+    /// Edits of the request's headers.
+    pub request_headers: Option<ExplainedEdits>,
+    /// Edits of the response's headers.
+    pub response_headers: Option<ExplainedEdits>,
+    /// Faults that are injected.
+    pub fault: Option<ExplainedFault>,
+    /// Copies that are sent elsewhere.
+    pub mirrors: Vec<ExplainedMirror>,
+    /// Answers to cross-origin requests.
+    pub cors: Option<ExplainedCors>,
     /// Steps in their order.
     pub trace: Vec<Step>,
     /// What would change it.
@@ -76,6 +91,9 @@ pub struct ExplainedTls {
     pub sni: Option<String>,
 }
 
+/// Steps that follow from a decision.
+const FOLLOWING: [&str; 6] = ["cluster", "fault", "cors", "headers", "rewrite", "mirror"];
+
 /// Decides and says why.
 pub fn explain(snapshot: &Snapshot, facts: &Facts<'_>) -> Explanation {
     let mut trace = Vec::new();
@@ -85,13 +103,19 @@ pub fn explain(snapshot: &Snapshot, facts: &Facts<'_>) -> Explanation {
         Action::Forward(forward) => Some(forward),
         _ => None,
     };
+    let treatment = decision.treatment;
+    let own = forward.and_then(|forward| forward.edits);
+    let path = match facts.claims {
+        Claims::Http(http) => Some(http.path),
+        _ => None,
+    };
     Explanation {
         verdict: decision.verdict,
-        // The cluster is what follows from the decision; the step before it is where it was made.
+        // The cluster and what is done on the way there follow from the decision; the step before is where it was made.
         reason: trace
             .iter()
             .rev()
-            .find(|step| step.step != "cluster")
+            .find(|step| !FOLLOWING.contains(&step.step))
             .map(|step| step.outcome.clone())
             .unwrap_or_default(),
         cluster: match decision.action {
@@ -131,6 +155,20 @@ pub fn explain(snapshot: &Snapshot, facts: &Facts<'_>) -> Explanation {
             .map(|tls| ExplainedTls {
                 sni: tls.sni.as_deref().map(str::to_string),
             }),
+        rewrite: explain_treatment::rewrite(&decision, path),
+        request_headers: explain_treatment::edits(
+            own.map(|own| &own.request),
+            treatment
+                .filter(|_| forward.is_some())
+                .map(|treatment| &treatment.request),
+        ),
+        response_headers: explain_treatment::edits(
+            own.map(|own| &own.response),
+            treatment.map(|treatment| &treatment.response),
+        ),
+        fault: treatment.and_then(ExplainedFault::of),
+        mirrors: treatment.map(ExplainedMirror::of).unwrap_or_default(),
+        cors: treatment.and_then(ExplainedCors::of),
         otherwise: (!changes.is_empty()).then(|| {
             let sentences: Vec<_> = changes.iter().map(Change::to_string).collect();
             sentences.join("; or ")

@@ -5,7 +5,7 @@ use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
 use regex::Regex;
 
 use super::{
-    Cluster, HttpClaims, RetryPolicy,
+    Cluster, DestinationEdits, HttpClaims, RetryPolicy, Treatment,
     hosts::{self, HostMap},
     registry::RegistryService,
 };
@@ -48,8 +48,8 @@ pub(super) struct Route {
     pub action: RouteAction,
     pub operation: Option<String>,
     pub object: ObjectRef,
-    /// What the object asks for that the engine does not do.
-    pub unsupported: Vec<&'static str>,
+    /// What it does beside its action.
+    pub treatment: Option<Box<Treatment>>,
 }
 
 /// What a route does.
@@ -75,6 +75,8 @@ pub(super) struct WeightedCluster {
     pub cluster: Option<Arc<Cluster>>,
     pub name: String,
     pub weight: u32,
+    /// Edits of its own, where it is one of several.
+    pub edits: Option<Box<DestinationEdits>>,
 }
 
 impl RouteTable {
@@ -156,7 +158,7 @@ pub(super) struct Condition {
 
 /// A compiled StringMatch.
 #[derive(Debug)]
-enum Text {
+pub(super) enum Text {
     Exact(String),
     Prefix(String),
     Regex(Regex),
@@ -164,7 +166,7 @@ enum Text {
 }
 
 impl Text {
-    fn of(text: &TextMatch) -> Option<Self> {
+    pub fn of(text: &TextMatch) -> Option<Self> {
         Some(match text {
             TextMatch::Exact(text) => Self::Exact(text.clone()),
             TextMatch::Prefix(text) => Self::Prefix(text.clone()),
@@ -176,7 +178,7 @@ impl Text {
         })
     }
 
-    fn matches(&self, text: &str) -> bool {
+    pub fn matches(&self, text: &str) -> bool {
         match self {
             Self::Exact(expected) => text == expected,
             Self::Prefix(prefix) => text.starts_with(prefix.as_str()),
@@ -292,18 +294,25 @@ pub(super) fn pick(weights: impl Iterator<Item = u32> + Clone, draw: u32) -> Opt
 /// Istio 1.24 and newer, where a route says nothing.
 const DEFAULT_RETRY_ON: &str = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes";
 
+/// Envoy's base of the wait between attempts.
+const BACK_OFF: Duration = Duration::from_millis(25);
+
 /// The retry policy of a route: its own, else the mesh's, else two retries when connecting fails or a stream is refused;
 /// `None` where retries are switched off.
 pub(super) fn retries(own: Option<&Retries>, mesh: &MeshConfig) -> Option<RetryPolicy> {
     let Some(retries) = own.or(mesh.default_retries.as_ref()) else {
-        return Some(retry_policy(2, None, DEFAULT_RETRY_ON));
+        let default = Retries {
+            attempts: 2,
+            ..Retries::default()
+        };
+        return Some(retry_policy(&default));
     };
-    let retry_on = retries.retry_on.as_deref().unwrap_or(DEFAULT_RETRY_ON);
-    (retries.attempts > 0).then(|| retry_policy(retries.attempts, retries.per_try_timeout, retry_on))
+    (retries.attempts > 0).then(|| retry_policy(retries))
 }
 
 /// Istio: numbers among the words are statuses, and stand in a list of their own.
-fn retry_policy(attempts: u32, per_try_timeout: Option<Duration>, retry_on: &str) -> RetryPolicy {
+fn retry_policy(retries: &Retries) -> RetryPolicy {
+    let retry_on = retries.retry_on.as_deref().unwrap_or(DEFAULT_RETRY_ON);
     let status = |word: &str| word.parse().ok().filter(|status| is_status(*status));
     let parts = || retry_on.split(',').map(str::trim).filter(|word| !word.is_empty());
     let statuses: Vec<u16> = parts().filter_map(status).collect();
@@ -316,8 +325,8 @@ fn retry_policy(attempts: u32, per_try_timeout: Option<Duration>, retry_on: &str
     // Envoy takes a reset for a 5xx, and a connection that failed for a reset before the request.
     let reset = any(&["5xx", "gateway-error", "reset"]);
     RetryPolicy {
-        attempts,
-        per_try_timeout,
+        attempts: retries.attempts,
+        per_try_timeout: retries.per_try_timeout,
         connect_failure: reset || any(&["connect-failure", "reset-before-request"]),
         reset,
         server_error: any(&["5xx"]),
@@ -325,6 +334,8 @@ fn retry_policy(attempts: u32, per_try_timeout: Option<Duration>, retry_on: &str
         conflict: any(&["retriable-4xx"]),
         retry_on: words.join(","),
         statuses,
+        back_off: retries.back_off.unwrap_or(BACK_OFF),
+        avoid_previous_hosts: retries.ignore_previous_hosts.unwrap_or(true),
     }
 }
 

@@ -55,12 +55,7 @@ impl Snapshot {
 
     /// To the destination as it was asked for, past all policy.
     pub fn as_asked(&self) -> Forward<'_> {
-        Forward {
-            cluster: &self.passthrough,
-            timeout: None,
-            retries: None,
-            operation: None,
-        }
+        Forward::plain(&self.passthrough)
     }
 
     /// Who calls.

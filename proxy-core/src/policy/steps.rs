@@ -50,12 +50,6 @@ pub(super) fn route_step(route: &Route) -> Step {
     {
         outcome.push_str(&format!(", timeout {} ms", timeout.as_millis()));
     }
-    if !route.unsupported.is_empty() {
-        outcome.push_str(&format!(
-            "; not applied by this engine: {}",
-            route.unsupported.join(", ")
-        ));
-    }
     step("route", outcome, Some(route.object.clone()))
 }
 

@@ -158,6 +158,7 @@ impl Tables<'_> {
                     cluster: self.clusters.get(&name).cloned(),
                     name,
                     weight: 1,
+                    edits: None,
                 }],
                 timeout: None,
                 retries: retries(None, self.mesh),
@@ -167,7 +168,7 @@ impl Tables<'_> {
                 .enable_tracing
                 .then(|| format!("{}:{}/*", one.host, one.port.number)),
             object: one.service.object.clone(),
-            unsupported: Vec::new(),
+            treatment: None,
         };
         Routed {
             routes: Arc::new([route]),

@@ -4,6 +4,7 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::{DestinationEdits, Treatment};
 use crate::model::ObjectRef;
 
 /// The four verdicts.
@@ -46,6 +47,8 @@ pub struct Decision<'s> {
     pub route: Option<&'s str>,
     /// What to do.
     pub action: Action<'s>,
+    /// What the route does beside it; `None` where that is nothing.
+    pub treatment: Option<&'s Treatment>,
 }
 
 /// How a connection is handled.
@@ -86,6 +89,21 @@ pub struct Forward<'s> {
     pub retries: Option<&'s RetryPolicy>,
     /// Value of `x-envoy-decorator-operation`, such as `httpbin.org:80/*`; `None` on the catch-all route.
     pub operation: Option<&'s str>,
+    /// Edits of this destination, where it is one of several.
+    pub edits: Option<&'s DestinationEdits>,
+}
+
+impl<'s> Forward<'s> {
+    /// To a cluster, without anything that a route could ask for.
+    pub fn plain(cluster: &'s Cluster) -> Self {
+        Self {
+            cluster,
+            timeout: None,
+            retries: None,
+            operation: None,
+            edits: None,
+        }
+    }
 }
 
 /// A local reply.
@@ -163,6 +181,10 @@ pub struct RetryPolicy {
     pub conflict: bool,
     /// Further statuses to retry on.
     pub statuses: Vec<u16>,
+    /// Base of the wait between attempts.
+    pub back_off: Duration,
+    /// Prefer addresses that were not tried yet.
+    pub avoid_previous_hosts: bool,
 }
 
 /// What a listener must know of the first bytes.

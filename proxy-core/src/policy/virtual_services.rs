@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Workload,
+    DestinationEdits, Mirror, Treatment, Workload,
     clusters::{self, Clusters},
     delegates,
     hosts::{self, HostMap},
@@ -17,8 +17,8 @@ use super::{
     visibility::{self, Export, Fits},
 };
 use crate::model::{
-    EgressListener, HttpMatch, HttpRoute, L4Match, Labels, MeshConfig, Object, ObjectRef, Redirect, RouteDestination,
-    TextMatch, VirtualService, World,
+    EgressListener, HttpMatch, HttpRoute, L4Match, Labels, MeshConfig, Object, ObjectRef, Percentage, Redirect,
+    RouteDestination, TextMatch, VirtualService, World,
 };
 
 /// A VirtualService that the workload sees, with its hosts written out.
@@ -203,6 +203,8 @@ impl Visible<'_> {
             (route, Some(own)) => Some(format!("{}.{own}", route.as_deref().unwrap_or_default()).into()),
             (route, None) => route.clone(),
         };
+        let mirrors = self.mirrors(route, clusters, |host| (on_port.meant(host), port));
+        let treatment = Treatment::of(route, condition, mirrors, |line| self.reference(line));
         let operation = self
             .mesh
             .enable_tracing
@@ -213,7 +215,7 @@ impl Visible<'_> {
             condition: compiled,
             action,
             object: self.reference(route.line),
-            unsupported: route.unsupported.clone(),
+            treatment,
         }
     }
 
@@ -230,17 +232,44 @@ impl Visible<'_> {
             .iter()
             .filter(|destination| single || destination.weight > 0)
             .map(|destination| {
-                let host = hosts::qualify(&destination.host, &self.object.meta.namespace);
-                let (host, port) = meant(&host);
-                let port = destination.port.unwrap_or(port);
-                let name = clusters::name(port, destination.subset.as_deref().unwrap_or_default(), &host);
+                let edits = DestinationEdits::of(&destination.headers);
                 WeightedCluster {
-                    cluster: clusters.get(&name).cloned(),
-                    name,
-                    weight: destination.weight.max(1),
+                    edits: (!single && !edits.is_empty()).then(|| Box::new(edits)),
+                    ..self.target(destination, clusters, &meant)
                 }
             })
             .collect()
+    }
+
+    /// Where copies of requests are sent.
+    fn mirrors(&self, route: &HttpRoute, clusters: &Clusters, meant: impl Fn(&str) -> (String, u16)) -> Vec<Mirror> {
+        let share = route.mirror_percentage.or(route.mirror_percent);
+        let one = route.mirror.iter().map(|one| (one, share.unwrap_or(Percentage::ALL)));
+        let several = route
+            .mirrors
+            .iter()
+            .map(|mirror| (&mirror.destination, mirror.percentage));
+        one.chain(several)
+            .filter_map(|(destination, share)| Mirror::of(self.target(destination, clusters, &meant), share))
+            .collect()
+    }
+
+    fn target(
+        &self,
+        destination: &RouteDestination,
+        clusters: &Clusters,
+        meant: impl Fn(&str) -> (String, u16),
+    ) -> WeightedCluster {
+        let host = hosts::qualify(&destination.host, &self.object.meta.namespace);
+        let (host, port) = meant(&host);
+        let port = destination.port.unwrap_or(port);
+        let name = clusters::name(port, destination.subset.as_deref().unwrap_or_default(), &host);
+        WeightedCluster {
+            cluster: clusters.get(&name).cloned(),
+            name,
+            weight: destination.weight.max(1),
+            edits: None,
+        }
     }
 }
 

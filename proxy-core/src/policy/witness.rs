@@ -7,7 +7,8 @@ use crate::model::ObjectRef;
 /// One step of a decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Step {
-    /// `capture`, `listener`, `chain`, `virtual_host`, `route` or `cluster`.
+    /// `capture`, `listener`, `chain`, `virtual_host`, `route`, `cluster`, or what a route does beside forwarding:
+    /// `fault`, `cors`, `headers`, `rewrite`, `mirror`.
     pub step: &'static str,
     /// What came out of it, in words a platform engineer uses.
     pub outcome: String,
@@ -20,15 +21,23 @@ pub struct Step {
 pub trait Witness {
     /// Called at each step; only a recording witness runs `step`.
     fn saw(&mut self, step: impl FnOnce() -> Step);
+    /// The same for several steps at once.
+    fn saw_all(&mut self, steps: impl FnOnce() -> Vec<Step>);
 }
 
 impl Witness for () {
     #[inline(always)]
     fn saw(&mut self, _: impl FnOnce() -> Step) {}
+    #[inline(always)]
+    fn saw_all(&mut self, _: impl FnOnce() -> Vec<Step>) {}
 }
 
 impl Witness for Vec<Step> {
     fn saw(&mut self, step: impl FnOnce() -> Step) {
         self.push(step());
+    }
+
+    fn saw_all(&mut self, steps: impl FnOnce() -> Vec<Step>) {
+        self.extend(steps());
     }
 }

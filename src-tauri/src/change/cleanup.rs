@@ -56,7 +56,6 @@ impl Changes {
         let leftovers = self.leftovers(view)?;
         let entries = self.journal().entries()?;
         let spans = spans(&entries);
-        // All or none: what cannot be taken back is found out before the first is staged.
         let restore = |file: &String| {
             let row = leftovers.iter().find(|row| row.file == *file);
             let row = row.ok_or_else(|| Fault::input(format!("Egret left nothing in {file}.")))?;
@@ -71,12 +70,7 @@ impl Changes {
                 text,
             })
         };
-        let edits: Vec<Edit> = files.iter().map(restore).collect::<Result<_>>()?;
-        let mut staged = self.staged();
-        for edit in edits {
-            staged = self.stage(view, edit)?;
-        }
-        Ok(staged)
+        self.stage_together(view, files.iter().map(restore).collect::<Result<_>>()?)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a person sees before Apply, and what stands in its way.
 
-use proxy_core::lint;
+use proxy_core::{lint, model::World};
 
 use super::{Proposal, access_log, diff::file_diff, impact, proposal::Base, write::FileEdit};
 use crate::{
@@ -45,10 +45,17 @@ pub fn review(view: &View, traffic: &Traffic, edits: &[StagedEdit], base: &Base)
         findings: findings(&proposal),
         conflicts,
         warnings,
+        changes_mode: changes_mode(view.world(), &proposal.world),
         applicable: blocked_because.is_none(),
         role: missing.map(|missing| missing.role),
         blocked_because,
     })
+}
+
+/// Whether a scope has another mode afterwards, however the edits bring that about.
+fn changes_mode(before: &World, after: &World) -> bool {
+    let scopes = |world| session::modes(world).into_iter().map(|scope| (scope.scope, scope.mode));
+    !scopes(before).eq(scopes(after))
 }
 
 /// Findings in the files that change.

@@ -125,21 +125,27 @@ impl Changes {
 
     /// Adds an edit. One that sets the same thing as an earlier one takes its place.
     pub fn stage(&self, view: &View, edit: Edit) -> Result<Vec<StagedEdit>> {
+        self.stage_together(view, vec![edit])
+    }
+
+    /// Adds all of `new`, or none: nobody sees, or applies, a part of them.
+    pub(super) fn stage_together(&self, view: &View, new: Vec<Edit>) -> Result<Vec<StagedEdit>> {
         let mut set = self.set();
         let mut edits = set.edits.clone();
-        edits.retain(|staged| !same_target(&staged.edit, &edit));
-        if edits.len() >= MAX_STAGED {
-            return Err(
-                Fault::new("full", format!("{MAX_STAGED} edits wait already.")).hint("Apply or discard them first.")
-            );
+        for edit in new {
+            edits.retain(|staged| !same_target(&staged.edit, &edit));
+            if edits.len() >= MAX_STAGED {
+                return Err(Fault::new("full", format!("No more than {MAX_STAGED} edits can wait."))
+                    .hint("Apply or discard some first."));
+            }
+            set.next += 1;
+            edits.push(StagedEdit {
+                id: set.next,
+                title: title(&edit),
+                edit,
+                at: now(),
+            });
         }
-        set.next += 1;
-        edits.push(StagedEdit {
-            id: set.next,
-            title: title(&edit),
-            edit,
-            at: now(),
-        });
         let plain: Vec<Edit> = edits.iter().map(|staged| staged.edit.clone()).collect();
         let proposal = Proposal::of(view, &set.base, &plain)?;
         self.see(view, &plain, proposal, &mut set.base)?;

@@ -327,7 +327,7 @@ fn each_revision_of_the_control_plane_has_a_mode_of_its_own() {
     let map = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: istio-1-31\n  namespace: istio-system\ndata:\n  mesh: |\n    outboundTrafficPolicy:\n      mode: REGISTRY_ONLY # kept\n";
     bench.write("canary.yaml", map);
     let scopes = |bench: &Bench| {
-        let modes = crate::session::modes(&bench.view());
+        let modes = crate::session::modes(bench.view().world());
         modes
             .into_iter()
             .map(|mode| (mode.scope, mode.mode))

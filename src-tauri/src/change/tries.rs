@@ -10,18 +10,24 @@ use super::write::FileEdit;
 /// Most addresses that are offered for one change.
 const MOST: usize = 3;
 
-/// URLs of hosts whose objects the edits add, change or take away.
+/// URLs of hosts whose objects the edits add, change or take away, each once.
 pub fn tries(edits: &[FileEdit]) -> Vec<String> {
-    let mut urls = Vec::new();
+    let mut urls: Vec<String> = Vec::new();
     for edit in edits {
         let changed = changed(edit);
-        for entry in &changed.service_entries {
-            urls.extend(of_service_entry(&entry.spec));
+        let of_entries = changed
+            .service_entries
+            .iter()
+            .flat_map(|entry| of_service_entry(&entry.spec));
+        let of_services = changed
+            .virtual_services
+            .iter()
+            .flat_map(|service| of_virtual_service(&service.spec));
+        for url in of_entries.chain(of_services) {
+            if !urls.contains(&url) {
+                urls.push(url);
+            }
         }
-        for service in &changed.virtual_services {
-            urls.extend(of_virtual_service(&service.spec));
-        }
-        urls.dedup();
         if urls.len() >= MOST {
             break;
         }
@@ -132,5 +138,18 @@ mod tests {
             let edit = edit(&format!("{stays}{before}"), &format!("{stays}{after}"));
             assert_eq!(tries(&[edit]), wanted, "{after}");
         }
+    }
+
+    #[test]
+    fn a_host_that_several_objects_name_is_offered_once() {
+        let http = "{number: 80, name: http, protocol: HTTP}";
+        let timeout = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: v}\nspec: {hosts: \
+                       [a.com], http: [{timeout: 3s, route: [{destination: {host: a.com}}]}]}\n";
+        let edits = [
+            edit("", &entry("a", "a.com", http)),
+            edit("", &entry("b", "b.com", http)),
+            edit("", timeout),
+        ];
+        assert_eq!(tries(&edits), ["http://a.com/", "http://b.com/"]);
     }
 }

@@ -175,6 +175,8 @@ pub struct Review {
     pub findings: Vec<Finding>,
     pub conflicts: Vec<Conflict>,
     pub warnings: Vec<String>,
+    /// A scope has another mode afterwards: that is what locks people out.
+    pub changes_mode: bool,
     pub applicable: bool,
     pub blocked_because: Option<String>,
     /// A Role as YAML that would let this person apply them, where permissions are missing.

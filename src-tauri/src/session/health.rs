@@ -178,7 +178,7 @@ pub fn next_step(
         action,
         argument,
     };
-    let mode = modes(view).first().map_or(Mode::AllowAny, |scope| scope.mode);
+    let mode = modes(view.world()).first().map_or(Mode::AllowAny, |scope| scope.mode);
     if let Some(error) = view.state().errors.into_iter().next() {
         let file = error.at.map(|place| format!("{}:{}", place.file, place.line));
         return step("Mend the file", error.message, NextAction::FixFile, file);

@@ -29,8 +29,6 @@ pub use origin::Origin;
 pub use overview::overview;
 pub use playground::bundled_playground;
 pub use pods::{own_ranges_view, pods_view};
-#[cfg(test)]
-pub use policy::modes;
-pub use policy::{policy_view, port, resolution, short};
+pub use policy::{modes, policy_view, port, resolution, short};
 pub use registry::{object_text, registry_view};
 pub use view::{View, now, time_text, workload_name};

@@ -34,7 +34,7 @@ pub fn overview(view: &View, traffic: &Traffic, sandbox: &SandboxState, changes:
     });
     Overview {
         sentence: sentence(&flows, &destinations, watching(view, sandbox)),
-        modes: modes(view),
+        modes: modes(view.world()),
         flows,
         destinations,
         services: services(view.world(), None),

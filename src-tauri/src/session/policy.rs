@@ -10,7 +10,7 @@ use crate::dto::{Finding, Mode, ModeScope, ObjectRef, Place, PolicyView, Service
 /// Everything on the Policy screen. `proposed` is the World with the staged edits, where there are any.
 pub fn policy_view(view: &View, proposed: Option<&World>, findings: Vec<Finding>) -> PolicyView {
     PolicyView {
-        modes: modes(view),
+        modes: modes(view.world()),
         services: services(view.world(), proposed),
         timeouts: timeouts(view.world(), proposed),
         bypass: bypass_view(view),
@@ -19,8 +19,7 @@ pub fn policy_view(view: &View, proposed: Option<&World>, findings: Vec<Finding>
 }
 
 /// The mesh's mode, that of other revisions of its control plane, then that of every Sidecar that sets one.
-pub fn modes(view: &View) -> Vec<ModeScope> {
-    let world = view.world();
+pub fn modes(world: &World) -> Vec<ModeScope> {
     let default = world.mesh_config("");
     let mut scopes = vec![mesh_mode("mesh".into(), default.map(|mesh| &**mesh))];
     let others = world.mesh_configs.iter().filter(|mesh| Some(*mesh) != default);

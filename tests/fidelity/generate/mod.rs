@@ -7,12 +7,16 @@
 //! to. Left out, because the engine has no certificates of the mesh: ISTIO_MUTUAL. Not drawn yet: explicit proxies
 //! (HTTP_PROXY) and captureMode NONE in Sidecars.
 
+mod actions;
+mod analyzed;
 mod break_one;
 mod calls;
 mod entries;
+mod routed;
 mod routes;
 mod scope;
 
+pub use analyzed::analyzed;
 pub use break_one::broken;
 
 use serde_json::{Value, json};
@@ -57,6 +61,9 @@ const ADDRESSES: [&str; 11] = [
 /// World `number` of `seed`; each of its objects may be valid or not.
 pub fn world(seed: u64, number: u64) -> World {
     let seed = &mut Seed::of(seed, number);
+    if seed.once_in(3) {
+        return routed::world(seed);
+    }
     let mut documents = Vec::new();
     for _ in 0..seed.between(1, 5) {
         documents.push(entries::service_entry(seed));
@@ -90,7 +97,7 @@ pub fn world(seed: u64, number: u64) -> World {
         documents,
         namespace: seed.text(&["shop", "shop", "shop", "other", "istio-system"]),
         labels,
-        calls: Vec::new(),
+        ..World::default()
     };
     world.calls = calls::calls(seed, &world);
     world

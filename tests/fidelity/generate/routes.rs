@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{ADDRESSES, NAMESPACES, PORTS, export_to};
+use super::{ADDRESSES, NAMESPACES, PORTS, actions, export_to};
 use crate::seed::Seed;
 
 /// Hosts that VirtualServices are for.
@@ -66,7 +66,8 @@ pub fn virtual_service(seed: &mut Seed) -> Value {
     json!({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "spec": spec})
 }
 
-fn http(seed: &mut Seed) -> Value {
+/// One entry of `http`.
+pub fn http(seed: &mut Seed) -> Value {
     let mut route = json!({});
     if seed.below(3) > 0 {
         route["match"] = (0..seed.between(1, 2)).map(|_| http_match(seed)).collect();
@@ -81,6 +82,12 @@ fn http(seed: &mut Seed) -> Value {
         }
         return route;
     }
+    if seed.once_in(3) {
+        route["headers"] = actions::headers(seed, true);
+    }
+    if seed.once_in(6) {
+        route["corsPolicy"] = actions::cors(seed);
+    }
     match seed.below(8) {
         0 => {
             route["redirect"] = redirect(seed);
@@ -93,8 +100,9 @@ fn http(seed: &mut Seed) -> Value {
             }
             return route;
         }
-        _ => route["route"] = destinations(seed),
+        _ => route["route"] = http_destinations(seed),
     }
+    actions::forwarded(seed, &mut route);
     if seed.once_in(3) {
         route["timeout"] = json!(seed.text(&["3s", "0.5s", "1m30s", "250ms"]));
     }
@@ -125,6 +133,12 @@ fn retries(seed: &mut Seed) -> Value {
             "retriable-status-codes",
             "reset-before-request",
         ]));
+    }
+    if seed.once_in(4) {
+        retries["retryIgnorePreviousHosts"] = json!(seed.once_in(2));
+    }
+    if seed.once_in(4) {
+        retries["backoff"] = json!(seed.text(&["1s", "10ms"]));
     }
     retries
 }
@@ -217,18 +231,34 @@ fn at_caller(seed: &mut Seed, condition: &mut Value) {
     }
 }
 
+/// Destinations that may have edits of their own.
+fn http_destinations(seed: &mut Seed) -> Value {
+    let mut all = destinations(seed);
+    for one in all.as_array_mut().into_iter().flatten() {
+        if seed.once_in(4) {
+            one["headers"] = actions::headers(seed, true);
+        }
+    }
+    all
+}
+
+/// Where something is sent.
+pub fn destination(seed: &mut Seed) -> Value {
+    let mut destination = json!({"host": seed.text(&DESTINATIONS)});
+    if seed.once_in(2) {
+        destination["port"] = json!({"number": seed.pick(&PORTS)});
+    }
+    if seed.once_in(4) {
+        destination["subset"] = json!(seed.text(&["v1", "v2"]));
+    }
+    destination
+}
+
 fn destinations(seed: &mut Seed) -> Value {
     let count = *seed.pick(&[1, 1, 1, 2, 3]);
     (0..count)
         .map(|_| {
-            let mut destination = json!({"host": seed.text(&DESTINATIONS)});
-            if seed.once_in(2) {
-                destination["port"] = json!({"number": seed.pick(&PORTS)});
-            }
-            if seed.once_in(4) {
-                destination["subset"] = json!(seed.text(&["v1", "v2"]));
-            }
-            let mut entry = json!({"destination": destination});
+            let mut entry = json!({"destination": destination(seed)});
             if count > 1 || seed.once_in(3) {
                 entry["weight"] = json!(seed.pick(&[0, 10, 50, 100]));
             }

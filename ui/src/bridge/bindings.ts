@@ -349,7 +349,11 @@ export type Conflict = { file: string, base: string, mine: string, theirs: strin
  * Who changed it last, and when, where the place knows.
  */
 by: string | null, };
-export type Review = { edits: Array<StagedEdit>, diffs: Array<FileDiff>, impact: Impact, findings: Array<Finding>, conflicts: Array<Conflict>, warnings: Array<string>, applicable: boolean, blockedBecause: string | null, 
+export type Review = { edits: Array<StagedEdit>, diffs: Array<FileDiff>, impact: Impact, findings: Array<Finding>, conflicts: Array<Conflict>, warnings: Array<string>, 
+/**
+ * A scope has another mode afterwards: that is what locks people out.
+ */
+changesMode: boolean, applicable: boolean, blockedBecause: string | null, 
 /**
  * A Role as YAML that would let this person apply them, where permissions are missing.
  */

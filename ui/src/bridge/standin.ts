@@ -109,6 +109,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     conflicts: [],
     warnings: [],
     role: null,
+    changesMode: list.some(({ edit }) => edit.kind === "mode"),
     applicable: list.length > 0,
     blockedBecause: list.length ? null : "Nothing is staged.",
   });

@@ -201,6 +201,7 @@ it("offers the Role where Review lacks a permission", async () => {
     findings: [],
     conflicts: [],
     warnings: [],
+    changesMode: false,
     applicable: false,
     blockedBecause: "Applying needs patch configmaps in istio-system.",
     role: "kind: Role\n",

@@ -32,3 +32,8 @@ it.each([0, 27, 28, 29, 12_345, 450_000, 905_599, 5_000_000])(
 it("draws nothing of nothing", () => {
   expect(within(lines([], String, heights), 0, 900, 10)).toEqual([]);
 });
+
+it("gives a row that comes twice a key of its own", () => {
+  const keys = lines([{ title: "a", rows: ["x", "x", "y"] }], String, heights).map((line) => line.key);
+  expect(new Set(keys).size).toBe(keys.length);
+});

@@ -15,9 +15,13 @@ export function lines<Row>(
   heights: { title: number; row: number },
 ): Line<Row>[] {
   const all: Line<Row>[] = [];
+  const met = new Map<string, number>();
   let top = 0;
-  const add = (key: string, title: string, row: Row | null, height: number) => {
-    all.push({ key, title, row, top, height });
+  const add = (name: string, title: string, row: Row | null, height: number) => {
+    // A folder can declare an object twice: the second row is a row of its own.
+    const times = met.get(name) ?? 0;
+    met.set(name, times + 1);
+    all.push({ key: times === 0 ? name : `${name} ${times}`, title, row, top, height });
     top += height;
   };
   for (const { title, rows } of groups) {

@@ -280,3 +280,16 @@ it("takes a change back, or keeps it, while it waits to be kept", async () => {
   await userEvent.click(await id("countdown-keep"));
   await vi.waitFor(() => expect(screen.queryByTestId("countdown")).toBeNull());
 });
+
+it("contains a screen that cannot be drawn: it says so, and the others go on", async () => {
+  const base = standin({ empty: false });
+  start({
+    ...base,
+    call: (command, args) => (command === "overview" ? Promise.resolve({} as never) : base.call(command, args)),
+  });
+  render(App);
+  expect(await id("error-banner")).toHaveTextContent("cannot be drawn");
+  await press("{Control>}3{/Control}");
+  expect(await id("screen-policy")).toBeInTheDocument();
+  expect(screen.queryByTestId("error-banner")).not.toBeInTheDocument();
+});

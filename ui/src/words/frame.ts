@@ -1,4 +1,6 @@
 /** Words of the frame: rail, source bar, status bar, palette and key sheet. */
+import type { Fault } from "../bridge/bindings";
+import { asFault } from "../bridge/channel";
 import type { Screen } from "../state/navigation.svelte";
 import type { IconName } from "../parts/shapes";
 
@@ -59,3 +61,11 @@ export const keys: { title: string; rows: [string[], string][] }[] = [
     ],
   },
 ];
+
+/** A part of a window that failed while it was drawn. */
+export const cannotDraw = (error: unknown): Fault => ({
+  code: "draw",
+  message: `This part of the window cannot be drawn: ${asFault(error).message}`,
+  hint: "That is a fault of Egret: please report it with this message. Nothing is lost, and the rest goes on.",
+  at: null,
+});

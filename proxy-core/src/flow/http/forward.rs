@@ -6,55 +6,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hyper::{
-    Request, Response, StatusCode,
-    body::Incoming,
-    client::conn::http1::{self, SendRequest},
-    header,
-    http::request::Parts,
-    upgrade::OnUpgrade,
-};
+use hyper::{Request, Response, StatusCode, body::Incoming, header, http::request::Parts, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
 use tokio::{task, time};
 
-use super::{Finish, headers};
+use super::{
+    Finish,
+    exchange::{Lease, Lost, Reached, Target, exchange},
+    headers,
+};
 use crate::{
     flow::{
         Worker,
         body::{Progress, RequestBody, ResponseBody},
-        pool::Key,
-        upstream::{self, Failed, Why},
+        reply,
+        upstream::{Failed, Why},
     },
     net::DialError,
     policy::{Forward, RetryPolicy},
 };
-
-/// An upstream connection in use.
-#[derive(Debug)]
-pub(super) struct Lease {
-    sender: SendRequest<RequestBody>,
-    key: Key,
-    local: Option<SocketAddr>,
-}
-
-impl Lease {
-    pub fn give_back(self, worker: &Worker) {
-        worker.pool.borrow_mut().put(self.key, self.sender, self.local);
-    }
-}
-
-/// Why an attempt gave no response.
-enum Lost {
-    /// No connection.
-    Connect(Failed),
-    /// The connection ended before a response.
-    Reset,
-    /// The attempt took too long.
-    PerTry,
-}
-
-/// Base of the back-off between attempts; Envoy: full jitter in `[0, (2^n - 1) * base)`, at most ten times the base.
-const BACK_OFF: Duration = Duration::from_millis(25);
 
 /// Sends the request and gives the response, ours or the upstream's.
 pub(super) async fn forward(
@@ -66,6 +36,8 @@ pub(super) async fn forward(
     mut finish: Box<Finish>,
     on_upgrade: Option<OnUpgrade>,
 ) -> Response<ResponseBody> {
+    // A delay that a fault injected is over by now, and no part of the timeout.
+    let begun = time::Instant::now();
     let progress = finish.progress.clone().unwrap_or_default();
     let answer = attempts(worker, &forward, destination, parts, body, &mut finish);
     let deadline = forward.timeout.map(|timeout| expire(progress, timeout));
@@ -99,14 +71,23 @@ pub(super) async fn forward(
             headers::prepare_response(&mut head.headers, service_time);
             // The upstream's own words for its status are replaced by the standard ones.
             head.extensions.clear();
+            if let Some(phrase) = reply::phrase(head.status) {
+                head.extensions.insert(phrase);
+            }
             head.version = hyper::Version::HTTP_11;
-            let deadline = forward
-                .timeout
-                .map(|timeout| time::Instant::from_std(finish.started + timeout));
+            let deadline = forward.timeout.map(|timeout| begun + timeout);
             Response::from_parts(head, ResponseBody::upstream(body, deadline, finish))
         }
         Err((lost, retried)) => refuse(lost, retried, finish),
     }
+}
+
+/// What the upstream is told of the time it has: that of an attempt, and no more than is left of the whole.
+pub(super) fn expected(forward: &Forward<'_>, elapsed: Duration) -> Option<Duration> {
+    let per_try = forward.retries.and_then(|retries| retries.per_try_timeout);
+    let own = per_try.or(forward.timeout)?;
+    let left = forward.timeout.map_or(own, |timeout| timeout.saturating_sub(elapsed));
+    Some(own.min(left).max(LEAST))
 }
 
 /// Envoy: the timeout runs from the end of the request.
@@ -115,32 +96,48 @@ async fn expire(progress: Rc<Progress>, timeout: Duration) {
     time::sleep(timeout).await;
 }
 
+/// None would be no limit.
+const LEAST: Duration = Duration::from_millis(1);
+
 type Answered = (Response<Incoming>, Lease, Duration);
 
-/// Tries until a response need not be retried. A request with a body is only tried again when it never left.
+/// Tries until a response need not be retried. A request is only tried again when all of its body is at hand, or none of
+/// it has left.
 async fn attempts(
     worker: &Rc<Worker>,
     forward: &Forward<'_>,
     destination: SocketAddr,
     parts: Parts,
-    body: RequestBody,
+    mut body: RequestBody,
     finish: &mut Finish,
 ) -> Result<Answered, (Lost, bool)> {
+    let begun = Instant::now();
     let allowed = forward.retries.map_or(0, |retries| retries.attempts);
-    let repeatable = body.is_empty();
+    let is_empty = body.is_empty();
+    let kept = (allowed > 0 && !is_empty).then(|| body.keep());
     let mut body = Some(body);
     let mut attempt = 0;
+    let mut tried = Vec::new();
     loop {
         attempt += 1;
-        let own = match body.take() {
-            Some(body) => body,
-            None => RequestBody::empty(finish.progress.clone().unwrap_or_default()),
+        let progress = || finish.progress.clone().unwrap_or_default();
+        let own = match (body.take(), &kept) {
+            (Some(body), _) => body,
+            (None, Some(kept)) => RequestBody::again(kept, progress()),
+            (None, None) => RequestBody::empty(progress()),
         };
         let mut request = Request::from_parts(parts.clone(), own);
-        headers::number_attempt(request.headers_mut(), attempt);
-        let tried = one(worker, forward, destination, request, finish).await;
+        if attempt > 1 {
+            headers::number_attempt(request.headers_mut(), attempt);
+            headers::expect_within(request.headers_mut(), expected(forward, begun.elapsed()));
+        }
+        let answer = one(worker, forward, destination, request, finish, &tried).await;
+        if forward.retries.is_some_and(|retries| retries.avoid_previous_hosts) {
+            tried.extend(finish.flow.upstream);
+        }
         let left = attempt <= allowed;
-        match tried {
+        let repeatable = is_empty || kept.as_ref().is_some_and(|kept| kept.is_whole());
+        match answer {
             Ok(answered) => {
                 let status = answered.0.status().as_u16();
                 let again = repeatable && forward.retries.is_some_and(|retries| retries_status(retries, status));
@@ -165,7 +162,9 @@ async fn attempts(
                 }
             }
         }
-        let ceiling = BACK_OFF * (2u32.saturating_pow(attempt) - 1).min(10);
+        // Envoy: full jitter in `[0, (2^n - 1) * base)`, at most ten times the base.
+        let base = forward.retries.map_or(Duration::ZERO, |retries| retries.back_off);
+        let ceiling = base * (2u32.saturating_pow(attempt) - 1).min(10);
         let jitter = worker.draw() % (ceiling.as_millis() as u64).max(1);
         time::sleep(Duration::from_millis(jitter)).await;
     }
@@ -185,98 +184,27 @@ async fn one(
     destination: SocketAddr,
     request: Request<RequestBody>,
     finish: &mut Finish,
+    tried: &[SocketAddr],
 ) -> Result<Answered, (Lost, Option<RequestBody>)> {
     let per_try = forward.retries.and_then(|retries| retries.per_try_timeout);
     let started = Instant::now();
-    let sending = async {
-        let mut request = request;
-        let name = finish.flow.http.as_ref().map_or("", |http| http.authority.as_str());
-        let address = match upstream::endpoint(worker, forward.cluster, destination, name).await {
-            Ok(address) => address,
-            Err(failed) => return Err((Lost::Connect(failed), Some(request.into_body()))),
-        };
-        finish.flow.upstream = Some(address);
-        let tls = forward.cluster.tls.as_ref();
-        let key: Key = (
-            address,
-            tls.map(|tls| upstream::server_name(tls, name).to_ascii_lowercase().into()),
-        );
-        loop {
-            let reused = worker.pool.borrow_mut().take(&key);
-            let was_reused = reused.is_some();
-            let mut lease = match reused {
-                Some(idle) => Lease {
-                    sender: idle.sender,
-                    key: key.clone(),
-                    local: idle.local,
-                },
-                None => match open(worker, key.clone(), forward.cluster.connect_timeout).await {
-                    Ok(lease) => lease,
-                    Err(failed) => return Err((Lost::Connect(failed), Some(request.into_body()))),
-                },
-            };
-            finish.flow.upstream_local = lease.local;
-            match lease.sender.try_send_request(request).await {
-                Ok(response) => return Ok((response, lease)),
-                Err(mut error) => match error.take_message() {
-                    // An idle connection that the upstream had closed: nothing was sent, a fresh one serves.
-                    Some(unsent) if was_reused => request = unsent,
-                    unsent => return Err((Lost::Reset, unsent.map(Request::into_body))),
-                },
-            }
-        }
+    let target = Target {
+        worker,
+        cluster: forward.cluster,
+        destination,
+        authority: finish.flow.http.as_ref().map_or("", |http| http.authority.as_str()),
+        tried,
     };
+    let reached = Reached {
+        upstream: &mut finish.flow.upstream,
+        local: &mut finish.flow.upstream_local,
+    };
+    let sending = exchange(&target, request, reached);
     let sent = match per_try {
         None => sending.await,
         Some(limit) => time::timeout(limit, sending).await.unwrap_or(Err((Lost::PerTry, None))),
     };
     sent.map(|(response, lease)| (response, lease, started.elapsed()))
-}
-
-/// Opens a connection for `key`; the limit covers TLS too.
-async fn open(worker: &Rc<Worker>, key: Key, limit: Duration) -> Result<Lease, Failed> {
-    let address = key.0;
-    let opening = async {
-        let stream = worker.dialer.dial(address, limit).await?;
-        let local = stream.local_addr().ok();
-        let sender = match &key.1 {
-            None => speak(TokioIo::new(stream)).await?,
-            Some(name) => {
-                let stream = worker
-                    .originator
-                    .originate(stream, name)
-                    .await
-                    .map_err(DialError::Tls)?;
-                speak(TokioIo::new(stream)).await?
-            }
-        };
-        Ok((sender, local))
-    };
-    let opened = time::timeout(limit, opening)
-        .await
-        .unwrap_or(Err(DialError::TimedOut(limit)));
-    match opened {
-        Ok((sender, local)) => Ok(Lease { sender, key, local }),
-        Err(error) => Err(Failed {
-            address: Some(address),
-            why: Why::Dial(error),
-        }),
-    }
-}
-
-/// Speaks HTTP/1.1 over an open connection.
-async fn speak<S>(stream: S) -> Result<SendRequest<RequestBody>, DialError>
-where
-    S: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
-{
-    let (sender, connection) = http1::handshake(stream)
-        .await
-        .map_err(|error| DialError::Refused(std::io::Error::other(error)))?;
-    // Its end is seen by the request that waits on it; there is nothing else to tell.
-    task::spawn_local(async move {
-        let _ = connection.with_upgrades().await;
-    });
-    Ok(sender)
 }
 
 /// Envoy's words for a request that got no response.

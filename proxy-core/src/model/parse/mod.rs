@@ -7,11 +7,11 @@ mod envoy_filter;
 mod errors;
 mod identity;
 mod injection_template;
+mod route_actions;
 mod routes;
 mod service_entry;
 mod telemetry;
 mod traffic;
-mod unapplied;
 
 use std::sync::Arc;
 

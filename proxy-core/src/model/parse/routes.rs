@@ -1,16 +1,13 @@
 //! VirtualService.
 
-use super::{cursor::Cursor, service_entry::choice, unapplied};
+use super::{cursor::Cursor, route_actions as actions, service_entry::choice};
 use crate::{
     model::{
-        Delegate, DirectResponse, HttpMatch, HttpRoute, L4Match, L4Route, Redirect, Retries, RouteDestination,
+        Delegate, DirectResponse, Headers, HttpMatch, HttpRoute, L4Match, L4Route, Redirect, Retries, RouteDestination,
         TextMatch, VirtualService,
     },
     yaml::Value,
 };
-
-/// Parts of an `http[]` entry that the engine does not act on yet; named in traces and checks.
-const UNSUPPORTED: [&str; 6] = ["rewrite", "fault", "mirror", "mirrors", "headers", "corsPolicy"];
 
 /// Spec of a VirtualService.
 pub fn virtual_service(root: Cursor<'_>) -> VirtualService {
@@ -33,7 +30,12 @@ fn http_route(route: Cursor<'_>) -> HttpRoute {
         name: route.some_text("name").map(Into::into),
         line: route.line(),
         matches: route.mappings("match", |condition| Some(http_match(condition))),
-        route: route.mappings("route", destination),
+        route: route.mappings("route", |entry| {
+            Some(RouteDestination {
+                headers: actions::headers(entry).unwrap_or_default(),
+                ..destination(entry)?
+            })
+        }),
         redirect: route.mapping("redirect").map(redirect),
         direct_response: route.mapping("directResponse").map(|response| DirectResponse {
             status: response
@@ -53,8 +55,15 @@ fn http_route(route: Cursor<'_>) -> HttpRoute {
         timeout: route.duration("timeout"),
         timeout_line: route.line_of("timeout"),
         retries: route.mapping("retries").map(retries),
-        mirrors: mirrors(route),
-        unsupported: UNSUPPORTED.into_iter().filter(|key| route.has(key)).collect(),
+        rewrite: actions::rewrite(route),
+        headers: headers(route),
+        fault: actions::fault(route),
+        mirror: route.mapping("mirror").and_then(destination_of),
+        mirror_percentage: actions::mirrored(route, "mirrorPercentage"),
+        mirror_percent: actions::mirror_percent(route),
+        mirrors: actions::mirrors(route),
+        mirror_line: route.line_of("mirror").max(route.line_of("mirrors")),
+        cors: actions::cors(route),
     }
 }
 
@@ -64,6 +73,8 @@ pub fn retries(retries: Cursor<'_>) -> Retries {
         attempts: retries.count("attempts").unwrap_or_default(),
         per_try_timeout: retries.duration("perTryTimeout"),
         retry_on: retries.some_text("retryOn").map(str::to_string),
+        ignore_previous_hosts: retries.boolean("retryIgnorePreviousHosts"),
+        back_off: retries.duration("backoff"),
     }
 }
 
@@ -92,11 +103,22 @@ fn redirect(redirect: Cursor<'_>) -> Redirect {
     }
 }
 
-/// Where copies are sent. What else the engine does not act on yet is read for wrong values alone.
-fn mirrors(route: Cursor<'_>) -> Vec<RouteDestination> {
-    unapplied::check(route);
-    let one = route.field("mirror", destination_of);
-    one.into_iter().chain(route.mappings("mirrors", destination)).collect()
+/// The edits of a route, which may set the Host in one place.
+fn headers(route: Cursor<'_>) -> Option<Headers> {
+    let headers = actions::headers(route)?;
+    let rewrite = route.mapping("rewrite");
+    let mut current = rewrite
+        .and_then(|rewrite| rewrite.text("authority"))
+        .unwrap_or_default();
+    for (name, value) in headers.request.set.iter().chain(&headers.request.add) {
+        if actions::is_authority(name) {
+            if !current.is_empty() {
+                route.error_at("headers", "authority header cannot be set multiple times");
+            }
+            current = value;
+        }
+    }
+    Some(headers)
 }
 
 fn destination(entry: Cursor<'_>) -> Option<RouteDestination> {
@@ -128,6 +150,7 @@ pub fn destination_of(destination: Cursor<'_>) -> Option<RouteDestination> {
             .map(Into::into),
         port: port.and_then(|port| port.port("number")),
         weight: 0,
+        headers: Headers::default(),
     })
 }
 
@@ -160,7 +183,8 @@ fn http_match(condition: Cursor<'_>) -> HttpMatch {
     }
 }
 
-fn text_match(value: Cursor<'_>) -> Option<TextMatch> {
+/// A StringMatch.
+pub fn text_match(value: Cursor<'_>) -> Option<TextMatch> {
     if !matches!(value.node.value, Value::Mapping(_)) {
         value.error("expected exact, prefix or regex");
         return None;

@@ -55,7 +55,8 @@ fn traffic_policy(policy: Cursor<'_>) -> TrafficPolicy {
         tls: policy.mapping("tls").map(|tls| ClientTls {
             // Absent is the enum's zero.
             mode: choice(tls, "mode", &modes).unwrap_or("DISABLE").to_string(),
-            ca_certificates: has(tls, &["caCertificates", "caCrl"]),
+            ca_certificates: has(tls, &["caCertificates"]),
+            ca_crl: has(tls, &["caCrl"]),
             client_certificate: has(tls, &["clientCertificate"]),
             private_key: has(tls, &["privateKey"]),
             subject_alt_names: tls.has("subjectAltNames"),

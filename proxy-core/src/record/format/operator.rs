@@ -1,6 +1,8 @@
 //! Envoy's format strings: plain text with command operators such as `%REQ(:AUTHORITY)%` in it. Source of the rules:
 //! Envoy's documentation of access log usage.
 
+use crate::model::{Written, command_operators};
+
 /// What an operator says of a flow. Others are read over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
@@ -98,60 +100,19 @@ pub enum Piece {
 
 /// The parts of a format string, or what is wrong with it.
 pub fn pieces(format: &str) -> Result<Vec<Piece>, String> {
+    let written = command_operators(format).map_err(|rest| {
+        let start: String = rest.chars().take(24).collect();
+        format!("%{start} is no command operator")
+    })?;
     let mut pieces = Vec::new();
-    let mut literal = String::new();
-    let mut rest = format;
-    while let Some(at) = rest.find('%') {
-        literal.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        if let Some(after) = rest.strip_prefix('%') {
-            literal.push('%');
-            rest = after;
-            continue;
+    for part in written {
+        match (part, pieces.last_mut()) {
+            (Written::Literal(text), Some(Piece::Literal(before))) => before.push_str(text),
+            (Written::Literal(text), _) => pieces.push(Piece::Literal(text.to_string())),
+            (Written::Operator(operator), _) => pieces.push(Piece::Operator(field(operator.name, operator.argument))),
         }
-        let (operator, after) = operator(rest).ok_or_else(|| {
-            let start: String = rest.chars().take(24).collect();
-            format!("%{start} is no command operator")
-        })?;
-        if !literal.is_empty() {
-            pieces.push(Piece::Literal(std::mem::take(&mut literal)));
-        }
-        pieces.push(Piece::Operator(operator));
-        rest = after;
-    }
-    literal.push_str(rest);
-    if !literal.is_empty() {
-        pieces.push(Piece::Literal(literal));
     }
     Ok(pieces)
-}
-
-/// One operator, `NAME%`, `NAME(ARGUMENT)%` or `NAME(ARGUMENT):LENGTH%`, and what follows it.
-fn operator(text: &str) -> Option<(Option<Field>, &str)> {
-    let legal = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
-    let end = text.find(|c| !legal(c))?;
-    let (name, rest) = text.split_at(end);
-    if name.is_empty() {
-        return None;
-    }
-    if let Some(after) = closed(rest) {
-        return Some((field(name, ""), after));
-    }
-    let inner = rest.strip_prefix('(')?;
-    // An argument may hold `%` (a time's format) and `)` (an expression): the first one that ends the operator does.
-    inner.match_indices(')').find_map(|(at, _)| {
-        let after = closed(&inner[at + 1..])?;
-        Some((field(name, &inner[..at]), after))
-    })
-}
-
-/// What follows an operator's end, `%` or `:LENGTH%`.
-fn closed(text: &str) -> Option<&str> {
-    let text = match text.strip_prefix(':') {
-        Some(length) => length.trim_start_matches(|c: char| c.is_ascii_digit()),
-        None => text,
-    };
-    text.strip_prefix('%')
 }
 
 fn field(name: &str, argument: &str) -> Option<Field> {

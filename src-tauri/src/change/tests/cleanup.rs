@@ -43,6 +43,7 @@ fn cleaning_up_takes_every_change_back_in_one_change_set_that_can_itself_be_undo
     let after = bench.bytes();
     let review = bench.changes.review(&bench.view(), &bench.traffic).unwrap();
     assert!(review.applicable && review.diffs.len() == files.len(), "{review:?}");
+    assert!(review.changes_mode, "REGISTRY_ONLY ends with it");
     bench.changes.apply(&bench.view(), &bench.traffic, None).unwrap();
     assert_eq!(bench.bytes(), before);
     assert_eq!(bench.changes.leftovers(&bench.view()).unwrap(), [], "verified empty");
@@ -56,6 +57,8 @@ fn what_another_hand_changed_since_stays_with_the_reason() {
     bench.stage(put("httpbin", HTTPBIN));
     bench.changes.apply(&bench.view(), &bench.traffic, None).unwrap();
     let file = bench.changes.leftovers(&bench.view()).unwrap()[0].file.clone();
+    let review = bench.changes.review(&bench.view(), &bench.traffic).unwrap();
+    assert!(!review.changes_mode);
     bench.write(&file, &format!("{}# mine\n", bench.text(&file)));
     let left = bench.changes.leftovers(&bench.view()).unwrap();
     assert!(left[0].kept_because.as_ref().unwrap().contains("another hand"));

@@ -19,6 +19,10 @@ type target struct {
 	PortOverride     uint32   `json:"port_override,omitempty"`
 	ConnectTimeoutMS int64    `json:"connect_timeout_ms,omitempty"`
 	TLS              *origin  `json:"tls,omitempty"`
+	// Edits of this one of several.
+	Host     string `json:"host,omitempty"`
+	Request  *edits `json:"request_headers,omitempty"`
+	Response *edits `json:"response_headers,omitempty"`
 }
 
 // origin is TLS towards the upstream; without a name, that of the request's host.
@@ -30,7 +34,11 @@ func (c *configuration) routeTargets(action *route.RouteAction) []target {
 	if weighted := action.GetWeightedClusters(); weighted != nil {
 		var all []target
 		for _, one := range weighted.Clusters {
-			all = append(all, c.target(one.Name, one.GetWeight().GetValue()))
+			made := c.target(one.Name, one.GetWeight().GetValue())
+			made.Host = one.GetHostRewriteLiteral()
+			made.Request = editsOf(one.RequestHeadersToRemove, one.RequestHeadersToAdd)
+			made.Response = editsOf(one.ResponseHeadersToRemove, one.ResponseHeadersToAdd)
+			all = append(all, made)
 		}
 		return all
 	}

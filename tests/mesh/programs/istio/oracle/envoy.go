@@ -294,7 +294,7 @@ func (c *configuration) request(tables routeTables, manager *hcm.HttpConnectionM
 		a.Status, a.Details = 404, "route_not_found"
 		return
 	}
-	c.act(found, a)
+	c.act(found, call, a)
 }
 
 // virtualHost finds the most specific domain for the authority, whose port the tables of outbound ports ignore.

@@ -21,6 +21,7 @@ type world struct {
 	Namespace string
 	Labels    map[string]string
 	Calls     []call
+	Analyze   bool // whether to ask the analyzer too
 }
 
 // call is one connection, with its request where HTTP is spoken.
@@ -37,9 +38,10 @@ type call struct {
 
 // verdict answers a world.
 type verdict struct {
-	Documents []review `json:"documents"`         // one for each document
-	Answers   []answer `json:"answers,omitempty"` // one for each call
-	Error     string   `json:"error,omitempty"`   // why there is no configuration at all
+	Documents []review  `json:"documents"`          // one for each document
+	Answers   []answer  `json:"answers,omitempty"`  // one for each call
+	Analyzed  *analyzed `json:"analyzed,omitempty"` // of the documents that are not rejected
+	Error     string    `json:"error,omitempty"`    // why there is no configuration at all
 }
 
 // review is what becomes of one document.
@@ -86,8 +88,23 @@ func run(in io.Reader, out io.Writer, args []string) error {
 func judge(admission *admission, w *world) verdict {
 	v := verdict{Documents: []review{}}
 	var accepted policy
+	var taken []json.RawMessage
 	for _, document := range w.Documents {
-		v.Documents = append(v.Documents, admission.review(document, &accepted))
+		said := admission.review(document, &accepted)
+		v.Documents = append(v.Documents, said)
+		if said.Rejected == "" {
+			taken = append(taken, document)
+		}
+	}
+	if w.Analyze {
+		var err error
+		if v.Analyzed, err = analyze(w.Mesh, taken); err != nil {
+			v.Error = err.Error()
+			return v
+		}
+	}
+	if len(w.Calls) == 0 {
+		return v
 	}
 	configuration, err := generate(w, &accepted)
 	if err != nil {

@@ -16,6 +16,7 @@ type matched struct {
 	Retries   *retries  `json:"retries,omitempty"`
 	Redirect  *redirect `json:"redirect,omitempty"`
 	Operation string    `json:"operation,omitempty"` // the decorator's
+	Treatment treatment `json:"treatment"`
 }
 
 type retries struct {
@@ -23,6 +24,8 @@ type retries struct {
 	RetryOn         []string `json:"retry_on"`
 	Statuses        []uint32 `json:"statuses,omitempty"`
 	PerTryTimeoutMS int64    `json:"per_try_timeout_ms,omitempty"`
+	BackOffMS       int64    `json:"back_off_ms,omitempty"` // absent: Envoy's default
+	AvoidsPrevious  bool     `json:"avoids_previous,omitempty"`
 }
 
 type redirect struct {
@@ -166,8 +169,12 @@ func whole(pattern, text string) bool {
 }
 
 // act tells what the route does.
-func (c *configuration) act(found *route.Route, a *answer) {
-	a.Route = &matched{Name: found.Name, Operation: found.GetDecorator().GetOperation()}
+func (c *configuration) act(found *route.Route, call *call, a *answer) {
+	a.Route = &matched{
+		Name:      found.Name,
+		Operation: found.GetDecorator().GetOperation(),
+		Treatment: c.treatmentOf(found, call),
+	}
 	switch action := found.GetAction().(type) {
 	case *route.Route_DirectResponse:
 		a.Status, a.Details = action.DirectResponse.Status, "direct_response"
@@ -217,5 +224,7 @@ func retriesOf(policy *route.RetryPolicy) *retries {
 		RetryOn:         strings.Split(policy.RetryOn, ","),
 		Statuses:        policy.RetriableStatusCodes,
 		PerTryTimeoutMS: policy.GetPerTryTimeout().AsDuration().Milliseconds(),
+		BackOffMS:       policy.GetRetryBackOff().GetBaseInterval().AsDuration().Milliseconds(),
+		AvoidsPrevious:  len(policy.RetryHostPredicate) > 0,
 	}
 }

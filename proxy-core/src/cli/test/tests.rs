@@ -1,0 +1,134 @@
+use std::{fs, path::Path};
+
+use roxmltree::Document;
+
+use super::*;
+
+const POLICY: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n\
+                      data: {mesh: 'outboundTrafficPolicy: {mode: REGISTRY_ONLY}'}\n";
+
+/// A test file in `folder` whose policy has no objects; the case expects `verdict`.
+fn file(folder: &Path, name: &str, case: &str, verdict: &str) -> PathBuf {
+    let path = folder.join(name);
+    let text = format!(
+        "resources: []\ncases:\n- name: {}\n  connect: {{ip: 1.2.3.4, port: 80}}\n  expect: {{verdict: {verdict}}}\n",
+        serde_json::to_string(case).unwrap()
+    );
+    fs::write(&path, text).unwrap();
+    path
+}
+
+fn results(files: &[PathBuf]) -> Vec<FileResult> {
+    files.iter().map(FileResult::of).collect()
+}
+
+#[test]
+fn junit_reports_hold_every_file_and_case_whatever_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let odd = "a <b> & \"c\" \u{1b}[31m ]]> 'd' \u{fffe}";
+    let files = [
+        file(folder.path(), "good.yaml", "passes", "passthrough"),
+        file(folder.path(), "b&d.yaml", odd, "blocked"),
+        folder.path().join("absent.yaml"),
+    ];
+    let xml = junit::report(&results(&files));
+    let document = Document::parse(&xml).unwrap_or_else(|error| panic!("{error}: {xml}"));
+    let suites: Vec<_> = document
+        .root_element()
+        .children()
+        .filter(|node| node.is_element())
+        .collect();
+    let counts = |node: &roxmltree::Node<'_, '_>| {
+        ["tests", "failures", "errors"].map(|name| node.attribute(name).unwrap().parse::<usize>().unwrap())
+    };
+    assert_eq!(counts(&document.root_element()), [3, 1, 1]);
+    assert_eq!(
+        suites.iter().map(counts).collect::<Vec<_>>(),
+        [[1, 0, 0], [1, 1, 0], [1, 0, 1]]
+    );
+    let failure = suites[1]
+        .descendants()
+        .find(|node| node.has_tag_name("failure"))
+        .unwrap();
+    let name = failure.parent().unwrap().attribute("name").unwrap();
+    assert_eq!(name, "a <b> & \"c\" \u{fffd}[31m ]]> 'd' \u{fffd}");
+    assert!(failure.text().unwrap().contains("+ found    \"passthrough\""), "{xml}");
+    assert!(suites[2].descendants().any(|node| node.has_tag_name("error")), "{xml}");
+}
+
+#[test]
+fn a_failure_shows_what_was_expected_what_was_found_and_the_steps_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let result = FileResult::of(&file(folder.path(), "t.yaml", "is cut", "blocked"));
+    let text = result.cases[0].failure();
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines[0].ends_with("t.yaml:3: is cut"), "{text}");
+    let difference = [
+        "  verdict",
+        "    - expected \"blocked\"",
+        "    + found    \"passthrough\"",
+    ];
+    assert_eq!(lines[1..4], difference);
+    assert!(lines[4..].iter().any(|line| line.contains("ALLOW_ANY")), "{text}");
+}
+
+#[test]
+fn objects_in_the_file_join_those_of_the_folder_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("policy")).unwrap();
+    fs::write(folder.path().join("policy/mesh.yaml"), POLICY).unwrap();
+    let path = folder.path().join("t.yaml");
+    let entry = "{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: a, namespace: default}, \
+                 spec: {hosts: [a.com], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}}";
+    let case = |host: &str, verdict: &str| {
+        format!(
+            "- {{name: {host}, connect: {{ip: 1.2.3.4, port: 80}}, send: {{protocol: http, host: {host}}}, \
+             expect: {{verdict: {verdict}}}}}\n"
+        )
+    };
+    let (known, unknown) = (case("a.com", "registered"), case("b.com", "blocked"));
+    fs::write(
+        &path,
+        format!("policy: policy\nresources: [{entry}]\ncases:\n{known}{unknown}"),
+    )
+    .unwrap();
+    let result = FileResult::of(&path);
+    assert_eq!(
+        (result.error.as_deref(), result.cases.len(), result.failures()),
+        (None, 2, 0)
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_run_ends_with_2_and_keeps_none_of_the_others_from_running() {
+    let folder = tempfile::tempdir().unwrap();
+    let (good, failing) = (
+        file(folder.path(), "good.yaml", "passes", "passthrough"),
+        file(folder.path(), "bad.yaml", "fails", "blocked"),
+    );
+    let report = folder.path().join("junit.xml");
+    let run = |files: Vec<PathBuf>| {
+        let junit = Some(report.clone());
+        let code = Test {
+            files,
+            json: false,
+            junit,
+        }
+        .run();
+        let xml = fs::read_to_string(&report).unwrap();
+        (
+            code,
+            Document::parse(&xml)
+                .unwrap()
+                .descendants()
+                .filter(|node| node.has_tag_name("testcase"))
+                .count(),
+        )
+    };
+    assert_eq!(run(vec![good.clone()]), (ExitCode::SUCCESS, 1));
+    assert_eq!(run(vec![good.clone(), failing.clone()]), (ExitCode::from(1), 2));
+    assert_eq!(
+        run(vec![folder.path().join("absent.yaml"), good, failing]),
+        (ExitCode::from(2), 3)
+    );
+}

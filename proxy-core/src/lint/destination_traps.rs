@@ -1,0 +1,99 @@
+//! DestinationRules that do otherwise than they read, which Istio stays silent on.
+
+use super::{Finding, Level, finding::Report, registry::Registry};
+use crate::model::{DestinationRule, Object, PolicySet, ProtocolClass, TrafficPolicy, World};
+
+pub(super) fn check(world: &World, registry: &Registry<'_>, findings: &mut Vec<Finding>) {
+    for rule in &world.destination_rules {
+        let Some(set) = &rule.spec.policy else { continue };
+        let mut report = Report::new(findings, "DestinationRule", rule);
+        twice_encrypted(&mut report, registry, rule, set);
+        secret_of_nobody(&mut report, &rule.spec, set);
+        dropped(&mut report, set);
+    }
+}
+
+fn originates(policy: &TrafficPolicy) -> bool {
+    let mode = policy.tls.as_ref().map(|tls| tls.mode.as_str());
+    matches!(mode, Some("SIMPLE" | "MUTUAL"))
+}
+
+/// TLS around what the application encrypts already: the server gets TLS inside TLS (istio#23489).
+fn twice_encrypted(report: &mut Report<'_>, registry: &Registry<'_>, rule: &Object<DestinationRule>, set: &PolicySet) {
+    let declared = registry.find(&rule.meta.namespace, &rule.spec.export_to, &rule.spec.host);
+    let mut ports: Vec<(u16, ProtocolClass)> = declared.iter().flat_map(|one| one.ports()).collect();
+    ports.sort_unstable_by_key(|(port, _)| *port);
+    ports.dedup_by_key(|(port, _)| *port);
+    for (port, _) in ports.iter().filter(|(_, class)| *class == ProtocolClass::Tls) {
+        let (policy, own) = set.of_port(*port);
+        if !originates(policy) {
+            continue;
+        }
+        let position = set.ports.iter().position(|(number, _)| number == port).filter(|_| own);
+        let field = position.map_or("spec.trafficPolicy.tls".into(), |index| {
+            format!("spec.trafficPolicy.portLevelSettings[{index}].tls")
+        });
+        report.add(
+            "EGR07",
+            Level::Warning,
+            field,
+            format!(
+                "callers of {} speak TLS on port {port} themselves; with this the server gets TLS inside TLS",
+                rule.spec.host
+            ),
+            Some("originate TLS under portLevelSettings, for the HTTP port alone".into()),
+        );
+    }
+}
+
+/// Sidecars take certificates from a Secret only for a rule that selects them; else they speak plain text.
+fn secret_of_nobody(report: &mut Report<'_>, spec: &DestinationRule, set: &PolicySet) {
+    if spec.workload_selector.is_some() {
+        return;
+    }
+    let ports = set.ports.iter().enumerate().map(|(index, (_, policy))| {
+        let field = format!("spec.trafficPolicy.portLevelSettings[{index}].tls.credentialName");
+        (field, policy)
+    });
+    let whole = ("spec.trafficPolicy.tls.credentialName".to_string(), &set.policy);
+    for (field, policy) in std::iter::once(whole).chain(ports) {
+        let secret = policy.tls.as_ref().and_then(|tls| tls.credential_name.as_deref());
+        if originates(policy) && secret.is_some_and(|name| !name.starts_with("configmap://")) {
+            report.add(
+                "EGR08",
+                Level::Warning,
+                field,
+                "sidecars read this Secret only for a rule with a workloadSelector; without one they send plain text, \
+                 and only gateways originate TLS",
+                Some("add a workloadSelector, or name files under caCertificates".into()),
+            );
+        }
+    }
+}
+
+/// A port's own settings take the place of all others of its policy.
+fn dropped(report: &mut Report<'_>, set: &PolicySet) {
+    for (index, (port, own)) in set.ports.iter().enumerate() {
+        let blocks = [
+            ("tls", set.policy.tls.is_some() && own.tls.is_none()),
+            (
+                "connectionPool",
+                set.policy.connection_pool.is_some() && own.connection_pool.is_none(),
+            ),
+            ("loadBalancer", set.policy.has_load_balancer && !own.has_load_balancer),
+        ];
+        let lost: Vec<&str> = blocks.iter().filter(|(_, lost)| *lost).map(|(name, _)| *name).collect();
+        if !lost.is_empty() {
+            report.add(
+                "EGR10",
+                Level::Warning,
+                format!("spec.trafficPolicy.portLevelSettings[{index}]"),
+                format!(
+                    "the settings of port {port} take the place of the whole trafficPolicy: its {} does not hold there",
+                    lost.join(", ")
+                ),
+                Some("write it for the port too".into()),
+            );
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! ServiceEntries that do otherwise than they read, which Istio stays silent on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Finding, Level, finding::Report};
+use crate::model::{Object, ProtocolClass, Resolution, ServiceEntry, World};
+
+pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
+    let services: BTreeSet<String> = world
+        .services
+        .iter()
+        .map(|service| format!("{}.{}.svc.cluster.local", service.meta.name, service.meta.namespace))
+        .collect();
+    let spoken = spoken_without_address(world);
+    for entry in &world.service_entries {
+        let mut report = Report::new(findings, "ServiceEntry", entry);
+        wide_open(&mut report, &entry.spec);
+        of_kubernetes(&mut report, &services, &entry.spec);
+        shared_port(&mut report, &spoken, entry);
+    }
+}
+
+/// Ports that anything speaks HTTP on: their listener is the wildcard one of every sidecar, with who declares it.
+fn spoken_without_address(world: &World) -> BTreeMap<u16, String> {
+    let mut spoken = BTreeMap::new();
+    for service in &world.services {
+        for port in &service.spec.ports {
+            if port.protocol.class() == ProtocolClass::Http {
+                let name = format!("Service {}/{}", service.meta.namespace, service.meta.name);
+                spoken.entry(port.number).or_insert(name);
+            }
+        }
+    }
+    for entry in &world.service_entries {
+        for port in &entry.spec.ports {
+            if port.protocol.class() == ProtocolClass::Http {
+                let name = format!("ServiceEntry {}/{}", entry.meta.namespace, entry.meta.name);
+                spoken.entry(port.number).or_insert(name);
+            }
+        }
+    }
+    spoken
+}
+
+/// `*.com` with resolution NONE: whoever claims such a name reaches any address.
+fn wide_open(report: &mut Report<'_>, spec: &ServiceEntry) {
+    if spec.resolution != Resolution::None {
+        return;
+    }
+    for (index, host) in spec.hosts.iter().enumerate() {
+        let suffix = host.strip_prefix("*.").unwrap_or_default().trim_end_matches('.');
+        if !suffix.is_empty() && !suffix.contains('.') {
+            report.add(
+                "EGR11",
+                Level::Warning,
+                format!("spec.hosts[{index}]"),
+                format!(
+                    "{host} is a whole top-level domain, and with resolution NONE the address is the caller's choice: \
+                     whoever claims such a name reaches any address"
+                ),
+                Some("name the domains that are meant".into()),
+            );
+        }
+    }
+}
+
+/// A Kubernetes Service of the same name wins.
+fn of_kubernetes(report: &mut Report<'_>, services: &BTreeSet<String>, spec: &ServiceEntry) {
+    for (index, host) in spec.hosts.iter().enumerate() {
+        if services.contains(&**host) {
+            report.add(
+                "EGR16",
+                Level::Warning,
+                format!("spec.hosts[{index}]"),
+                format!("{host} is a Kubernetes Service, which wins: of this entry only subjectAltNames count"),
+                Some("take the host away, or name it otherwise".into()),
+            );
+        }
+    }
+}
+
+/// TCP without an address on a port that others speak HTTP on: plain HTTP goes by Host there, whatever its destination.
+fn shared_port(report: &mut Report<'_>, spoken: &BTreeMap<u16, String>, entry: &Object<ServiceEntry>) {
+    if !entry.spec.addresses.is_empty() || !entry.spec.allocated.is_empty() {
+        return;
+    }
+    for (index, port) in entry.spec.ports.iter().enumerate() {
+        let Some(other) = spoken
+            .get(&port.number)
+            .filter(|_| port.protocol.class() == ProtocolClass::Tcp)
+        else {
+            continue;
+        };
+        report.add(
+            "EGR14",
+            Level::Warning,
+            format!("spec.ports[{index}].protocol"),
+            format!(
+                "port {} is HTTP for {other}: sidecars that see both tell them apart by the first bytes, so that plain \
+                 HTTP goes by its Host, and a server that speaks first waits for ever",
+                port.number
+            ),
+            Some("give this entry an address, or declare the protocol that is spoken".into()),
+        );
+        report.at(port.line);
+    }
+}

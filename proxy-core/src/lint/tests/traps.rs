@@ -1,0 +1,199 @@
+//! Rules of our own: each fires on the first objects and is silent on the second; a patch that is offered mends what it is
+//! offered for.
+
+use serde_json::Value as Json;
+
+use super::*;
+use crate::yaml::write;
+
+fn text(kind: &str, name: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: {kind}\nmetadata: {{namespace: n, name: {name}}}\nspec: {spec}\n"
+    )
+}
+
+fn of(code: &str, objects: &[String]) -> Vec<Finding> {
+    let found = findings(&objects.join("---\n")).into_iter();
+    found.filter(|finding| finding.code == code).collect()
+}
+
+fn row(code: &str, fires: &[String], silent: &[String]) {
+    assert_eq!(
+        of(code, fires).len(),
+        1,
+        "{code} on {fires:?}: {:?}",
+        findings(&fires.join("---\n"))
+    );
+    assert_eq!(of(code, silent), [], "{code} on {silent:?}");
+}
+
+fn entry(name: &str, spec: &str) -> String {
+    text("ServiceEntry", name, spec)
+}
+
+#[test]
+fn destination_rules_that_do_otherwise_than_they_read_are_named() {
+    let a = entry(
+        "a",
+        "{hosts: [a.com], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}]}",
+    );
+    let rule = |policy: &str| {
+        text(
+            "DestinationRule",
+            "d",
+            &format!("{{host: a.com, trafficPolicy: {policy}}}"),
+        )
+    };
+    let (whole, port) = (
+        rule("{tls: {mode: SIMPLE}}"),
+        rule("{portLevelSettings: [{port: {number: 80}, tls: {mode: SIMPLE}}]}"),
+    );
+    row("EGR07", &[a.clone(), whole], &[a.clone(), port]);
+    let secret = rule("{tls: {mode: SIMPLE, credentialName: s}}");
+    let selected = text(
+        "DestinationRule",
+        "d",
+        "{host: a.com, workloadSelector: {matchLabels: {a: b}}, trafficPolicy: {tls: {mode: SIMPLE, credentialName: s}}}",
+    );
+    row("EGR08", &[secret], &[selected]);
+    let dropping = rule(
+        "{connectionPool: {tcp: {connectTimeout: 1s}}, portLevelSettings: [{port: {number: 80}, tls: {mode: SIMPLE}}]}",
+    );
+    let keeping = rule(
+        "{tls: {mode: DISABLE}, portLevelSettings: [{port: {number: 80}, tls: {mode: SIMPLE}, connectionPool: {tcp: {connectTimeout: 1s}}}]}",
+    );
+    row("EGR10", &[dropping], &[keeping]);
+}
+
+#[test]
+fn entries_that_do_otherwise_than_they_read_are_named() {
+    let wildcard = |host: &str, resolution: &str| {
+        entry(
+            "w",
+            &format!(
+                "{{hosts: ['{host}'], resolution: {resolution}, ports: [{{number: 80, name: http, protocol: HTTP}}]}}"
+            ),
+        )
+    };
+    row("EGR11", &[wildcard("*.com", "NONE")], &[wildcard("*.a.com", "NONE")]);
+    row(
+        "EGR11",
+        &[wildcard("*.com", "NONE")],
+        &[wildcard("*.com", "DYNAMIC_DNS")],
+    );
+    let service =
+        "apiVersion: v1\nkind: Service\nmetadata: {namespace: n, name: web}\nspec: {ports: [{port: 80, name: http}]}\n";
+    let same = entry("w", "{hosts: [web.n.svc.cluster.local]}");
+    let other = entry("w", "{hosts: [web.m.svc.cluster.local]}");
+    row("EGR16", &[service.into(), same], &[service.into(), other]);
+    let tcp = |address: &str| {
+        entry(
+            "t",
+            &format!("{{hosts: [t.com], {address} ports: [{{number: 80, name: tcp, protocol: TCP}}]}}"),
+        )
+    };
+    row(
+        "EGR14",
+        &[service.into(), tcp("")],
+        &[service.into(), tcp("addresses: [10.0.0.1],")],
+    );
+    row("EGR14", &[service.into(), tcp("")], &[tcp("")]);
+}
+
+#[test]
+fn a_sidecar_past_its_namespaces_mode_is_named() {
+    let default = text("Sidecar", "d", "{outboundTrafficPolicy: {mode: REGISTRY_ONLY}}");
+    let own = |policy: &str| {
+        text(
+            "Sidecar",
+            "s",
+            &format!("{{workloadSelector: {{labels: {{a: b}}}}, egress: [{{hosts: ['*/*']}}]{policy}}}"),
+        )
+    };
+    let said = own(", outboundTrafficPolicy: {mode: ALLOW_ANY}");
+    row("EGR12", &[default.clone(), own("")], &[default, said]);
+    let same = text("Sidecar", "d", "{outboundTrafficPolicy: {mode: ALLOW_ANY}}");
+    assert_eq!(of("EGR12", &[same, own("")]), [], "the mesh's mode is the same");
+}
+
+#[test]
+fn what_no_workload_sees_is_named() {
+    let pod = |namespace: &str| {
+        format!("apiVersion: v1\nkind: Pod\nmetadata: {{namespace: {namespace}, name: p, labels: {{a: b}}}}\n")
+    };
+    let hidden = entry("a", "{hosts: [a.com], exportTo: ['.']}");
+    row("EGR13", &[pod("m"), hidden.clone()], &[pod("n"), hidden.clone()]);
+    assert_eq!(of("EGR13", &[hidden]), [], "where no workload is known");
+    assert_eq!(of("EGR13", &[pod("m"), entry("a", "{hosts: [a.com]}")]), []);
+}
+
+/// `document` after `patch`.
+fn patched(mut document: Json, patch: &Patch) -> Json {
+    let (parent, key) = patch.path.rsplit_once('/').unwrap();
+    match (document.pointer_mut(parent).unwrap(), patch.op) {
+        (Json::Object(fields), "add" | "replace") => {
+            let was = fields.insert(key.into(), patch.value.clone().unwrap());
+            assert_eq!(was.is_some(), patch.op == "replace", "{patch:?}");
+        }
+        (Json::Array(items), "replace") => items[key.parse::<usize>().unwrap()] = patch.value.clone().unwrap(),
+        (Json::Array(items), "remove") => drop(items.remove(key.parse().unwrap())),
+        (parent, op) => panic!("{op} in {parent}"),
+    }
+    document
+}
+
+#[test]
+fn a_patch_mends_what_it_is_offered_for() {
+    let rules = "{hosts: [a.com], http: [{match: [{uri: {prefix: /a}}, {uri: {prefix: /ab}}], directResponse: {status: 200}}, \
+                 {directResponse: {status: 200}}, {directResponse: {status: 201}}]}";
+    let default = text("Sidecar", "d", "{outboundTrafficPolicy: {mode: REGISTRY_ONLY}}");
+    let rows = [
+        ("EGR05", vec![entry("a", "{hosts: [A.com], resolution: DNS}")]),
+        ("EGR01", vec![text("Sidecar", "s", "{outboundTrafficPolicy: {}}")]),
+        (
+            "EGR12",
+            vec![
+                text(
+                    "Sidecar",
+                    "s",
+                    "{workloadSelector: {labels: {a: b}}, egress: [{hosts: ['*/*']}]}",
+                ),
+                default,
+            ],
+        ),
+        (
+            "IST0128",
+            vec![text(
+                "DestinationRule",
+                "d",
+                "{host: a.com, trafficPolicy: {tls: {mode: SIMPLE}}}",
+            )],
+        ),
+        (
+            "IST0129",
+            vec![text(
+                "DestinationRule",
+                "d",
+                "{host: a.com, trafficPolicy: {portLevelSettings: [{port: {number: 80}, tls: {mode: SIMPLE}}]}}",
+            )],
+        ),
+        ("IST0130", vec![text("VirtualService", "v", rules)]),
+        ("IST0131", vec![text("VirtualService", "v", rules)]),
+        (
+            "IST0133",
+            vec![text("Sidecar", "s", "{egress: [{hosts: [./a.com, ./a.com]}]}")],
+        ),
+    ];
+    for (code, objects) in rows {
+        let found = of(code, &objects);
+        let patch = found[0].patch.as_ref().unwrap_or_else(|| panic!("{code} has a patch"));
+        let documents = yaml::read(objects[0].as_bytes()).unwrap();
+        let mut mended = vec![write(&patched(documents[0].to_json(), patch))];
+        mended.extend_from_slice(&objects[1..]);
+        assert_eq!(of(code, &mended).len(), found.len() - 1, "{code} after {patch:?}");
+        let refused = findings(&mended.join("---\n"))
+            .into_iter()
+            .find(|finding| finding.level == Level::Error);
+        assert_eq!(refused, None, "{code} after {patch:?}");
+    }
+}

@@ -1,0 +1,307 @@
+//! Whether `check` says what `istioctl analyze` says: the same codes, at Istio's levels, about the same objects; in both
+//! directions, about whatever Istio's validation takes. What that warns about is compared with the webhook itself: the
+//! analyzer hands its objects over without their labels.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+};
+
+use proxy_core::lint::{self, Level};
+use serde_json::Value;
+
+use crate::{
+    generate,
+    judge::read,
+    known::Known,
+    oracle::{Message, Oracle},
+    shrink::{may_go, remove},
+    world::{World, pointers},
+};
+
+/// How many differences are shown shrunk, each of another kind.
+const SHOWN: usize = 12;
+/// What Istio rejects is compared with its validation.
+const REJECTED: &str = "IST0106";
+/// What validation warns about.
+const WARNED: &str = "IST0133";
+/// Codes that are a warning of validation for the webhook.
+const WARNINGS: [&str; 3] = ["IST0130", "IST0131", WARNED];
+
+/// Code, Istio's level, and kind, namespace and name of the object.
+type Said = (String, String, String, String, String);
+
+/// One difference.
+#[derive(Debug, Clone, PartialEq)]
+struct Difference {
+    /// As it is listed and counted: the code, and who says it alone.
+    kind: String,
+    /// What is said, in which words.
+    said: String,
+}
+
+/// What came of all worlds.
+#[derive(Default)]
+pub struct Report {
+    worlds: u64,
+    seed: u64,
+    agreed: usize,
+    known: usize,
+    differed: BTreeMap<(u64, bool), (World, Vec<Difference>)>,
+    shown: Vec<(u64, World, Difference)>,
+}
+
+impl Report {
+    /// Messages that one side says alone and that are not listed.
+    pub fn differed(&self) -> usize {
+        self.differed.values().map(|(_, differences)| differences.len()).sum()
+    }
+}
+
+/// Asks both sides about `worlds` worlds of `seed`, and about each with one object changed.
+pub fn run(program: &Path, worlds: u64, seed: u64) -> Result<Report, String> {
+    let (next, known) = (AtomicU64::new(0), Known::read()?);
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let parts = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|_| scope.spawn(|| work(program, worlds, seed, &next, &known)))
+            .collect();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().map_err(|_| "a worker panicked".to_string())?)
+            .collect::<Result<Vec<_>, String>>()
+    })?;
+    let mut report = Report {
+        worlds,
+        seed,
+        ..Report::default()
+    };
+    for part in parts {
+        report.agreed += part.agreed;
+        report.known += part.known;
+        report.differed.extend(part.differed);
+    }
+    show(program, &mut report)?;
+    Ok(report)
+}
+
+fn work(program: &Path, worlds: u64, seed: u64, next: &AtomicU64, known: &Known) -> Result<Report, String> {
+    let mut oracle = Oracle::start(program)?;
+    let mut report = Report::default();
+    loop {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        if number >= worlds {
+            return Ok(report);
+        }
+        let whole = generate::analyzed(seed, number);
+        let changed = changed(seed, number, &whole);
+        for (world, is_changed) in [(Some(whole), false), (changed, true)] {
+            let Some(world) = world else { continue };
+            let (agreed, differences) =
+                compare(&mut oracle, &world).map_err(|error| format!("world {number}: {error}"))?;
+            report.agreed += agreed;
+            let (listed, other): (Vec<_>, Vec<_>) = differences
+                .into_iter()
+                .partition(|difference| known.lists_kind(&difference.kind));
+            report.known += listed.len();
+            if !other.is_empty() {
+                report.differed.insert((number, is_changed), (world, other));
+            }
+        }
+    }
+}
+
+/// `world` with one of its objects changed; pods, which nothing of Istio's validates, stay as they are.
+fn changed(seed: u64, number: u64, world: &World) -> Option<World> {
+    let (pods, others): (Vec<_>, Vec<_>) = world
+        .documents
+        .iter()
+        .cloned()
+        .partition(|document| document["kind"] == "Pod");
+    let others = World {
+        documents: others,
+        ..world.clone()
+    };
+    let mut changed = generate::broken(seed ^ 0xa7a1, number, &others)?;
+    changed.documents.extend(pods);
+    Some(changed)
+}
+
+/// How many messages both sides have, and those that one has alone.
+fn compare(oracle: &mut Oracle, world: &World) -> Result<(usize, Vec<Difference>), String> {
+    let verdict = oracle.ask(world)?;
+    if !verdict.error.is_empty() {
+        return Err(verdict.error);
+    }
+    let taken = |index: usize| verdict.documents[index].rejected.is_empty();
+    let (policy, errors) = read(world, taken);
+    if !errors.is_empty() {
+        // Reported as a difference about the document by the comparison of validation.
+        return Ok((0, Vec::new()));
+    }
+    let engine: BTreeMap<Said, String> = lint::check(&policy)
+        .into_iter()
+        .filter(|finding| finding.code != REJECTED)
+        .filter_map(|finding| {
+            let level = match finding.istio_level? {
+                Level::Error => "error",
+                Level::Warning => "warning",
+                Level::Info => "info",
+            };
+            let object = finding.object?;
+            let said = (
+                finding.code.into(),
+                level.into(),
+                object.kind,
+                object.namespace,
+                object.name,
+            );
+            Some((said, finding.message))
+        })
+        .collect();
+    let said = |message: &Message| -> Said {
+        let Message {
+            code,
+            level,
+            kind,
+            namespace,
+            name,
+            ..
+        } = message;
+        (
+            code.clone(),
+            level.clone(),
+            kind.clone(),
+            namespace.clone(),
+            name.clone(),
+        )
+    };
+    let always: BTreeMap<Said, &str> = verdict
+        .analyzed
+        .always
+        .iter()
+        .map(|message| (said(message), message.message.as_str()))
+        .collect();
+    let sometimes: BTreeSet<Said> = verdict.analyzed.sometimes.iter().map(said).collect();
+    let mut differences = Vec::new();
+    let mut differ = |who: &str, said: &Said, words: &str| {
+        let (code, level, kind, namespace, name) = said;
+        differences.push(Difference {
+            kind: format!("analyze: {code} of {who} alone"),
+            said: format!("{level} about {kind} {namespace}/{name}: {words}"),
+        });
+    };
+    let missed = |said: &Said| said.0 != WARNED && !engine.contains_key(said);
+    for (said, words) in always.iter().filter(|(said, _)| missed(said)) {
+        differ("Istio", said, words);
+    }
+    let unsaid = |said: &Said| said.0 != WARNED && !always.contains_key(said) && !sometimes.contains(said);
+    for (said, words) in engine.iter().filter(|(said, _)| unsaid(said)) {
+        differ("the engine", said, words);
+    }
+    let mut agreed = engine.keys().filter(|said| always.contains_key(*said)).count();
+    for (document, review) in world.documents.iter().zip(&verdict.documents) {
+        let text = |pointer| document.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let object = (text("/kind"), text("/metadata/namespace"), text("/metadata/name"));
+        // Where codes are suppressed the webhook warns all the same.
+        if !review.rejected.is_empty() || document.pointer("/metadata/annotations").is_some() {
+            continue;
+        }
+        let own = engine.iter().find(|((code, _, kind, namespace, name), _)| {
+            WARNINGS.contains(&code.as_str()) && object == (kind, namespace, name)
+        });
+        match (review.warning.is_empty(), own) {
+            (false, None) => differences.push(Difference {
+                kind: "warning of Istio's validation alone".into(),
+                said: format!("{object:?}: {}", review.warning),
+            }),
+            (true, Some((_, words))) => differences.push(Difference {
+                kind: "warning of the engine alone".into(),
+                said: format!("{object:?}: {words}"),
+            }),
+            _ => agreed += 1,
+        }
+    }
+    Ok((agreed, differences))
+}
+
+/// Shrinks the first difference of each kind.
+fn show(program: &Path, report: &mut Report) -> Result<(), String> {
+    let mut oracle = Oracle::start(program)?;
+    let mut kinds = BTreeSet::new();
+    for ((number, _), (world, differences)) in &report.differed {
+        for difference in differences {
+            if kinds.len() < SHOWN && kinds.insert(difference.kind.clone()) {
+                let world = shrink(&mut oracle, world, &difference.kind);
+                report.shown.push((*number, world, difference.clone()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The smallest world found that shows a difference of `kind`.
+fn shrink(oracle: &mut Oracle, world: &World, kind: &str) -> World {
+    let mut world = world.clone();
+    let mut shows = |candidate: &World| {
+        compare(oracle, candidate).is_ok_and(|(_, found)| found.iter().any(|difference| difference.kind == kind))
+    };
+    while let Some(smaller) = smaller(&world).into_iter().find(|candidate| shows(candidate)) {
+        world = smaller;
+    }
+    world
+}
+
+/// Every world that lacks one object or one field.
+fn smaller(world: &World) -> Vec<World> {
+    let mut all = Vec::new();
+    for index in 0..world.documents.len() {
+        let mut candidate = world.clone();
+        candidate.documents.remove(index);
+        all.push(candidate);
+    }
+    for (index, document) in world.documents.iter().enumerate() {
+        let mut paths = Vec::new();
+        pointers("", document, &mut paths);
+        for path in paths.into_iter().filter(|path| may_go(path)) {
+            let mut candidate = world.clone();
+            remove(&mut candidate.documents[index], &path);
+            all.push(candidate);
+        }
+    }
+    all
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+        for difference in self.differed.values().flat_map(|(_, differences)| differences) {
+            *kinds.entry(&difference.kind).or_default() += 1;
+        }
+        for (number, world, difference) in &self.shown {
+            writeln!(
+                f,
+                "world {number}: {}\n  {}\n  mesh {:?}",
+                difference.kind, difference.said, world.mesh
+            )?;
+            for document in &world.documents {
+                writeln!(f, "  {document}")?;
+            }
+        }
+        for (kind, count) in kinds {
+            writeln!(f, "{count} messages: {kind}")?;
+        }
+        writeln!(
+            f,
+            "analyze, {} worlds of seed {}: {} messages agreed, {} differed, {} known",
+            self.worlds,
+            self.seed,
+            self.agreed,
+            self.differed(),
+            self.known
+        )
+    }
+}
