@@ -100,9 +100,11 @@ impl Policy {
         {
             listener(snapshot.capture());
         }
-        self.snapshot.store(Arc::new(snapshot));
+        let before = self.snapshot.swap(Arc::new(snapshot));
         // Only now all of it is in force.
         *self.lock() = state;
+        // A large policy takes a while to be taken apart: not before the new one holds, and not on a thread with traffic.
+        drop(before);
     }
 
     /// Sets who is told of new capture settings; the first one stays.

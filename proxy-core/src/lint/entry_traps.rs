@@ -32,7 +32,7 @@ fn spoken_without_address(world: &World) -> BTreeMap<u16, String> {
         }
     }
     for entry in &world.service_entries {
-        for port in &entry.spec.ports {
+        for port in entry.spec.ports.iter() {
             if port.protocol.class() == ProtocolClass::Http {
                 let name = format!("ServiceEntry {}/{}", entry.meta.namespace, entry.meta.name);
                 spoken.entry(port.number).or_insert(name);

@@ -19,7 +19,7 @@ pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
     for (index, entry) in entries.iter().enumerate() {
         for scope in scopes(&entry.spec.export_to, &entry.meta.namespace) {
             for host in &entry.spec.hosts {
-                for port in &entry.spec.ports {
+                for port in entry.spec.ports.iter() {
                     let key = (scope, &**host, port.number);
                     declared.entry(key).or_default().push((port.protocol, index));
                 }

@@ -5,7 +5,7 @@ use super::finding::{Report, pointer};
 use crate::model::{HttpMatch, HttpRoute, L4Match, L4Route, TextMatch, VirtualService};
 
 pub(super) fn check(report: &mut Report<'_>, spec: &VirtualService) {
-    let http: Vec<_> = spec.http.iter().map(|route| rule(route)).collect();
+    let http: Vec<_> = spec.http.iter().map(rule).collect();
     repeated(report, "http", &http);
     overlapping(report, &spec.http);
     for (list, routes) in [("tls", &spec.tls), ("tcp", &spec.tcp)] {

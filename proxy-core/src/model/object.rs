@@ -1,6 +1,11 @@
 //! What every object has: an identity, metadata and the place where it is written.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, hash_map::DefaultHasher},
+    fmt::{self, Write as _},
+    hash::Hasher as _,
+    sync::Arc,
+};
 
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -51,6 +56,7 @@ pub struct Object<T> {
     pub place: Place,
     /// What it says.
     pub spec: T,
+    digest: u64,
 }
 
 /// Names an object in traces, findings and the journal.
@@ -68,7 +74,48 @@ pub struct ObjectRef {
     pub line: u32,
 }
 
+impl<T: fmt::Debug> Object<T> {
+    /// An object that says `spec`.
+    pub fn new(meta: Meta, place: Place, spec: T) -> Self {
+        let mut digest = Digest(DefaultHasher::new());
+        // A hasher takes everything.
+        let _ = write!(digest, "{meta:?}{place:?}{spec:?}");
+        Self {
+            meta,
+            place,
+            spec,
+            digest: digest.0.finish(),
+        }
+    }
+
+    /// The same object, with what it says changed.
+    pub fn but(&self, change: impl FnOnce(&mut T)) -> Self
+    where
+        T: Clone,
+    {
+        let mut spec = self.spec.clone();
+        change(&mut spec);
+        Self::new(self.meta.clone(), self.place.clone(), spec)
+    }
+}
+
+/// Hashes what is written to it.
+struct Digest(DefaultHasher);
+
+impl fmt::Write for Digest {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.write(text.as_bytes());
+        Ok(())
+    }
+}
+
 impl<T> Object<T> {
+    /// A hash of everything that it says and of where it is written, stable from run to run. Taken once, when the object
+    /// is read: a policy of many objects is hashed each time that it is compiled.
+    pub fn digest(&self) -> u64 {
+        self.digest
+    }
+
     /// A reference to this object pointing at `line`, or at the object's start when `line` is 0.
     pub fn reference(&self, kind: &'static str, line: u32) -> ObjectRef {
         ObjectRef {

@@ -17,8 +17,8 @@ pub struct ServiceEntry {
     pub addresses: Vec<IpNet>,
     /// Whether each address is written as a range, even if of one address.
     pub ranges: Vec<bool>,
-    /// Ports.
-    pub ports: Vec<Port>,
+    /// Ports; shared with what is compiled from them.
+    pub ports: Arc<[Port]>,
     /// `location: MESH_INTERNAL`.
     pub mesh_internal: bool,
     /// How endpoints are found.

@@ -6,14 +6,14 @@ use super::{
     Cluster, Endpoints, OriginateTls, Workload,
     registry::{RegistryService, ServiceKind},
     rules::{Rule, Rules},
-    shared_endpoints::{SamePort, SharedEndpoints},
+    shared_endpoints::{OfHost, SamePort, SharedEndpoints},
 };
 use crate::model::{Labels, MeshConfig, Port, Protocol, Resolution, RouteDestination, Subset, TrafficPolicy, World};
 
 /// Clusters by name (`outbound|80||httpbin.org`).
 #[derive(Debug, Default)]
 pub(super) struct Clusters {
-    by_name: HashMap<String, Arc<Cluster>>,
+    by_name: HashMap<Arc<str>, Arc<Cluster>>,
     /// The only port of a host's service; `None` where it has several.
     only_port: HashMap<Arc<str>, Option<u16>>,
     /// What the names of ExternalName Services stand for.
@@ -23,6 +23,14 @@ pub(super) struct Clusters {
 impl Clusters {
     pub fn get(&self, name: &str) -> Option<&Arc<Cluster>> {
         self.by_name.get(name)
+    }
+
+    /// The cluster of this name with the name itself, which all that lead to it share.
+    pub fn named(&self, name: String) -> (Option<Arc<Cluster>>, Arc<str>) {
+        match self.by_name.get_key_value(name.as_str()) {
+            Some((name, cluster)) => (Some(cluster.clone()), name.clone()),
+            None => (None, name.into()),
+        }
     }
 
     pub fn values(&self) -> impl Iterator<Item = &Arc<Cluster>> {
@@ -44,7 +52,8 @@ impl Clusters {
 
 /// Istio's name of a cluster.
 pub(super) fn name(port: u16, subset: &str, host: &str) -> String {
-    format!("outbound|{port}|{subset}|{host}")
+    // A name is made for every port of every service: put together without growing, and without formatting the host.
+    ["outbound|", &port.to_string(), "|", subset, "|", host].concat()
 }
 
 /// The name of a destination's cluster that is written out in full: no short name, and a port.
@@ -62,14 +71,19 @@ pub(super) fn host_and_port(name: &str) -> Option<(&str, &str)> {
 
 /// The clusters of `services`, one service for each host.
 pub(super) fn clusters(
-    services: &[RegistryService],
+    services: &[Arc<RegistryService>],
     shared: &SharedEndpoints<'_>,
     world: &World,
     mesh: &MeshConfig,
     workload: &Workload,
 ) -> Clusters {
     let rules = Rules::new(world, mesh);
-    let mut clusters = Clusters::default();
+    let ports = services.iter().map(|service| service.ports.len()).sum();
+    let mut clusters = Clusters {
+        by_name: HashMap::with_capacity(ports),
+        only_port: HashMap::with_capacity(services.len()),
+        ..Clusters::default()
+    };
     for service in services {
         let only_port = match &*service.ports {
             [only] => Some(only.number),
@@ -81,12 +95,13 @@ pub(super) fn clusters(
             continue;
         }
         let rule = rules.for_service(service, workload);
+        let declared = shared.of(service);
         for port in service.ports.iter().filter(|port| has_cluster(service, port)) {
-            let endpoints = |labels| endpoints(service, port, labels, shared);
+            let endpoints = |labels| endpoints(service, port, labels, declared);
             let policy = rule.and_then(|rule| rule.policy).map(|set| set.of_port(port.number).0);
             let mut add = |subset: &str, endpoints, policy: Option<&TrafficPolicy>| {
                 let cluster = made(service, port, subset, endpoints, policy, rule, mesh.connect_timeout);
-                clusters.by_name.insert(cluster.name.to_string(), Arc::new(cluster));
+                clusters.by_name.insert(cluster.name.clone(), Arc::new(cluster));
             };
             // Istio leaves a service that has no endpoint to resolve out, with its subsets.
             let Some(all) = endpoints(None) else { continue };
@@ -154,7 +169,7 @@ fn made(
 ) -> Cluster {
     let pool = policy.and_then(|policy| policy.connection_pool.as_ref());
     Cluster {
-        name: name(port.number, subset, &service.host).as_str().into(),
+        name: name(port.number, subset, &service.host).into(),
         host: service.host.clone(),
         namespace: service.namespace.clone(),
         endpoints,
@@ -187,7 +202,7 @@ fn endpoints(
     service: &RegistryService,
     port: &Port,
     labels: Option<&Labels>,
-    shared: &SharedEndpoints<'_>,
+    declared: OfHost<'_>,
 ) -> Option<Endpoints> {
     let target = port.target_port.unwrap_or(port.number);
     Some(match &service.kind {
@@ -200,18 +215,21 @@ fn endpoints(
                 .collect(),
         ),
         ServiceKind::Alias(_) => return None,
-        ServiceKind::Entry(entry) => match entry.resolution {
+        ServiceKind::Entry(entry) => match entry.spec.resolution {
             Resolution::None => Endpoints::OriginalDst(port.target_port),
             Resolution::DynamicDns => Endpoints::DynamicDns(target),
             Resolution::Static => {
-                let named = shared.of(service, SamePort::Name(&port.name), labels);
+                let named = declared.endpoints(SamePort::Name(&port.name), labels);
                 let addresses = named.filter_map(|(address, port)| Some(SocketAddr::new(address.parse().ok()?, port)));
                 Endpoints::Static(addresses.collect())
             }
             Resolution::Dns | Resolution::DnsRoundRobin => {
-                let named: Vec<_> = shared
-                    .of(service, SamePort::Number(port.number), labels)
-                    .map(|(name, port)| (name.into(), port))
+                let named: Vec<_> = declared
+                    .endpoints(SamePort::Number(port.number), labels)
+                    .map(|(name, port)| match *name == *service.host {
+                        true => (service.host.clone(), port),
+                        false => (name.into(), port),
+                    })
                     .collect();
                 if named.is_empty() {
                     return None;

@@ -11,7 +11,7 @@ use super::{
     Cluster, Endpoints, Snapshot, SniffNeeds, Workload,
     capture::capture_of,
     clusters,
-    entries::{Entries, Tabled},
+    entries::Entries,
     listeners::Listener,
     registry::{self, Address},
     scope::{self, Scope},
@@ -51,7 +51,7 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
         .map(|listener| Scope::new(listener, &registry, world, &settings, workload))
         .collect();
     let of_clusters = scope::of_clusters(&scopes, &registry, workload);
-    let shared = SharedEndpoints::new(world, &of_clusters);
+    let shared = SharedEndpoints::new(world);
     let clusters = clusters::clusters(&of_clusters, &shared, world, &settings, workload);
 
     let mut entries = Entries::new(&clusters, &shared, workload);
@@ -59,19 +59,7 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
         entries.add(scope);
     }
     let (listeners, tabled) = entries.finish();
-    let makes = Tables {
-        clusters: &clusters,
-        workload,
-        mesh: &settings,
-    };
-    let tables = tabled
-        .into_iter()
-        .map(|tabled| match tabled {
-            Tabled::Shared(port) => scope_of(&scopes, port).map(|scope| makes.shared(scope, port)),
-            Tabled::Own(service, port) => scope_of(&scopes, port).map(|scope| makes.own(scope, service, port)),
-        })
-        .map(Option::unwrap_or_default)
-        .collect();
+    let tables = Tables::new(&clusters, workload, &settings).all(&scopes, tabled);
 
     let timeout = Some(settings.protocol_detection_timeout).filter(|timeout| !timeout.is_zero());
     let (mut exact, mut wildcard) = (HashMap::new(), HashMap::new());
@@ -117,14 +105,6 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
     }
 }
 
-/// The egress listener whose services and routes a port's table is made of: that for the port, else the one for the rest.
-fn scope_of<'s, 'w>(scopes: &'s [Scope<'w>], port: u16) -> Option<&'s Scope<'w>> {
-    scopes.iter().find(|scope| match scope.port() {
-        Some((number, _)) => number == port,
-        None => true,
-    })
-}
-
 /// What takes everything else.
 fn fallback(mode: OutboundMode, timeout: Option<Duration>) -> Listener {
     let mut listener = Listener::new("virtualOutbound".into());
@@ -155,32 +135,21 @@ fn special(name: &str, endpoints: Endpoints, connect_timeout: Duration) -> Arc<C
 fn hash(world: &World, workload: &Workload) -> String {
     let mut hasher = DefaultHasher::new();
     format!("{workload:?}").hash(&mut hasher);
-    for text in [
-        world
-            .mesh_configs
-            .iter()
-            .map(|object| format!("{object:?}"))
-            .collect::<String>(),
-        world.injectors.iter().map(|object| format!("{object:?}")).collect(),
-        world.services.iter().map(|object| format!("{object:?}")).collect(),
-        world
-            .service_entries
-            .iter()
-            .map(|object| format!("{object:?}"))
-            .collect(),
-        world
-            .virtual_services
-            .iter()
-            .map(|object| format!("{object:?}"))
-            .collect(),
-        world
-            .destination_rules
-            .iter()
-            .map(|object| format!("{object:?}"))
-            .collect(),
-        world.sidecars.iter().map(|object| format!("{object:?}")).collect(),
-    ] {
-        text.hash(&mut hasher);
+    macro_rules! objects {
+        ($($list:ident),*) => {
+            $(for object in &world.$list {
+                object.digest().hash(&mut hasher);
+            })*
+        };
     }
+    objects!(
+        mesh_configs,
+        injectors,
+        services,
+        service_entries,
+        virtual_services,
+        destination_rules,
+        sidecars
+    );
     format!("{:016x}", hasher.finish())
 }

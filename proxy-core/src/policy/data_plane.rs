@@ -123,7 +123,7 @@ mod tests {
         pairs.map(|(key, value)| (key.into(), value.into())).collect()
     }
 
-    fn object<T>(name: &str, labels: Labels, spec: T) -> Arc<Object<T>> {
+    fn object<T: std::fmt::Debug>(name: &str, labels: Labels, spec: T) -> Arc<Object<T>> {
         let place = Place {
             file: "a.yaml".into(),
             line: 1,
@@ -134,7 +134,7 @@ mod tests {
             labels,
             ..Meta::default()
         };
-        Arc::new(Object { meta, place, spec })
+        Arc::new(Object::new(meta, place, spec))
     }
 
     fn told(namespace: &str, pod: &str, tags: &[(&str, &str)]) -> String {

@@ -45,7 +45,7 @@ pub fn decide<'s, W: Witness>(snapshot: &'s Snapshot, facts: &Facts<'_>, witness
             _ => unknown_stream(snapshot, listener, witness),
         };
     }
-    match listener.chain(&seen).or(listener.default.as_ref()) {
+    match listener.chain(&seen).or(listener.default.as_deref()) {
         None => {
             witness.saw(|| step("chain", format!("no filter chain takes {}", describe(&seen)), None));
             unknown_stream(snapshot, listener, witness)
@@ -295,7 +295,7 @@ fn known_request<'s, W: Witness>(
                         Action::Forward(Forward {
                             cluster,
                             timeout: *timeout,
-                            retries: retries.as_ref(),
+                            retries: retries.as_deref(),
                             operation: route.operation.as_deref(),
                             edits: edits.as_deref(),
                         }),
@@ -303,7 +303,7 @@ fn known_request<'s, W: Witness>(
                 }
                 missing => {
                     witness.saw(|| {
-                        let name = missing.map_or("no destination", |cluster| cluster.name.as_str());
+                        let name = missing.map_or("no destination", |cluster| &cluster.name);
                         step(
                             "cluster",
                             format!("{name} does not exist: 503"),

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
 };
 
 use super::{
@@ -45,7 +46,7 @@ struct Entry {
     protocol: Protocol,
     /// A Sidecar's listener for this very port made it; the one for all other ports leaves it alone.
     locked: bool,
-    chains: Vec<(ChainMatch, Chain)>,
+    chains: Vec<(ChainMatch, Arc<Chain>)>,
     keys: HashSet<ChainKey>,
     more_addresses: Vec<IpAddr>,
 }
@@ -100,7 +101,7 @@ impl<'s> Entries<'s> {
                 let mut listener = Listener::new(format!("{ip}_{}", address.port()));
                 listener.exclusive = matches!(entry.protocol, Protocol::Mongo | Protocol::MySql);
                 for (condition, chain) in &entry.chains {
-                    listener.add(condition, chain.clone());
+                    listener.add(condition, chain);
                 }
                 listeners.push((SocketAddr::new(own, address.port()), listener));
             }
@@ -119,7 +120,10 @@ impl<'s> Entries<'s> {
         if !(streams && anywhere) {
             return self.listener(scope, service, port, scope.bind());
         }
-        let endpoints = self.shared_endpoints.of(service, SamePort::Number(port.number), None);
+        let endpoints = self
+            .shared_endpoints
+            .of(service)
+            .endpoints(SamePort::Number(port.number), None);
         let endpoints: Vec<&str> = endpoints.map(|(address, _)| address).collect();
         if endpoints.is_empty() && !service.is_kubernetes() && !service.selects_pods() {
             self.listener(scope, service, port, None);
@@ -207,6 +211,9 @@ impl<'s> Entries<'s> {
         protocol: Protocol,
         chains: Vec<(ChainMatch, Chain)>,
     ) {
+        let chains = chains
+            .into_iter()
+            .map(|(condition, chain)| (condition, Arc::new(chain)));
         let more_addresses = match service.address {
             Address::Ip(own) if own == address.ip() => service.more_addresses.clone(),
             _ => Vec::new(),
@@ -226,6 +233,7 @@ impl<'s> Entries<'s> {
                 }
             }
             _ => {
+                let chains: Vec<_> = chains.collect();
                 let keys = chains.iter().map(|(condition, _)| condition.key()).collect();
                 let entry = Entry {
                     protocol,

@@ -3,7 +3,11 @@
 //! Envoy: an exact name beats every wildcard, a longer wildcard suffix beats a shorter one, `*.a.b` needs at least one
 //! character in place of the star and matches any number of labels.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    net::IpAddr,
+    sync::Arc,
+};
 
 /// Longest name that is looked up; no declared host is longer (DNS ends at 255).
 const MAX_HOST: usize = 255;
@@ -29,12 +33,18 @@ impl<T> Default for HostMap<T> {
 }
 
 impl<T> HostMap<T> {
+    /// Makes room for this many names.
+    pub fn reserve(&mut self, names: usize) {
+        self.exact.reserve(names);
+    }
+
     /// Adds `pattern`; false when it was there already.
-    pub fn insert(&mut self, pattern: &str, value: T) -> bool {
-        let pattern = pattern.to_ascii_lowercase();
+    pub fn insert(&mut self, pattern: impl Into<String>, value: T) -> bool {
+        let mut pattern = pattern.into();
+        pattern.make_ascii_lowercase();
         let (map, key) = match pattern.strip_prefix('*') {
-            None => (&mut self.exact, pattern.as_str()),
-            Some(suffix) if suffix.starts_with('.') => (&mut self.dotted, suffix),
+            None => (&mut self.exact, pattern.into_boxed_str()),
+            Some(suffix) if suffix.starts_with('.') => (&mut self.dotted, suffix.into()),
             Some(suffix) => {
                 if self.partial.iter().any(|(known, _)| &**known == suffix) {
                     return false;
@@ -44,11 +54,13 @@ impl<T> HostMap<T> {
                 return true;
             }
         };
-        if map.contains_key(key) {
-            return false;
+        match map.entry(key) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(free) => {
+                free.insert(value);
+                true
+            }
         }
-        map.insert(key.into(), value);
-        true
     }
 
     /// The value of this very pattern.
@@ -118,6 +130,14 @@ fn lower<'b>(host: &'b str, buffer: &'b mut [u8; MAX_HOST]) -> Option<&'b str> {
 /// The host in lower case, as routes and virtual hosts name it.
 pub fn lower_case(host: &str) -> String {
     host.to_ascii_lowercase()
+}
+
+/// The same, shared where it is in lower case already, as nearly every host is.
+pub fn shared_lower_case(host: &Arc<str>) -> Arc<str> {
+    match host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        true => lower_case(host).into(),
+        false => host.clone(),
+    }
 }
 
 /// The host of an authority without its port. Envoy strips any `:...`, IPv6 literals keep their brackets.

@@ -3,7 +3,7 @@
 //! Envoy: destination address by longest prefix, then server name, then transport and application protocol; each step
 //! keeps only the most specific group and never goes back. A dead end leads to the default chain.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -21,7 +21,7 @@ pub(super) struct Listener {
     by_address: Option<NetMap<NameGroup>>,
     any_address: NameGroup,
     /// Where connections go that no chain takes; `None` is the mode's fallback.
-    pub default: Option<Chain>,
+    pub default: Option<Arc<Chain>>,
 }
 
 /// Chains by server name.
@@ -35,9 +35,9 @@ struct NameGroup {
 #[derive(Debug, Default, Clone)]
 struct Leaf {
     /// Transport `raw_buffer` with HTTP's application protocols.
-    http: Option<Chain>,
+    http: Option<Arc<Chain>>,
     /// No further condition.
-    any: Option<Chain>,
+    any: Option<Arc<Chain>>,
 }
 
 /// What a filter chain does.
@@ -67,12 +67,17 @@ pub(super) struct ChainMatch {
 
 /// What makes two chains of one listener the same to Istio: order, `*` and the range of everything do not count.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct ChainKey(bool, BTreeSet<Arc<str>>, BTreeSet<IpNet>);
+pub(super) struct ChainKey(bool, Vec<Arc<str>>, Vec<IpNet>);
 
 impl ChainMatch {
     pub fn key(&self) -> ChainKey {
-        let names = self.names.iter().filter(|name| &***name != "*").cloned();
-        ChainKey(self.http, names.collect(), self.ranges().collect())
+        let mut names: Vec<_> = self.names.iter().filter(|name| &***name != "*").cloned().collect();
+        let mut ranges: Vec<_> = self.ranges().collect();
+        names.sort_unstable();
+        names.dedup();
+        ranges.sort_unstable();
+        ranges.dedup();
+        ChainKey(self.http, names, ranges)
     }
 
     /// The ranges that narrow anything down.
@@ -134,21 +139,21 @@ impl Listener {
     }
 
     /// Adds a chain; where an equal one exists the older stays. A chain without any condition is the default chain.
-    pub fn add(&mut self, condition: &ChainMatch, chain: Chain) {
+    pub fn add(&mut self, condition: &ChainMatch, chain: &Arc<Chain>) {
         self.needs.tls |= !condition.names.is_empty();
         self.needs.http |= condition.http;
         if condition.ranges.is_empty() && condition.names().is_empty() && !condition.http {
-            self.default = Some(chain);
+            self.default = Some(chain.clone());
             return;
         }
         let mut anywhere = true;
         for range in condition.ranges() {
             anywhere = false;
             let nets = self.by_address.get_or_insert_default();
-            nets.entry(range, NameGroup::default).add(condition, &chain);
+            nets.entry(range, NameGroup::default).add(condition, chain);
         }
         if anywhere {
-            self.any_address.add(condition, &chain);
+            self.any_address.add(condition, chain);
         }
     }
 
@@ -171,13 +176,13 @@ impl Listener {
         match &leaf.http {
             // The group of transport raw_buffer holds only HTTP: anything else in it is a dead end.
             Some(http) if !seen.tls => seen.http.then_some(http),
-            _ => leaf.any.as_ref(),
+            _ => leaf.any.as_deref(),
         }
     }
 }
 
 impl NameGroup {
-    fn add(&mut self, condition: &ChainMatch, chain: &Chain) {
+    fn add(&mut self, condition: &ChainMatch, chain: &Arc<Chain>) {
         if condition.names().is_empty() {
             self.any_name.add(condition.http, chain);
         }
@@ -185,13 +190,13 @@ impl NameGroup {
             let mut leaf = Leaf::default();
             leaf.add(condition.http, chain);
             // Names only come with TLS, so a second chain for one name is a conflict and the older stays.
-            self.by_name.insert(name, leaf);
+            self.by_name.insert(&**name, leaf);
         }
     }
 }
 
 impl Leaf {
-    fn add(&mut self, http: bool, chain: &Chain) {
+    fn add(&mut self, http: bool, chain: &Arc<Chain>) {
         let slot = if http { &mut self.http } else { &mut self.any };
         slot.get_or_insert_with(|| chain.clone());
     }

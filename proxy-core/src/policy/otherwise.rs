@@ -222,13 +222,14 @@ impl Change {
                 let spec = ServiceEntry {
                     hosts: vec![host.clone()],
                     addresses: address.iter().copied().map(IpNet::from).collect(),
-                    ports: vec![Port {
+                    ports: [Port {
                         number: *port,
                         name: "port".into(),
                         protocol: *protocol,
                         target_port: None,
                         line: 0,
-                    }],
+                    }]
+                    .into(),
                     resolution: if address.is_some() {
                         Resolution::None
                     } else {
@@ -267,7 +268,7 @@ fn set_mode(world: &mut World, workload: &Workload, mode: OutboundMode) {
     let sidecar = visibility::sidecar_of(world, workload, &root).filter(|sidecar| sidecar.spec.mode.is_some());
     if let Some(sidecar) = sidecar {
         for object in world.sidecars.iter_mut().filter(|object| Arc::ptr_eq(object, &sidecar)) {
-            Arc::make_mut(object).spec.mode = Some(mode);
+            *object = Arc::new(object.but(|spec| spec.mode = Some(mode)));
         }
     } else if let Some(mesh) = mesh {
         for object in world
@@ -275,7 +276,7 @@ fn set_mode(world: &mut World, workload: &Workload, mode: OutboundMode) {
             .iter_mut()
             .filter(|object| Arc::ptr_eq(object, &mesh))
         {
-            Arc::make_mut(object).spec.mode = mode;
+            *object = Arc::new(object.but(|spec| spec.mode = mode));
         }
     } else {
         let meta = Meta {
@@ -291,11 +292,11 @@ fn set_mode(world: &mut World, workload: &Workload, mode: OutboundMode) {
     }
 }
 
-fn new_object<T>(meta: Meta, spec: T) -> Object<T> {
+fn new_object<T: std::fmt::Debug>(meta: Meta, spec: T) -> Object<T> {
     let place = Place {
         file: "".into(),
         line: 1,
         column: 1,
     };
-    Object { meta, place, spec }
+    Object::new(meta, place, spec)
 }

@@ -11,9 +11,7 @@ use ipnet::IpNet;
 use time::OffsetDateTime;
 
 use super::visibility::Export;
-use crate::model::{
-    Endpoint, Labels, MeshConfig, Meta, Object, ObjectRef, Port, Resolution, Service, ServiceEntry, World,
-};
+use crate::model::{MeshConfig, Meta, Object, ObjectRef, Port, Resolution, Service, ServiceEntry, World};
 
 /// One host of the registry at one address, with its ports.
 #[derive(Debug, Clone)]
@@ -44,26 +42,14 @@ pub(super) enum Address {
 }
 
 /// Where a service's endpoints come from.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(super) enum ServiceKind {
     /// A Kubernetes Service with its cluster addresses; empty for a headless one.
     Kubernetes(Vec<IpAddr>),
     /// An ExternalName Service: another name of this host.
     Alias(Arc<str>),
     /// A ServiceEntry.
-    Entry(Arc<Entry>),
-}
-
-/// What the services of one ServiceEntry have in common; two entries are only merged where these are equal.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Entry {
-    pub resolution: Resolution,
-    pub endpoints: Vec<Endpoint>,
-    labels: Labels,
-    workload_selector: Labels,
-    export_to: Vec<String>,
-    /// Other ports to go to, by the port that is called.
-    targets: Vec<(u16, u16)>,
+    Entry(Arc<Object<ServiceEntry>>),
 }
 
 /// Age of an object: `creationTimestamp`, else order of appearance (file, then place in it), then names.
@@ -138,7 +124,8 @@ impl RegistryService {
 
     /// A wildcard whose names the sidecar resolves itself.
     pub fn is_dynamic(&self) -> bool {
-        let dynamic = matches!(&self.kind, ServiceKind::Entry(entry) if entry.resolution == Resolution::DynamicDns);
+        let dynamic =
+            matches!(&self.kind, ServiceKind::Entry(entry) if entry.spec.resolution == Resolution::DynamicDns);
         dynamic && self.host.starts_with('*')
     }
 
@@ -147,11 +134,8 @@ impl RegistryService {
         let ServiceKind::Entry(entry) = &self.kind else {
             return None;
         };
-        entry
-            .targets
-            .iter()
-            .find(|(called, _)| *called == number)
-            .map(|(_, target)| *target)
+        let targets = entry.spec.ports.iter().filter(|port| port.target_port.is_some());
+        targets.into_iter().find(|port| port.number == number)?.target_port
     }
 
     /// Called at the connection's own address.
@@ -159,13 +143,17 @@ impl RegistryService {
         match &self.kind {
             ServiceKind::Kubernetes(addresses) => addresses.is_empty(),
             ServiceKind::Alias(_) => false,
-            ServiceKind::Entry(entry) => entry.resolution == Resolution::None,
+            ServiceKind::Entry(entry) => entry.spec.resolution == Resolution::None,
         }
     }
 
     /// Its endpoints are pods, which are not known here.
     pub fn selects_pods(&self) -> bool {
-        matches!(&self.kind, ServiceKind::Entry(entry) if !entry.workload_selector.is_empty())
+        let selector = match &self.kind {
+            ServiceKind::Entry(entry) => entry.spec.workload_selector.as_ref(),
+            ServiceKind::Kubernetes(_) | ServiceKind::Alias(_) => None,
+        };
+        selector.is_some_and(|labels| !labels.is_empty())
     }
 
     /// Istio: ports of two entries for one host become one service's only where the entries are alike in everything else.
@@ -174,10 +162,12 @@ impl RegistryService {
             (ServiceKind::Kubernetes(_), ServiceKind::Kubernetes(_)) => true,
             (ServiceKind::Alias(mine), ServiceKind::Alias(other)) => mine == other,
             (ServiceKind::Entry(mine), ServiceKind::Entry(other)) => {
-                mine.resolution == other.resolution
-                    && mine.labels == other.labels
-                    && mine.workload_selector == other.workload_selector
-                    && mine.export_to == other.export_to
+                let (spec, others) = (&mine.spec, &other.spec);
+                let selector = |spec: &ServiceEntry| spec.workload_selector.clone().unwrap_or_default();
+                spec.resolution == others.resolution
+                    && mine.meta.labels == other.meta.labels
+                    && selector(spec) == selector(others)
+                    && sorted(&spec.export_to) == sorted(&others.export_to)
             }
             _ => false,
         };
@@ -185,16 +175,22 @@ impl RegistryService {
     }
 }
 
+fn sorted(list: &[String]) -> Vec<&String> {
+    let mut sorted: Vec<&String> = list.iter().collect();
+    sorted.sort_unstable();
+    sorted
+}
+
 /// All services, with what `exportTo` makes them for `namespace`: exported to it first, then public, each by age.
-pub(super) fn services(world: &World, mesh: &MeshConfig, namespace: &str) -> Vec<RegistryService> {
-    let mut services = Vec::new();
+pub(super) fn services(world: &World, mesh: &MeshConfig, namespace: &str) -> Vec<Arc<RegistryService>> {
+    let mut services = Vec::with_capacity(world.service_entries.len() + world.services.len());
     for entry in &world.service_entries {
         entry_services(entry, mesh, namespace, &mut services);
     }
     let of_kubernetes = world
         .services
         .iter()
-        .map(|service| kubernetes_service(service, mesh, namespace));
+        .map(|service| Arc::new(kubernetes_service(service, mesh, namespace)));
     services.extend(of_kubernetes);
     services.sort_by(|a, b| (a.export.rank(), &a.age).cmp(&(b.export.rank(), &b.age)));
     resolve_aliases(&mut services);
@@ -202,8 +198,8 @@ pub(super) fn services(world: &World, mesh: &MeshConfig, namespace: &str) -> Vec
 }
 
 /// Gives each service the names of the ExternalName Services that lead to it, over others or directly.
-fn resolve_aliases(services: &mut [RegistryService]) {
-    let alias = |service: &RegistryService| Some((service.host.clone(), service.alias_of()?.clone()));
+fn resolve_aliases(services: &mut [Arc<RegistryService>]) {
+    let alias = |service: &Arc<RegistryService>| Some((service.host.clone(), service.alias_of()?.clone()));
     let targets: HashMap<Arc<str>, Arc<str>> = services.iter().filter_map(alias).collect();
     if targets.is_empty() {
         return;
@@ -225,16 +221,17 @@ fn resolve_aliases(services: &mut [RegistryService]) {
         }
     }
     for service in services {
-        let own = of_host.get(&service.host).into_iter().flatten();
-        service.aliases = own.map(|(_, host)| host.clone()).collect();
+        if let Some(own) = of_host.get(&service.host) {
+            Arc::make_mut(service).aliases = own.iter().map(|(_, host)| host.clone()).collect();
+        }
     }
 }
 
 fn entry_services(
-    entry: &Object<ServiceEntry>,
+    entry: &Arc<Object<ServiceEntry>>,
     mesh: &MeshConfig,
     namespace: &str,
-    services: &mut Vec<RegistryService>,
+    services: &mut Vec<Arc<RegistryService>>,
 ) {
     let spec = &entry.spec;
     let export = Export::of(
@@ -244,21 +241,6 @@ fn entry_services(
         namespace,
     );
     let addresses: Vec<Address> = spec.addresses.iter().map(|net| Address::of(*net)).collect();
-    let ports: Arc<[Port]> = spec.ports.as_slice().into();
-    let mut export_to = spec.export_to.clone();
-    export_to.sort_unstable();
-    let common = Arc::new(Entry {
-        resolution: spec.resolution,
-        endpoints: spec.endpoints.clone(),
-        labels: entry.meta.labels.clone(),
-        workload_selector: spec.workload_selector.clone().unwrap_or_default(),
-        export_to,
-        targets: spec
-            .ports
-            .iter()
-            .filter_map(|port| Some((port.number, port.target_port?)))
-            .collect(),
-    });
     for (index, host) in spec.hosts.iter().enumerate() {
         let line = spec.host_lines.get(index).copied().unwrap_or_default();
         let allocated = [allocated(entry, host, mesh)];
@@ -267,17 +249,19 @@ fn entry_services(
         } else {
             &addresses
         };
-        services.extend(addresses.iter().map(|address| RegistryService {
-            host: host.clone(),
-            namespace: entry.meta.namespace.clone(),
-            age: age(entry, host),
-            address: *address,
-            more_addresses: Vec::new(),
-            ports: ports.clone(),
-            kind: ServiceKind::Entry(common.clone()),
-            export,
-            aliases: Vec::new(),
-            object: entry.reference("ServiceEntry", line),
+        services.extend(addresses.iter().map(|address| {
+            Arc::new(RegistryService {
+                host: host.clone(),
+                namespace: entry.meta.namespace.clone(),
+                age: age(entry, host),
+                address: *address,
+                more_addresses: Vec::new(),
+                ports: spec.ports.clone(),
+                kind: ServiceKind::Entry(entry.clone()),
+                export,
+                aliases: Vec::new(),
+                object: entry.reference("ServiceEntry", line),
+            })
         }));
     }
 }

@@ -1,6 +1,6 @@
 //! Virtual hosts and routes of one port.
 
-use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use regex::Regex;
 
@@ -32,7 +32,7 @@ pub(super) enum Otherwise {
 }
 
 /// One virtual host.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct VirtualHost {
     /// `host:port`.
     pub name: String,
@@ -44,7 +44,7 @@ pub(super) struct VirtualHost {
 #[derive(Debug)]
 pub(super) struct Route {
     pub name: Option<Arc<str>>,
-    pub condition: Option<Condition>,
+    pub condition: Option<Box<Condition>>,
     pub action: RouteAction,
     pub operation: Option<String>,
     pub object: ObjectRef,
@@ -58,7 +58,7 @@ pub(super) enum RouteAction {
     Forward {
         clusters: Vec<WeightedCluster>,
         timeout: Option<Duration>,
-        retries: Option<RetryPolicy>,
+        retries: Option<Arc<RetryPolicy>>,
     },
     Redirect(Redirect),
     Respond {
@@ -73,7 +73,7 @@ pub(super) enum RouteAction {
 #[derive(Debug)]
 pub(super) struct WeightedCluster {
     pub cluster: Option<Arc<Cluster>>,
-    pub name: String,
+    pub name: Arc<str>,
     pub weight: u32,
     /// Edits of its own, where it is one of several.
     pub edits: Option<Box<DestinationEdits>>,
@@ -82,7 +82,7 @@ pub(super) struct WeightedCluster {
 impl RouteTable {
     /// Adds a virtual host under its domains; the first owner of a domain keeps it, a host left without domains is
     /// dropped (Istio reports it as `pilot_vservice_dup_domain`).
-    pub fn add<'d>(&mut self, virtual_host: VirtualHost, domains: impl Iterator<Item = &'d str>) {
+    pub fn add(&mut self, virtual_host: VirtualHost, domains: Vec<String>) {
         let index = self.virtual_hosts.len();
         let mut owns = false;
         for domain in domains {
@@ -105,18 +105,18 @@ impl RouteTable {
 }
 
 /// Domains of a service: its host, the host with a trailing dot, the short names of a Service seen from
-/// `own_namespace` unless they are the host of a `known` service, and its addresses.
+/// `own_namespace` unless they are the host of a service that `is_known`, and its addresses.
 pub(super) fn domains(
     host: &str,
     own_namespace: &str,
     service: &RegistryService,
-    known: &HashSet<&str>,
+    is_known: impl Fn(&str) -> bool,
 ) -> Vec<String> {
     let mut names = Vec::new();
     for own in std::iter::once(host).chain(service.aliases.iter().map(|alias| &**alias)) {
         names.push(own.to_string());
         let others = other_names(own, own_namespace).into_iter();
-        names.extend(others.filter(|name| !known.contains(name.as_str())));
+        names.extend(others.filter(|name| !is_known(name)));
     }
     if service.is_headless() {
         // A pod of the service by its name.

@@ -149,7 +149,7 @@ impl<'w> Consolidated<'w> {
     fn add(&mut self, object: &Object<DestinationRule>, rule: Rule<'w>) {
         let host = hosts::qualify(&object.spec.host, rule.namespace);
         let Some(index) = self.by_host.exactly(&host).copied() else {
-            self.by_host.insert(&host, self.rules.len());
+            self.by_host.insert(host, self.rules.len());
             self.rules.push(vec![rule]);
             return;
         };

@@ -1,7 +1,7 @@
 //! What one egress listener of a Sidecar imports, and what clusters all of them need. Istio: `SidecarScope`.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet, hash_map::Entry},
     net::IpAddr,
     sync::Arc,
 };
@@ -17,14 +17,14 @@ use crate::model::{EgressListener, MeshConfig, Port, Protocol, World};
 /// One egress listener with the services and VirtualServices that it imports.
 pub(super) struct Scope<'w> {
     pub listener: &'w EgressListener,
-    pub services: Vec<RegistryService>,
+    pub services: Vec<Arc<RegistryService>>,
     pub attachments: Attachments<'w>,
 }
 
 impl<'w> Scope<'w> {
     pub fn new(
         listener: &'w EgressListener,
-        visible: &[RegistryService],
+        visible: &[Arc<RegistryService>],
         world: &'w World,
         mesh: &'w MeshConfig,
         workload: &Workload,
@@ -49,37 +49,40 @@ impl<'w> Scope<'w> {
     }
 
     /// The service as the listener imports it: only the port that it is for, where it is for one.
-    fn trimmed(&self, service: &RegistryService) -> Option<RegistryService> {
+    fn trimmed(&self, service: &Arc<RegistryService>) -> Option<Arc<RegistryService>> {
         trimmed(self.listener, service)
     }
 }
 
 /// An explicit proxy takes all ports; a listener for one port only that.
-fn trimmed(listener: &EgressListener, service: &RegistryService) -> Option<RegistryService> {
+fn trimmed(listener: &EgressListener, service: &Arc<RegistryService>) -> Option<Arc<RegistryService>> {
     match listener.port {
         Some((number, protocol)) if protocol != Protocol::HttpProxy => {
-            let port = service.port(number)?.clone();
-            Some(with_ports(service, vec![port]))
+            let port = service.port(number)?;
+            Some(match &*service.ports {
+                [_] => service.clone(),
+                _ => with_ports(service, vec![port.clone()]),
+            })
         }
         _ => Some(service.clone()),
     }
 }
 
-fn with_ports(service: &RegistryService, ports: Vec<Port>) -> RegistryService {
-    RegistryService {
+fn with_ports(service: &RegistryService, ports: Vec<Port>) -> Arc<RegistryService> {
+    Arc::new(RegistryService {
         ports: ports.into(),
         ..service.clone()
-    }
+    })
 }
 
 /// The services that `listener` imports. Of a host that several namespaces declare one namespace is kept: the
 /// workload's own, else that of a Kubernetes Service, else the first in order.
-fn imported(listener: &EgressListener, visible: &[RegistryService], own: &str) -> Vec<RegistryService> {
-    let imports = |service: &&RegistryService| {
+fn imported(listener: &EgressListener, visible: &[Arc<RegistryService>], own: &str) -> Vec<Arc<RegistryService>> {
+    let imports = |service: &&Arc<RegistryService>| {
         service.export != Export::Hidden
             && visibility::imports(listener, &service.namespace, &service.host, own, Fits::Covered)
     };
-    let mut services: Vec<RegistryService> = visible
+    let mut services: Vec<Arc<RegistryService>> = visible
         .iter()
         .filter(imports)
         .filter_map(|service| trimmed(listener, service))
@@ -87,19 +90,26 @@ fn imported(listener: &EgressListener, visible: &[RegistryService], own: &str) -
     for service in services.iter_mut().filter(|service| !service.aliases.is_empty()) {
         let namespace = service.namespace.clone();
         let imported = |alias: &Arc<str>| visibility::imports(listener, &namespace, alias, own, Fits::Covered);
-        service.aliases.retain(imported);
+        Arc::make_mut(service).aliases.retain(imported);
     }
-    let mut kept: HashMap<Arc<str>, (Arc<str>, bool)> = HashMap::new();
+    let mut kept: HashMap<Arc<str>, (Arc<str>, bool)> = HashMap::with_capacity(services.len());
     for service in &services {
         let candidate = (service.namespace.clone(), service.is_kubernetes());
-        let better = match kept.get(&service.host) {
-            None => true,
-            Some(_) if &*service.namespace == own => true,
-            Some((namespace, of_kubernetes)) => !of_kubernetes && candidate.1 && &**namespace != own,
-        };
-        if better {
-            kept.insert(service.host.clone(), candidate);
+        match kept.entry(service.host.clone()) {
+            Entry::Vacant(free) => {
+                free.insert(candidate);
+            }
+            Entry::Occupied(mut known) => {
+                let (namespace, of_kubernetes) = known.get();
+                if &*service.namespace == own || !of_kubernetes && candidate.1 && &**namespace != own {
+                    known.insert(candidate);
+                }
+            }
         }
+    }
+    // Of most policies each host has one service, and nothing is to be chosen.
+    if kept.len() == services.len() {
+        return services;
     }
     services.retain(|service| {
         kept.get(&service.host)
@@ -112,23 +122,27 @@ fn imported(listener: &EgressListener, visible: &[RegistryService], own: &str) -
 /// VirtualServices that are, even where no listener imports them.
 pub(super) fn of_clusters(
     scopes: &[Scope<'_>],
-    visible: &[RegistryService],
+    visible: &[Arc<RegistryService>],
     workload: &Workload,
-) -> Vec<RegistryService> {
-    let mut services = Merged::default();
-    let routes = scopes.iter().any(|scope| !scope.attachments.all.is_empty());
-    let by_host = ByHost::new(if routes { visible } else { &[] });
-    for scope in scopes {
+) -> Vec<Arc<RegistryService>> {
+    let mut services = Merged::with_capacity(scopes.iter().map(|scope| scope.services.len()).sum());
+    let destinations: Vec<_> = scopes
+        .iter()
+        .map(|scope| scope.attachments.destinations(&workload.namespace))
+        .collect();
+    let wanted = destinations.iter().flatten().map(|(host, _)| host.as_str()).collect();
+    let by_host = ByHost::new(visible, &wanted);
+    for (scope, destinations) in scopes.iter().zip(&destinations) {
         for service in &scope.services {
             services.add(service);
         }
-        for (host, ports) in scope.attachments.destinations(&workload.namespace) {
-            let Some(service) = by_host.best(&host, &workload.namespace) else {
+        for (host, ports) in destinations {
+            let Some(service) = by_host.best(host, &workload.namespace) else {
                 continue;
             };
             let wanted = match scope.port() {
                 Some((_, protocol)) if protocol != Protocol::HttpProxy => scope.trimmed(service),
-                _ => of_ports(service, &ports),
+                _ => of_ports(service, ports),
             };
             if let Some(service) = wanted {
                 services.add(&service);
@@ -139,7 +153,7 @@ pub(super) fn of_clusters(
 }
 
 /// The ports that destinations name; all where one names none.
-fn of_ports(service: &RegistryService, wanted: &BTreeSet<Option<u16>>) -> Option<RegistryService> {
+fn of_ports(service: &Arc<RegistryService>, wanted: &BTreeSet<Option<u16>>) -> Option<Arc<RegistryService>> {
     if wanted.contains(&None) {
         return Some(service.clone());
     }
@@ -154,13 +168,15 @@ fn of_ports(service: &RegistryService, wanted: &BTreeSet<Option<u16>>) -> Option
 
 /// Services by host, for destinations that name a host and no namespace: of each namespace that of Kubernetes, else the
 /// oldest.
-struct ByHost<'r>(HashMap<&'r str, Vec<&'r RegistryService>>);
+struct ByHost<'r>(HashMap<&'r str, Vec<&'r Arc<RegistryService>>>);
 
 impl<'r> ByHost<'r> {
-    fn new(all: &'r [RegistryService]) -> Self {
-        let mut by_age: Vec<&RegistryService> = all.iter().collect();
+    /// Those of the hosts that are `wanted`.
+    fn new(all: &'r [Arc<RegistryService>], wanted: &HashSet<&str>) -> Self {
+        let is_wanted = |service: &&Arc<RegistryService>| !wanted.is_empty() && wanted.contains(&*service.host);
+        let mut by_age: Vec<&Arc<RegistryService>> = all.iter().filter(is_wanted).collect();
         by_age.sort_by(|a, b| a.age.cmp(&b.age));
-        let mut by_host: HashMap<&str, Vec<&RegistryService>> = HashMap::new();
+        let mut by_host: HashMap<&str, Vec<&Arc<RegistryService>>> = HashMap::new();
         for service in by_age {
             let of_host = by_host.entry(&service.host).or_default();
             match of_host.iter_mut().find(|known| known.namespace == service.namespace) {
@@ -173,7 +189,7 @@ impl<'r> ByHost<'r> {
     }
 
     /// The service that `host` means: of the workload's namespace, exported or not, else of Kubernetes, else the oldest.
-    fn best(&self, host: &str, own: &str) -> Option<&'r RegistryService> {
+    fn best(&self, host: &str, own: &str) -> Option<&'r Arc<RegistryService>> {
         let all = self.0.get(host)?;
         let exported = || all.iter().filter(|service| service.export != Export::Hidden);
         all.iter()
@@ -184,20 +200,29 @@ impl<'r> ByHost<'r> {
 }
 
 /// Services with one for each host: ports of entries that are alike are joined, of others the first stays.
-#[derive(Default)]
 struct Merged {
-    all: Vec<RegistryService>,
+    all: Vec<Arc<RegistryService>>,
     by_host: HashMap<Arc<str>, usize>,
 }
 
 impl Merged {
-    fn add(&mut self, service: &RegistryService) {
-        let Some(index) = self.by_host.get(&service.host) else {
-            self.by_host.insert(service.host.clone(), self.all.len());
-            self.all.push(service.clone());
-            return;
+    fn with_capacity(hosts: usize) -> Self {
+        Self {
+            all: Vec::with_capacity(hosts),
+            by_host: HashMap::with_capacity(hosts),
+        }
+    }
+
+    fn add(&mut self, service: &Arc<RegistryService>) {
+        let index = match self.by_host.entry(service.host.clone()) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(free) => {
+                free.insert(self.all.len());
+                self.all.push(service.clone());
+                return;
+            }
         };
-        let known = &mut self.all[*index];
+        let known = &mut self.all[index];
         match (known.is_kubernetes(), service.is_kubernetes()) {
             (true, false) => {}
             (false, true) => *known = service.clone(),
@@ -214,7 +239,8 @@ impl Merged {
                     })
                     .collect();
                 if !more.is_empty() {
-                    known.ports = known.ports.iter().cloned().chain(more).collect();
+                    let ports = known.ports.iter().cloned().chain(more).collect();
+                    Arc::make_mut(known).ports = ports;
                 }
             }
             _ => {}

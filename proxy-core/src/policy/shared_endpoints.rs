@@ -1,12 +1,28 @@
 //! Endpoints of entries that declare the same host in the same namespace, which Istio keeps together.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, hash_map::Entry};
 
 use super::registry::{self, RegistryService};
 use crate::model::{Labels, Object, Port, Resolution, ServiceEntry, World};
 
-/// Entries by host and namespace, the older first.
-pub(super) struct SharedEndpoints<'w>(HashMap<(&'w str, &'w str), Vec<&'w Object<ServiceEntry>>>);
+/// Host and namespace.
+type Key<'w> = (&'w str, &'w str);
+
+/// Entries by host and namespace.
+#[derive(Default)]
+pub(super) struct SharedEndpoints<'w> {
+    /// The only one, for nearly every host.
+    only: HashMap<Key<'w>, &'w Object<ServiceEntry>>,
+    /// Where there are several: all of them, the older first.
+    several: HashMap<Key<'w>, Vec<&'w Object<ServiceEntry>>>,
+}
+
+/// The entries that declare one service's host.
+#[derive(Clone, Copy)]
+pub(super) struct OfHost<'s> {
+    host: &'s str,
+    entries: &'s [&'s Object<ServiceEntry>],
+}
 
 /// What an endpoint's port must have in common with a service's.
 #[derive(Debug, Clone, Copy)]
@@ -18,31 +34,53 @@ pub(super) enum SamePort<'p> {
 }
 
 impl<'w> SharedEndpoints<'w> {
-    /// Those of the hosts of `services`; others are never asked for.
-    pub fn new(world: &'w World, services: &[RegistryService]) -> Self {
-        let wanted: HashSet<&str> = services.iter().map(|service| &*service.host).collect();
-        let mut by_host: HashMap<_, Vec<_>> = HashMap::new();
+    pub fn new(world: &'w World) -> Self {
+        let mut all = Self {
+            only: HashMap::with_capacity(world.service_entries.len()),
+            ..Self::default()
+        };
         for entry in &world.service_entries {
-            for host in entry.spec.hosts.iter().filter(|host| wanted.contains(&***host)) {
+            for host in &entry.spec.hosts {
                 let key = (&**host, &*entry.meta.namespace);
-                by_host.entry(key).or_default().push(&**entry);
+                match all.only.entry(key) {
+                    Entry::Vacant(free) => {
+                        free.insert(entry);
+                    }
+                    Entry::Occupied(first) => {
+                        let several = all.several.entry(key).or_insert_with(|| vec![first.get()]);
+                        several.push(entry);
+                    }
+                }
             }
         }
-        for entries in by_host.values_mut().filter(|entries| entries.len() > 1) {
+        for entries in all.several.values_mut() {
             entries.sort_by_key(|entry| registry::age(entry, &entry.meta.name));
         }
-        Self(by_host)
+        all
     }
 
-    /// Addresses or names with their port, of the endpoints of `service` with `labels`.
-    pub fn of<'s>(
-        &'s self,
-        service: &'s RegistryService,
+    /// What declares the host of `service` in its namespace.
+    pub fn of<'s>(&'s self, service: &'s RegistryService) -> OfHost<'s> {
+        let key = (&*service.host, &*service.namespace);
+        let entries = match self.several.get(&key) {
+            Some(several) => several.as_slice(),
+            None => self.only.get(&key).map(std::slice::from_ref).unwrap_or_default(),
+        };
+        OfHost {
+            host: &service.host,
+            entries,
+        }
+    }
+}
+
+impl<'s> OfHost<'s> {
+    /// Addresses or names with their port, of the endpoints with `labels`.
+    pub fn endpoints(
+        self,
         port: SamePort<'s>,
         labels: Option<&'s Labels>,
-    ) -> impl Iterator<Item = (&'s str, u16)> {
-        let entries = self.0.get(&(&*service.host, &*service.namespace));
-        let entries: &[&Object<ServiceEntry>] = entries.map(Vec::as_slice).unwrap_or_default();
+    ) -> impl Iterator<Item = (&'s str, u16)> + use<'s> {
+        let Self { host, entries } = self;
         entries.iter().enumerate().flat_map(move |(index, entry)| {
             let own = entry.spec.ports.iter().find(|own| match port {
                 SamePort::Name(name) => own.name == name,
@@ -55,7 +93,7 @@ impl<'w> SharedEndpoints<'w> {
                 !(single && entries[..index].iter().any(has))
             });
             own.into_iter()
-                .flat_map(move |own| of_port(&entry.spec, &service.host, own, labels))
+                .flat_map(move |own| of_port(&entry.spec, host, own, labels))
         })
     }
 }

@@ -6,8 +6,9 @@ use std::{
 };
 
 use super::{
-    Workload,
+    RetryPolicy, Workload,
     clusters::{self, Clusters},
+    entries::Tabled,
     hosts,
     registry::RegistryService,
     routes::{Otherwise, Route, RouteAction, RouteTable, VirtualHost, WeightedCluster, domains, retries},
@@ -18,14 +19,19 @@ use crate::model::{MeshConfig, ObjectRef, Port, Protocol, ProtocolClass};
 
 /// Makes the tables of one workload.
 pub(super) struct Tables<'s> {
-    pub clusters: &'s Clusters,
-    pub workload: &'s Workload,
-    pub mesh: &'s MeshConfig,
+    clusters: &'s Clusters,
+    workload: &'s Workload,
+    mesh: &'s MeshConfig,
+    /// What holds for routes that no VirtualService makes.
+    retries: Option<Arc<RetryPolicy>>,
+    default_name: Arc<str>,
 }
 
 /// A service on the table's port, by its host in lower case: routes and virtual hosts name it so.
 pub(super) struct OnPort<'s> {
-    host: String,
+    /// Its place among those on the port.
+    at: usize,
+    host: Arc<str>,
     service: &'s RegistryService,
     port: &'s Port,
 }
@@ -36,12 +42,40 @@ impl OnPort<'_> {
     }
 }
 
-/// Services on the table's port by host.
-pub(super) struct ByHost<'s>(HashMap<&'s str, &'s OnPort<'s>>);
+/// Services with the table's port, one for each host: Istio keeps the last.
+pub(super) struct PortServices<'s> {
+    all: Vec<OnPort<'s>>,
+    by_host: HashMap<Arc<str>, usize>,
+}
 
-impl<'s> ByHost<'s> {
-    fn get(&self, host: &str) -> Option<&'s OnPort<'s>> {
-        self.0.get(host).copied()
+impl<'s> PortServices<'s> {
+    fn of(scope: &'s Scope<'_>, port: u16) -> Self {
+        let mut services = Self {
+            all: Vec::with_capacity(scope.services.len()),
+            by_host: HashMap::with_capacity(scope.services.len()),
+        };
+        for service in &scope.services {
+            let mut ports = service.ports.iter();
+            let own = ports.find(|own| own.number == port && own.protocol != Protocol::Udp);
+            let Some(own) = own else { continue };
+            let host = hosts::shared_lower_case(&service.host);
+            let at = *services.by_host.entry(host.clone()).or_insert(services.all.len());
+            let one = OnPort {
+                at,
+                host,
+                service,
+                port: own,
+            };
+            match services.all.get_mut(at) {
+                Some(known) => *known = one,
+                None => services.all.push(one),
+            }
+        }
+        services
+    }
+
+    fn get(&self, host: &str) -> Option<&OnPort<'s>> {
+        self.by_host.get(host).map(|at| &self.all[*at])
     }
 
     /// The host whose cluster `host` stands for.
@@ -60,46 +94,75 @@ struct Routed<'s> {
     services: Vec<&'s OnPort<'s>>,
 }
 
+impl<'s> Tables<'s> {
+    /// Tables for `workload`, of routes to `clusters`.
+    pub fn new(clusters: &'s Clusters, workload: &'s Workload, mesh: &'s MeshConfig) -> Self {
+        Self {
+            clusters,
+            workload,
+            mesh,
+            retries: retries(None, mesh).map(Arc::new),
+            default_name: "default".into(),
+        }
+    }
+}
+
 impl Tables<'_> {
+    /// The tables that listeners ask for, in their order.
+    pub fn all(&self, scopes: &[Scope<'_>], wanted: Vec<Tabled<'_>>) -> Vec<RouteTable> {
+        let shared = |port| {
+            scope_of(scopes, port)
+                .map(|scope| self.shared(scope, port))
+                .unwrap_or_default()
+        };
+        // Many virtual addresses have a table that is taken out of the same one.
+        let mut at_addresses: HashMap<u16, RouteTable> = HashMap::new();
+        let tables = wanted.into_iter().map(|wanted| match wanted {
+            Tabled::Shared(port) => shared(port),
+            Tabled::Own(service, port) => Self::own(at_addresses.entry(port).or_insert_with(|| shared(port)), service),
+        });
+        tables.collect()
+    }
+
     /// The table of `port` for everything that `scope` imports.
-    pub fn shared(&self, scope: &Scope<'_>, port: u16) -> RouteTable {
-        let on_port = on_port(scope, port);
-        let by_host = ByHost(on_port.iter().map(|one| (one.host.as_str(), one)).collect());
+    fn shared(&self, scope: &Scope<'_>, port: u16) -> RouteTable {
+        let services = PortServices::of(scope, port);
         let mut all: Vec<Routed<'_>> = Vec::new();
         for (index, visible) in scope.attachments.all.iter().enumerate() {
             // Istio keeps VirtualServices without a service for port 80 alone, where hosts of no service are served.
-            if port == 80 || meets(visible, &on_port, &by_host) {
-                all.extend(self.routed(scope, visible, index, port, &on_port, &by_host));
+            if port == 80 || meets(visible, &services) {
+                all.extend(self.routed(scope, visible, index, port, &services));
             }
         }
-        let taken: HashSet<&str> = all
+        let mut taken = vec![false; services.all.len()];
+        for one in all.iter().flat_map(|routed| &routed.services) {
+            taken[one.at] = true;
+        }
+        let left = services
+            .all
             .iter()
-            .flat_map(|routed| &routed.services)
-            .map(|one| one.host.as_str())
-            .collect();
-        let left = on_port
-            .iter()
-            .filter(|one| one.is_http() && one.service.alias_of().is_none() && !taken.contains(one.host.as_str()));
-        all.extend(left.map(|one| self.unrouted(one)).collect::<Vec<_>>());
-        self.table(&all, port)
+            .filter(|one| one.is_http() && one.service.alias_of().is_none() && !taken[one.at]);
+        all.reserve(services.all.len());
+        all.extend(left.map(|one| self.unrouted(one)));
+        self.table(&all, &services, port)
     }
 
     /// The table of a sniffed port at a virtual address: the host of `service` alone, whatever a request's Host says.
-    pub fn own(&self, scope: &Scope<'_>, service: &RegistryService, port: u16) -> RouteTable {
-        let mut shared = self.shared(scope, port);
+    /// `shared` is that of everything on the port.
+    fn own(shared: &RouteTable, service: &RegistryService) -> RouteTable {
         // Istio looks its own host up as it is written, among domains in lower case.
         let found = shared.domains.get(&service.host).copied();
         let found = found.filter(|_| *service.host == *hosts::lower_case(&service.host));
-        let Some(index) = found else {
-            return RouteTable {
+        match found {
+            None => RouteTable {
                 otherwise: Otherwise::Nothing,
                 ..RouteTable::default()
-            };
-        };
-        RouteTable {
-            virtual_hosts: vec![shared.virtual_hosts.swap_remove(index)],
-            otherwise: Otherwise::VirtualHost(0),
-            ..RouteTable::default()
+            },
+            Some(index) => RouteTable {
+                virtual_hosts: vec![shared.virtual_hosts[index].clone()],
+                otherwise: Otherwise::VirtualHost(0),
+                ..RouteTable::default()
+            },
         }
     }
 
@@ -110,23 +173,26 @@ impl Tables<'_> {
         visible: &Visible<'_>,
         index: usize,
         port: u16,
-        on_port: &'s [OnPort<'s>],
-        by_host: &ByHost<'s>,
+        on_port: &'s PortServices<'s>,
     ) -> Option<Routed<'s>> {
-        let routes = visible.routes(port, by_host, self.clusters, self.workload);
+        let routes = visible.routes(port, on_port, self.clusters, self.workload);
         if routes.is_empty() {
             return None;
         }
         let (mut free, mut services) = (Vec::new(), Vec::new());
         let (wildcards, exact): (Vec<_>, Vec<_>) = visible.hosts.iter().partition(|host| host.starts_with('*'));
         for host in exact {
-            match by_host.get(hosts::lower_case(host).as_str()) {
+            match on_port.get(&hosts::lower_case(host)) {
                 Some(one) => services.push(one),
                 None => free.push(host.clone()),
             }
         }
         for host in wildcards.into_iter().map(|host| hosts::lower_case(host)) {
-            let mut met = on_port.iter().filter(|one| hosts::overlap(&one.host, &host)).peekable();
+            let mut met = on_port
+                .all
+                .iter()
+                .filter(|one| hosts::overlap(&one.host, &host))
+                .peekable();
             if met.peek().is_none() {
                 free.push(host);
                 continue;
@@ -134,7 +200,7 @@ impl Tables<'_> {
             // A wildcard leaves the services that a more specific host, of this or another one, is for.
             // Istio looks for that by the host in lower case, in a list of hosts as they are written.
             let owned =
-                |one: &&OnPort<'_>| *one.host == *one.service.host && scope.attachments.owner(&one.host) == Some(index);
+                |one: &&OnPort<'_>| one.host == one.service.host && scope.attachments.owner(&one.host) == Some(index);
             services.extend(met.filter(owned));
         }
         services.retain(|one| one.is_http());
@@ -149,19 +215,19 @@ impl Tables<'_> {
     /// A service that no VirtualService has.
     fn unrouted<'s>(&self, one: &'s OnPort<'s>) -> Routed<'s> {
         // The route names the host in lower case; a cluster declared in upper case is therefore not found (503 NC).
-        let name = clusters::name(one.port.number, "", &one.host);
+        let (cluster, name) = self.clusters.named(clusters::name(one.port.number, "", &one.host));
         let route = Route {
-            name: Some("default".into()),
+            name: Some(self.default_name.clone()),
             condition: None,
             action: RouteAction::Forward {
                 clusters: vec![WeightedCluster {
-                    cluster: self.clusters.get(&name).cloned(),
+                    cluster,
                     name,
                     weight: 1,
                     edits: None,
                 }],
                 timeout: None,
-                retries: retries(None, self.mesh),
+                retries: self.retries.clone(),
             },
             operation: self
                 .mesh
@@ -182,71 +248,57 @@ impl Tables<'_> {
     }
 
     /// Virtual hosts in order; of equal names and equal domains the first stays.
-    fn table(&self, all: &[Routed<'_>], port: u16) -> RouteTable {
-        let known: HashSet<&str> = all
-            .iter()
-            .flat_map(|routed| &routed.services)
-            .map(|one| one.host.as_str())
-            .collect();
-        let (mut table, mut names) = (RouteTable::default(), HashSet::new());
+    fn table(&self, all: &[Routed<'_>], on_port: &PortServices<'_>, port: u16) -> RouteTable {
+        let mut known = vec![false; on_port.all.len()];
+        for one in all.iter().flat_map(|routed| &routed.services) {
+            known[one.at] = true;
+        }
+        let is_known = |name: &str| on_port.get(name).is_some_and(|one| known[one.at]);
+        let mut table = RouteTable::default();
+        table.virtual_hosts.reserve(all.len());
+        // Each has a second name with a dot behind it.
+        table.domains.reserve(2 * all.len());
+        // A host of a service is never one of those that no service has.
+        let (mut done, mut free) = (vec![false; on_port.all.len()], HashSet::new());
         for routed in all {
-            let free = routed.hosts.iter().map(|host| (hosts::lower_case(host), None));
-            let services = routed.services.iter().map(|one| (one.host.clone(), Some(*one)));
-            for (host, service) in free.chain(services) {
-                let name = match host.contains(':') {
+            let made = |host: &str| VirtualHost {
+                name: match host.contains(':') {
                     true => format!("[{host}]:{port}"),
                     false => format!("{host}:{port}"),
-                };
-                if !names.insert(name.clone()) {
-                    continue;
+                },
+                object: routed.object.clone(),
+                routes: routed.routes.clone(),
+            };
+            for host in routed.hosts.iter().map(|host| hosts::lower_case(host)) {
+                if free.insert(host.clone()) {
+                    table.add(made(&host), vec![host]);
                 }
-                let domains = match service {
-                    Some(one) => domains(&one.host, &self.workload.namespace, one.service, &known),
-                    None => vec![host],
-                };
-                let virtual_host = VirtualHost {
-                    name,
-                    object: routed.object.clone(),
-                    routes: routed.routes.clone(),
-                };
-                table.add(virtual_host, domains.iter().map(String::as_str));
+            }
+            for one in &routed.services {
+                if !std::mem::replace(&mut done[one.at], true) {
+                    let domains = domains(&one.host, &self.workload.namespace, one.service, is_known);
+                    table.add(made(&one.host), domains);
+                }
             }
         }
         table
     }
 }
 
-/// Services with `port`, one for each host: Istio keeps the last.
-fn on_port<'s>(scope: &'s Scope<'_>, port: u16) -> Vec<OnPort<'s>> {
-    let (mut found, mut by_host): (Vec<OnPort<'_>>, HashMap<String, usize>) = Default::default();
-    for service in &scope.services {
-        let own = service
-            .ports
-            .iter()
-            .find(|own| own.number == port && own.protocol != Protocol::Udp);
-        let Some(own) = own else { continue };
-        let host = hosts::lower_case(&service.host);
-        let one = OnPort {
-            host: host.clone(),
-            service,
-            port: own,
-        };
-        match by_host.get(&host) {
-            Some(index) => found[*index] = one,
-            None => {
-                by_host.insert(host, found.len());
-                found.push(one);
-            }
-        }
-    }
-    found
+/// The egress listener whose services and routes a port's table is made of: that for the port, else the one for the rest.
+fn scope_of<'s, 'w>(scopes: &'s [Scope<'w>], port: u16) -> Option<&'s Scope<'w>> {
+    scopes.iter().find(|scope| match scope.port() {
+        Some((number, _)) => number == port,
+        None => true,
+    })
 }
 
 /// Some host of the VirtualService is that of a service on the port, or covers one, or is covered by one.
-fn meets(visible: &Visible<'_>, on_port: &[OnPort<'_>], by_host: &ByHost<'_>) -> bool {
+fn meets(visible: &Visible<'_>, on_port: &PortServices<'_>) -> bool {
     visible.hosts.iter().map(|host| hosts::lower_case(host)).any(|host| {
-        by_host.get(host.as_str()).is_some()
+        on_port.get(&host).is_some()
             || on_port
+                .all
                 .iter()
                 .filter(|one| host.starts_with('*') || one.host.starts_with('*'))
                 .any(|one| hosts::overlap(&host, &one.host))

@@ -4,6 +4,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeSet, HashMap},
+    sync::Arc,
 };
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
     hosts::{self, HostMap},
     registry,
     routes::{Condition, Route, RouteAction, WeightedCluster, retries},
-    tables::ByHost,
+    tables::PortServices,
     visibility::{self, Export, Fits},
 };
 use crate::model::{
@@ -78,7 +79,7 @@ impl<'w> Attachments<'w> {
         let (mut owners, mut exact, mut wildcards) = (HostMap::default(), HashMap::new(), Vec::new());
         for (index, visible) in all.iter().enumerate() {
             for host in &visible.hosts {
-                owners.insert(host, index);
+                owners.insert(host.as_str(), index);
                 if host.starts_with('*') {
                     wildcards.push(index);
                 } else {
@@ -101,7 +102,7 @@ impl<'w> Attachments<'w> {
     }
 
     /// All VirtualServices with a host that meets `host`, in order.
-    pub fn meeting(&self, host: &str) -> impl Iterator<Item = &Visible<'w>> {
+    pub fn meeting<'s>(&'s self, host: &'s str) -> impl Iterator<Item = &'s Visible<'w>> {
         let exact = self.exact.get(host);
         let mut indices: Vec<usize> = if host.starts_with('*') {
             (0..self.all.len()).collect()
@@ -110,11 +111,10 @@ impl<'w> Attachments<'w> {
         };
         indices.sort_unstable();
         indices.dedup();
-        let host = host.to_string();
         indices
             .into_iter()
             .map(|index| &self.all[index])
-            .filter(move |visible| visible.hosts.iter().any(|own| hosts::overlap(own, &host)))
+            .filter(move |visible| visible.hosts.iter().any(|own| hosts::overlap(own, host)))
     }
 
     /// Hosts that traffic of `namespace` is sent to, with the ports that are named; `None` where one is not.
@@ -151,7 +151,13 @@ impl Visible<'_> {
     }
 
     /// Routes for one listener port; empty where none fits it, so that the service's default route holds.
-    pub fn routes(&self, port: u16, on_port: &ByHost<'_>, clusters: &Clusters, workload: &Workload) -> Vec<Route> {
+    pub fn routes(
+        &self,
+        port: u16,
+        on_port: &PortServices<'_>,
+        clusters: &Clusters,
+        workload: &Workload,
+    ) -> Vec<Route> {
         let mut routes = Vec::new();
         for route in self.http.iter() {
             let whole = [HttpMatch::default()];
@@ -178,7 +184,7 @@ impl Visible<'_> {
         condition: &HttpMatch,
         compiled: Option<Condition>,
         port: u16,
-        on_port: &ByHost<'_>,
+        on_port: &PortServices<'_>,
         clusters: &Clusters,
     ) -> Route {
         let action = if let Some(redirect) = &route.redirect {
@@ -196,7 +202,7 @@ impl Visible<'_> {
             RouteAction::Forward {
                 clusters: self.weighted(&route.route, clusters, |host| (on_port.meant(host), port)),
                 timeout: route.timeout,
-                retries: retries(route.retries.as_ref(), self.mesh),
+                retries: retries(route.retries.as_ref(), self.mesh).map(Arc::new),
             }
         };
         let name = match (&route.name, &condition.name) {
@@ -212,7 +218,7 @@ impl Visible<'_> {
         Route {
             name,
             operation,
-            condition: compiled,
+            condition: compiled.map(Box::new),
             action,
             object: self.reference(route.line),
             treatment,
@@ -264,8 +270,9 @@ impl Visible<'_> {
         let (host, port) = meant(&host);
         let port = destination.port.unwrap_or(port);
         let name = clusters::name(port, destination.subset.as_deref().unwrap_or_default(), &host);
+        let (cluster, name) = clusters.named(name);
         WeightedCluster {
-            cluster: clusters.get(&name).cloned(),
+            cluster,
             name,
             weight: destination.weight.max(1),
             edits: None,

@@ -5,9 +5,14 @@ use std::{
     collections::{BTreeMap, hash_map::DefaultHasher},
     fs,
     hash::{Hash, Hasher},
+    num::NonZero,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
     time::{Duration, SystemTime},
 };
 
@@ -81,17 +86,22 @@ impl Folder {
         let listing = list(&self.path).map_err(|error| unreadable(&self.path, &error))?;
         self.linked = listing.linked;
         let mut before = std::mem::take(&mut self.files);
-        let count = before.len();
-        let mut changed = listing.paths.len() != count;
+        let mut changed = listing.paths.len() != before.len();
+        let mut files: Vec<(Arc<str>, PathBuf, File)> = Vec::with_capacity(listing.paths.len());
         for path in listing.paths {
             let name: Arc<str> = relative(&self.path, &path).into();
             let known = before.remove(&name);
             changed |= known.is_none();
-            let (file, differs) = refresh_file(&name, &path, known.unwrap_or_default());
-            changed |= differs;
-            self.files.insert(name, file);
+            files.push((name, path, known.unwrap_or_default()));
         }
-        Ok(changed)
+        let differs = AtomicBool::new(changed);
+        on_all_processors(&mut files, |(name, path, file)| {
+            if refresh_file(name, path, file) {
+                differs.store(true, Ordering::Relaxed);
+            }
+        });
+        self.files = files.into_iter().map(|(name, _, file)| (name, file)).collect();
+        Ok(differs.into_inner())
     }
 
     /// Reads what is at `paths` now; true when anything there changed. Where a path may stand for more than one file, the
@@ -106,9 +116,8 @@ impl Folder {
             changed |= match self.stands_for(path) {
                 Touched::Nothing => false,
                 Touched::File(name) => {
-                    let (file, differs) = refresh_file(&name, path, self.files.remove(&name).unwrap_or_default());
-                    self.files.insert(name, file);
-                    differs
+                    let file = self.files.entry(name.clone()).or_default();
+                    refresh_file(&name, path, file)
                 }
                 Touched::Gone(name) => self.files.remove(&name).is_some(),
                 Touched::More => return Ok(self.refresh()? || changed),
@@ -165,11 +174,35 @@ enum Touched {
     More,
 }
 
-fn refresh_file(name: &Arc<str>, path: &Path, mut file: File) -> (File, bool) {
+/// Files that a thread takes at a time: few enough that a folder of some large files is shared out.
+const PORTION: usize = 8;
+
+/// Does `work` on all `items`, on as many threads as the machine has processors.
+fn on_all_processors<T: Send>(items: &mut [T], work: impl Fn(&mut T) + Sync) {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = processors.min(items.len().div_ceil(PORTION));
+    let portions = Mutex::new(items.chunks_mut(PORTION));
+    let take = || {
+        // The lock ends with the statement, before the work begins.
+        let next = || portions.lock().unwrap_or_else(PoisonError::into_inner).next();
+        while let Some(portion) = next() {
+            portion.iter_mut().for_each(&work);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(take);
+        }
+        take();
+    });
+}
+
+/// Reads what is at `path` into `file` where it is not what was read before; true where anything changed.
+fn refresh_file(name: &Arc<str>, path: &Path, file: &mut File) -> bool {
     // Before the bytes: a change in between is seen the next time.
     let stamp = Stamp::of(path);
     if stamp.is_some() && stamp == file.stamp {
-        return (file, false);
+        return false;
     }
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
@@ -180,7 +213,7 @@ fn refresh_file(name: &Arc<str>, path: &Path, mut file: File) -> (File, bool) {
             file.errors = errors;
             file.hash = 0;
             file.stamp = None;
-            return (file, differs);
+            return differs;
         }
     };
     file.stamp = stamp;
@@ -189,7 +222,7 @@ fn refresh_file(name: &Arc<str>, path: &Path, mut file: File) -> (File, bool) {
     // 0 stands for a file that was never read.
     let hash = hasher.finish().max(1);
     if hash == file.hash {
-        return (file, false);
+        return false;
     }
     file.hash = hash;
     let (world, objects, errors) = read_file(name, &bytes);
@@ -198,7 +231,7 @@ fn refresh_file(name: &Arc<str>, path: &Path, mut file: File) -> (File, bool) {
         file.objects = objects;
     }
     file.errors = errors;
-    (file, true)
+    true
 }
 
 #[cfg(test)]

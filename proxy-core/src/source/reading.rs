@@ -89,28 +89,21 @@ pub fn read_paths(paths: &[PathBuf]) -> Result<Reading, SourceError> {
 
 /// Reads one file's text; returns its objects, their number, and what could not be taken.
 pub(super) fn read_file(name: &Arc<str>, bytes: &[u8]) -> (World, u64, Vec<SourceError>) {
-    let (mut world, mut order) = (World::default(), 0);
-    let errors = match yaml::read(bytes) {
-        Ok(documents) => {
-            let mut errors = Vec::new();
-            for document in &documents {
-                model::add_document(document, name, &mut order, &mut world, &mut errors);
-            }
-            errors
-                .into_iter()
-                .map(|error| SourceError::Object(Box::new(error)))
-                .collect()
-        }
-        Err(error) => vec![SourceError::Syntax {
-            place: Place {
-                file: name.clone(),
-                line: error.line,
-                column: error.column,
-            },
-            message: error.message,
-        }],
-    };
-    (world, order, errors)
+    let (mut world, mut order, mut errors) = (World::default(), 0, Vec::new());
+    let read = yaml::each(bytes, |document| {
+        model::add_document(&document, name, &mut order, &mut world, &mut errors);
+    });
+    if let Err(error) = read {
+        let place = Place {
+            file: name.clone(),
+            line: error.line,
+            column: error.column,
+        };
+        let message = error.message;
+        return (World::default(), 0, vec![SourceError::Syntax { place, message }]);
+    }
+    let of_object = |error| SourceError::Object(Box::new(error));
+    (world, order, errors.into_iter().map(of_object).collect())
 }
 
 pub(super) fn unreadable(path: &Path, error: &io::Error) -> SourceError {

@@ -11,5 +11,5 @@ mod write;
 
 pub use edit::{EditError, Field, inside, quoted, set};
 pub use node::{Node, Span, Style, Value};
-pub use reader::{MAX_BYTES, YamlError, read};
+pub use reader::{MAX_BYTES, YamlError, each, read};
 pub use write::write;

@@ -28,6 +28,14 @@ pub struct YamlError {
 
 /// Reads all documents of `bytes`; empty documents are left out.
 pub fn read(bytes: &[u8]) -> Result<Vec<Node>, YamlError> {
+    let mut documents = Vec::new();
+    each(bytes, |document| documents.push(document))?;
+    Ok(documents)
+}
+
+/// Gives `take` one document of `bytes` after the other, so that no more than one tree is held: trees are many times
+/// larger than their text. What was taken before an error is to be thrown away.
+pub fn each(bytes: &[u8], take: impl FnMut(Node)) -> Result<(), YamlError> {
     if bytes.len() > MAX_BYTES {
         return Err(YamlError {
             line: 1,
@@ -41,7 +49,7 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Node>, YamlError> {
     }
     let text = std::str::from_utf8(bytes).map_err(|error| not_utf8(bytes, error.valid_up_to()))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    Reader::new(text).documents()
+    Reader::new(text).documents(take)
 }
 
 fn not_utf8(bytes: &[u8], at: usize) -> YamlError {
@@ -71,17 +79,16 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn documents(mut self) -> Result<Vec<Node>, YamlError> {
-        let mut documents = Vec::new();
+    fn documents(mut self, mut take: impl FnMut(Node)) -> Result<(), YamlError> {
         loop {
             match self.next()? {
-                (Event::StreamEnd, _) => return Ok(documents),
+                (Event::StreamEnd, _) => return Ok(()),
                 (Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing, _) => {}
                 (event, marks) => {
                     let node = self.node(event, marks, 0)?;
                     self.anchors.clear();
                     if !node.is_null() {
-                        documents.push(node);
+                        take(node);
                     }
                 }
             }

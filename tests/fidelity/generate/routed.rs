@@ -39,11 +39,11 @@ pub fn world(seed: &mut Seed) -> World {
         identify(seed, index, document);
     }
     World {
-        mesh: String::new(),
         documents,
         namespace: "shop".into(),
         labels: [("app".to_string(), "cart".to_string())].into(),
         calls: (0..12).map(|_| call(seed)).collect(),
+        ..World::default()
     }
 }
 

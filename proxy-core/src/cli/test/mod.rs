@@ -3,7 +3,11 @@
 mod case;
 mod junit;
 
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Args;
 use serde::Serialize;
@@ -36,7 +40,8 @@ struct FileResult {
 }
 
 impl FileResult {
-    fn of(path: &PathBuf) -> Self {
+    fn of(path: impl AsRef<Path>) -> Self {
+        let path = path.as_ref();
         let (error, cases) = match case::run_file(path) {
             Ok(cases) => (None, cases),
             Err(error) => (Some(error), Vec::new()),

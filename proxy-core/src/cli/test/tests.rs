@@ -59,7 +59,7 @@ fn junit_reports_hold_every_file_and_case_whatever_their_names() {
 #[test]
 fn a_failure_shows_what_was_expected_what_was_found_and_the_steps_to_it() {
     let folder = tempfile::tempdir().unwrap();
-    let result = FileResult::of(&file(folder.path(), "t.yaml", "is cut", "blocked"));
+    let result = FileResult::of(file(folder.path(), "t.yaml", "is cut", "blocked"));
     let text = result.cases[0].failure();
     let lines: Vec<_> = text.lines().collect();
     assert!(lines[0].ends_with("t.yaml:3: is cut"), "{text}");

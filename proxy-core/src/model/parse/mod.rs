@@ -79,7 +79,7 @@ fn add_object(root: Cursor<'_>, kind: &str, meta: Meta, place: Place, world: &mu
         ($list:ident, $spec:expr) => {{
             let spec = $spec;
             if errors.is_empty() {
-                world.$list.push(Arc::new(Object { meta, place, spec }));
+                world.$list.push(Arc::new(Object::new(meta, place, spec)));
             }
         }};
     }

@@ -10,7 +10,10 @@ pub fn service_entry(root: Cursor<'_>) -> ServiceEntry {
         return ServiceEntry::default();
     };
     let hosts = spec.list("hosts", |host| Some((host.as_text()?.into(), host.line())));
-    let (hosts, host_lines) = hosts.into_iter().unzip();
+    let (mut hosts, mut host_lines): (Vec<_>, Vec<_>) = hosts.into_iter().unzip();
+    // There may be very many entries, of one host each.
+    hosts.shrink_to_fit();
+    host_lines.shrink_to_fit();
     let addresses = spec.list("addresses", |address| {
         Some((address.as_range()?, address.as_text()?.contains('/')))
     });
@@ -20,7 +23,7 @@ pub fn service_entry(root: Cursor<'_>) -> ServiceEntry {
         host_lines,
         addresses,
         ranges,
-        ports: spec.mappings("ports", port),
+        ports: spec.mappings("ports", port).into(),
         mesh_internal: choice(spec, "location", &[("MESH_EXTERNAL", false), ("MESH_INTERNAL", true)])
             .unwrap_or_default(),
         resolution: choice(
