@@ -11,5 +11,6 @@ mod captured;
 mod explicit;
 mod lifecycle;
 mod namespace;
+mod replies;
 mod site;
 mod subject;

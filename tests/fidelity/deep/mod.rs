@@ -18,7 +18,6 @@ use std::{
 };
 
 use egret_tests::mesh::{Mesh, NotUp};
-use serde_json::Value;
 
 use crate::{
     known::Known,
@@ -109,6 +108,7 @@ fn one(
     for difference in judgement.differences {
         by_call.entry(difference.call).or_default().push(difference);
     }
+    let mut shown = false;
     for (call, mut differences) in by_call {
         differences.retain(|difference| !known.lists_kind(&difference.kind()));
         if differences.is_empty() {
@@ -119,13 +119,22 @@ fn one(
         for difference in &differences {
             *report.kinds.entry(difference.kind()).or_default() += 1;
         }
-        show(name, world, &judgement.taken, &world.calls[call], &differences);
+        show(name, world, &world.calls[call], &differences);
+        shown = true;
+    }
+    // What the calls above were made under.
+    for object in judgement.taken.iter().filter(|_| shown) {
+        let (kind, metadata) = (&object["kind"], &object["metadata"]);
+        say(&format!(
+            "  {kind} {}/{}: {}",
+            metadata["namespace"], metadata["name"], object["spec"]
+        ));
     }
     Ok(())
 }
 
-/// Shows a call that differed, with the objects that it was made under.
-fn show(name: &str, world: &World, taken: &[Value], call: &Call, differences: &[Difference]) {
+/// Shows a call that differed.
+fn show(name: &str, world: &World, call: &Call, differences: &[Difference]) {
     let call = serde_json::to_value(call).unwrap_or_default();
     say(&format!("{name}, mesh {:?}\n  {call}", world.mesh));
     for Difference {
@@ -133,13 +142,6 @@ fn show(name: &str, world: &World, taken: &[Value], call: &Call, differences: &[
     } in differences
     {
         say(&format!("  {field}\n    Istio: {istio}\n    Egret: {egret}"));
-    }
-    for object in taken {
-        let (kind, metadata) = (&object["kind"], &object["metadata"]);
-        say(&format!(
-            "  {kind} {}/{}: {}",
-            metadata["namespace"], metadata["name"], object["spec"]
-        ));
     }
 }
 

@@ -92,7 +92,9 @@ impl Sightings {
         set("outcome", json!(self.seen.end));
         let mut head = self.seen.head.iter();
         set("answer", json!(head.next()));
-        let headers: Vec<String> = head.map(|line| masked_header(line)).collect();
+        // In which order different headers stand says nothing.
+        let mut headers: Vec<String> = head.map(|line| masked_header(line)).collect();
+        headers.sort_by_key(|line| line.split(':').next().unwrap_or_default().to_ascii_lowercase());
         set("answer's headers", json!(headers));
         set("answer's body", json!(self.seen.body));
         set("attempts", json!(self.sites.len()));
@@ -160,8 +162,16 @@ fn masked_header(line: &str) -> String {
     let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
     match name.as_str() {
         "date" | "x-envoy-upstream-service-time" => format!("{name}: ..."),
-        _ => line.to_string(),
+        _ => without_time(line),
     }
+}
+
+/// Seconds since 1970 that an operator such as `%START_TIME(%s)%` has filled in.
+fn without_time(line: &str) -> String {
+    let is_time =
+        |word: &str| word.len() == 10 && word.starts_with('1') && word.bytes().all(|byte| byte.is_ascii_digit());
+    let words = line.split(' ').map(|word| if is_time(word) { "TIME" } else { word });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// The headers of an arrival. What is left of the time tells of the clock, after the first attempt.
@@ -178,7 +188,7 @@ fn site_headers(attempt: usize, site: &Value) -> Value {
                 "x-envoy-expected-rq-timeout-ms" if attempt > 0 => "...",
                 _ => value,
             };
-            format!("{name}: {value}")
+            without_time(&format!("{name}: {value}"))
         })
         .collect()
 }

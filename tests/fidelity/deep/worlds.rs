@@ -74,6 +74,17 @@ fn fit(document: &mut Value) {
         metadata.remove("creationTimestamp");
     }
     let spec = &mut document["spec"];
+    // HTTP/2 is not spoken yet, and neither do the sites.
+    for port in spec["ports"].as_array_mut().into_iter().flatten() {
+        let protocol = port["protocol"].as_str().unwrap_or_default().to_ascii_uppercase();
+        if protocol == "HTTP2" || protocol.starts_with("GRPC") {
+            port["protocol"] = json!("HTTP");
+        } else if protocol.is_empty()
+            && let Some(port) = port.as_object_mut()
+        {
+            port.remove("protocol");
+        }
+    }
     if let Some(endpoints) = spec["endpoints"].as_array_mut() {
         endpoints.truncate(1);
     }
@@ -89,7 +100,7 @@ fn fit(document: &mut Value) {
         }
     }
     // `spec[..]` leaves a null where nothing was.
-    for field in ["endpoints", "http", "tls", "tcp"] {
+    for field in ["ports", "endpoints", "http", "tls", "tcp"] {
         if let Some(fields) = spec.as_object_mut()
             && fields.get(field).is_some_and(Value::is_null)
         {
