@@ -1,7 +1,7 @@
 //! Whether the engine decides as Istio and Envoy do, on many small worlds: what it takes and refuses, and what becomes of
-//! each call. Istio's side is its own code (`tests/mesh/programs/istio/oracle`).
+//! each call. Istio's side is its own code (`tests/mesh/programs/istio/oracle`), and a live mesh (`deep`).
 //!
-//! `make fidelity WORLDS=10000 SEED=7` looks for new differences. A difference that is listed with its reason in
+//! `make fidelity WORLDS=10000 DEEP=300 SEED=7` looks for new differences. A difference that is listed with its reason in
 //! `tests/mesh/DIFFERENCES.md` is counted as known; any other one fails.
 
 // A test reports by panicking.

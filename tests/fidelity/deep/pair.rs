@@ -19,8 +19,6 @@ pub const NAMESPACE: &str = "shop";
 /// Marks the objects of a world.
 const LABEL: &str = "egret.test/world";
 const KINDS: &str = "serviceentries,virtualservices,destinationrules,sidecars";
-/// What istiod's own store holds.
-const CONFIGS: &str = "curl --silent --max-time 20 localhost:15014/debug/configz";
 
 /// Both sides, and what holds for them now.
 pub struct Pair<'mesh> {
@@ -114,7 +112,7 @@ impl<'mesh> Pair<'mesh> {
             return Ok(());
         }
         // An alias that nothing uses tells istiod's answer from the ones before.
-        let mark = format!("world-{number}");
+        let mark = mark(number);
         let text = format!("{}{added}trustDomainAliases: [{mark}]\n", self.base);
         let patch = json!({"data": {"mesh": text}}).to_string();
         self.mesh.text(&[
@@ -126,13 +124,11 @@ impl<'mesh> Pair<'mesh> {
             "--patch",
             &patch,
         ]);
-        let ask = "curl --silent --max-time 20 localhost:15014/debug/mesh";
-        wait("istiod to read the mesh config", || {
-            let known = self.istiod(ask);
-            if known.contains(&mark) { Ok(()) } else { Err(known) }
-        })?;
         self.added = added.to_string();
-        Ok(())
+        wait("istiod to read the mesh config", || {
+            let known = self.istiod("mesh");
+            if known.contains(&mark) { Ok(()) } else { Err(known) }
+        })
     }
 
     fn replace_objects(&self, documents: &[Value]) -> Result<(), String> {
@@ -147,19 +143,14 @@ impl<'mesh> Pair<'mesh> {
         }
         let list = json!({"apiVersion": "v1", "kind": "List", "items": documents}).to_string();
         let output = self.mesh.send(&["create"], &list);
-        let said = String::from_utf8_lossy(&output.stderr);
-        // What is refused is not there for either side.
-        let refused = [
-            "denied the request",
-            "is invalid",
-            "strict decoding",
-            "unknown field",
-            "BadRequest",
-        ];
-        let other = said.lines().find(|line| {
-            line.starts_with("Error") && !refused.iter().any(|words| said.contains(words)) && !line.is_empty()
-        });
-        other.map_or(Ok(()), |line| Err(format!("kubectl create: {line}")))
+        let (done, said) = (output.stdout, String::from_utf8_lossy(&output.stderr));
+        let created = String::from_utf8_lossy(&done).lines().count();
+        // What is refused is not there for either side: one line for each, before its reasons.
+        let is_refusal = |line: &&str| line.starts_with("Error from server") || line.starts_with("The ");
+        match created + said.lines().filter(is_refusal).count() == documents.len() {
+            true => Ok(()),
+            false => Err(format!("kubectl create: {said}")),
+        }
     }
 
     /// The objects as the API server has them, with their ages.
@@ -173,15 +164,17 @@ impl<'mesh> Pair<'mesh> {
 
     /// Those that istiod knows.
     fn known_to_istiod(&self) -> Vec<Value> {
-        let known: Vec<Value> = serde_json::from_str(&self.istiod(CONFIGS)).unwrap_or_default();
+        let known: Vec<Value> = serde_json::from_str(&self.istiod("configz")).unwrap_or_default();
         let ours = |object: &Value| object["metadata"]["labels"][LABEL] == "yes";
         known.into_iter().filter(ours).collect()
     }
 
-    fn istiod(&self, command: &str) -> String {
-        let words: Vec<&str> = command.split(' ').collect();
+    /// What istiod says of itself.
+    fn istiod(&self, page: &str) -> String {
+        let page = format!("localhost:15014/debug/{page}");
         let exec = ["exec", "--namespace=istio-system", "deploy/istiod", "--"];
-        self.mesh.text(&[&exec[..], &words].concat())
+        self.mesh
+            .text(&[&exec[..], &["curl", "--silent", "--max-time", "20", &page]].concat())
     }
 
     /// Makes a change that shows in everything that istiod sends: what is known to it by now goes with it.

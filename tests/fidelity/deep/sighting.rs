@@ -162,16 +162,8 @@ fn masked_header(line: &str) -> String {
     let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
     match name.as_str() {
         "date" | "x-envoy-upstream-service-time" => format!("{name}: ..."),
-        _ => without_time(line),
+        _ => line.to_string(),
     }
-}
-
-/// Seconds since 1970 that an operator such as `%START_TIME(%s)%` has filled in.
-fn without_time(line: &str) -> String {
-    let is_time =
-        |word: &str| word.len() == 10 && word.starts_with('1') && word.bytes().all(|byte| byte.is_ascii_digit());
-    let words = line.split(' ').map(|word| if is_time(word) { "TIME" } else { word });
-    words.collect::<Vec<_>>().join(" ")
 }
 
 /// The headers of an arrival. What is left of the time tells of the clock, after the first attempt.
@@ -188,7 +180,7 @@ fn site_headers(attempt: usize, site: &Value) -> Value {
                 "x-envoy-expected-rq-timeout-ms" if attempt > 0 => "...",
                 _ => value,
             };
-            without_time(&format!("{name}: {value}"))
+            format!("{name}: {value}")
         })
         .collect()
 }
