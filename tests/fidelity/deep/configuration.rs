@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 /// How far Envoy is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// Some of it is of an earlier world, or not in force yet.
-    Older,
+    /// Some of it is of an earlier world, or not in force yet: this.
+    Older(String),
     /// All of it is of this world, and in force.
     Whole,
     /// Envoy refuses some of this world.
@@ -36,41 +36,43 @@ pub fn state(dump: &Value, number: u64) -> State {
         parts.find(|part| part["@type"].as_str().is_some_and(|name| name.ends_with(kind)))
     };
     let (Some(clusters), Some(listeners)) = (part(".ClustersConfigDump"), part(".ListenersConfigDump")) else {
-        return State::Older;
+        return State::Older("everything".into());
     };
     let marked = list(&clusters["dynamic_active_clusters"])
         .iter()
         .any(|active| active["cluster"]["alt_stat_name"] == mark(number).as_str());
-    if !marked || !list(&clusters["dynamic_warming_clusters"]).is_empty() {
-        return State::Older;
+    if !marked {
+        return State::Older("the clusters".into());
+    }
+    if let Some(warming) = list(&clusters["dynamic_warming_clusters"]).first() {
+        return State::Older(format!("cluster {}", warming["cluster"]["name"]));
     }
     let mine = |listener: &Value| listener["stat_prefix"] == mark(number).as_str();
     let listening = list(&listeners["dynamic_listeners"]);
-    let refused = |listener: &Value| mine(&listener["error_state"]["failed_configuration"]);
-    if listening.iter().any(refused) {
+    let routes = part(".RoutesConfigDump").unwrap_or(&Value::Null);
+    let tables = list(&routes["dynamic_route_configs"]);
+    let current = |table: &Value| table["max_direct_response_body_size_bytes"] == body_size(number);
+    let failed = |part: &Value| part["error_state"]["failed_configuration"].clone();
+    if listening.iter().any(|listener| mine(&failed(listener))) || tables.iter().any(|table| current(&failed(table))) {
         return State::Refused;
     }
     let active = |listener: &&Value| listener.get("active_state").is_some() && listener["name"] != INBOUND;
     let older =
-        |listener: &Value| listener.get("warming_state").is_some() || !mine(&listener["active_state"]["listener"]);
-    if listening.iter().filter(active).any(older) {
-        return State::Older;
+        |listener: &&Value| listener.get("warming_state").is_some() || !mine(&listener["active_state"]["listener"]);
+    if let Some(listener) = listening.iter().filter(active).find(older) {
+        return State::Older(format!("listener {}", listener["name"]));
     }
     let mut wanted = BTreeSet::new();
     for listener in listening {
-        tables(&listener["active_state"], &mut wanted);
+        names(&listener["active_state"], &mut wanted);
     }
-    let routes = part(".RoutesConfigDump").unwrap_or(&Value::Null);
-    let current = |name: &String| {
-        list(&routes["dynamic_route_configs"]).iter().any(|table| {
-            let table = &table["route_config"];
-            table["name"] == name.as_str() && table["max_direct_response_body_size_bytes"] == body_size(number)
-        })
-    };
-    if wanted.iter().all(current) {
-        State::Whole
-    } else {
-        State::Older
+    let lacking = wanted.into_iter().find(|name| {
+        let mut tables = tables.iter().map(|table| &table["route_config"]);
+        !tables.any(|table| table["name"] == name.as_str() && current(table))
+    });
+    match lacking {
+        None => State::Whole,
+        Some(name) => State::Older(format!("route table {name}")),
     }
 }
 
@@ -79,15 +81,15 @@ fn list(value: &Value) -> &[Value] {
 }
 
 /// Names of the route tables that a listener asks for.
-fn tables(value: &Value, found: &mut BTreeSet<String>) {
+fn names(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {
             if let Some(Value::String(name)) = fields.get("route_config_name") {
                 found.insert(name.clone());
             }
-            fields.values().for_each(|below| tables(below, found));
+            fields.values().for_each(|below| names(below, found));
         }
-        Value::Array(items) => items.iter().for_each(|item| tables(item, found)),
+        Value::Array(items) => items.iter().for_each(|item| names(item, found)),
         _ => {}
     }
 }

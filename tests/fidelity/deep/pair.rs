@@ -96,7 +96,7 @@ impl<'mesh> Pair<'mesh> {
         let state = wait("Envoy to have what istiod makes of it", || {
             let dump = self.istio.admin("/config_dump")?;
             match configuration::state(&serde_json::from_str(&dump.body).unwrap_or_default(), number) {
-                State::Older => Err(dump.body),
+                State::Older(what) => Err(format!("{what} is not there")),
                 state => Ok(state),
             }
         })?;

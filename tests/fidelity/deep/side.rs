@@ -42,7 +42,7 @@ impl Side {
         let mut sender = mesh.stream(&[&run[..], &LOADER, &[&program, ARGUMENT]].concat());
         let mut log = mesh.stream(&["logs", "--follow", &within, name, "--container", container]);
         let rows = Arc::<Mutex<Vec<String>>>::default();
-        let (written, lines) = (rows.clone(), log.stdout.take().ok_or("kubectl has no output")?);
+        let (written, lines) = (rows.clone(), log.stdout.take().expect("kubectl has pipes"));
         thread::spawn(move || {
             // Whatever else the container says is no row.
             let lines = BufReader::new(lines).lines().map_while(Result::ok);
@@ -52,8 +52,8 @@ impl Side {
         });
         let mut side = Self {
             address: mesh.text(&["get", "pod", name, &within, "--output=jsonpath={.status.podIP}"]),
-            orders: sender.stdin.take().ok_or("kubectl has no input")?,
-            answers: BufReader::new(sender.stdout.take().ok_or("kubectl has no output")?),
+            orders: sender.stdin.take().expect("kubectl has pipes"),
+            answers: BufReader::new(sender.stdout.take().expect("kubectl has pipes")),
             sender,
             log,
             rows,

@@ -217,6 +217,8 @@ fn refuse(lost: Lost, retried: bool, mut finish: Box<Finish>) -> Response<Respon
         Lost::Connect(Failed {
             why: Why::NoEndpoint, ..
         }) => {
+            // Envoy says so before it reads on.
+            finish.unread = finish.progress.as_ref().is_some_and(|progress| !progress.ended.get());
             return finish.reply(503, "UH", "no_healthy_upstream", "no healthy upstream");
         }
         Lost::Connect(Failed {
