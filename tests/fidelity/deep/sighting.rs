@@ -86,7 +86,10 @@ pub struct Sightings {
 
 impl Sightings {
     /// The fields that are compared; `address` is the pod's.
-    pub fn fields(&self, address: &str, is_tls: bool) -> Sighting {
+    pub fn fields(&mut self, address: &str, is_tls: bool) -> Sighting {
+        // A copy arrives before or after what it is a copy of.
+        self.sites
+            .sort_by_key(|site| (site["at"].to_string(), attempt(site), site["line"].to_string()));
         let mut fields = Sighting::new();
         let mut set = |name: &str, value: Value| fields.insert(name.to_string(), value);
         set("outcome", json!(self.seen.end));
@@ -164,6 +167,13 @@ fn masked_header(line: &str) -> String {
         "date" | "x-envoy-upstream-service-time" => format!("{name}: ..."),
         _ => line.to_string(),
     }
+}
+
+/// The number of an attempt, as the sidecar has written it.
+fn attempt(site: &Value) -> String {
+    let mut lines = site["headers"].as_array().into_iter().flatten();
+    let line = lines.find(|line| line[0] == "x-envoy-attempt-count");
+    line.map_or_else(String::new, |line| line[1].to_string())
 }
 
 /// The headers of an arrival. What is left of the time tells of the clock, after the first attempt.

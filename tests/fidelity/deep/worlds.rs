@@ -41,8 +41,7 @@ pub fn drawn(seed: u64, number: u64) -> World {
     let text = json!(world.documents).to_string();
     let text = text.replace("%START_TIME(%s)%", "time").replace("%HOSTNAME%", "name");
     world.documents = serde_json::from_str(&text).expect("it was JSON");
-    // Without its Secret a cluster never comes into force.
-    world.documents.iter_mut().for_each(forget_secrets);
+    world.documents.iter_mut().for_each(settle_values);
     settle(&mut world.documents);
     let calls = std::mem::take(&mut world.calls);
     for mut call in calls.into_iter().filter_map(fit_call) {
@@ -115,13 +114,22 @@ fn fit(document: &mut Value) {
     }
 }
 
-fn forget_secrets(value: &mut Value) {
+/// Some or none is chance, so it is all or none; delays are short; and without its Secret a cluster never comes into force.
+fn settle_values(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.remove("credentialName");
-            fields.values_mut().for_each(forget_secrets);
+            for key in ["percentage", "mirrorPercentage"] {
+                if let Some(share) = fields.get_mut(key).filter(|share| share["value"] != 0) {
+                    *share = json!({"value": 100});
+                }
+            }
+            if let Some(delay) = fields.get_mut("fixedDelay") {
+                *delay = json!("0.2s");
+            }
+            fields.values_mut().for_each(settle_values);
         }
-        Value::Array(items) => items.iter_mut().for_each(forget_secrets),
+        Value::Array(items) => items.iter_mut().for_each(settle_values),
         _ => {}
     }
 }
