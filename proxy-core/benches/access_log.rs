@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, missing_docs)] // a measurement reports by panicking
 
+use std::sync::Arc;
+
 use divan::{Bencher, black_box, counter::ItemsCount};
 use proxy_core::{
     model::LogFormat,
@@ -20,7 +22,7 @@ fn main() {
 
 fn read(bencher: Bencher<'_, '_>, formats: &Formats, line: impl Fn(usize) -> String) {
     let lines: Vec<String> = (0..LINES).map(line).collect();
-    let workload = FlowWorkload::default();
+    let workload = Arc::<FlowWorkload>::default();
     bencher.counter(ItemsCount::new(LINES)).bench_local(|| {
         for line in &lines {
             let read = formats.read(black_box(line), &workload, RECEIVED);

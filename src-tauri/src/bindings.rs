@@ -88,6 +88,7 @@ fn typescript() -> String {
         dto::ImpactRow,
         dto::Impact,
         dto::Conflict,
+        dto::OwnersWay,
         dto::Review,
         dto::ImpactCounts,
         dto::CleanupRow,

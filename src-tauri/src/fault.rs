@@ -19,6 +19,21 @@ pub struct Fault {
     pub hint: Option<String>,
     /// Where it is written.
     pub at: Option<Place>,
+    /// What single fields were refused for. A review makes findings of them; the window needs no second way.
+    #[serde(skip)]
+    #[ts(skip)]
+    pub causes: Vec<Cause>,
+}
+
+/// Why an object was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// The file that stands for the object.
+    pub file: String,
+    /// The field, such as `spec.ports[0].name`; empty where it is the whole object.
+    pub field: String,
+    /// In the words of who refused it.
+    pub message: String,
 }
 
 /// What commands and the modules behind them return.
@@ -32,6 +47,7 @@ impl Fault {
             message: message.into(),
             hint: None,
             at: None,
+            causes: Vec::new(),
         }
     }
 

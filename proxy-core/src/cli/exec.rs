@@ -112,7 +112,7 @@ impl Exec {
         }
         let relay = Arc::new(Relay {
             dialer: Dialer::new(map),
-            workload: workload(&settings, &sidecar),
+            workload: workload(&settings, &sidecar).into(),
             log: Mutex::new(relay_log),
             count: Default::default(),
             open: Default::default(),

@@ -7,7 +7,10 @@ use std::{
 
 use tokio::net::TcpStream;
 
-use super::Worker;
+use super::{
+    Worker,
+    breaker::{Breaker, Overflow, Share},
+};
 use crate::{
     net::DialError,
     policy::{Cluster, Endpoints, OriginateTls},
@@ -18,6 +21,8 @@ use crate::{
 pub(super) struct Connected {
     pub stream: TcpStream,
     pub address: SocketAddr,
+    /// Its share of the cluster's connections.
+    pub _share: Option<Share>,
 }
 
 /// Why there is no connection.
@@ -34,6 +39,8 @@ pub(super) enum Why {
     NoEndpoint,
     /// The name of the request cannot be resolved (DYNAMIC_DNS); why not, in the words of Envoy's resolver.
     Unresolvable(&'static str),
+    /// The cluster has as many connections as it may.
+    Overflow,
     /// Connecting failed.
     Dial(DialError),
 }
@@ -43,6 +50,7 @@ impl Failed {
     pub fn stream_flags(&self) -> &'static str {
         match self.why {
             Why::NoEndpoint | Why::Unresolvable(_) => "UH",
+            Why::Overflow => "UO",
             Why::Dial(_) => "UF,URX",
         }
     }
@@ -156,8 +164,18 @@ pub(super) async fn connect(
             why: Why::Dial(DialError::Tls(error)),
         });
     }
+    let breaker = worker.breaking.of(cluster);
+    let share = breaker.as_ref().map(Breaker::stream).transpose();
+    let share = share.map_err(|Overflow| Failed {
+        address: None,
+        why: Why::Overflow,
+    })?;
     match worker.dialer.dial(address, cluster.connect_timeout).await {
-        Ok(stream) => Ok(Connected { stream, address }),
+        Ok(stream) => Ok(Connected {
+            stream,
+            address,
+            _share: share,
+        }),
         Err(error) => Err(Failed {
             address: Some(address),
             why: Why::Dial(error),

@@ -1,6 +1,6 @@
 //! What is known of a flow when it has ended, and the lines that are written about it.
 
-use std::{fmt::Write, net::SocketAddr, time::Duration};
+use std::{fmt::Write, net::SocketAddr, sync::Arc, time::Duration};
 
 use time::OffsetDateTime;
 
@@ -191,7 +191,7 @@ impl Flow {
     }
 
     /// The record for `/flows`.
-    pub fn record(&self, workload: &FlowWorkload) -> FlowRecord {
+    pub fn record(&self, workload: &Arc<FlowWorkload>) -> FlowRecord {
         let text = |value: &str| (!value.is_empty()).then(|| value.to_string());
         let http = self.http.as_ref();
         let (named_sni, named_host) = match &self.name {

@@ -1,6 +1,6 @@
 //! One flow, as `/flows` streams it and the app stores it.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,8 +22,8 @@ pub struct FlowWorkload {
 pub struct FlowRecord {
     /// Start, RFC 3339 in UTC with milliseconds.
     pub time: String,
-    /// Who called.
-    pub workload: FlowWorkload,
+    /// Who called; shared by all its flows.
+    pub workload: Arc<FlowWorkload>,
     /// The caller's address.
     pub source: SocketAddr,
     /// Original destination.

@@ -78,7 +78,7 @@ pub struct Recorder {
     format: AccessLogFormat,
     log_tx: Option<SyncSender<Entry>>,
     stream_tx: broadcast::Sender<Arc<str>>,
-    workload: FlowWorkload,
+    workload: Arc<FlowWorkload>,
     dropped: AtomicU64,
     workers: Mutex<Vec<Arc<WorkerCounts>>>,
 }
@@ -113,7 +113,7 @@ impl Recorder {
             format,
             log_tx,
             stream_tx,
-            workload,
+            workload: workload.into(),
             dropped: AtomicU64::new(0),
             workers: Mutex::default(),
         }))

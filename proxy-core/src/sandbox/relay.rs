@@ -31,7 +31,7 @@ pub struct Relay {
     /// Opens connections, with `--map`.
     pub dialer: Dialer,
     /// Who calls.
-    pub workload: FlowWorkload,
+    pub workload: Arc<FlowWorkload>,
     /// Where records go, a line of JSON each.
     pub log: Mutex<Box<dyn Write + Send>>,
     /// Connections so far.

@@ -28,6 +28,7 @@ impl App {
             let place = Cluster::journal_name(&context.name, &context.server);
             let window = self.shared.claims.window_of(&place);
             ContextRow {
+                namespaces: self.shared.kubeconfigs.namespaces(id, &context.name),
                 asks,
                 open: own.is_some(),
                 elsewhere: window.is_some_and(|window| window != self.window),
@@ -50,6 +51,18 @@ impl App {
                 }
             })
             .collect()
+    }
+
+    /// Remembers the namespaces to look at in a context where not all may be, and looks where it is open here.
+    pub fn name_namespaces(&self, file: &str, name: &str, namespaces: Vec<String>) -> Result<()> {
+        let kubeconfigs = &self.shared.kubeconfigs;
+        kubeconfigs.name_namespaces(file, name, namespaces)?;
+        let view = self.view();
+        let open = view.origin.cluster();
+        if let Some(cluster) = open.filter(|cluster| cluster.opened_from() == (file, name)) {
+            cluster.name_namespaces(&kubeconfigs.namespaces(file, name));
+        }
+        Ok(())
     }
 
     /// The program that a person must allow before the context is used.

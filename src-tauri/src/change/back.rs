@@ -22,32 +22,36 @@ pub enum By {
 /// Code of the fault of what another hand's change keeps from being taken back.
 pub const UNDO_BLOCKED: &str = "undo-blocked";
 
-/// Writes what was there before `entry`.
-pub fn put_back(journal: &Journal, store: &dyn Store, entry: &Entry, by: By) -> Result<()> {
-    let back = way_back(store, entry)?;
+/// Writes what was there before `entry`. Gives the files that were left as they are.
+pub fn put_back(journal: &Journal, store: &dyn Store, entry: &Entry, by: By) -> Result<Vec<String>> {
+    let (back, kept) = way_back(store, entry, by)?;
     journal.set(entry.id, State::Undoing)?;
     let (written, done) = match by {
         By::Person => (store.write_all(&back), State::Undone),
         By::Itself => (store.write_back(&back), State::Reverted),
     };
     let stored = written_or(journal, entry, written)?;
+    journal.keep(entry.id, &kept)?;
     journal.set(entry.id, done)?;
-    write::verify(store, &stored)
+    write::verify(store, &stored)?;
+    Ok(kept)
 }
 
-/// The edits that take `entry` back. What waits to be confirmed can be taken back from the middle too: what is old
-/// already, or was never written, is left alone.
-fn way_back(store: &dyn Store, entry: &Entry) -> Result<Vec<FileEdit>> {
+/// The edits that take `entry` back, and the files that are left as they are. What waits to be confirmed can be taken back
+/// from the middle too: what is old already, or was never written, is left alone. When its time is up nobody is there to
+/// be asked about a file that another hand changed: the others are not kept for its sake.
+fn way_back(store: &dyn Store, entry: &Entry, by: By) -> Result<(Vec<FileEdit>, Vec<String>)> {
     let back: Vec<FileEdit> = entry.edits.iter().rev().map(FileEdit::reversed).collect();
-    let reason = if entry.state == State::Stuck && entry.confirm.is_some() {
+    let is_stuck = entry.state == State::Stuck && entry.confirm.is_some();
+    let reason = if is_stuck || by == By::Itself {
         let (open, foreign) = left(store, &back)?;
-        if foreign.is_empty() {
-            return Ok(open);
+        if foreign.is_empty() || (by == By::Itself && !open.is_empty()) {
+            return Ok((open, foreign.into_iter().map(String::from).collect()));
         }
         neither(&foreign)
     } else {
         match undo_blocked(entry, store)? {
-            None => return Ok(back),
+            None => return Ok((back, Vec::new())),
             Some(reason) => reason,
         }
     };

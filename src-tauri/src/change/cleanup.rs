@@ -9,6 +9,7 @@ use super::{
     journal::{Entry, State},
     stage::Changes,
     store::Store,
+    write::FileEdit,
 };
 use crate::{
     cluster::MADE_BY,
@@ -77,9 +78,9 @@ impl Changes {
 /// Of each file, what the changes that still hold did to it as a whole.
 fn spans(entries: &[Entry]) -> BTreeMap<String, Span> {
     let mut spans: BTreeMap<String, Span> = BTreeMap::new();
-    let oldest_first = entries.iter().rev().filter(|entry| entry.state == State::Applied);
-    for entry in oldest_first {
-        for edit in &entry.edits {
+    for entry in entries.iter().rev() {
+        let holds = |edit: &&FileEdit| entry.state == State::Applied || entry.kept.contains(&edit.file);
+        for edit in entry.edits.iter().filter(holds) {
             let span = spans.entry(edit.file.clone()).or_insert_with(|| Span {
                 before: edit.before.clone(),
                 after: None,

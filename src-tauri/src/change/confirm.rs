@@ -210,6 +210,14 @@ impl Changes {
     }
 }
 
+/// What was left when a change was taken back by itself, as the end of a sentence.
+pub(super) fn but_for(kept: &[String]) -> String {
+    match kept {
+        [] => String::new(),
+        kept => format!(", but for {}, which another hand has changed since", kept.join(", ")),
+    }
+}
+
 /// At the start, or when a place is opened again: what was left unconfirmed is taken back, or waits for an answer, as the
 /// person chose. A sentence for each that was taken back, or could not be.
 pub(super) fn leftovers(journal: &Journal, store: &dyn Store) -> Result<Vec<String>> {
@@ -223,8 +231,8 @@ pub(super) fn leftovers(journal: &Journal, store: &dyn Store) -> Result<Vec<Stri
             let title = &entry.title;
             let closed = format!("\"{title}\" was not confirmed before Egret was closed");
             match put_back(journal, store, &entry, By::Itself) {
-                Ok(()) => {
-                    told.push(format!("{closed}: it was taken back."));
+                Ok(kept) => {
+                    told.push(format!("{closed}: it was taken back{}.", but_for(&kept)));
                     continue;
                 }
                 Err(fault) if fault.code == VERIFY => {

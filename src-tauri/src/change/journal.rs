@@ -82,6 +82,8 @@ pub struct Entry {
     pub confirm: Option<Confirm>,
     /// What was done, where no file was written: lines.
     pub notes: String,
+    /// Files that were left as they are when it was taken back by itself: another hand had changed them.
+    pub kept: Vec<String>,
 }
 
 /// The journal of one store.
@@ -103,11 +105,12 @@ const SCHEMA: &str = "
         before BLOB, after BLOB, PRIMARY KEY (entry, position));
 ";
 /// What came later. `user_version` counts these steps.
-const LATER: [&str; 2] = [
+const LATER: [&str; 3] = [
     "ALTER TABLE entry ADD COLUMN confirm_until INTEGER;
      ALTER TABLE entry ADD COLUMN confirm_afterwards TEXT;
      ALTER TABLE entry ADD COLUMN confirm_counts INTEGER NOT NULL DEFAULT 1;",
     "ALTER TABLE entry ADD COLUMN notes TEXT NOT NULL DEFAULT '';",
+    "ALTER TABLE file ADD COLUMN kept INTEGER NOT NULL DEFAULT 0;",
 ];
 
 impl Journal {
@@ -197,6 +200,15 @@ impl Journal {
         Ok(())
     }
 
+    /// Notes that these files were left as they are when the entry was taken back.
+    pub fn keep(&self, id: i64, files: &[String]) -> Result<()> {
+        let sql = "UPDATE file SET kept = 1 WHERE entry = ? AND file = ?";
+        for file in files {
+            self.database.execute(sql, params![id, file])?;
+        }
+        Ok(())
+    }
+
     /// Takes an entry away that never came to be.
     pub fn forget(&self, id: i64) -> Result<()> {
         self.database.execute("DELETE FROM entry WHERE id = ?", [id])?;
@@ -265,21 +277,26 @@ impl Journal {
                     counts,
                 }),
                 notes: row.get(8)?,
+                kept: Vec::new(),
             })
         });
         let Some(mut entry) = entry.optional()? else {
             return Ok(None);
         };
-        let sql = "SELECT file, before, after FROM file WHERE entry = ? ORDER BY position";
+        let sql = "SELECT file, before, after, kept FROM file WHERE entry = ? ORDER BY position";
         let mut statement = self.database.prepare(sql)?;
-        let edits = statement.query_map([id], |row| {
-            Ok(FileEdit {
+        let mut rows = statement.query([id])?;
+        while let Some(row) = rows.next()? {
+            let edit = FileEdit {
                 file: row.get(0)?,
                 before: row.get(1)?,
                 after: row.get(2)?,
-            })
-        })?;
-        entry.edits = edits.collect::<Result<_, _>>()?;
+            };
+            if row.get(3)? {
+                entry.kept.push(edit.file.clone());
+            }
+            entry.edits.push(edit);
+        }
         Ok(Some(entry))
     }
 

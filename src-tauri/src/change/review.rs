@@ -2,39 +2,50 @@
 
 use proxy_core::{lint, model::World};
 
-use super::{Proposal, access_log, diff::file_diff, impact, proposal::Base, write::FileEdit};
+use super::{Proposal, access_log, diff::file_diff, impact, refusal::Refused, set::Set, write::FileEdit};
 use crate::{
     dto::{Conflict, Edit, Finding, Impact, ImpactCounts, ImpactRow, Level, Mode, Review, StagedEdit},
-    fault::Result,
+    fault::{Fault, Result},
     session::{self, View},
     traffic::Traffic,
 };
 
-/// Diffs, impact, findings, conflicts and warnings of `edits`.
-pub fn review(view: &View, traffic: &Traffic, edits: &[StagedEdit], base: &Base) -> Result<Review> {
-    let plain: Vec<Edit> = edits.iter().map(|staged| staged.edit.clone()).collect();
-    let mut proposal = Proposal::of(view, base, &plain)?;
+/// Diffs, impact, findings, conflicts and warnings of the edits in `set`.
+pub fn review(view: &View, traffic: &Traffic, set: &Set) -> Result<Review> {
+    let edits = set.edits.as_slice();
+    let mut proposal = Proposal::of(view, &set.base, &set.plain())?;
     let conflicts = conflicts(view, &proposal.files)?;
-    let mut blocked_because = blocked(edits, &proposal, &conflicts);
+    let obstacle = blocked(edits, &proposal, &conflicts);
+    let mut blocked_because = obstacle.clone().or_else(|| view.store.locked());
     let mut warnings = warnings(edits);
-    if blocked_because.is_none() {
-        blocked_because = view.store.locked();
-    }
     // What may not be done at all is told before what is only switched off.
-    let missing = match blocked(edits, &proposal, &conflicts) {
+    let missing = match obstacle {
         None => view.store.missing(&proposal.files)?,
         Some(_) => None,
     };
     if let Some(missing) = &missing {
         blocked_because = Some(format!("Applying {}.", missing.reason));
     }
+    // Also for who may not write here: the owner's own way may be open.
+    let owners = match obstacle {
+        None => view.store.owners(&proposal.files),
+        Some(_) => Vec::new(),
+    };
+    let mut refused = set.refused.clone();
+    refused.retain(|refused| refused.holds(&proposal.files));
     if blocked_because.is_none() {
         match view.store.prepare(proposal.files.clone(), &proposal.restored) {
             Ok(prepared) => {
-                proposal.files = prepared.files;
+                // What was refused is shown in the text that was staged.
+                if refused.is_empty() {
+                    proposal.files = prepared.files;
+                }
                 warnings.extend(prepared.warnings);
             }
-            Err(fault) => blocked_because = Some(fault.told()),
+            Err(fault) => {
+                refused = Refused::of(&fault, &proposal.files);
+                blocked_because = Some(refusal(&fault));
+            }
         }
     }
     let diffs = proposal.files.iter();
@@ -42,8 +53,9 @@ pub fn review(view: &View, traffic: &Traffic, edits: &[StagedEdit], base: &Base)
         edits: edits.to_vec(),
         diffs: diffs.map(|edit| file_diff(&*view.store, edit)).collect(),
         impact: impact(view, &proposal.world, traffic),
-        findings: findings(&proposal),
+        findings: findings(&proposal, &refused),
         conflicts,
+        owners,
         warnings,
         changes_mode: changes_mode(view.world(), &proposal.world),
         applicable: blocked_because.is_none(),
@@ -58,10 +70,26 @@ fn changes_mode(before: &World, after: &World) -> bool {
     !scopes(before).eq(scopes(after))
 }
 
+/// Why a place takes no change set, in a sentence; what it has against fields are findings of their own.
+fn refusal(fault: &Fault) -> String {
+    match fault.causes.as_slice() {
+        [] => fault.told(),
+        [cause] => match cause.field.as_str() {
+            "" => format!("{} is refused: {}", cause.file, cause.message),
+            field => format!("{} is refused: {field}: {}", cause.file, cause.message),
+        },
+        causes => format!(
+            "The API server refuses this for {} reasons, each shown at its line.",
+            causes.len()
+        ),
+    }
+}
+
 /// Findings in the files that change.
-fn findings(proposal: &Proposal) -> Vec<Finding> {
+fn findings(proposal: &Proposal, refused: &[Refused]) -> Vec<Finding> {
     let edit = |file: &str| proposal.files.iter().find(|edit| edit.file == file);
     let known = proposal.errors.iter().map(lint::Finding::from);
+    let known = known.chain(refused.iter().map(Refused::finding));
     let all = session::findings(&proposal.world, known, |file| edit(file)?.after.clone());
     all.into_iter()
         .filter(|finding| edit(&finding.file).is_some())
@@ -115,7 +143,7 @@ pub fn blocked(edits: &[StagedEdit], proposal: &Proposal, conflicts: &[Conflict]
     if let Some(error) = proposal.errors.first() {
         return Some(error.to_string());
     }
-    if let Some(finding) = findings(proposal)
+    if let Some(finding) = findings(proposal, &[])
         .into_iter()
         .find(|finding| finding.level == Level::Error)
     {

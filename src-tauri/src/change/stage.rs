@@ -11,12 +11,14 @@ use time::OffsetDateTime;
 use super::{
     Proposal,
     back::{By, bring_to, put_back},
-    confirm::{self, Countdowns},
+    confirm::{self, Countdowns, but_for},
     edits::{same_target, title},
     impact,
     journal::{Confirm, Journal, State},
     proposal::Base,
+    refusal::Refused,
     review::{blocked, conflicts, counts, review},
+    set::Set,
     standing::{settle, shown},
     store::Store,
     write,
@@ -41,39 +43,6 @@ pub struct Changes {
     /// What was found half done at the start, in sentences.
     recovered: Mutex<Vec<String>>,
     pub(super) countdowns: Countdowns,
-}
-
-#[derive(Debug, Default)]
-struct Set {
-    edits: Vec<StagedEdit>,
-    /// Files that the edits touch, as they were when they were staged.
-    base: Base,
-    next: u64,
-}
-
-impl Set {
-    fn plain(&self) -> Vec<Edit> {
-        self.edits.iter().map(|staged| staged.edit.clone()).collect()
-    }
-
-    /// Drops the edits that touch a file of which `gone` is true.
-    fn drop_where(&mut self, view: &View, gone: impl Fn(&StagedEdit, &str) -> bool) -> Result<()> {
-        let touched = Proposal::of(view, &self.base, &self.plain())?.touched;
-        let mut touched = touched.into_iter();
-        self.edits.retain(|staged| {
-            let files = touched.next().unwrap_or_default();
-            !files.iter().any(|file| gone(staged, file))
-        });
-        self.trim(view)
-    }
-
-    /// Forgets the text of files that no edit touches any more.
-    fn trim(&mut self, view: &View) -> Result<()> {
-        let proposal = Proposal::of(view, &self.base, &self.plain())?;
-        self.base
-            .retain(|file, _| proposal.touched.iter().flatten().any(|touched| touched == file));
-        Ok(())
-    }
 }
 
 impl Changes {
@@ -190,8 +159,10 @@ impl Changes {
     /// Takes all edits out.
     pub fn discard_all(&self) -> Vec<StagedEdit> {
         let mut set = self.set();
-        set.edits.clear();
-        set.base.clear();
+        *set = Set {
+            next: set.next,
+            ..Set::default()
+        };
         self.told(Vec::new())
     }
 
@@ -220,7 +191,7 @@ impl Changes {
     /// What the staged edits would do.
     pub fn review(&self, view: &View, traffic: &Traffic) -> Result<Review> {
         let set = self.set();
-        let mut review = review(view, traffic, &set.edits, &set.base)?;
+        let mut review = review(view, traffic, &set)?;
         let files = review.diffs.iter().map(|diff| diff.file.as_str());
         if let (true, Some(reason)) = (review.applicable, self.awaited(files)?) {
             review.applicable = false;
@@ -231,16 +202,14 @@ impl Changes {
 
     /// What `edits` would do, without staging them.
     pub fn preview(&self, view: &View, traffic: &Traffic, edits: Vec<Edit>) -> Result<Review> {
-        let mut base = Base::new();
-        let proposal = Proposal::of(view, &base, &edits)?;
-        self.see(view, &edits, proposal, &mut base)?;
-        let staged = edits.into_iter().map(|edit| StagedEdit {
-            id: 0,
-            title: title(&edit),
-            edit,
-            at: now(),
-        });
-        review(view, traffic, &staged.collect::<Vec<_>>(), &base)
+        let mut set = Set {
+            refused: self.set().refused.clone(),
+            ..Set::default()
+        };
+        let proposal = Proposal::of(view, &set.base, &edits)?;
+        self.see(view, &edits, proposal, &mut set.base)?;
+        set.edits = edits.into_iter().map(unstaged).collect();
+        review(view, traffic, &set)
     }
 
     /// Settles a file that changed on disk since it was staged.
@@ -256,7 +225,7 @@ impl Changes {
             }
         }
         self.told(set.edits.clone());
-        review(view, traffic, &set.edits, &set.base)
+        review(view, traffic, &set)
     }
 
     /// Writes the staged edits: journal, files, verification. On any fault no file is half written and the edits stay.
@@ -270,14 +239,8 @@ impl Changes {
 
     /// Writes `edits` in the same way, and leaves what is staged alone.
     pub fn apply_now(&self, view: &View, traffic: &Traffic, edits: Vec<Edit>) -> Result<JournalEntry> {
-        let staged = edits.into_iter().map(|edit| StagedEdit {
-            id: 0,
-            title: title(&edit),
-            edit,
-            at: now(),
-        });
         let mut set = Set {
-            edits: staged.collect(),
+            edits: edits.into_iter().map(unstaged).collect(),
             ..Set::default()
         };
         self.write(&mut set, view, traffic, None)
@@ -313,7 +276,15 @@ impl Changes {
         if let Some(reason) = store.locked() {
             return Err(Fault::new("read-only", reason));
         }
-        let files = store.prepare(proposal.files, &proposal.restored)?.files;
+        let staged = proposal.files.clone();
+        let prepared = store.prepare(proposal.files, &proposal.restored);
+        let files = match prepared {
+            Ok(prepared) => prepared.files,
+            Err(fault) => {
+                set.refused = Refused::of(&fault, &staged);
+                return Err(fault);
+            }
+        };
         let id = journal.begin(&title, &now(), counts, &files, confirm.as_ref())?;
         let written = store.write_all(&files);
         let outcome = match &written {
@@ -328,6 +299,7 @@ impl Changes {
                 write::verify(store, stored).and_then(|()| self.shown(&journal, store, id))
             }
             Err(fault) => {
+                set.refused = Refused::of(fault, &staged);
                 settle(&journal, id, fault)?;
                 Err(fault.clone())
             }
@@ -403,7 +375,14 @@ impl Changes {
         let entry = entry.ok_or_else(|| Fault::new("nothing-to-undo", "There is nothing to undo."))?;
         let back = put_back(&journal, store, &entry, by);
         self.events.send(Event::JournalChanged);
-        back?;
+        let kept = back?;
+        if !kept.is_empty() {
+            self.tell(vec![format!(
+                "\"{}\" was not kept in time: it was taken back{}.",
+                entry.title,
+                but_for(&kept)
+            )]);
+        }
         self.shown(&journal, store, entry.id)
     }
 
@@ -423,6 +402,16 @@ impl Changes {
 
     pub(super) fn journal(&self) -> MutexGuard<'_, Journal> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An edit that never waits.
+fn unstaged(edit: Edit) -> StagedEdit {
+    StagedEdit {
+        id: 0,
+        title: title(&edit),
+        edit,
+        at: now(),
     }
 }
 

@@ -84,6 +84,7 @@ pub fn shown(entry: &Entry, store: &dyn Store) -> Result<JournalEntry> {
         files: entry.edits.iter().map(|edit| edit.file.clone()).collect(),
         undone,
         reverted,
+        kept: entry.kept.clone(),
         unconfirmed: entry.confirm.is_some() && entry.state == State::Applied,
         undoable: undo_blocked.is_none(),
         undo_blocked: undo_blocked.filter(|_| !undone),

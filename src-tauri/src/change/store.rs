@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, fmt::Debug, path::PathBuf};
 
 use super::write::{self, FileEdit};
-use crate::{cluster::Missing, fault::Result};
+use crate::{cluster::Missing, dto::OwnersWay, fault::Result};
 
 /// A change set as it will be stored.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -67,6 +67,11 @@ pub trait Store: Debug + Send + Sync {
     /// Who changed the file last, and when, where that is known.
     fn changed_by(&self, _file: &str) -> Option<String> {
         None
+    }
+
+    /// Tools that manage the objects of `edits`, each with its own way to make the change.
+    fn owners(&self, _edits: &[FileEdit]) -> Vec<OwnersWay> {
+        Vec::new()
     }
 
     /// True where objects of `kind` can be written.

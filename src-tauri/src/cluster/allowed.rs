@@ -11,26 +11,30 @@ use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, ResourceRule, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SelfSubjectRulesReview,
     SelfSubjectRulesReviewSpec,
 };
-use kube::{Api, Client, api::PostParams};
+use kube::{Api, Client, api::PostParams, core::ApiResource};
 
 use super::{
     connect::{FORBIDDEN, told},
-    rights::{Access, Feature, Needs, TABLE, in_words, only_namespace},
+    istiod::Homes,
+    kinds::NAMESPACE,
+    rights::{Access, Feature, Needs, TABLE, in_words},
 };
 use crate::fault::{Fault, Result};
 
 /// Questions that are asked at once.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 8;
 /// Namespaces that are asked about one by one, where something is not allowed in all of them.
-const MAX_NAMESPACES: usize = 100;
+pub(super) const MAX_NAMESPACES: usize = 100;
 /// How long an answer about one namespace holds.
 const HOLDS: Duration = Duration::from_secs(5);
 
 /// Where a feature may be used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reach {
-    /// In every namespace, or where its only one is.
+    /// In every namespace, or in its only one.
     pub everywhere: bool,
+    /// The only namespace that matters.
+    pub only_in: Option<String>,
     /// Else in these.
     pub namespaces: BTreeSet<String>,
     /// True where it may be allowed in more of them: the API server did not say.
@@ -95,9 +99,9 @@ impl Rights {
 }
 
 /// Asks about everything in the table: first for all namespaces, then one by one where that is not allowed.
-pub(super) async fn ask(client: &Client, namespaces: &[String]) -> Result<Rights> {
+pub(super) async fn ask(client: &Client, namespaces: &[String], homes: &Homes) -> Result<Rights> {
     let all: BTreeSet<Access> = TABLE.iter().flat_map(Needs::accesses).collect();
-    let answers = each(client, all.into_iter().collect(), None).await?;
+    let answers = each(client, all.into_iter().collect(), None, homes.main()).await?;
     let mut rights = Rights::default();
     for needs in TABLE {
         let missing: Vec<Access> = needs
@@ -108,6 +112,7 @@ pub(super) async fn ask(client: &Client, namespaces: &[String]) -> Result<Rights
         let unsure = needs.accesses().iter().any(|access| !answers.contains_key(access));
         let reach = Reach {
             everywhere: missing.is_empty() && !unsure,
+            only_in: needs.at_home().then(|| homes.main().to_string()),
             unsure,
             missing,
             ..Reach::default()
@@ -117,7 +122,7 @@ pub(super) async fn ask(client: &Client, namespaces: &[String]) -> Result<Rights
     let open: Vec<Feature> = TABLE
         .iter()
         .filter(|needs| !needs.everywhere && !rights.reaches[&needs.feature].everywhere)
-        .filter(|needs| needs.rules.iter().all(|rule| rule.namespace.is_none()))
+        .filter(|needs| !needs.at_home())
         .map(|needs| needs.feature)
         .collect();
     if open.is_empty() {
@@ -129,11 +134,11 @@ pub(super) async fn ask(client: &Client, namespaces: &[String]) -> Result<Rights
         for feature in &open {
             let reach = rights.reaches.entry(*feature).or_default();
             match &rules {
-                Some((rules, _)) if grant(rules, *feature) => {
+                Some(rules) if rules.grant(*feature) => {
                     reach.namespaces.insert(namespace.clone());
                 }
-                Some((_, true)) => {}
-                Some((_, false)) | None => reach.unsure = true,
+                Some(Rules { complete: true, .. }) => {}
+                Some(_) | None => reach.unsure = true,
             }
         }
     }
@@ -146,20 +151,20 @@ pub(super) async fn ask(client: &Client, namespaces: &[String]) -> Result<Rights
     Ok(rights)
 }
 
-/// Asks for each access, in `namespace` or in all of them. What the API server does not say is left out.
+/// Asks for each access, in `namespace` or in all of them, and in `home` for what matters only there. What the API server does not say is left out.
 pub(super) async fn each(
     client: &Client,
     accesses: Vec<Access>,
     namespace: Option<&str>,
+    home: &str,
 ) -> Result<HashMap<Access, bool>> {
     let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
     let asked = accesses.into_iter().map(|access| {
         let reviews = &reviews;
         async move {
-            (
-                access,
-                reviews.create(&PostParams::default(), &review(access, namespace)).await,
-            )
+            let namespace = if access.at_home { Some(home) } else { namespace };
+            let review = review(access, namespace);
+            (access, reviews.create(&PostParams::default(), &review).await)
         }
     });
     let mut answers = HashMap::new();
@@ -192,7 +197,7 @@ fn review(access: Access, namespace: Option<&str>) -> SelfSubjectAccessReview {
                 group: Some(access.group.into()),
                 resource: Some(resource.into()),
                 subresource: subresource.map(str::to_string),
-                namespace: access.namespace.or(namespace).map(str::to_string),
+                namespace: namespace.map(str::to_string),
                 ..ResourceAttributes::default()
             }),
             ..SelfSubjectAccessReviewSpec::default()
@@ -201,8 +206,16 @@ fn review(access: Access, namespace: Option<&str>) -> SelfSubjectAccessReview {
     }
 }
 
-/// What is allowed in `namespace`, and whether that is all.
-async fn rules(client: &Client, namespace: String) -> (String, Option<(Vec<ResourceRule>, bool)>) {
+/// What is allowed in one namespace.
+#[derive(Debug, Clone)]
+pub(super) struct Rules {
+    rules: Vec<ResourceRule>,
+    /// There is nothing more.
+    complete: bool,
+}
+
+/// What is allowed in `namespace`; `None` where the API server does not say.
+pub(super) async fn rules(client: &Client, namespace: String) -> (String, Option<Rules>) {
     let reviews: Api<SelfSubjectRulesReview> = Api::all(client.clone());
     let review = SelfSubjectRulesReview {
         spec: SelfSubjectRulesReviewSpec {
@@ -212,34 +225,68 @@ async fn rules(client: &Client, namespace: String) -> (String, Option<(Vec<Resou
     };
     let answer = reviews.create(&PostParams::default(), &review).await;
     let status = answer.ok().and_then(|answer| answer.status);
-    (
-        namespace,
-        status.map(|status| (status.resource_rules, !status.incomplete)),
-    )
+    let rules = status.map(|status| Rules {
+        rules: status.resource_rules,
+        complete: !status.incomplete,
+    });
+    (namespace, rules)
 }
 
-/// Whether `rules` hold everything that `feature` needs. Rules for named objects only do not.
-fn grant(rules: &[ResourceRule], feature: Feature) -> bool {
-    let names = |list: &[String], name: &str| list.iter().any(|each| each == "*" || each == name);
-    let holds = |access: &Access| {
-        rules.iter().any(|rule| {
+impl Rules {
+    /// Whether they hold everything that `feature` needs in any namespace.
+    fn grant(&self, feature: Feature) -> bool {
+        let accesses = feature.needs().accesses().into_iter();
+        let mut own = accesses.filter(|access| !access.at_home);
+        own.all(|access| self.hold(access.verb, access.group, access.resource))
+    }
+
+    /// Whether objects of `kind` can be followed, as far as anybody knows.
+    pub fn allow_to_follow(&self, kind: &ApiResource) -> bool {
+        // Of a namespace itself, a Role can only allow to get it.
+        let verbs: &[&str] = if kind.kind == NAMESPACE {
+            &["get"]
+        } else {
+            &["list", "watch"]
+        };
+        let hold = |verb: &&str| self.hold(verb, &kind.group, &kind.plural);
+        !self.complete || verbs.iter().all(hold)
+    }
+
+    /// Rules for named objects only do not count.
+    fn hold(&self, verb: &str, group: &str, resource: &str) -> bool {
+        let names = |list: &[String], name: &str| list.iter().any(|each| each == "*" || each == name);
+        self.rules.iter().any(|rule| {
             let resources = rule.resources.as_deref().unwrap_or_default();
-            let any_subresource = access
-                .resource
+            let any_subresource = resource
                 .split_once('/')
                 .is_some_and(|(_, subresource)| names(resources, &format!("*/{subresource}")));
             rule.resource_names.as_ref().is_none_or(Vec::is_empty)
-                && names(&rule.verbs, access.verb)
-                && names(rule.api_groups.as_deref().unwrap_or_default(), access.group)
-                && (names(resources, access.resource) || any_subresource)
+                && names(&rule.verbs, verb)
+                && names(rule.api_groups.as_deref().unwrap_or_default(), group)
+                && (names(resources, resource) || any_subresource)
         })
-    };
-    feature.needs().accesses().iter().all(holds)
+    }
+
+    /// All that there is: `verbs` for `resources` of every group.
+    #[cfg(test)]
+    pub fn of(resources: &[&str], verbs: &[&str]) -> Self {
+        let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let rule = ResourceRule {
+            api_groups: Some(owned(&["*"])),
+            resources: Some(owned(resources)),
+            verbs: owned(verbs),
+            resource_names: None,
+        };
+        Self {
+            rules: vec![rule],
+            complete: true,
+        }
+    }
 }
 
-/// Why `feature` cannot be used: the missing permissions, and where.
-pub(super) fn reason(missing: &[Access], namespace: Option<&str>) -> String {
-    match only_namespace(missing).or(namespace) {
+/// Why something cannot be used: the missing permissions, and where.
+pub(super) fn reason(missing: &[Access], place: Option<&str>) -> String {
+    match place {
         Some(namespace) => format!("needs {} in {namespace}", in_words(missing)),
         None => format!("needs {} in all namespaces", in_words(missing)),
     }
@@ -247,7 +294,7 @@ pub(super) fn reason(missing: &[Access], namespace: Option<&str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::rights::place, *};
 
     fn rule(groups: &[&str], resources: &[&str], verbs: &[&str], names: &[&str]) -> ResourceRule {
         let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -280,10 +327,15 @@ mod tests {
             ),
             (vec![], false),
         ] {
-            assert_eq!(grant(&rules, restart), granted, "{rules:?}");
+            let rules = Rules { rules, complete: true };
+            assert_eq!(rules.grant(restart), granted, "{rules:?}");
         }
         let sockets = rule(&[""], &["pods", "*/exec"], &["*"], &[]);
-        assert!(grant(&[sockets], Feature::SendRequests));
+        let sockets = Rules {
+            rules: vec![sockets],
+            complete: true,
+        };
+        assert!(sockets.grant(Feature::SendRequests));
     }
 
     #[test]
@@ -292,7 +344,7 @@ mod tests {
             verb: "patch",
             group: "networking.istio.io",
             resource: "serviceentries",
-            namespace: None,
+            at_home: false,
         }];
         assert_eq!(
             reason(&missing, Some("default")),
@@ -300,6 +352,8 @@ mod tests {
         );
         assert!(reason(&missing, None).ends_with("in all namespaces"));
         let mesh = Feature::WriteMesh.needs().accesses();
-        assert_eq!(reason(&mesh, Some("x")), "needs get, patch configmaps in istio-system");
+        let place = |accesses: &[Access]| place(accesses, Some("x"), "mesh").unwrap();
+        assert_eq!(reason(&mesh, Some(place(&mesh))), "needs get, patch configmaps in mesh");
+        assert_eq!(place(&missing), "x");
     }
 }

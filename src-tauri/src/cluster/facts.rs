@@ -19,6 +19,8 @@ use super::{
     allowed::{self, Rights},
     attempt::Attempt,
     connect::{connect, told},
+    image,
+    istiod::{self, Homes},
     kubeconfigs::Target,
     logs::INJECTED,
 };
@@ -69,20 +71,24 @@ pub fn look(target: &Target) -> Result<Facts> {
     let own = target.clone();
     let found = Attempt::default().wait(&runtime, LIMIT, async move {
         let (client, _) = connect(&own).await?;
-        facts(&client, &[]).await
+        let mut namespaces = own.namespaces();
+        namespaces.insert(0, client.default_namespace().to_string());
+        let homes = istiod::find(&client, &namespaces).await;
+        facts(&client, &namespaces, &homes).await
     });
     // A program that gives credentials may still run: nobody waits for it.
     runtime.shutdown_background();
-    found
+    found.map_err(|fault| target.explained(fault))
 }
 
 impl Cluster {
     /// Looks at the open cluster, and asks again what this person may do.
     pub fn facts(&self) -> Result<Facts> {
-        let (client, namespaces) = (self.client.clone(), self.mirror.names("Namespace"));
+        let (client, namespaces, homes) = (self.client.clone(), self.spaces.known(), self.homes.clone());
+        self.spaces.stir();
         let found = self.call(async move {
             let late = |_| Fault::new("slow", format!("The API server gave no answer within {LIMIT:?}."));
-            time::timeout(LIMIT, facts(&client, &namespaces))
+            time::timeout(LIMIT, facts(&client, &namespaces, &homes))
                 .await
                 .map_err(late)
                 .flatten()
@@ -92,7 +98,7 @@ impl Cluster {
     }
 }
 
-async fn facts(client: &Client, namespaces: &[String]) -> Result<Facts> {
+async fn facts(client: &Client, namespaces: &[String], homes: &Homes) -> Result<Facts> {
     let version = client.apiserver_version().await.map_err(|error| told(&error))?;
     let many = |labels: &str| ListParams::default().labels(labels).limit(MANY);
     let one = |labels: &str| ListParams::default().labels(labels).limit(1);
@@ -114,7 +120,7 @@ async fn facts(client: &Client, namespaces: &[String]) -> Result<Facts> {
         pods.list(&injected),
         spaces.list(&ambient),
         daemons.list(&ztunnel),
-        allowed::ask(client, namespaces),
+        allowed::ask(client, namespaces, homes),
     );
     let tags_seen = hooks.is_ok();
     let hooks = hooks.map(|hooks| hooks.items).unwrap_or_default();
@@ -162,15 +168,8 @@ fn revision_of(labels: &BTreeMap<String, String>) -> String {
 fn version_of(istiod: &Deployment) -> Option<String> {
     let spec = istiod.spec.as_ref()?.template.spec.as_ref()?;
     let container = spec.containers.iter().find(|container| container.name == "discovery")?;
-    let image = container.image.as_deref().unwrap_or_default();
-    let image = image.split('@').next().unwrap_or_default();
-    let tag = image.rsplit('/').next()?.split_once(':').map(|(_, tag)| tag);
-    let tag = tag.map(|tag| {
-        tag.trim_end_matches("-distroless")
-            .trim_end_matches("-debug")
-            .to_string()
-    });
-    tag.or_else(|| istiod.labels().get("app.kubernetes.io/version").cloned())
+    let version = container.image.as_deref().and_then(image::version);
+    version.or_else(|| istiod.labels().get("app.kubernetes.io/version").cloned())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What stands before a thing that this person may not do: the reason, and the Role that would change it.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::{Api, Client, api::PostParams};
@@ -9,9 +9,11 @@ use super::{
     Cluster,
     allowed::{self, Rights, reason},
     connect::FORBIDDEN,
+    istiod::Homes,
     kinds::object_of,
-    rights::{Access, Feature},
+    rights::{Access, Feature, place},
     role::role_for,
+    spaces::Spaces,
 };
 use crate::{
     change::FileEdit,
@@ -35,6 +37,11 @@ impl Cluster {
 
     pub(super) fn set_rights(&self, rights: Rights) {
         *self.rights.lock().unwrap_or_else(PoisonError::into_inner) = rights;
+    }
+
+    /// From now on a person has named these namespaces: they are looked at, where not all are visible.
+    pub fn name_namespaces(&self, namespaces: &[String]) {
+        self.spaces.name(namespaces);
     }
 
     /// What of `feature` is missing in `namespace`, by the API server's answer now; `None` where nothing is.
@@ -65,7 +72,8 @@ impl Cluster {
     /// Why `feature` can be used nowhere, as it was when last asked; `None` where it can, or where nobody knows.
     pub fn forbidden(&self, feature: Feature) -> Option<Fault> {
         let reach = self.rights().reach(feature);
-        (!reach.anywhere()).then(|| refused(feature, &reason(&reach.missing, None)))
+        let place = place(&reach.missing, None, self.homes.main());
+        (!reach.anywhere()).then(|| refused(feature, &reason(&reach.missing, place)))
     }
 
     /// The Role for `feature` in `namespace`, or in all of them.
@@ -108,8 +116,9 @@ impl Cluster {
             .copied()
             .filter(|access| known(access).is_none())
             .collect();
-        let (client, place) = (self.client.clone(), namespace.to_string());
-        let fresh = self.call(async move { allowed::each(&client, open, Some(&place)).await })?;
+        let home = self.homes.one(namespace);
+        let (client, asked, own_home) = (self.client.clone(), namespace.to_string(), home.to_string());
+        let fresh = self.call(async move { allowed::each(&client, open, Some(&asked), &own_home).await })?;
         let answers: Vec<(Access, bool)> = fresh.into_iter().collect();
         let no = |access: &Access| {
             let fresh = answers.iter().find(|(asked, _)| asked == access);
@@ -120,13 +129,15 @@ impl Cluster {
         rights.note(namespace, &answers);
         drop(rights);
         Ok((!missing.is_empty()).then(|| Missing {
-            reason: reason(&missing, Some(namespace)),
+            reason: reason(&missing, place(&missing, Some(namespace), home)),
             role: self.role_of(feature, &missing, Some(namespace)),
         }))
     }
 
     fn role_of(&self, feature: Feature, accesses: &[Access], namespace: Option<&str>) -> String {
-        role_for(&feature.slug(), accesses, namespace, self.who.as_deref())
+        let home = self.homes.one(namespace.unwrap_or_default());
+        let place = place(accesses, namespace, home);
+        role_for(&feature.slug(), accesses, place, self.who.as_deref())
     }
 }
 
@@ -139,11 +150,30 @@ fn refused(feature: Feature, reason: &str) -> Fault {
 }
 
 /// What this person may do, and who they are where the API server says it.
-pub(super) async fn ask(client: &Client, namespaces: &[String]) -> Result<(Rights, Option<String>)> {
+pub(super) async fn ask(client: &Client, namespaces: &[String], homes: &Homes) -> Result<(Rights, Option<String>)> {
     let reviews: Api<SelfSubjectReview> = Api::all(client.clone());
     let (parameters, review) = (PostParams::default(), SelfSubjectReview::default());
     let who = reviews.create(&parameters, &review);
-    let (rights, who) = tokio::join!(allowed::ask(client, namespaces), who);
+    let (rights, who) = tokio::join!(allowed::ask(client, namespaces, homes), who);
     let who = who.ok().and_then(|review| review.status?.user_info?.username);
     Ok((rights?, who))
+}
+
+/// Asks again what this person may do whenever other namespaces are visible, and tells `changed`.
+pub(super) async fn keep_up(
+    client: Client,
+    spaces: Arc<Spaces>,
+    homes: Homes,
+    rights: Arc<Mutex<Rights>>,
+    changed: impl Fn(),
+) {
+    let mut grants = spaces.grants();
+    grants.mark_unchanged();
+    while grants.changed().await.is_ok() {
+        // Where it cannot be asked now, the answers of before hold.
+        if let Ok(fresh) = allowed::ask(&client, &spaces.known(), &homes).await {
+            *rights.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+        }
+        changed();
+    }
 }

@@ -8,12 +8,16 @@ use kube::{
 use proxy_core::yaml;
 use serde_json::{Map, Value, json};
 
-use super::connect::told;
+use super::{connect::told, istiod::Homes};
 use crate::fault::{Fault, Result};
 
-/// Where Istio's own ConfigMaps are.
+/// Where Istio is, unless a person has put it elsewhere.
 pub(super) const ROOT_NAMESPACE: &str = "istio-system";
 const ISTIO: &str = "networking.istio.io";
+/// What holds Istio's own settings.
+pub(super) const CONFIG_MAP: &str = "ConfigMap";
+/// What the others are in.
+pub(super) const NAMESPACE: &str = "Namespace";
 /// Who writes access logs; Istio before 1.10 has it not.
 pub(super) const TELEMETRY: &str = "Telemetry";
 /// What injects; those of tags are mirrored, by name.
@@ -37,26 +41,52 @@ const ISTIO_KINDS: [&str; 6] = [
 #[derive(Debug, Clone)]
 pub(super) struct Kind {
     pub resource: ApiResource,
-    /// Only objects of this namespace.
-    pub namespace: Option<&'static str>,
+    pub scope: Scope,
+}
+
+/// Where the objects of a kind are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// In no namespace.
+    Cluster,
+    /// In any namespace.
+    Namespaces,
+    /// In any namespace, and only those of this one matter.
+    Only(String),
+}
+
+impl Kind {
+    /// Tells its watch from all others: control planes in several namespaces are watched one by one.
+    pub fn label(&self) -> String {
+        match &self.scope {
+            Scope::Only(namespace) => format!("{} in {namespace}", self.resource.kind),
+            _ => self.resource.kind.clone(),
+        }
+    }
+
+    /// Whether single namespaces can be followed where everything cannot.
+    pub fn is_divisible(&self) -> bool {
+        self.scope == Scope::Namespaces || self.resource.kind == NAMESPACE
+    }
 }
 
 /// The kinds that this cluster serves. Istio's are taken in the newest version served.
-pub(super) async fn served(client: &Client) -> Result<Vec<Kind>> {
-    let built_in = |group: &str, kind: &str, namespace| Kind {
+pub(super) async fn served(client: &Client, homes: &Homes) -> Result<Vec<Kind>> {
+    let built_in = |group: &str, kind: &str, scope| Kind {
         resource: ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1", kind)),
-        namespace,
+        scope,
     };
     let mut kinds = vec![
-        built_in("", "Namespace", None),
-        built_in("", "Service", None),
-        built_in("", "ConfigMap", Some(ROOT_NAMESPACE)),
-        built_in("", "Pod", None),
-        built_in("apps", "Deployment", None),
-        built_in("apps", "StatefulSet", None),
-        built_in("apps", "DaemonSet", None),
-        built_in(ADMISSION, WEBHOOK, None),
+        built_in("", NAMESPACE, Scope::Cluster),
+        built_in("", "Service", Scope::Namespaces),
+        built_in("", "Pod", Scope::Namespaces),
+        built_in("apps", "Deployment", Scope::Namespaces),
+        built_in("apps", "StatefulSet", Scope::Namespaces),
+        built_in("apps", "DaemonSet", Scope::Namespaces),
+        built_in(ADMISSION, WEBHOOK, Scope::Cluster),
     ];
+    let maps = homes.all().iter().cloned().map(Scope::Only);
+    kinds.extend(maps.map(|scope| built_in("", CONFIG_MAP, scope)));
     let group = match discovery::group(client, ISTIO).await {
         Ok(group) => group,
         Err(kube::Error::Discovery(_)) => {
@@ -73,12 +103,12 @@ pub(super) async fn served(client: &Client) -> Result<Vec<Kind>> {
     let wanted = served.filter(|(resource, _)| ISTIO_KINDS.contains(&resource.kind.as_str()));
     kinds.extend(wanted.map(|(resource, _)| Kind {
         resource,
-        namespace: None,
+        scope: Scope::Namespaces,
     }));
     match discovery::group(client, "telemetry.istio.io").await {
         Ok(group) => kinds.extend(group.recommended_kind(TELEMETRY).map(|(resource, _)| Kind {
             resource,
-            namespace: None,
+            scope: Scope::Namespaces,
         })),
         Err(kube::Error::Discovery(_)) => {}
         Err(error) => return Err(told(&error)),
@@ -113,6 +143,13 @@ pub(super) fn object_of(file: &str) -> Option<(&str, &str, &str)> {
     let (kind, rest) = file.split_once('/')?;
     let (namespace, name) = rest.strip_suffix(".yaml")?.split_once('.')?;
     Some((kind, namespace, name))
+}
+
+/// The namespace that the object of `file` is in, or is.
+pub(super) fn namespace_of(file: &str) -> &str {
+    let (kind, rest) = file.split_once('/').unwrap_or_default();
+    let end = if kind == NAMESPACE { ".yaml" } else { "." };
+    rest.split(end).next().unwrap_or_default()
 }
 
 /// An object as YAML, without what only the server and the kubelet care for.
@@ -192,6 +229,10 @@ mod tests {
         let own = file("ServiceEntry", "shop", "a.b.com");
         assert_eq!(object_of(&own), Some(("ServiceEntry", "shop", "a.b.com")));
         assert_eq!(object_of("Namespace/shop.yaml"), None);
+        assert_eq!(
+            (namespace_of(&own), namespace_of("Namespace/shop.yaml")),
+            ("shop", "shop")
+        );
         assert_eq!(object_of("x"), None);
     }
 

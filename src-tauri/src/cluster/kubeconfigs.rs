@@ -2,7 +2,7 @@
 //! which programs of theirs may run, is kept between starts; where they lie stays in here.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     env, fs, io,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
@@ -22,6 +22,8 @@ use crate::fault::{Fault, Result};
 pub const DEFAULT: &str = "default";
 /// Code of the fault that only a person mends, by allowing a program to run.
 pub const ASKS: &str = "asks";
+/// Namespaces that are kept for a context at the most.
+const MAX_NAMED: usize = 100;
 /// Files that are kept at the most.
 const MAX_FILES: usize = 40;
 
@@ -39,6 +41,8 @@ struct Kept {
     files: Vec<PathBuf>,
     /// Of file and program together.
     allowed: BTreeSet<Digest>,
+    /// Namespaces that a person named for a context, by `FILE/CONTEXT`.
+    namespaces: BTreeMap<String, Vec<String>>,
 }
 
 /// One file with its contexts.
@@ -140,6 +144,7 @@ impl Kubeconfigs {
         let mut kept = self.lock();
         let mut next = kept.clone();
         next.files.retain(|file| id(Some(file)) != own);
+        next.namespaces.retain(|key, _| !key.starts_with(&format!("{own}/")));
         self.keep(&mut kept, next)
     }
 
@@ -176,6 +181,31 @@ impl Kubeconfigs {
         let mut kept = self.lock();
         let mut next = kept.clone();
         next.allowed.insert(both(file.as_deref(), &plugin));
+        self.keep(&mut kept, next)
+    }
+
+    /// The namespaces that were named for the context `name` of the file `id`.
+    pub fn namespaces(&self, id: &str, name: &str) -> Vec<String> {
+        let kept = self.lock();
+        kept.namespaces
+            .get(&format!("{id}/{name}"))
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Remembers the namespaces of a context whose person may not list them.
+    pub fn name_namespaces(&self, id: &str, name: &str, namespaces: Vec<String>) -> Result<()> {
+        if let Some(wrong) = namespaces.iter().find(|each| !is_label(each)) {
+            return Err(Fault::input(format!("{wrong:?} is no name of a namespace."))
+                .hint("Lower case letters, digits and dashes are, up to 63 of them."));
+        }
+        if namespaces.len() > MAX_NAMED {
+            return Err(Fault::input(format!("At most {MAX_NAMED} namespaces can be named.")));
+        }
+        let mut kept = self.lock();
+        let mut next = kept.clone();
+        next.namespaces.insert(format!("{id}/{name}"), namespaces);
+        next.namespaces.retain(|_, namespaces| !namespaces.is_empty());
         self.keep(&mut kept, next)
     }
 
@@ -243,6 +273,19 @@ impl Target {
         }
     }
 
+    /// `fault` with what a person can do about it who logs in as this context does.
+    pub(super) fn explained(&self, fault: Fault) -> Fault {
+        match self.context.login {
+            Some(login) => login.explained(fault),
+            None => fault,
+        }
+    }
+
+    /// The namespaces that were named for it.
+    pub(super) fn namespaces(&self) -> Vec<String> {
+        self.kubeconfigs.namespaces(&self.id, &self.context.name)
+    }
+
     /// Allows its program, as a person does who was shown it.
     #[cfg(test)]
     pub(super) fn allow_as_shown(&self) {
@@ -269,6 +312,12 @@ fn both(file: Option<&Path>, plugin: &Plugin) -> Digest {
     Digest::of(&[Digest::of(file).bytes(), plugin.digest.bytes()].concat())
 }
 
+/// A name as RFC 1123 has labels, which namespaces' are.
+fn is_label(name: &str) -> bool {
+    let inner = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
+    (1..=63).contains(&name.len()) && name.chars().all(inner) && !name.starts_with('-') && !name.ends_with('-')
+}
+
 /// Whether everything else that reads kubeconfigs reads this one too.
 fn is_default(file: &Path) -> bool {
     let named = env::var_os("KUBECONFIG").filter(|named| !named.is_empty());
@@ -283,102 +332,4 @@ fn is_default(file: &Path) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const USER: &str = "{exec: {apiVersion: client.authentication.k8s.io/v1, command: aws, args: [get-token]}}";
-
-    fn write(folder: &Path, user: &str) -> PathBuf {
-        let file = folder.join("team.yaml");
-        let text = format!(
-            "apiVersion: v1\nkind: Config\nclusters: [{{name: c, cluster: {{server: 'https://127.0.0.1:1'}}}}]\nusers: \
-             [{{name: u, user: {user}}}]\ncontexts: [{{name: x, context: {{cluster: c, user: u}}}}]\n"
-        );
-        fs::write(&file, text).unwrap();
-        file.canonicalize().unwrap()
-    }
-
-    #[test]
-    fn a_list_that_cannot_be_read_is_put_aside_and_not_written_over() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("kubeconfigs.json"), "{\"files\": [").unwrap();
-        let own = Kubeconfigs::open(folder.path());
-        assert_eq!(own.list().len(), 1, "only the default file");
-        own.add(&write(folder.path(), "{token: t}")).unwrap();
-        let aside = fs::read_to_string(folder.path().join("kubeconfigs.unreadable")).unwrap();
-        assert_eq!(aside, "{\"files\": [");
-        assert_eq!(Kubeconfigs::open(folder.path()).list().len(), 2);
-    }
-
-    #[test]
-    fn a_picked_file_is_remembered_by_its_name_until_it_is_forgotten() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = write(folder.path(), "{token: t}");
-        let own = Kubeconfigs::open(folder.path()).add(&file).unwrap();
-        let again = Kubeconfigs::open(folder.path());
-        assert_eq!(again.add(&file).unwrap(), own, "and not listed twice");
-        let listed = again.list();
-        assert_eq!(listed.len(), 2);
-        assert_eq!(
-            (listed[1].id.as_str(), listed[1].name.as_deref()),
-            (own.as_str(), Some("team.yaml"))
-        );
-        let shown = format!("{:?}", listed[1]);
-        assert!(!shown.contains(&*folder.path().to_string_lossy()), "{shown}");
-        again.forget(&own).unwrap();
-        assert_eq!(Kubeconfigs::open(folder.path()).list().len(), 1);
-        assert!(again.target(&own, "x").is_err());
-        assert!(again.add(&folder.path().join("nowhere")).is_err());
-    }
-
-    #[test]
-    fn a_program_of_a_picked_file_runs_only_once_it_was_allowed_and_only_as_it_was_shown() {
-        let folder = tempfile::tempdir().unwrap();
-        let own = Kubeconfigs::open(folder.path());
-        let id = own.add(&write(folder.path(), USER)).unwrap();
-        assert_eq!(own.target(&id, "x").unwrap().kubeconfig().unwrap_err().code, ASKS);
-        assert_eq!(own.asks(&id, "x").unwrap().unwrap().command, "aws get-token");
-        assert_eq!(own.allow(&id, "x", "aws").unwrap_err().code, "changed");
-        own.allow(&id, "x", "aws get-token").unwrap();
-        let again = Kubeconfigs::open(folder.path());
-        assert!(
-            again.target(&id, "x").unwrap().kubeconfig().is_ok(),
-            "and after a start"
-        );
-        for other in [
-            USER.replace("get-token", "steal"),
-            USER.replace("aws", "./aws"),
-            USER.replace("args", "env: [{name: LD_PRELOAD, value: x.so}], args"),
-        ] {
-            write(folder.path(), &other);
-            assert_eq!(
-                again.target(&id, "x").unwrap().kubeconfig().unwrap_err().code,
-                ASKS,
-                "{other}"
-            );
-        }
-        write(folder.path(), "{token: t}");
-        assert!(
-            again.target(&id, "x").unwrap().kubeconfig().is_ok(),
-            "no program, nothing to ask"
-        );
-    }
-
-    #[test]
-    fn an_entry_that_changed_on_disk_is_another_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let own = Kubeconfigs::open(folder.path());
-        let id = own.add(&write(folder.path(), "{token: t}")).unwrap();
-        let before = own.target(&id, "x").unwrap();
-        assert_eq!(before.now().unwrap().context, before.context);
-        write(folder.path(), "{token: u}");
-        assert_ne!(before.now().unwrap().context.entry, before.context.entry);
-    }
-
-    #[test]
-    fn settings_that_are_broken_are_no_settings() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("kubeconfigs.json"), "{").unwrap();
-        assert_eq!(Kubeconfigs::open(folder.path()).list().len(), 1);
-    }
-}
+mod tests;

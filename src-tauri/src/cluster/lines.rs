@@ -38,7 +38,7 @@ pub(super) const LAST_LINES: Duration = Duration::from_secs(15);
 pub(super) struct Lines {
     pub pods: Api<Pod>,
     pub name: String,
-    pub workload: FlowWorkload,
+    pub workload: Arc<FlowWorkload>,
     /// The pod came up after the connection: all its lines are wanted.
     pub young: bool,
     pub mark: Arc<Mutex<Mark>>,

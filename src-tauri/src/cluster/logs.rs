@@ -269,7 +269,7 @@ fn balance(
             let lines = Lines {
                 pods: Api::namespaced(client.clone(), &pod.workload.namespace),
                 name: pod.name.clone(),
-                workload: pod.workload.clone(),
+                workload: pod.workload.clone().into(),
                 young: pod.young,
                 mark: known.mark.clone(),
                 traffic: traffic.clone(),

@@ -1,17 +1,15 @@
 //! The private folder that says what the cluster says.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
 };
 
 use kube::core::{ApiResource, DynamicObject};
 
-use super::{follow::Sink, kinds};
-use crate::fault::Fault;
+use super::{follow::Sink, kinds, standing::KindWatch};
 
 /// The folder and how far each kind is.
 #[derive(Debug)]
@@ -23,22 +21,11 @@ pub(super) struct Mirror {
 #[derive(Debug, Default)]
 struct Inner {
     /// By kind.
-    watches: BTreeMap<String, Watch>,
+    watches: BTreeMap<String, KindWatch>,
     /// The newest version that was written of each file.
     versions: HashMap<String, u64>,
     /// Somebody reads it.
     open: bool,
-}
-
-/// How one kind's watch stands.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Watch {
-    /// All objects were listed once.
-    pub synced: bool,
-    /// Objects of the newest list, so far.
-    pub listed: usize,
-    /// What cut it off, and when; the mirror keeps what it had.
-    pub lost: Option<(Fault, Instant)>,
 }
 
 impl Mirror {
@@ -60,9 +47,14 @@ impl Mirror {
         &self.folder
     }
 
-    /// How each kind's watch stands.
-    pub fn watches(&self) -> BTreeMap<String, Watch> {
+    /// How the watches of each kind stand.
+    pub fn watches(&self) -> BTreeMap<String, KindWatch> {
         self.lock().watches.clone()
+    }
+
+    /// How the watches of `kind` stand.
+    pub fn watch(&self, kind: &str) -> KindWatch {
+        self.lock().watches.get(kind).cloned().unwrap_or_default()
     }
 
     /// The text of a file; `None` where there is none.
@@ -112,9 +104,9 @@ impl Mirror {
         fs::rename(temporary, path)
     }
 
-    /// Notes how a kind's watch stands.
-    pub fn note(&self, kind: &str, watch: Watch) {
-        self.lock().watches.insert(kind.to_string(), watch);
+    /// Notes how the watches of a kind stand.
+    pub fn note(&self, kind: &str, noted: impl FnOnce(&mut KindWatch)) {
+        noted(self.lock().watches.entry(kind.to_string()).or_default());
     }
 
     // What is guarded is replaced whole.
@@ -162,14 +154,14 @@ impl Sink for Mirror {
         }
     }
 
-    /// Forgets the objects of `kind` that are not among `seen`.
-    fn keep(&self, kind: &str, seen: &HashSet<String>) -> io::Result<()> {
+    /// Forgets the objects of `kind` whose files are not wanted.
+    fn keep(&self, kind: &str, wanted: &dyn Fn(&str) -> bool) -> io::Result<()> {
         let Ok(entries) = fs::read_dir(self.folder.join(kind)) else {
             return Ok(());
         };
         for entry in entries {
             let file = format!("{kind}/{}", entry?.file_name().to_string_lossy());
-            if !seen.contains(&file) {
+            if !wanted(&file) {
                 self.remove(&file)?;
             }
         }

@@ -1,15 +1,14 @@
 //! An open cluster: client, watches, mirror.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use kube::{Client, core::ApiResource};
@@ -18,19 +17,24 @@ use tokio::{runtime, time};
 
 use super::{
     allowed::Rights,
-    attempt::{Attempt, LOOK, Step},
+    attempt::{Attempt, Step},
     connect::{EXPIRED, FORBIDDEN, told},
-    follow::{Sink, follow},
+    follow::{Follower, Sink},
+    gates,
+    istiod::{self, Homes},
     kinds,
     kubeconfigs::Target,
+    listed::all_listed,
     logs::{LogState, Logs, follow_logs},
-    mirror::{Mirror, Watch},
+    mirror::Mirror,
     pick::Chosen,
     pods::{Pod, Pods},
     pulse::Pulse,
     renew::{self, Credentials},
     restart::Restarts,
     rights::Feature,
+    spaces::Spaces,
+    standing::KindWatch,
 };
 use crate::{
     fault::{Fault, Result},
@@ -41,8 +45,6 @@ use crate::{
 const CALL: Duration = Duration::from_secs(15);
 /// Longest that credentials may take: a program may open a browser for a person to log in.
 const CREDENTIALS: Duration = Duration::from_secs(180);
-/// Longest that the first lists may go on without another object.
-const FIRST_LISTS: Duration = Duration::from_secs(30);
 /// How often a window is told of pods at most.
 const PACE: Duration = Duration::from_millis(300);
 
@@ -68,8 +70,12 @@ pub struct Cluster {
     logs: Arc<Logs>,
     pulse: Pulse,
     pub(super) credentials: Arc<Credentials>,
+    /// The namespaces that this person knows of.
+    pub(super) spaces: Arc<Spaces>,
+    /// Where the control planes are.
+    pub(super) homes: Homes,
     /// What this person may do.
-    pub(super) rights: Mutex<Rights>,
+    pub(super) rights: Arc<Mutex<Rights>>,
     /// Who this person is to the API server, where it says so.
     pub(super) who: Option<String>,
     runtime: Option<runtime::Runtime>,
@@ -118,10 +124,16 @@ impl Cluster {
         attempt.step(Step::Version);
         let own = client.clone();
         let version = async move { own.apiserver_version().await.map_err(|error| told(&error)) };
-        let version = attempt.wait(runtime, CALL, version)?;
+        let version = attempt
+            .wait(runtime, CALL, version)
+            .map_err(|fault| target.explained(fault))?;
         attempt.step(Step::Kinds);
-        let own = client.clone();
-        let served = attempt.wait(runtime, CALL, async move { kinds::served(&own).await })?;
+        let (own, named) = (client.clone(), target.namespaces());
+        let found = async move {
+            let homes = istiod::find(&own, &named).await;
+            Ok((kinds::served(&own, &homes).await?, homes))
+        };
+        let (served, homes) = attempt.wait(runtime, CALL, found)?;
         let resources: HashMap<_, _> = served
             .iter()
             .map(|kind| (kind.resource.kind.clone(), kind.resource.clone()))
@@ -130,25 +142,39 @@ impl Cluster {
         let own = credentials.clone();
         let (pulse, felt) = Pulse::of(move || own.client());
         runtime.spawn(felt);
+        let spaces = Spaces::new(client.clone(), mirror.clone(), served.clone(), &target.namespaces());
+        let kinds = served.len();
         for kind in served {
             let sink: Arc<dyn Sink> = match kind.resource.kind.as_str() {
                 "Pod" => pods.clone(),
                 _ => mirror.clone(),
             };
-            runtime.spawn(follow(
-                mirror.clone(),
-                sink,
-                client.clone(),
+            let follower = Follower {
                 kind,
-                pulse.clone(),
-                changed.clone(),
-            ));
+                sink,
+                mirror: mirror.clone(),
+                client: client.clone(),
+                pulse: pulse.clone(),
+                spaces: spaces.clone(),
+                changed: changed.clone(),
+            };
+            runtime.spawn(follower.follow());
         }
-        all_listed(&mirror, resources.len(), attempt)?;
+        runtime.spawn(spaces.clone().scout());
+        all_listed(&mirror, kinds, attempt)?;
         mirror.open();
         attempt.step(Step::Rights);
-        let (own, namespaces) = (client.clone(), mirror.names("Namespace"));
-        let (rights, who) = attempt.wait(runtime, CALL, async move { super::gates::ask(&own, &namespaces).await })?;
+        let (own, namespaces, place) = (client.clone(), spaces.known(), homes.clone());
+        let asked = async move { gates::ask(&own, &namespaces, &place).await };
+        let (rights, who) = attempt.wait(runtime, CALL, asked)?;
+        let rights = Arc::new(Mutex::new(rights));
+        runtime.spawn(gates::keep_up(
+            client.clone(),
+            spaces.clone(),
+            homes.clone(),
+            rights.clone(),
+            changed,
+        ));
         Ok(Self {
             context: target.context.name.clone(),
             server: credentials.server().to_string(),
@@ -164,7 +190,9 @@ impl Cluster {
             logs: Arc::default(),
             pulse,
             credentials,
-            rights: Mutex::new(rights),
+            spaces,
+            homes,
+            rights,
             who,
             runtime: None,
         })
@@ -175,24 +203,30 @@ impl Cluster {
         self.mirror.folder()
     }
 
-    /// How each kind's watch stands.
-    pub(super) fn watches(&self) -> std::collections::BTreeMap<String, Watch> {
+    /// How the watches of each kind stand.
+    pub(super) fn watches(&self) -> BTreeMap<String, KindWatch> {
         self.mirror.watches()
     }
 
-    /// Kinds that cannot be read now, with the reason, and for how long the oldest of them.
+    /// Kinds that cannot be read now and were read before, with the reason, and for how long the oldest of them.
     pub fn lost(&self) -> Option<(Vec<String>, Fault, Duration)> {
         let watches = self.watches();
         let lost: Vec<_> = watches
             .iter()
-            .filter_map(|(kind, watch)| Some((kind, watch.lost.as_ref()?)))
-            .filter(|(kind, (fault, _))| !kinds::OPTIONAL.contains(&kind.as_str()) || fault.code != FORBIDDEN)
+            .filter(|(kind, watch)| {
+                watch.is_seen() && !kinds::OPTIONAL.contains(&kind.as_str()) || !watch.whole.is_refused()
+            })
+            .filter_map(|(kind, watch)| Some((kind, watch.lost()?)))
             .collect();
         let (_, (fault, since)) = lost.iter().min_by_key(|(_, (_, since))| *since)?;
         let kinds = lost.iter().map(|(kind, _)| (*kind).clone()).collect();
         // Refused credentials were read anew: where that failed, this is what a person can mend.
         let why = (fault.code == EXPIRED).then(|| self.credentials.why()).flatten();
-        Some((kinds, why.unwrap_or_else(|| fault.clone()), since.elapsed()))
+        let fault = self
+            .credentials
+            .target()
+            .explained(why.unwrap_or_else(|| fault.clone()));
+        Some((kinds, fault, since.elapsed()))
     }
 
     /// Adds what the mesh's sidecars log to `traffic`, from now on. `changed` is called when other pods are followed, or a
@@ -234,8 +268,8 @@ impl Cluster {
     /// How following the logs stands.
     pub fn logs(&self) -> LogState {
         let mut state = self.logs.state();
-        let lost = self.watches().remove("Pod").and_then(|watch| watch.lost);
-        state.fault = state.fault.or(lost.map(|(fault, _)| fault));
+        let pods = self.mirror.watch("Pod");
+        state.fault = state.fault.or(pods.lost().map(|(fault, _)| fault.clone()));
         if state.fault.as_ref().is_some_and(|fault| fault.code == FORBIDDEN) {
             // Which permissions are missing says more than which one was refused first.
             state.fault = self.forbidden(Feature::FollowLogs).or(state.fault);
@@ -264,14 +298,24 @@ impl Cluster {
             .or_else(|| self.unread(kinds::ENVOY_FILTER))
     }
 
+    /// The namespaces of the control planes, that of the default one first.
+    pub fn homes(&self) -> &[String] {
+        self.homes.all()
+    }
+
     /// Why the tags of revisions cannot be read, where they cannot.
     pub fn unread_tags(&self) -> Option<Fault> {
         self.unread(kinds::WEBHOOK)
     }
 
     fn unread(&self, kind: &str) -> Option<Fault> {
-        let lost = self.watches().remove(kind)?.lost;
-        lost.map(|(fault, _)| fault)
+        let watch = self.mirror.watch(kind);
+        // What holds for the whole mesh is written there.
+        let lost = match watch.seen_in().any(|namespace| namespace == self.homes.main()) {
+            true => watch.lost(),
+            false => watch.whole.lost.as_ref(),
+        };
+        lost.map(|(fault, _)| fault.clone())
     }
 
     /// Switches editing on or off; off when a cluster is opened.
@@ -329,44 +373,5 @@ impl Drop for Cluster {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
-    }
-}
-
-/// Waits until every kind was listed, or cannot be.
-fn all_listed(mirror: &Mirror, kinds: usize, attempt: &Attempt) -> Result<()> {
-    let (mut so_far, mut until) = (0, Instant::now() + FIRST_LISTS);
-    loop {
-        attempt.go_on()?;
-        let watches = mirror.watches();
-        let settled = |watch: &Watch| watch.synced || watch.lost.is_some();
-        if watches.len() == kinds && watches.values().all(settled) {
-            break;
-        }
-        if let Some((kind, watch)) = watches.iter().find(|(_, watch)| !settled(watch)) {
-            attempt.step(Step::Listing {
-                kind: kind.clone(),
-                objects: watch.listed,
-            });
-        }
-        let all = watches.values().map(|watch| watch.listed).sum();
-        if all > so_far {
-            (so_far, until) = (all, Instant::now() + FIRST_LISTS);
-        }
-        if Instant::now() > until {
-            return Err(Fault::new(
-                "slow",
-                format!("The API server has listed nothing more for {FIRST_LISTS:?}."),
-            )
-            .hint("Try again when it has less to do."));
-        }
-        thread::sleep(LOOK);
-    }
-    // Somebody who may read nothing at all sees an empty mesh, which would be a lie.
-    let watches = mirror.watches();
-    match watches.values().find(|watch| !watch.synced) {
-        Some(Watch {
-            lost: Some((fault, _)), ..
-        }) if watches.values().all(|watch| !watch.synced) => Err(fault.clone()),
-        _ => Ok(()),
     }
 }

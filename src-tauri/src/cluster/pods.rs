@@ -19,6 +19,8 @@ use tokio::sync::watch;
 
 use super::{
     follow::Sink,
+    image,
+    kinds::namespace_of,
     logs::{INJECTED, SIDECAR},
     mirror::file_of,
 };
@@ -26,6 +28,8 @@ use super::{
 /// Containers of an injected pod that hold the settings of its rules: one sets them, the other checks what CNI set.
 const INIT: &str = "istio-init";
 const VALIDATION: &str = "istio-validation";
+/// By which a pod has a sidecar's image of its own.
+const OWN_IMAGE: &str = "sidecar.istio.io/proxyImage";
 /// The flags of istio-iptables that say the same, in short and in long.
 const FLAGS: [(&str, &str); 4] = [
     ("-i", "--istio-service-cidr"),
@@ -62,6 +66,8 @@ pub struct PodSidecar {
     pub cni: bool,
     /// The control plane's revision that injected it.
     pub revision: String,
+    /// Its version; `None` where its image has no tag, or the pod's own annotation names it.
+    pub version: Option<String>,
 }
 
 /// All pods.
@@ -78,6 +84,8 @@ struct Inner {
     pods: BTreeMap<String, Held>,
     /// All were listed once.
     listed: bool,
+    /// Else those of these namespaces.
+    listed_in: HashSet<String>,
 }
 
 #[derive(Debug)]
@@ -143,7 +151,8 @@ impl Sink for Pods {
         if known.is_some_and(|known| known.pod == pod && known.ending == ending) {
             return Ok(());
         }
-        let young = known.map_or(inner.listed, |known| known.young);
+        let listed = inner.listed || inner.listed_in.contains(namespace_of(&file));
+        let young = known.map_or(listed, |known| known.young);
         inner.pods.insert(file, Held { pod, ending, young });
         self.changed.send_replace(());
         Ok(())
@@ -156,12 +165,20 @@ impl Sink for Pods {
         Ok(())
     }
 
-    fn keep(&self, _kind: &str, seen: &HashSet<String>) -> io::Result<()> {
-        let mut inner = self.lock();
-        inner.pods.retain(|file, _| seen.contains(file));
-        inner.listed = true;
+    fn keep(&self, _kind: &str, wanted: &dyn Fn(&str) -> bool) -> io::Result<()> {
+        self.lock().pods.retain(|file, _| wanted(file));
         self.changed.send_replace(());
         Ok(())
+    }
+
+    fn listed(&self, namespace: Option<&str>) {
+        let mut inner = self.lock();
+        match namespace {
+            None => inner.listed = true,
+            Some(namespace) => {
+                inner.listed_in.insert(namespace.to_string());
+            }
+        }
     }
 }
 
@@ -229,7 +246,15 @@ fn sidecar(pod: &core::Pod, spec: &core::PodSpec) -> Option<PodSidecar> {
         capture,
         cni,
         revision: injection["revision"].as_str().unwrap_or_default().to_string(),
+        version: version(spec).filter(|_| !annotations.contains_key(OWN_IMAGE)),
     })
+}
+
+/// The version of the sidecar, which is an init container where it is a native one.
+fn version(spec: &core::PodSpec) -> Option<String> {
+    let mut all = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+    let sidecar = all.find(|container| container.name == SIDECAR)?;
+    image::version(sidecar.image.as_deref()?)
 }
 
 /// The value after `-i`, or of `--istio-service-cidr=…`.

@@ -4,8 +4,6 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use super::kinds::ROOT_NAMESPACE;
-
 /// What a person does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
@@ -57,7 +55,7 @@ pub struct Needs {
     /// As a person calls it.
     pub words: &'static str,
     pub role: Role,
-    /// Of use only where it is allowed in all namespaces: what is followed is followed everywhere.
+    /// Of use only where it is allowed in all namespaces: what it needs is in none of them.
     pub everywhere: bool,
     pub rules: &'static [Rule],
 }
@@ -68,8 +66,8 @@ pub struct Rule {
     pub group: &'static str,
     pub resources: &'static [&'static str],
     pub verbs: &'static [&'static str],
-    /// The only namespace in which it is needed.
-    pub namespace: Option<&'static str>,
+    /// Needed only where Istio itself is.
+    pub at_home: bool,
 }
 
 /// One question to the API server.
@@ -79,8 +77,8 @@ pub struct Access {
     pub group: &'static str,
     /// With a subresource after a slash.
     pub resource: &'static str,
-    /// `Some` where only that namespace matters.
-    pub namespace: Option<&'static str>,
+    /// Only the namespace where Istio itself is matters.
+    pub at_home: bool,
 }
 
 const READ: &[&str] = &["get", "list", "watch"];
@@ -93,7 +91,7 @@ const fn rule(group: &'static str, resources: &'static [&'static str], verbs: &'
         group,
         resources,
         verbs,
-        namespace: None,
+        at_home: false,
     }
 }
 
@@ -104,7 +102,7 @@ const fn istio(resources: &'static [&'static str], verbs: &'static [&'static str
 /// Where Istio itself is: its ConfigMaps, its pods.
 const fn root(resources: &'static [&'static str], verbs: &'static [&'static str]) -> Rule {
     Rule {
-        namespace: Some(ROOT_NAMESPACE),
+        at_home: true,
         ..rule("", resources, verbs)
     }
 }
@@ -115,7 +113,7 @@ pub const TABLE: &[Needs] = &[
         feature: Feature::SeePolicy,
         words: "See the policy",
         role: Role::Viewer,
-        everywhere: true,
+        everywhere: false,
         rules: &[
             rule("", &["namespaces", "services", "pods"], READ),
             rule("apps", &["deployments", "statefulsets", "daemonsets"], READ),
@@ -156,7 +154,7 @@ pub const TABLE: &[Needs] = &[
         feature: Feature::SeeAccessLog,
         words: "See whether the sidecars log",
         role: Role::Viewer,
-        everywhere: true,
+        everywhere: false,
         rules: &[
             rule("telemetry.istio.io", &["telemetries"], READ),
             istio(&["envoyfilters"], READ),
@@ -166,7 +164,7 @@ pub const TABLE: &[Needs] = &[
         feature: Feature::FollowLogs,
         words: "Follow the sidecars' logs",
         role: Role::Viewer,
-        everywhere: true,
+        everywhere: false,
         rules: &[
             rule("", &["pods"], &["list", "watch"]),
             rule("", &["pods/log"], &["get"]),
@@ -320,9 +318,9 @@ impl Needs {
         rules.flat_map(Rule::accesses).collect()
     }
 
-    /// The only namespace in which any of it is needed.
-    pub fn namespace(&self) -> Option<&'static str> {
-        only_namespace(&self.accesses())
+    /// Whether all of it is needed only where Istio itself is.
+    pub fn at_home(&self) -> bool {
+        self.rules.iter().all(|rule| rule.at_home)
     }
 }
 
@@ -332,23 +330,23 @@ impl Rule {
             group,
             resources,
             verbs,
-            namespace,
+            at_home,
         } = *self;
         resources.iter().flat_map(move |resource| {
             verbs.iter().map(move |verb| Access {
                 verb,
                 group,
                 resource,
-                namespace,
+                at_home,
             })
         })
     }
 }
 
-/// The only namespace in which any of these is needed.
-pub fn only_namespace(accesses: &[Access]) -> Option<&'static str> {
-    let own = accesses.first()?.namespace;
-    own.filter(|_| accesses.iter().all(|access| access.namespace == own))
+/// Where these are needed: where Istio itself is, in `home`, or else in `namespace`, all of them where there is none.
+pub fn place<'n>(accesses: &[Access], namespace: Option<&'n str>, home: &'n str) -> Option<&'n str> {
+    let at_home = !accesses.is_empty() && accesses.iter().all(|access| access.at_home);
+    if at_home { Some(home) } else { namespace }
 }
 
 /// Permissions in one line: `list, watch pods, services; get pods/log`.

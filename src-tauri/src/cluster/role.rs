@@ -4,13 +4,15 @@
 use proxy_core::yaml;
 use serde_json::{Value, json};
 
-use super::rights::{Access, only_namespace};
+use super::rights::Access;
 #[cfg(test)]
-use super::rights::{Needs, Role, TABLE};
+use super::{
+    kinds::ROOT_NAMESPACE,
+    rights::{Needs, Role, TABLE},
+};
 
 /// A Role, or a ClusterRole without `namespace`, with what `accesses` name, bound to `who`.
 pub(super) fn role_for(name: &str, accesses: &[Access], namespace: Option<&str>, who: Option<&str>) -> String {
-    let namespace = only_namespace(accesses).or(namespace);
     let kind = if namespace.is_some() { "Role" } else { "ClusterRole" };
     let name = format!("egret-{name}");
     let mut documents = vec![role(&name, namespace, rules(accesses))];
@@ -34,12 +36,10 @@ pub(super) fn documented() -> String {
     for wanted in [Role::Viewer, Role::Editor, Role::Operator] {
         let name = wanted.name();
         let lines = TABLE.iter().filter(|needs| needs.role == wanted);
-        let (own, all): (Vec<Access>, Vec<Access>) = lines
-            .flat_map(Needs::accesses)
-            .partition(|access| access.namespace.is_some());
+        let (own, all): (Vec<Access>, Vec<Access>) = lines.flat_map(Needs::accesses).partition(|access| access.at_home);
         documents.push(role(name, None, rules(&all)));
-        if let Some(namespace) = own.first().and_then(|access| access.namespace) {
-            documents.push(role(name, Some(namespace), rules(&own)));
+        if !own.is_empty() {
+            documents.push(role(name, Some(ROOT_NAMESPACE), rules(&own)));
         }
     }
     joined(&documents)
@@ -151,10 +151,10 @@ mod tests {
         let rows: String = TABLE
             .iter()
             .map(|needs| {
-                let place = match (needs.namespace(), needs.rules.iter().find_map(|rule| rule.namespace)) {
-                    (Some(namespace), _) => format!(" in `{namespace}`"),
-                    (None, Some(namespace)) => format!("; the configmaps only in `{namespace}`"),
-                    (None, None) => String::new(),
+                let place = match (needs.at_home(), needs.rules.iter().any(|rule| rule.at_home)) {
+                    (true, _) => format!(" in `{ROOT_NAMESPACE}`"),
+                    (false, true) => format!("; the configmaps only in `{ROOT_NAMESPACE}`"),
+                    (false, false) => String::new(),
                 };
                 let role = needs.role.name();
                 format!(

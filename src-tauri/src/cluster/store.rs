@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use kube::core::{ApiResource, DynamicObject};
 use proxy_core::yaml;
 
@@ -17,11 +18,14 @@ use super::{
 };
 use crate::{
     change::{CUT_SHORT, FileEdit, Prepared, Store, changed},
+    dto::OwnersWay,
     fault::{Fault, Result},
 };
 
 /// How often an object is written whose version changes while what it says does not.
 const AS_OFTEN: u8 = 4;
+/// Most objects that are read at once.
+const AT_ONCE: usize = 8;
 
 impl Store for Cluster {
     fn name(&self) -> String {
@@ -118,16 +122,26 @@ impl Store for Cluster {
 
     fn prepare(&self, edits: Vec<FileEdit>, restored: &BTreeSet<String>) -> Result<Prepared> {
         let mut prepared = Prepared::default();
+        let mut refused: Option<Fault> = None;
         for mut edit in edits {
             // What is written later is what is tried here, or what was there before: only what is new is Egret's.
             if edit.before.is_none() && !restored.contains(&edit.file) {
                 edit.after = edit.after.as_deref().map(marked).transpose()?;
             }
-            let (after, warnings) = self.write_one(&edit, Try::Dry).map_err(|failed| failed.fault)?;
-            prepared.files.push(FileEdit { after, ..edit });
-            prepared.warnings.extend(warnings);
+            match self.write_one(&edit, Try::Dry) {
+                Ok((after, warnings)) => {
+                    prepared.files.push(FileEdit { after, ..edit });
+                    prepared.warnings.extend(warnings);
+                }
+                Err(Failed { fault, .. }) if fault.causes.is_empty() => return Err(fault),
+                // What it has against the other objects is mended in the same go.
+                Err(Failed { fault, .. }) => match &mut refused {
+                    Some(first) => first.causes.extend(fault.causes),
+                    None => refused = Some(fault),
+                },
+            }
         }
-        Ok(prepared)
+        refused.map_or(Ok(prepared), Err)
     }
 
     fn changed_by(&self, file: &str) -> Option<String> {
@@ -135,6 +149,24 @@ impl Store for Cluster {
         // Without an answer the conflict is shown all the same.
         let live = self.call(async move { writer.read().await }).ok()??;
         last_manager(&live.metadata)
+    }
+
+    fn owners(&self, edits: &[FileEdit]) -> Vec<OwnersWay> {
+        let known = edits.iter().filter(|edit| edit.before.is_some());
+        let reads = known.filter_map(|edit| {
+            let (_, writer) = self.writer(&edit.file).ok()?;
+            let edit = edit.clone();
+            Some(async move {
+                let live = writer.read().await?;
+                let text = edit.after.as_deref().map(String::from_utf8_lossy);
+                let owner = live.and_then(|live| writer.owner(&live, text.as_deref()));
+                Ok::<_, Fault>(owner.map(|owner| owner.way(edit.file)))
+            })
+        });
+        let reads = stream::iter(reads.collect::<Vec<_>>());
+        let found = self.call(reads.buffered(AT_ONCE).try_collect::<Vec<_>>());
+        // Without an answer the change is reviewed all the same.
+        found.unwrap_or_default().into_iter().flatten().collect()
     }
 
     fn serves(&self, kind: &str) -> bool {
@@ -165,7 +197,16 @@ impl Cluster {
             match self.send(writer.clone(), live, edit.after.clone(), way) {
                 // Another version that may say the same: its status was written meanwhile.
                 Err(failed) if failed.fault.code == CONFLICT && tries.next().is_some() => {}
-                outcome => break outcome?,
+                outcome => {
+                    break outcome.map_err(|mut failed| {
+                        failed
+                            .fault
+                            .causes
+                            .iter_mut()
+                            .for_each(|cause| cause.file.clone_from(&edit.file));
+                        failed
+                    })?;
+                }
             }
         };
         if way == Try::Real {
@@ -196,10 +237,7 @@ impl Cluster {
                 }),
             })
         };
-        self.call(exchange).map_err(|fault| Failed {
-            fault,
-            is_unknown: way == Try::Real,
-        })?
+        self.call(exchange).map_err(|fault| Failed::unanswered(fault, way))?
     }
 
     /// Who writes the object of `file`.
@@ -220,7 +258,7 @@ impl Cluster {
     /// After a fault: the objects that were `written` already become what they were; that of `edit` too where its answer was
     /// lost, and it was written.
     fn take_back(&self, written: &[FileEdit], edit: &FileEdit, failed: Failed) -> Fault {
-        let Failed { fault, is_unknown } = failed;
+        let Failed { fault, is_unknown, .. } = failed;
         let (mut last, mut unknown, mut away) = (None, None, None);
         if is_unknown {
             match self.read_now(&edit.file) {
@@ -247,9 +285,13 @@ impl Cluster {
             ),
         };
         let message = format!("The change was cut short: {}", fault.message);
-        Fault::new(CUT_SHORT, message).hint(format!(
+        let told = Fault::new(CUT_SHORT, message).hint(format!(
             "{hint} Changes shows what each object holds, and finishes the change or goes back."
-        ))
+        ));
+        Fault {
+            causes: fault.causes,
+            ..told
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use kube::{Api, Client, api::ListParams};
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::{Cluster, connect::told, kinds::ROOT_NAMESPACE};
+use super::{Cluster, connect::told, istiod::Homes};
 use crate::fault::{Fault, Result};
 
 /// istiod's port for people and probes.
@@ -60,31 +60,34 @@ impl ProxySync {
 impl Cluster {
     /// Every sidecar that is connected to an istiod, by its name `POD.NAMESPACE`.
     pub fn sidecars(&self) -> Result<BTreeMap<String, ProxySync>> {
-        self.call_within(PATIENCE, sidecars(self.client.clone()))
+        self.call_within(PATIENCE, sidecars(self.client.clone(), self.homes.clone()))
     }
 }
 
-async fn sidecars(client: Client) -> Result<BTreeMap<String, ProxySync>> {
-    let pods: Api<Pod> = Api::namespaced(client, ROOT_NAMESPACE);
-    let istiods = pods.list(&ListParams::default().labels("app=istiod")).await;
-    let istiods = istiods.map_err(|error| told(&error))?.items.into_iter();
-    let running = istiods.filter(|pod| {
-        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-        phase == Some("Running") && pod.metadata.deletion_timestamp.is_none()
-    });
+async fn sidecars(client: Client, homes: Homes) -> Result<BTreeMap<String, ProxySync>> {
     let mut all = BTreeMap::new();
     let mut asked = 0;
-    for istiod in running {
-        let name = istiod.metadata.name.unwrap_or_default();
-        for proxy in syncz(&pods, &name).await? {
-            if proxy.proxy_type != "router" && proxy.proxy_type != "waypoint" {
-                all.insert(proxy.proxy.clone(), proxy);
+    for home in homes.all() {
+        let pods: Api<Pod> = Api::namespaced(client.clone(), home);
+        let istiods = pods.list(&ListParams::default().labels("app=istiod")).await;
+        let istiods = istiods.map_err(|error| told(&error))?.items.into_iter();
+        let running = istiods.filter(|pod| {
+            let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+            phase == Some("Running") && pod.metadata.deletion_timestamp.is_none()
+        });
+        for istiod in running {
+            let name = istiod.metadata.name.unwrap_or_default();
+            for proxy in syncz(&pods, &name).await? {
+                if proxy.proxy_type != "router" && proxy.proxy_type != "waypoint" {
+                    all.insert(proxy.proxy.clone(), proxy);
+                }
             }
+            asked += 1;
         }
-        asked += 1;
     }
     if asked == 0 {
-        return Err(Fault::new("no-istiod", format!("No istiod runs in {ROOT_NAMESPACE}."))
+        let places = homes.all().join(", ");
+        return Err(Fault::new("no-istiod", format!("No istiod runs in {places}."))
             .hint("Nothing is sent to sidecars without it: they keep the configuration that they have."));
     }
     Ok(all)

@@ -7,15 +7,20 @@ mod accounts;
 mod connect;
 mod cut;
 mod cut_short;
+mod elsewhere;
 mod expiry;
+mod flood;
 mod follow;
 mod lost;
 mod pods;
 mod probe;
+mod refused;
 mod registry;
 mod revisions;
 mod rights;
 mod scale;
+mod sight;
+mod ways;
 mod windows;
 mod writes;
 
@@ -332,24 +337,6 @@ fn what_changed_meanwhile_is_shown_and_never_overwritten() {
 }
 
 #[test]
-fn the_servers_own_refusal_is_shown_before_anything_is_written() {
-    let Some(api) = api("the_servers_own_refusal") else {
-        return;
-    };
-    namespace(api, "refused");
-    let bench = Bench::open(api.kubeconfig());
-    bench.cluster.set_editing(true);
-    bench.put(
-        "refused",
-        "a",
-        &entry("refused", "a", "a.com").replace("  resolution", "  bogus: 1\n  resolution"),
-    );
-    let review = bench.changes.review(&bench.view(), &bench.traffic).unwrap();
-    let reason = review.blocked_because.unwrap();
-    assert!(!review.applicable && reason.contains("bogus"), "{reason}");
-}
-
-#[test]
 fn the_mode_is_changed_in_its_config_map_and_every_other_line_stays() {
     let Some(api) = api("the_mode_is_changed") else { return };
     let mesh = "# owned by the platform team\noutboundTrafficPolicy:\n  mode: ALLOW_ANY # for now\naccessLogFile: /dev/stdout\n";
@@ -364,12 +351,23 @@ fn the_mode_is_changed_in_its_config_map_and_every_other_line_stays() {
         mode: Mode::RegistryOnly,
     };
     bench.changes.stage(&bench.view(), edit).unwrap();
+    bench.cluster.set_editing(false);
+    let locked = bench.changes.review(&bench.view(), &bench.traffic).unwrap();
+    bench.cluster.set_editing(true);
     let review = bench.changes.review(&bench.view(), &bench.traffic).unwrap();
-    let warned = review
-        .warnings
-        .iter()
-        .any(|warning| warning.contains("helm upgrade istiod"));
-    assert!(warned, "{:?}", review.warnings);
+    assert_eq!(
+        locked.owners, review.owners,
+        "its own way is open to who may not write here too"
+    );
+    let owner = &review.owners[0];
+    assert_eq!(
+        (review.owners.len(), owner.file.as_str()),
+        (1, "ConfigMap/istio-system.istio.yaml")
+    );
+    assert!(
+        owner.tool.contains("Helm") && owner.text.as_deref().unwrap().starts_with("helm upgrade istiod"),
+        "{owner:?}"
+    );
     bench.changes.apply(&bench.view(), &bench.traffic, None).unwrap();
     let text = || {
         api.text(&[

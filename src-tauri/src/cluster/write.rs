@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::{
     connect::told,
-    owner::{Settings, owner},
+    owner::{Change, Owner, Settings, owner},
+    refusal,
 };
 use crate::fault::{Fault, Result};
 
@@ -45,7 +46,7 @@ pub(super) struct Writer {
 pub(super) struct Written {
     /// As it is stored; `None` for a deleted object.
     pub object: Option<DynamicObject>,
-    /// What a person must know: fields that were another tool's, in the server's words, and who will take this back.
+    /// What a person must know: fields that were another tool's, in the server's words, and what undoing leaves out.
     pub warnings: Vec<String>,
 }
 
@@ -55,6 +56,38 @@ pub(super) struct Failed {
     pub fault: Fault,
     /// Nobody knows whether it was made all the same.
     pub is_unknown: bool,
+    /// What the API server answered.
+    status: Option<Box<Status>>,
+}
+
+impl Failed {
+    /// With what the API server has against `object`, where that is why.
+    fn refused(mut self, object: &Value) -> Self {
+        let Some(status) = &self.status else { return self };
+        let causes = refusal::causes(status, object);
+        if !causes.is_empty() {
+            // Also where its code says something else: strict validation answers 500, a policy of the cluster 403.
+            self.fault = Fault::new("refused", status.message.clone());
+            self.fault.causes = causes;
+            self.is_unknown = false;
+        }
+        self
+    }
+
+    /// Nothing can have been written.
+    fn unwritten(mut self) -> Self {
+        self.is_unknown = false;
+        self
+    }
+
+    /// Sent, and not answered.
+    pub fn unanswered(fault: Fault, way: Try) -> Self {
+        Self {
+            fault,
+            is_unknown: way == Try::Real,
+            status: None,
+        }
+    }
 }
 
 impl From<Fault> for Failed {
@@ -63,6 +96,7 @@ impl From<Fault> for Failed {
         Self {
             fault,
             is_unknown: false,
+            status: None,
         }
     }
 }
@@ -74,6 +108,10 @@ impl From<kube::Error> for Failed {
         Self {
             fault: told(&error),
             is_unknown: !is_refused,
+            status: match error {
+                kube::Error::Api(status) => Some(status),
+                _ => None,
+            },
         }
     }
 }
@@ -92,10 +130,20 @@ impl Writer {
         self.api.get_opt(&self.name).await.map_err(|error| told(&error))
     }
 
+    /// Who manages `live`, and how it is made what `text` says there; without one, how it is deleted there.
+    pub fn owner(&self, live: &DynamicObject, text: Option<&str>) -> Option<Owner> {
+        let wanted = text.and_then(|text| document(text.as_bytes()).ok()).unwrap_or_default();
+        let change = Change {
+            object: text,
+            settings: Settings::of(&self.resource.kind, &self.name, &live.data, &wanted),
+        };
+        owner(&live.metadata, &change)
+    }
+
     /// Makes the object say what `text` says, from `live`, which must still be the newest version.
     pub async fn put(&self, live: Option<&DynamicObject>, text: &str, way: Try) -> Result<Written, Failed> {
         let wanted = self.wanted(live, text)?;
-        let mut written = match (self.resource.kind.as_str(), live) {
+        match (self.resource.kind.as_str(), live) {
             ("ConfigMap", Some(live)) => self.patch_data(live, &wanted, way).await,
             ("ConfigMap", None) => Err(Fault::new("missing", format!("The ConfigMap {} is gone.", self.name))
                 .hint("Istio's own ConfigMaps are made by its installation.")
@@ -106,19 +154,8 @@ impl Writer {
             (_, None) => self.create(&wanted, way).await,
             (_, Some(live)) if self.resource.group == "apps" => self.patch_template(live, &wanted, way).await,
             (_, Some(live)) => self.replace(live, &wanted, way).await,
-        }?;
-        written.warnings.extend(self.owned(live, &wanted));
-        Ok(written)
-    }
-
-    /// Who will take a change of `live` back.
-    fn owned(&self, live: Option<&DynamicObject>, wanted: &Value) -> Vec<String> {
-        let object = format!("{} {}", self.resource.kind, self.name);
-        let owner = live.and_then(|live| {
-            let settings = Settings::of(&self.resource.kind, &self.name, &live.data, wanted);
-            owner(&live.metadata, &settings)
-        });
-        owner.map(|owner| owner.warning(&object)).into_iter().collect()
+        }
+        .map_err(|failed: Failed| failed.refused(&wanted))
     }
 
     /// What undoing a deletion does not bring back: it is no part of what a file says.
@@ -144,10 +181,12 @@ impl Writer {
             }),
             ..DeleteParams::default()
         };
-        self.api.delete(&self.name, &parameters).await?;
-        let mut warnings = self.owned(Some(live), &Value::Null);
-        warnings.extend(self.not_restored(live));
-        Ok(Written { object: None, warnings })
+        let deleted = self.api.delete(&self.name, &parameters).await;
+        deleted.map_err(|error| Failed::from(error).refused(&Value::Null))?;
+        Ok(Written {
+            object: None,
+            warnings: self.not_restored(live).into_iter().collect(),
+        })
     }
 
     /// The document as JSON, in the version that the cluster serves, on top of `live`.
@@ -297,7 +336,7 @@ pub(super) fn template_patch(now: &Value, wanted: &Value) -> Value {
 
 /// A dry run stored nothing, whatever came of it.
 fn unwritten(error: kube::Error) -> Failed {
-    told(&error).into()
+    Failed::from(error).unwritten()
 }
 
 fn is_ownership(status: &Status) -> bool {

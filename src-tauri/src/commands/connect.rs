@@ -50,6 +50,21 @@ pub async fn forget_kubeconfig(app: Parts<'_>, file: String) -> Result<Vec<Kubec
     .await
 }
 
+#[tauri::command]
+pub async fn name_namespaces(
+    app: Parts<'_>,
+    file: String,
+    name: String,
+    namespaces: Vec<String>,
+) -> Result<Vec<KubeconfigRow>> {
+    checked(&[&file, &name])?;
+    patiently(&app, move |app| {
+        app.name_namespaces(&file, &name, namespaces)?;
+        Ok(app.kubeconfigs())
+    })
+    .await
+}
+
 #[tauri::command(async)]
 pub fn plugin_to_allow(app: Parts<'_>, file: String, name: String) -> Result<Option<PluginRow>> {
     checked(&[&file, &name])?;

@@ -89,6 +89,7 @@ pub fn handler<R: Runtime>() -> impl Fn(Invoke<R>) -> bool + Send + Sync + 'stat
         connect::list_kubeconfigs,
         connect::pick_kubeconfig,
         connect::forget_kubeconfig,
+        connect::name_namespaces,
         connect::plugin_to_allow,
         connect::allow_plugin,
         connect::open_context,

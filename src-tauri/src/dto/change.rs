@@ -165,6 +165,20 @@ pub struct Conflict {
     pub by: Option<String>,
 }
 
+/// The tool that manages an object that is about to change, and its own way to make the change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+pub struct OwnersWay {
+    pub file: String,
+    /// Its name, with what of it manages the object.
+    pub tool: String,
+    /// What becomes of a change that is made past it.
+    pub effect: String,
+    /// What to do instead.
+    pub advice: String,
+    /// What to run there, or to commit.
+    pub text: Option<String>,
+}
+
 /// Everything one looks at before Apply.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
@@ -174,6 +188,8 @@ pub struct Review {
     pub impact: Impact,
     pub findings: Vec<Finding>,
     pub conflicts: Vec<Conflict>,
+    /// Who manages the objects, to be asked first.
+    pub owners: Vec<OwnersWay>,
     pub warnings: Vec<String>,
     /// A scope has another mode afterwards: that is what locks people out.
     pub changes_mode: bool,
@@ -202,6 +218,8 @@ pub struct JournalEntry {
     pub undone: bool,
     /// It was taken back by itself: nobody confirmed it in time.
     pub reverted: bool,
+    /// Files that were left then: another hand had changed them.
+    pub kept: Vec<String>,
     /// It waits to be confirmed.
     pub unconfirmed: bool,
     pub undoable: bool,

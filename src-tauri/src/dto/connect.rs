@@ -30,6 +30,8 @@ pub struct ContextRow {
     pub plugin: Option<String>,
     pub current: bool,
     pub production: bool,
+    /// Namespaces that were named for it, to be looked at where not all may be.
+    pub namespaces: Vec<String>,
     /// Its program must be allowed first.
     pub asks: bool,
     /// It is the open cluster's.
@@ -50,6 +52,7 @@ impl From<cluster::Context> for ContextRow {
             plugin,
             current,
             production,
+            login: _,
             entry: _,
         } = context;
         Self {
@@ -60,6 +63,7 @@ impl From<cluster::Context> for ContextRow {
             plugin,
             current,
             production,
+            namespaces: Vec::new(),
             asks: false,
             open: false,
             elsewhere: false,
@@ -109,7 +113,7 @@ impl From<(Feature, Reach)> for Right {
             needs: reach.needs(feature),
             namespaces: reach.namespaces.into_iter().collect(),
             unsure: reach.unsure,
-            namespace: feature.needs().namespace().map(str::to_string),
+            namespace: reach.only_in,
         }
     }
 }

@@ -147,6 +147,8 @@ pub struct ClusterState {
     pub locked_because: Option<String>,
     /// What cannot be read now; what was read last stays.
     pub lost: Option<LostWatch>,
+    /// What this person may not see, a sentence each: verdicts, modes and counts may be other ones than are shown.
+    pub unseen: Vec<String>,
 }
 
 /// Kinds whose watch is cut off.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use proxy_core::model::World;
+
 use super::{View, log_source, policy::modes};
 use crate::{
     cluster::{Cluster, LogState, MAX_PODS},
@@ -39,7 +41,10 @@ pub fn health(view: &View, sandbox: &SandboxState, kept: u64, dropped: u64, reco
             Some(_) => format!("{objects} objects, watched"),
             None => format!("{files} files, {objects} objects, watched"),
         };
-        (Health::Good, said)
+        (
+            Health::Good,
+            format!("{said}, decided as Istio {}", releases(view.world())),
+        )
     } else {
         (
             Health::Bad,
@@ -91,12 +96,20 @@ pub fn health(view: &View, sandbox: &SandboxState, kept: u64, dropped: u64, reco
         ),
         None => folder,
     };
+    let unseen = view
+        .origin
+        .cluster()
+        .map(|cluster| cluster.unseen())
+        .unwrap_or_default();
+    let visible = (!unseen.is_empty()).then(|| ("Visible", (Health::Warn, unseen.join(" "))));
     // ALLOW_ANY holds where nothing is written; here nobody knows what is.
-    let unknown = view.origin.cluster().is_some() && view.world().mesh_configs.is_empty();
-    let mesh_config = unknown.then(|| {
-        let said =
-            "no ConfigMap istio can be read in istio-system: the outbound mode is not known, ALLOW_ANY is assumed";
-        ("Mesh config", (Health::Bad, said.to_string()))
+    let unknown = view.origin.cluster().filter(|_| view.world().mesh_configs.is_empty());
+    let mesh_config = unknown.map(|cluster| {
+        let said = format!(
+            "no ConfigMap istio can be read in {}: the outbound mode is not known, ALLOW_ANY is assumed",
+            cluster.homes().join(", ")
+        );
+        ("Mesh config", (Health::Bad, said))
     });
     // Said until the app ends: a change that was cut short is worth a second look.
     let journal = (!recovered.is_empty()).then(|| ("Journal", (Health::Warn, recovered.join(" "))));
@@ -104,6 +117,7 @@ pub fn health(view: &View, sandbox: &SandboxState, kept: u64, dropped: u64, reco
         .into_iter()
         .chain(logs)
         .chain(access_log)
+        .chain(visible)
         .chain(mesh_config)
         .chain(journal)
         .map(|(name, (state, detail))| DataSource {
@@ -115,6 +129,19 @@ pub fn health(view: &View, sandbox: &SandboxState, kept: u64, dropped: u64, reco
 }
 
 /// How the logs of the mesh's own sidecars are followed.
+/// The releases of Istio that are decided for, one a revision.
+fn releases(world: &World) -> String {
+    let revisions = world.mesh_configs.iter().map(|mesh| mesh.spec.revision.as_str());
+    let mut releases: Vec<_> = revisions.map(|revision| world.istio_version(revision)).collect();
+    releases.sort_unstable();
+    releases.dedup();
+    if releases.is_empty() {
+        releases.push(world.istio_version(""));
+    }
+    let names: Vec<_> = releases.iter().map(ToString::to_string).collect();
+    names.join(" and ")
+}
+
 fn pod_logs(logs: &LogState) -> (Health, String) {
     if let Some(fault) = &logs.fault {
         return (Health::Bad, fault.message.clone());

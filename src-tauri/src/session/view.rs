@@ -195,6 +195,7 @@ fn cluster_state(cluster: &Cluster) -> ClusterState {
             fault,
             seconds: since.as_secs(),
         }),
+        unseen: cluster.unseen(),
     }
 }
 

@@ -3,11 +3,11 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use proxy_core::record::FlowRecord;
+use proxy_core::record::{FlowRecord, FlowWorkload};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::filter::Filter;
@@ -20,6 +20,8 @@ pub const MAX_ROWS: usize = 1_000_000;
 pub const MAX_BYTES: usize = 768 << 20;
 /// Queries whose counts are kept up to date; a window has one.
 const MAX_FILTERS: usize = 8;
+/// Callers whose flows share one copy of what they are: more than the pods that are followed at once.
+const MAX_WORKLOADS: usize = 64;
 /// Seconds of the rate chart.
 const SECONDS: usize = 60;
 
@@ -49,6 +51,8 @@ struct Ring {
     closed: bool,
     lag_ms: u64,
     filters: Vec<Filter>,
+    /// The callers of the last rows. Their labels take more than all else that a row says.
+    workloads: VecDeque<Arc<FlowWorkload>>,
     /// Rows of the last seconds: (unix second, count).
     rate: VecDeque<(i64, u32)>,
 }
@@ -73,6 +77,7 @@ impl Traffic {
                 closed: false,
                 lag_ms: 0,
                 filters: Vec::new(),
+                workloads: VecDeque::new(),
                 rate: VecDeque::new(),
             }),
             came: Condvar::new(),
@@ -82,8 +87,9 @@ impl Traffic {
     /// Adds a flow and gives its id.
     pub fn add(&self, record: FlowRecord) -> u64 {
         let now = OffsetDateTime::now_utc();
+        let lag = lag(&record, now);
         let mut ring = self.lock();
-        ring.lag_ms = lag(&record, now);
+        ring.lag_ms = lag;
         ring.count_second(now.unix_timestamp());
         let id = ring.push(record);
         drop(ring);
@@ -200,7 +206,8 @@ impl Traffic {
 }
 
 impl Ring {
-    fn push(&mut self, record: FlowRecord) -> u64 {
+    fn push(&mut self, mut record: FlowRecord) -> u64 {
+        self.share(&mut record.workload);
         let row = Row { id: self.next, record };
         self.next += 1;
         self.bytes += size(&row);
@@ -213,6 +220,22 @@ impl Ring {
             self.filters.iter_mut().for_each(|filter| filter.forget(&old));
         }
         id
+    }
+
+    /// Makes `workload` the copy that other rows of the same caller have.
+    fn share(&mut self, workload: &mut Arc<FlowWorkload>) {
+        let mut all = self.workloads.iter();
+        if all.any(|known| Arc::ptr_eq(known, workload)) {
+            return;
+        }
+        if let Some(same) = self.workloads.iter().find(|known| *known == workload) {
+            *workload = same.clone();
+            return;
+        }
+        if self.workloads.len() == MAX_WORKLOADS {
+            self.workloads.pop_front();
+        }
+        self.workloads.push_back(workload.clone());
     }
 
     fn row(&self, id: u64) -> Option<&Row> {
@@ -278,7 +301,7 @@ fn lag(record: &FlowRecord, now: OffsetDateTime) -> u64 {
     u64::try_from(since_end).unwrap_or(0)
 }
 
-/// What a row takes, near enough for a bound.
+/// What a row takes, near enough for a bound. Who called is shared by many rows, and does not count.
 fn size(row: &Row) -> usize {
     let record = &row.record;
     let optional = [
@@ -291,12 +314,5 @@ fn size(row: &Row) -> usize {
         &record.request_id,
     ];
     let texts = optional.into_iter().flatten().map(String::len).sum::<usize>();
-    // Each label is a tree entry with two allocations of its own.
-    let labels = record
-        .workload
-        .labels
-        .iter()
-        .map(|(key, value)| 96 + key.len() + value.len())
-        .sum::<usize>();
-    size_of::<Row>() + texts + labels + record.line.len() + record.time.len() + 96
+    size_of::<Row>() + texts + record.line.len() + record.time.len() + 96
 }

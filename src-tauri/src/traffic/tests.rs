@@ -186,3 +186,15 @@ fn a_flow_without_addresses_is_named_by_its_cluster_and_not_decided_again() {
     assert_eq!((rows[0].name.as_str(), rows[0].destination.as_str()), ("unknown", "-"));
     assert_eq!(rows[1].name, "www.google.com");
 }
+
+#[test]
+fn flows_of_one_caller_share_what_is_known_of_it() {
+    let traffic = store();
+    let of = |id| traffic.row(id).unwrap().record.workload;
+    assert!(std::sync::Arc::ptr_eq(&of(1), &of(2)));
+    let mut other = record("a.com", "registered", 200);
+    std::sync::Arc::make_mut(&mut other.workload).name = "another".into();
+    let id = traffic.add(other);
+    assert!(!std::sync::Arc::ptr_eq(&of(1), &of(id)));
+    assert_eq!(of(id).name, "another");
+}

@@ -38,8 +38,16 @@ lockedBecause: string | null,
 /**
  * What cannot be read now; what was read last stays.
  */
-lost: LostWatch | null, };
+lost: LostWatch | null, 
+/**
+ * What this person may not see, a sentence each: verdicts, modes and counts may be other ones than are shown.
+ */
+unseen: Array<string>, };
 export type ContextRow = { name: string, server: string, user: string, insecure: boolean, plugin: string | null, current: boolean, production: boolean, 
+/**
+ * Namespaces that were named for it, to be looked at where not all may be.
+ */
+namespaces: Array<string>, 
 /**
  * Its program must be allowed first.
  */
@@ -127,14 +135,14 @@ export type NextAction = "startSandbox" | "openLog" | "allow" | "switchMode" | "
 export type NextStep = { text: string, why: string, action: NextAction, argument: string | null, };
 export type Overview = { sentence: string, modes: Array<ModeScope>, flows: VerdictCounts, destinations: VerdictCounts, services: Array<ServiceRow>, bypass: BypassView, namespaces: Array<NamespaceRow>, health: Array<DataSource>, next: NextStep, };
 export type CaptureLists = { includeRanges: string, excludeRanges: string, includePorts: string, excludePorts: string, };
-export type RunsWith = "older" | "current" | "none";
+export type RunsWith = "older" | "olderProxy" | "current" | "none";
 export type PodsRow = { kind: string, 
 /**
  * `namespace/name`.
  */
 workload: string, pods: number, 
 /**
- * Of these, the ones with older rules.
+ * Of these, the ones with older rules or another version of the sidecar.
  */
 stale: number, runsWith: RunsWith, 
 /**
@@ -145,6 +153,14 @@ has: CaptureLists | null,
  * What a new pod gets.
  */
 gets: CaptureLists, 
+/**
+ * Versions of the sidecars that run, where a new pod gets another one.
+ */
+proxyHas: Array<string>, 
+/**
+ * The version that a new pod gets, where the injector says it.
+ */
+proxyGets: string | null, 
 /**
  * The workload's own annotations decide, not the mesh's values.
  */
@@ -349,7 +365,28 @@ export type Conflict = { file: string, base: string, mine: string, theirs: strin
  * Who changed it last, and when, where the place knows.
  */
 by: string | null, };
-export type Review = { edits: Array<StagedEdit>, diffs: Array<FileDiff>, impact: Impact, findings: Array<Finding>, conflicts: Array<Conflict>, warnings: Array<string>, 
+export type OwnersWay = { file: string, 
+/**
+ * Its name, with what of it manages the object.
+ */
+tool: string, 
+/**
+ * What becomes of a change that is made past it.
+ */
+effect: string, 
+/**
+ * What to do instead.
+ */
+advice: string, 
+/**
+ * What to run there, or to commit.
+ */
+text: string | null, };
+export type Review = { edits: Array<StagedEdit>, diffs: Array<FileDiff>, impact: Impact, findings: Array<Finding>, conflicts: Array<Conflict>, 
+/**
+ * Who manages the objects, to be asked first.
+ */
+owners: Array<OwnersWay>, warnings: Array<string>, 
 /**
  * A scope has another mode afterwards: that is what locks people out.
  */
@@ -379,6 +416,10 @@ export type JournalEntry = { id: number, at: string, title: string, files: Array
  * It was taken back by itself: nobody confirmed it in time.
  */
 reverted: boolean, 
+/**
+ * Files that were left then: another hand had changed them.
+ */
+kept: Array<string>, 
 /**
  * It waits to be confirmed.
  */

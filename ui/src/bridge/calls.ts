@@ -49,6 +49,9 @@ export const openFolder = (path: string, window: InWindow) => call<SourceState |
 export const listKubeconfigs = () => call<KubeconfigRow[]>("list_kubeconfigs");
 export const pickKubeconfig = () => call<KubeconfigRow[]>("pick_kubeconfig");
 export const forgetKubeconfig = (file: string) => call<KubeconfigRow[]>("forget_kubeconfig", { file });
+/** Namespaces to look in where not all may be listed. */
+export const nameNamespaces = (file: string, name: string, namespaces: string[]) =>
+  call<KubeconfigRow[]>("name_namespaces", { file, name, namespaces });
 /** The program that a person must allow before the context is used; null where there is none. */
 export const pluginToAllow = (file: string, name: string) => call<PluginRow | null>("plugin_to_allow", { file, name });
 export const allowPlugin = (file: string, name: string, command: string) =>

@@ -36,6 +36,7 @@ interface Arguments {
   files: string[];
   feature: string;
   namespace: string;
+  namespaces: string[];
   on: boolean;
   scope: string;
   minutes: number | null;
@@ -107,6 +108,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
       : { seen: 0, undecidable: 0, newlyBlocked: [], newlyAllowed: [], changed: [], same: 0 },
     findings: list.length ? example.findings.slice(0, 1) : [],
     conflicts: [],
+    owners: [],
     warnings: [],
     role: null,
     changesMode: list.some(({ edit }) => edit.kind === "mode"),
@@ -121,6 +123,13 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     list_kubeconfigs: () => kubeconfigs,
     pick_kubeconfig: () => (kubeconfigs = [...example.kubeconfigs, example.pickedKubeconfig]),
     forget_kubeconfig: ({ file }) => (kubeconfigs = kubeconfigs.filter((each) => each.id !== file)),
+    name_namespaces: ({ file, name, namespaces }) =>
+      (kubeconfigs = kubeconfigs.map((each) => ({
+        ...each,
+        contexts: each.contexts.map((context) =>
+          each.id === file && context.name === name ? { ...context, namespaces } : context,
+        ),
+      }))),
     plugin_to_allow: () => example.plugin,
     allow_plugin: () => {
       kubeconfigs = kubeconfigs.map((file) => ({
@@ -222,6 +231,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
         files: example.diffs.map((diff) => diff.file),
         undone: false,
         reverted: false,
+        kept: [],
         unconfirmed: countdown !== null,
         undoable: true,
         undoBlocked: null,

@@ -157,6 +157,32 @@ it("says which contexts other windows have", async () => {
   expect(rows.map((row) => within(row).queryByTestId("elsewhere") !== null)).toEqual([false, true]);
 });
 
+it("says in Overview and Policy what may not be seen", async () => {
+  const unseen = ["Only what is in the namespace shop is visible.", "Gateway is visible nowhere."];
+  await openCluster({ unseen });
+  for (const screen of ["overview", "policy"]) {
+    await userEvent.click(await id(`rail-${screen}`));
+    for (const sentence of unseen) expect(await id("unseen")).toHaveTextContent(sentence);
+  }
+});
+
+it("takes a mode that it cannot read for no fact", async () => {
+  const mesh = { scope: "mesh", mode: "ALLOW_ANY", written: null, object: null };
+  answers.overview = () => ({ ...example.overview, modes: [mesh] });
+  await openCluster();
+  expect(await screen.findByText(/not known: no ConfigMap istio can be read; ALLOW_ANY is assumed/)).toBeVisible();
+});
+
+it("remembers the namespaces that a person names for a context, and looks again", async () => {
+  await openMenu();
+  await userEvent.click((await screen.findAllByTestId("look"))[1] as HTMLElement);
+  expect(await id("name-namespaces")).toBeDisabled();
+  await userEvent.type(await id("named-namespaces"), "shop pay");
+  await userEvent.click(await id("name-namespaces"));
+  expect(asked("name_namespaces")).toEqual([{ file: "default", name: "eu-prod", namespaces: ["shop", "pay"] }]);
+  await vi.waitFor(() => expect(asked("context_facts")).toHaveLength(2));
+});
+
 it("keeps editing off where nothing may be changed, and names the permission", async () => {
   await openCluster({ lockedBecause: "Change services: needs patch serviceentries.networking.istio.io." });
   const editing = await id("editing");
@@ -200,6 +226,7 @@ it("offers the Role where Review lacks a permission", async () => {
     impact: example.impact,
     findings: [],
     conflicts: [],
+    owners: [],
     warnings: [],
     changesMode: false,
     applicable: false,

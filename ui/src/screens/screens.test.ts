@@ -5,6 +5,7 @@ import { beforeEach, expect, it, vi } from "vitest";
 import App from "../App.svelte";
 import type { Edit } from "../bridge/bindings";
 import { useChannel, type Channel } from "../bridge/channel";
+import * as example from "../bridge/example";
 import { standin } from "../bridge/standin";
 
 let calls: [string, Record<string, unknown>][];
@@ -292,4 +293,30 @@ it("contains a screen that cannot be drawn: it says so, and the others go on", a
   await press("{Control>}3{/Control}");
   expect(await id("screen-policy")).toBeInTheDocument();
   expect(screen.queryByTestId("error-banner")).not.toBeInTheDocument();
+});
+
+it("tells of a change that is taken back by itself, with what was left", async () => {
+  const base = standin({ empty: false });
+  const listeners: (() => void)[] = [];
+  let over = false;
+  const [applied] = example.journal;
+  const waits = { id: 1, title: "Mode", place: "here", here: true, until: Date.now() + 60_000, fault: null };
+  useChannel({
+    listen: (event, listener) => {
+      if (event === "journal-changed") listeners.push(() => listener(null as never));
+      return base.listen(event, listener);
+    },
+    call: <T>(command: string, args: Record<string, unknown> = {}) => {
+      if (command === "unconfirmed") return Promise.resolve((over ? [] : [waits]) as T);
+      const reverted = { ...applied, id: 1, title: "Mode", undone: over, reverted: over, kept: over ? ["a.yaml"] : [] };
+      if (command === "journal") return Promise.resolve([reverted] as T);
+      return base.call<T>(command, args);
+    },
+  });
+  render(App);
+  expect(await id("countdown")).toHaveTextContent("Mode");
+  over = true;
+  for (const tell of listeners) tell();
+  expect(await screen.findByText(/but for a\.yaml, which another hand has changed since: Mode/)).toBeInTheDocument();
+  await vi.waitFor(() => expect(screen.queryByTestId("countdown")).toBeNull());
 });

@@ -1,5 +1,14 @@
 /** What a person can do from more than one place: stage, undo, apply, open a log window, allow a destination. */
-import type { DestinationRow, Edit, Flow, Holds, InWindow, JournalEntry, StagedEdit } from "../bridge/bindings";
+import type {
+  DestinationRow,
+  Edit,
+  Finding,
+  Flow,
+  Holds,
+  InWindow,
+  JournalEntry,
+  StagedEdit,
+} from "../bridge/bindings";
 import * as calls from "../bridge/calls";
 import { asFault } from "../bridge/channel";
 import * as words from "../words/actions";
@@ -16,6 +25,17 @@ export async function stage(edit: Edit): Promise<boolean> {
     run: () => navigation.go("review"),
   });
   return true;
+}
+
+/** The way to where a finding of the change set is mended: the form of its object, or the tab that has its setting. */
+export function mend({ object }: Finding): (() => void) | null {
+  if (object === null) return null;
+  const { kind, namespace, name } = object;
+  if (kind === "ServiceEntry" || kind === "VirtualService")
+    return () => navigation.openDraft({ kind, object: { namespace, name }, flowId: null });
+  if (kind === "Sidecar" || (kind === "ConfigMap" && !name.startsWith("istio-sidecar-injector")))
+    return () => navigation.openTab("mode");
+  return kind === "Telemetry" ? null : () => navigation.openTab("bypass");
 }
 
 export async function unstage(id: number): Promise<void> {
@@ -131,6 +151,11 @@ export async function pickKubeconfig(): Promise<void> {
 
 export async function forgetKubeconfig(file: string): Promise<void> {
   const listed = await attempt(() => calls.forgetKubeconfig(file));
+  if (listed !== null) kubeconfigs.put(listed);
+}
+
+export async function nameNamespaces(file: string, name: string, namespaces: string[]): Promise<void> {
+  const listed = await attempt(() => calls.nameNamespaces(file, name, namespaces));
   if (listed !== null) kubeconfigs.put(listed);
 }
 

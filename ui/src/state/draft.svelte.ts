@@ -3,7 +3,7 @@
  * with the other (and keeps the comments). Diff and impact come from a preview of the draft. Answers to older typing
  * are dropped, and nothing typed is ever overwritten by an answer to it.
  */
-import type { Draft, DraftKind, Edit, Fault, Review, ServiceForm, TimeoutForm } from "../bridge/bindings";
+import type { Draft, DraftKind, Edit, Fault, Finding, Review, ServiceForm, TimeoutForm } from "../bridge/bindings";
 import * as calls from "../bridge/calls";
 import { asFault } from "../bridge/channel";
 import { stage } from "./actions";
@@ -11,6 +11,21 @@ import type { DraftTarget } from "./navigation.svelte";
 
 const typingPause = 120;
 const previewPause = 250;
+/** Code of what an API server refuses. */
+const refused = "REFUSED";
+
+/** The fields that the forms have controls for. */
+const fields: Record<DraftKind, string[]> = {
+  ServiceEntry: ["spec.hosts", "spec.ports", "spec.resolution", "spec.addresses", "spec.exportTo"],
+  VirtualService: ["spec.hosts", "spec.http.timeout"],
+};
+/** Of a new object also its name and namespace. */
+const head = "metadata";
+/** True for a field that is `path` or in it; a path without indices means every item. */
+const isWithin = (field: string, path: string) =>
+  [field, field.replace(/\[\d+\]/g, "")].some(
+    (each) => each === path || each.startsWith(`${path}.`) || each.startsWith(`${path}[`),
+  );
 
 export class DraftEditor {
   draft = $state.raw<Draft | null>(null);
@@ -47,6 +62,28 @@ export class DraftEditor {
 
   get isNew(): boolean {
     return this.target.object === null;
+  }
+
+  /** What is found in the draft, and what the place that it will be written to refuses of it. */
+  get findings(): Finding[] {
+    const named = this.#named();
+    const isOwn = ({ code, object }: Finding) =>
+      code === refused &&
+      object?.kind === this.target.kind &&
+      object.namespace === named?.namespace &&
+      object.name === named.name;
+    return [...(this.draft?.findings ?? []), ...(this.preview?.findings.filter(isOwn) ?? [])];
+  }
+
+  /** Those of a field and of what is in it. */
+  at(path: string): Finding[] {
+    return this.findings.filter(({ field }) => isWithin(field, path));
+  }
+
+  /** Those that no control of the form stands for. */
+  get elsewhere(): Finding[] {
+    const shown = this.isNew ? [...fields[this.target.kind], head] : fields[this.target.kind];
+    return this.findings.filter(({ field }) => !shown.some((path) => isWithin(field, path)));
   }
 
   async open(): Promise<void> {

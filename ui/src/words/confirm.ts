@@ -1,5 +1,5 @@
 /** Words of a change that has to be kept. */
-import type { Countdown, SyncState, Unconfirmed } from "../bridge/bindings";
+import type { Countdown, JournalEntry, SyncState, Unconfirmed } from "../bridge/bindings";
 import { count, plural } from "./format";
 
 export const seconds: { value: number; label: string }[] = [
@@ -28,6 +28,11 @@ export const note = (until: number | null) =>
     : "Taken back by itself when the time is up, also when nobody looks.";
 export const elsewhere = "Open that place to keep it or to take it back.";
 export const notReverted = (reason: string) => `It could not be taken back: ${reason} It is tried again.`;
+
+export const reverted = (entry: JournalEntry) =>
+  entry.kept.length
+    ? `Taken back by itself, but for ${entry.kept.join(", ")}, which another hand has changed since: ${entry.title}.`
+    : `Taken back by itself, as nobody kept it in time: ${entry.title}.`;
 
 export const have = (sync: SyncState) =>
   sync.fault

@@ -1,5 +1,5 @@
 /** Words of Review and Changes. */
-import type { Edit, Holds, JournalEntry } from "../bridge/bindings";
+import type { Edit, Holds, JournalEntry, OwnersWay } from "../bridge/bindings";
 
 export const editMark = (edit: Edit) =>
   edit.kind === "delete" || (edit.kind === "restore" && edit.text === null) ? "−" : edit.kind === "put" ? "+" : "~";
@@ -21,10 +21,21 @@ export const emptyTitle = "The change set is empty";
 export const emptyText =
   "Edits made in Policy, Rehearse or Destinations gather here. Nothing reaches a file before it is applied.";
 
+export const mend = "Fix it";
+
+export const ownersWay = "The owner's own way";
+export const managed = (owner: OwnersWay) => `${owner.file} is managed by ${owner.tool}.`;
+export const past = (owner: OwnersWay) => `What becomes of a change past it: ${owner.effect}.`;
+export const copyWay = "Copy";
+export const inShell = (owned: boolean) => (owned ? "Past the owner, in a shell" : "Same thing in a shell");
+
 export const conflictTitle = "Somebody else changed it while you edited. Nothing was applied.";
 export const theirs = (by: string | null) => (by === null ? "As it is now" : `As it is now, by ${by}`);
 
 export const revertedBy = "taken back by itself: nobody kept it in time";
+export const keptTitle = "Not taken back";
+export const keptText = (files: string[]) =>
+  `${files.join(", ")}: another hand changed it while the change waited to be kept, so that it was left as it is.`;
 
 export const noJournal = "Nothing has been applied yet";
 export const noJournalText = "Each applied change set is kept here with its diff, and can be undone.";
@@ -32,7 +43,7 @@ export const journalKept = "the journal is kept on this computer";
 
 export const outcome = (entry: JournalEntry) => {
   if (entry.cutShort) return "cut short";
-  if (entry.reverted) return "taken back by itself";
+  if (entry.reverted) return `taken back by itself${entry.kept.length ? `, but for ${entry.kept.length}` : ""}`;
   if (entry.undone) return "undone";
   const { newlyBlocked, newlyAllowed } = entry.impact;
   const counts = [newlyBlocked ? `${newlyBlocked} blocked` : "", newlyAllowed ? `${newlyAllowed} allowed` : ""];

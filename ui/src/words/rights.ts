@@ -28,6 +28,11 @@ export const reach = (right: Right): string => {
   return right.unsure ? "not known" : "no";
 };
 
+export const named = "Namespaces";
+export const namedWhy = "Where not all may be listed, the context's own namespace and these are looked at one by one.";
+export const namedNone = "where not all may be listed";
+export const lookThere = "Look there";
+
 export const allowTitle = "This kubeconfig runs a program on this computer for the credentials:";
 export const allowText = "Allow it only if you trust the file. Another program would be asked about again.";
 export const changedOnDisk = "The kubeconfig says something else of this context now.";

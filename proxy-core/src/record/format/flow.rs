@@ -1,6 +1,9 @@
 //! From what a line says to the record of a flow.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -12,7 +15,7 @@ use crate::{
 
 /// The flow that `values` tell of; `None` for one that came in. `received` is when the line was written, for formats
 /// without a time; `has_route` says whether the format names routes at all.
-pub fn flow(values: &Values<'_>, has_route: bool, workload: &FlowWorkload, received: &str) -> Option<FlowRecord> {
+pub fn flow(values: &Values<'_>, has_route: bool, workload: &Arc<FlowWorkload>, received: &str) -> Option<FlowRecord> {
     // Envoy before 1.23 may print a cluster's statistics name, which ends with `;`.
     let cluster = values.text(Field::Cluster).map(|name| name.trim_end_matches(';'));
     if cluster.is_some_and(|name| name.starts_with("inbound|") || name.starts_with("Inbound")) {

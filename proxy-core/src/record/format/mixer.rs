@@ -1,7 +1,10 @@
 //! Mixer's log entries (Istio 1.0 to 1.4): one JSON object for each request or connection, written by the telemetry
 //! service for all workloads. What passed or was refused unregistered has no entry there.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
 use serde_json::{Map, Value};
 
@@ -34,13 +37,13 @@ pub fn flow(line: &Map<String, Value>) -> Option<FlowRecord> {
     let took = took.and_then(parse_duration).map_or(0, |took| took.as_millis());
     Some(FlowRecord {
         time: owned("time")?,
-        workload: FlowWorkload {
+        workload: Arc::new(FlowWorkload {
             namespace: owned("sourceNamespace").unwrap_or_default(),
             name: owned("sourceWorkload")
                 .or_else(|| owned("sourceName"))
                 .unwrap_or_default(),
             ..FlowWorkload::default()
-        },
+        }),
         source: address(line, "sourceIp", "sourcePort"),
         destination: address(line, "destinationIp", "destinationPort"),
         protocol: match (http, &sni) {

@@ -142,7 +142,7 @@ impl Formats {
     }
 
     /// Reads one line that `workload`'s sidecar wrote at `received` (RFC 3339), without its newline.
-    pub fn read(&self, line: &str, workload: &FlowWorkload, received: &str) -> Line {
+    pub fn read(&self, line: &str, workload: &Arc<FlowWorkload>, received: &str) -> Line {
         let line = line.trim_end();
         let json = json_of(line);
         let mut unread = None;

@@ -11,7 +11,7 @@ use crate::policy::Verdict;
 const RECEIVED: &str = "2026-11-28T12:00:00.5Z";
 
 fn read(formats: &Formats, line: &str) -> Line {
-    formats.read(line, &FlowWorkload::default(), RECEIVED)
+    formats.read(line, &Arc::default(), RECEIVED)
 }
 
 fn flow(formats: &Formats, line: &str) -> FlowRecord {

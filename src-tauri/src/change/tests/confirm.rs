@@ -121,6 +121,41 @@ fn what_has_changed_since_is_not_taken_back_and_says_why() {
 }
 
 #[test]
+fn what_another_hand_changed_is_left_and_the_rest_of_the_change_is_taken_back() {
+    for is_dead in [false, true] {
+        let bench = Bench::new();
+        let before = bench.bytes();
+        bench.stage(put("httpbin", super::HTTPBIN));
+        let entry = applied(&bench, Afterwards::Revert);
+        assert_eq!(entry.files, ["httpbin.yaml", "mesh.yaml"]);
+        let theirs = format!("{}# by another hand\n", bench.text("mesh.yaml"));
+        bench.write("mesh.yaml", &theirs);
+        let told = if is_dead {
+            again(&bench).1
+        } else {
+            bench.changes.revert_at_exit(&bench.folder).unwrap();
+            bench.changes.recovered()
+        };
+        assert!(
+            told[0].contains("taken back, but for mesh.yaml, which another hand has changed since"),
+            "{told:?}"
+        );
+        let mut left = before.clone();
+        left.insert("mesh.yaml".into(), theirs.into_bytes());
+        assert_eq!(bench.bytes(), left);
+        let (changes, told) = again(&bench);
+        let entry = changes.entries(&bench.folder).unwrap().remove(0);
+        assert!(entry.reverted && !entry.unconfirmed && !entry.undoable);
+        assert_eq!(entry.kept, ["mesh.yaml"]);
+        assert!(told.is_empty() && changes.unconfirmed(&bench.folder).unwrap().is_empty());
+        // What Egret wrote is still in it.
+        let rows = changes.leftovers(&bench.view()).unwrap();
+        assert_eq!(rows.len(), 1);
+        assert!(rows[0].file == "mesh.yaml" && rows[0].kept_because.is_some());
+    }
+}
+
+#[test]
 fn the_same_file_waits_for_the_answer_and_others_do_not() {
     let bench = Bench::new();
     applied(&bench, Afterwards::Revert);

@@ -26,7 +26,7 @@ fn lines(client: Client) -> Lines {
     Lines {
         pods: Api::namespaced(client, "shop"),
         name: "cart".into(),
-        workload: FlowWorkload::default(),
+        workload: Arc::default(),
         young: false,
         mark: Arc::default(),
         traffic: Arc::default(),

@@ -84,7 +84,8 @@ fn a_pod_that_is_about_to_end_still_writes_and_one_that_comes_later_is_young() {
         file_of(&object, &resource)
     };
     let old = put("old", &|_| {});
-    pods.keep("Pod", &[old.clone()].into()).unwrap();
+    pods.keep("Pod", &|file| file == old).unwrap();
+    pods.listed(None);
     let new = put("new", &|_| {});
     put("old", &|object| {
         object["metadata"]["deletionTimestamp"] = json!("2026-11-28T08:00:00Z")

@@ -110,7 +110,7 @@ fn a_format_that_an_envoy_filter_adds_is_read_for_the_pods_that_it_selects() {
             name: app.into(),
             labels: [("app".to_string(), app.to_string())].into(),
         };
-        formats.read(line, &workload, "")
+        formats.read(line, &workload.into(), "")
     };
     let seen = read("a");
     assert!(

@@ -103,7 +103,7 @@ fn an_object_that_egret_did_not_make_is_deleted_and_restored_as_it_was() {
 }
 
 /// Lets through what is only tried, and refuses to write an object without a resolution.
-fn refuse_when_real(api: &Api, space: &str) {
+pub fn refuse_when_real(api: &Api, space: &str) {
     api.apply(&format!(
         "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\nmetadata: {{name: {space}}}\nspec:\n  \
          matchConstraints: {{resourceRules: [{{apiGroups: [networking.istio.io], apiVersions: ['*'], operations: [CREATE, \

@@ -10,6 +10,7 @@ const context = (name: string, server: string, more: Partial<ContextRow> = {}): 
   plugin: null,
   current: false,
   production: false,
+  namespaces: [],
   asks: false,
   open: false,
   elsewhere: false,
@@ -89,5 +90,6 @@ export const clusterSource = (name: string): SourceState => ({
     rights,
     lockedBecause: null,
     lost: null,
+    unseen: [],
   },
 });

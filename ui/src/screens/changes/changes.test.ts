@@ -58,6 +58,12 @@ it("settles nothing while another hand's version of an object would be lost", as
   expect(await id("go-back")).toBeDisabled();
 });
 
+it("says what was left when a change was taken back by itself", async () => {
+  await show({ undone: true, reverted: true, undoable: false, kept: ["ServiceEntry/shop.a.yaml"] });
+  expect(await id("journal-row")).toHaveTextContent("taken back by itself, but for 1");
+  expect(await id("kept")).toHaveTextContent("ServiceEntry/shop.a.yaml: another hand changed it");
+});
+
 it("shows a restart as a note, with what came of each workload, and offers no undo", async () => {
   await show({
     title: "Restart 2 workloads",

@@ -71,7 +71,7 @@ fn read_of(namespace: &str, app: &str, line: &str) -> Line {
         name: app.into(),
         labels: [("app".to_string(), app.to_string())].into(),
     };
-    formats().read(line, &workload, RECEIVED)
+    formats().read(line, &workload.into(), RECEIVED)
 }
 
 #[test]
