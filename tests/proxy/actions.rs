@@ -236,6 +236,8 @@ fn copies_carry_the_edited_request_and_its_body_and_nobody_waits_for_them() {
         map("198.18.0.10:80", site.address),
         map("198.18.0.11:80", shadow.address),
         map("198.18.0.12:80", site::nobody()),
+        // Each worker keeps connections of its own.
+        ["--workers".into(), "1".into()],
     ]
     .concat();
     let mirrors = "[{destination: {host: shadow.example.com}}, {destination: {host: refuses.example.com}}, \
