@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// A sidecar with routes for httpbin.org, and the site behind it.
-fn routed(http: &str) -> (Subject, site::Site) {
+pub fn routed(http: &str) -> (Subject, site::Site) {
     let site = site::http();
     let options = [host("httpbin.org", "198.18.0.10"), map("198.18.0.10:80", site.address)].concat();
     let policy = [
@@ -17,7 +17,7 @@ fn routed(http: &str) -> (Subject, site::Site) {
     (Subject::start(&policy, &options), site)
 }
 
-const TO_HTTPBIN: &str = "route: [{destination: {host: httpbin.org}}]";
+pub const TO_HTTPBIN: &str = "route: [{destination: {host: httpbin.org}}]";
 
 #[test]
 fn paths_are_rewritten_as_they_were_matched_and_the_log_keeps_the_original() {

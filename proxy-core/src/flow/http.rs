@@ -1,10 +1,10 @@
 //! HTTP/1.1: each request on a connection is decided, forwarded and recorded on its own.
 
-use std::{net::SocketAddr, pin::pin, rc::Rc};
+use std::{mem, net::SocketAddr, pin::pin, rc::Rc, time::Duration};
 
 use hyper::{
-    HeaderMap, Request, Response,
-    body::Incoming,
+    HeaderMap, Method, Request, Response,
+    body::{Body as _, Incoming},
     header::{self, HeaderValue},
     server::conn::http1,
     service::service_fn,
@@ -82,6 +82,7 @@ async fn handle(
     fixed: Option<SocketAddr>,
 ) -> Result<Response<ResponseBody>, Cut> {
     let authority = authority(&request);
+    let is_connect = request.method() == Method::CONNECT;
     let sent_path = request
         .uri()
         .path_and_query()
@@ -94,7 +95,11 @@ async fn handle(
     };
     let http = HttpPart {
         method: request.method().to_string(),
-        path: path.clone().unwrap_or(sent_path),
+        path: if is_connect {
+            String::new()
+        } else {
+            path.clone().unwrap_or(sent_path)
+        },
         version: "HTTP/1.1",
         forwarded_for: headers::text(
             request.headers(),
@@ -118,6 +123,16 @@ async fn handle(
         source,
         destination.unwrap_or(unknown),
     ));
+    // CONNECT has no end.
+    finish.unread = is_connect || !request.body().is_end_stream();
+    if is_connect && !authority.as_deref().is_some_and(names_port) {
+        // To Envoy's parser this is no request at all, and so it has nothing of it.
+        *finish.http_part() = HttpPart {
+            version: "HTTP/1.1",
+            ..HttpPart::default()
+        };
+        return Ok(finish.reply(400, "DPE", "http1.invalid_url", "Bad Request"));
+    }
     let Some(destination) = destination else {
         return Ok(finish.reply(502, "DF", "dns_resolution_failure", "DNS resolution failure"));
     };
@@ -233,23 +248,21 @@ async fn forwarded(
         forward, destination, ..
     } = call;
     let progress = Rc::<Progress>::default();
+    finish.unread = false;
     finish.progress = Some(progress.clone());
     let websocket = match forward::upgrade(&request) {
         Upgrade::None => false,
         Upgrade::WebSocket => true,
         Upgrade::Refused => {
-            let mut response = finish.reply(403, "", "upgrade_failed", "");
-            response
-                .headers_mut()
-                .insert(header::CONNECTION, HeaderValue::from_static("close"));
-            return response;
+            return reply::close(finish.reply(403, "", "upgrade_failed", ""));
         }
     };
     let on_upgrade = websocket.then(|| hyper::upgrade::on(&mut request));
     let (mut parts, body) = request.into_parts();
     headers::strip_hop_by_hop(&mut parts.headers, websocket);
     let id = finish.http_part().request_id.clone();
-    headers::prepare_request(&mut parts.headers, &id, forward.operation, forward.timeout);
+    let expected = forward::expected(&forward, Duration::ZERO);
+    headers::prepare_request(&mut parts.headers, &id, forward.operation, expected);
     // Whatever the caller speaks, upstreams are spoken to in HTTP/1.1.
     parts.version = hyper::Version::HTTP_11;
     if let Ok(uri) = call.path.parse() {
@@ -290,7 +303,10 @@ fn answered(finish: Box<Finish>, answer: &Reply<'_>, authority: &str, path: &str
         .map(|redirect| reply::location(redirect, authority, path));
     let mut response = finish.reply(answer.status, flags(answer.flags), answer.details, answer.body);
     if let Some(value) = target.and_then(|target| HeaderValue::from_str(&target).ok()) {
+        // Envoy's order.
+        let others = mem::take(response.headers_mut());
         response.headers_mut().insert(header::LOCATION, value);
+        response.headers_mut().extend(others);
     }
     response
 }
@@ -326,13 +342,18 @@ fn replace(headers: &mut HeaderMap, lines: HeaderMap) {
 }
 
 /// While draining, callers are asked to come back on a new connection.
-fn closing(worker: &Worker, mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+fn closing(worker: &Worker, response: Response<ResponseBody>) -> Response<ResponseBody> {
     if worker.draining.get() {
+        reply::close(response)
+    } else {
         response
-            .headers_mut()
-            .insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    response
+}
+
+/// True for `host:port`.
+fn names_port(authority: &str) -> bool {
+    let port = authority.rsplit_once(':').map(|(_, port)| port);
+    port.is_some_and(|port| port.parse::<u16>().is_ok())
 }
 
 /// The authority of an absolute target, else the Host lines; two lines become one with a comma, as in Envoy.
