@@ -42,7 +42,13 @@ fn world(entries: usize) -> World {
     let mut text = String::from(
         "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: v}\nspec:\n  hosts: [h1.org]\n  http:\n\
          \x20 - match: [{uri: {regex: '/a.*'}, headers: {x-test: {exact: '1'}}, queryParams: {q: {exact: '1'}}}]\n\
-         \x20   route: [{destination: {host: h1.org}}]\n  - route: [{destination: {host: h1.org}}]\n",
+         \x20   route: [{destination: {host: h1.org}}]\n\
+         \x20 - rewrite: {uri: /new, authority: h2.org}\n\
+         \x20   headers: {request: {set: {x-a: '%PROTOCOL%'}}}\n\
+         \x20   fault: {abort: {percentage: {value: 50}, httpStatus: 503}}\n\
+         \x20   mirrors: [{destination: {host: h4.org}}]\n\
+         \x20   corsPolicy: {allowOrigins: [{prefix: 'http://'}]}\n\
+         \x20   route: [{destination: {host: h1.org}, weight: 1, headers: {request: {add: {x-b: '1'}}}}, {destination: {host: h4.org}, weight: 1}]\n",
     );
     for number in 0..entries {
         let (port, protocol, address) = match number % 4 {
@@ -97,6 +103,7 @@ fn deciding_allocates_nothing() {
             http(v11, Some("H1.ORG:80"), "/abc?q=1"),
             Verdict::Registered,
         ),
+        ("1.2.3.4:80", http(v11, Some("h1.org"), "/other"), Verdict::Registered),
         (
             "1.2.3.4:80",
             http(HttpVersion::H2c, Some("nobody.net"), "/"),

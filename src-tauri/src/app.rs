@@ -18,18 +18,19 @@ use std::{
 #[cfg(test)]
 pub use lock::left_by_a_killed_app;
 pub use open::{Opened, Ready, Refused, Source};
+use proxy_core::policy::{Verdict, explain};
 pub use shared::Shared;
 
 use crate::{
     change::{Changes, Journal},
     cluster::{Cluster, Feature},
-    dto::{Countdown, Holds, JournalEntry, ObjectRef, RequestResult, SandboxState, Unconfirmed, Verdict},
+    dto::{Countdown, Holds, JournalEntry, ObjectRef, RequestResult, SandboxState, Unconfirmed},
     events::{Event, Events},
     fault::{Fault, Result},
     probe::{self, Bringing, FromPod, FromSandbox},
     session::{Session, View},
     sidecar::Sidecar,
-    traffic::{Row, Traffic, announce, why},
+    traffic::{Row, Traffic, announce, facts},
     verify::Verify,
 };
 
@@ -234,11 +235,11 @@ impl App {
     /// The object that names a registered flow: the last one the engine's trace mentions.
     pub fn rule(&self, id: u64) -> Option<ObjectRef> {
         let (view, row) = (self.view(), self.traffic.row(id)?);
-        let why = why(&row, &view.snapshot(&row.workload()), &view.folder).ok()?;
-        let registered = why.verdict == Verdict::Registered;
-        registered
-            .then(|| why.steps.into_iter().rev().find_map(|step| step.object))
-            .flatten()
+        let facts = facts(&row.record)?;
+        let explained = explain(&view.snapshot(&row.workload()), &facts);
+        let registered = explained.verdict == Verdict::Registered;
+        let named = explained.trace.iter().rev().find_map(|step| step.object.as_ref());
+        named.filter(|_| registered).map(Into::into)
     }
 }
 

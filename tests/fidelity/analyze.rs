@@ -99,7 +99,8 @@ fn work(program: &Path, worlds: u64, seed: u64, next: &AtomicU64, known: &Known)
         let whole = generate::analyzed(seed, number);
         let changed = changed(seed, number, &whole);
         for (world, is_changed) in [(Some(whole), false), (changed, true)] {
-            let Some(world) = world else { continue };
+            let Some(mut world) = world else { continue };
+            respell(&mut world);
             let (agreed, differences) =
                 compare(&mut oracle, &world).map_err(|error| format!("world {number}: {error}"))?;
             report.agreed += agreed;
@@ -110,6 +111,16 @@ fn work(program: &Path, worlds: u64, seed: u64, next: &AtomicU64, known: &Known)
             if !other.is_empty() {
                 report.differed.insert((number, is_changed), (world, other));
             }
+        }
+    }
+}
+
+/// Writes protocols as the webhook knows them, see DIFFERENCES.md.
+fn respell(world: &mut World) {
+    for document in &mut world.documents {
+        let ports = document.pointer_mut("/spec/ports").and_then(Value::as_array_mut);
+        for port in ports.into_iter().flatten().filter(|port| port["protocol"] == "Tcp") {
+            port["protocol"] = "TCP".into();
         }
     }
 }

@@ -130,6 +130,7 @@ pub struct Target {
     pub port_override: u16,
     pub connect_timeout_ms: u64,
     pub tls: Option<Origin>,
+    pub limits: serde_json::Value,
     pub host: String,
     pub request_headers: serde_json::Value,
     pub response_headers: serde_json::Value,

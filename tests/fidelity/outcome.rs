@@ -10,9 +10,12 @@ use std::{
     time::Duration,
 };
 
-use proxy_core::policy::{
-    Action, Claims, Cluster, Decision, Endpoints, Facts, Forward, HttpClaims, HttpVersion, Layer, RetryPolicy,
-    Snapshot, decide,
+use proxy_core::{
+    model::Limits,
+    policy::{
+        Action, Claims, Cluster, Decision, Endpoints, Facts, Forward, HttpClaims, HttpVersion, Layer, RetryPolicy,
+        Snapshot, decide,
+    },
 };
 use serde_json::{Value, json};
 
@@ -118,6 +121,7 @@ fn cluster_of_istio(target: &Target) -> Value {
         "port_override": target.port_override,
         "connect_timeout_ms": target.connect_timeout_ms,
         "tls": target.tls.as_ref().map(|tls| &tls.sni),
+        "limits": target.limits,
     })
 }
 
@@ -258,7 +262,24 @@ fn cluster_of_engine(cluster: &Cluster) -> Value {
         "port_override": port_override,
         "connect_timeout_ms": cluster.connect_timeout.as_millis() as u64,
         "tls": cluster.tls.as_ref().map(|tls| tls.sni.as_deref().unwrap_or_default()),
+        "limits": limits(cluster.limits),
     })
+}
+
+/// Limits by name; those that are none are left out.
+fn limits(limits: Limits) -> Value {
+    let named = [
+        ("connections", limits.connections),
+        ("pending", limits.pending),
+        ("requests", limits.requests),
+        ("retries", limits.retries),
+        ("requests_per_connection", limits.requests_per_connection),
+    ];
+    named
+        .into_iter()
+        .filter_map(|(name, limit)| Some((name.to_string(), json!(limit?))))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 /// Takes Istio's word for where the endpoints of Kubernetes Services come from.

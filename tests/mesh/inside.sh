@@ -85,6 +85,10 @@ etcd() {
 }
 
 apiserver() {
+    # Who logs in at the issuer, where it is up, is `oidc:` and their name here, and so are their groups.
+    local oidc=()
+    [ "$kind" = mesh ] || oidc=(--oidc-issuer-url="https://$address:8443" --oidc-client-id=egret --oidc-ca-file=pki/ca.crt
+        --oidc-username-prefix=oidc: --oidc-groups-claim=groups --oidc-groups-prefix=oidc:)
     # One authority signs for clients and for the front proxy, so the latter must be named.
     start apiserver node kube-apiserver --etcd-servers=http://127.0.0.1:2379 --bind-address=0.0.0.0 \
         --advertise-address="$advertised" --secure-port=6443 --tls-cert-file=pki/apiserver.crt \
@@ -96,7 +100,8 @@ apiserver() {
         --kubelet-certificate-authority=pki/ca.crt --kubelet-preferred-address-types=InternalIP,Hostname \
         --requestheader-client-ca-file=pki/ca.crt --requestheader-allowed-names=front-proxy-client \
         --requestheader-username-headers=X-Remote-User --requestheader-group-headers=X-Remote-Group \
-        --requestheader-extra-headers-prefix=X-Remote-Extra- --allow-privileged=true --endpoint-reconciler-type=lease
+        --requestheader-extra-headers-prefix=X-Remote-Extra- --allow-privileged=true --endpoint-reconciler-type=lease \
+        "${oidc[@]}"
 }
 
 compact() {
@@ -187,6 +192,7 @@ cp "$here/config/cni.conflist" cni/10-egret.conflist
 networks
 if [ "$kind" = api ]; then
     advertised=$address
+    start issuer node python3 "$here/issuer.py" pki "$address"
     api
     definitions
 else

@@ -58,6 +58,7 @@ issue kubelet-client apiserver-kubelet-client system:masters "" ca
 issue sites sites "" \
     "DNS:httpbin.org,DNS:*.httpbin.org,DNS:www.google.com,DNS:edition.cnn.com,DNS:mongo.example.com,DNS:*.example.com" sites-ca
 openssl genrsa -out sa.key 2048 2>/dev/null
+openssl genrsa -out oidc.key 2048 2>/dev/null
 openssl rsa -in sa.key -pubout -out sa.pub 2>/dev/null
 printf 'viewer-token,viewer,1001\neditor-token,editor,1002\n' >tokens.csv
 for user in admin controllers scheduler kubelet; do

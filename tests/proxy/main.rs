@@ -10,6 +10,7 @@ mod actions;
 mod captured;
 mod explicit;
 mod lifecycle;
+mod limits;
 mod namespace;
 mod site;
 mod subject;

@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::{
     lint::{self, Finding, Level},
+    model::IstioVersion,
     source::{self, SourceError},
     yaml,
 };
@@ -16,6 +17,9 @@ pub struct Check {
     /// Folders or files of Istio manifests; all are seen as one policy
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// The release of Istio to check for, such as 1.24; by default the one that the mesh config names, else the newest
+    #[arg(long, value_name = "VERSION")]
+    istio_version: Option<IstioVersion>,
     /// Print the findings as JSON
     #[arg(long)]
     json: bool,
@@ -24,7 +28,7 @@ pub struct Check {
 impl Check {
     /// Prints the findings: 0 when there are none but infos, 1 with findings, 2 when a path cannot be read.
     pub fn run(self) -> ExitCode {
-        let findings = match findings(&self.paths) {
+        let findings = match findings(&self.paths, self.istio_version) {
             Ok(findings) => findings,
             Err(error) => return super::fail(&error),
         };
@@ -50,8 +54,9 @@ impl Check {
 }
 
 /// Findings over all `paths` as one policy, in the order of files and lines.
-fn findings(paths: &[PathBuf]) -> Result<Vec<Finding>, SourceError> {
-    let reading = source::read_paths(paths)?;
+fn findings(paths: &[PathBuf], version: Option<IstioVersion>) -> Result<Vec<Finding>, SourceError> {
+    let mut reading = source::read_paths(paths)?;
+    reading.world.version = version;
     let mut findings: Vec<Finding> = reading.errors.iter().map(Finding::from).collect();
     findings.extend(lint::check(&reading.world));
     let files: BTreeSet<_> = findings.iter().map(|finding| finding.file.clone()).collect();

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::request::{Connect, From, Send, ask};
 use crate::{
-    model::Labels,
+    model::{IstioVersion, Labels},
     policy::{Explanation, Step},
     source::read_folder,
 };
@@ -44,6 +44,9 @@ pub struct Explain {
     /// Labels of the caller
     #[arg(long, default_value = "", value_name = "a=b,c=d")]
     labels: String,
+    /// The release of Istio to decide as, such as 1.24; by default the one that the mesh config names, else the newest
+    #[arg(long, value_name = "VERSION")]
+    istio_version: Option<IstioVersion>,
     /// Print the decision as JSON
     #[arg(long)]
     json: bool,
@@ -70,7 +73,8 @@ impl Explain {
     }
 
     fn ask(self) -> Result<Explanation, String> {
-        let reading = read_folder(&self.policy).map_err(|error| error.to_string())?;
+        let mut reading = read_folder(&self.policy).map_err(|error| error.to_string())?;
+        reading.world.version = self.istio_version;
         for error in &reading.errors {
             eprintln!("egret-proxy: left out: {error}");
         }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::{
     model::Labels,
-    policy::{Claims, Explanation, Facts, HttpClaims, HttpVersion, Workload, compile, explain},
+    policy::{Claims, Explanation, Facts, HttpClaims, HttpVersion, Workload, compile, explain_in},
     source::Reading,
 };
 
@@ -102,5 +102,5 @@ pub fn ask(reading: &Reading, from: &From, connect: Connect, send: &Send) -> Res
         claims,
         draw: 0,
     };
-    Ok(explain(&compile(&reading.world, &workload), &facts))
+    Ok(explain_in(&reading.world, &compile(&reading.world, &workload), &facts))
 }

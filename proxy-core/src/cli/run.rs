@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     control::{self, RawSettings, Sockets},
+    model::IstioVersion,
     record::AccessLogFormat,
 };
 
@@ -34,6 +35,9 @@ pub struct SidecarOptions {
     /// Labels of the workload
     #[arg(long, default_value = "", value_name = "a=b,c=d")]
     pub labels: String,
+    /// The release of Istio to decide as, such as 1.24; by default the one that the mesh config names, else the newest
+    #[arg(long, value_name = "VERSION")]
+    pub istio_version: Option<IstioVersion>,
     /// File for the access log, - for standard output
     #[arg(long, value_name = "PATH|-")]
     pub access_log: Option<PathBuf>,
@@ -55,6 +59,7 @@ impl SidecarOptions {
             policy: self.policy,
             namespace: self.namespace,
             labels: self.labels,
+            istio_version: self.istio_version,
             map: self.map,
             hosts: self.hosts,
             access_log: self.access_log,

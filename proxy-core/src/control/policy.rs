@@ -31,6 +31,8 @@ pub struct PolicyState {
     pub load_ms: u64,
     /// Outbound mode in force.
     pub mode: String,
+    /// The release of Istio that it is decided as.
+    pub istio_version: String,
     /// What is wrong in the folder now; the last good version of each file is in force.
     pub errors: Vec<String>,
     /// Excluded ranges in force: what never reaches the sidecar.
@@ -64,7 +66,7 @@ impl Policy {
     /// Compiles what `folder` says.
     pub fn new(folder: &Folder, choice: WorkloadChoice) -> Arc<Self> {
         let started = Instant::now();
-        let reading = folder.reading();
+        let reading = read(folder, &choice);
         let snapshot = policy::compile(&reading.world, &workload(&reading, &choice));
         let state = state(&reading, &snapshot, started);
         log_errors(&state);
@@ -84,7 +86,7 @@ impl Policy {
             return;
         }
         let started = Instant::now();
-        let reading = folder.reading();
+        let reading = read(folder, &self.choice);
         let snapshot = policy::compile(&reading.world, &workload(&reading, &self.choice));
         let state = state(&reading, &snapshot, started);
         log_errors(&state);
@@ -121,6 +123,13 @@ impl Policy {
     fn lock(&self) -> std::sync::MutexGuard<'_, PolicyState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What `folder` says, for the release of Istio that was chosen.
+fn read(folder: &Folder, choice: &WorkloadChoice) -> Reading {
+    let mut reading = folder.reading();
+    reading.world.version = choice.istio_version;
+    reading
 }
 
 fn log_errors(state: &PolicyState) {
@@ -165,6 +174,7 @@ fn state(reading: &Reading, snapshot: &Snapshot, started: Instant) -> PolicyStat
         loaded: Timestamp(OffsetDateTime::now_utc()).to_string(),
         load_ms: started.elapsed().as_millis() as u64,
         mode: snapshot.mode().mode.to_string(),
+        istio_version: snapshot.version().to_string(),
         errors: reading.errors.iter().map(ToString::to_string).collect(),
         exclude_ranges: texts(&capture.exclude_ranges),
         exclude_ports: capture.exclude_ports.clone(),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    model::Labels,
+    model::{IstioVersion, Labels},
     record::{AccessLogFormat, AccessLogTarget},
 };
 
@@ -25,6 +25,8 @@ pub struct WorkloadChoice {
     pub namespace: String,
     /// Pod labels; a workload of the folder with these labels gives its name and annotations.
     pub labels: Labels,
+    /// The release of Istio to decide as, where it is chosen.
+    pub istio_version: Option<IstioVersion>,
 }
 
 /// What the sidecar runs with.
@@ -57,6 +59,8 @@ pub struct RawSettings {
     pub namespace: String,
     /// `--labels a=b,c=d`
     pub labels: String,
+    /// `--istio-version`
+    pub istio_version: Option<IstioVersion>,
     /// `--map ADDR:PORT=ADDR:PORT`
     pub map: Vec<String>,
     /// `--host NAME=ADDR`
@@ -134,6 +138,7 @@ impl RawSettings {
             workload: WorkloadChoice {
                 namespace: self.namespace,
                 labels: labels(&self.labels)?,
+                istio_version: self.istio_version,
             },
             map,
             hosts,

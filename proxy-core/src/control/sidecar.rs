@@ -17,6 +17,7 @@ use super::{
     worker::{self, Parts},
 };
 use crate::{
+    flow::Breakers,
     net::{Dialer, Originator},
     policy::Capture,
     record::{FlowWorkload, Recorder},
@@ -69,6 +70,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
     let folder = Folder::open(&settings.policy)?;
     let policy = Policy::new(&folder, settings.workload.clone());
     let workload = policy.snapshot.load().workload().clone();
+    let breakers = Arc::<Breakers>::default();
     let recorder = Recorder::open(
         &settings.access_log,
         settings.access_log_format,
@@ -100,6 +102,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
             originator: originator.clone(),
             hosts: hosts.clone(),
             recorder: recorder.clone(),
+            breakers: breakers.clone(),
             outbound: clone(&sockets.outbound)?,
             explicit: clone(&sockets.explicit)?,
             drain_rx: drain_rx.clone(),

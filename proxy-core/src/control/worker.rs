@@ -1,4 +1,5 @@
-//! One data thread: its own runtime, pool and counters; nothing shared with the others but the snapshot.
+//! One data thread: its own runtime, pool and counters; nothing shared with the others but the snapshot and
+//! the counters of circuit breakers.
 
 use std::{
     future::Future,
@@ -34,6 +35,7 @@ pub(super) struct Parts {
     pub originator: Originator,
     pub hosts: Arc<std::collections::HashMap<String, Vec<std::net::IpAddr>>>,
     pub recorder: Arc<Recorder>,
+    pub breakers: Arc<flow::Breakers>,
     pub outbound: Option<TcpListener>,
     pub explicit: Option<TcpListener>,
     pub drain_rx: watch::Receiver<bool>,
@@ -54,6 +56,7 @@ async fn serve(parts: Parts) -> io::Result<()> {
         Resolver::new(parts.hosts),
         parts.originator,
         parts.recorder.worker(),
+        parts.breakers,
         parts.seed,
     );
     let mut accepting = Vec::new();

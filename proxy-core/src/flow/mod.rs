@@ -2,6 +2,7 @@
 //! Joins `sniff` and `net`, which know nothing of policy, with `policy`, which knows nothing of sockets.
 
 mod body;
+mod breaker;
 mod connection;
 mod explicit;
 mod headers;
@@ -20,6 +21,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
+pub use breaker::Breakers;
 pub use connection::captured;
 pub use explicit::explicit;
 
@@ -29,7 +31,8 @@ use crate::{
     record::WorkerRecorder,
 };
 
-/// What every connection of one worker uses. Nothing in it is shared with other workers but the snapshot.
+/// What every connection of one worker uses. Nothing in it is shared with other workers but the snapshot, and counters of
+/// clusters that have limits.
 #[derive(Debug)]
 pub struct Worker {
     pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
@@ -38,6 +41,7 @@ pub struct Worker {
     originator: Originator,
     pub(crate) recorder: WorkerRecorder,
     pool: RefCell<pool::Pool>,
+    breaking: breaker::Breaking,
     /// Turns with each connection, so that all addresses of a name are used.
     turn: Cell<usize>,
     /// State of the generator for draws and request ids.
@@ -54,6 +58,7 @@ impl Worker {
         resolver: Resolver,
         originator: Originator,
         recorder: WorkerRecorder,
+        breakers: Arc<Breakers>,
         seed: u64,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -63,6 +68,7 @@ impl Worker {
             originator,
             recorder,
             pool: RefCell::default(),
+            breaking: breaker::Breaking::new(breakers),
             turn: Cell::new(0),
             random: Cell::new(seed | 1),
             draining: Cell::new(false),

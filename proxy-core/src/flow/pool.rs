@@ -25,6 +25,8 @@ const IDLE: Duration = Duration::from_secs(300);
 pub(super) struct Idle {
     pub sender: SendRequest<RequestBody>,
     pub local: Option<SocketAddr>,
+    /// Requests that it has served.
+    pub served: u32,
     since: Instant,
 }
 
@@ -53,7 +55,7 @@ impl Pool {
     }
 
     /// Keeps a connection for the next request; beyond the bounds it is closed.
-    pub fn put(&mut self, key: Key, sender: SendRequest<RequestBody>, local: Option<SocketAddr>) {
+    pub fn put(&mut self, key: Key, sender: SendRequest<RequestBody>, local: Option<SocketAddr>, served: u32) {
         if sender.is_closed() || self.count >= IN_ALL {
             return;
         }
@@ -62,6 +64,7 @@ impl Pool {
             list.push(Idle {
                 sender,
                 local,
+                served,
                 since: Instant::now(),
             });
             self.count += 1;

@@ -4,7 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use tokio::net::TcpStream;
 
-use super::Worker;
+use super::{
+    Worker,
+    breaker::{Breaker, Overflow, Share},
+};
 use crate::{
     net::DialError,
     policy::{Cluster, Endpoints, OriginateTls},
@@ -15,6 +18,8 @@ use crate::{
 pub(super) struct Connected {
     pub stream: TcpStream,
     pub address: SocketAddr,
+    /// Its share of the cluster's connections.
+    pub _share: Option<Share>,
 }
 
 /// Why there is no connection.
@@ -31,6 +36,8 @@ pub(super) enum Why {
     NoEndpoint,
     /// The name of the request cannot be resolved (DYNAMIC_DNS).
     Unresolvable,
+    /// The cluster has as many connections as it may.
+    Overflow,
     /// Connecting failed.
     Dial(DialError),
 }
@@ -40,6 +47,7 @@ impl Failed {
     pub fn stream_flags(&self) -> &'static str {
         match self.why {
             Why::NoEndpoint | Why::Unresolvable => "UH",
+            Why::Overflow => "UO",
             Why::Dial(_) => "UF,URX",
         }
     }
@@ -148,8 +156,18 @@ pub(super) async fn connect(
             why: Why::Dial(DialError::Tls(error)),
         });
     }
+    let breaker = worker.breaking.of(cluster);
+    let share = breaker.as_ref().map(Breaker::stream).transpose();
+    let share = share.map_err(|Overflow| Failed {
+        address: None,
+        why: Why::Overflow,
+    })?;
     match worker.dialer.dial(address, cluster.connect_timeout).await {
-        Ok(stream) => Ok(Connected { stream, address }),
+        Ok(stream) => Ok(Connected {
+            stream,
+            address,
+            _share: share,
+        }),
         Err(error) => Err(Failed {
             address: Some(address),
             why: Why::Dial(error),

@@ -1,7 +1,7 @@
 //! DestinationRule: Istio's validation of what this engine reads.
 
 use super::{
-    Finding, export_to,
+    Finding, Level, export_to,
     finding::{Report, pointer},
     hosts::{is_label, is_wildcard_domain, labels, selector},
 };
@@ -112,7 +112,7 @@ fn policies(report: &mut Report<'_>, field: &str, set: Option<&PolicySet>, names
 }
 
 fn is_empty(policy: &TrafficPolicy) -> bool {
-    policy.tls.is_none() && policy.connection_pool.is_none() && !policy.has_more
+    policy.tls.is_none() && policy.connection_pool.is_none() && !policy.has_load_balancer && policy.unapplied.is_empty()
 }
 
 fn policy(report: &mut Report<'_>, field: &str, policy: &TrafficPolicy, namespace: &str) {
@@ -120,6 +120,16 @@ fn policy(report: &mut Report<'_>, field: &str, policy: &TrafficPolicy, namespac
         report.rejected(
             format!("{field}.connectionPool"),
             "connection pool must have at least one field",
+        );
+    }
+    let pool = policy.connection_pool.iter().flat_map(|pool| &pool.unapplied);
+    for part in policy.unapplied.iter().chain(pool) {
+        report.add(
+            "EGR06",
+            Level::Info,
+            format!("{field}.{part}"),
+            format!("Egret's sidecar does not act on {part}; Envoy does"),
+            None,
         );
     }
     if let Some(tls) = &policy.tls {

@@ -6,7 +6,7 @@ use super::{
     hosts::{is_domain, is_label, is_wildcard_domain, labels},
 };
 use crate::{
-    model::{HttpMatch, HttpRoute, RouteDestination, TextMatch},
+    model::{Fault, HttpMatch, HttpRoute, RouteDestination, TextMatch},
     policy::{is_status, unknown_operators},
 };
 
@@ -32,6 +32,12 @@ const RETRY_ON: [&str; 16] = [
 
 pub(super) fn http(report: &mut Report<'_>, field: &str, route: &HttpRoute, is_delegate: bool) {
     actions(report, field, route, is_delegate);
+    if route.mirror_percent.is_some() {
+        report.warned(
+            format!("{field}.mirrorPercent"),
+            "using deprecated setting \"mirrorPercent\", use \"mirrorPercentage\" instead",
+        );
+    }
     if let Some(mirror) = &route.mirror {
         destination(report, &format!("{field}.mirror"), mirror);
     }
@@ -99,7 +105,17 @@ pub(super) fn http(report: &mut Report<'_>, field: &str, route: &HttpRoute, is_d
         conditions(report, &format!("{field}.match[{index}]"), condition);
     }
     retries(report, &format!("{field}.retries"), route);
-    let headers = route.headers.iter().chain(route.route.iter().map(|one| &one.headers));
+    if route.mirror_percent.is_some() {
+        report.warned(
+            format!("{field}.mirrorPercent"),
+            "using deprecated setting \"mirrorPercent\", use \"mirrorPercentage\" instead",
+        );
+    }
+    if let Some(fault) = &route.fault {
+        for_nobody(report, &format!("{field}.fault"), fault);
+    }
+    let of_destinations = route.route.iter().filter_map(|one| one.headers.as_deref());
+    let headers = route.headers.iter().chain(of_destinations);
     for operator in headers.flat_map(unknown_operators) {
         report.add(
             "EGR06",
@@ -268,6 +284,29 @@ fn conditions(report: &mut Report<'_>, field: &str, condition: &HttpMatch) {
             format!("{field}.sourceNamespace"),
             format!("sourceNamespace match {namespace} is invalid"),
         );
+    }
+}
+
+/// A fault that Istio warns about, and one that holds for no request.
+fn for_nobody(report: &mut Report<'_>, field: &str, fault: &Fault) {
+    if fault.delay.is_none() && fault.abort.is_none() {
+        report.warned(format!("{field}.abort"), "abort configured, but error type not set");
+    }
+    let parts = [
+        ("delay", fault.delay.as_ref().map(|delay| delay.percentage)),
+        ("abort", fault.abort.as_ref().map(|abort| abort.percentage)),
+    ];
+    for (part, percentage) in parts {
+        if percentage.is_some_and(|percentage| percentage.is_none()) {
+            report.add(
+                "EGR09",
+                Level::Info,
+                format!("{field}.{part}"),
+                "it holds for no request: a percentage that is not written is 0",
+                Some("write percentage: {value: 100} for all requests, or take it away".into()),
+            );
+            report.at(fault.line);
+        }
     }
 }
 

@@ -1,37 +1,47 @@
 //! The codes of `istioctl analyze` that `check` uses, each with the level that Istio gives it
-//! (`pkg/config/analysis/msg/messages.yaml`). Where Istio says error about an object that it takes nevertheless, `check`
+//! (`pkg/config/analysis/msg/messages.yaml`) and the minor version that has it first, 0 for the oldest. Where Istio says error about an object that it takes nevertheless, `check`
 //! says warning: error means here that the object would not be taken.
 
 use super::Level;
+use crate::model::IstioVersion;
 
-const CODES: [(&str, Level); 24] = [
-    ("IST0101", Level::Error),
-    ("IST0106", Level::Error),
-    ("IST0107", Level::Warning),
-    ("IST0108", Level::Warning),
-    ("IST0109", Level::Error),
-    ("IST0110", Level::Error),
-    ("IST0111", Level::Error),
-    ("IST0112", Level::Error),
-    ("IST0118", Level::Info),
-    ("IST0125", Level::Warning),
-    ("IST0128", Level::Warning),
-    ("IST0129", Level::Warning),
-    ("IST0130", Level::Warning),
-    ("IST0131", Level::Info),
-    ("IST0132", Level::Warning),
-    ("IST0133", Level::Warning),
-    ("IST0134", Level::Warning),
-    ("IST0135", Level::Info),
-    ("IST0140", Level::Warning),
-    ("IST0150", Level::Warning),
-    ("IST0165", Level::Warning),
-    ("IST0173", Level::Error),
-    ("IST0174", Level::Warning),
-    ("IST0177", Level::Warning),
+const CODES: [(&str, Level, u8); 24] = [
+    ("IST0101", Level::Error, 0),
+    ("IST0106", Level::Error, 0),
+    ("IST0107", Level::Warning, 0),
+    ("IST0108", Level::Warning, 0),
+    ("IST0109", Level::Error, 0),
+    ("IST0110", Level::Error, 0),
+    ("IST0111", Level::Error, 0),
+    ("IST0112", Level::Error, 0),
+    ("IST0118", Level::Info, 0),
+    ("IST0125", Level::Warning, 0),
+    ("IST0128", Level::Warning, 6),
+    ("IST0129", Level::Warning, 6),
+    ("IST0130", Level::Warning, 0),
+    ("IST0131", Level::Info, 0),
+    ("IST0132", Level::Warning, 0),
+    ("IST0133", Level::Warning, 0),
+    ("IST0134", Level::Warning, 9),
+    ("IST0135", Level::Info, 0),
+    ("IST0140", Level::Warning, 0),
+    ("IST0150", Level::Warning, 13),
+    ("IST0165", Level::Warning, 0),
+    ("IST0173", Level::Error, 24),
+    ("IST0174", Level::Warning, 24),
+    ("IST0177", Level::Warning, 31),
 ];
 
 /// The level that `istioctl analyze` gives `code`; `None` for rules of our own.
 pub(super) fn level(code: &str) -> Option<Level> {
-    CODES.iter().find(|(known, _)| *known == code).map(|(_, level)| *level)
+    CODES
+        .iter()
+        .find(|(known, ..)| *known == code)
+        .map(|(_, level, _)| *level)
+}
+
+/// True where the analyzer of `version` has `code`; rules of our own hold for all.
+pub(super) fn known(code: &str, version: IstioVersion) -> bool {
+    let since = CODES.iter().find(|(known, ..)| *known == code);
+    since.is_none_or(|(.., minor)| version >= IstioVersion::minor(*minor))
 }

@@ -52,6 +52,8 @@ pub fn check(world: &World) -> Vec<Finding> {
     port_names::check(world, &mut findings);
     outbound::check(world, &mut findings);
     ranges::check(world, &mut findings);
+    let version = world.istio_version("");
+    findings.retain(|finding| istio::known(finding.code, version));
     findings.sort_by(|a, b| (&a.file, a.line, a.code).cmp(&(&b.file, b.line, b.code)));
     findings
 }

@@ -7,25 +7,32 @@ use super::{
     finding::Report,
     hosts::{is_domain, is_label, is_partial_wildcard, is_wildcard_domain},
 };
-use crate::model::{Endpoint, Object, Port, Protocol, ProtocolClass, Resolution, ServiceEntry, World};
+use crate::model::{Endpoint, IstioVersion, Object, Port, Protocol, ProtocolClass, Resolution, ServiceEntry, World};
+
+/// Who gives addresses to entries that name none.
+#[derive(Clone, Copy)]
+struct Allocation {
+    /// Some revision does for its own workloads: only what holds for all is said.
+    allocating: bool,
+    /// The sidecars do, which is all that Istio's analyzer knows of, and needs both settings.
+    by_sidecars: bool,
+    /// The control plane does.
+    allocates: bool,
+}
 
 pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
-    // Any revision that allocates addresses makes them unnecessary for its own workloads; only say what holds for all.
-    let allocating = world
-        .mesh_configs
-        .iter()
-        .any(|mesh| mesh.spec.dns_capture || mesh.spec.dns_auto_allocate);
-    // Istio's analyzer knows only of the sidecars' own allocation, which needs both.
-    let by_sidecars = world
-        .mesh_configs
-        .iter()
-        .any(|mesh| mesh.spec.dns_capture && mesh.spec.dns_auto_allocate);
+    let meshes = || world.mesh_configs.iter().map(|mesh| &mesh.spec);
+    let allocation = Allocation {
+        allocating: meshes().any(|mesh| mesh.dns_capture || mesh.dns_auto_allocate),
+        by_sidecars: meshes().any(|mesh| mesh.dns_capture && mesh.dns_auto_allocate),
+        allocates: world.istio_version("") >= IstioVersion::minor(25),
+    };
     for entry in &world.service_entries {
         let mut report = Report::new(findings, "ServiceEntry", entry);
         selector(&mut report, &entry.spec);
         hosts(&mut report, &entry.spec);
         ports(&mut report, &entry.spec);
-        addresses(&mut report, entry, allocating, by_sidecars);
+        addresses(&mut report, entry, allocation);
         resolution(&mut report, entry);
         export_to::check(&mut report, &entry.spec.export_to, &entry.meta.namespace, true);
         if entry.meta.annotations.contains_key("istio.io/dry-run") {
@@ -120,7 +127,12 @@ fn ports(report: &mut Report<'_>, spec: &ServiceEntry) {
     }
 }
 
-fn addresses(report: &mut Report<'_>, entry: &Object<ServiceEntry>, allocating: bool, by_sidecars: bool) {
+fn addresses(report: &mut Report<'_>, entry: &Object<ServiceEntry>, allocation: Allocation) {
+    let Allocation {
+        allocating,
+        by_sidecars,
+        allocates,
+    } = allocation;
     let spec = &entry.spec;
     let by_name = !matches!(spec.resolution, Resolution::None | Resolution::Static);
     if by_name && let Some(index) = spec.ranges.iter().position(|is_range| *is_range) {
@@ -138,7 +150,7 @@ fn addresses(report: &mut Report<'_>, entry: &Object<ServiceEntry>, allocating: 
         .labels
         .get("networking.istio.io/enable-autoallocate-ip")
         .is_some_and(|value| value.eq_ignore_ascii_case("false"));
-    if spec.resolution == Resolution::None || opted_out {
+    if spec.resolution == Resolution::None || opted_out || !allocates {
         let bare = |port: &&Port| matches!(port.protocol, Protocol::Auto | Protocol::Tcp);
         if let Some(port) = spec.ports.iter().find(bare) {
             report.warned(

@@ -51,8 +51,10 @@ pub struct TrafficPolicy {
     pub has_load_balancer: bool,
     /// `loadBalancer.simple: PASSTHROUGH`.
     pub to_original_address: bool,
-    /// There are further blocks, which this engine does not act on.
-    pub has_more: bool,
+    /// `loadBalancer.consistentHash` is written.
+    pub consistent_hash: bool,
+    /// Further blocks, and parts of blocks, that this engine does not act on: said in traces and checks.
+    pub unapplied: Vec<&'static str>,
 }
 
 /// TLS towards the upstream.
@@ -83,8 +85,27 @@ pub struct ClientTls {
 pub struct ConnectionPool {
     /// `tcp.connectTimeout`.
     pub connect_timeout: Option<Duration>,
+    /// How much may go on at once.
+    pub limits: Limits,
+    /// Settings that this engine does not act on.
+    pub unapplied: Vec<&'static str>,
     /// Neither `tcp` nor `http` is written.
     pub is_empty: bool,
+}
+
+/// How much may go on at once with one cluster; `None` is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// `tcp.maxConnections`.
+    pub connections: Option<u32>,
+    /// `http.http1MaxPendingRequests`: requests that wait for a connection.
+    pub pending: Option<u32>,
+    /// `http.http2MaxRequests`, which holds for HTTP/1.1 too.
+    pub requests: Option<u32>,
+    /// `http.maxRetries`.
+    pub retries: Option<u32>,
+    /// `http.maxRequestsPerConnection`.
+    pub requests_per_connection: Option<u32>,
 }
 
 impl PolicySet {

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccessLog, Retries};
+use super::{AccessLog, IstioVersion, Retries};
 
 /// What happens to destinations that no policy names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -33,6 +33,8 @@ impl fmt::Display for OutboundMode {
 pub struct MeshConfig {
     /// Revision, empty for the default ConfigMap `istio`.
     pub revision: String,
+    /// The release of Istio it is for: what its annotation `egret.dev/istio-version` says, else its chart's label.
+    pub version: IstioVersion,
     /// `outboundTrafficPolicy.mode`; a present but empty policy is REGISTRY_ONLY, an absent key ALLOW_ANY.
     pub mode: OutboundMode,
     /// Line of the mode in the file; 0 when it is written nowhere.
@@ -41,10 +43,10 @@ pub struct MeshConfig {
     pub mode_is_implied: bool,
     /// `rootNamespace`, default `istio-system`.
     pub root_namespace: String,
-    /// `connectTimeout`, default 10 s.
-    pub connect_timeout: Duration,
-    /// `protocolDetectionTimeout`; zero waits for ever.
-    pub protocol_detection_timeout: Duration,
+    /// `connectTimeout`, where written.
+    pub connect_timeout: Option<Duration>,
+    /// `protocolDetectionTimeout`, where written; zero waits for ever.
+    pub protocol_detection_timeout: Option<Duration>,
     /// `defaultServiceExportTo`, default `["*"]`.
     pub default_service_export_to: Vec<String>,
     /// `defaultVirtualServiceExportTo`, default `["*"]`.
@@ -67,12 +69,13 @@ impl Default for MeshConfig {
     fn default() -> Self {
         Self {
             revision: String::new(),
+            version: IstioVersion::NEWEST,
             mode: OutboundMode::AllowAny,
             mode_line: 0,
             mode_is_implied: false,
             root_namespace: "istio-system".into(),
-            connect_timeout: Duration::from_secs(10),
-            protocol_detection_timeout: Duration::ZERO,
+            connect_timeout: None,
+            protocol_detection_timeout: None,
             default_service_export_to: vec!["*".into()],
             default_virtual_service_export_to: vec!["*".into()],
             default_destination_rule_export_to: vec!["*".into()],
@@ -82,6 +85,13 @@ impl Default for MeshConfig {
             dns_auto_allocate: false,
             access_log: AccessLog::default(),
         }
+    }
+}
+
+impl MeshConfig {
+    /// How long connecting may take; ten seconds where nothing is written.
+    pub fn connect_timeout(&self) -> Duration {
+        self.connect_timeout.unwrap_or(Duration::from_secs(10))
     }
 }
 
@@ -106,6 +116,8 @@ pub struct InjectorConfig {
     pub include_ip_ranges: Option<String>,
     /// `global.proxy.excludeIPRanges`.
     pub exclude_ip_ranges: Option<String>,
+    /// `global.tag`: the version of the sidecar that is injected.
+    pub proxy_tag: Option<String>,
     /// `global.proxy.includeOutboundPorts`.
     pub include_outbound_ports: Option<String>,
     /// `global.proxy.excludeOutboundPorts`.

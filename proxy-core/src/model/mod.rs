@@ -14,6 +14,7 @@ mod service_entry;
 mod sidecar;
 mod telemetry;
 mod text_match;
+mod version;
 mod virtual_service;
 mod world;
 
@@ -31,5 +32,6 @@ pub use service_entry::*;
 pub use sidecar::*;
 pub use telemetry::*;
 pub use text_match::*;
+pub use version::{IstioVersion, UnknownVersion};
 pub use virtual_service::*;
 pub use world::World;

@@ -117,8 +117,8 @@ pub struct RouteDestination {
     pub port: Option<u16>,
     /// Weight.
     pub weight: u32,
-    /// `headers`, of HTTP routes alone.
-    pub headers: Headers,
+    /// `headers`, of HTTP routes alone; few have any.
+    pub headers: Option<Box<Headers>>,
 }
 
 /// `redirect`.

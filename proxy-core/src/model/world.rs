@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    DestinationRule, EnvoyFilter, Gateway, InjectorConfig, MeshConfig, Namespace, Object, RevisionTag, Service,
-    ServiceEntry, Sidecar, Telemetry, VirtualService, WorkloadManifest,
+    DestinationRule, EnvoyFilter, Gateway, InjectorConfig, IstioVersion, MeshConfig, Namespace, Object, RevisionTag,
+    Service, ServiceEntry, Sidecar, Telemetry, VirtualService, WorkloadManifest,
 };
 
 /// All objects of a source that policy depends on. Cheap to clone: objects are shared.
@@ -36,6 +36,8 @@ pub struct World {
     pub telemetries: Vec<Arc<Object<Telemetry>>>,
     /// EnvoyFilters that add access logs; others are counted among the ignored.
     pub envoy_filters: Vec<Arc<Object<EnvoyFilter>>>,
+    /// The release of Istio to decide for, where it was chosen; else each mesh config says its own.
+    pub version: Option<IstioVersion>,
     /// Documents of other kinds, counted by kind.
     pub ignored: BTreeMap<String, usize>,
 }
@@ -45,6 +47,12 @@ impl World {
     pub fn mesh_config(&self, revision: &str) -> Option<&Arc<Object<MeshConfig>>> {
         let of = |revision: &str| self.mesh_configs.iter().find(|mesh| mesh.spec.revision == revision);
         of(revision).or_else(|| of("")).or_else(|| self.mesh_configs.first())
+    }
+
+    /// The release of Istio that `revision` is of: the chosen one, else what its mesh config says, else the newest.
+    pub fn istio_version(&self, revision: &str) -> IstioVersion {
+        let own = || self.mesh_config(revision).map(|mesh| mesh.spec.version);
+        self.version.or_else(own).unwrap_or_default()
     }
 
     /// The namespace whose objects hold for the whole mesh.
@@ -100,6 +108,7 @@ impl World {
                 Self {
                     $($list: self.$list.iter().filter(|object| *object.place.file != *file).cloned().collect(),)*
                     ignored: self.ignored.clone(),
+                    version: self.version,
                 }
             };
         }

@@ -127,6 +127,7 @@ impl Capture {
             CaptureEdit::UnexcludePort(port) => self.exclude_ports.retain(|known| *known != port),
             CaptureEdit::UnexcludeRange(range) => self.exclude_ranges.retain(|known| *known != range),
             CaptureEdit::IncludeRange(range) => self.include_ranges.get_or_insert_default().push(range),
+            CaptureEdit::ExcludeRange(range) => self.exclude_ranges.push(range),
         }
     }
 

@@ -100,7 +100,7 @@ pub(super) fn clusters(
             let endpoints = |labels| endpoints(service, port, labels, declared);
             let policy = rule.and_then(|rule| rule.policy).map(|set| set.of_port(port.number).0);
             let mut add = |subset: &str, endpoints, policy: Option<&TrafficPolicy>| {
-                let cluster = made(service, port, subset, endpoints, policy, rule, mesh.connect_timeout);
+                let cluster = made(service, port, subset, endpoints, policy, rule, mesh.connect_timeout());
                 clusters.by_name.insert(cluster.name.clone(), Arc::new(cluster));
             };
             // Istio leaves a service that has no endpoint to resolve out, with its subsets.
@@ -154,6 +154,12 @@ fn of_subset(rule: Option<&TrafficPolicy>, subset: &Subset, port: u16) -> Option
         connection_pool: over(|policy| policy.connection_pool.is_some())
             .and_then(|policy| policy.connection_pool.clone()),
         to_original_address: over(|policy| policy.has_load_balancer).is_some_and(|policy| policy.to_original_address),
+        consistent_hash: over(|policy| policy.has_load_balancer).is_some_and(|policy| policy.consistent_hash),
+        unapplied: {
+            let rule = rule.into_iter().flat_map(|rule| &rule.unapplied);
+            let inherited = rule.filter(|part| !own.unapplied.contains(part));
+            own.unapplied.iter().chain(inherited).copied().collect()
+        },
         ..TrafficPolicy::default()
     })
 }
@@ -175,6 +181,17 @@ fn made(
         endpoints,
         connect_timeout: pool.and_then(|pool| pool.connect_timeout).unwrap_or(connect_timeout),
         tls: policy.and_then(|policy| originate(policy, rule)),
+        limits: pool.map(|pool| pool.limits).unwrap_or_default(),
+        consistent_hash: policy.is_some_and(|policy| policy.consistent_hash),
+        unapplied: {
+            let of_pool = pool.into_iter().flat_map(|pool| &pool.unapplied);
+            policy
+                .into_iter()
+                .flat_map(|policy| &policy.unapplied)
+                .chain(of_pool)
+                .copied()
+                .collect()
+        },
         object: Some(crate::model::ObjectRef {
             line: port.line,
             ..service.object.clone()

@@ -1,7 +1,7 @@
 //! From a `World` to the snapshot of one workload: the listeners, routes and clusters that Istio would send its sidecar.
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::DefaultHasher},
+    collections::{HashMap, hash_map::DefaultHasher},
     hash::{Hash, Hasher},
     sync::Arc,
     time::Duration,
@@ -13,13 +13,13 @@ use super::{
     clusters,
     entries::Entries,
     listeners::Listener,
-    registry::{self, Address},
+    registry,
     scope::{self, Scope},
     shared_endpoints::SharedEndpoints,
     tables::Tables,
-    visibility,
+    version, visibility,
 };
-use crate::model::{EgressListener, OutboundMode, World};
+use crate::model::{EgressListener, Limits, OutboundMode, World};
 
 /// Ports that Istio keeps for itself on the wildcard address.
 pub(super) const RESERVED_PORTS: [u16; 4] = [15021, 15090, 15001, 15006];
@@ -27,6 +27,8 @@ pub(super) const RESERVED_PORTS: [u16; 4] = [15021, 15090, 15001, 15006];
 /// Compiles what `workload` is subject to. Never fails: what the world does not say takes Istio's defaults.
 pub fn compile(world: &World, workload: &Workload) -> Snapshot {
     let revision = visibility::revision(world, workload);
+    let version = world.istio_version(revision);
+    let world = &*version::as_read(world, version);
     let mesh = world.mesh_config(revision);
     let settings = mesh.as_ref().map(|mesh| mesh.spec.clone()).unwrap_or_default();
     let sidecar = visibility::sidecar_of(world, workload, &settings.root_namespace);
@@ -61,7 +63,7 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
     let (listeners, tabled) = entries.finish();
     let tables = Tables::new(&clusters, workload, &settings).all(&scopes, tabled);
 
-    let timeout = Some(settings.protocol_detection_timeout).filter(|timeout| !timeout.is_zero());
+    let timeout = settings.protocol_detection_timeout.filter(|timeout| !timeout.is_zero());
     let (mut exact, mut wildcard) = (HashMap::new(), HashMap::new());
     for (address, mut listener) in listeners {
         // Istio: the detection timeout counts only where the HTTP inspector is attached.
@@ -72,15 +74,8 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
             exact.insert(address, listener);
         }
     }
-    let addressed = scopes
-        .iter()
-        .flat_map(|scope| &scope.services)
-        .filter(|service| service.address != Address::Any)
-        .map(|service| service.host.to_ascii_lowercase())
-        .collect::<HashSet<_>>();
-    let egress = egress.to_vec();
     drop(scopes);
-    let special = |name, endpoints| special(name, endpoints, settings.connect_timeout);
+    let special = |name, endpoints| special(name, endpoints, settings.connect_timeout());
     let passthrough = special("PassthroughCluster", Endpoints::OriginalDst(None));
     let proxy = sidecar.as_ref().and_then(|sidecar| sidecar.spec.egress_proxy.as_ref());
     let unknown = match proxy {
@@ -89,6 +84,7 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
     };
     Snapshot {
         hash: hash(world, workload),
+        version,
         workload: workload.clone(),
         capture: capture_of(world, workload),
         passthrough,
@@ -100,8 +96,6 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
         fallback: fallback(mode.mode, timeout),
         mode,
         tables,
-        addressed,
-        egress,
     }
 }
 
@@ -126,6 +120,9 @@ fn special(name: &str, endpoints: Endpoints, connect_timeout: Duration) -> Arc<C
         namespace: "unknown".into(),
         endpoints,
         connect_timeout,
+        limits: Limits::default(),
+        consistent_hash: false,
+        unapplied: Vec::new(),
         tls: None,
         object: None,
     })

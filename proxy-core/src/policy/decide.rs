@@ -6,6 +6,7 @@ use super::{
     listeners::{Chain, Listener, Seen, Target},
     routes::{Otherwise, Route, RouteAction, VirtualHost, WeightedCluster, pick},
     steps::{cluster_step, describe, listener_step, mode_step, no_proxy, route_step, step},
+    version,
 };
 use crate::model::OutboundMode;
 
@@ -59,7 +60,9 @@ pub fn decide<'s, W: Witness>(snapshot: &'s Snapshot, facts: &Facts<'_>, witness
                         None,
                     )
                 });
-                request(snapshot, listener, Some(*table), &http, facts.draw, witness)
+                let named = |authority| version::names_a_route(snapshot.version, authority, facts.destination.port());
+                let table = http.authority.is_none_or(named).then_some(*table);
+                request(snapshot, listener, table, &http, facts.draw, witness)
             }
             (Target::Tcp(targets), _) => stream(listener, chain, targets, &seen, facts.draw, witness),
             // A Sidecar's own listener for HTTP, which asks nothing of the first bytes.
@@ -319,13 +322,16 @@ fn known_request<'s, W: Witness>(
 
 fn unknown_request<'s, W: Witness>(snapshot: &'s Snapshot, listener: &'s Listener, witness: &mut W) -> Decision<'s> {
     let name = unknown(snapshot);
-    let forward = |cluster| Decision {
+    let forward = |cluster, timeout| Decision {
         verdict: Verdict::Passthrough,
         listener: &listener.name,
         layer: Layer::Http,
         virtual_host: Some(name),
         route: Some(name),
-        action: Action::Forward(Forward::plain(cluster)),
+        action: Action::Forward(Forward {
+            timeout,
+            ..Forward::plain(cluster)
+        }),
         treatment: None,
     };
     let refuse = |status, flags, details| Decision {
@@ -349,12 +355,12 @@ fn unknown_request<'s, W: Witness>(snapshot: &'s Snapshot, listener: &'s Listene
                 return refuse(503, "NC", "cluster_not_found");
             };
             witness.saw(|| cluster_step(cluster));
-            forward(cluster)
+            forward(cluster, version::limit_of_unknown(snapshot.version))
         }
         OutboundMode::AllowAnyDynamicDns => {
             witness.saw(|| mode_step(snapshot, "resolved by its Host by route allow_any_dynamic_dns"));
             witness.saw(|| cluster_step(&snapshot.dynamic_dns));
-            forward(&snapshot.dynamic_dns)
+            forward(&snapshot.dynamic_dns, None)
         }
     }
 }

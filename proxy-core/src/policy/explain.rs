@@ -6,6 +6,7 @@ use super::{
     Action, Change, Claims, Endpoints, ExplainedCors, ExplainedEdits, ExplainedFault, ExplainedMirror,
     ExplainedRewrite, Facts, Snapshot, Step, Verdict, decide, explain_treatment, otherwise,
 };
+use crate::model::World;
 
 /// A decision with its trace; serialises to the decision JSON that tests and scripts rely on.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -94,11 +95,23 @@ pub struct ExplainedTls {
 /// Steps that follow from a decision.
 const FOLLOWING: [&str; 6] = ["cluster", "fault", "cors", "headers", "rewrite", "mirror"];
 
+/// Decides, says why, and what would change it in `world`, of which `snapshot` was made. Tries each change, and so takes as
+/// long as compiling the policy a few times.
+pub fn explain_in(world: &World, snapshot: &Snapshot, facts: &Facts<'_>) -> Explanation {
+    let mut explanation = explain(snapshot, facts);
+    let changes = otherwise::changes(world, snapshot, facts, explanation.verdict, &explanation.trace);
+    explanation.otherwise = (!changes.is_empty()).then(|| {
+        let sentences: Vec<_> = changes.iter().map(Change::to_string).collect();
+        sentences.join("; or ")
+    });
+    explanation.changes = changes;
+    explanation
+}
+
 /// Decides and says why.
 pub fn explain(snapshot: &Snapshot, facts: &Facts<'_>) -> Explanation {
     let mut trace = Vec::new();
     let decision = decide(snapshot, facts, &mut trace);
-    let changes = otherwise::changes(snapshot, facts, &decision);
     let forward = match decision.action {
         Action::Forward(forward) => Some(forward),
         _ => None,
@@ -169,11 +182,9 @@ pub fn explain(snapshot: &Snapshot, facts: &Facts<'_>) -> Explanation {
         fault: treatment.and_then(ExplainedFault::of),
         mirrors: treatment.map(ExplainedMirror::of).unwrap_or_default(),
         cors: treatment.and_then(ExplainedCors::of),
-        otherwise: (!changes.is_empty()).then(|| {
-            let sentences: Vec<_> = changes.iter().map(Change::to_string).collect();
-            sentences.join("; or ")
-        }),
-        changes,
+        otherwise: None,
+        changes: Vec::new(),
+
         trace,
     }
 }

@@ -157,11 +157,6 @@ impl Listener {
         }
     }
 
-    /// True where a chain asks for a range that holds `address`: no chain without one is consulted then.
-    pub fn has_range(&self, address: std::net::IpAddr) -> bool {
-        self.by_address.as_ref().is_some_and(|nets| nets.get(address).is_some())
-    }
-
     /// The chain for a connection; `None` leads to the default chain.
     pub fn chain(&self, seen: &Seen<'_>) -> Option<&Chain> {
         let group = self

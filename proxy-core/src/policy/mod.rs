@@ -32,6 +32,7 @@ mod tables;
 mod tests;
 mod treatment;
 mod verdict;
+mod version;
 mod virtual_services;
 mod visibility;
 mod witness;

@@ -1,8 +1,8 @@
 //! What would change a verdict: the smallest changes to the policy after which the same connection comes out otherwise.
 //!
-//! A change is kept as a value, not as a sentence, so that it can be applied to a `World` and compiled again; a property
-//! test does that with random policies and finds every change to hold. Nothing is offered that would not help: a name
-//! that the workload's Sidecar does not import, or that a more specific filter chain hides, is no way out.
+//! A change is kept as a value, not as a sentence, so that it can be applied to a `World` and compiled again. That is done
+//! with each before it is offered: a name that the workload's Sidecar does not import, or that a more specific filter chain
+//! hides, is no way out.
 
 use std::{
     fmt,
@@ -14,8 +14,8 @@ use ipnet::IpNet;
 use time::OffsetDateTime;
 
 use super::{
-    BypassRule, Claims, Decision, Facts, HttpVersion, OUTBOUND_PORT, Snapshot, Verdict, Workload, clusters, hosts,
-    visibility::{self, Fits},
+    Action, BypassRule, Claims, Facts, HttpVersion, Snapshot, Step, Verdict, Workload, compile, decide, hosts,
+    visibility,
 };
 use crate::model::{MeshConfig, Meta, Object, OutboundMode, Place, Port, Protocol, Resolution, ServiceEntry, World};
 
@@ -35,6 +35,13 @@ pub enum Change {
         /// The port's protocol.
         protocol: Protocol,
     },
+    /// One ServiceEntry less.
+    Unregister {
+        /// Its namespace.
+        namespace: Arc<str>,
+        /// Its name.
+        name: Arc<str>,
+    },
     /// Other capture settings; all of them are needed.
     Capture(Vec<CaptureEdit>),
 }
@@ -48,6 +55,8 @@ pub enum CaptureEdit {
     UnexcludeRange(IpNet),
     /// Put a range into `includeIPRanges`.
     IncludeRange(IpNet),
+    /// Put a range into `excludeIPRanges`.
+    ExcludeRange(IpNet),
 }
 
 impl fmt::Display for Change {
@@ -73,6 +82,9 @@ impl fmt::Display for Change {
                 f,
                 "a ServiceEntry with address {address}, port {port} {protocol}, would register it"
             ),
+            Self::Unregister { namespace, name } => {
+                write!(f, "without ServiceEntry {namespace}/{name} nothing would register it")
+            }
             Self::Capture(edits) => {
                 for (index, edit) in edits.iter().enumerate() {
                     f.write_str(if index > 0 { " and " } else { "" })?;
@@ -80,115 +92,104 @@ impl fmt::Display for Change {
                         CaptureEdit::UnexcludePort(port) => write!(f, "without {port} in excludeOutboundPorts")?,
                         CaptureEdit::UnexcludeRange(range) => write!(f, "without {range} in excludeIPRanges")?,
                         CaptureEdit::IncludeRange(range) => write!(f, "with {range} in includeIPRanges")?,
+                        CaptureEdit::ExcludeRange(range) => write!(f, "with {range} in excludeIPRanges")?,
                     }
                 }
-                f.write_str(" the sidecar would see it")
+                let hides = edits.iter().any(|edit| matches!(edit, CaptureEdit::ExcludeRange(_)));
+                f.write_str(if hides {
+                    " the sidecar would not see it"
+                } else {
+                    " the sidecar would see it"
+                })
             }
         }
     }
 }
 
-/// The changes that would give another verdict than `decision`, the smallest first.
-pub(super) fn changes(snapshot: &Snapshot, facts: &Facts<'_>, decision: &Decision<'_>) -> Vec<Change> {
-    if facts.destination.port() == OUTBOUND_PORT && decision.verdict == Verdict::Blocked {
-        return Vec::new();
-    }
-    match decision.verdict {
-        Verdict::Registered => Vec::new(),
-        Verdict::Bypassed => capture(snapshot, facts.destination).into_iter().collect(),
-        Verdict::Passthrough => register(snapshot, facts)
-            .into_iter()
-            .chain([Change::Mode(OutboundMode::RegistryOnly)])
-            .collect(),
-        Verdict::Blocked => {
-            // A request that no route can take is refused in every mode.
-            let refused_anyway = matches!(decision.action, super::Action::Reply(reply) if reply.status != 502);
-            let mode = (!refused_anyway).then_some(Change::Mode(OutboundMode::AllowAny));
-            register(snapshot, facts).into_iter().chain(mode).collect()
+/// The changes of `world` that give another verdict than `verdict`, which `snapshot` of it gave. Each was tried.
+pub(super) fn changes(
+    world: &World,
+    snapshot: &Snapshot,
+    facts: &Facts<'_>,
+    verdict: Verdict,
+    trace: &[Step],
+) -> Vec<Change> {
+    let holds = |change: &Change| {
+        let (world, workload) = change.apply(world, &snapshot.workload);
+        let snapshot = compile(&world, &workload);
+        let after = decide(&snapshot, facts, &mut ());
+        match change {
+            // An entry beside another one of its host can be without a cluster: nothing would get through.
+            Change::Register { .. } => {
+                after.verdict == Verdict::Registered && matches!(after.action, Action::Forward(_))
+            }
+            _ => after.verdict != verdict,
         }
+    };
+    let registration = || registrations(facts).into_iter().find(holds);
+    let mode = |mode| Some(Change::Mode(mode)).filter(holds);
+    let changes: Vec<Change> = match verdict {
+        Verdict::Bypassed => return capture(snapshot, facts.destination).filter(holds).into_iter().collect(),
+        Verdict::Registered => declaration(trace).filter(holds).into_iter().collect(),
+        Verdict::Passthrough => registration()
+            .into_iter()
+            .chain(mode(OutboundMode::RegistryOnly))
+            .collect(),
+        Verdict::Blocked => registration().into_iter().chain(mode(OutboundMode::AllowAny)).collect(),
+    };
+    if !changes.is_empty() {
+        return changes;
     }
+    // Whatever the policy says of it, it says nothing of what is not captured.
+    let hidden = Change::Capture(vec![CaptureEdit::ExcludeRange(facts.destination.ip().into())]);
+    Some(hidden).filter(holds).into_iter().collect()
 }
 
-/// The entry that would register the destination: by name where the connection tells one, else by address.
-fn register(snapshot: &Snapshot, facts: &Facts<'_>) -> Option<Change> {
+/// The ServiceEntry that a decision was made by.
+fn declaration(trace: &[Step]) -> Option<Change> {
+    let objects = trace.iter().rev().filter_map(|step| step.object.as_ref());
+    let entry = objects.into_iter().find(|object| object.kind == "ServiceEntry")?;
+    Some(Change::Unregister {
+        namespace: entry.namespace.clone(),
+        name: entry.name.clone(),
+    })
+}
+
+/// The entries that may register the destination: by name where the connection tells one, and by address.
+fn registrations(facts: &Facts<'_>) -> Vec<Change> {
     let (address, port) = (facts.destination.ip(), facts.destination.port());
     let (host, protocol) = match facts.claims {
         // Without a Host there is nothing to register; the client is at fault.
-        Claims::Http(http) if http.authority.is_none() && http.version != HttpVersion::Http10 => return None,
+        Claims::Http(http) if http.authority.is_none() && http.version != HttpVersion::Http10 => return Vec::new(),
         Claims::Http(http) if http.version != HttpVersion::Http10 && http.method != "CONNECT" && http.path != "*" => {
             (http.authority.map(hosts::strip_port), Protocol::Http)
         }
         Claims::Tls { sni } => (sni, Protocol::Tls),
         _ => (None, Protocol::Tcp),
     };
-    let by_name = host.and_then(|host| {
-        let host: Arc<str> = match protocol {
-            // HTTP hosts are served with a trailing dot too, a server name must be met as it is.
-            Protocol::Http => host.strip_suffix('.').unwrap_or(host),
-            _ => host,
-        }
-        .to_ascii_lowercase()
-        .into();
-        let possible = hosts::is_name(&host)
-            // A Kubernetes Service of that name would win over the entry.
-            && !host.ends_with(".cluster.local")
-            && snapshot.takes_names(facts.destination)
-            // A second entry would share the addresses of the first and be looked for there.
-            && (protocol == Protocol::Http || !snapshot.addressed.contains(&*host))
-            && imports(snapshot, &host, port)
-            && !declared_here(snapshot, &host, port);
-        possible.then_some(Change::Register {
-            host,
-            address: None,
-            port,
-            protocol,
-        })
+    // HTTP hosts are served with a trailing dot too, a server name must be met as it is.
+    let host = host.map(|host| match protocol {
+        Protocol::Http => host.strip_suffix('.').unwrap_or(host),
+        _ => host,
     });
-    by_name.or_else(|| {
-        if !snapshot.takes_streams(facts) {
-            return None;
-        }
-        let label: String = address
-            .to_string()
-            .chars()
-            .map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' })
-            .collect();
-        let host: Arc<str> = format!("address-{}.external", label.trim_matches('-')).into();
-        imports(snapshot, &host, port).then_some(Change::Register {
-            host,
-            address: Some(address),
-            port,
-            protocol: Protocol::Tcp,
-        })
-    })
-}
-
-/// The workload's namespace declares that host and port already; a second entry would not change its protocol.
-fn declared_here(snapshot: &Snapshot, host: &str, port: u16) -> bool {
-    snapshot
-        .clusters
-        .get(&clusters::name(port, "", host))
-        .is_some_and(|cluster| cluster.namespace == snapshot.workload.namespace)
-}
-
-/// The workload's Sidecar imports `host` of its own namespace on `port`.
-fn imports(snapshot: &Snapshot, host: &str, port: u16) -> bool {
-    let own = &snapshot.workload.namespace;
-    let claimed = |port: u16| {
-        snapshot
-            .egress
-            .iter()
-            .any(|listener| listener.port.is_some_and(|(number, _)| number == port))
+    let by_name = host.filter(|host| hosts::is_name(host)).map(|host| Change::Register {
+        host: host.to_ascii_lowercase().into(),
+        address: None,
+        port,
+        protocol,
+    });
+    let label: String = address
+        .to_string()
+        .chars()
+        .map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' })
+        .collect();
+    let by_address = Change::Register {
+        host: format!("address-{}.external", label.trim_matches('-')).into(),
+        address: Some(address),
+        port,
+        protocol: Protocol::Tcp,
     };
-    let of_port = claimed(port);
-    snapshot
-        .egress
-        .iter()
-        .filter(|listener| match listener.port {
-            Some((number, _)) => number == port,
-            None => !of_port,
-        })
-        .any(|listener| visibility::imports(listener, own, host, own, Fits::Covered))
+    by_name.into_iter().chain([by_address]).collect()
 }
 
 fn capture(snapshot: &Snapshot, destination: SocketAddr) -> Option<Change> {
@@ -247,6 +248,9 @@ impl Change {
                 };
                 world.service_entries.push(Arc::new(new_object(meta, spec)));
             }
+            Self::Unregister { namespace, name } => world
+                .service_entries
+                .retain(|entry| entry.meta.namespace != *namespace || entry.meta.name != *name),
             Self::Capture(edits) => {
                 let revision = visibility::revision(&world, &workload).to_string();
                 let mut capture = super::Capture::of(&world, &workload.annotations, None, &revision);

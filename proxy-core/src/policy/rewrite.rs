@@ -111,3 +111,53 @@ fn replacement(substitution: &str) -> String {
     }
     made
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(text: TextMatch) -> HttpMatch {
+        HttpMatch {
+            uri: Some(text),
+            ..HttpMatch::default()
+        }
+    }
+
+    #[test]
+    fn the_matched_part_of_a_path_gives_way_and_the_query_stays() {
+        let prefix = |text: &str| uri(TextMatch::Prefix(text.into()));
+        for (condition, to, path, expected) in [
+            (prefix("/pre"), "/new", "/prefix?q=1", "/newfix?q=1"),
+            (prefix("/slash/"), "/", "/slash//a", "//a"),
+            (
+                uri(TextMatch::Exact("/exact".into())),
+                "/whole",
+                "/exact?x=1",
+                "/whole?x=1",
+            ),
+            (uri(TextMatch::Regex("/rx.*".into())), "/new", "/rxyz/1?q=/", "/new?q=/"),
+            (HttpMatch::default(), "/v2", "/get", "/v2get"),
+            (uri(TextMatch::Present), "/v2/", "/get?a", "/v2/get?a"),
+        ] {
+            let rewrite = PathRewrite::of(&model::PathRewrite::Matched(to.into()), &condition).unwrap();
+            assert_eq!(rewrite.apply(path), expected, "{condition:?} {path}");
+        }
+    }
+
+    #[test]
+    fn groups_of_an_expression_are_named_as_in_re2() {
+        for (pattern, substitution, path, expected) in [
+            ("/([a-z]+)/([0-9]+)", r"/\2/\1", "/ab/12?z", "/12/ab?z"),
+            ("b", r"\0\\$1${x}", "/b", r"/b\$1${x}"),
+            // Every match gives way, an empty one too, but not right behind another one.
+            ("[0-9]*", "X", "/glob12a3", "X/XgXlXoXbXaX"),
+        ] {
+            let written = model::PathRewrite::Regex {
+                pattern: pattern.into(),
+                substitution: substitution.into(),
+            };
+            let rewrite = PathRewrite::of(&written, &HttpMatch::default()).unwrap();
+            assert_eq!(rewrite.apply(path), expected, "{pattern}");
+        }
+    }
+}

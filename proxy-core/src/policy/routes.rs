@@ -298,28 +298,32 @@ const DEFAULT_RETRY_ON: &str = "connect-failure,refused-stream,unavailable,cance
 const BACK_OFF: Duration = Duration::from_millis(25);
 
 /// The retry policy of a route: its own, else the mesh's, else two retries when connecting fails or a stream is refused;
-/// `None` where retries are switched off.
-pub(super) fn retries(own: Option<&Retries>, mesh: &MeshConfig) -> Option<RetryPolicy> {
-    let Some(retries) = own.or(mesh.default_retries.as_ref()) else {
-        let default = Retries {
-            attempts: 2,
-            ..Retries::default()
-        };
-        return Some(retry_policy(&default));
+/// `None` where retries are switched off. `only` is the cluster of a route that names one: what a hash has chosen there is
+/// chosen again.
+pub(super) fn retries(own: Option<&Retries>, mesh: &MeshConfig, only: Option<&Cluster>) -> Option<RetryPolicy> {
+    let default = Retries {
+        attempts: 2,
+        ..Retries::default()
     };
-    (retries.attempts > 0).then(|| retry_policy(retries))
+    let retries = own.or(mesh.default_retries.as_ref()).unwrap_or(&default);
+    let avoid = !only.is_some_and(|cluster| cluster.consistent_hash);
+    (retries.attempts > 0).then(|| RetryPolicy {
+        avoid_previous_hosts: retries.ignore_previous_hosts.unwrap_or(avoid),
+        ..retry_policy(retries)
+    })
 }
 
 /// Istio: numbers among the words are statuses, and stand in a list of their own.
 fn retry_policy(retries: &Retries) -> RetryPolicy {
-    let retry_on = retries.retry_on.as_deref().unwrap_or(DEFAULT_RETRY_ON);
+    let written = retries.retry_on.as_deref().unwrap_or(DEFAULT_RETRY_ON);
     let status = |word: &str| word.parse().ok().filter(|status| is_status(*status));
-    let parts = || retry_on.split(',').map(str::trim).filter(|word| !word.is_empty());
+    let parts = || written.split(',').map(str::trim).filter(|word| !word.is_empty());
     let statuses: Vec<u16> = parts().filter_map(status).collect();
-    let mut words: Vec<&str> = parts().filter(|word| status(word).is_none()).collect();
-    let retriable_statuses = words.contains(&"retriable-status-codes");
-    if !statuses.is_empty() && !retriable_statuses {
-        words.push("retriable-status-codes");
+    let words: Vec<&str> = parts().filter(|word| status(word).is_none()).collect();
+    let mut retry_on = words.join(",");
+    if !statuses.is_empty() && !words.contains(&"retriable-status-codes") {
+        // Istio: with its comma, also where nothing stands before it.
+        retry_on.push_str(",retriable-status-codes");
     }
     let any = |wanted: &[&str]| words.iter().any(|word| wanted.contains(word));
     // Envoy takes a reset for a 5xx, and a connection that failed for a reset before the request.
@@ -332,10 +336,10 @@ fn retry_policy(retries: &Retries) -> RetryPolicy {
         server_error: any(&["5xx"]),
         gateway_error: any(&["gateway-error"]),
         conflict: any(&["retriable-4xx"]),
-        retry_on: words.join(","),
+        retry_on,
         statuses,
         back_off: retries.back_off.unwrap_or(BACK_OFF),
-        avoid_previous_hosts: retries.ignore_previous_hosts.unwrap_or(true),
+        avoid_previous_hosts: true,
     }
 }
 

@@ -1,26 +1,21 @@
 //! The compiled policy of one workload.
 
-use std::{
-    collections::{HashMap, HashSet},
-    net::SocketAddr,
-    sync::Arc,
-};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use super::{
-    Capture, Cluster, Facts, Forward, SniffNeeds, Workload,
-    clusters::Clusters,
-    compile::RESERVED_PORTS,
-    listeners::{Listener, Seen},
-    routes::RouteTable,
+    Capture, Cluster, Forward, SniffNeeds, Workload, clusters::Clusters, listeners::Listener, routes::RouteTable,
     visibility::Mode,
 };
-use crate::model::EgressListener;
+
+use crate::model::IstioVersion;
 
 /// An immutable, compiled policy: listeners, filter chains, virtual hosts, routes and clusters of one workload.
 #[derive(Debug)]
 pub struct Snapshot {
     pub(super) hash: String,
     pub(super) workload: Workload,
+    /// The release of Istio that it decides as.
+    pub(super) version: IstioVersion,
     pub(super) capture: Capture,
     pub(super) mode: Mode,
     pub(super) passthrough: Arc<Cluster>,
@@ -36,10 +31,6 @@ pub struct Snapshot {
     /// What takes everything else: `virtualOutbound`.
     pub(super) fallback: Listener,
     pub(super) tables: Vec<RouteTable>,
-    /// Hosts, in lower case, with virtual addresses of their own: nothing but HTTP is found by their names elsewhere.
-    pub(super) addressed: HashSet<String>,
-    /// What the workload's Sidecar imports.
-    pub(super) egress: Vec<EgressListener>,
 }
 
 impl Snapshot {
@@ -56,6 +47,11 @@ impl Snapshot {
     /// To the destination as it was asked for, past all policy.
     pub fn as_asked(&self) -> Forward<'_> {
         Forward::plain(&self.passthrough)
+    }
+
+    /// The release of Istio that it decides as.
+    pub fn version(&self) -> IstioVersion {
+        self.version
     }
 
     /// Who calls.
@@ -81,25 +77,6 @@ impl Snapshot {
     /// Hash of everything it was made from, 16 hexadecimal digits.
     pub fn hash(&self) -> &str {
         &self.hash
-    }
-
-    /// True where a new entry's chain by name would be consulted for `destination`: no listener of that very address
-    /// stands before the wildcard one, and no chain for a range that holds it hides the others.
-    pub(super) fn takes_names(&self, destination: SocketAddr) -> bool {
-        !self.exact.contains_key(&destination)
-            && !RESERVED_PORTS.contains(&destination.port())
-            && self
-                .wildcard
-                .get(&destination.port())
-                .is_none_or(|listener| !listener.exclusive && !listener.has_range(destination.ip()))
-    }
-
-    /// True where a new entry for this very address would take the connection: nothing listens on it, or what does has
-    /// neither a chain for it nor a default one.
-    pub(super) fn takes_streams(&self, facts: &Facts<'_>) -> bool {
-        self.exact.get(&facts.destination).is_none_or(|listener| {
-            !listener.exclusive && listener.default.is_none() && listener.chain(&Seen::of(listener, facts)).is_none()
-        })
     }
 
     pub(super) fn listener(&self, destination: SocketAddr) -> &Listener {

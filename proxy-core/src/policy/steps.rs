@@ -54,7 +54,25 @@ pub(super) fn route_step(route: &Route) -> Step {
 }
 
 pub(super) fn cluster_step(cluster: &Cluster) -> Step {
-    step("cluster", cluster.name.to_string(), cluster.object.clone())
+    let mut outcome = cluster.name.to_string();
+    let limits = &cluster.limits;
+    for (limit, of) in [
+        (limits.connections, "connections"),
+        (limits.pending, "waiting requests"),
+        (limits.requests, "requests"),
+        (limits.retries, "retries"),
+    ] {
+        if let Some(limit) = limit {
+            outcome.push_str(&format!(", at most {limit} {of} at once"));
+        }
+    }
+    if !cluster.unapplied.is_empty() {
+        outcome.push_str(&format!(
+            "; not done by Egret's sidecar: {}",
+            cluster.unapplied.join(", ")
+        ));
+    }
+    step("cluster", outcome, cluster.object.clone())
 }
 
 pub(super) fn describe(seen: &Seen<'_>) -> String {

@@ -13,6 +13,7 @@ use super::{
     registry::RegistryService,
     routes::{Otherwise, Route, RouteAction, RouteTable, VirtualHost, WeightedCluster, domains, retries},
     scope::Scope,
+    version::{self, Change},
     virtual_services::Visible,
 };
 use crate::model::{MeshConfig, ObjectRef, Port, Protocol, ProtocolClass};
@@ -101,7 +102,7 @@ impl<'s> Tables<'s> {
             clusters,
             workload,
             mesh,
-            retries: retries(None, mesh).map(Arc::new),
+            retries: retries(None, mesh, None).map(Arc::new),
             default_name: "default".into(),
         }
     }
@@ -276,7 +277,10 @@ impl Tables<'_> {
             }
             for one in &routed.services {
                 if !std::mem::replace(&mut done[one.at], true) {
-                    let domains = domains(&one.host, &self.workload.namespace, one.service, is_known);
+                    let mut domains = domains(&one.host, &self.workload.namespace, one.service, is_known);
+                    if !version::has(self.mesh.version, Change::TrailingDots) {
+                        domains.retain(|domain| !domain.ends_with('.'));
+                    }
                     table.add(made(&one.host), domains);
                 }
             }

@@ -102,14 +102,16 @@ impl Treatment {
                 treatment.rewrite.authority.clone_from(&rewrite.authority);
             }
         }
-        if let ([only], true) = (&*route.route, forwards) {
-            let own = DestinationEdits::of(&only.headers);
+        if let ([only], true) = (&*route.route, forwards)
+            && let Some(headers) = &only.headers
+        {
+            let own = DestinationEdits::of(headers);
             if treatment.rewrite.authority.is_none() {
                 treatment.rewrite.authority = own.authority;
             }
             treatment.request.append(own.request);
             treatment.response.append(own.response);
-            headers_line = headers_line.or(Some(only.headers.line).filter(|line| *line > 0));
+            headers_line = headers_line.or(Some(headers.line));
         }
         let has_edits = !treatment.request.is_empty() || !treatment.response.is_empty();
         treatment.steps.headers = headers_line.filter(|_| has_edits).map(&at);

@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{DestinationEdits, Treatment};
-use crate::model::ObjectRef;
+use crate::model::{Limits, ObjectRef};
 
 /// The four verdicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -136,6 +136,12 @@ pub struct Cluster {
     pub connect_timeout: Duration,
     /// TLS to originate, where a DestinationRule says so.
     pub tls: Option<OriginateTls>,
+    /// How much may go on at once.
+    pub limits: Limits,
+    /// Istio balances it by a hash of the request. This engine does not, but then no attempt avoids an address.
+    pub consistent_hash: bool,
+    /// What its DestinationRule asks for that this engine does not do.
+    pub unapplied: Vec<&'static str>,
     /// The object that declares it; `None` for the special clusters.
     pub object: Option<ObjectRef>,
 }

@@ -199,10 +199,13 @@ impl Visible<'_> {
                 body: response.body.clone(),
             }
         } else {
+            let clusters = self.weighted(&route.route, clusters, |host| (on_port.meant(host), port));
+            let only = clusters.first().filter(|_| route.route.len() == 1);
+            let only = only.and_then(|only| only.cluster.as_deref());
             RouteAction::Forward {
-                clusters: self.weighted(&route.route, clusters, |host| (on_port.meant(host), port)),
+                retries: retries(route.retries.as_ref(), self.mesh, only).map(Arc::new),
                 timeout: route.timeout,
-                retries: retries(route.retries.as_ref(), self.mesh).map(Arc::new),
+                clusters,
             }
         };
         let name = match (&route.name, &condition.name) {
@@ -238,9 +241,10 @@ impl Visible<'_> {
             .iter()
             .filter(|destination| single || destination.weight > 0)
             .map(|destination| {
-                let edits = DestinationEdits::of(&destination.headers);
+                let headers = destination.headers.as_ref().filter(|_| !single);
+                let edits = headers.map(|headers| DestinationEdits::of(headers));
                 WeightedCluster {
-                    edits: (!single && !edits.is_empty()).then(|| Box::new(edits)),
+                    edits: edits.filter(|edits| !edits.is_empty()).map(Box::new),
                     ..self.target(destination, clusters, &meant)
                 }
             })

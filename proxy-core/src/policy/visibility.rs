@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{DataPlane, Workload, hosts, registry};
+use super::{DataPlane, Workload, hosts, registry, version};
 use crate::model::{EgressListener, MeshConfig, Object, ObjectRef, OutboundMode, Sidecar, World};
 
 /// What an object's `exportTo` means for one namespace.
@@ -58,13 +58,17 @@ pub(super) fn revision<'w>(world: &'w World, workload: &'w Workload) -> &'w str 
 
 /// The outbound mode of `workload`, and where it is written: what a compiled policy says too, without compiling one.
 pub fn mode_of(world: &World, workload: &Workload) -> Mode {
-    let mesh = world.mesh_config(revision(world, workload));
+    let revision = revision(world, workload);
+    let read = world
+        .mesh_config(revision)
+        .map(|mesh| version::mesh_as_read(mesh, world.istio_version(revision)));
+    let mesh = read.as_deref();
     let root = mesh.map_or_else(
         || MeshConfig::default().root_namespace,
         |mesh| mesh.spec.root_namespace.clone(),
     );
     let sidecar = sidecar_of(world, workload, &root);
-    mode(workload, sidecar.as_deref(), mesh.map(|mesh| &**mesh), &root)
+    mode(workload, sidecar.as_deref(), mesh, &root)
 }
 
 /// The one Sidecar that holds for `workload`: with a matching selector in its namespace, else without one, else

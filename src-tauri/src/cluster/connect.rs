@@ -1,16 +1,21 @@
 //! From a context to a client, and from kube's errors to ours: what a plugin prints, its environment and tokens never
 //! reach a window or a log.
 
-use std::{net::IpAddr, time::Duration};
+use std::{io, net::IpAddr, time::Duration};
 
 use kube::{
     Client, Config, Error,
     client::AuthError,
-    config::{ExecConfig, ExecInteractiveMode, KubeConfigOptions},
+    config::{ExecConfig, ExecInteractiveMode, KubeConfigOptions, KubeconfigError},
     core::Status,
 };
 
-use super::{contexts::without_userinfo, kubeconfigs::Target, login_path::login_path, patient::patient};
+use super::{
+    contexts::{Login, without_userinfo},
+    kubeconfigs::Target,
+    login_path::login_path,
+    patient::patient,
+};
 use crate::fault::{Fault, Result};
 
 /// A server that does not take a connection in this time is not reachable.
@@ -42,35 +47,31 @@ pub(super) async fn connect(target: &Target) -> Result<(Client, String)> {
             }
         }
     }
+    if let Some(fault) = target.context.login.and_then(Login::refusal) {
+        return Err(fault);
+    }
     let context = kubeconfig.contexts.iter().find(|context| context.name == *name);
     let own = context.and_then(|context| Some(context.context.as_ref()?.cluster.clone()));
-    let proxy_is_named = kubeconfig.clusters.iter().any(|cluster| {
-        let named = cluster
-            .cluster
-            .as_ref()
-            .is_some_and(|cluster| cluster.proxy_url.is_some());
-        named && Some(&cluster.name) == own.as_ref()
-    });
+    let cluster = kubeconfig.clusters.iter().find(|each| Some(&each.name) == own.as_ref());
+    let named_proxy = cluster.and_then(|cluster| cluster.cluster.as_ref()?.proxy_url.clone());
     let options = KubeConfigOptions {
         context: Some(name.to_string()),
         ..KubeConfigOptions::default()
     };
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
         .await
-        .map_err(|_| {
-            Fault::new("context", format!("The context {name:?} is incomplete."))
-                .hint("Check it with `kubectl config view`: it needs a cluster with a server, and a user.")
+        .map_err(|error| match error {
+            KubeconfigError::ParseProxyUrl(_) => unreadable_proxy(),
+            KubeconfigError::ParseNoProxy(_) => Fault::new("proxy", "The variable NO_PROXY cannot be read.")
+                .hint("It is a list of names, addresses and ranges with a comma between each two."),
+            _ => Fault::new("context", format!("The context {name:?} is incomplete."))
+                .hint("Check it with `kubectl config view`: it needs a cluster with a server, and a user."),
         })?;
     config.connect_timeout = Some(CONNECT);
     // kube would repeat even a creation that a time-out hid, for minutes.
     config.default_retry = false;
-    let no_proxy = std::env::var("NO_PROXY")
-        .or_else(|_| std::env::var("no_proxy"))
-        .unwrap_or_default();
     let host = config.cluster_url.host().unwrap_or_default();
-    if !proxy_is_named && is_exempt(host, &no_proxy) {
-        config.proxy_url = None;
-    }
+    config.proxy_url = proxy(named_proxy.as_deref(), host, |name| std::env::var(name).ok())?;
     let server = without_userinfo(&config.cluster_url.to_string());
     let client = tokio::task::spawn_blocking(move || Client::try_from(config)).await;
     let client = client.map_err(|error| Fault::new("connect", error.to_string()))?;
@@ -94,6 +95,38 @@ fn prepare(exec: &mut ExecConfig, path: Option<&str>) {
         };
         variables.push([("name".into(), "PATH".into()), ("value".into(), both)].into());
     }
+}
+
+/// The proxy on the way to `host`: the one that the kubeconfig names, whatever else holds, or that of the environment, as
+/// kubectl takes them. (kube 5.0 holds NO_PROXY against the proxy's own address, not the API server's.)
+fn proxy(named: Option<&str>, host: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Option<http::Uri>> {
+    let either = |names: [&str; 2]| {
+        let mut set = names.into_iter().filter_map(&variable);
+        set.find(|value| !value.is_empty())
+    };
+    let url = match named.filter(|named| !named.is_empty()) {
+        Some(named) => Some(named.to_string()),
+        None => either(["HTTPS_PROXY", "https_proxy"])
+            .filter(|_| !is_local(host) && !is_exempt(host, &either(["NO_PROXY", "no_proxy"]).unwrap_or_default())),
+    };
+    let Some(url) = url else { return Ok(None) };
+    let whole = if url.contains("://") {
+        url
+    } else {
+        format!("http://{url}")
+    };
+    whole.parse().map(Some).map_err(|_| unreadable_proxy())
+}
+
+fn unreadable_proxy() -> Fault {
+    Fault::new("proxy", "The address of the proxy cannot be read.")
+        .hint("http://HOST:PORT and socks5://HOST:PORT can be.")
+}
+
+/// No proxy of the environment is on the way to this machine itself (Go's `httpproxy.Config`).
+fn is_local(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// `NO_PROXY` as curl and Go read it: names with their subdomains, addresses, ranges, `*`.
@@ -128,6 +161,9 @@ pub(super) fn told(error: &Error) -> Fault {
         Error::Service(cause) => {
             let mut innermost: &(dyn std::error::Error + 'static) = &**cause;
             loop {
+                if let Some(fault) = distrusted(innermost) {
+                    return fault;
+                }
                 // Credentials that are renewed on the way fail in here, and say the plugin's whole command and output.
                 if innermost.is::<AuthError>() {
                     return no_credentials();
@@ -146,6 +182,22 @@ pub(super) fn told(error: &Error) -> Fault {
         }
         _ => Fault::new("cluster", "The API server's answer cannot be used."),
     }
+}
+
+/// What is wrong with the server's certificate, where that is why. An I/O error keeps what it was made of apart from its
+/// sources, and may be made of another one.
+fn distrusted(error: &(dyn std::error::Error + 'static)) -> Option<Fault> {
+    let mut inner = error;
+    while let Some(error) = inner.downcast_ref::<io::Error>() {
+        inner = error.get_ref()?;
+    }
+    let rustls::Error::InvalidCertificate(why) = inner.downcast_ref()? else {
+        return None;
+    };
+    let said = format!("The API server's certificate is not the expected one: {why}.");
+    Some(Fault::new("certificate", said).hint(
+        "Check certificate-authority-data and tls-server-name in the kubeconfig. If they are right, somebody is in between.",
+    ))
 }
 
 fn no_credentials() -> Fault {
@@ -201,6 +253,39 @@ mod tests {
             "what the file says holds"
         );
         assert!(prepared(None, None).is_empty());
+    }
+
+    #[test]
+    fn a_proxy_is_the_named_one_or_that_of_the_environment_but_not_to_this_machine() {
+        let through = |named: Option<&str>, host: &str, variables: &[(&str, &str)]| {
+            let of = |name: &str| {
+                variables
+                    .iter()
+                    .find(|(own, _)| *own == name)
+                    .map(|(_, value)| value.to_string())
+            };
+            proxy(named, host, of).unwrap().map(|url| url.to_string())
+        };
+        let both = [
+            ("HTTPS_PROXY", "http://proxy.corp:3128"),
+            ("NO_PROXY", "k8s.corp,10.0.0.0/8"),
+        ];
+        assert_eq!(
+            through(None, "k8s.cloud", &both).as_deref(),
+            Some("http://proxy.corp:3128/")
+        );
+        assert_eq!(through(None, "k8s.corp", &both), None);
+        assert_eq!(
+            through(Some("http://own:1"), "k8s.corp", &both).as_deref(),
+            Some("http://own:1/")
+        );
+        for host in ["localhost", "127.0.0.1", "[::1]"] {
+            assert_eq!(through(None, host, &both), None, "{host}");
+            assert!(through(Some("http://own:1"), host, &both).is_some(), "{host}");
+        }
+        let bare = [("HTTPS_PROXY", ""), ("https_proxy", "proxy:3128")];
+        assert_eq!(through(None, "k8s.cloud", &bare).as_deref(), Some("http://proxy:3128/"));
+        assert_eq!(proxy(Some("http://a b"), "x", |_| None).unwrap_err().code, "proxy");
     }
 
     #[test]

@@ -9,8 +9,16 @@ use std::{
 use kube::config::{AuthInfo, Kubeconfig, KubeconfigError};
 use serde::Serialize;
 
-use super::{digest::Digest, words::shell_word};
+use super::{
+    connect::{CREDENTIALS, EXPIRED},
+    digest::Digest,
+    words::shell_word,
+};
 use crate::fault::{Fault, Result};
+
+/// What has taken the place of auth-providers.
+const INSTEAD: &str = "A plugin does it now: `kubelogin convert-kubeconfig` writes it for Azure, `kubectl oidc-login setup` \
+                       (int128/kubelogin) for OpenID Connect.";
 
 /// One context.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +37,54 @@ pub struct Context {
     pub current: bool,
     /// True for names that look like production.
     pub production: bool,
+    /// How Kubernetes logged in before there were plugins, where the file still does.
+    pub login: Option<Login>,
     /// Changes with whatever the file says about this context, its cluster and its user.
     pub entry: u64,
+}
+
+/// A way to log in that Kubernetes has taken out of its own clients, or is about to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Login {
+    /// `auth-provider: oidc` with a token, which only kubectl renews.
+    Oidc,
+    /// The same before anybody has logged in.
+    OidcWithoutToken,
+    /// Any other that nobody speaks any more.
+    Removed,
+}
+
+impl Login {
+    fn of(user: &AuthInfo) -> Option<Self> {
+        let provider = user.auth_provider.as_ref()?;
+        match provider.name.as_str() {
+            "oidc" if provider.config.contains_key("id-token") => Some(Self::Oidc),
+            "oidc" => Some(Self::OidcWithoutToken),
+            // With a command or a token that is kept.
+            "gcp" => None,
+            _ => Some(Self::Removed),
+        }
+    }
+
+    /// Why it cannot be used at all.
+    pub(super) fn refusal(self) -> Option<Fault> {
+        let said = match self {
+            Self::Oidc => return None,
+            Self::OidcWithoutToken => "The auth-provider oidc of this context has no id-token.",
+            Self::Removed => "This context logs in by an auth-provider that Kubernetes has removed.",
+        };
+        Some(Fault::new(CREDENTIALS, said).hint(INSTEAD))
+    }
+
+    /// `fault` with what renews such a login, where it has ended.
+    pub(super) fn explained(self, fault: Fault) -> Fault {
+        if self != Self::Oidc || fault.code != EXPIRED {
+            return fault;
+        }
+        fault.hint(format!(
+            "Its id-token has ended. `kubectl get namespaces` renews it in the kubeconfig, and Egret goes on by itself. {INSTEAD}"
+        ))
+    }
 }
 
 /// The program that a user's credentials come from.
@@ -70,6 +124,7 @@ pub fn contexts(file: Option<&Path>) -> Result<Vec<Context>> {
         let cluster = cluster.and_then(|named| named.cluster.as_ref());
         let user = config.auth_infos.iter().find(|user| user.name == user_name);
         let plugin = user.and_then(|user| program(user.auth_info.as_ref()?));
+        let login = user.and_then(|user| Login::of(user.auth_info.as_ref()?));
         let mut entry = DefaultHasher::new();
         // What cannot be written as JSON was not read from YAML.
         serde_json::to_string(&(&named.context, cluster, user))
@@ -87,6 +142,7 @@ pub fn contexts(file: Option<&Path>) -> Result<Vec<Context>> {
             plugin: plugin.map(|program| program.command),
             current: config.current_context.as_ref() == Some(&named.name),
             production: looks_like_production(&named.name),
+            login,
             entry: entry.finish(),
         }
     });

@@ -19,6 +19,7 @@ use super::{
     allowed::{self, Rights},
     attempt::Attempt,
     connect::{connect, told},
+    image,
     istiod::{self, Homes},
     kubeconfigs::Target,
     logs::INJECTED,
@@ -77,7 +78,7 @@ pub fn look(target: &Target) -> Result<Facts> {
     });
     // A program that gives credentials may still run: nobody waits for it.
     runtime.shutdown_background();
-    found
+    found.map_err(|fault| target.explained(fault))
 }
 
 impl Cluster {
@@ -167,15 +168,8 @@ fn revision_of(labels: &BTreeMap<String, String>) -> String {
 fn version_of(istiod: &Deployment) -> Option<String> {
     let spec = istiod.spec.as_ref()?.template.spec.as_ref()?;
     let container = spec.containers.iter().find(|container| container.name == "discovery")?;
-    let image = container.image.as_deref().unwrap_or_default();
-    let image = image.split('@').next().unwrap_or_default();
-    let tag = image.rsplit('/').next()?.split_once(':').map(|(_, tag)| tag);
-    let tag = tag.map(|tag| {
-        tag.trim_end_matches("-distroless")
-            .trim_end_matches("-debug")
-            .to_string()
-    });
-    tag.or_else(|| istiod.labels().get("app.kubernetes.io/version").cloned())
+    let version = container.image.as_deref().and_then(image::version);
+    version.or_else(|| istiod.labels().get("app.kubernetes.io/version").cloned())
 }
 
 #[cfg(test)]

@@ -1,13 +1,16 @@
 //! Where the control planes are. Most meshes have one, in `istio-system`; others say so by the webhooks that inject, which
 //! call an istiod in its own namespace, or else by the ConfigMap that it reads.
 
+use futures_util::{StreamExt as _, stream};
 use k8s_openapi::api::{admissionregistration::v1::MutatingWebhookConfiguration, core::v1::ConfigMap};
 use kube::{Api, Client, ResourceExt, api::ListParams};
 
-use super::kinds::ROOT_NAMESPACE;
+use super::{allowed::AT_ONCE, kinds::ROOT_NAMESPACE};
 
 /// Objects that are looked at.
 const MANY: u32 = 500;
+/// Namespaces that are asked for it one by one.
+const MAX_ASKED: usize = 20;
 /// The ConfigMap of the default control plane.
 const MESH: &str = "istio";
 
@@ -63,14 +66,19 @@ pub(super) async fn find(client: &Client, known: &[String]) -> Homes {
         found.sort_by_key(|namespace| (namespace != ROOT_NAMESPACE, namespace.clone()));
         return Homes::of(found);
     }
-    let mut found = Vec::new();
-    for namespace in std::iter::once(ROOT_NAMESPACE).chain(known.iter().map(String::as_str)) {
-        let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-        if maps.get(MESH).await.is_ok() && !found.iter().any(|each| each == namespace) {
-            found.push(namespace.to_string());
-        }
-    }
+    let mut asked = vec![ROOT_NAMESPACE.to_string()];
+    let others = known.iter().filter(|namespace| *namespace != ROOT_NAMESPACE);
+    asked.extend(others.take(MAX_ASKED).cloned());
+    let asked = asked.into_iter().map(|namespace| has_mesh(client.clone(), namespace));
+    let has: Vec<Option<String>> = stream::iter(asked).buffered(AT_ONCE).collect().await;
+    let found = has.into_iter().flatten().collect();
     Homes::of(found)
+}
+
+/// `namespace` where a control plane's ConfigMap is there.
+async fn has_mesh(client: Client, namespace: String) -> Option<String> {
+    let maps: Api<ConfigMap> = Api::namespaced(client, &namespace);
+    maps.get(MESH).await.is_ok().then_some(namespace)
 }
 
 /// The namespaces that webhooks call, that of the default revision first.

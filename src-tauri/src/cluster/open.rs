@@ -8,8 +8,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use kube::{Client, core::ApiResource};
@@ -18,13 +17,14 @@ use tokio::{runtime, time};
 
 use super::{
     allowed::Rights,
-    attempt::{Attempt, LOOK, Step},
+    attempt::{Attempt, Step},
     connect::{EXPIRED, FORBIDDEN, told},
     follow::{Follower, Sink},
     gates,
     istiod::{self, Homes},
     kinds,
     kubeconfigs::Target,
+    listed::all_listed,
     logs::{LogState, Logs, follow_logs},
     mirror::Mirror,
     pick::Chosen,
@@ -45,8 +45,6 @@ use crate::{
 const CALL: Duration = Duration::from_secs(15);
 /// Longest that credentials may take: a program may open a browser for a person to log in.
 const CREDENTIALS: Duration = Duration::from_secs(180);
-/// Longest that the first lists may go on without another object.
-const FIRST_LISTS: Duration = Duration::from_secs(30);
 /// How often a window is told of pods at most.
 const PACE: Duration = Duration::from_millis(300);
 
@@ -128,7 +126,7 @@ impl Cluster {
         let version = async move { own.apiserver_version().await.map_err(|error| told(&error)) };
         let version = attempt
             .wait(runtime, CALL, version)
-            ?;
+            .map_err(|fault| target.explained(fault))?;
         attempt.step(Step::Kinds);
         let (own, named) = (client.clone(), target.namespaces());
         let found = async move {
@@ -224,7 +222,11 @@ impl Cluster {
         let kinds = lost.iter().map(|(kind, _)| (*kind).clone()).collect();
         // Refused credentials were read anew: where that failed, this is what a person can mend.
         let why = (fault.code == EXPIRED).then(|| self.credentials.why()).flatten();
-        Some((kinds, why.unwrap_or_else(|| fault.clone()), since.elapsed()))
+        let fault = self
+            .credentials
+            .target()
+            .explained(why.unwrap_or_else(|| fault.clone()));
+        Some((kinds, fault, since.elapsed()))
     }
 
     /// Adds what the mesh's sidecars log to `traffic`, from now on. `changed` is called when other pods are followed, or a
@@ -371,49 +373,5 @@ impl Drop for Cluster {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
-    }
-}
-
-/// Waits until every kind was listed, or cannot be.
-fn all_listed(mirror: &Mirror, kinds: usize, attempt: &Attempt) -> Result<()> {
-    let (mut so_far, mut until) = (0, Instant::now() + FIRST_LISTS);
-    loop {
-        attempt.go_on()?;
-        let watches = mirror.watches();
-        if watches.len() == kinds && watches.values().all(KindWatch::is_settled) {
-            break;
-        }
-        if let Some((kind, watch)) = watches.iter().find(|(_, watch)| !watch.is_settled()) {
-            attempt.step(Step::Listing {
-                kind: kind.clone(),
-                objects: watch.listed(),
-            });
-        }
-        let all = watches.values().map(KindWatch::listed).sum();
-        if all > so_far {
-            (so_far, until) = (all, Instant::now() + FIRST_LISTS);
-        }
-        if Instant::now() > until {
-            return Err(Fault::new(
-                "slow",
-                format!("The API server has listed nothing more for {FIRST_LISTS:?}."),
-            )
-            .hint("Try again when it has less to do."));
-        }
-        thread::sleep(LOOK);
-    }
-    // Somebody who may read nothing at all sees an empty mesh, which would be a lie.
-    let watches = mirror.watches();
-    if watches.values().any(KindWatch::is_seen) {
-        return Ok(());
-    }
-    let mut lost = watches.values().filter_map(KindWatch::lost);
-    match lost.next() {
-        Some((fault, _)) if fault.code == FORBIDDEN => Err(fault.clone().hint(
-            "Where you may read single namespaces only, name them under \"What is there\" beside the context. Else ask for \
-             the documented role egret-viewer.",
-        )),
-        Some((fault, _)) => Err(fault.clone()),
-        None => Ok(()),
     }
 }

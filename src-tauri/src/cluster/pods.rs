@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use super::{
     follow::Sink,
+    image,
     kinds::namespace_of,
     logs::{INJECTED, SIDECAR},
     mirror::file_of,
@@ -27,6 +28,8 @@ use super::{
 /// Containers of an injected pod that hold the settings of its rules: one sets them, the other checks what CNI set.
 const INIT: &str = "istio-init";
 const VALIDATION: &str = "istio-validation";
+/// By which a pod has a sidecar's image of its own.
+const OWN_IMAGE: &str = "sidecar.istio.io/proxyImage";
 /// The flags of istio-iptables that say the same, in short and in long.
 const FLAGS: [(&str, &str); 4] = [
     ("-i", "--istio-service-cidr"),
@@ -63,6 +66,8 @@ pub struct PodSidecar {
     pub cni: bool,
     /// The control plane's revision that injected it.
     pub revision: String,
+    /// Its version; `None` where its image has no tag, or the pod's own annotation names it.
+    pub version: Option<String>,
 }
 
 /// All pods.
@@ -241,7 +246,15 @@ fn sidecar(pod: &core::Pod, spec: &core::PodSpec) -> Option<PodSidecar> {
         capture,
         cni,
         revision: injection["revision"].as_str().unwrap_or_default().to_string(),
+        version: version(spec).filter(|_| !annotations.contains_key(OWN_IMAGE)),
     })
+}
+
+/// The version of the sidecar, which is an init container where it is a native one.
+fn version(spec: &core::PodSpec) -> Option<String> {
+    let mut all = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+    let sidecar = all.find(|container| container.name == SIDECAR)?;
+    image::version(sidecar.image.as_deref()?)
 }
 
 /// The value after `-i`, or of `--istio-service-cidr=…`.

@@ -54,7 +54,8 @@ fn unseen(watches: &BTreeMap<String, KindWatch>, beyond: usize, homes: &[String]
             told.push(format!("{} visible only in {}.", is(&kinds), listed(seen)));
         }
     }
-    if beyond > 0 {
+    // It counts where namespaces are followed one by one, and not after that.
+    if beyond > 0 && watches.values().any(|watch| watch.refused) {
         told.push(format!(
             "{beyond} more {}: at most {MAX_SINGLY} namespaces are followed one by one. Name those that matter under \
              \"What is there\" in the menu at the top left.",
@@ -178,5 +179,13 @@ mod tests {
         let mut watches = watches;
         watches.get_mut("Pod").unwrap().note_whole(&seen());
         assert!(unseen(&watches, 0, &[])[0].starts_with("Of Service: Only what is in"));
+        for kind in watches.values_mut() {
+            kind.note_whole(&seen());
+        }
+        assert_eq!(
+            unseen(&watches, 2, &[]),
+            Vec::<String>::new(),
+            "no namespace is followed singly any more"
+        );
     }
 }

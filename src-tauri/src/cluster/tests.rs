@@ -20,6 +20,7 @@ mod revisions;
 mod rights;
 mod scale;
 mod sight;
+mod ways;
 mod windows;
 mod writes;
 

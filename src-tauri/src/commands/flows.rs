@@ -41,7 +41,7 @@ pub fn log_details(app: Parts<'_>, id: u64) -> Result<FlowDetails> {
 #[tauri::command(async)]
 pub fn why(app: Parts<'_>, id: u64) -> Result<Why> {
     let (row, view) = (app.flow(id)?, app.view());
-    traffic::why(&row, &view.snapshot(&row.workload()), &view.folder)
+    traffic::why(&row, view.world(), &view.snapshot(&row.workload()), &view.folder)
 }
 
 #[tauri::command(async)]

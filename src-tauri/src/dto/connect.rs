@@ -52,6 +52,7 @@ impl From<cluster::Context> for ContextRow {
             plugin,
             current,
             production,
+            login: _,
             entry: _,
         } = context;
         Self {

@@ -21,6 +21,9 @@ pub struct CaptureLists {
 pub enum RunsWith {
     /// Rules that a new pod would not get any more.
     Older,
+    /// The same rules, and a sidecar of another version than a new pod gets.
+    #[serde(rename = "olderProxy")]
+    OlderProxy,
     /// The rules that a new pod gets.
     Current,
     /// No sidecar: nothing is captured.
@@ -35,13 +38,17 @@ pub struct PodsRow {
     /// `namespace/name`.
     pub workload: String,
     pub pods: usize,
-    /// Of these, the ones with older rules.
+    /// Of these, the ones with older rules or another version of the sidecar.
     pub stale: usize,
     pub runs_with: RunsWith,
     /// What the stale pods capture, else what all do; absent without a sidecar.
     pub has: Option<CaptureLists>,
     /// What a new pod gets.
     pub gets: CaptureLists,
+    /// Versions of the sidecars that run, where a new pod gets another one.
+    pub proxy_has: Vec<String>,
+    /// The version that a new pod gets, where the injector says it.
+    pub proxy_gets: Option<String>,
     /// The workload's own annotations decide, not the mesh's values.
     pub own: bool,
     /// The revision whose values a new pod gets, empty for the default one.

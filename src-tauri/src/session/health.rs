@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use proxy_core::model::World;
+
 use super::{View, log_source, policy::modes};
 use crate::{
     cluster::{Cluster, LogState, MAX_PODS},
@@ -39,7 +41,10 @@ pub fn health(view: &View, sandbox: &SandboxState, kept: u64, dropped: u64, reco
             Some(_) => format!("{objects} objects, watched"),
             None => format!("{files} files, {objects} objects, watched"),
         };
-        (Health::Good, said)
+        (
+            Health::Good,
+            format!("{said}, decided as Istio {}", releases(view.world())),
+        )
     } else {
         (
             Health::Bad,
@@ -124,6 +129,19 @@ pub fn health(view: &View, sandbox: &SandboxState, kept: u64, dropped: u64, reco
 }
 
 /// How the logs of the mesh's own sidecars are followed.
+/// The releases of Istio that are decided for, one a revision.
+fn releases(world: &World) -> String {
+    let revisions = world.mesh_configs.iter().map(|mesh| mesh.spec.revision.as_str());
+    let mut releases: Vec<_> = revisions.map(|revision| world.istio_version(revision)).collect();
+    releases.sort_unstable();
+    releases.dedup();
+    if releases.is_empty() {
+        releases.push(world.istio_version(""));
+    }
+    let names: Vec<_> = releases.iter().map(ToString::to_string).collect();
+    names.join(" and ")
+}
+
 fn pod_logs(logs: &LogState) -> (Health, String) {
     if let Some(fault) = &logs.fault {
         return (Health::Bad, fault.message.clone());

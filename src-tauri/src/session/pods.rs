@@ -1,12 +1,12 @@
 //! What the pods of a cluster capture, beside what new ones would: a pod keeps the rules it was born with.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use proxy_core::policy::{self, Capture, DataPlane, capture_under};
 
 use super::{View, workload_name};
 use crate::{
-    cluster::{Cluster, Lives, OwnRanges, Pod, PodSidecar, Restart, StepState},
+    cluster::{Cluster, Lives, OwnRanges, Pod, PodSidecar, Restart, StepState, version_of_tag},
     dto::{
         CaptureLists, OwnRangeRow, OwnRangesView, PodsRow, PodsView, RestartRow, RestartState, RestartStepState,
         RunsWith,
@@ -56,15 +56,29 @@ fn row(view: &View, declared: Option<&policy::Workload>, workload: String, kind:
     let workload_or = declared.unwrap_or(&undeclared);
     let revision = revision_of(view, workload_or, pods);
     let gets = capture_under(view.world(), workload_or, &revision);
+    let injector = view
+        .world()
+        .injector(&revision)
+        .and_then(|injector| injector.spec.proxy_tag.as_deref());
+    let proxy_gets = injector.map(version_of_tag);
+    let other_proxy = |sidecar: &PodSidecar| {
+        let version = sidecar.version.clone().filter(|_| proxy_gets.is_some());
+        version.filter(|version| Some(version) != proxy_gets.as_ref())
+    };
     // What no manifest here declares may have annotations that nobody sees: only what is known is called older.
-    let is_stale = |sidecar: &PodSidecar| declared.is_some() && !is_current(sidecar, &gets);
+    let has_older_rules = |sidecar: &PodSidecar| declared.is_some() && !is_current(sidecar, &gets);
+    let sidecars = || pods.iter().filter_map(|pod| pod.sidecar.as_ref());
+    let proxy_has: BTreeSet<String> = sidecars().filter_map(other_proxy).collect();
     let stale: Vec<_> = pods
         .iter()
-        .filter(|pod| pod.sidecar.as_ref().is_some_and(is_stale))
+        .filter(|pod| {
+            let sidecar = pod.sidecar.as_ref();
+            sidecar.is_some_and(|sidecar| has_older_rules(sidecar) || other_proxy(sidecar).is_some())
+        })
         .collect();
-    let shown = stale
-        .first()
-        .copied()
+    let shown = pods
+        .iter()
+        .find(|pod| pod.sidecar.as_ref().is_some_and(has_older_rules))
         .or_else(|| pods.iter().find(|pod| pod.sidecar.is_some()));
     let own = declared.is_some_and(|workload| {
         let mut keys = workload.annotations.keys();
@@ -73,11 +87,14 @@ fn row(view: &View, declared: Option<&policy::Workload>, workload: String, kind:
     PodsRow {
         pods: pods.len(),
         stale: stale.len(),
-        runs_with: match (stale.is_empty(), shown) {
-            (false, _) => RunsWith::Older,
-            (true, Some(_)) => RunsWith::Current,
-            (true, None) => RunsWith::None,
+        runs_with: match shown {
+            Some(_) if sidecars().any(has_older_rules) => RunsWith::Older,
+            Some(_) if !proxy_has.is_empty() => RunsWith::OlderProxy,
+            Some(_) => RunsWith::Current,
+            None => RunsWith::None,
         },
+        proxy_has: proxy_has.into_iter().collect(),
+        proxy_gets,
         has: shown.and_then(|pod| Some(lists(&pod.sidecar.as_ref()?.capture))),
         gets: lists(&gets),
         own,

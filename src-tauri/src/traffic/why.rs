@@ -4,8 +4,8 @@
 use std::{fs, path::Path};
 
 use proxy_core::{
-    model::ObjectRef as Named,
-    policy::{Claims, Facts, HttpClaims, HttpVersion, Snapshot, Step as Seen, explain},
+    model::{ObjectRef as Named, World},
+    policy::{Claims, Facts, HttpClaims, HttpVersion, Snapshot, Step as Seen, explain_in},
     record::FlowRecord,
 };
 
@@ -50,8 +50,8 @@ pub fn facts(record: &FlowRecord) -> Option<Facts<'_>> {
     })
 }
 
-/// The trace of `row` under `snapshot`, with excerpts of the files below `folder`.
-pub fn why(row: &Row, snapshot: &Snapshot, folder: &Path) -> Result<Why> {
+/// The trace of `row` under `snapshot` of `world`, with excerpts of the files below `folder`.
+pub fn why(row: &Row, world: &World, snapshot: &Snapshot, folder: &Path) -> Result<Why> {
     let facts = facts(&row.record).ok_or_else(|| {
         Fault::new(
             "undecidable",
@@ -59,7 +59,7 @@ pub fn why(row: &Row, snapshot: &Snapshot, folder: &Path) -> Result<Why> {
         )
         .hint("Its record has no method, path or destination: the access log's format does not say them.")
     })?;
-    let explained = explain(snapshot, &facts);
+    let explained = explain_in(world, snapshot, &facts);
     let verdict = Verdict::from(explained.verdict);
     let recorded = Verdict::from(row.record.verdict);
     let now = snapshot.hash();

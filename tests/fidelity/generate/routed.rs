@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{identify, routes};
+use super::{identify, routes, scope};
 use crate::{
     seed::Seed,
     world::{Call, World},
@@ -30,7 +30,10 @@ pub fn world(seed: &mut Seed) -> World {
         documents.push(routes::delegate(seed));
     }
     if seed.once_in(2) {
-        let spec = json!({"host": "a.com", "subsets": [{"name": "v1", "labels": {"version": "v1"}}]});
+        let mut spec = json!({"host": "a.com", "subsets": [{"name": "v1", "labels": {"version": "v1"}}]});
+        if seed.once_in(2) {
+            spec["trafficPolicy"] = scope::policy(seed);
+        }
         documents.push(
             json!({"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "metadata": {"namespace": "shop"}, "spec": spec}),
         );

@@ -163,7 +163,7 @@ fn redirect(seed: &mut Seed) -> Value {
         _ => {}
     }
     if seed.once_in(2) {
-        redirect["redirectCode"] = json!(seed.pick(&[301, 302, 303, 307, 308, 304]));
+        redirect["redirectCode"] = json!(seed.pick(&[301, 302, 303, 307, 308, 301, 302, 303, 307, 308, 304]));
     }
     redirect
 }

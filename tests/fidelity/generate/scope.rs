@@ -51,7 +51,8 @@ pub fn destination_rule(seed: &mut Seed) -> Value {
     json!({"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "spec": spec})
 }
 
-fn policy(seed: &mut Seed) -> Value {
+/// A traffic policy.
+pub fn policy(seed: &mut Seed) -> Value {
     let mut policy = json!({});
     if seed.below(3) > 0 {
         let mut tls = json!({"mode": seed.text(&["SIMPLE", "SIMPLE", "DISABLE"])});
@@ -64,12 +65,37 @@ fn policy(seed: &mut Seed) -> Value {
         policy["tls"] = tls;
     }
     if seed.once_in(3) || policy.get("tls").is_none() {
-        policy["connectionPool"] = json!({"tcp": {"connectTimeout": seed.text(&["2s", "300ms"])}});
+        policy["connectionPool"] = connection_pool(seed);
     }
     if seed.once_in(8) {
-        policy["loadBalancer"] = json!({"simple": seed.text(&["PASSTHROUGH", "ROUND_ROBIN"])});
+        policy["loadBalancer"] = match seed.below(3) {
+            0 => json!({"consistentHash": {"httpHeaderName": "x-one"}}),
+            1 => json!({"simple": "PASSTHROUGH"}),
+            _ => json!({"simple": "ROUND_ROBIN"}),
+        };
     }
     policy
+}
+
+fn connection_pool(seed: &mut Seed) -> Value {
+    let mut pool = json!({});
+    if seed.below(3) > 0 {
+        pool["tcp"] = json!({"connectTimeout": seed.text(&["2s", "300ms"])});
+        if seed.once_in(3) {
+            pool["tcp"]["maxConnections"] = json!(seed.pick(&[0, 1, 100]));
+        }
+    }
+    for setting in [
+        "http1MaxPendingRequests",
+        "http2MaxRequests",
+        "maxRetries",
+        "maxRequestsPerConnection",
+    ] {
+        if seed.once_in(6) || setting == "maxRetries" && pool == json!({}) {
+            pool["http"][setting] = json!(seed.pick(&[0, 1, 7]));
+        }
+    }
+    pool
 }
 
 pub fn sidecar(seed: &mut Seed) -> Value {

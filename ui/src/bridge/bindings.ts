@@ -135,14 +135,14 @@ export type NextAction = "startSandbox" | "openLog" | "allow" | "switchMode" | "
 export type NextStep = { text: string, why: string, action: NextAction, argument: string | null, };
 export type Overview = { sentence: string, modes: Array<ModeScope>, flows: VerdictCounts, destinations: VerdictCounts, services: Array<ServiceRow>, bypass: BypassView, namespaces: Array<NamespaceRow>, health: Array<DataSource>, next: NextStep, };
 export type CaptureLists = { includeRanges: string, excludeRanges: string, includePorts: string, excludePorts: string, };
-export type RunsWith = "older" | "current" | "none";
+export type RunsWith = "older" | "olderProxy" | "current" | "none";
 export type PodsRow = { kind: string, 
 /**
  * `namespace/name`.
  */
 workload: string, pods: number, 
 /**
- * Of these, the ones with older rules.
+ * Of these, the ones with older rules or another version of the sidecar.
  */
 stale: number, runsWith: RunsWith, 
 /**
@@ -153,6 +153,14 @@ has: CaptureLists | null,
  * What a new pod gets.
  */
 gets: CaptureLists, 
+/**
+ * Versions of the sidecars that run, where a new pod gets another one.
+ */
+proxyHas: Array<string>, 
+/**
+ * The version that a new pod gets, where the injector says it.
+ */
+proxyGets: string | null, 
 /**
  * The workload's own annotations decide, not the mesh's values.
  */

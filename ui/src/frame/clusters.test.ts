@@ -166,6 +166,13 @@ it("says in Overview and Policy what may not be seen", async () => {
   }
 });
 
+it("takes a mode that it cannot read for no fact", async () => {
+  const mesh = { scope: "mesh", mode: "ALLOW_ANY", written: null, object: null };
+  answers.overview = () => ({ ...example.overview, modes: [mesh] });
+  await openCluster();
+  expect(await screen.findByText(/not known: no ConfigMap istio can be read; ALLOW_ANY is assumed/)).toBeVisible();
+});
+
 it("remembers the namespaces that a person names for a context, and looks again", async () => {
   await openMenu();
   await userEvent.click((await screen.findAllByTestId("look"))[1] as HTMLElement);

@@ -1,11 +1,19 @@
 /** Words about pods and their restart. */
-import type { RestartRow, RunsWith } from "../bridge/bindings";
+import type { PodsRow, RestartRow, RunsWith } from "../bridge/bindings";
 import { count, plural } from "./format";
 
 /** Most workloads in the list; those with older rules come first. */
 export const most = 200;
 
-export const runsWith: Record<RunsWith, string> = { older: "older rules", current: "current", none: "no sidecar" };
+const runs: Record<RunsWith, string> = {
+  older: "older rules",
+  olderProxy: "older proxy",
+  current: "current",
+  none: "no sidecar",
+};
+/** What the pods of a workload run with. */
+export const runsWith = (row: PodsRow) =>
+  row.runsWith === "olderProxy" ? `${runs.olderProxy} ${row.proxyHas.join(", ")}` : runs[row.runsWith];
 
 export const steps: Record<RestartRow["state"], string> = {
   waiting: "waits",
@@ -20,7 +28,7 @@ export const question = (workloads: number) =>
   `${plural(workloads, "workload")}, one after the other; the first that fails ends it.`;
 export const underWay = "A restart is under way";
 export const readOnly = "Editing is switched off: switch it on at the foot of the rail";
-export const nothingChosen = "No workload is chosen that runs with older rules";
+export const nothingChosen = "No workload is chosen that runs with older rules or an older proxy";
 export const paused = "Begins no further workload; what rolls already rolls on.";
 export const stopping = "Stop begins no further workload; what rolls already rolls on.";
 export const doesNotRoll = (kind: string) =>

@@ -156,4 +156,4 @@ export const routeGap = (route: GatewayRouteRow, egress: boolean): string | null
         ? "no rule for the Gateway sends it on"
         : null;
 
-export const modeUnknown = "not known: no ConfigMap istio can be read in istio-system; ALLOW_ANY is assumed";
+export const modeUnknown = "not known: no ConfigMap istio can be read; ALLOW_ANY is assumed";

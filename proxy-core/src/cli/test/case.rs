@@ -10,7 +10,7 @@ use crate::{
         explain::steps,
         request::{Connect, From, Send, ask},
     },
-    model,
+    model::{self, IstioVersion, UnknownVersion},
     policy::Step,
     source::{Reading, read_folder},
     yaml::{self, Node},
@@ -63,13 +63,17 @@ impl Outcome {
 }
 
 /// Runs the cases of a file; the error says why that is not possible.
-pub fn run_file(path: &Path) -> Result<Vec<Outcome>, String> {
+pub fn run_file(path: &Path, version: Option<IstioVersion>) -> Result<Vec<Outcome>, String> {
     let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
     let documents = yaml::read(&bytes).map_err(|error| format!("line {}:{}: {error}", error.line, error.column))?;
     let [document] = documents.as_slice() else {
         return Err("expected one document with policy and cases".into());
     };
-    let reading = policy(path, document)?;
+    let mut reading = policy(path, document)?;
+    let own = document.get("istioVersion").and_then(Node::text);
+    let own: Option<Result<IstioVersion, UnknownVersion>> = own.map(str::parse);
+    let own = own.transpose().map_err(|error| format!("istioVersion: {error}"))?;
+    reading.world.version = version.or(own);
     if let Some(error) = reading.errors.first() {
         return Err(error.to_string());
     }

@@ -15,6 +15,8 @@ use serde_json::json;
 
 use case::Outcome;
 
+use crate::model::IstioVersion;
+
 /// Arguments of `test`.
 #[derive(Debug, Args)]
 #[command(after_help = "Exit codes: 0 all cases hold, 1 some do not, 2 a file cannot be read or run.")]
@@ -22,6 +24,10 @@ pub struct Test {
     /// Policy test files
     #[arg(required = true)]
     files: Vec<PathBuf>,
+    /// The release of Istio to decide as, such as 1.24; by default what each file says under istioVersion, or its mesh
+    /// config, else the newest
+    #[arg(long, value_name = "VERSION")]
+    istio_version: Option<IstioVersion>,
     /// Print the results as JSON
     #[arg(long)]
     json: bool,
@@ -40,9 +46,9 @@ struct FileResult {
 }
 
 impl FileResult {
-    fn of(path: impl AsRef<Path>) -> Self {
+    fn of(path: impl AsRef<Path>, version: Option<IstioVersion>) -> Self {
         let path = path.as_ref();
-        let (error, cases) = match case::run_file(path) {
+        let (error, cases) = match case::run_file(path, version) {
             Ok(cases) => (None, cases),
             Err(error) => (Some(error), Vec::new()),
         };
@@ -61,7 +67,11 @@ impl FileResult {
 impl Test {
     /// 0 when all cases hold, 1 when some fail, 2 when a file cannot be read; the other files are run all the same.
     pub fn run(self) -> ExitCode {
-        let files: Vec<FileResult> = self.files.iter().map(FileResult::of).collect();
+        let files: Vec<FileResult> = self
+            .files
+            .iter()
+            .map(|file| FileResult::of(file, self.istio_version))
+            .collect();
         let total: usize = files.iter().map(|file| file.cases.len()).sum();
         let failed: usize = files.iter().map(FileResult::failures).sum();
         if let Some(path) = &self.junit

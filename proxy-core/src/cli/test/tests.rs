@@ -19,7 +19,7 @@ fn file(folder: &Path, name: &str, case: &str, verdict: &str) -> PathBuf {
 }
 
 fn results(files: &[PathBuf]) -> Vec<FileResult> {
-    files.iter().map(FileResult::of).collect()
+    files.iter().map(|file| FileResult::of(file, None)).collect()
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn junit_reports_hold_every_file_and_case_whatever_their_names() {
 #[test]
 fn a_failure_shows_what_was_expected_what_was_found_and_the_steps_to_it() {
     let folder = tempfile::tempdir().unwrap();
-    let result = FileResult::of(file(folder.path(), "t.yaml", "is cut", "blocked"));
+    let result = FileResult::of(file(folder.path(), "t.yaml", "is cut", "blocked"), None);
     let text = result.cases[0].failure();
     let lines: Vec<_> = text.lines().collect();
     assert!(lines[0].ends_with("t.yaml:3: is cut"), "{text}");
@@ -92,7 +92,7 @@ fn objects_in_the_file_join_those_of_the_folder_beside_it() {
         format!("policy: policy\nresources: [{entry}]\ncases:\n{known}{unknown}"),
     )
     .unwrap();
-    let result = FileResult::of(&path);
+    let result = FileResult::of(&path, None);
     assert_eq!(
         (result.error.as_deref(), result.cases.len(), result.failures()),
         (None, 2, 0)
@@ -112,6 +112,7 @@ fn a_file_that_cannot_be_run_ends_with_2_and_keeps_none_of_the_others_from_runni
         let code = Test {
             files,
             json: false,
+            istio_version: None,
             junit,
         }
         .run();
@@ -130,5 +131,31 @@ fn a_file_that_cannot_be_run_ends_with_2_and_keeps_none_of_the_others_from_runni
     assert_eq!(
         run(vec![folder.path().join("absent.yaml"), good, failing]),
         (ExitCode::from(2), 3)
+    );
+}
+
+#[test]
+fn a_file_says_which_release_it_is_for_and_an_option_goes_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.yaml");
+    let entry = "{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: a, namespace: default}, \
+                 spec: {hosts: [a.com], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}}";
+    let case = "- {name: dot, connect: {ip: 1.2.3.4, port: 80}, send: {protocol: http, host: a.com.}, \
+                expect: {verdict: passthrough}}";
+    let write = |version: &str| {
+        fs::write(
+            &path,
+            format!("istioVersion: \"{version}\"\nresources: [{entry}]\ncases:\n{case}\n"),
+        )
+        .unwrap();
+    };
+    write("1.26");
+    assert_eq!(FileResult::of(&path, None).failures(), 0);
+    assert_eq!(FileResult::of(&path, Some(IstioVersion::NEWEST)).failures(), 1);
+    write("2.0");
+    let error = FileResult::of(&path, None).error.unwrap();
+    assert!(
+        error.contains("istioVersion") && error.contains("1.20 to 1.32"),
+        "{error}"
     );
 }

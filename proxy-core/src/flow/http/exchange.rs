@@ -1,6 +1,6 @@
 //! One request over one upstream connection: choose an address, take or open a connection, send, wait for the head.
 
-use std::{net::SocketAddr, rc::Rc, time::Duration};
+use std::{net::SocketAddr, pin::pin, rc::Rc, time::Duration};
 
 use hyper::{
     Request, Response,
@@ -14,6 +14,7 @@ use crate::{
     flow::{
         Worker,
         body::RequestBody,
+        breaker::{Breaker, ConnectionShare, Overflow, Share},
         pool::Key,
         upstream::{self, Failed, Why},
     },
@@ -27,12 +28,25 @@ pub struct Lease {
     sender: SendRequest<RequestBody>,
     key: Key,
     pub local: Option<SocketAddr>,
+    /// Requests that it has served, with this one.
+    served: u32,
+    /// How many it may serve.
+    serves: Option<u32>,
+    /// The request's share of its cluster's limits.
+    request: Option<Share>,
 }
 
 impl Lease {
     /// For the next request.
     pub fn give_back(self, worker: &Worker) {
-        worker.pool.borrow_mut().put(self.key, self.sender, self.local);
+        if self.serves.is_none_or(|serves| self.served < serves) {
+            worker
+                .pool
+                .borrow_mut()
+                .put(self.key, self.sender, self.local, self.served);
+        }
+        // Only now, so that who waits finds the connection.
+        drop(self.request);
     }
 }
 
@@ -44,6 +58,20 @@ pub enum Lost {
     Reset,
     /// The attempt took too long.
     PerTry,
+    /// The cluster has as much to do as it may.
+    Overflow,
+}
+
+impl From<Failed> for Lost {
+    fn from(failed: Failed) -> Self {
+        Self::Connect(failed)
+    }
+}
+
+impl From<Overflow> for Lost {
+    fn from(_: Overflow) -> Self {
+        Self::Overflow
+    }
 }
 
 /// Whom a request is for.
@@ -76,9 +104,14 @@ pub async fn exchange(
         authority,
         tried,
     } = *target;
+    let breaker = worker.breaking.of(cluster);
+    let mut share = match breaker.as_ref().map(Breaker::request).transpose() {
+        Ok(share) => share,
+        Err(overflow) => return Err((overflow.into(), Some(request.into_body()))),
+    };
     let address = match upstream::endpoint(worker, cluster, destination, authority, tried).await {
         Ok(address) => address,
-        Err(failed) => return Err((Lost::Connect(failed), Some(request.into_body()))),
+        Err(failed) => return Err((failed.into(), Some(request.into_body()))),
     };
     *reached.upstream = Some(address);
     let tls = cluster.tls.as_ref();
@@ -87,46 +120,89 @@ pub async fn exchange(
         tls.map(|tls| upstream::server_name(tls, authority).to_ascii_lowercase().into()),
     );
     loop {
-        let reused = worker.pool.borrow_mut().take(&key);
-        let was_reused = reused.is_some();
-        let mut lease = match reused {
-            Some(idle) => Lease {
-                sender: idle.sender,
-                key: key.clone(),
-                local: idle.local,
-            },
-            None => match open(worker, key.clone(), cluster.connect_timeout).await {
-                Ok(lease) => lease,
-                Err(failed) => return Err((Lost::Connect(failed), Some(request.into_body()))),
-            },
+        let (mut lease, was_reused) = match connection(worker, cluster, breaker.as_ref(), &key).await {
+            Ok(found) => found,
+            Err(lost) => return Err((lost, Some(request.into_body()))),
         };
+        lease.served += 1;
+        lease.serves = cluster.limits.requests_per_connection;
+        lease.request = share.take();
         *reached.local = lease.local;
         match lease.sender.try_send_request(request).await {
             Ok(response) => return Ok((response, lease)),
             Err(mut error) => match error.take_message() {
                 // An idle connection that the upstream had closed: nothing was sent, a fresh one serves.
-                Some(unsent) if was_reused => request = unsent,
+                Some(unsent) if was_reused => {
+                    request = unsent;
+                    share = lease.request.take();
+                }
                 unsent => return Err((Lost::Reset, unsent.map(Request::into_body))),
             },
         }
     }
 }
 
-/// Opens a connection for `key`; the limit covers TLS too.
-async fn open(worker: &Rc<Worker>, key: Key, limit: Duration) -> Result<Lease, Failed> {
+/// A connection for a request, and whether it served before: an idle one, or a new one as soon as the cluster's limits allow
+/// it.
+async fn connection(
+    worker: &Rc<Worker>,
+    cluster: &Cluster,
+    breaker: Option<&Breaker>,
+    key: &Key,
+) -> Result<(Lease, bool), Lost> {
+    if let Some(lease) = idle(worker, key) {
+        return Ok((lease, true));
+    }
+    let Some(breaker) = breaker else {
+        return Ok((open(worker, key, cluster.connect_timeout, None).await?, false));
+    };
+    let _waiting = breaker.pending()?;
+    loop {
+        let mut freed = pin!(breaker.freed());
+        // From here on nothing that is freed is missed.
+        freed.as_mut().enable();
+        if let Some(lease) = idle(worker, key) {
+            return Ok((lease, true));
+        }
+        match breaker.connection(key.0) {
+            Ok(share) => return Ok((open(worker, key, cluster.connect_timeout, Some(share)).await?, false)),
+            Err(Overflow) => freed.await,
+        }
+    }
+}
+
+fn idle(worker: &Worker, key: &Key) -> Option<Lease> {
+    let idle = worker.pool.borrow_mut().take(key)?;
+    Some(Lease {
+        sender: idle.sender,
+        key: key.clone(),
+        local: idle.local,
+        served: idle.served,
+        serves: None,
+        request: None,
+    })
+}
+
+/// Opens a connection for `key`; the limit covers TLS too. It has its share of the cluster's connections while it lives.
+async fn open(
+    worker: &Rc<Worker>,
+    key: &Key,
+    limit: Duration,
+    share: Option<ConnectionShare>,
+) -> Result<Lease, Failed> {
     let address = key.0;
     let opening = async {
         let stream = worker.dialer.dial(address, limit).await?;
         let local = stream.local_addr().ok();
         let sender = match &key.1 {
-            None => speak(TokioIo::new(stream)).await?,
+            None => speak(TokioIo::new(stream), share).await?,
             Some(name) => {
                 let stream = worker
                     .originator
                     .originate(stream, name)
                     .await
                     .map_err(DialError::Tls)?;
-                speak(TokioIo::new(stream)).await?
+                speak(TokioIo::new(stream), share).await?
             }
         };
         Ok((sender, local))
@@ -135,7 +211,14 @@ async fn open(worker: &Rc<Worker>, key: Key, limit: Duration) -> Result<Lease, F
         .await
         .unwrap_or(Err(DialError::TimedOut(limit)));
     match opened {
-        Ok((sender, local)) => Ok(Lease { sender, key, local }),
+        Ok((sender, local)) => Ok(Lease {
+            sender,
+            key: key.clone(),
+            local,
+            served: 0,
+            serves: None,
+            request: None,
+        }),
         Err(error) => Err(Failed {
             address: Some(address),
             why: Why::Dial(error),
@@ -144,7 +227,7 @@ async fn open(worker: &Rc<Worker>, key: Key, limit: Duration) -> Result<Lease, F
 }
 
 /// Speaks HTTP/1.1 over an open connection.
-async fn speak<S>(stream: S) -> Result<SendRequest<RequestBody>, DialError>
+async fn speak<S>(stream: S, share: Option<ConnectionShare>) -> Result<SendRequest<RequestBody>, DialError>
 where
     S: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
@@ -154,6 +237,7 @@ where
     // Its end is seen by the request that waits on it; there is nothing else to tell.
     task::spawn_local(async move {
         let _ = connection.with_upgrades().await;
+        drop(share);
     });
     Ok(sender)
 }

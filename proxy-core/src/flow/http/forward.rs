@@ -6,7 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hyper::{Request, Response, StatusCode, body::Incoming, header, http::request::Parts, upgrade::OnUpgrade};
+use hyper::{
+    Request, Response, StatusCode,
+    body::Incoming,
+    header::{self, HeaderValue},
+    http::request::Parts,
+    upgrade::OnUpgrade,
+};
 use hyper_util::rt::TokioIo;
 use tokio::{task, time};
 
@@ -19,6 +25,7 @@ use crate::{
     flow::{
         Worker,
         body::{Progress, RequestBody, ResponseBody},
+        breaker::{Breaker, Overflow, Share},
         upstream::{Failed, Why},
     },
     net::DialError,
@@ -74,7 +81,7 @@ pub(super) async fn forward(
             let deadline = forward.timeout.map(|timeout| begun + timeout);
             Response::from_parts(head, ResponseBody::upstream(body, deadline, finish))
         }
-        Err((lost, retried)) => refuse(lost, retried, finish),
+        Err(refusal) => refuse(refusal, finish),
     }
 }
 
@@ -86,6 +93,15 @@ async fn expire(progress: Rc<Progress>, timeout: Duration) {
 
 type Answered = (Response<Incoming>, Lease, Duration);
 
+/// A request that got no response.
+struct Refusal {
+    lost: Lost,
+    /// The last of several attempts.
+    retried: bool,
+    /// Why there was no further one: `URX`, `UO` or nothing.
+    flags: &'static str,
+}
+
 /// Tries until a response need not be retried. A request with a body is only tried again when it never left.
 async fn attempts(
     worker: &Rc<Worker>,
@@ -94,12 +110,14 @@ async fn attempts(
     parts: Parts,
     body: RequestBody,
     finish: &mut Finish,
-) -> Result<Answered, (Lost, bool)> {
+) -> Result<Answered, Refusal> {
     let allowed = forward.retries.map_or(0, |retries| retries.attempts);
     let repeatable = body.is_empty();
     let mut body = Some(body);
     let mut attempt = 0;
     let mut tried = Vec::new();
+    let breaker = forward.retries.and_then(|_| worker.breaking.of(forward.cluster));
+    let mut retrying: Option<Share> = None;
     loop {
         attempt += 1;
         let own = match body.take() {
@@ -111,34 +129,48 @@ async fn attempts(
             headers::number_attempt(request.headers_mut(), attempt);
         }
         let answer = one(worker, forward, destination, request, finish, &tried).await;
-        if forward.retries.is_some_and(|retries| retries.avoid_previous_hosts) {
-            tried.extend(finish.flow.upstream);
-        }
         let left = attempt <= allowed;
         match answer {
             Ok(answered) => {
                 let status = answered.0.status().as_u16();
                 let again = repeatable && forward.retries.is_some_and(|retries| retries_status(retries, status));
-                if !(again && left) {
-                    if again {
-                        finish.flow.flags = "URX";
-                    }
+                if !again {
+                    return Ok(answered);
+                }
+                let why = match left {
+                    true => retry(breaker.as_ref(), &mut retrying).err(),
+                    false => Some("URX"),
+                };
+                if let Some(flags) = why {
+                    finish.flow.flags = flags;
                     return Ok(answered);
                 }
             }
             Err((lost, unsent)) => {
                 let wanted = forward.retries.is_some_and(|retries| match &lost {
                     Lost::Connect(Failed { why: Why::Dial(_), .. }) => retries.connect_failure,
-                    Lost::Connect(_) => false,
+                    Lost::Connect(_) | Lost::Overflow => false,
                     Lost::Reset => retries.reset,
                     Lost::PerTry => retries.server_error || retries.gateway_error,
                 });
                 body = unsent;
                 let possible = body.is_some() || repeatable;
+                let retried = attempt > 1;
                 if !(wanted && left && possible) {
-                    return Err((lost, wanted && attempt > 1));
+                    let flags = if wanted && retried { "URX" } else { "" };
+                    return Err(Refusal {
+                        lost,
+                        retried: wanted && retried,
+                        flags,
+                    });
+                }
+                if let Err(flags) = retry(breaker.as_ref(), &mut retrying) {
+                    return Err(Refusal { lost, retried, flags });
                 }
             }
+        }
+        if forward.retries.is_some_and(|retries| retries.avoid_previous_hosts) {
+            tried.extend(finish.flow.upstream);
         }
         // Envoy: full jitter in `[0, (2^n - 1) * base)`, at most ten times the base.
         let base = forward.retries.map_or(Duration::ZERO, |retries| retries.back_off);
@@ -146,6 +178,14 @@ async fn attempts(
         let jitter = worker.draw() % (ceiling.as_millis() as u64).max(1);
         time::sleep(Duration::from_millis(jitter)).await;
     }
+}
+
+/// Another attempt has its share of the cluster's retries; the flag where there is none left.
+fn retry(breaker: Option<&Breaker>, retrying: &mut Option<Share>) -> Result<(), &'static str> {
+    // That of the attempt before, if any, is free again.
+    *retrying = None;
+    *retrying = breaker.map(Breaker::retry).transpose().map_err(|Overflow| "UO")?;
+    Ok(())
 }
 
 fn retries_status(retries: &RetryPolicy, status: u16) -> bool {
@@ -186,10 +226,11 @@ async fn one(
 }
 
 /// Envoy's words for a request that got no response.
-fn refuse(lost: Lost, retried: bool, mut finish: Box<Finish>) -> Response<ResponseBody> {
-    let (reason, short, flags) = match &lost {
+fn refuse(refusal: Refusal, mut finish: Box<Finish>) -> Response<ResponseBody> {
+    let Refusal { lost, retried, flags } = refusal;
+    let (reason, short, own) = match &lost {
         Lost::PerTry => {
-            let flags = if retried { "URX,UT" } else { "UT" };
+            let flags = both(flags, "UT");
             return finish.reply(504, flags, "upstream_per_try_timeout", "upstream request timeout");
         }
         Lost::Connect(Failed {
@@ -208,26 +249,41 @@ fn refuse(lost: Lost, retried: bool, mut finish: Box<Finish>) -> Response<Respon
             },
         ) => {
             finish.flow.transport_failure = failed.transport_failure();
-            let flags = if retried { "URX,UF" } else { "UF" };
             match error {
-                DialError::TimedOut(_) => ("connection timeout", "connection_timeout".to_string(), flags),
+                DialError::TimedOut(_) => ("connection timeout", "connection_timeout".to_string(), "UF"),
                 DialError::Refused(_) | DialError::Tls(_) => (
                     "remote connection failure",
                     format!("remote_connection_failure|{}", failed.transport_failure()),
-                    flags,
+                    "UF",
                 ),
             }
         }
-        Lost::Reset => (
-            "connection termination",
-            "connection_termination".to_string(),
-            if retried { "URX,UC" } else { "UC" },
-        ),
+        Lost::Reset => ("connection termination", "connection_termination".to_string(), "UC"),
+        Lost::Overflow | Lost::Connect(Failed { why: Why::Overflow, .. }) => ("overflow", "overflow".to_string(), "UO"),
     };
     let again = if retried { "retried and the latest " } else { "" };
     let body = format!("upstream connect error or disconnect/reset before headers. {again}reset reason: {reason}");
     let details = format!("upstream_reset_before_response_started{{{short}}}");
-    finish.reply(503, flags, &details, &body)
+    let mut response = finish.reply(503, both(flags, own), &details, &body);
+    if own == "UO" {
+        response
+            .headers_mut()
+            .insert("x-envoy-overloaded", HeaderValue::from_static("true"));
+    }
+    response
+}
+
+/// Two flags, in the order in which Envoy's router sets them.
+fn both(first: &'static str, second: &'static str) -> &'static str {
+    match (first, second) {
+        ("URX", "UF") => "URX,UF",
+        ("URX", "UC") => "URX,UC",
+        ("URX", "UT") => "URX,UT",
+        ("UO", "UF") => "UO,UF",
+        ("UO", "UC") => "UO,UC",
+        ("UO", "UT") => "UO,UT",
+        _ => second,
+    }
 }
 
 /// What a request asks its connection to become.

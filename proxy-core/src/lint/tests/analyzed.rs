@@ -283,3 +283,81 @@ fn an_owner_can_suppress_codes_but_not_what_istio_rejects() {
     assert_eq!(codes(&text("IST0109", ROUTED.2)), ["IST0101"]);
     assert_eq!(codes(&text("*", "{hosts: [a.com]}")), ["IST0106"]);
 }
+
+#[test]
+fn an_older_release_has_the_codes_of_its_own_analyzer() {
+    let tls = (
+        "ServiceEntry",
+        "m/b",
+        "{hosts: [a.com], resolution: DNS, ports: [{number: 80, name: tls, protocol: TLS}]}",
+    );
+    let mesh = |version: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system, annotations: \
+             {{egret.dev/istio-version: '{version}'}}}}\ndata: {{mesh: '{{}}'}}\n---\n"
+        )
+    };
+    let codes = |version: &str, objects: &[Written]| {
+        let found = findings(&format!("{}{}", mesh(version), documents(objects))).into_iter();
+        found.map(|finding| finding.code).collect::<Vec<_>>()
+    };
+    assert_eq!(codes("1.30", &[A, tls]), [] as [&str; 0]);
+    assert_eq!(codes("1.31", &[A, tls]), ["IST0177", "IST0177"]);
+    let sniffed = (
+        "ServiceEntry",
+        "n/a",
+        "{hosts: [a.com], resolution: DNS, ports: [{number: 80, name: any}]}",
+    );
+    assert_eq!(codes("1.24", &[sniffed]), ["IST0133", "IST0134"]);
+    assert_eq!(codes("1.25", &[sniffed]), ["IST0134"]);
+}
+
+#[test]
+fn what_istio_takes_with_a_warning_is_named() {
+    let route = |more: &str| format!("  hosts: [a.com]\n  http: [{{route: [{{destination: {{host: a.com}}}}]{more}}}]");
+    let warned = |kind: &str, field: &str, words: &str, fires: &str, silent: &str| {
+        holds(kind, "IST0133", field, words, fires, silent);
+    };
+    warned(
+        "VirtualService",
+        "spec.http[0].mirrorPercent",
+        "deprecated",
+        &route(", mirror: {host: a.com}, mirrorPercent: 10"),
+        &route(", mirror: {host: a.com}, mirrorPercentage: {value: 10}"),
+    );
+    warned(
+        "VirtualService",
+        "spec.gateways",
+        "legacy",
+        &format!("{}\n  gateways: [edge.shop.svc.cluster.local]", route("")),
+        &format!("{}\n  gateways: [shop/edge]", route("")),
+    );
+    warned(
+        "VirtualService",
+        "spec.tls[0].match[0].sniHosts",
+        "IP address",
+        "  hosts: [10.0.0.1]\n  tls: [{match: [{sniHosts: [10.0.0.1]}], route: [{destination: {host: a.com}}]}]",
+        "  hosts: [a.com]\n  tls: [{match: [{sniHosts: [a.com]}], route: [{destination: {host: a.com}}]}]",
+    );
+    warned(
+        "Sidecar",
+        "spec.egress[0].hosts[1]",
+        "duplicated egress host",
+        "  egress: [{hosts: [./a.com, n/a.com]}]",
+        "  egress: [{hosts: [./a.com, m/a.com]}]",
+    );
+    warned(
+        "DestinationRule",
+        "spec.workloadSelector",
+        "without labels",
+        "  host: a.com\n  workloadSelector: {}",
+        "  host: a.com\n  workloadSelector: {matchLabels: {app: web}}",
+    );
+    warned(
+        "ServiceEntry",
+        "spec.hosts",
+        "more than one host",
+        "  hosts: [a.com, b.com]\n  addresses: [10.0.0.1]\n  resolution: DNS\n  ports: [{number: 443, name: tls, protocol: TLS}]",
+        "  hosts: [a.com]\n  addresses: [10.0.0.1]\n  resolution: DNS\n  ports: [{number: 443, name: tls, protocol: TLS}]",
+    );
+}

@@ -117,6 +117,16 @@ fn a_sidecar_past_its_namespaces_mode_is_named() {
 }
 
 #[test]
+fn a_fault_for_no_request_is_named() {
+    let service = |delay: &str| {
+        let rule =
+            format!("{{fault: {{delay: {{fixedDelay: 1s{delay}}}}}, route: [{{destination: {{host: a.com}}}}]}}");
+        text("VirtualService", "v", &format!("{{hosts: [a.com], http: [{rule}]}}"))
+    };
+    row("EGR09", &[service("")], &[service(", percentage: {value: 50}")]);
+}
+
+#[test]
 fn what_no_workload_sees_is_named() {
     let pod = |namespace: &str| {
         format!("apiVersion: v1\nkind: Pod\nmetadata: {{namespace: {namespace}, name: p, labels: {{a: b}}}}\n")

@@ -6,9 +6,14 @@ use super::{
     injection_template,
 };
 use crate::{
-    model::{InjectorConfig, InjectorLayout, Labels, MeshConfig, OutboundMode, RevisionTag},
+    model::{
+        InjectorConfig, InjectorLayout, IstioVersion, Labels, MeshConfig, OutboundMode, RevisionTag, UnknownVersion,
+    },
     yaml::{self, Node, Style, Value},
 };
+
+/// Says which release of Istio a folder's mesh config is for.
+const VERSION: &str = "egret.dev/istio-version";
 
 /// The revision that a ConfigMap called `name` stands for. `default` is none: an istiod of that revision reads the one
 /// without a suffix (`pilot/pkg/bootstrap/sidecarinjector.go`), and no istiod reads the other.
@@ -32,9 +37,11 @@ pub fn tag(labels: &Labels) -> Option<RevisionTag> {
 
 /// ConfigMap `istio[-rev]`, key `mesh`; `None` where the key is missing.
 pub fn mesh(root: Cursor<'_>, revision: String) -> Option<MeshConfig> {
+    let version = version(root);
     inner(root, "mesh", "data.mesh", |mesh, lines| {
         let mut config = MeshConfig {
             revision: revision.clone(),
+            version,
             ..MeshConfig::default()
         };
         let Some(mesh) = mesh else { return config };
@@ -50,7 +57,7 @@ pub fn mesh(root: Cursor<'_>, revision: String) -> Option<MeshConfig> {
             config.root_namespace = root_namespace.to_string();
         }
         if let Some(timeout) = mesh.duration("connectTimeout") {
-            config.connect_timeout = timeout;
+            config.connect_timeout = Some(timeout);
         }
         if let Some(timeout) = mesh.field("protocolDetectionTimeout", |value| {
             let parsed = value.node.as_str().and_then(super::cursor::parse_duration);
@@ -59,7 +66,7 @@ pub fn mesh(root: Cursor<'_>, revision: String) -> Option<MeshConfig> {
             }
             parsed
         }) {
-            config.protocol_detection_timeout = timeout;
+            config.protocol_detection_timeout = Some(timeout);
         }
         for (key, list) in [
             ("defaultServiceExportTo", &mut config.default_service_export_to),
@@ -92,6 +99,24 @@ pub fn mesh(root: Cursor<'_>, revision: String) -> Option<MeshConfig> {
         config.dns_auto_allocate = is_true("ISTIO_META_DNS_AUTO_ALLOCATE");
         config
     })
+}
+
+/// The release of Istio that a mesh config is for, as it is set for a folder, or as the chart that made it says.
+fn version(root: Cursor<'_>) -> IstioVersion {
+    let Some(metadata) = root.mapping("metadata") else {
+        return IstioVersion::default();
+    };
+    if let Some(annotations) = metadata.mapping("annotations")
+        && let Some(text) = annotations.text(VERSION)
+    {
+        return text.parse().unwrap_or_else(|error: UnknownVersion| {
+            annotations.error_at(VERSION, error.to_string());
+            IstioVersion::default()
+        });
+    }
+    let labels = metadata.mapping("labels");
+    let chart = labels.and_then(|labels| IstioVersion::found(labels.text("app.kubernetes.io/version")?));
+    chart.unwrap_or_default()
 }
 
 /// ConfigMap `istio-sidecar-injector[-rev]`: key `values`, else the template in the key `config` (before Istio 1.4);
@@ -147,6 +172,8 @@ fn values(root: Cursor<'_>, revision: String) -> Option<InjectorConfig> {
         let Some(global) = values.mapping("global") else {
             return config;
         };
+        // A version such as 1.31 may be written as a number.
+        config.proxy_tag = global.field("tag", |value| value.node.text().map(str::to_string));
         let Some(proxy) = global.mapping("proxy") else {
             return config;
         };

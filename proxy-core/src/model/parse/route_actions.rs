@@ -324,3 +324,35 @@ fn is_header_name(name: &str) -> bool {
     let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !name.is_empty() && name.bytes().all(letter)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_headers_are_refused_where_istio_refuses_them() {
+        for taken in [
+            "",
+            "plain",
+            "100%%",
+            "%HOSTNAME%",
+            "a %REQ(X-A?:PATH)% b",
+            r#"%UPSTREAM_METADATA(["a", "b"])%"#,
+            "%START_TIME(%s)%",
+            "tab\tis taken",
+        ] {
+            assert_eq!(wrong_value(taken), None, "{taken}");
+        }
+        for refused in [
+            "abc%123",
+            "%START_TIME%%",
+            "%",
+            "%REQ(X-A",
+            "%REQ(X-A):2%",
+            r#"%UPSTREAM_METADATA([a])%"#,
+            "line\nbreak",
+        ] {
+            assert!(wrong_value(refused).is_some(), "{refused}");
+        }
+    }
+}

@@ -32,7 +32,7 @@ fn http_route(route: Cursor<'_>) -> HttpRoute {
         matches: route.mappings("match", |condition| Some(http_match(condition))),
         route: route.mappings("route", |entry| {
             Some(RouteDestination {
-                headers: actions::headers(entry).unwrap_or_default(),
+                headers: actions::headers(entry).map(Box::new),
                 ..destination(entry)?
             })
         }),
@@ -150,7 +150,7 @@ pub fn destination_of(destination: Cursor<'_>) -> Option<RouteDestination> {
             .map(Into::into),
         port: port.and_then(|port| port.port("number")),
         weight: 0,
-        headers: Headers::default(),
+        headers: None,
     })
 }
 

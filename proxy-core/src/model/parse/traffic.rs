@@ -2,8 +2,8 @@
 
 use super::{cursor::Cursor, routes::destination_of, service_entry::choice};
 use crate::model::{
-    ClientTls, ConnectionPool, DestinationRule, EgressListener, Gateway, GatewayServer, OutboundMode, PolicySet,
-    Protocol, Sidecar, Subset, TrafficPolicy,
+    ClientTls, ConnectionPool, DestinationRule, EgressListener, Gateway, GatewayServer, Limits, OutboundMode,
+    PolicySet, Protocol, Sidecar, Subset, TrafficPolicy,
 };
 
 /// Spec of a DestinationRule.
@@ -70,7 +70,10 @@ fn traffic_policy(policy: Cursor<'_>) -> TrafficPolicy {
         connection_pool: policy.mapping("connectionPool").map(connection_pool),
         has_load_balancer: policy.has("loadBalancer"),
         to_original_address: policy.mapping("loadBalancer").and_then(balancing) == Some("PASSTHROUGH"),
-        has_more: others(policy),
+        consistent_hash: policy
+            .mapping("loadBalancer")
+            .is_some_and(|balancer| balancer.has("consistentHash")),
+        unapplied: others(policy),
     }
 }
 
@@ -88,44 +91,66 @@ fn balancing(balancer: Cursor<'_>) -> Option<&'static str> {
 }
 
 fn connection_pool(pool: Cursor<'_>) -> ConnectionPool {
-    let tcp = pool.mapping("tcp");
-    let connect_timeout = tcp.and_then(|tcp| {
-        tcp.count("maxConnections");
+    let (tcp, http) = (pool.mapping("tcp"), pool.mapping("http"));
+    // Istio: 0 is no limit.
+    let limit = |part: Option<Cursor<'_>>, key: &str| part?.count(key).filter(|limit| *limit > 0);
+    if let Some(tcp) = tcp {
         tcp.duration("maxConnectionDuration");
-        tcp.duration("connectTimeout")
-    });
-    let http = pool.mapping("http");
+    }
     if let Some(http) = http {
-        for key in [
-            "http1MaxPendingRequests",
-            "http2MaxRequests",
-            "maxRequestsPerConnection",
-            "maxRetries",
-        ] {
-            http.count(key);
-        }
         http.duration("idleTimeout");
     }
+    let written = |part: Option<Cursor<'_>>, settings: &[(&str, &'static str)]| {
+        let present = settings
+            .iter()
+            .filter(|(key, _)| part.is_some_and(|part| part.has(key)));
+        present.map(|(_, name)| *name).collect::<Vec<_>>()
+    };
+    let of_tcp = [
+        ("maxConnectionDuration", "connectionPool.tcp.maxConnectionDuration"),
+        ("idleTimeout", "connectionPool.tcp.idleTimeout"),
+        ("tcpKeepalive", "connectionPool.tcp.tcpKeepalive"),
+    ];
+    let of_http = [
+        ("idleTimeout", "connectionPool.http.idleTimeout"),
+        ("h2UpgradePolicy", "connectionPool.http.h2UpgradePolicy"),
+        ("useClientProtocol", "connectionPool.http.useClientProtocol"),
+    ];
     ConnectionPool {
-        connect_timeout,
+        connect_timeout: tcp.and_then(|tcp| tcp.duration("connectTimeout")),
+        limits: Limits {
+            connections: limit(tcp, "maxConnections"),
+            pending: limit(http, "http1MaxPendingRequests"),
+            requests: limit(http, "http2MaxRequests"),
+            retries: limit(http, "maxRetries"),
+            requests_per_connection: limit(http, "maxRequestsPerConnection"),
+        },
+        unapplied: [written(tcp, &of_tcp), written(http, &of_http)].concat(),
         is_empty: tcp.is_none() && http.is_none(),
     }
 }
 
-/// Reads the values of blocks that this engine does not act on, so that wrong ones are found; true where there is one.
-fn others(policy: Cursor<'_>) -> bool {
+/// Blocks that this engine does not act on, whose values are read so that wrong ones are found.
+fn others(policy: Cursor<'_>) -> Vec<&'static str> {
     if let Some(outlier) = policy.mapping("outlierDetection") {
         outlier.duration("interval");
         outlier.duration("baseEjectionTime");
     }
-    let blocks = [
-        "outlierDetection",
-        "loadBalancer",
-        "tunnel",
-        "proxyProtocol",
-        "retryBudget",
-    ];
-    blocks.iter().any(|key| policy.has(key))
+    let blocks = ["outlierDetection", "tunnel", "proxyProtocol", "retryBudget"];
+    let mut found: Vec<_> = blocks.into_iter().filter(|key| policy.has(key)).collect();
+    if let Some(balancer) = policy.mapping("loadBalancer") {
+        let parts = [
+            ("consistentHash", "loadBalancer.consistentHash"),
+            ("localityLbSetting", "loadBalancer.localityLbSetting"),
+        ];
+        found.extend(
+            parts
+                .into_iter()
+                .filter(|(key, _)| balancer.has(key))
+                .map(|(_, name)| name),
+        );
+    }
+    found
 }
 
 /// One of the texts is written, and not empty.

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
+    io::{self, Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     sync::{
@@ -32,10 +32,14 @@ pub struct Cut {
 impl Cut {
     /// Puts a cable before the server of `kubeconfig` and gives a kubeconfig, in `folder`, that goes through it.
     pub fn before(kubeconfig: &Path, folder: &Path) -> (Self, PathBuf) {
-        let text = fs::read_to_string(kubeconfig).unwrap();
-        let (_, rest) = text.split_once("https://").unwrap();
-        let server: SocketAddr = rest.split(['"', '\n', '\'']).next().unwrap().parse().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::at("127.0.0.1:0", kubeconfig, folder).unwrap()
+    }
+
+    /// The same at another address, where the machine has that.
+    pub fn at(address: &str, kubeconfig: &Path, folder: &Path) -> io::Result<(Self, PathBuf)> {
+        let text = fs::read_to_string(kubeconfig)?;
+        let server = server(&text);
+        let listener = TcpListener::bind(address)?;
         let own = listener.local_addr().unwrap();
         let copy = folder.join("through-a-cable");
         fs::write(&copy, text.replace(&server.to_string(), &own.to_string())).unwrap();
@@ -62,7 +66,7 @@ impl Cut {
                 open.lock().unwrap().extend([client, upstream]);
             }
         });
-        (cut, copy)
+        Ok((cut, copy))
     }
 
     /// Breaks every connection, and refuses new ones.
@@ -89,7 +93,14 @@ impl Cut {
     }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, mute: &AtomicBool) {
+/// The address of the API server in a kubeconfig.
+pub fn server(kubeconfig: &str) -> SocketAddr {
+    let (_, rest) = kubeconfig.split_once("https://").unwrap();
+    rest.split(['"', '\n', '\'']).next().unwrap().parse().unwrap()
+}
+
+/// Passes everything on until either end closes.
+pub fn pass(mut from: TcpStream, mut to: TcpStream, mute: &AtomicBool) {
     let mut buffer = [0; 16 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         if !mute.load(Ordering::SeqCst) && to.write_all(&buffer[..count]).is_err() {

@@ -1,9 +1,16 @@
 //! The API server or the network goes away in the middle of a change: what is then where is known, and a person settles it.
 
-use std::thread;
+use std::{process::Command, thread};
 
 use super::*;
-use crate::dto::{Holds, JournalEntry};
+use crate::{
+    app::{App, Source},
+    desk::{Desk, Places},
+    dto::{Holds, JournalEntry},
+};
+
+/// Names the folder that a process of its own works in: its kubeconfig, its data, and the namespace's name.
+const KILLED: &str = "EGRET_TEST_KILLED";
 
 /// Objects of one change set: so many that something can happen between the first and the last.
 const OBJECTS: usize = 120;
@@ -124,4 +131,96 @@ fn a_network_that_goes_in_the_middle_of_a_change_leaves_what_can_be_taken_back()
     let back = bench.changes.settle(&bench.view(), id, Holds::Old).unwrap();
     assert!(back.undone && back.cut_short.is_none());
     assert_eq!(stored(api, "goes"), 0);
+}
+
+/// A start of the app with the data below `root`, and the cluster open and editable.
+fn started(root: &Path) -> (Arc<Desk>, Arc<App>) {
+    let (folder, data) = (root.join("folder"), root.join("data"));
+    std::fs::create_dir_all(&folder).unwrap();
+    let places = Places {
+        folder: Some(folder),
+        resources: None,
+        data,
+    };
+    let (desk, app) = Desk::open(places, |_, _| {}).unwrap();
+    let file = app.shared.kubeconfigs.add(&root.join("config")).unwrap();
+    let name = "egret-mesh".to_string();
+    app.open(&Source::Context { file, name }).unwrap();
+    (desk, app)
+}
+
+/// An app in a process of its own that applies everything, and is killed once the first object is stored.
+fn killed(api: &Api, root: &Path, space: &str) {
+    namespace(api, space);
+    std::fs::copy(api.kubeconfig(), root.join("config")).unwrap();
+    std::fs::write(root.join("space"), space).unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "applied_by_an_app_of_its_own"])
+        .env(KILLED, root)
+        .spawn()
+        .unwrap();
+    eventually("the first object", || (stored(api, space) > 0).then_some(()));
+    // SIGKILL: nothing of its end runs.
+    child.kill().unwrap();
+    assert!(!child.wait().unwrap().success());
+}
+
+#[test]
+#[ignore = "the other half of a test, started and killed by it"]
+fn applied_by_an_app_of_its_own() {
+    let Some(root) = std::env::var_os(KILLED) else { return };
+    let root = Path::new(&root);
+    let space = std::fs::read_to_string(root.join("space")).unwrap();
+    let (_desk, app) = started(root);
+    app.set_editing(true).unwrap();
+    for index in 0..OBJECTS {
+        let edit = Edit::Put {
+            object: DraftKind::ServiceEntry,
+            namespace: space.clone(),
+            name: name(index),
+            yaml: entry(&space, &name(index), &format!("{}.{space}.com", name(index))),
+            base: None,
+        };
+        app.changes.stage(&app.view(), edit).unwrap();
+    }
+    app.apply(None).unwrap();
+}
+
+#[test]
+fn an_app_that_is_killed_in_the_middle_of_a_change_says_at_its_next_start_what_is_old_and_new() {
+    let Some(api) = api("an_app_that_is_killed") else {
+        return;
+    };
+    for (space, side) in [("killed-on", Holds::New), ("killed-back", Holds::Old)] {
+        let root = tempfile::tempdir().unwrap();
+        killed(api, root.path(), space);
+        let written = stored(api, space);
+        assert!(0 < written && written < OBJECTS, "{written}");
+
+        let (_desk, app) = started(root.path());
+        let told = app.changes.recovered().join(" ");
+        assert!(
+            told.contains("was cut short") && told.contains("finish it in Changes, or go back"),
+            "{told}"
+        );
+        assert_eq!(
+            stored(api, space),
+            written,
+            "nothing is written before a person says so"
+        );
+        let store = app.view().store.clone();
+        let entry = app.changes.entries(&*store).unwrap().remove(0);
+        let stands = entry.cut_short.unwrap();
+        let holding = |holds: Holds| stands.iter().filter(|stands| stands.holds == holds).count();
+        assert_eq!((holding(Holds::New), holding(Holds::Old)), (written, OBJECTS - written));
+
+        app.set_editing(true).unwrap();
+        let settled = app.changes.settle(&app.view(), entry.id, side).unwrap();
+        assert!(settled.cut_short.is_none() && settled.undone == (side == Holds::Old));
+        let wanted = if side == Holds::New { OBJECTS } else { 0 };
+        assert_eq!(stored(api, space), wanted);
+        let mirrors = std::fs::read_dir(root.path().join("data")).unwrap();
+        let mirrors = mirrors.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("mirror"));
+        assert!(mirrors.count() <= 1, "what the killed app mirrored is gone");
+    }
 }

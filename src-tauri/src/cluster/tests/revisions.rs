@@ -61,6 +61,8 @@ fn workload(api: &Api, namespace: &str, name: &str, injected: Option<(&str, &str
         // The command and its flags in one, as Istio 1.4 wrote them.
         pod["spec"]["initContainers"] = json!([{"name": "istio-init", "image": "i",
             "command": ["istio-iptables", "-i", "*", "-x", exclude]}]);
+        let sidecar = json!({"name": "istio-proxy", "image": "docker.io/istio/proxyv2:1.31.0-distroless"});
+        pod["spec"]["containers"].as_array_mut().unwrap().push(sidecar);
     }
     api.apply(&pod.to_string());
 }
@@ -104,6 +106,40 @@ fn a_pod_is_compared_with_the_injector_of_its_own_revision() {
         (moved.runs_with, moved.gets.exclude_ranges.as_str()),
         (RunsWith::Older, "10.32.0.0/16")
     );
+}
+
+#[test]
+fn a_pod_whose_sidecar_has_another_version_than_a_new_one_would_get_is_listed_for_a_restart() {
+    let Some(api) = api("a_pod_whose_sidecar_has_another_version") else {
+        return;
+    };
+    let tagged = json!({"global": {"tag": "1.33.0", "proxy": {"excludeIPRanges": "10.33.0.0/16"}}});
+    injector(api, "1-33", &json!({"values": tagged.to_string()}));
+    namespace(api, "rev-proxy", &json!({"istio.io/rev": "1-33"}));
+    workload(api, "rev-proxy", "old", Some(("1-33", "10.33.0.0/16")));
+    let bench = Bench::open(api.kubeconfig());
+    let row = || {
+        let rows = pods_view(&bench.view(), &bench.cluster).workloads;
+        rows.into_iter().find(|row| row.workload == "rev-proxy/old").unwrap()
+    };
+    let old = row();
+    assert_eq!((old.runs_with, old.stale), (RunsWith::OlderProxy, 1));
+    assert_eq!(
+        (old.proxy_has, old.proxy_gets.as_deref()),
+        (vec!["1.31.0".to_string()], Some("1.33.0"))
+    );
+    api.text(&[
+        "set",
+        "image",
+        "pod/old-1",
+        "istio-proxy=istio/proxyv2:1.33.0",
+        "-n",
+        "rev-proxy",
+    ]);
+    eventually("the new version to be seen", || {
+        (row().runs_with == RunsWith::Current).then_some(())
+    });
+    assert_eq!((row().stale, row().proxy_has), (0, Vec::new()));
 }
 
 #[test]

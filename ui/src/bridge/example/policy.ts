@@ -190,7 +190,7 @@ export const overview: Overview = {
     },
   ],
   health: [
-    { name: "Folder", state: "good", detail: "9 files, 14 objects, watched" },
+    { name: "Folder", state: "good", detail: "9 files, 14 objects, watched, decided as Istio 1.32" },
     { name: "Access log", state: "good", detail: "sandbox, 0 s behind, dropped 0" },
     { name: "Names", state: "warn", detail: "71 % of rows have a name" },
     { name: "Cluster", state: "off", detail: "not connected; not needed" },

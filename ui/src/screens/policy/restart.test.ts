@@ -18,6 +18,8 @@ const row = (workload: string, stale: number, more: Partial<PodsRow> = {}): Pods
   runsWith: stale ? "older" : "current",
   has: lists(""),
   gets: lists(stale ? "10.0.0.0/8" : ""),
+  proxyHas: [],
+  proxyGets: null,
   own: false,
   revision: "",
   since: "2026-11-28T07:00:00Z",
@@ -60,6 +62,22 @@ it("says what an older pod has and what a new one would get", async () => {
   render(Restart, { pods: view([row("shop/cart", 1)]) });
   await userEvent.click(screen.getByText("shop/cart"));
   expect(screen.getByText(/Excluded ranges/)).toHaveTextContent("Excluded ranges none, a new pod: 10.0.0.0/8");
+});
+
+it("says which proxy a pod runs and which a new one would get, and restarts it", async () => {
+  const older: Partial<PodsRow> = {
+    runsWith: "olderProxy",
+    proxyHas: ["1.30.1"],
+    proxyGets: "1.31.0",
+    gets: lists(""),
+  };
+  render(Restart, { pods: view([row("shop/cart", 1, older)]) });
+  expect(screen.getByTestId("pods-row")).toHaveTextContent("older proxy 1.30.1");
+  await userEvent.click(screen.getByText("shop/cart"));
+  expect(screen.getByText(/Proxy/)).toHaveTextContent("Proxy 1.30.1, a new pod: 1.31.0");
+  await userEvent.click(screen.getByTestId("restart"));
+  await userEvent.click(screen.getByTestId("restart-confirm"));
+  expect(calls).toEqual([["restart_workloads", { workloads: [{ kind: "Deployment", workload: "shop/cart" }] }]]);
 });
 
 it("offers no restart while the window is read-only, nothing is stale, or what is stale does not roll", async () => {

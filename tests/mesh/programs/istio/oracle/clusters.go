@@ -1,13 +1,19 @@
 package main
 
 import (
+	"math"
 	"net"
 	"strconv"
 
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	tcp "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	http "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	v3 "istio.io/istio/pilot/pkg/xds/v3"
 )
 
 // target is one of the clusters that a route or stream is shared among.
@@ -19,6 +25,7 @@ type target struct {
 	PortOverride     uint32   `json:"port_override,omitempty"`
 	ConnectTimeoutMS int64    `json:"connect_timeout_ms,omitempty"`
 	TLS              *origin  `json:"tls,omitempty"`
+	Limits           limits   `json:"limits"`
 	// Edits of this one of several.
 	Host     string `json:"host,omitempty"`
 	Request  *edits `json:"request_headers,omitempty"`
@@ -28,6 +35,15 @@ type target struct {
 // origin is TLS towards the upstream; without a name, that of the request's host.
 type origin struct {
 	SNI string `json:"sni,omitempty"`
+}
+
+// limits of what may go on at once; absent where there is none.
+type limits struct {
+	Connections           uint32 `json:"connections,omitempty"`
+	Pending               uint32 `json:"pending,omitempty"`
+	Requests              uint32 `json:"requests,omitempty"`
+	Retries               uint32 `json:"retries,omitempty"`
+	RequestsPerConnection uint32 `json:"requests_per_connection,omitempty"`
 }
 
 func (c *configuration) routeTargets(action *route.RouteAction) []target {
@@ -62,6 +78,7 @@ func (c *configuration) target(name string, weight uint32) target {
 	if !exists {
 		return made
 	}
+	made.Limits = limitsOf(found)
 	made.ConnectTimeoutMS = found.GetConnectTimeout().AsDuration().Milliseconds()
 	made.PortOverride = found.GetOriginalDstLbConfig().GetUpstreamPortOverride().GetValue()
 	switch found.GetType() {
@@ -89,4 +106,29 @@ func (c *configuration) target(name string, weight uint32) target {
 		made.TLS = &origin{SNI: context.Sni}
 	}
 	return made
+}
+
+func limitsOf(found *cluster.Cluster) limits {
+	var made limits
+	for _, threshold := range found.GetCircuitBreakers().GetThresholds() {
+		if threshold.Priority == core.RoutingPriority_DEFAULT {
+			made.Connections = limit(threshold.GetMaxConnections())
+			made.Pending = limit(threshold.GetMaxPendingRequests())
+			made.Requests = limit(threshold.GetMaxRequests())
+			made.Retries = limit(threshold.GetMaxRetries())
+		}
+	}
+	options := &http.HttpProtocolOptions{}
+	if found.GetTypedExtensionProtocolOptions()[v3.HttpProtocolOptionsType].UnmarshalTo(options) == nil {
+		made.RequestsPerConnection = limit(options.GetCommonHttpProtocolOptions().GetMaxRequestsPerConnection())
+	}
+	return made
+}
+
+// limit is 0 where Istio writes the largest number.
+func limit(value *wrapperspb.UInt32Value) uint32 {
+	if value.GetValue() == math.MaxUint32 {
+		return 0
+	}
+	return value.GetValue()
 }

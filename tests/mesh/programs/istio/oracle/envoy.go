@@ -283,6 +283,10 @@ func (c *configuration) request(tables routeTables, manager *hcm.HttpConnectionM
 	} else {
 		a.RouteConfig = table.Name
 	}
+	if actionless(table) {
+		a.Refused = "a route has no action"
+		return
+	}
 	host := virtualHost(table, call.Host)
 	if host == nil {
 		a.Status, a.Details = 404, "route_not_found"
@@ -295,6 +299,19 @@ func (c *configuration) request(tables routeTables, manager *hcm.HttpConnectionM
 		return
 	}
 	c.act(found, call, a)
+}
+
+// actionless tells whether some route does nothing at all, for which Envoy 1.40 refuses the whole table: Istio makes such
+// routes of redirects with a code that Envoy cannot send.
+func actionless(table *route.RouteConfiguration) bool {
+	for _, host := range table.GetVirtualHosts() {
+		for _, one := range host.GetRoutes() {
+			if one.GetAction() == nil {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // virtualHost finds the most specific domain for the authority, whose port the tables of outbound ports ignore.

@@ -1,0 +1,226 @@
+//! Circuit breakers: how much may go on at once with a cluster, counted over all workers. Source: Envoy's resource manager of
+//! a cluster, and Istio's `connectionPool`.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    net::SocketAddr,
+    rc::Rc,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use tokio::sync::Notify;
+
+use crate::{model::Limits, policy::Cluster};
+
+/// The counters of all clusters with limits, shared by the workers. They outlive a policy: what was begun under one still
+/// counts under the next.
+#[derive(Debug, Default)]
+pub struct Breakers(Mutex<HashMap<Arc<str>, Arc<Counters>>>);
+
+/// What goes on with one cluster.
+#[derive(Debug, Default)]
+struct Counters {
+    connections: AtomicU32,
+    pending: AtomicU32,
+    requests: AtomicU32,
+    retries: AtomicU32,
+    /// A connection became free, or ended.
+    freed: Notify,
+}
+
+/// One worker's view: the shared counters that it has met, and its own connections.
+#[derive(Debug, Default)]
+pub(super) struct Breaking {
+    shared: Arc<Breakers>,
+    met: RefCell<HashMap<Arc<str>, Met>>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Met {
+    counters: Arc<Counters>,
+    own: Rc<RefCell<HashMap<SocketAddr, u32>>>,
+}
+
+/// The breaker of one cluster with limits.
+#[derive(Debug)]
+pub(super) struct Breaker {
+    limits: Limits,
+    met: Met,
+}
+
+/// A share of a limit, given back when dropped.
+#[derive(Debug)]
+pub(super) struct Share {
+    counters: Arc<Counters>,
+    of: fn(&Counters) -> &AtomicU32,
+}
+
+/// The share that a connection has, for as long as it lives.
+#[derive(Debug)]
+pub(super) struct ConnectionShare {
+    _share: Share,
+    own: Rc<RefCell<HashMap<SocketAddr, u32>>>,
+    address: SocketAddr,
+}
+
+/// A limit is reached.
+#[derive(Debug)]
+pub(super) struct Overflow;
+
+impl Breaking {
+    pub fn new(shared: Arc<Breakers>) -> Self {
+        Self {
+            shared,
+            met: RefCell::default(),
+        }
+    }
+
+    /// The breaker of a cluster; `None` where it has no limits, which is the common case.
+    pub fn of(&self, cluster: &Cluster) -> Option<Breaker> {
+        if cluster.limits == Limits::default() {
+            return None;
+        }
+        let known = self.met.borrow().get(&cluster.name).cloned();
+        let met = known.unwrap_or_else(|| {
+            // Once for each cluster and worker; a worker that panicked left whole counters behind.
+            let mut shared = self.shared.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let met = Met {
+                counters: shared.entry(cluster.name.clone()).or_default().clone(),
+                own: Rc::default(),
+            };
+            self.met.borrow_mut().insert(cluster.name.clone(), met.clone());
+            met
+        });
+        Some(Breaker {
+            limits: cluster.limits,
+            met,
+        })
+    }
+}
+
+impl Breaker {
+    /// A request begins.
+    pub fn request(&self) -> Result<Share, Overflow> {
+        self.share(|counters| &counters.requests, self.limits.requests)
+    }
+
+    /// A request waits for a connection.
+    pub fn pending(&self) -> Result<Share, Overflow> {
+        self.share(|counters| &counters.pending, self.limits.pending)
+    }
+
+    /// A retry begins.
+    pub fn retry(&self) -> Result<Share, Overflow> {
+        self.share(|counters| &counters.retries, self.limits.retries)
+    }
+
+    /// A byte stream's connection.
+    pub fn stream(&self) -> Result<Share, Overflow> {
+        self.share(|counters| &counters.connections, self.limits.connections)
+    }
+
+    /// A connection for requests. Envoy: a worker without any to the address may always open one, so that none starves.
+    pub fn connection(&self, address: SocketAddr) -> Result<ConnectionShare, Overflow> {
+        let own = &self.met.own;
+        let has_none = own.borrow().get(&address).is_none_or(|count| *count == 0);
+        let limit = self.limits.connections.filter(|_| !has_none);
+        let share = self.share(|counters| &counters.connections, limit)?;
+        *own.borrow_mut().entry(address).or_default() += 1;
+        Ok(ConnectionShare {
+            _share: share,
+            own: own.clone(),
+            address,
+        })
+    }
+
+    /// Waits until a share is given back.
+    pub fn freed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.met.counters.freed.notified()
+    }
+
+    fn share(&self, of: fn(&Counters) -> &AtomicU32, limit: Option<u32>) -> Result<Share, Overflow> {
+        let counters = self.met.counters.clone();
+        let more = |count| (count < limit.unwrap_or(u32::MAX)).then_some(count + 1);
+        match of(&counters).fetch_update(Ordering::AcqRel, Ordering::Acquire, more) {
+            Ok(_) => Ok(Share { counters, of }),
+            Err(_) => Err(Overflow),
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        (self.of)(&self.counters).fetch_sub(1, Ordering::AcqRel);
+        self.counters.freed.notify_waiters();
+    }
+}
+
+impl Drop for ConnectionShare {
+    fn drop(&mut self) {
+        if let Some(count) = self.own.borrow_mut().get_mut(&self.address) {
+            *count -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn breaker(shared: &Arc<Breakers>, limits: Limits) -> Breaker {
+        let breaking = Breaking::new(shared.clone());
+        let cluster = Cluster {
+            name: "outbound|80||a.com".into(),
+            host: "a.com".into(),
+            namespace: "default".into(),
+            endpoints: crate::policy::Endpoints::OriginalDst(None),
+            connect_timeout: std::time::Duration::from_secs(1),
+            tls: None,
+            limits,
+            consistent_hash: false,
+            unapplied: Vec::new(),
+            object: None,
+        };
+        breaking.of(&cluster).expect("the cluster has limits")
+    }
+
+    #[test]
+    fn a_limit_counts_over_all_workers_and_what_ends_gives_its_share_back() {
+        let (shared, one) = (Arc::default(), Some(1));
+        let limits = Limits {
+            pending: one,
+            requests: one,
+            retries: one,
+            ..Limits::default()
+        };
+        let (here, there) = (breaker(&shared, limits), breaker(&shared, limits));
+        for share in [Breaker::request, Breaker::pending, Breaker::retry] {
+            let held = share(&here);
+            assert!(held.is_ok() && share(&there).is_err());
+            drop(held);
+            assert!(share(&there).is_ok());
+        }
+        assert!(here.stream().is_ok() && here.stream().is_ok(), "no limit, no end");
+    }
+
+    #[test]
+    fn a_worker_without_a_connection_to_an_address_may_always_open_one() {
+        let shared = Arc::default();
+        let limits = Limits {
+            connections: Some(1),
+            ..Limits::default()
+        };
+        let (here, there) = (breaker(&shared, limits), breaker(&shared, limits));
+        let address = |last| SocketAddr::from(([10, 0, 0, last], 80));
+        let held = here.connection(address(1));
+        assert!(held.is_ok() && here.connection(address(1)).is_err());
+        let beside = (there.connection(address(1)), here.connection(address(2)));
+        assert!(beside.0.is_ok() && beside.1.is_ok());
+        drop(held);
+        assert!(here.connection(address(1)).is_ok());
+    }
+}
