@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     net::Prefixed,
-    policy::{Action, Claims, Facts, Forward, HttpClaims, HttpVersion, Reply, Treatment, decide},
+    policy::{Action, Claims, Facts, Forward, HttpClaims, HttpVersion, Reply, decide},
     record::HttpPart,
 };
 
@@ -161,45 +161,27 @@ async fn handle(
         }
         action => action,
     };
-    let treatment = decision.treatment;
-    let mut crossing = Crossing::None;
-    if let Some(treatment) = treatment {
-        let destination = match action {
+    let asked = Asked {
+        treatment: decision.treatment,
+        destination: match action {
             Action::Forward(forward) => forward.edits,
             _ => None,
-        };
-        let asked = Asked {
-            treatment: Some(treatment),
-            destination,
-        };
-        if let Some(fault) = &treatment.fault
-            && let Some(status) = fault::inject(&worker, fault, &mut finish).await
-        {
-            let response = finish.reply(status, "FI", "fault_filter_abort", "fault filter abort");
-            return Ok(closing(&worker, treated(response, &asked, &Sent::default(), crossing)));
-        }
-        if let Some(cors) = &treatment.cors {
-            crossing = Crossing::of(cors, &request);
-        }
-        if let Crossing::Preflight(headers) = crossing {
-            let mut response = finish.reply(200, "", "cors_response", "");
-            response.headers_mut().extend(headers);
-            return Ok(closing(&worker, response));
-        }
-    }
+        },
+    };
+    let (finish, crossing) = match intervene(&worker, &asked, &request, &path, finish).await {
+        Ok(left) => left,
+        Err(response) => return Ok(closing(&worker, *response)),
+    };
     let response = match action {
         Action::Reply(answer) => {
+            let sent = asked.remember(request.headers(), &path);
             let response = answered(finish, &answer, authority.as_deref().unwrap_or_default(), &path);
-            let asked = Asked {
-                treatment,
-                destination: None,
-            };
-            treated(response, &asked, &Sent::default(), crossing)
+            treated(response, &asked, &sent, crossing)
         }
         Action::Forward(forward) => {
             let call = Call {
                 forward,
-                treatment,
+                asked,
                 destination,
                 authority: authority.as_deref(),
                 path: &path,
@@ -216,10 +198,40 @@ async fn handle(
     Ok(closing(&worker, response))
 }
 
+/// What a route does before its action: a fault, and the answer to a preflight. Without these the request goes on, with what
+/// its response will carry.
+async fn intervene(
+    worker: &Worker,
+    asked: &Asked<'_>,
+    request: &Request<Incoming>,
+    path: &str,
+    mut finish: Box<Finish>,
+) -> Result<(Box<Finish>, Crossing), Box<Response<ResponseBody>>> {
+    let Some(treatment) = asked.treatment else {
+        return Ok((finish, Crossing::None));
+    };
+    if let Some(fault) = &treatment.fault
+        && let Some(status) = fault::inject(worker, fault, &mut finish).await
+    {
+        let sent = asked.remember(request.headers(), path);
+        let response = finish.reply(status, "FI", "fault_filter_abort", "fault filter abort");
+        return Err(Box::new(treated(response, asked, &sent, Crossing::None)));
+    }
+    let cors = treatment.cors.as_ref();
+    match cors.map_or(Crossing::None, |cors| Crossing::of(cors, request)) {
+        Crossing::Preflight(headers) => {
+            let mut response = finish.reply(200, "", "cors_response", "");
+            response.headers_mut().extend(headers);
+            Err(Box::new(response))
+        }
+        crossing => Ok((finish, crossing)),
+    }
+}
+
 /// A request that policy sends to a cluster.
 struct Call<'c> {
     forward: Forward<'c>,
-    treatment: Option<&'c Treatment>,
+    asked: Asked<'c>,
     destination: SocketAddr,
     authority: Option<&'c str>,
     path: &'c str,
@@ -260,17 +272,17 @@ async fn forwarded(
         parts.headers.insert(header::HOST, host);
     }
     let mut body = RequestBody::new(body, progress);
-    let asked = Asked {
-        treatment: call.treatment,
-        destination: forward.edits,
-    };
+    let asked = call.asked;
     if asked.is_nothing() {
         return forward::forward(worker, forward, destination, parts, body, finish, on_upgrade).await;
     }
     asked.edit_request(&mut parts, call.path, &finish.flow);
     finish.sent_as(&parts.headers);
-    let sent = asked.remember(&parts);
-    if let Some(treatment) = call.treatment.filter(|_| !websocket) {
+    let sent = asked.remember(
+        &parts.headers,
+        parts.uri.path_and_query().map_or("", |path| path.as_str()),
+    );
+    if let Some(treatment) = asked.treatment.filter(|_| !websocket) {
         let original = mirror::Original {
             parts: &parts,
             authority: &finish.http_part().authority.clone(),
