@@ -15,6 +15,9 @@ pub enum State {
     Refused,
 }
 
+/// What a missing route table is called.
+pub const TABLE: &str = "route table";
+
 /// The one listener that a mark is not put on.
 const INBOUND: &str = "virtualInbound";
 
@@ -72,7 +75,7 @@ pub fn state(dump: &Value, number: u64) -> State {
     });
     match lacking {
         None => State::Whole,
-        Some(name) => State::Older(format!("route table {name}")),
+        Some(name) => State::Older(format!("{TABLE} {name}")),
     }
 }
 
