@@ -120,8 +120,12 @@ fn spent() -> BTreeMap<&'static str, u64> {
         let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else {
             continue;
         };
-        let Some((head, tail)) = stat.rsplit_once(") ") else { continue };
-        let Some((pid, name)) = head.split_once(" (") else { continue };
+        let Some((head, tail)) = stat.rsplit_once(") ") else {
+            continue;
+        };
+        let Some((pid, name)) = head.split_once(" (") else {
+            continue;
+        };
         let fields: Vec<&str> = tail.split(' ').collect();
         let number = |at: usize| fields[at].parse::<u64>().unwrap_or_default();
         let pid: u64 = pid.parse().unwrap();
