@@ -33,7 +33,7 @@ help:
 	@echo "make run        build what is missing and start Egret on its bundled example"
 	@echo "make test       all checks and tests; what CI runs"
 	@echo "make fuzz       check the engine's properties with many random policies"
-	@echo "make fidelity   compare the engine with Istio's own code on many random policies"
+	@echo "make fidelity   compare the engine with Istio's own code, and the sidecar with Envoy on a live mesh"
 	@echo "make mesh       bring up a real Kubernetes and Istio on this machine; make mesh-down takes it away"
 	@echo "make bench      measure the sidecar beside Envoy; writes tests/bench/RESULTS.md"
 	@echo "make bench-cluster  measure the app with a large cluster; writes tests/bench/CLUSTER.md"
@@ -151,11 +151,13 @@ fuzz: proxy-packages toolchains
 	        -max_total_time=$(or $(SECONDS),60) -timeout=5 -rss_limit_mb=2048 -close_fd_mask=1 || exit 1; \
 	done
 
-# `make fidelity WORLDS=1000000 SEED=7` draws more of them and others; the first differences of each kind are printed,
-# shrunk. The Rust tests do the same with 500 worlds, always the same ones.
-fidelity: app-packages toolchains ui oracle
-	@echo "==> the engine beside Istio's own code"
-	@WORLDS=$(or $(WORLDS),10000) SEED=$(or $(SEED),1) cargo test $(CARGO_SET) --test fidelity
+# `make fidelity WORLDS=1000000 DEEP=1000 SEED=7` draws more of them and others: WORLDS for Istio's own code, whose first
+# differences of each kind are printed, shrunk; DEEP for the live mesh, 15 to 30 a minute. The Rust tests do the same with 500
+# and 20, always the same ones.
+fidelity: app-packages toolchains ui oracle mesh-programs
+	@echo "==> the engine beside Istio's own code, and the sidecar beside Envoy on a live mesh"
+	@cargo build $(CARGO_SET) --bin egret-proxy
+	@WORLDS=$(or $(WORLDS),10000) DEEP=$(or $(DEEP),300) SEED=$(or $(SEED),1) cargo test $(CARGO_SET) --test fidelity
 
 ui-test: node ui/node_modules/.package-lock.json
 	@echo "==> component tests of the window"

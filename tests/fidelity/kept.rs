@@ -17,7 +17,7 @@ const KINDS: [&str; 5] = [
 ];
 
 /// The cases of all files with objects in them, each with its file and name. Files about capture are left out: whether a
-/// connection reaches the sidecar is the kernel's to say.
+/// connection reaches the sidecar is the kernel's to say; so are those for another release than the oracle's.
 pub fn cases() -> Result<Vec<(String, World)>, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
     let entries = fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
@@ -39,27 +39,36 @@ pub fn cases() -> Result<Vec<(String, World)>, String> {
 fn of_file(file: &str, document: &Value) -> Vec<(String, World)> {
     let objects = list(&document["resources"]);
     let is_injector = |object: &Value| text(&object["metadata"]["name"]).starts_with("istio-sidecar-injector");
-    if objects.is_empty() || objects.iter().any(is_injector) {
+    let of_another_release = document.get("istioVersion").is_some();
+    if objects.is_empty() || of_another_release || objects.iter().any(is_injector) {
         return Vec::new();
     }
-    let mesh = objects.iter().find(|object| object["kind"] == "ConfigMap");
-    let mesh = mesh.map_or("", |object| text(&object["data"]["mesh"])).to_string();
-    let wanted = objects.iter().filter(|object| KINDS.contains(&text(&object["kind"])));
-    let documents: Vec<Value> = wanted.enumerate().map(|(index, object)| aged(object, index)).collect();
+    let whole = world(document);
     list(&document["cases"])
         .iter()
         .map(|case| {
             let world = World {
-                mesh: mesh.clone(),
-                documents: documents.clone(),
                 namespace: or(&case["from"]["namespace"], "default"),
                 labels: pairs(&case["from"]["labels"]),
                 calls: vec![call(case)],
-                ..World::default()
+                ..whole.clone()
             };
             (format!("{file}: {}", text(&case["name"])), world)
         })
         .collect()
+}
+
+/// The inline objects of a policy test file with the calls of all its cases, by nobody in particular.
+pub fn world(document: &Value) -> World {
+    let objects = list(&document["resources"]);
+    let mesh = objects.iter().find(|object| object["kind"] == "ConfigMap");
+    let wanted = objects.iter().filter(|object| KINDS.contains(&text(&object["kind"])));
+    World {
+        mesh: mesh.map_or("", |object| text(&object["data"]["mesh"])).to_string(),
+        documents: wanted.enumerate().map(|(index, object)| aged(object, index)).collect(),
+        calls: list(&document["cases"]).iter().map(call).collect(),
+        ..World::default()
+    }
 }
 
 /// Where no age is written the order of appearance stands for it, and all of that is older than what is written.
@@ -104,7 +113,8 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-fn or(value: &Value, default: &str) -> String {
+/// A text, or what stands for it where there is none.
+pub fn or(value: &Value, default: &str) -> String {
     value.as_str().unwrap_or(default).to_string()
 }
 

@@ -1,13 +1,14 @@
 //! Whether the engine decides as Istio and Envoy do, on many small worlds: what it takes and refuses, and what becomes of
-//! each call. Istio's side is its own code (`tests/mesh/programs/istio/oracle`).
+//! each call. Istio's side is its own code (`tests/mesh/programs/istio/oracle`), and a live mesh (`deep`).
 //!
-//! `make fidelity WORLDS=10000 SEED=7` looks for new differences. A difference that is listed with its reason in
+//! `make fidelity WORLDS=10000 DEEP=300 SEED=7` looks for new differences. A difference that is listed with its reason in
 //! `tests/mesh/DIFFERENCES.md` is counted as known; any other one fails.
 
 // A test reports by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod analyze;
+mod deep;
 mod generate;
 mod judge;
 mod kept;
@@ -22,6 +23,7 @@ mod world;
 
 use std::{env, path::Path};
 
+use egret_tests::mesh::NotUp;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use oracle::Oracle;
 
@@ -29,7 +31,12 @@ use oracle::Oracle;
 const REQUIRED: &str = "EGRET_REQUIRE_MESH";
 
 fn main() {
-    let arguments = Arguments::from_args();
+    if deep::sender::wanted() {
+        return deep::sender::run().expect("whoever asks is there");
+    }
+    let mut arguments = Arguments::from_args();
+    // One after the other: each uses all processors, and the live mesh needs them in time.
+    arguments.test_threads = Some(1);
     let worlds = trial("the_engine_decides_as_istio_and_envoy_do", |program| {
         let (worlds, seed) = (number("WORLDS", 500)?, number("SEED", 1)?);
         let report = run::run(program, worlds, seed)?;
@@ -58,7 +65,22 @@ fn main() {
             differed => Err(format!("{differed} differences that DIFFERENCES.md does not list")),
         }
     });
-    libtest_mimic::run(&arguments, vec![worlds, kept, analyzed]).exit();
+    let live = Trial::ignorable_test("the_sidecar_does_as_envoy_does_on_a_live_mesh", || {
+        match deep::run(number("DEEP", 20)?, number("SEED", 1)?) {
+            Ok(report) => {
+                print!("{report}");
+                match report.differed() {
+                    0 => Ok(Completion::Completed),
+                    differed => Err(Failed::from(format!(
+                        "{differed} calls differed in a way that DIFFERENCES.md does not list"
+                    ))),
+                }
+            }
+            Err(NotUp::Lacking(reason)) => Ok(Completion::ignored_with(reason)),
+            Err(NotUp::Failed(reason)) => Err(Failed::from(reason)),
+        }
+    });
+    libtest_mimic::run(&arguments, vec![worlds, kept, analyzed, live]).exit();
 }
 
 /// A test that needs the oracle, and is ignored with the reason where there is none.

@@ -1,7 +1,7 @@
 #!/bin/bash
 # inside.sh OUT mesh|api: the first process in the namespaces of guard.sh; brings up what OUT has the programs for. Two
-# network namespaces: `node` (the cluster) and, for the mesh, `inet` (the world outside, addresses 198.19.0.10 to 15: HTTP
-# 80, HTTPS 443, TCP echo 27017). The machine reaches the API server over a link of its own, and nothing else crosses.
+# network namespaces: `node` (the cluster) and, for the mesh, `inet` (the world outside: every address that the cluster has
+# not is one of its sites, see sites.py). The machine reaches the API server over a link of its own, and nothing else crosses.
 # Later it takes commands, one a line: `kill apiserver`, `start apiserver`, `compact VERSION` (of etcd's history).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -71,9 +71,9 @@ networks() {
     ip -n inet link set lo up
     ip -n inet addr add 198.18.1.2/30 dev eg0
     ip -n inet link set eg0 up
-    ip -n inet route add default via 198.18.1.1
-    local last
-    for last in 10 11 12 13 14 15; do ip -n inet addr add 198.19.0.$last/32 dev lo; done
+    ip -n inet route add 10.88.0.0/24 via 198.18.1.1
+    # Every other address is one of the sites, so that whatever leaves the cluster arrives.
+    ip -n inet route add local default dev lo
     # From pod to service to pod on one bridge: without the second, replies would not find back.
     nsenter --net=/run/netns/node sh -ec 'echo 1 >/proc/sys/net/ipv4/ip_forward
         echo 1 >/proc/sys/net/bridge/bridge-nf-call-iptables'

@@ -56,7 +56,7 @@ issue scheduler system:kube-scheduler "" "" ca
 issue kubelet system:node:node1 system:nodes "DNS:node1,IP:127.0.0.1,IP:10.88.0.1" ca
 issue kubelet-client apiserver-kubelet-client system:masters "" ca
 issue sites sites "" \
-    "DNS:httpbin.org,DNS:*.httpbin.org,DNS:www.google.com,DNS:edition.cnn.com,DNS:mongo.example.com,DNS:*.example.com" sites-ca
+    "DNS:httpbin.org,DNS:*.httpbin.org,DNS:www.google.com,DNS:edition.cnn.com,DNS:mongo.example.com,DNS:*.example.com,DNS:a.com,DNS:*.a.com" sites-ca
 openssl genrsa -out sa.key 2048 2>/dev/null
 openssl genrsa -out oidc.key 2048 2>/dev/null
 openssl rsa -in sa.key -pubout -out sa.pub 2>/dev/null

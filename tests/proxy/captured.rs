@@ -272,7 +272,19 @@ fn connect_and_strange_upgrades_are_answered_as_envoy_does() {
             );
             let upgrade = ask("GET / HTTP/1.1\r\nHost: httpbin.org\r\nConnection: upgrade\r\nUpgrade: strange\r\n\r\n");
             assert!(upgrade.starts_with("HTTP/1.1 403 "), "{upgrade}");
-            let log = subject.log(4);
+            let portless = ask("CONNECT httpbin.org HTTP/1.1\r\nHost: httpbin.org\r\n\r\n");
+            assert!(portless.starts_with("HTTP/1.1 400 "), "{portless}");
+            let log = subject.log(5);
+            assert!(
+                log[0].contains("\"CONNECT - HTTP/1.1\" 404 NR route_not_found"),
+                "{}",
+                log[0]
+            );
+            assert!(
+                log[4].contains("\"- - HTTP/1.1\" 400 DPE http1.invalid_url"),
+                "{}",
+                log[4]
+            );
             assert!(log[0].contains("404 NR route_not_found"), "{}", log[0]);
             assert!(log[1].contains("400 - missing_host_header"), "{}", log[1]);
             assert!(log[3].contains("403 - upgrade_failed"), "{}", log[3]);

@@ -12,5 +12,6 @@ mod explicit;
 mod lifecycle;
 mod limits;
 mod namespace;
+mod replies;
 mod site;
 mod subject;

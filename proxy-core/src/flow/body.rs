@@ -1,10 +1,11 @@
 //! Bodies that are counted as they pass.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
+    vec,
 };
 
 use bytes::Bytes;
@@ -42,11 +43,42 @@ impl Progress {
 /// How many pieces of a body a copy may fall behind before it is given up.
 const BEHIND: usize = 64;
 
+/// How much of a body is kept for another attempt: Envoy's default, by Istio left as it is.
+const KEPT: usize = 1024 * 1024;
+
+/// A request's body as it was sent, for another attempt.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pieces: RefCell<Vec<Bytes>>,
+    size: Cell<usize>,
+    ended: Cell<bool>,
+}
+
+impl Kept {
+    /// True where all of it was sent and kept: only then Envoy tries again.
+    pub fn is_whole(&self) -> bool {
+        self.ended.get() && self.size.get() <= KEPT
+    }
+
+    fn keep(&self, data: Option<&Bytes>, ended: bool) {
+        if let Some(data) = data {
+            self.size.set(self.size.get() + data.len());
+            if self.size.get() <= KEPT {
+                self.pieces.borrow_mut().push(data.clone());
+            } else {
+                self.pieces.borrow_mut().clear();
+            }
+        }
+        self.ended.set(ended);
+    }
+}
+
 /// A request's body on its way to the upstream.
 #[derive(Debug)]
 pub(super) struct RequestBody {
     source: Source,
     progress: Rc<Progress>,
+    kept: Option<Rc<Kept>>,
     /// Copies that are sent elsewhere.
     copies: Vec<mpsc::Sender<Piece>>,
 }
@@ -55,6 +87,8 @@ pub(super) struct RequestBody {
 enum Source {
     Empty,
     Caller(Incoming),
+    /// What an attempt before has sent.
+    Again(vec::IntoIter<Bytes>),
     /// What another body was seen to send.
     Copy(mpsc::Receiver<Piece>),
 }
@@ -83,6 +117,7 @@ impl RequestBody {
         Self {
             source: Source::Caller(inner),
             progress,
+            kept: None,
             copies: Vec::new(),
         }
     }
@@ -92,12 +127,32 @@ impl RequestBody {
         Self {
             source: Source::Empty,
             progress,
+            kept: None,
             copies: Vec::new(),
         }
     }
 
     pub fn is_empty(&self) -> bool {
         matches!(self.source, Source::Empty)
+    }
+
+    /// Keeps what is sent from now on.
+    pub fn keep(&mut self) -> Rc<Kept> {
+        let kept = Rc::<Kept>::default();
+        self.kept = Some(kept.clone());
+        kept
+    }
+
+    /// The same body once more.
+    pub fn again(kept: &Kept, progress: Rc<Progress>) -> Self {
+        let pieces = kept.pieces.borrow().clone();
+        if pieces.is_empty() {
+            return Self::empty(progress);
+        }
+        Self {
+            source: Source::Again(pieces.into_iter()),
+            ..Self::empty(progress)
+        }
     }
 
     /// A copy, which sees what this one sends from now on.
@@ -110,6 +165,7 @@ impl RequestBody {
         Self {
             source: Source::Copy(pieces_rx),
             progress: Rc::default(),
+            kept: None,
             copies: Vec::new(),
         }
     }
@@ -131,6 +187,7 @@ impl Body for RequestBody {
         let inner = match &mut self.source {
             Source::Empty => return Poll::Ready(None),
             Source::Caller(inner) => inner,
+            Source::Again(pieces) => return Poll::Ready(pieces.next().map(|data| Ok(Frame::data(data)))),
             Source::Copy(pieces) => {
                 let piece = ready!(pieces.poll_recv(cx));
                 return Poll::Ready(match piece {
@@ -149,8 +206,11 @@ impl Body for RequestBody {
         if let Some(data) = data {
             self.progress.bytes.set(self.progress.bytes.get() + data.len() as u64);
         }
+        let whole = ended && !matches!(frame, Some(Err(_)));
+        if let Some(kept) = &self.kept {
+            kept.keep(data, whole);
+        }
         if !self.copies.is_empty() {
-            let whole = ended && !matches!(frame, Some(Err(_)));
             self.show(data, whole);
         }
         if ended {
@@ -163,6 +223,7 @@ impl Body for RequestBody {
         match &self.source {
             Source::Empty => true,
             Source::Caller(inner) => inner.is_end_stream(),
+            Source::Again(pieces) => pieces.as_slice().is_empty(),
             Source::Copy(_) => false,
         }
     }
@@ -171,7 +232,8 @@ impl Body for RequestBody {
         match &self.source {
             Source::Empty => SizeHint::with_exact(0),
             Source::Caller(inner) => inner.size_hint(),
-            Source::Copy(_) => SizeHint::default(),
+            // Framed as the request's own headers say.
+            Source::Again(_) | Source::Copy(_) => SizeHint::default(),
         }
     }
 }

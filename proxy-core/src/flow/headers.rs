@@ -78,15 +78,20 @@ pub(super) fn prepare_request(
     if let Some(operation) = operation {
         insert(headers, OPERATION, operation);
     }
-    if let Some(timeout) = timeout {
-        headers.insert(EXPECTED_TIMEOUT, HeaderValue::from(timeout.as_millis() as u64));
-    }
+    expect_within(headers, timeout);
     number_attempt(headers, 1);
 }
 
 /// Numbers the attempt, behind all edits of the first one.
 pub(super) fn number_attempt(headers: &mut HeaderMap, attempt: u32) {
     headers.insert(ATTEMPT, HeaderValue::from(attempt));
+}
+
+/// Tells the upstream how long it has, where there is a limit.
+pub(super) fn expect_within(headers: &mut HeaderMap, timeout: Option<Duration>) {
+    if let Some(timeout) = timeout {
+        headers.insert(EXPECTED_TIMEOUT, HeaderValue::from(timeout.as_millis() as u64));
+    }
 }
 
 /// What the caller sees beside the upstream's own headers.

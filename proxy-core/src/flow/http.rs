@@ -1,10 +1,10 @@
 //! HTTP/1.1: each request on a connection is decided, forwarded and recorded on its own.
 
-use std::{net::SocketAddr, pin::pin, rc::Rc};
+use std::{mem, net::SocketAddr, pin::pin, rc::Rc, time::Duration};
 
 use hyper::{
-    HeaderMap, Request, Response,
-    body::Incoming,
+    HeaderMap, Method, Request, Response,
+    body::{Body as _, Incoming},
     header::{self, HeaderValue},
     server::conn::http1,
     service::service_fn,
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     net::Prefixed,
-    policy::{Action, Claims, Facts, Forward, HttpClaims, HttpVersion, Reply, Treatment, decide},
+    policy::{Action, Claims, Facts, Forward, HttpClaims, HttpVersion, Reply, decide},
     record::HttpPart,
 };
 
@@ -82,6 +82,7 @@ async fn handle(
     fixed: Option<SocketAddr>,
 ) -> Result<Response<ResponseBody>, Cut> {
     let authority = authority(&request);
+    let is_connect = request.method() == Method::CONNECT;
     let sent_path = request
         .uri()
         .path_and_query()
@@ -94,7 +95,11 @@ async fn handle(
     };
     let http = HttpPart {
         method: request.method().to_string(),
-        path: path.clone().unwrap_or(sent_path),
+        path: if is_connect {
+            String::new()
+        } else {
+            path.clone().unwrap_or(sent_path)
+        },
         version: "HTTP/1.1",
         forwarded_for: headers::text(
             request.headers(),
@@ -118,6 +123,16 @@ async fn handle(
         source,
         destination.unwrap_or(unknown),
     ));
+    // CONNECT has no end.
+    finish.unread = is_connect || !request.body().is_end_stream();
+    if is_connect && !authority.as_deref().is_some_and(names_port) {
+        // To Envoy's parser this is no request at all, and so it has nothing of it.
+        *finish.http_part() = HttpPart {
+            version: "HTTP/1.1",
+            ..HttpPart::default()
+        };
+        return Ok(finish.reply(400, "DPE", "http1.invalid_url", "Bad Request"));
+    }
     let Some(destination) = destination else {
         return Ok(finish.reply(502, "DF", "dns_resolution_failure", "DNS resolution failure"));
     };
@@ -146,45 +161,27 @@ async fn handle(
         }
         action => action,
     };
-    let treatment = decision.treatment;
-    let mut crossing = Crossing::None;
-    if let Some(treatment) = treatment {
-        let destination = match action {
+    let asked = Asked {
+        treatment: decision.treatment,
+        destination: match action {
             Action::Forward(forward) => forward.edits,
             _ => None,
-        };
-        let asked = Asked {
-            treatment: Some(treatment),
-            destination,
-        };
-        if let Some(fault) = &treatment.fault
-            && let Some(status) = fault::inject(&worker, fault, &mut finish).await
-        {
-            let response = finish.reply(status, "FI", "fault_filter_abort", "fault filter abort");
-            return Ok(closing(&worker, treated(response, &asked, &Sent::default(), crossing)));
-        }
-        if let Some(cors) = &treatment.cors {
-            crossing = Crossing::of(cors, &request);
-        }
-        if let Crossing::Preflight(headers) = crossing {
-            let mut response = finish.reply(200, "", "cors_response", "");
-            response.headers_mut().extend(headers);
-            return Ok(closing(&worker, response));
-        }
-    }
+        },
+    };
+    let (finish, crossing) = match intervene(&worker, &asked, &request, &path, finish).await {
+        Ok(left) => left,
+        Err(response) => return Ok(closing(&worker, *response)),
+    };
     let response = match action {
         Action::Reply(answer) => {
+            let sent = asked.remember(request.headers(), &path);
             let response = answered(finish, &answer, authority.as_deref().unwrap_or_default(), &path);
-            let asked = Asked {
-                treatment,
-                destination: None,
-            };
-            treated(response, &asked, &Sent::default(), crossing)
+            treated(response, &asked, &sent, crossing)
         }
         Action::Forward(forward) => {
             let call = Call {
                 forward,
-                treatment,
+                asked,
                 destination,
                 authority: authority.as_deref(),
                 path: &path,
@@ -201,10 +198,40 @@ async fn handle(
     Ok(closing(&worker, response))
 }
 
+/// What a route does before its action: a fault, and the answer to a preflight. Without these the request goes on, with what
+/// its response will carry.
+async fn intervene(
+    worker: &Worker,
+    asked: &Asked<'_>,
+    request: &Request<Incoming>,
+    path: &str,
+    mut finish: Box<Finish>,
+) -> Result<(Box<Finish>, Crossing), Box<Response<ResponseBody>>> {
+    let Some(treatment) = asked.treatment else {
+        return Ok((finish, Crossing::None));
+    };
+    if let Some(fault) = &treatment.fault
+        && let Some(status) = fault::inject(worker, fault, &mut finish).await
+    {
+        let sent = asked.remember(request.headers(), path);
+        let response = finish.reply(status, "FI", "fault_filter_abort", "fault filter abort");
+        return Err(Box::new(treated(response, asked, &sent, Crossing::None)));
+    }
+    let cors = treatment.cors.as_ref();
+    match cors.map_or(Crossing::None, |cors| Crossing::of(cors, request)) {
+        Crossing::Preflight(headers) => {
+            let mut response = finish.reply(200, "", "cors_response", "");
+            response.headers_mut().extend(headers);
+            Err(Box::new(response))
+        }
+        crossing => Ok((finish, crossing)),
+    }
+}
+
 /// A request that policy sends to a cluster.
 struct Call<'c> {
     forward: Forward<'c>,
-    treatment: Option<&'c Treatment>,
+    asked: Asked<'c>,
     destination: SocketAddr,
     authority: Option<&'c str>,
     path: &'c str,
@@ -221,23 +248,21 @@ async fn forwarded(
         forward, destination, ..
     } = call;
     let progress = Rc::<Progress>::default();
+    finish.unread = false;
     finish.progress = Some(progress.clone());
     let websocket = match forward::upgrade(&request) {
         Upgrade::None => false,
         Upgrade::WebSocket => true,
         Upgrade::Refused => {
-            let mut response = finish.reply(403, "", "upgrade_failed", "");
-            response
-                .headers_mut()
-                .insert(header::CONNECTION, HeaderValue::from_static("close"));
-            return response;
+            return reply::close(finish.reply(403, "", "upgrade_failed", ""));
         }
     };
     let on_upgrade = websocket.then(|| hyper::upgrade::on(&mut request));
     let (mut parts, body) = request.into_parts();
     headers::strip_hop_by_hop(&mut parts.headers, websocket);
     let id = finish.http_part().request_id.clone();
-    headers::prepare_request(&mut parts.headers, &id, forward.operation, forward.timeout);
+    let expected = forward::expected(&forward, Duration::ZERO);
+    headers::prepare_request(&mut parts.headers, &id, forward.operation, expected);
     // Whatever the caller speaks, upstreams are spoken to in HTTP/1.1.
     parts.version = hyper::Version::HTTP_11;
     if let Ok(uri) = call.path.parse() {
@@ -247,17 +272,17 @@ async fn forwarded(
         parts.headers.insert(header::HOST, host);
     }
     let mut body = RequestBody::new(body, progress);
-    let asked = Asked {
-        treatment: call.treatment,
-        destination: forward.edits,
-    };
+    let asked = call.asked;
     if asked.is_nothing() {
         return forward::forward(worker, forward, destination, parts, body, finish, on_upgrade).await;
     }
     asked.edit_request(&mut parts, call.path, &finish.flow);
     finish.sent_as(&parts.headers);
-    let sent = asked.remember(&parts);
-    if let Some(treatment) = call.treatment.filter(|_| !websocket) {
+    let sent = asked.remember(
+        &parts.headers,
+        parts.uri.path_and_query().map_or("", |path| path.as_str()),
+    );
+    if let Some(treatment) = asked.treatment.filter(|_| !websocket) {
         let original = mirror::Original {
             parts: &parts,
             authority: &finish.http_part().authority.clone(),
@@ -278,7 +303,10 @@ fn answered(finish: Box<Finish>, answer: &Reply<'_>, authority: &str, path: &str
         .map(|redirect| reply::location(redirect, authority, path));
     let mut response = finish.reply(answer.status, flags(answer.flags), answer.details, answer.body);
     if let Some(value) = target.and_then(|target| HeaderValue::from_str(&target).ok()) {
+        // Envoy's order.
+        let others = mem::take(response.headers_mut());
         response.headers_mut().insert(header::LOCATION, value);
+        response.headers_mut().extend(others);
     }
     response
 }
@@ -314,13 +342,18 @@ fn replace(headers: &mut HeaderMap, lines: HeaderMap) {
 }
 
 /// While draining, callers are asked to come back on a new connection.
-fn closing(worker: &Worker, mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+fn closing(worker: &Worker, response: Response<ResponseBody>) -> Response<ResponseBody> {
     if worker.draining.get() {
+        reply::close(response)
+    } else {
         response
-            .headers_mut()
-            .insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    response
+}
+
+/// True for `host:port`.
+fn names_port(authority: &str) -> bool {
+    let port = authority.rsplit_once(':').map(|(_, port)| port);
+    port.is_some_and(|port| port.parse::<u16>().is_ok())
 }
 
 /// The authority of an absolute target, else the Host lines; two lines become one with a comma, as in Envoy.

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use hyper::{
     Response, StatusCode,
+    ext::ReasonPhrase,
     header::{self, HeaderValue},
 };
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
@@ -13,22 +14,38 @@ use crate::model::Redirect;
 const HTTP_DATE: &[BorrowedFormatItem<'_>] =
     format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
 
-/// A response with Envoy's headers of a local reply.
+/// A response with Envoy's headers of a local reply, in its order. The length of an empty one is written by hyper, last.
 pub(super) fn local(status: u16, text: &str, finish: Box<Finish>) -> Response<ResponseBody> {
     let body = Bytes::copy_from_slice(text.as_bytes());
     let length = body.len();
     let mut response = Response::new(ResponseBody::own(body, finish));
     // Codes come from Istio's validation (200 to 599) or from this crate.
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if let Some(phrase) = phrase(response.status()) {
+        response.extensions_mut().insert(phrase);
+    }
     let headers = response.headers_mut();
     if length > 0 {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     }
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     if let Some(date) = date() {
         headers.insert(header::DATE, date);
     }
     headers.insert(header::SERVER, HeaderValue::from_static("envoy"));
+    response
+}
+
+/// Envoy's words for a status of which it has not heard, though the HTTP library may have.
+pub(super) fn phrase(status: StatusCode) -> Option<ReasonPhrase> {
+    let unheard = status.canonical_reason().is_none() || status == StatusCode::IM_A_TEAPOT;
+    unheard.then(|| ReasonPhrase::from_static(b"Unknown"))
+}
+
+/// Has the connection end with `response`.
+pub(super) fn close(mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
     response
 }
 

@@ -1,6 +1,9 @@
 //! From a cluster to a connection.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    io::ErrorKind,
+    net::{IpAddr, SocketAddr},
+};
 
 use tokio::net::TcpStream;
 
@@ -34,8 +37,8 @@ pub(super) struct Failed {
 pub(super) enum Why {
     /// The cluster has no address now.
     NoEndpoint,
-    /// The name of the request cannot be resolved (DYNAMIC_DNS).
-    Unresolvable,
+    /// The name of the request cannot be resolved (DYNAMIC_DNS); why not, in the words of Envoy's resolver.
+    Unresolvable(&'static str),
     /// The cluster has as many connections as it may.
     Overflow,
     /// Connecting failed.
@@ -46,7 +49,7 @@ impl Failed {
     /// Flags of a tcp_proxy row. Envoy: `UF`, then `URX` because one attempt is the limit.
     pub fn stream_flags(&self) -> &'static str {
         match self.why {
-            Why::NoEndpoint | Why::Unresolvable => "UH",
+            Why::NoEndpoint | Why::Unresolvable(_) => "UH",
             Why::Overflow => "UO",
             Why::Dial(_) => "UF,URX",
         }
@@ -121,10 +124,15 @@ pub(super) async fn endpoint(
                 Some((host, text)) if !name.ends_with(']') => (host, text.parse().unwrap_or(*port)),
                 _ => (name, *port),
             };
-            let found = worker.resolver.resolve(host).await.unwrap_or_default();
+            let found = worker.resolver.resolve(host).await;
+            let why = match &found {
+                Err(error) if error.kind() == ErrorKind::NotFound => "{cares_norecords:Domain_name_not_found}",
+                _ => "",
+            };
+            let found = found.unwrap_or_default();
             let address = found.first().ok_or(Failed {
                 address: None,
-                why: Why::Unresolvable,
+                why: Why::Unresolvable(why),
             })?;
             Ok(SocketAddr::new(*address, port))
         }

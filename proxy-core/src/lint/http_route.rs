@@ -32,12 +32,6 @@ const RETRY_ON: [&str; 16] = [
 
 pub(super) fn http(report: &mut Report<'_>, field: &str, route: &HttpRoute, is_delegate: bool) {
     actions(report, field, route, is_delegate);
-    if route.mirror_percent.is_some() {
-        report.warned(
-            format!("{field}.mirrorPercent"),
-            "using deprecated setting \"mirrorPercent\", use \"mirrorPercentage\" instead",
-        );
-    }
     if let Some(mirror) = &route.mirror {
         destination(report, &format!("{field}.mirror"), mirror);
     }

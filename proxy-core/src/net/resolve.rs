@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    io,
+    io::{self, ErrorKind},
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -59,7 +59,15 @@ impl Resolver {
                 "{plain} is no fixed name and this system has no resolver"
             )));
         };
-        let found = system.lookup_ip(plain).await.map_err(io::Error::other)?;
+        let found = system.lookup_ip(plain).await.map_err(|error| {
+            // So that what does not exist can be told from a server that does not answer.
+            let kind = if error.is_nx_domain() {
+                ErrorKind::NotFound
+            } else {
+                ErrorKind::Other
+            };
+            io::Error::new(kind, error)
+        })?;
         let mut addresses: Vec<IpAddr> = found.iter().collect();
         addresses.sort_by_key(IpAddr::is_ipv6);
         Ok(addresses)

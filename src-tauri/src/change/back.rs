@@ -3,7 +3,7 @@
 use super::{
     journal::{Entry, Journal, State},
     standing::{CUT_SHORT, left, undo_blocked},
-    store::Store,
+    store::{Store, Stored},
     write::{self, FileEdit},
 };
 use crate::{
@@ -32,8 +32,9 @@ pub fn put_back(journal: &Journal, store: &dyn Store, entry: &Entry, by: By) -> 
     };
     let stored = written_or(journal, entry, written)?;
     journal.keep(entry.id, &kept)?;
+    journal.tell(entry.id, &stored.warnings)?;
     journal.set(entry.id, done)?;
-    write::verify(store, &stored)?;
+    write::verify(store, &stored.files)?;
     Ok(kept)
 }
 
@@ -79,14 +80,15 @@ pub fn bring_to(journal: &Journal, store: &dyn Store, entry: &Entry, side: Holds
     journal.set(entry.id, under_way)?;
     let stored = written_or(journal, entry, store.write_all(&open))?;
     if done == State::Applied {
-        journal.stored(entry.id, &stored)?;
+        journal.stored(entry.id, &stored.files)?;
     }
+    journal.tell(entry.id, &stored.warnings)?;
     journal.set(entry.id, done)?;
-    write::verify(store, &stored)
+    write::verify(store, &stored.files)
 }
 
 /// What was written; else the entry is what it was, or stuck where something may have been written.
-fn written_or(journal: &Journal, entry: &Entry, written: Result<Vec<FileEdit>>) -> Result<Vec<FileEdit>> {
+fn written_or(journal: &Journal, entry: &Entry, written: Result<Stored>) -> Result<Stored> {
     if let Err(fault) = &written {
         let cut_short = fault.code == CUT_SHORT;
         journal.set(entry.id, if cut_short { State::Stuck } else { entry.state })?;

@@ -80,7 +80,7 @@ pub struct Entry {
     pub edits: Vec<FileEdit>,
     /// `None` where nothing is to be confirmed, or was.
     pub confirm: Option<Confirm>,
-    /// What was done, where no file was written: lines.
+    /// What was done, where no file was written, and else what is to be known of it: lines.
     pub notes: String,
     /// Files that were left as they are when it was taken back by itself: another hand had changed them.
     pub kept: Vec<String>,
@@ -181,6 +181,16 @@ impl Journal {
     pub fn note_again(&self, id: i64, notes: &str) -> Result<()> {
         let sql = "UPDATE entry SET notes = ? WHERE id = ?";
         self.database.execute(sql, params![notes, id])?;
+        Ok(())
+    }
+
+    /// Adds what is to be known of an entry, a line each.
+    pub fn tell(&self, id: i64, told: &[String]) -> Result<()> {
+        let sql = "UPDATE entry SET notes = notes || ? WHERE id = ?";
+        for sentence in told {
+            let line = format!("{}\n", sentence.replace('\n', " "));
+            self.database.execute(sql, params![line, id])?;
+        }
         Ok(())
     }
 

@@ -14,6 +14,7 @@ mod ranges;
 mod recover;
 mod refusal;
 mod review;
+mod seen;
 mod set;
 mod stage;
 mod standing;
@@ -27,7 +28,7 @@ pub use journal::Journal;
 pub use proposal::{Proposal, target_file};
 pub use stage::Changes;
 pub use standing::CUT_SHORT;
-pub use store::{Prepared, Store};
+pub use store::{Store, Stored};
 pub use write::{FileEdit, changed};
 
 #[cfg(test)]

@@ -58,8 +58,9 @@ impl Journal {
             store.write_all(&open)?
         };
         if done == State::Applied {
-            self.stored(entry.id, &stored)?;
+            self.stored(entry.id, &stored.files)?;
         }
+        self.tell(entry.id, &stored.warnings)?;
         self.set(entry.id, done)?;
         let files: Vec<&str> = open.iter().map(|edit| edit.file.as_str()).collect();
         Ok(if files.is_empty() {

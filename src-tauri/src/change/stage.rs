@@ -1,7 +1,6 @@
 //! The change set: edits that wait, what they would do, and the way to disk and back.
 
 use std::{
-    collections::btree_map::Entry,
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -15,9 +14,9 @@ use super::{
     edits::{same_target, title},
     impact,
     journal::{Confirm, Journal, State},
-    proposal::Base,
     refusal::Refused,
     review::{blocked, conflicts, counts, review},
+    seen::see,
     set::Set,
     standing::{settle, shown},
     store::Store,
@@ -117,35 +116,9 @@ impl Changes {
         }
         let plain: Vec<Edit> = edits.iter().map(|staged| staged.edit.clone()).collect();
         let proposal = Proposal::of(view, &set.base, &plain)?;
-        self.see(view, &plain, proposal, &mut set.base)?;
+        see(&self.journal(), view, (&plain, &proposal), &mut set.base)?;
         set.edits = edits;
         Ok(self.told(set.edits.clone()))
-    }
-
-    /// Notes the files that `edits` touch as whoever made them has seen them: when the object was opened, else now. What
-    /// became of them by changes that were applied here has been seen too.
-    fn see(&self, view: &View, edits: &[Edit], proposal: Proposal, base: &mut Base) -> Result<()> {
-        for (edit, touched) in edits.iter().zip(proposal.touched) {
-            for file in touched {
-                let Entry::Vacant(unseen) = base.entry(file) else {
-                    continue;
-                };
-                let now = view.store.read(unseen.key())?;
-                let text = match edit {
-                    Edit::Put { base: Some(seen), .. } => {
-                        let seen = Some(seen.clone().into_bytes());
-                        if self.journal().leads(unseen.key(), &seen, &now)? {
-                            now
-                        } else {
-                            seen
-                        }
-                    }
-                    _ => now,
-                };
-                unseen.insert(text);
-            }
-        }
-        Ok(())
     }
 
     /// Takes an edit out again.
@@ -207,7 +180,7 @@ impl Changes {
             ..Set::default()
         };
         let proposal = Proposal::of(view, &set.base, &edits)?;
-        self.see(view, &edits, proposal, &mut set.base)?;
+        see(&self.journal(), view, (&edits, &proposal), &mut set.base)?;
         set.edits = edits.into_iter().map(unstaged).collect();
         review(view, traffic, &set)
     }
@@ -289,14 +262,15 @@ impl Changes {
         let written = store.write_all(&files);
         let outcome = match &written {
             Ok(stored) => {
-                journal.stored(id, stored)?;
+                journal.stored(id, &stored.files)?;
+                journal.tell(id, &stored.warnings)?;
                 journal.set(id, State::Applied)?;
                 *set = Set {
                     next: set.next,
                     ..Set::default()
                 };
                 // It is written, and its countdown runs, whatever another hand has made of it since.
-                write::verify(store, stored).and_then(|()| self.shown(&journal, store, id))
+                write::verify(store, &stored.files).and_then(|()| self.shown(&journal, store, id))
             }
             Err(fault) => {
                 set.refused = Refused::of(fault, &staged);

@@ -62,7 +62,14 @@ pub fn undo_blocked(entry: &Entry, store: &dyn Store) -> Result<Option<String>> 
         _ => return Ok(Some("It was cut short: finish it, or go back.".into())),
     }
     for edit in &entry.edits {
-        if store.read(&edit.file)? != edit.after {
+        let now = store.read(&edit.file)?;
+        if edit.after.is_none() && now == edit.before {
+            return Ok(Some(format!(
+                "{} is there as before: its deletion is not through yet, or another hand made it again.",
+                edit.file
+            )));
+        }
+        if now != edit.after {
             return Ok(Some(format!(
                 "{} has changed since; undoing would lose that change.",
                 edit.file

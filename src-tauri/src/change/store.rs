@@ -6,12 +6,21 @@ use std::{collections::BTreeSet, fmt::Debug, path::PathBuf};
 use super::write::{self, FileEdit};
 use crate::{cluster::Missing, dto::OwnersWay, fault::Result};
 
-/// A change set as it will be stored.
+/// A change set as it is, or will be, stored.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Prepared {
+pub struct Stored {
     pub files: Vec<FileEdit>,
-    /// What a person must know before it is written.
+    /// What a person must know of it.
     pub warnings: Vec<String>,
+}
+
+impl From<Vec<FileEdit>> for Stored {
+    fn from(files: Vec<FileEdit>) -> Self {
+        Self {
+            files,
+            warnings: Vec::new(),
+        }
+    }
 }
 
 /// A folder of manifests, or a cluster that looks like one: a file for each object.
@@ -30,10 +39,10 @@ pub trait Store: Debug + Send + Sync {
     /// Writes all of `edits`, none where one of them is not what `before` says. Gives them as they are stored: an API
     /// server may make something else of a text. A fault of code [`CUT_SHORT`](super::CUT_SHORT) says that something
     /// may have been written, any other one that nothing was.
-    fn write_all(&self, edits: &[FileEdit]) -> Result<Vec<FileEdit>>;
+    fn write_all(&self, edits: &[FileEdit]) -> Result<Stored>;
 
     /// The same, for what a person has agreed to beforehand: also while nothing else is written.
-    fn write_back(&self, edits: &[FileEdit]) -> Result<Vec<FileEdit>> {
+    fn write_back(&self, edits: &[FileEdit]) -> Result<Stored> {
         self.write_all(edits)
     }
 
@@ -57,11 +66,8 @@ pub trait Store: Debug + Send + Sync {
 
     /// `edits` as they will be stored, or why they cannot be. Nothing is written. Files in `restored` become what they
     /// were; other new ones are Egret's.
-    fn prepare(&self, edits: Vec<FileEdit>, _restored: &BTreeSet<String>) -> Result<Prepared> {
-        Ok(Prepared {
-            files: edits,
-            warnings: Vec::new(),
-        })
+    fn prepare(&self, edits: Vec<FileEdit>, _restored: &BTreeSet<String>) -> Result<Stored> {
+        Ok(edits.into())
     }
 
     /// Who changed the file last, and when, where that is known.
@@ -95,8 +101,8 @@ impl Store for PathBuf {
         write::read(self, file)
     }
 
-    fn write_all(&self, edits: &[FileEdit]) -> Result<Vec<FileEdit>> {
+    fn write_all(&self, edits: &[FileEdit]) -> Result<Stored> {
         write::write_all(self, edits)?;
-        Ok(edits.to_vec())
+        Ok(edits.to_vec().into())
     }
 }

@@ -15,7 +15,7 @@ use std::{
 use proxy_core::{record::FlowRecord, source::Folder};
 
 use super::{
-    Changes, Journal, Store,
+    Changes, Journal, Store, Stored,
     journal::State,
     write::{self, FileEdit},
 };
@@ -424,7 +424,7 @@ impl Store for Locked {
         self.0.read(file)
     }
 
-    fn write_all(&self, _: &[FileEdit]) -> Result<Vec<FileEdit>> {
+    fn write_all(&self, _: &[FileEdit]) -> Result<Stored> {
         panic!("it is locked");
     }
 

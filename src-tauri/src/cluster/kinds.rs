@@ -14,6 +14,8 @@ use crate::fault::{Fault, Result};
 /// Where Istio is, unless a person has put it elsewhere.
 pub(super) const ROOT_NAMESPACE: &str = "istio-system";
 const ISTIO: &str = "networking.istio.io";
+/// How the groups of Istio's own resources end.
+const OF_ISTIO: &str = ".istio.io";
 /// What holds Istio's own settings.
 pub(super) const CONFIG_MAP: &str = "ConfigMap";
 /// What the others are in.
@@ -171,6 +173,15 @@ pub(super) fn render(object: &DynamicObject, resource: &ApiResource) -> String {
     }
     if let Some(created) = &metadata.creation_timestamp {
         head.insert("creationTimestamp".into(), json!(created));
+    }
+    // Undoing a deletion makes the object with them again. Of pods they only say which ReplicaSet they are of.
+    if resource.group.ends_with(OF_ISTIO) {
+        if let Some(finalizers) = metadata.finalizers.as_ref().filter(|all| !all.is_empty()) {
+            head.insert("finalizers".into(), json!(finalizers));
+        }
+        if let Some(owners) = metadata.owner_references.as_ref().filter(|all| !all.is_empty()) {
+            head.insert("ownerReferences".into(), json!(owners));
+        }
     }
     let mut document = Map::new();
     document.insert("apiVersion".into(), json!(resource.api_version));

@@ -2,6 +2,7 @@
 //! reads folders, the engine, the lint, the drafts, the sidecar, reads a cluster therefore too; only writing differs.
 
 mod allowed;
+mod anew;
 mod attempt;
 mod connect;
 mod contexts;

@@ -31,6 +31,7 @@ struct Head {
     labels: Option<BTreeMap<String, String>>,
     annotations: Option<BTreeMap<String, String>>,
     owner_references: Option<Vec<OwnerReference>>,
+    finalizers: Option<Vec<String>>,
 }
 
 impl<'de> Deserialize<'de> for Seen {
@@ -72,6 +73,7 @@ impl<'de> Visitor<'de> for SeenVisitor {
             labels: head.labels,
             annotations: head.annotations,
             owner_references: head.owner_references,
+            finalizers: head.finalizers,
             ..ObjectMeta::default()
         };
         Ok(Seen(DynamicObject {
@@ -129,6 +131,7 @@ mod tests {
             "metadata": {"name": "a", "namespace": "default", "uid": "u", "resourceVersion": "7", "generation": 2,
                 "labels": {"l": "1"}, "annotations": {"n": "2"}, "creationTimestamp": "2026-11-28T07:00:00Z",
                 "ownerReferences": [{"apiVersion": "v1", "kind": "K", "name": "o", "uid": "o", "controller": true}],
+                "finalizers": ["x/y"],
                 "managedFields": [{"manager": "kubectl", "fieldsV1": {"f:spec": {"f:hosts": {}}}}]},
             "spec": {"hosts": ["a.com"]}, "status": {"x": 1},
         })

@@ -14,10 +14,10 @@ use super::{
     kinds::{self, object_of},
     owner::last_manager,
     words::shell_word,
-    write::{Failed, Try, Writer, Written, marked, template_patch},
+    write::{Failed, Try, Writer, Written, is_ending, marked, template_patch},
 };
 use crate::{
-    change::{CUT_SHORT, FileEdit, Prepared, Store, changed},
+    change::{CUT_SHORT, FileEdit, Store, Stored, changed},
     dto::OwnersWay,
     fault::{Fault, Result},
 };
@@ -45,25 +45,28 @@ impl Store for Cluster {
         self.call(async move { Ok(text_of(writer.read().await?.as_ref(), &resource)) })
     }
 
-    fn write_all(&self, edits: &[FileEdit]) -> Result<Vec<FileEdit>> {
+    fn write_all(&self, edits: &[FileEdit]) -> Result<Stored> {
         if let Some(reason) = self.locked() {
             return Err(Fault::new("read-only", reason));
         }
         self.write_back(edits)
     }
 
-    fn write_back(&self, edits: &[FileEdit]) -> Result<Vec<FileEdit>> {
+    fn write_back(&self, edits: &[FileEdit]) -> Result<Stored> {
         for edit in edits {
             // The mirror may be behind what was written last.
             if self.read(&edit.file)? != edit.before && self.read_now(&edit.file)? != edit.before {
                 return Err(changed(&edit.file));
             }
         }
-        let mut stored = Vec::new();
+        let mut stored = Stored::default();
         for edit in edits {
             match self.write_one(edit, Try::Real) {
-                Ok((after, _)) => stored.push(FileEdit { after, ..edit.clone() }),
-                Err(failed) => return Err(self.take_back(&stored, edit, failed)),
+                Ok((after, warnings)) => {
+                    stored.files.push(FileEdit { after, ..edit.clone() });
+                    stored.warnings.extend(warnings);
+                }
+                Err(failed) => return Err(self.take_back(&stored.files, edit, failed)),
             }
         }
         Ok(stored)
@@ -120,8 +123,8 @@ impl Store for Cluster {
         self.lacks_for(edits)
     }
 
-    fn prepare(&self, edits: Vec<FileEdit>, restored: &BTreeSet<String>) -> Result<Prepared> {
-        let mut prepared = Prepared::default();
+    fn prepare(&self, edits: Vec<FileEdit>, restored: &BTreeSet<String>) -> Result<Stored> {
+        let mut prepared = Stored::default();
         let mut refused: Option<Fault> = None;
         for mut edit in edits {
             // What is written later is what is tried here, or what was there before: only what is new is Egret's.
@@ -188,10 +191,15 @@ impl Cluster {
     fn write_one(&self, edit: &FileEdit, way: Try) -> Result<(Option<Vec<u8>>, Vec<String>), Failed> {
         let (resource, writer) = self.writer(&edit.file)?;
         let mut tries = 1..AS_OFTEN;
-        let Written { object, warnings } = loop {
+        let Written {
+            object,
+            is_ending,
+            warnings,
+        } = loop {
             let reader = writer.clone();
             let live = self.call(async move { reader.read().await })?;
-            if text_of(live.as_ref(), &resource) != edit.before {
+            // One that is being deleted is known by the writer.
+            if !live.as_ref().is_some_and(is_ending) && text_of(live.as_ref(), &resource) != edit.before {
                 return Err(changed(&edit.file).into());
             }
             match self.send(writer.clone(), live, edit.after.clone(), way) {
@@ -213,6 +221,8 @@ impl Cluster {
             // It is written; what the mirror cannot take now, the watch brings.
             let _ = match &object {
                 Some(object) => self.mirror.put(object, &resource),
+                // It is in force until it is gone.
+                None if is_ending => Ok(()),
                 None => self.mirror.remove(&edit.file),
             };
         }
@@ -233,6 +243,7 @@ impl Cluster {
                 (None, Some(live)) => writer.delete(live, way).await,
                 (None, None) => Ok(Written {
                     object: None,
+                    is_ending: false,
                     warnings: Vec::new(),
                 }),
             })
@@ -315,7 +326,9 @@ fn reverse<'e>(
     stuck
 }
 
+/// What an object says; one that is deleted and waits for its finalizers says nothing any more.
 fn text_of(object: Option<&DynamicObject>, resource: &ApiResource) -> Option<Vec<u8>> {
+    let object = object.filter(|object| !is_ending(object));
     object.map(|object| kinds::undated(&kinds::render(object, resource)).into_bytes())
 }
 

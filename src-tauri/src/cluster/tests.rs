@@ -4,6 +4,7 @@
 
 mod access_log;
 mod accounts;
+mod anew;
 mod connect;
 mod cut;
 mod cut_short;
@@ -121,13 +122,15 @@ impl Bench {
         });
     }
 
+    /// As a form does that has just been opened.
     fn put(&self, namespace: &str, name: &str, yaml: &str) {
+        let seen = self.cluster.read(&format!("ServiceEntry/{namespace}.{name}.yaml"));
         let edit = Edit::Put {
             object: DraftKind::ServiceEntry,
             namespace: namespace.into(),
             name: name.into(),
             yaml: yaml.into(),
-            base: None,
+            base: seen.unwrap().map(|text| String::from_utf8(text).unwrap()),
         };
         self.changes.stage(&self.view(), edit).unwrap();
     }

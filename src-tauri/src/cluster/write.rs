@@ -9,6 +9,7 @@ use proxy_core::yaml;
 use serde_json::{Map, Value, json};
 
 use super::{
+    anew,
     connect::told,
     owner::{Change, Owner, Settings, owner},
     refusal,
@@ -37,6 +38,7 @@ enum Force {
 /// Writes and reads objects of one kind in one namespace.
 #[derive(Clone)]
 pub(super) struct Writer {
+    client: Client,
     api: Api<DynamicObject>,
     resource: ApiResource,
     name: String,
@@ -44,10 +46,22 @@ pub(super) struct Writer {
 
 /// What came of a write.
 pub(super) struct Written {
-    /// As it is stored; `None` for a deleted object.
+    /// As it is stored; `None` for an object that is deleted.
     pub object: Option<DynamicObject>,
+    /// It is deleted, and still there until who set its finalizers lets it go.
+    pub is_ending: bool,
     /// What a person must know: fields that were another tool's, in the server's words, and what undoing leaves out.
     pub warnings: Vec<String>,
+}
+
+impl Written {
+    fn stored(object: DynamicObject, warnings: Vec<String>) -> Self {
+        Self {
+            object: Some(object),
+            is_ending: false,
+            warnings,
+        }
+    }
 }
 
 /// Why a write came to nothing.
@@ -119,10 +133,15 @@ impl From<kube::Error> for Failed {
 impl Writer {
     pub fn new(client: Client, resource: &ApiResource, namespace: &str, name: &str) -> Self {
         Self {
-            api: Api::namespaced_with(client, namespace, resource),
+            api: Api::namespaced_with(client.clone(), namespace, resource),
+            client,
             resource: resource.clone(),
             name: name.to_string(),
         }
+    }
+
+    fn object(&self) -> String {
+        format!("{} {}", self.resource.kind, self.name)
     }
 
     /// The object as it is.
@@ -142,7 +161,14 @@ impl Writer {
 
     /// Makes the object say what `text` says, from `live`, which must still be the newest version.
     pub async fn put(&self, live: Option<&DynamicObject>, text: &str, way: Try) -> Result<Written, Failed> {
-        let wanted = self.wanted(live, text)?;
+        if live.is_some_and(is_ending) {
+            return Err(
+                Fault::new("ending", format!("{} is still being deleted.", self.object()))
+                    .hint("It waits for its finalizers. Once it is gone it can be made anew.")
+                    .into(),
+            );
+        }
+        let mut wanted = self.wanted(live, text)?;
         match (self.resource.kind.as_str(), live) {
             ("ConfigMap", Some(live)) => self.patch_data(live, &wanted, way).await,
             ("ConfigMap", None) => Err(Fault::new("missing", format!("The ConfigMap {} is gone.", self.name))
@@ -151,24 +177,11 @@ impl Writer {
             (_, None) if self.resource.group == "apps" => {
                 Err(Fault::new("missing", format!("The {} {} is gone.", self.resource.kind, self.name)).into())
             }
-            (_, None) => self.create(&wanted, way).await,
+            (_, None) => self.create(&mut wanted, way).await,
             (_, Some(live)) if self.resource.group == "apps" => self.patch_template(live, &wanted, way).await,
             (_, Some(live)) => self.replace(live, &wanted, way).await,
         }
         .map_err(|failed: Failed| failed.refused(&wanted))
-    }
-
-    /// What undoing a deletion does not bring back: it is no part of what a file says.
-    fn not_restored(&self, live: &DynamicObject) -> Option<String> {
-        let owners = live.metadata.owner_references.iter().flatten();
-        let owners = owners.map(|owner| format!("its owner {} {}", owner.kind, owner.name));
-        let finalizers = live.metadata.finalizers.iter().flatten();
-        let lost: Vec<String> = owners
-            .chain(finalizers.map(|finalizer| format!("the finalizer {finalizer}")))
-            .collect();
-        let object = format!("{} {}", self.resource.kind, self.name);
-        let warning = || format!("Undoing makes {object} anew, without {}.", lost.join(" and "));
-        (!lost.is_empty()).then(warning)
     }
 
     /// Takes the object away, if it is still `live`.
@@ -181,11 +194,20 @@ impl Writer {
             }),
             ..DeleteParams::default()
         };
+        let object = self.object();
+        if is_ending(live) {
+            return Ok(Written {
+                object: None,
+                is_ending: true,
+                warnings: anew::waits(&object, live).into_iter().collect(),
+            });
+        }
         let deleted = self.api.delete(&self.name, &parameters).await;
-        deleted.map_err(|error| Failed::from(error).refused(&Value::Null))?;
+        let deleted = deleted.map_err(|error| Failed::from(error).refused(&Value::Null))?;
         Ok(Written {
             object: None,
-            warnings: self.not_restored(live).into_iter().collect(),
+            is_ending: deleted.left().is_some_and(|left| is_ending(&left)),
+            warnings: anew::warnings(&object, live),
         })
     }
 
@@ -197,16 +219,16 @@ impl Writer {
         metadata.remove("creationTimestamp");
         if let Some(live) = live {
             metadata.insert("resourceVersion".into(), json!(live.metadata.resource_version));
+            anew::without_theirs(metadata, live);
         }
         Ok(wanted)
     }
 
     /// Makes a new object by server-side apply. Where another hand made one meanwhile, its fields are not taken over.
-    async fn create(&self, wanted: &Value, way: Try) -> Result<Written, Failed> {
-        Ok(Written {
-            object: Some(self.server_side_apply(wanted, way, Force::No).await?),
-            warnings: Vec::new(),
-        })
+    async fn create(&self, wanted: &mut Value, way: Try) -> Result<Written, Failed> {
+        let warnings = anew::under_living_owners(&self.client, &self.object(), wanted).await;
+        let made = self.server_side_apply(wanted, way, Force::No).await?;
+        Ok(Written::stored(made, warnings))
     }
 
     /// Makes `live` what `wanted` says, by one request, so that it is the old or the new object at every moment. That is
@@ -242,10 +264,7 @@ impl Writer {
                 self.api.replace(&self.name, &parameters, &whole).await?
             }
         };
-        Ok(Written {
-            object: Some(object),
-            warnings,
-        })
+        Ok(Written::stored(object, warnings))
     }
 
     async fn server_side_apply(&self, wanted: &Value, way: Try, force: Force) -> kube::Result<DynamicObject> {
@@ -285,11 +304,13 @@ impl Writer {
             ..PatchParams::default()
         };
         let patched = self.api.patch(&self.name, &parameters, &Patch::Merge(&patch)).await;
-        Ok(Written {
-            object: Some(patched?),
-            warnings: Vec::new(),
-        })
+        Ok(Written::stored(patched?, Vec::new()))
     }
+}
+
+/// True for an object that is deleted and waits for its finalizers.
+pub(super) fn is_ending(object: &DynamicObject) -> bool {
+    object.metadata.deletion_timestamp.is_some()
 }
 
 /// The text of a new object with the mark of who made it.

@@ -226,7 +226,7 @@ pub struct JournalEntry {
     pub undo_blocked: Option<String>,
     /// URLs where a test request would meet what was changed.
     pub tries: Vec<String>,
-    /// What was done, where no file was written: a restart, a probe.
+    /// What was done, where no file was written: a restart, a probe. Else what is to be known of it.
     pub notes: Vec<String>,
     /// It was cut short: what each of its files holds now.
     pub cut_short: Option<Vec<FileStands>>,

@@ -3,8 +3,8 @@
 use std::{
     io::Write as _,
     ops::Deref,
-    path::PathBuf,
-    process::{Command, Output, Stdio},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
     sync::OnceLock,
 };
 
@@ -25,6 +25,11 @@ impl Cluster {
     pub fn user(&self, user: &'static str) -> Self {
         let folder = self.folder.clone();
         Self { folder, user }
+    }
+
+    /// The folder of the keys and certificates; those of the sites are `sites-ca.crt` and `sites.crt`.
+    pub fn certificates(&self) -> &Path {
+        &self.folder
     }
 
     /// The user's kubeconfig.
@@ -70,9 +75,20 @@ impl Cluster {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// kubectl that goes on until it is killed, such as `["logs", "--follow"]`, with pipes to its input and output.
+    pub fn stream(&self, arguments: &[&str]) -> Child {
+        let mut command = self.prepare(Command::new(cache().join("bin/kubectl")), arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.spawn().expect("the mesh is up, so kubectl is built")
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("timeout");
         command.args(["--kill-after=5", "60"]).arg(cache().join("bin/kubectl"));
+        self.prepare(command, arguments)
+    }
+
+    fn prepare(&self, mut command: Command, arguments: &[&str]) -> Command {
         // What kubectl remembers of an API server stays out of the home folder.
         command.env("KUBECACHEDIR", cache().join("kubectl"));
         command.env("KUBECONFIG", self.kubeconfig()).args(arguments);

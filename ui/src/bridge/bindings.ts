@@ -429,7 +429,7 @@ unconfirmed: boolean, undoable: boolean, undoBlocked: string | null,
  */
 tries: Array<string>, 
 /**
- * What was done, where no file was written: a restart, a probe.
+ * What was done, where no file was written: a restart, a probe. Else what is to be known of it.
  */
 notes: Array<string>, 
 /**

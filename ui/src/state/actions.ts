@@ -79,8 +79,12 @@ export async function undoNewest(): Promise<void> {
 }
 
 export async function undoApplied(id: number, title: string): Promise<void> {
-  if ((await attempt(() => calls.undo(id))) === null) return;
-  toasts.say(words.undoneToast(title), { label: words.changesLabel, run: () => navigation.go("changes") });
+  const entry = await attempt(() => calls.undo(id));
+  if (entry === null) return;
+  toasts.say(words.undoneToast(title, entry.notes.length > 0), {
+    label: words.changesLabel,
+    run: () => navigation.go("changes"),
+  });
   await journal.refresh();
 }
 

@@ -10,7 +10,8 @@ export const otherWindow = (name: string) => `${name} is open in a window of its
 export const stagedToast = (title: string, count: number) =>
   `Staged: ${title}. The change set has ${count === 1 ? "1 edit" : `${count} edits`}; nothing is written yet.`;
 export const unstagedToast = (title: string) => `Taken out of the change set: ${title}.`;
-export const undoneToast = (title: string) => `Undone: ${title}. The files are as they were before.`;
+export const undoneToast = (title: string, isNoted: boolean) =>
+  `Undone: ${title}. ${isNoted ? "Changes says what is to be known of it." : "The files are as they were before."}`;
 export const settledToast = (title: string, side: Holds) =>
   side === "new" ? `Finished: ${title}.` : `Gone back: ${title}. Everything is as it was before.`;
 export const noFlow = (name: string, port: number) =>

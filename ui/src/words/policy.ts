@@ -157,3 +157,9 @@ export const routeGap = (route: GatewayRouteRow, egress: boolean): string | null
         : null;
 
 export const modeUnknown = "not known: no ConfigMap istio can be read; ALLOW_ANY is assumed";
+
+/** A draft whose object another hand has made or changed; `isNew` where this one is new. */
+export const conflict = (isNew: boolean) =>
+  isNew
+    ? "There is an object of this name already. Give this one another name, or stage it: Review shows both, and asks which to keep."
+    : "Somebody else has changed this object while it was open. Stage it: Review shows both versions, and asks which to keep.";

@@ -41,6 +41,9 @@ export const noJournal = "Nothing has been applied yet";
 export const noJournalText = "Each applied change set is kept here with its diff, and can be undone.";
 export const journalKept = "the journal is kept on this computer";
 
+/** A note: something that was done, and wrote no object's text. */
+export const isNote = (entry: JournalEntry) => entry.files.length === 0 && entry.notes.length > 0;
+
 export const outcome = (entry: JournalEntry) => {
   if (entry.cutShort) return "cut short";
   if (entry.reverted) return `taken back by itself${entry.kept.length ? `, but for ${entry.kept.length}` : ""}`;

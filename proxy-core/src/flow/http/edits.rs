@@ -153,14 +153,17 @@ impl Asked<'_> {
     }
 
     /// What of the request the edits of its response may still ask for.
-    pub fn remember(&self, parts: &request::Parts) -> Sent {
+    pub fn remember(&self, headers: &HeaderMap, path: &str) -> Sent {
         let reads = self.destination.is_some_and(|own| own.response.has_operators())
             || self
                 .treatment
                 .is_some_and(|treatment| treatment.response.has_operators());
+        if !reads {
+            return Sent::default();
+        }
         Sent {
-            headers: if reads { parts.headers.clone() } else { HeaderMap::new() },
-            path: parts.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+            headers: headers.clone(),
+            path: path.to_string(),
         }
     }
 }

@@ -29,6 +29,8 @@ pub struct Finish {
     pub lease: Option<Lease>,
     /// A fault made the request wait.
     pub delayed: bool,
+    /// True while nobody reads the rest of the request: a reply that comes meanwhile ends the connection, as Envoy's does.
+    pub unread: bool,
     /// True once recorded, or where another records.
     pub silent: bool,
 }
@@ -54,6 +56,7 @@ impl Finish {
             progress: None,
             lease: None,
             delayed: false,
+            unread: false,
             silent: false,
         }
     }
@@ -95,7 +98,9 @@ impl Finish {
         self.http_part().status = status;
         self.flow.flags = flags;
         self.flow.details = details.to_string();
-        reply::local(status, body, self)
+        let unread = self.unread;
+        let response = reply::local(status, body, self);
+        if unread { reply::close(response) } else { response }
     }
 
     /// Policy cuts the connection that carries it.
@@ -142,6 +147,7 @@ impl Finish {
             progress: None,
             lease: None,
             delayed: false,
+            unread: false,
             silent: true,
         }
     }

@@ -26,6 +26,7 @@ use crate::{
         Worker,
         body::{Progress, RequestBody, ResponseBody},
         breaker::{Breaker, Overflow, Share},
+        reply,
         upstream::{Failed, Why},
     },
     net::DialError,
@@ -77,6 +78,9 @@ pub(super) async fn forward(
             headers::prepare_response(&mut head.headers, service_time);
             // The upstream's own words for its status are replaced by the standard ones.
             head.extensions.clear();
+            if let Some(phrase) = reply::phrase(head.status) {
+                head.extensions.insert(phrase);
+            }
             head.version = hyper::Version::HTTP_11;
             let deadline = forward.timeout.map(|timeout| begun + timeout);
             Response::from_parts(head, ResponseBody::upstream(body, deadline, finish))
@@ -85,11 +89,22 @@ pub(super) async fn forward(
     }
 }
 
+/// What the upstream is told of the time it has: that of an attempt, and no more than is left of the whole.
+pub(super) fn expected(forward: &Forward<'_>, elapsed: Duration) -> Option<Duration> {
+    let per_try = forward.retries.and_then(|retries| retries.per_try_timeout);
+    let own = per_try.or(forward.timeout)?;
+    let left = forward.timeout.map_or(own, |timeout| timeout.saturating_sub(elapsed));
+    Some(own.min(left).max(LEAST))
+}
+
 /// Envoy: the timeout runs from the end of the request.
 async fn expire(progress: Rc<Progress>, timeout: Duration) {
     progress.received().await;
     time::sleep(timeout).await;
 }
+
+/// None would be no limit.
+const LEAST: Duration = Duration::from_millis(1);
 
 type Answered = (Response<Incoming>, Lease, Duration);
 
@@ -102,17 +117,20 @@ struct Refusal {
     flags: &'static str,
 }
 
-/// Tries until a response need not be retried. A request with a body is only tried again when it never left.
+/// Tries until a response need not be retried. A request is only tried again when all of its body is at hand, or none of
+/// it has left.
 async fn attempts(
     worker: &Rc<Worker>,
     forward: &Forward<'_>,
     destination: SocketAddr,
     parts: Parts,
-    body: RequestBody,
+    mut body: RequestBody,
     finish: &mut Finish,
 ) -> Result<Answered, Refusal> {
+    let begun = Instant::now();
     let allowed = forward.retries.map_or(0, |retries| retries.attempts);
-    let repeatable = body.is_empty();
+    let is_empty = body.is_empty();
+    let kept = (allowed > 0 && !is_empty).then(|| body.keep());
     let mut body = Some(body);
     let mut attempt = 0;
     let mut tried = Vec::new();
@@ -120,16 +138,20 @@ async fn attempts(
     let mut retrying: Option<Share> = None;
     loop {
         attempt += 1;
-        let own = match body.take() {
-            Some(body) => body,
-            None => RequestBody::empty(finish.progress.clone().unwrap_or_default()),
+        let progress = || finish.progress.clone().unwrap_or_default();
+        let own = match (body.take(), &kept) {
+            (Some(body), _) => body,
+            (None, Some(kept)) => RequestBody::again(kept, progress()),
+            (None, None) => RequestBody::empty(progress()),
         };
         let mut request = Request::from_parts(parts.clone(), own);
         if attempt > 1 {
             headers::number_attempt(request.headers_mut(), attempt);
+            headers::expect_within(request.headers_mut(), expected(forward, begun.elapsed()));
         }
         let answer = one(worker, forward, destination, request, finish, &tried).await;
         let left = attempt <= allowed;
+        let repeatable = is_empty || kept.as_ref().is_some_and(|kept| kept.is_whole());
         match answer {
             Ok(answered) => {
                 let status = answered.0.status().as_u16();
@@ -236,12 +258,16 @@ fn refuse(refusal: Refusal, mut finish: Box<Finish>) -> Response<ResponseBody> {
         Lost::Connect(Failed {
             why: Why::NoEndpoint, ..
         }) => {
+            // Envoy says so before it reads on.
+            finish.unread = finish.progress.as_ref().is_some_and(|progress| !progress.ended.get());
             return finish.reply(503, "UH", "no_healthy_upstream", "no healthy upstream");
         }
         Lost::Connect(Failed {
-            why: Why::Unresolvable, ..
+            why: Why::Unresolvable(why),
+            ..
         }) => {
-            return finish.reply(503, "DF", "dns_resolution_failure", "DNS resolution failure");
+            let details = format!("dns_resolution_failure{why}");
+            return finish.reply(503, "DF", &details, "DNS resolution failure");
         }
         Lost::Connect(
             failed @ Failed {

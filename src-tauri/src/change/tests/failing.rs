@@ -9,7 +9,7 @@ use std::{
 
 use super::{Bench, registry_only};
 use crate::{
-    change::{CUT_SHORT, Changes, FileEdit, Journal, Store, journal::State},
+    change::{CUT_SHORT, Changes, FileEdit, Journal, Store, Stored, journal::State},
     dto::{Afterwards, Countdown, Holds},
     events::Events,
     fault::{Fault, Result},
@@ -75,7 +75,7 @@ impl Store for Failing {
         self.folder.read(file)
     }
 
-    fn write_all(&self, edits: &[FileEdit]) -> Result<Vec<FileEdit>> {
+    fn write_all(&self, edits: &[FileEdit]) -> Result<Stored> {
         let next = self.next.lock().unwrap().pop_front();
         match next {
             Some(Write::Away) => Err(Fault::new("unreachable", "The VPN is down.")),
@@ -84,10 +84,13 @@ impl Store for Failing {
                 self.behind.lock().unwrap().push(edits[0].clone());
                 Err(Fault::new(CUT_SHORT, "The network went."))
             }
-            Some(Write::Stamped) => Ok(edits.iter().map(|edit| self.add(edit, "# 12:00\n")).collect()),
+            Some(Write::Stamped) => {
+                let stamped: Vec<_> = edits.iter().map(|edit| self.add(edit, "# 12:00\n")).collect();
+                Ok(stamped.into())
+            }
             Some(Write::Overwritten) => {
                 edits.iter().for_each(|edit| drop(self.add(edit, "# theirs\n")));
-                Ok(edits.to_vec())
+                Ok(edits.to_vec().into())
             }
             None => self.folder.write_all(edits),
         }

@@ -69,3 +69,31 @@ fn what_was_applied_from_a_form_that_stays_open_is_no_conflict() {
     let review = bench.changes.review(&bench.view(), &bench.traffic).unwrap();
     assert_eq!(review.conflicts.len(), 1, "what another hand made after that is");
 }
+
+#[test]
+fn a_new_object_does_not_take_the_place_of_one_that_another_hand_has_made() {
+    let other = HTTPBIN.replace("name: httpbin", "name: other");
+    for theirs in [HTTPBIN.to_string(), format!("{other}---\n{HTTPBIN}")] {
+        let bench = Bench::new();
+        bench.write("theirs.yaml", &theirs);
+        let mine = HTTPBIN.replace("httpbin.org", "mine.org");
+        bench.stage(super::put("httpbin", &mine));
+        let review = bench.changes.review(&bench.view(), &bench.traffic).unwrap();
+        let conflict = &review.conflicts[0];
+        assert_eq!(conflict.theirs, theirs);
+        assert!(!conflict.base.contains("name: httpbin"), "{}", conflict.base);
+        assert!(conflict.mine.contains("mine.org"));
+        let fault = bench.changes.apply(&bench.view(), &bench.traffic, None).unwrap_err();
+        assert_eq!((fault.code.as_str(), bench.text("theirs.yaml")), ("conflict", theirs));
+    }
+}
+
+#[test]
+fn a_form_in_which_an_object_was_made_and_applied_goes_on_with_it() {
+    let bench = Bench::new();
+    for host in ["a.com", "b.com"] {
+        bench.stage(super::put("httpbin", &HTTPBIN.replace("httpbin.org", host)));
+        bench.changes.apply(&bench.view(), &bench.traffic, None).unwrap();
+        assert!(bench.text("httpbin.yaml").contains(host));
+    }
+}

@@ -72,8 +72,11 @@ fn who_may_read_two_namespaces_of_three_sees_both_and_is_told_what_is_not_seen()
     assert!(!told("visible nowhere"), "{:?}", bench.cluster.unseen());
     assert_eq!(bench.hosts("sight-c"), Vec::<String>::new());
     assert!(bench.cluster.lost().is_none(), "nothing is cut off");
-    let view = bench.view();
-    assert!(view.world().namespaces.iter().any(|each| &*each.meta.name == "sight-b"));
+    let view = eventually("its labels to be read", || {
+        let view = bench.view();
+        let spaces = &view.world().namespaces;
+        spaces.iter().any(|each| &*each.meta.name == "sight-b").then_some(view)
+    });
     let shown = overview(&view, &bench.traffic, &SandboxState::default(), &bench.changes);
     let visible = shown.health.iter().find(|row| row.name == "Visible").unwrap();
     assert!(visible.detail.contains("sight-a and sight-b"), "{}", visible.detail);

@@ -143,3 +143,31 @@ fn an_object_that_the_server_refuses_to_replace_is_not_half_changed() {
     assert!(bench.changes.entries(&*bench.cluster).unwrap().is_empty());
     assert_eq!(bench.changes.staged().len(), 1);
 }
+
+#[test]
+fn a_new_object_does_not_take_the_place_of_another_hands() {
+    let Some(api) = api("a_new_object_does_not_take_the_place") else {
+        return;
+    };
+    namespace(api, "taken");
+    let bench = Bench::open(api.kubeconfig());
+    bench.cluster.set_editing(true);
+    // The form of a new object is open meanwhile.
+    api.apply(&entry("taken", "a", "theirs.com"));
+    bench.waits_for("taken", &["theirs.com"]);
+    let edit = Edit::Put {
+        object: DraftKind::ServiceEntry,
+        namespace: "taken".into(),
+        name: "a".into(),
+        yaml: entry("taken", "a", "mine.com"),
+        base: None,
+    };
+    bench.changes.stage(&bench.view(), edit).unwrap();
+    let review = bench.changes.review(&bench.view(), &bench.traffic).unwrap();
+    let conflict = &review.conflicts[0];
+    assert!(conflict.base.is_empty() && conflict.mine.contains("mine.com") && conflict.theirs.contains("theirs.com"));
+    assert!(conflict.by.as_deref().unwrap().starts_with("kubectl"));
+    let fault = bench.changes.apply(&bench.view(), &bench.traffic, None).unwrap_err();
+    assert_eq!(fault.code, "conflict");
+    assert_eq!(bench.hosts("taken"), ["theirs.com"]);
+}

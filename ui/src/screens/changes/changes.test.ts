@@ -77,6 +77,13 @@ it("shows a restart as a note, with what came of each workload, and offers no un
   expect(screen.queryByTestId("undo-entry")).toBeNull();
 });
 
+it("says what undoing did not bring back, beside the diff", async () => {
+  await show({ undone: true, undoable: false, notes: ["ServiceEntry a is made without its owner Deployment b."] });
+  expect(await id("notes")).toHaveTextContent("without its owner Deployment b");
+  expect(await id("journal-row")).toHaveTextContent(applied.files[0] ?? "");
+  expect(screen.getAllByTestId("diff-file").length).toBeGreaterThan(0);
+});
+
 it("offers a test request where the change would be met", async () => {
   await show({ tries: ["https://a.com/"] });
   await userEvent.click(await id("try-change"));

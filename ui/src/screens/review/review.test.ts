@@ -94,3 +94,11 @@ it("offers the owner's own way first, to copy, and the shell's after it", async 
   await user.click(within(owners[0] as HTMLElement).getByTestId("copy-owners-way"));
   expect(await navigator.clipboard.readText()).toBe(text);
 });
+
+it("says in the form of a new object that there is one of its name already", async () => {
+  await reviewed({ conflicts: [{ file, base: "", mine: "a", theirs: "b", by: null }] });
+  await userEvent.click(await id("rail-policy"));
+  await userEvent.click(await id("policy-services"));
+  await userEvent.click(await id("service-new"));
+  expect(await id("draft-conflict")).toHaveTextContent("There is an object of this name already.");
+});

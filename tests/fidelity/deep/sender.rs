@@ -1,0 +1,318 @@
+//! The program that sends the calls, from beside either sidecar: this test binary, run inside a pod. It reads one order a
+//! line and answers each with one line.
+
+use std::{
+    env,
+    io::{self, ErrorKind, Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::world::Call;
+
+/// The argument that makes this binary the sender.
+pub const ARGUMENT: &str = "--send";
+
+/// How long an answer may take: longer than any timeout that a world has, and than what a site waits.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// The admin interface of the sidecar beside the sender.
+const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 15000);
+
+/// What the sender is asked to do.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Order {
+    /// Make a call.
+    Call(Sending),
+    /// Ask the sidecar's admin interface for a path.
+    Admin(String),
+}
+
+/// A call under a name that the sites write down.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Sending {
+    /// Its name: one word.
+    pub name: String,
+    /// Where to and what. Its header `x-site` tells the site what to do, as `sites.py` says.
+    pub call: Call,
+}
+
+/// What became of a call, seen by the caller.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Seen {
+    /// The caller's port, which the access log shows.
+    pub port: u16,
+    /// `answered`, `closed` (in whichever way), `silent` or another failure in words.
+    pub end: String,
+    /// Status line and headers.
+    pub head: Vec<String>,
+    /// What followed, without its framing.
+    pub body: String,
+}
+
+/// True where this process is to be the sender.
+pub fn wanted() -> bool {
+    env::args().nth(1).is_some_and(|argument| argument == ARGUMENT)
+}
+
+/// Carries out orders until there are no more.
+pub fn run() -> io::Result<()> {
+    for line in io::stdin().lines() {
+        let answer = match serde_json::from_str(&line?)? {
+            Order::Call(sending) => send(&sending),
+            Order::Admin(path) => admin(&path),
+        };
+        println!("{}", serde_json::to_string(&answer)?);
+    }
+    Ok(())
+}
+
+fn admin(path: &str) -> Seen {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    let mut seen = Seen::default();
+    match TcpStream::connect(ADMIN) {
+        Ok(stream) => exchange(stream, request.as_bytes(), &mut seen),
+        Err(error) => seen.end = error.to_string(),
+    }
+    seen
+}
+
+fn send(sending: &Sending) -> Seen {
+    let (mut seen, call) = (Seen::default(), &sending.call);
+    let stream = match open(call) {
+        Ok(stream) => stream,
+        Err(error) => {
+            seen.end = error.to_string();
+            return seen;
+        }
+    };
+    seen.port = stream.local_addr().map_or(0, |address| address.port());
+    match call.protocol.as_str() {
+        "tcp" => echo(stream, &sending.name, &mut seen),
+        "tls" => match secured(stream, &call.sni) {
+            Ok(stream) => exchange(stream, &request(sending), &mut seen),
+            Err(error) => seen.end = end(Err(error)),
+        },
+        _ => exchange(stream, &request(sending), &mut seen),
+    }
+    seen
+}
+
+fn open(call: &Call) -> io::Result<TcpStream> {
+    let address = call.address.parse().map_err(io::Error::other)?;
+    let stream = TcpStream::connect_timeout(&SocketAddr::new(address, call.port), PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// The request as it goes over the wire. Inside TLS it is always the same one, which no sidecar reads.
+fn request(sending: &Sending) -> Vec<u8> {
+    let call = &sending.call;
+    let named = format!("user-agent: deep\r\nx-call: {}\r\n", sending.name);
+    if call.protocol == "tls" {
+        return format!("GET /inside HTTP/1.1\r\nhost: inside\r\n{named}\r\n").into_bytes();
+    }
+    let target = if call.method == "CONNECT" {
+        &call.host
+    } else {
+        &call.path
+    };
+    let version = if call.protocol == "http1.0" { "1.0" } else { "1.1" };
+    let mut text = format!(
+        "{} {target} HTTP/{version}\r\nhost: {}\r\n{named}",
+        call.method, call.host
+    );
+    for (name, value) in &call.headers {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    let body = if call.method == "POST" { "text" } else { "" };
+    if !body.is_empty() {
+        text.push_str(&format!("content-length: {}\r\n", body.len()));
+    }
+    format!("{text}\r\n{body}").into_bytes()
+}
+
+/// Sends a line and waits for it to come back.
+fn echo(mut stream: TcpStream, name: &str, seen: &mut Seen) {
+    let line = format!("call {name}\n");
+    let mut back = vec![0; line.len()];
+    let done = stream
+        .write_all(line.as_bytes())
+        .and_then(|()| stream.read_exact(&mut back));
+    seen.end = end(done);
+    if seen.end == "answered" {
+        seen.body = String::from_utf8_lossy(&back).into_owned();
+    }
+}
+
+/// Sends a request and reads the response.
+fn exchange(mut stream: impl Read + Write, request: &[u8], seen: &mut Seen) {
+    let mut bytes = Vec::new();
+    let done = stream
+        .write_all(request)
+        .and_then(|()| stream.flush())
+        // An answer may be there although the request was cut short.
+        .or_else(|error| {
+            if error.kind() == ErrorKind::BrokenPipe {
+                Ok(())
+            } else {
+                Err(error)
+            }
+        })
+        .and_then(|()| read_response(&mut stream, &mut bytes));
+    seen.end = end(done);
+    let text = String::from_utf8_lossy(&bytes);
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    seen.head = head.lines().map(str::to_string).collect();
+    seen.body = if is_chunked(head) {
+        unchunked(body)
+    } else {
+        body.to_string()
+    };
+}
+
+fn end(done: io::Result<()>) -> String {
+    let Err(error) = done else {
+        return "answered".to_string();
+    };
+    match error.kind() {
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => "closed".into(),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => "silent".into(),
+        _ => error.to_string(),
+    }
+}
+
+/// Reads until the response is whole.
+fn read_response(stream: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let until = Instant::now() + PATIENCE;
+    let mut piece = [0; 16 * 1024];
+    loop {
+        let count = stream.read(&mut piece)?;
+        bytes.extend_from_slice(&piece[..count]);
+        let text = String::from_utf8_lossy(bytes);
+        let head = text.split_once("\r\n\r\n");
+        if let Some((head, body)) = head
+            && (count == 0 && declared(head).is_none_or(|length| body.len() >= length) || is_whole(head, body))
+        {
+            return Ok(());
+        }
+        if count == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        if Instant::now() > until {
+            return Err(ErrorKind::TimedOut.into());
+        }
+    }
+}
+
+fn is_whole(head: &str, body: &str) -> bool {
+    if is_chunked(head) {
+        return body.ends_with("0\r\n\r\n");
+    }
+    let status = head.split(' ').nth(1).unwrap_or_default();
+    matches!(status, "101" | "204" | "304") || declared(head).is_some_and(|length| body.len() >= length)
+}
+
+fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    let lines = head.lines().filter_map(|line| line.split_once(':'));
+    let mut values = lines.filter(|(key, _)| key.eq_ignore_ascii_case(name));
+    values.next().map(|(_, value)| value.trim())
+}
+
+fn declared(head: &str) -> Option<usize> {
+    header(head, "content-length")?.parse().ok()
+}
+
+fn is_chunked(head: &str) -> bool {
+    header(head, "transfer-encoding") == Some("chunked")
+}
+
+fn unchunked(body: &str) -> String {
+    let (mut plain, mut rest) = (String::new(), body);
+    while let Some((size, after)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).unwrap_or(0);
+        let Some(chunk) = after.get(..size).filter(|chunk| !chunk.is_empty()) else {
+            break;
+        };
+        plain.push_str(chunk);
+        rest = after[size..].trim_start_matches("\r\n");
+    }
+    plain
+}
+
+/// TLS over `stream`, with the handshake done; without a server name where `sni` is empty.
+fn secured(mut stream: TcpStream, sni: &str) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+        .with_no_client_auth();
+    config.enable_sni = !sni.is_empty();
+    let name = if sni.is_empty() { "unnamed" } else { sni };
+    let name = ServerName::try_from(name.to_string()).map_err(io::Error::other)?;
+    let mut connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+    while connection.is_handshaking() {
+        connection.complete_io(&mut stream)?;
+    }
+    Ok(StreamOwned::new(connection, stream))
+}
+
+/// Takes any certificate: who answers is told by the sites' own record.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

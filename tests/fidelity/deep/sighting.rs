@@ -1,0 +1,196 @@
+//! All that is seen of a call: by the caller, by the site, and in the access log; in a form that is the same for the same
+//! doing. Left open is what differs from run to run: times, ids, the callers' addresses and ports, sizes of handshakes.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::sender::Seen;
+
+/// Fields by name.
+pub type Sighting = BTreeMap<String, Value>;
+
+/// How far two sidecars' timeouts may lie apart.
+const APART: u64 = 50;
+
+/// Columns of the access log, in order; `-` is one that is not compared.
+const COLUMNS: [&str; 22] = [
+    "-",
+    "request",
+    "status",
+    "flags",
+    "details",
+    "termination",
+    "failure",
+    "received",
+    "sent",
+    "-",
+    "service time",
+    "forwarded for",
+    "user agent",
+    "request id",
+    "authority",
+    "upstream",
+    "cluster",
+    "upstream local",
+    "local",
+    "remote",
+    "server name",
+    "route",
+];
+const FLAGS: usize = 3;
+const SIZES: [usize; 2] = [7, 8];
+const DURATION: usize = 9;
+const REMOTE: usize = 19;
+
+/// One row of the access log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row(Vec<String>);
+
+impl Row {
+    /// Takes a line of Istio's default format apart.
+    pub fn parse(line: &str) -> Option<Self> {
+        let (mut tokens, mut token, mut quoted) = (Vec::new(), String::new(), false);
+        for letter in line.chars() {
+            if letter == ' ' && !quoted {
+                tokens.push(std::mem::take(&mut token));
+                continue;
+            }
+            quoted ^= letter == '"';
+            token.push(letter);
+        }
+        tokens.push(token);
+        (tokens.len() == COLUMNS.len()).then_some(Self(tokens))
+    }
+
+    /// The caller's port.
+    pub fn port(&self) -> Option<u16> {
+        self.0[REMOTE].rsplit_once(':')?.1.parse().ok()
+    }
+
+    fn duration(&self) -> u64 {
+        self.0[DURATION].parse().unwrap_or(0)
+    }
+}
+
+/// What was seen on one side.
+#[derive(Debug, Default)]
+pub struct Sightings {
+    /// By the caller.
+    pub seen: Seen,
+    /// By the sites: what `sites.py` wrote down.
+    pub sites: Vec<Value>,
+    /// In the access log.
+    pub rows: Vec<Row>,
+}
+
+impl Sightings {
+    /// The fields that are compared; `address` is the pod's.
+    pub fn fields(&mut self, address: &str, is_tls: bool) -> Sighting {
+        // A copy arrives before or after what it is a copy of.
+        self.sites
+            .sort_by_key(|site| (site["at"].to_string(), attempt(site), site["line"].to_string()));
+        let mut fields = Sighting::new();
+        let mut set = |name: &str, value: Value| fields.insert(name.to_string(), value);
+        set("outcome", json!(self.seen.end));
+        let mut head = self.seen.head.iter();
+        set("answer", json!(head.next()));
+        // In which order different headers stand says nothing.
+        let mut headers: Vec<String> = head.map(|line| masked_header(line)).collect();
+        headers.sort_by_key(|line| line.split(':').next().unwrap_or_default().to_ascii_lowercase());
+        set("answer's headers", json!(headers));
+        set("answer's body", json!(self.seen.body));
+        set("attempts", json!(self.sites.len()));
+        for key in ["at", "sni", "line", "body"] {
+            set(
+                &format!("site's {key}"),
+                self.sites.iter().map(|site| site[key].clone()).collect(),
+            );
+        }
+        let headers: Value = self
+            .sites
+            .iter()
+            .enumerate()
+            .map(|(attempt, site)| site_headers(attempt, site))
+            .collect();
+        set("site's headers", headers);
+        set("log rows", json!(self.rows.len()));
+        if let Some(row) = self.rows.first() {
+            for (index, column) in COLUMNS.iter().enumerate().filter(|(_, column)| **column != "-") {
+                set(
+                    &format!("log's {column}"),
+                    json!(masked(index, &row.0[index], address, is_tls)),
+                );
+            }
+        }
+        fields
+    }
+}
+
+/// Where two sightings differ: the field, Istio's value, ours.
+pub fn differences(istio: &Sightings, egret: &Sightings, fields: (Sighting, Sighting)) -> Vec<(String, Value, Value)> {
+    let (left, right) = fields;
+    let names = left.keys().chain(right.keys().filter(|name| !left.contains_key(*name)));
+    let mut found: Vec<_> = names
+        .filter_map(|name| {
+            let side = |fields: &Sighting| fields.get(name).cloned().unwrap_or(Value::Null);
+            let (istio, egret) = (side(&left), side(&right));
+            (istio != egret).then_some((name.clone(), istio, egret))
+        })
+        .collect();
+    if let (Some(istio), Some(egret)) = (istio.rows.first(), egret.rows.first())
+        && istio.0[FLAGS] == egret.0[FLAGS]
+        && istio.0[FLAGS].contains("UT")
+        && istio.duration().abs_diff(egret.duration()) > APART
+    {
+        found.push(("timeout".into(), json!(istio.duration()), json!(egret.duration())));
+    }
+    found
+}
+
+fn masked(index: usize, token: &str, address: &str, is_tls: bool) -> String {
+    let plain = token.trim_matches('"');
+    match COLUMNS[index] {
+        _ if plain == "-" => token.to_string(),
+        "service time" => "MS".into(),
+        "request id" => "ID".into(),
+        "upstream local" | "remote" if plain.starts_with(address) => "POD".into(),
+        _ if is_tls && SIZES.contains(&index) && plain != "0" => "N".into(),
+        _ => token.to_string(),
+    }
+}
+
+/// A response's header without what a clock gave.
+fn masked_header(line: &str) -> String {
+    let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
+    match name.as_str() {
+        "date" | "x-envoy-upstream-service-time" => format!("{name}: ..."),
+        _ => line.to_string(),
+    }
+}
+
+/// The number of an attempt, as the sidecar has written it.
+fn attempt(site: &Value) -> String {
+    let mut lines = site["headers"].as_array().into_iter().flatten();
+    let line = lines.find(|line| line[0] == "x-envoy-attempt-count");
+    line.map_or_else(String::new, |line| line[1].to_string())
+}
+
+/// The headers of an arrival. What is left of the time tells of the clock, after the first attempt.
+fn site_headers(attempt: usize, site: &Value) -> Value {
+    let lines = site["headers"].as_array().into_iter().flatten();
+    lines
+        .map(|pair| {
+            let (name, value) = (
+                pair[0].as_str().unwrap_or_default(),
+                pair[1].as_str().unwrap_or_default(),
+            );
+            let value = match name {
+                "x-request-id" => "ID",
+                "x-envoy-expected-rq-timeout-ms" if attempt > 0 => "...",
+                _ => value,
+            };
+            format!("{name}: {value}")
+        })
+        .collect()
+}

@@ -1,0 +1,181 @@
+//! Worlds for the live mesh: by hand, and drawn as the others are, then fitted to what a mesh and its sites can show.
+
+use proxy_core::yaml;
+use serde_json::{Value, json};
+
+use super::pair::NAMESPACE;
+use crate::{
+    generate,
+    kept::{self, or},
+    seed::Seed,
+    world::{Call, World},
+};
+
+const BY_HAND: &str = include_str!("by_hand.yaml");
+
+/// Worlds apart from the ones that the generator's own seed draws.
+const APART: u64 = 0xdee9;
+
+/// The worlds of `by_hand.yaml`, by their names.
+pub fn by_hand() -> Result<Vec<(String, World)>, String> {
+    let documents = yaml::read(BY_HAND.as_bytes()).map_err(|error| format!("by_hand.yaml: {error}"))?;
+    let documents = documents.iter().map(yaml::Node::to_json);
+    Ok(documents
+        .map(|document| (or(&document["name"], ""), kept::world(&document)))
+        .collect())
+}
+
+/// World `number` of `seed`, with its calls.
+pub fn drawn(seed: u64, number: u64) -> World {
+    let mut world = generate::world(seed, number);
+    let seed = &mut Seed::of(seed ^ APART, number);
+    world.namespace = NAMESPACE.into();
+    world.labels = [("app".to_string(), "cart".to_string())].into();
+    // Read when a pod starts, and here it has.
+    let lines = world.mesh.lines().filter(|line| !line.starts_with("defaultConfig"));
+    world.mesh = lines.map(|line| format!("{line}\n")).collect();
+    // Behind a Service there would have to be pods.
+    world.documents.retain(|document| document["kind"] != "Service");
+    world.documents.iter_mut().for_each(fit);
+    // Operators that the sidecar fills with nothing, each in another way for each pod and time.
+    let text = json!(world.documents).to_string();
+    let text = text.replace("%START_TIME(%s)%", "time").replace("%HOSTNAME%", "name");
+    world.documents = serde_json::from_str(&text).expect("it was JSON");
+    world.documents.iter_mut().for_each(settle_values);
+    settle(&mut world.documents);
+    let calls = std::mem::take(&mut world.calls);
+    for mut call in calls.into_iter().filter_map(fit_call) {
+        let doing = doing(seed);
+        if !call.host.is_empty() && !doing.is_empty() {
+            call.headers.insert("x-site".into(), doing);
+        }
+        world.calls.push(call);
+    }
+    world
+}
+
+/// What the site does: mostly it answers.
+fn doing(seed: &mut Seed) -> String {
+    seed.text(&[
+        "",
+        "",
+        "",
+        "",
+        "",
+        "delay 0.7",
+        "fail 503 1",
+        "fail 503 9",
+        "fail 409 1",
+        "close 1",
+    ])
+}
+
+/// Takes out what is left to chance: ages that the API server gives anyway, and who of several is called.
+fn fit(document: &mut Value) {
+    if let Some(fields) = document.as_object_mut() {
+        fields.remove("status");
+    }
+    if let Some(metadata) = document["metadata"].as_object_mut() {
+        metadata.remove("creationTimestamp");
+    }
+    let spec = &mut document["spec"];
+    // HTTP/2 is not spoken yet, and neither do the sites.
+    for port in spec["ports"].as_array_mut().into_iter().flatten() {
+        let protocol = port["protocol"].as_str().unwrap_or_default().to_ascii_uppercase();
+        if protocol == "HTTP2" || protocol.starts_with("GRPC") {
+            port["protocol"] = json!("HTTP");
+        } else if protocol.is_empty()
+            && let Some(port) = port.as_object_mut()
+        {
+            port.remove("protocol");
+        }
+    }
+    if let Some(endpoints) = spec["endpoints"].as_array_mut() {
+        endpoints.truncate(1);
+    }
+    for protocol in ["http", "tls", "tcp"] {
+        for route in spec[protocol].as_array_mut().into_iter().flatten() {
+            if let Some(destinations) = route["route"].as_array_mut() {
+                destinations.truncate(1);
+                destinations
+                    .iter_mut()
+                    .for_each(|destination| destination["weight"] = json!(100));
+            }
+            limit(route);
+        }
+    }
+    // `spec[..]` leaves a null where nothing was.
+    for field in ["ports", "endpoints", "http", "tls", "tcp"] {
+        if let Some(fields) = spec.as_object_mut()
+            && fields.get(field).is_some_and(Value::is_null)
+        {
+            fields.remove(field);
+        }
+    }
+}
+
+/// Some or none is chance, so it is all or none; delays are short; and without its Secret a cluster never comes into force.
+fn settle_values(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.remove("credentialName");
+            for key in ["percentage", "mirrorPercentage"] {
+                if let Some(share) = fields.get_mut(key).filter(|share| share["value"] != 0) {
+                    *share = json!({"value": 100});
+                }
+            }
+            if let Some(delay) = fields.get_mut("fixedDelay") {
+                *delay = json!("0.2s");
+            }
+            fields.values_mut().for_each(settle_values);
+        }
+        Value::Array(items) => items.iter_mut().for_each(settle_values),
+        _ => {}
+    }
+}
+
+/// Where attempts and the whole have limits that lie close together, a drawn back-off decides which comes first.
+fn limit(route: &mut Value) {
+    let Some(route) = route.as_object_mut() else { return };
+    if route.contains_key("timeout")
+        && let Some(retries) = route.get_mut("retries").and_then(Value::as_object_mut)
+    {
+        retries.remove("perTryTimeout");
+    }
+    if route.get("route").is_some_and(Value::is_null) {
+        route.remove("route");
+    }
+}
+
+/// Two entries for one host in one namespace would be of the same second: which comes first is chance.
+fn settle(documents: &mut Vec<Value>) {
+    let hosts = |document: &Value| -> Vec<Value> { document["spec"]["hosts"].as_array().cloned().unwrap_or_default() };
+    let mut kept: Vec<Value> = Vec::new();
+    for document in std::mem::take(documents) {
+        let twin = |other: &&Value| {
+            other["kind"] == "ServiceEntry"
+                && document["kind"] == "ServiceEntry"
+                && other["metadata"]["namespace"] == document["metadata"]["namespace"]
+                && hosts(other).iter().any(|host| hosts(&document).contains(host))
+        };
+        if kept.iter().find(twin).is_none() {
+            kept.push(document);
+        }
+    }
+    *documents = kept;
+}
+
+/// The call as it can be made, if it can.
+fn fit_call(mut call: Call) -> Option<Call> {
+    // HTTP/2 is not spoken yet, and what is sent to the capture port itself is in nobody's log.
+    if call.protocol == "http2" || call.port == 15001 {
+        return None;
+    }
+    // Addresses of Services belong to the cluster.
+    if call.address.starts_with("10.96.") {
+        call.address = "10.3.0.1".into();
+    }
+    // A client sends no header without a value that it means.
+    call.headers.retain(|_, value| !value.is_empty());
+    Some(call)
+}
