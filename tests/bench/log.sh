@@ -9,7 +9,7 @@ Written by \`make bench-log\` on $(date -u '+%Y-%m-%d %H:%M UTC').
 
 A server of its own process, which does nothing but what an API server's \`pods/log\` does, gives the lines of five sidecars
 at a fixed rate for 30 seconds. The app's own code follows them as it follows a cluster's: streams, marks, formats, the ring
-of flows, the events to the windows, and the answers to a log window that filters by text and asks for a page of 500 rows ten
+of flows, the events to the windows, and the answers to a log window that filters by text and asks for a page of 200 rows ten
 times a second, down to the text that the window is sent. What draws it (WebKit) and what gives the lines on a real cluster
 (kubelet, API server) is not in these figures.
 

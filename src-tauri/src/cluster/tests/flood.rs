@@ -35,7 +35,7 @@ use crate::{
 const PODS: u64 = 5;
 const SECONDS: u64 = 30;
 /// What a window asks for, and how soon again (`ui/src/screens/log/view.svelte.ts`).
-const PAGE: usize = 500;
+const PAGE: usize = 200;
 const PACE: Duration = Duration::from_millis(100);
 /// How often the server writes: a sidecar hands its lines on in batches too.
 const TICK: Duration = Duration::from_millis(10);

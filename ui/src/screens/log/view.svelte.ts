@@ -9,7 +9,11 @@ import { asFault } from "../../bridge/channel";
 import { logQuery } from "../../state/filter";
 
 const pace = 100;
-const tailRows = 500;
+/**
+ * More than the tallest screen shows; older rows are loaded when somebody scrolls up. Following a flood, this many rows
+ * cross to the window ten times a second, which takes more of the machine than everything else about them.
+ */
+const tailRows = 200;
 const olderRows = 500;
 /** Rows kept in the page while scrolling back; beyond it the newer end is let go and comes back on Follow. */
 export const rowBound = 20_000;
