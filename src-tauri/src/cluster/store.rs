@@ -139,7 +139,10 @@ impl Store for Cluster {
                 Err(Failed { fault, .. }) if fault.causes.is_empty() => return Err(fault),
                 // What it has against the other objects is mended in the same go.
                 Err(Failed { fault, .. }) => match &mut refused {
-                    Some(first) => first.causes.extend(fault.causes),
+                    Some(first) => {
+                        let known = std::mem::take(&mut first.causes);
+                        first.causes = known.into_iter().chain(fault.causes).collect();
+                    }
                     None => refused = Some(fault),
                 },
             }

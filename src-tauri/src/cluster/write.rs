@@ -82,7 +82,7 @@ impl Failed {
         if !causes.is_empty() {
             // Also where its code says something else: strict validation answers 500, a policy of the cluster 403.
             self.fault = Fault::new("refused", status.message.clone());
-            self.fault.causes = causes;
+            self.fault.causes = causes.into();
             self.is_unknown = false;
         }
         self
