@@ -22,7 +22,7 @@ pub struct Fault {
     /// What single fields were refused for. A review makes findings of them; the window needs no second way.
     #[serde(skip)]
     #[ts(skip)]
-    pub causes: Vec<Cause>,
+    pub causes: Box<[Cause]>,
 }
 
 /// Why an object was refused.
@@ -47,7 +47,7 @@ impl Fault {
             message: message.into(),
             hint: None,
             at: None,
-            causes: Vec::new(),
+            causes: Box::default(),
         }
     }
 

@@ -72,7 +72,7 @@ fn changes_mode(before: &World, after: &World) -> bool {
 
 /// Why a place takes no change set, in a sentence; what it has against fields are findings of their own.
 fn refusal(fault: &Fault) -> String {
-    match fault.causes.as_slice() {
+    match &*fault.causes {
         [] => fault.told(),
         [cause] => match cause.field.as_str() {
             "" => format!("{} is refused: {}", cause.file, cause.message),

@@ -136,11 +136,14 @@ impl Store for Cluster {
                     prepared.files.push(FileEdit { after, ..edit });
                     prepared.warnings.extend(warnings);
                 }
-                Err(Failed { fault, .. }) if fault.causes.is_empty() => return Err(fault),
+                Err(Failed { fault, .. }) if fault.causes.is_empty() => return Err(*fault),
                 // What it has against the other objects is mended in the same go.
                 Err(Failed { fault, .. }) => match &mut refused {
-                    Some(first) => first.causes.extend(fault.causes),
-                    None => refused = Some(fault),
+                    Some(first) => {
+                        let known = std::mem::take(&mut first.causes);
+                        first.causes = known.into_iter().chain(fault.causes).collect();
+                    }
+                    None => refused = Some(*fault),
                 },
             }
         }
@@ -270,6 +273,7 @@ impl Cluster {
     /// lost, and it was written.
     fn take_back(&self, written: &[FileEdit], edit: &FileEdit, failed: Failed) -> Fault {
         let Failed { fault, is_unknown, .. } = failed;
+        let fault = *fault;
         let (mut last, mut unknown, mut away) = (None, None, None);
         if is_unknown {
             match self.read_now(&edit.file) {
@@ -283,7 +287,7 @@ impl Cluster {
         let stuck = reverse(back, away.is_some(), |edit| {
             self.write_one(&edit.reversed(), Try::Real)
                 .map(|_| ())
-                .map_err(|failed| failed.fault)
+                .map_err(|failed| *failed.fault)
         });
         let hint = match (written, stuck.as_slice(), unknown) {
             ([], [], None) => return fault,

@@ -67,7 +67,7 @@ impl Written {
 /// Why a write came to nothing.
 #[derive(Debug)]
 pub(super) struct Failed {
-    pub fault: Fault,
+    pub fault: Box<Fault>,
     /// Nobody knows whether it was made all the same.
     pub is_unknown: bool,
     /// What the API server answered.
@@ -81,8 +81,8 @@ impl Failed {
         let causes = refusal::causes(status, object);
         if !causes.is_empty() {
             // Also where its code says something else: strict validation answers 500, a policy of the cluster 403.
-            self.fault = Fault::new("refused", status.message.clone());
-            self.fault.causes = causes;
+            self.fault = Fault::new("refused", status.message.clone()).into();
+            self.fault.causes = causes.into();
             self.is_unknown = false;
         }
         self
@@ -97,7 +97,7 @@ impl Failed {
     /// Sent, and not answered.
     pub fn unanswered(fault: Fault, way: Try) -> Self {
         Self {
-            fault,
+            fault: fault.into(),
             is_unknown: way == Try::Real,
             status: None,
         }
@@ -108,7 +108,7 @@ impl From<Fault> for Failed {
     /// Found out before anything was sent.
     fn from(fault: Fault) -> Self {
         Self {
-            fault,
+            fault: fault.into(),
             is_unknown: false,
             status: None,
         }
@@ -120,7 +120,7 @@ impl From<kube::Error> for Failed {
         // A request that the server found wrong was not carried out; after any other answer, and after none, it may be.
         let is_refused = matches!(&error, kube::Error::Api(status) if (400..500).contains(&status.code));
         Self {
-            fault: told(&error),
+            fault: told(&error).into(),
             is_unknown: !is_refused,
             status: match error {
                 kube::Error::Api(status) => Some(status),

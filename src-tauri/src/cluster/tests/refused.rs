@@ -45,32 +45,24 @@ fn each_field_that_the_server_refuses_is_a_finding_at_its_line_before_anything_i
     let (bench, review) = reviewed(api, |bench| {
         let unknown = entry("refused", "unknown", "a.com").replace("    protocol", "    bogus: 1\n    protocol");
         bench.put("refused", "unknown", &unknown);
-        // Rules of Istio's resource definitions, in CEL.
-        let route = |tenths: u8| {
-            format!(
-                "  - corsPolicy:\n      maxAge: 0.{tenths}ms\n    route:\n    - destination:\n        host: b.com\n"
-            )
+        // Istio's resource definitions bound the length.
+        let endpoint = |letter: &str| {
+            let account = letter.repeat(254);
+            format!("  - address: {letter}.com\n    serviceAccount: {account}\n")
         };
-        let yaml = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata:\n  name: slow\n  namespace: \
-                    refused\nspec:\n  hosts:\n  - b.com\n  http:\n";
-        let edit = Edit::Put {
-            object: DraftKind::VirtualService,
-            namespace: "refused".into(),
-            name: "slow".into(),
-            yaml: format!("{yaml}{}{}", route(1), route(2)),
-            base: None,
-        };
-        bench.changes.stage(&bench.view(), edit).unwrap();
+        let long = entry("refused", "long", "b.com") + "  endpoints:\n" + &endpoint("a") + &endpoint("b");
+        bench.put("refused", "long", &long);
         bench.put("refused", "well", &entry("refused", "well", "c.com"));
     });
     assert!(!review.applicable);
     let because = review.blocked_because.as_deref().unwrap();
+    let [a, b] = ["a", "b"].map(|letter| format!("serviceAccount: {}", letter.repeat(254)));
     assert_eq!(
         refused(&review),
         [
+            ("long", "spec.endpoints[0].serviceAccount", a.as_str()),
+            ("long", "spec.endpoints[1].serviceAccount", b.as_str()),
             ("unknown", "spec.ports[0].bogus", "bogus: 1"),
-            ("slow", "spec.http[0].corsPolicy.maxAge", "maxAge: 0.1ms"),
-            ("slow", "spec.http[1].corsPolicy.maxAge", "maxAge: 0.2ms"),
         ],
         "{because}: {:?}",
         review.findings
