@@ -6,8 +6,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     path::Path,
-    sync::atomic::{AtomicU64, Ordering},
-    thread,
 };
 
 use proxy_core::lint::{self, Level};
@@ -19,6 +17,7 @@ use crate::{
     known::Known,
     oracle::{Message, Oracle},
     shrink::{may_go, remove},
+    tally::{self, Tally},
     world::{World, pointers},
 };
 
@@ -44,75 +43,46 @@ struct Difference {
 }
 
 /// What came of all worlds.
-#[derive(Default)]
 pub struct Report {
     worlds: u64,
     seed: u64,
-    agreed: usize,
-    known: usize,
-    differed: BTreeMap<(u64, bool), (World, Vec<Difference>)>,
+    tally: Tally<Difference>,
     shown: Vec<(u64, World, Difference)>,
 }
 
 impl Report {
     /// Messages that one side says alone and that are not listed.
     pub fn differed(&self) -> usize {
-        self.differed.values().map(|(_, differences)| differences.len()).sum()
+        let differed = self.tally.differed.values();
+        differed.map(|(_, differences)| differences.len()).sum()
     }
 }
 
 /// Asks both sides about `worlds` worlds of `seed`, and about each with one object changed.
 pub fn run(program: &Path, worlds: u64, seed: u64) -> Result<Report, String> {
-    let (next, known) = (AtomicU64::new(0), Known::read()?);
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let parts = thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads)
-            .map(|_| scope.spawn(|| work(program, worlds, seed, &next, &known)))
-            .collect();
-        workers
-            .into_iter()
-            .map(|worker| worker.join().map_err(|_| "a worker panicked".to_string())?)
-            .collect::<Result<Vec<_>, String>>()
-    })?;
-    let mut report = Report {
-        worlds,
-        seed,
-        ..Report::default()
-    };
-    for part in parts {
-        report.agreed += part.agreed;
-        report.known += part.known;
-        report.differed.extend(part.differed);
-    }
-    show(program, &mut report)?;
-    Ok(report)
-}
-
-fn work(program: &Path, worlds: u64, seed: u64, next: &AtomicU64, known: &Known) -> Result<Report, String> {
-    let mut oracle = Oracle::start(program)?;
-    let mut report = Report::default();
-    loop {
-        let number = next.fetch_add(1, Ordering::Relaxed);
-        if number >= worlds {
-            return Ok(report);
-        }
+    let known = Known::read()?;
+    let tally = tally::each(program, worlds, |oracle, number, tally| {
         let whole = generate::analyzed(seed, number);
         let changed = changed(seed, number, &whole);
         for (world, is_changed) in [(Some(whole), false), (changed, true)] {
             let Some(mut world) = world else { continue };
             respell(&mut world);
-            let (agreed, differences) =
-                compare(&mut oracle, &world).map_err(|error| format!("world {number}: {error}"))?;
-            report.agreed += agreed;
-            let (listed, other): (Vec<_>, Vec<_>) = differences
-                .into_iter()
-                .partition(|difference| known.lists_kind(&difference.kind));
-            report.known += listed.len();
-            if !other.is_empty() {
-                report.differed.insert((number, is_changed), (world, other));
-            }
+            let (agreed, differences) = compare(oracle, &world)?;
+            tally.agreed += agreed;
+            tally.add(number, is_changed, world, differences, |difference| {
+                known.lists_kind(&difference.kind)
+            });
         }
-    }
+        Ok(())
+    })?;
+    let mut report = Report {
+        worlds,
+        seed,
+        tally,
+        shown: Vec::new(),
+    };
+    show(program, &mut report)?;
+    Ok(report)
 }
 
 /// Writes protocols as the webhook knows them, see DIFFERENCES.md.
@@ -243,7 +213,7 @@ fn compare(oracle: &mut Oracle, world: &World) -> Result<(usize, Vec<Difference>
 fn show(program: &Path, report: &mut Report) -> Result<(), String> {
     let mut oracle = Oracle::start(program)?;
     let mut kinds = BTreeSet::new();
-    for ((number, _), (world, differences)) in &report.differed {
+    for ((number, _), (world, differences)) in &report.tally.differed {
         for difference in differences {
             if kinds.len() < SHOWN && kinds.insert(difference.kind.clone()) {
                 let world = shrink(&mut oracle, world, &difference.kind);
@@ -289,7 +259,7 @@ fn smaller(world: &World) -> Vec<World> {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
-        for difference in self.differed.values().flat_map(|(_, differences)| differences) {
+        for difference in self.tally.differed.values().flat_map(|(_, differences)| differences) {
             *kinds.entry(&difference.kind).or_default() += 1;
         }
         for (number, world, difference) in &self.shown {
@@ -310,9 +280,9 @@ impl fmt::Display for Report {
             "analyze, {} worlds of seed {}: {} messages agreed, {} differed, {} known",
             self.worlds,
             self.seed,
-            self.agreed,
+            self.tally.agreed,
             self.differed(),
-            self.known
+            self.tally.known
         )
     }
 }

@@ -18,6 +18,7 @@ mod outcome;
 mod run;
 mod seed;
 mod shrink;
+mod tally;
 mod treatment;
 mod world;
 

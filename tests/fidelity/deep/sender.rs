@@ -4,7 +4,7 @@
 use std::{
     env,
     io::{self, ErrorKind, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,6 +16,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 use serde::{Deserialize, Serialize};
+use socket2::{Domain, Socket, Type};
 
 use crate::world::Call;
 
@@ -26,7 +27,7 @@ pub const ARGUMENT: &str = "--send";
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// The admin interface of the sidecar beside the sender.
-const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 15000);
+const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15000);
 
 /// What the sender is asked to do.
 #[derive(Debug, Serialize, Deserialize)]
@@ -88,14 +89,13 @@ fn admin(path: &str) -> Seen {
 
 fn send(sending: &Sending) -> Seen {
     let (mut seen, call) = (Seen::default(), &sending.call);
-    let stream = match open(call) {
+    let stream = match open(call, &mut seen.port) {
         Ok(stream) => stream,
         Err(error) => {
-            seen.end = error.to_string();
+            seen.end = end(Err(error));
             return seen;
         }
     };
-    seen.port = stream.local_addr().map_or(0, |address| address.port());
     match call.protocol.as_str() {
         "tcp" => echo(stream, &sending.name, &mut seen),
         "tls" => match secured(stream, &call.sni) {
@@ -107,11 +107,19 @@ fn send(sending: &Sending) -> Seen {
     seen
 }
 
-fn open(call: &Call) -> io::Result<TcpStream> {
-    let address = call.address.parse().map_err(io::Error::other)?;
-    let stream = TcpStream::connect_timeout(&SocketAddr::new(address, call.port), PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    Ok(stream)
+/// Connects from a port that is known whatever comes of it: a sidecar may have cut the connection before it is looked at.
+fn open(call: &Call, port: &mut u16) -> io::Result<TcpStream> {
+    let address = SocketAddr::new(call.address.parse().map_err(io::Error::other)?, call.port);
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    let any = match address {
+        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    socket.bind(&SocketAddr::new(any, 0).into())?;
+    *port = socket.local_addr()?.as_socket().map_or(0, |own| own.port());
+    socket.connect_timeout(&address.into(), PATIENCE)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    Ok(socket.into())
 }
 
 /// The request as it goes over the wire. Inside TLS it is always the same one, which no sidecar reads.
