@@ -16,7 +16,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::reading::{MAX_DEPTH, Reading, SourceError, is_hidden, is_manifest, list, read_file, relative, unreadable};
+use super::reading::{
+    MAX_DEPTH, Reading, SourceError, is_gone, is_hidden, is_manifest, list, read_file, relative, unreadable,
+};
 use crate::model::World;
 
 /// A folder of manifests.
@@ -39,6 +41,16 @@ struct File {
     objects: u64,
     errors: Vec<SourceError>,
 }
+
+impl File {
+    /// True where `path` went between the look at the folder and the reading: that file is no more, which is no error.
+    fn went(&self, path: &Path) -> bool {
+        self.hash == UNREAD && is_gone(path)
+    }
+}
+
+/// The hash of a file that was not read.
+const UNREAD: u64 = 0;
 
 /// What tells a file from its later versions without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +112,8 @@ impl Folder {
                 differs.store(true, Ordering::Relaxed);
             }
         });
-        self.files = files.into_iter().map(|(name, _, file)| (name, file)).collect();
+        let there = files.into_iter().filter(|(_, path, file)| !file.went(path));
+        self.files = there.map(|(name, _, file)| (name, file)).collect();
         Ok(differs.into_inner())
     }
 
@@ -117,7 +130,11 @@ impl Folder {
                 Touched::Nothing => false,
                 Touched::File(name) => {
                     let file = self.files.entry(name.clone()).or_default();
-                    refresh_file(&name, path, file)
+                    let differs = refresh_file(&name, path, file);
+                    if file.went(path) {
+                        self.files.remove(&name);
+                    }
+                    differs
                 }
                 Touched::Gone(name) => self.files.remove(&name).is_some(),
                 Touched::More => return Ok(self.refresh()? || changed),
@@ -211,7 +228,7 @@ fn refresh_file(name: &Arc<str>, path: &Path, file: &mut File) -> bool {
             let errors = vec![unreadable(path, &error)];
             let differs = file.errors != errors;
             file.errors = errors;
-            file.hash = 0;
+            file.hash = UNREAD;
             file.stamp = None;
             return differs;
         }
@@ -219,8 +236,7 @@ fn refresh_file(name: &Arc<str>, path: &Path, file: &mut File) -> bool {
     file.stamp = stamp;
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);
-    // 0 stands for a file that was never read.
-    let hash = hasher.finish().max(1);
+    let hash = hasher.finish().max(UNREAD + 1);
     if hash == file.hash {
         return false;
     }
@@ -249,6 +265,25 @@ mod tests {
             .iter()
             .map(|entry| entry.spec.hosts[0].to_string())
             .collect()
+    }
+
+    #[test]
+    fn a_file_that_goes_while_the_folder_is_read_is_no_error() {
+        let root = tempfile::tempdir().unwrap();
+        for index in 0..100 {
+            fs::write(root.path().join(format!("{index}.yaml")), ENTRY).unwrap();
+        }
+        let folder = root.path().to_path_buf();
+        let taker = thread::spawn(move || {
+            for index in 0..100 {
+                thread::sleep(Duration::from_micros(300));
+                fs::remove_file(folder.join(format!("{index}.yaml"))).unwrap();
+            }
+        });
+        while !taker.is_finished() {
+            assert_eq!(Folder::open(root.path()).unwrap().reading().errors, []);
+        }
+        taker.join().unwrap();
     }
 
     #[test]

@@ -80,6 +80,7 @@ pub fn read_paths(paths: &[PathBuf]) -> Result<Reading, SourceError> {
                     reading.objects += objects;
                     reading.errors.extend(errors);
                 }
+                Err(_) if is_gone(&file) => {}
                 Err(error) => reading.errors.push(unreadable(&file, &error)),
             }
         }
@@ -104,6 +105,11 @@ pub(super) fn read_file(name: &Arc<str>, bytes: &[u8]) -> (World, u64, Vec<Sourc
     }
     let of_object = |error| SourceError::Object(Box::new(error));
     (world, order, errors.into_iter().map(of_object).collect())
+}
+
+/// True where nothing is at `path`, not even a link that leads nowhere.
+pub(super) fn is_gone(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 pub(super) fn unreadable(path: &Path, error: &io::Error) -> SourceError {
