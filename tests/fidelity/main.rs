@@ -28,6 +28,10 @@ use egret_tests::mesh::NotUp;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use oracle::Oracle;
 
+/// How many worlds are compared on a live mesh. Only where it is set: what many programs do within seconds on a busy
+/// machine is not steady enough yet to fail a change for.
+const LIVE: &str = "DEEP";
+
 /// Set where missing programs are a failure.
 const REQUIRED: &str = "EGRET_REQUIRE_MESH";
 
@@ -67,7 +71,7 @@ fn main() {
         }
     });
     let live = Trial::ignorable_test("the_sidecar_does_as_envoy_does_on_a_live_mesh", || {
-        match deep::run(number("DEEP", 20)?, number("SEED", 1)?) {
+        match deep::run(number(LIVE, 20)?, number("SEED", 1)?) {
             Ok(report) => {
                 print!("{report}");
                 match report.differed() {
@@ -81,7 +85,11 @@ fn main() {
             Err(NotUp::Failed(reason)) => Err(Failed::from(reason)),
         }
     });
-    libtest_mimic::run(&arguments, vec![worlds, kept, analyzed, live]).exit();
+    let mut trials = vec![worlds, kept, analyzed];
+    if env::var_os(LIVE).is_some() {
+        trials.push(live);
+    }
+    libtest_mimic::run(&arguments, trials).exit();
 }
 
 /// A test that needs the oracle, and is ignored with the reason where there is none.

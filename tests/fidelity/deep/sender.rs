@@ -4,7 +4,7 @@
 use std::{
     env,
     io::{self, ErrorKind, Read, Write},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,7 +16,6 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 use serde::{Deserialize, Serialize};
-use socket2::{Domain, Socket, Type};
 
 use crate::world::Call;
 
@@ -89,13 +88,14 @@ fn admin(path: &str) -> Seen {
 
 fn send(sending: &Sending) -> Seen {
     let (mut seen, call) = (Seen::default(), &sending.call);
-    let stream = match open(call, &mut seen.port) {
+    let stream = match open(call) {
         Ok(stream) => stream,
         Err(error) => {
-            seen.end = end(Err(error));
+            seen.end = error.to_string();
             return seen;
         }
     };
+    seen.port = stream.local_addr().map_or(0, |address| address.port());
     match call.protocol.as_str() {
         "tcp" => echo(stream, &sending.name, &mut seen),
         "tls" => match secured(stream, &call.sni) {
@@ -107,19 +107,21 @@ fn send(sending: &Sending) -> Seen {
     seen
 }
 
-/// Connects from a port that is known whatever comes of it: a sidecar may have cut the connection before it is looked at.
-fn open(call: &Call, port: &mut u16) -> io::Result<TcpStream> {
+/// How often a connection is tried again that was cut before anybody could look at it: its port is not known then, and
+/// with it neither is its row in the access log.
+const CUT_AT_ONCE: usize = 20;
+
+fn open(call: &Call) -> io::Result<TcpStream> {
     let address = SocketAddr::new(call.address.parse().map_err(io::Error::other)?, call.port);
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    let any = match address {
-        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    let mut tries = 0..CUT_AT_ONCE;
+    let stream = loop {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Err(error) if error.kind() == ErrorKind::ConnectionReset && tries.next().is_some() => {}
+            tried => break tried?,
+        }
     };
-    socket.bind(&SocketAddr::new(any, 0).into())?;
-    *port = socket.local_addr()?.as_socket().map_or(0, |own| own.port());
-    socket.connect_timeout(&address.into(), PATIENCE)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    Ok(socket.into())
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
 }
 
 /// The request as it goes over the wire. Inside TLS it is always the same one, which no sidecar reads.
