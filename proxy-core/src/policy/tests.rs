@@ -169,7 +169,8 @@ fn declared(host: &str, address: &str, port: u16, protocol: &str) -> World {
     ))
 }
 
-fn offered(world: &World, destination: &str, claims: Claims<'_>) -> Vec<Change> {
+/// What is in force for a workload in `default`, and the facts of a call that it makes.
+fn call<'c>(world: &World, destination: &str, claims: Claims<'c>) -> (Snapshot, Facts<'c>) {
     let workload = Workload {
         namespace: "default".into(),
         ..Workload::default()
@@ -179,7 +180,12 @@ fn offered(world: &World, destination: &str, claims: Claims<'_>) -> Vec<Change> 
         claims,
         draw: 0,
     };
-    explain_in(world, &compile(world, &workload), &facts).changes
+    (compile(world, &workload), facts)
+}
+
+fn offered(world: &World, destination: &str, claims: Claims<'_>) -> Vec<Change> {
+    let (snapshot, facts) = call(world, destination, claims);
+    explain_in(world, &snapshot, &facts).changes
 }
 
 #[test]

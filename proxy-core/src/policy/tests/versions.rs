@@ -7,16 +7,8 @@ use crate::model::IstioVersion;
 fn under(minor: u8, text: &str, destination: &str, claims: Claims<'_>) -> Explanation {
     let mut world = read(text);
     world.version = Some(IstioVersion::minor(minor));
-    let workload = Workload {
-        namespace: "default".into(),
-        ..Workload::default()
-    };
-    let facts = Facts {
-        destination: destination.parse().unwrap(),
-        claims,
-        draw: 0,
-    };
-    explain(&compile(&world, &workload), &facts)
+    let (snapshot, facts) = call(&world, destination, claims);
+    explain(&snapshot, &facts)
 }
 
 fn http(authority: &str) -> Claims<'_> {
