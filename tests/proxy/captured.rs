@@ -291,3 +291,22 @@ fn connect_and_strange_upgrades_are_answered_as_envoy_does() {
         },
     );
 }
+
+#[test]
+fn a_name_that_failed_to_resolve_fails_again_before_the_request_is_read() {
+    inside(
+        "captured::a_name_that_failed_to_resolve_fails_again_before_the_request_is_read",
+        || {
+            let sites = Sites::start();
+            let any = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: any, namespace: default}\nspec:\n  hosts: ['*.gone.test']\n  ports: [{number: 80, name: p, protocol: HTTP}]\n  resolution: DYNAMIC_DNS\n";
+            let subject = sites.sidecar(&[mesh("REGISTRY_ONLY"), any.into()]);
+            for ends in [false, true, true] {
+                let answer = curl(&["-d", "text", "-H", "Host: a.gone.test", "http://198.18.0.10/"]);
+                assert_eq!((answer.status(), answer.body.as_str()), (503, "DNS resolution failure"));
+                assert_eq!(answer.head.contains("connection: close"), ends, "{}", answer.head);
+            }
+            let received: Vec<bool> = subject.log(3).iter().map(|line| line.contains(" \"-\" 4 ")).collect();
+            assert_eq!(received, [true, false, false]);
+        },
+    );
+}

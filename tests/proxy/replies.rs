@@ -2,7 +2,8 @@
 
 use crate::{
     actions::{TO_HTTPBIN, routed},
-    subject::through,
+    site,
+    subject::{Subject, entry, host, map, mesh, routes, shape, through},
 };
 
 #[test]
@@ -59,5 +60,32 @@ fn an_answer_to_a_request_that_is_not_read_ends_the_connection() {
             names(&arguments),
             (status.into(), expected.iter().map(ToString::to_string).collect())
         );
+    }
+}
+
+#[test]
+fn a_request_that_is_held_up_is_read_on_and_its_answer_leaves_the_connection_open() {
+    let options = [
+        host("httpbin.org", "198.18.0.10"),
+        map("198.18.0.10:80", site::nobody()),
+    ]
+    .concat();
+    let routed = routes(
+        "httpbin.org",
+        &format!(
+            "[{{match: [{{uri: {{prefix: /abort}}}}], fault: {{delay: {{percentage: {{value: 100}}, fixedDelay: 100ms}}, abort: {{percentage: {{value: 100}}, httpStatus: 418}}}}, {TO_HTTPBIN}}}, \
+              {{match: [{{uri: {{prefix: /own}}}}], fault: {{delay: {{percentage: {{value: 100}}, fixedDelay: 100ms}}}}, {TO_HTTPBIN}}}, \
+              {{match: [{{uri: {{prefix: /once}}}}], retries: {{attempts: 0}}, {TO_HTTPBIN}}}, {{{TO_HTTPBIN}}}]"
+        ),
+    );
+    let policy = [mesh("REGISTRY_ONLY"), entry("httpbin.org", 80, "HTTP"), routed];
+    let subject = Subject::start(&policy, &options);
+    for path in ["/abort", "/own", "/once", "/again"] {
+        let answer = through(&subject, &["-d", "text", &format!("http://httpbin.org{path}")]);
+        assert!(!answer.head.contains("connection: close"), "{path}: {}", answer.head);
+    }
+    for line in subject.log(4).iter().map(|line| shape(line)) {
+        // Behind the reason of the failure stands what was received.
+        assert!(line.contains("\" 4 "), "{line}");
     }
 }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     flow::Breakers,
-    net::{Dialer, Originator},
+    net::{Dialer, Originator, Unresolved},
     policy::Capture,
     record::{FlowWorkload, Recorder},
     source::{Folder, SourceError, Watch, WatchError},
@@ -89,6 +89,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
     let hosts = Arc::new(host_table(&settings.hosts));
     let dialer = Dialer::new(settings.map);
     let originator = Originator::default();
+    let unresolved = Unresolved::default();
     let clone = |socket: &Option<TcpListener>| -> Result<Option<TcpListener>, Fault> {
         let Some(socket) = socket else { return Ok(None) };
         socket.set_nonblocking(true).map_err(system("listening socket"))?;
@@ -101,6 +102,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
             dialer: dialer.clone(),
             originator: originator.clone(),
             hosts: hosts.clone(),
+            unresolved: unresolved.clone(),
             recorder: recorder.clone(),
             breakers: breakers.clone(),
             outbound: clone(&sockets.outbound)?,

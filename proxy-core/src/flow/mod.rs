@@ -31,8 +31,8 @@ use crate::{
     record::WorkerRecorder,
 };
 
-/// What every connection of one worker uses. Nothing in it is shared with other workers but the snapshot, and counters of
-/// clusters that have limits.
+/// What every connection of one worker uses. Nothing in it is shared with other workers but the snapshot, counters of
+/// clusters that have limits, and names that could not be resolved.
 #[derive(Debug)]
 pub struct Worker {
     pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,

@@ -124,7 +124,7 @@ pub(super) async fn endpoint(
                 Some((host, text)) if !name.ends_with(']') => (host, text.parse().unwrap_or(*port)),
                 _ => (name, *port),
             };
-            let found = worker.resolver.resolve(host).await;
+            let found = worker.resolver.resolve_asked(host, port).await;
             let why = match &found {
                 Err(error) if error.kind() == ErrorKind::NotFound => "{cares_norecords:Domain_name_not_found}",
                 _ => "",
