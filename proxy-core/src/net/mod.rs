@@ -4,6 +4,7 @@ mod dial;
 mod originate;
 mod resolve;
 mod stream;
+mod trusted;
 mod tunnel;
 mod unresolved;
 
