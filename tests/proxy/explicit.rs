@@ -422,7 +422,11 @@ fn tls_is_originated_for_byte_streams_too() {
         (answer.status(), subject.log(1).remove(0))
     };
     // Envoy: only where a name is written is it sent and looked for in the certificate.
-    for tls in ["{mode: SIMPLE}", "{mode: SIMPLE, sni: db.example.com}"] {
+    for tls in [
+        "{mode: SIMPLE}",
+        "{mode: SIMPLE, sni: db.example.com}",
+        "{mode: SIMPLE, subjectAltNames: [spiffe://a/b, db.example.com]}",
+    ] {
         let (status, line) = ask(&trust, tls);
         assert_eq!(status, 200, "{line}");
         assert!(
@@ -434,12 +438,13 @@ fn tls_is_originated_for_byte_streams_too() {
     for (trust, tls) in [
         (&other, "{mode: SIMPLE}"),
         (&trust, "{mode: SIMPLE, sni: other.example.com}"),
+        (&trust, "{mode: SIMPLE, subjectAltNames: [other.example.com]}"),
     ] {
         let (status, line) = ask(trust, tls);
         assert_eq!(status, 0, "{line}");
         assert!(line.contains(" 0 UF,URX - - \"TLS_error:_"), "{line}");
     }
-    assert_eq!(site.connections(), connections + 2);
+    assert_eq!(site.connections(), connections + 3);
     assert!(site.last_head().contains("/headers"), "nothing is sent where TLS fails");
 }
 

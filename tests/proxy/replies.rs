@@ -1,9 +1,14 @@
 //! Attempts and answers of the sidecar's own, as they were seen of Envoy on a live mesh (`make fidelity`).
 
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpStream},
+};
+
 use crate::{
     actions::{TO_HTTPBIN, routed},
     site,
-    subject::{Subject, entry, host, map, mesh, routes, shape, through},
+    subject::{PATIENCE, Subject, entry, eventually, host, map, mesh, routes, shape, through},
 };
 
 #[test]
@@ -87,5 +92,27 @@ fn a_request_that_is_held_up_is_read_on_and_its_answer_leaves_the_connection_ope
     for line in subject.log(4).iter().map(|line| shape(line)) {
         // Behind the reason of the failure stands what was received.
         assert!(line.contains("\" 4 "), "{line}");
+    }
+}
+
+#[test]
+fn a_caller_that_leaves_is_in_the_log_before_the_upstream_has_answered() {
+    let (subject, site) = routed(&format!("[{{{TO_HTTPBIN}}}]"));
+    for ends in [Shutdown::Write, Shutdown::Both] {
+        let mut stream = TcpStream::connect(subject.explicit).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let before = site.connections();
+        let request = "GET http://httpbin.org/delay/3 HTTP/1.1\r\nhost: httpbin.org\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        eventually("the request at the site", || {
+            (site.connections() > before).then_some(())
+        });
+        stream.shutdown(ends).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "");
+    }
+    for line in subject.log(2) {
+        assert!(line.contains(" 0 DC downstream_remote_disconnect - "), "{line}");
     }
 }

@@ -181,7 +181,10 @@ pub(super) async fn connect(
         let stream = match &cluster.tls {
             None => Stream::Plain(stream),
             Some(tls) => {
-                let opened = worker.originator.originate_stream(stream, tls.sni.as_deref()).await;
+                let opened = worker
+                    .originator
+                    .originate_stream(stream, tls.sni.as_deref(), &tls.names)
+                    .await;
                 Stream::Tls(Box::new(opened.map_err(DialError::Tls)?))
             }
         };

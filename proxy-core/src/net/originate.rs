@@ -14,7 +14,7 @@ use rustls::{
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::trusted::Trusted;
+use super::trusted::{self, Trusted};
 
 /// Where distributions keep the certificate authorities that they trust.
 const BUNDLES: [&str; 4] = [
@@ -47,14 +47,23 @@ impl Originator {
         TlsConnector::from(self.configs()?.http).connect(name, stream).await
     }
 
-    /// Speaks TLS over `stream` for a byte stream, with the server `name`, or with whoever is trusted.
-    pub async fn originate_stream(&self, stream: TcpStream, name: Option<&str>) -> io::Result<TlsStream<TcpStream>> {
+    /// Speaks TLS over `stream` for a byte stream, with the server `name`, or with whoever is trusted; and who has one of
+    /// `names`, where there are any.
+    pub async fn originate_stream(
+        &self,
+        stream: TcpStream,
+        name: Option<&str>,
+        names: &[Arc<str>],
+    ) -> io::Result<TlsStream<TcpStream>> {
         let name = match name {
             Some(name) => ServerName::try_from(name.to_string()).map_err(io::Error::other)?,
             // No name is sent for an address.
             None => ServerName::from(stream.peer_addr()?.ip()),
         };
-        TlsConnector::from(self.configs()?.stream).connect(name, stream).await
+        let stream = TlsConnector::from(self.configs()?.stream).connect(name, stream).await?;
+        let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        trusted::has_one_of(certificate, names).map_err(io::Error::other)?;
+        Ok(stream)
     }
 
     fn configs(&self) -> io::Result<Configs> {

@@ -5,11 +5,11 @@
 use std::sync::Arc;
 
 use rustls::{
-    DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-        verify_server_cert_signed_by_trust_anchor,
+        verify_server_cert_signed_by_trust_anchor, verify_server_name,
     },
     crypto::CryptoProvider,
     pki_types::{CertificateDer, ServerName, UnixTime},
@@ -33,6 +33,22 @@ impl Trusted {
             roots,
             provider,
         })
+    }
+}
+
+/// Looks for one of `names` in a certificate, where there are any. Those that are no DNS names or addresses are in none:
+/// nobody but the mesh's own authority gives such.
+pub(super) fn has_one_of(certificate: Option<&CertificateDer<'_>>, names: &[Arc<str>]) -> Result<(), Error> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let certificate = ParsedCertificate::try_from(certificate.ok_or(Error::NoCertificatesPresented)?)?;
+    let found = names
+        .iter()
+        .any(|name| ServerName::try_from(&**name).is_ok_and(|name| verify_server_name(&certificate, &name).is_ok()));
+    match found {
+        true => Ok(()),
+        false => Err(CertificateError::NotValidForName.into()),
     }
 }
 
