@@ -83,11 +83,11 @@ fn a_rewritten_host_is_what_the_site_and_the_log_see() {
 fn headers_are_removed_set_and_added_in_envoys_order_with_operators_filled_in() {
     let (subject, site) = routed(&format!(
         "[{{name: edited, headers: {{request: {{\
-            set: {{x-a: set, user-agent: edited, x-own: '', x-g: 'a%REQ(absent)%b', x-two: '%REQ(absent?:METHOD)%'}}, \
+            set: {{x-a: set, user-agent: edited, x-own: '', x-g: 'a%REQ(absent)%b', x-two: '%REQ(absent?:METHOD)%', x-host: '%HOSTNAME%'}}, \
             add: {{x-a: add, x-c: '%REQ(x-own)%', x-d: '%REQ(absent)%', x-e: '100%%', x-envoy-attempt-count: '77', \
                    x-f: '%PROTOCOL% %UPSTREAM_CLUSTER% %ROUTE_NAME% %REQ(:path)% %REQ(:authority)% %DOWNSTREAM_LOCAL_ADDRESS%'}}, \
             remove: [x-rem, x-request-id]}}, \
-          response: {{set: {{x-n: '%RESP(content-length)% %RESPONSE_CODE% %REQ(x-own)% %RESP(absent)%', server: mine}}, \
+          response: {{set: {{x-h: '%HOSTNAME% %START_TIME(begun %% %Z)%', x-n: '%RESP(content-length)% %RESPONSE_CODE% %REQ(x-own)% %RESP(absent)%', server: mine}}, \
             add: {{x-envoy-upstream-service-time: mine, x-up: '3'}}, remove: [X-Site]}}}}, \
           {TO_HTTPBIN}}}]"
     ));
@@ -112,6 +112,15 @@ fn headers_are_removed_set_and_added_in_envoys_order_with_operators_filled_in() 
     assert_eq!(lines("x-a"), ["set", "add"], "{seen}");
     assert_eq!(lines("user-agent"), ["edited"]);
     assert_eq!(lines("x-own"), ["mine"], "an empty value is no edit");
+    let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    assert_eq!(lines("x-host"), [hostname.trim()]);
+    assert!(
+        answer
+            .head
+            .contains(&format!("\r\nx-h: {} begun % UTC", hostname.trim())),
+        "{}",
+        answer.head
+    );
     assert_eq!((lines("x-g"), lines("x-two")), (vec!["ab"], vec!["GET"]));
     assert_eq!(
         (lines("x-c"), lines("x-d"), lines("x-e")),

@@ -31,7 +31,9 @@ fn an_answer_to_a_request_that_is_not_read_ends_the_connection() {
     let (subject, _site) = routed(&format!(
         "[{{match: [{{uri: {{prefix: /old}}}}], redirect: {{uri: /new}}}}, \
           {{match: [{{uri: {{prefix: /bare}}}}], directResponse: {{status: 502}}}}, \
-          {{match: [{{uri: {{prefix: /own}}}}], directResponse: {{status: 418, body: {{string: tea}}}}}}, {TO_HTTPBIN}]"
+          {{match: [{{uri: {{prefix: /own}}}}], directResponse: {{status: 418, body: {{string: tea}}}}}}, \
+          {{match: [{{uri: {{prefix: /last}}}}], directResponse: {{status: 599}}}}, \
+          {{match: [{{uri: {{prefix: /other}}}}], directResponse: {{status: 203}}}}, {TO_HTTPBIN}]"
     ));
     let names = |arguments: &[&str]| -> (String, Vec<String>) {
         let head = through(&subject, arguments).head;
@@ -59,6 +61,16 @@ fn an_answer_to_a_request_that_is_not_read_ends_the_connection() {
             ["-d", "text", "http://httpbin.org/own"],
             "HTTP/1.1 418 Unknown",
             &["content-length", "content-type", "date", "server", "connection"],
+        ),
+        (
+            ["-d", "", "http://httpbin.org/last"],
+            "HTTP/1.1 599 Last Unassigned Server Error Code",
+            &["date", "server", "content-length"],
+        ),
+        (
+            ["-d", "", "http://httpbin.org/other"],
+            "HTTP/1.1 203 Non-Authoritative Information",
+            &["date", "server", "content-length"],
         ),
     ] {
         assert_eq!(

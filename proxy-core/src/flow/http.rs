@@ -170,6 +170,7 @@ async fn handle(
             Action::Forward(forward) => forward.edits,
             _ => None,
         },
+        hostname: &worker.hostname,
     };
     let (finish, crossing) = match intervene(&worker, &asked, &mut request, &path, finish).await {
         Ok(left) => left,

@@ -42,6 +42,8 @@ pub struct Worker {
     pub(crate) recorder: WorkerRecorder,
     pool: RefCell<pool::Pool>,
     breaking: breaker::Breaking,
+    /// The name of this machine, which header edits may ask for.
+    hostname: String,
     /// Turns with each connection, so that all addresses of a name are used.
     turn: Cell<usize>,
     /// State of the generator for draws and request ids.
@@ -69,6 +71,7 @@ impl Worker {
             recorder,
             pool: RefCell::default(),
             breaking: breaker::Breaking::new(breakers),
+            hostname: hostname(),
             turn: Cell::new(0),
             random: Cell::new(seed | 1),
             draining: Cell::new(false),
@@ -108,6 +111,12 @@ impl Worker {
         self.random.set(state);
         state
     }
+}
+
+/// The name of this machine; nothing where the kernel does not tell it.
+fn hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim_end().to_string()
 }
 
 /// Counts a connection as open for as long as it lives.

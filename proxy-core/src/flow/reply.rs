@@ -36,10 +36,17 @@ pub(super) fn local(status: u16, text: &str, finish: Box<Finish>) -> Response<Re
     response
 }
 
-/// Envoy's words for a status of which it has not heard, though the HTTP library may have.
+/// Envoy's words for a status, where the HTTP library has others.
 pub(super) fn phrase(status: StatusCode) -> Option<ReasonPhrase> {
-    let unheard = status.canonical_reason().is_none() || status == StatusCode::IM_A_TEAPOT;
-    unheard.then(|| ReasonPhrase::from_static(b"Unknown"))
+    let words: &[u8] = match status.as_u16() {
+        203 => b"Non-Authoritative Information",
+        // Of these Envoy has not heard.
+        418 | 451 => b"Unknown",
+        599 => b"Last Unassigned Server Error Code",
+        _ if status.canonical_reason().is_none() => b"Unknown",
+        _ => return None,
+    };
+    Some(ReasonPhrase::from_static(words))
 }
 
 /// Has the connection end with `response`.
