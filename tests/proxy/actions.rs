@@ -375,32 +375,3 @@ fn cross_origin_requests_are_answered_as_the_policy_says() {
         subject.log(1)
     );
 }
-
-#[test]
-fn a_retry_prefers_an_address_that_was_not_tried() {
-    let site = site::http();
-    let options = [
-        host("two.example.com", "198.18.0.10"),
-        map("198.18.0.11:80", site::nobody()),
-        map("198.18.0.12:80", site.address),
-    ]
-    .concat();
-    let two = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: two, namespace: default}\nspec:\n  hosts: [two.example.com]\n  ports: [{number: 80, name: p, protocol: HTTP}]\n  resolution: STATIC\n  endpoints: [{address: 198.18.0.11}, {address: 198.18.0.12}]\n";
-    let policy = [
-        mesh("REGISTRY_ONLY"),
-        two.to_string(),
-        routes(
-            "two.example.com",
-            "[{retries: {attempts: 1, retryOn: connect-failure, backoff: 1ms}, route: [{destination: {host: two.example.com}}]}]",
-        ),
-    ];
-    let subject = Subject::start(&policy, &options);
-    for _ in 0..6 {
-        assert_eq!(through(&subject, &["http://two.example.com/"]).status(), 200);
-    }
-    assert!(
-        site.last_head().contains("x-envoy-attempt-count"),
-        "{}",
-        site.last_head()
-    );
-}

@@ -128,3 +128,48 @@ fn a_caller_that_leaves_is_in_the_log_before_the_upstream_has_answered() {
         assert!(line.contains(" 0 DC downstream_remote_disconnect - "), "{line}");
     }
 }
+
+#[test]
+fn edits_of_a_redirect_see_the_path_with_its_new_prefix() {
+    let (subject, _site) = routed(&format!(
+        "[{{match: [{{uri: {{prefix: /old}}}}], redirect: {{prefixRewrite: /new}}, headers: {{response: {{set: {{x-p: '%REQ(:path)%'}}}}}}}}, \
+          {{match: [{{uri: {{prefix: /all}}}}], redirect: {{uri: /new}}, headers: {{response: {{set: {{x-p: '%REQ(:path)%'}}}}}}}}, {TO_HTTPBIN}]"
+    ));
+    for (path, to, seen) in [("/old/a?q", "/new/a?q", "/new/a?q"), ("/all/a?q", "/new?q", "/all/a?q")] {
+        let head = through(&subject, &[&format!("http://httpbin.org{path}")]).head;
+        assert!(
+            head.contains(&format!("\r\nlocation: http://httpbin.org{to}\r\n")),
+            "{head}"
+        );
+        assert!(head.contains(&format!("\r\nx-p: {seen}\r\n")), "{head}");
+    }
+}
+
+#[test]
+fn a_retry_prefers_an_address_that_was_not_tried() {
+    let site = site::http();
+    let options = [
+        host("two.example.com", "198.18.0.10"),
+        map("198.18.0.11:80", site::nobody()),
+        map("198.18.0.12:80", site.address),
+    ]
+    .concat();
+    let two = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: two, namespace: default}\nspec:\n  hosts: [two.example.com]\n  ports: [{number: 80, name: p, protocol: HTTP}]\n  resolution: STATIC\n  endpoints: [{address: 198.18.0.11}, {address: 198.18.0.12}]\n";
+    let policy = [
+        mesh("REGISTRY_ONLY"),
+        two.to_string(),
+        routes(
+            "two.example.com",
+            "[{retries: {attempts: 1, retryOn: connect-failure, backoff: 1ms}, route: [{destination: {host: two.example.com}}]}]",
+        ),
+    ];
+    let subject = Subject::start(&policy, &options);
+    for _ in 0..6 {
+        assert_eq!(through(&subject, &["http://two.example.com/"]).status(), 200);
+    }
+    assert!(
+        site.last_head().contains("x-envoy-attempt-count"),
+        "{}",
+        site.last_head()
+    );
+}

@@ -178,7 +178,10 @@ async fn handle(
     };
     let response = match action {
         Action::Reply(answer) => {
-            let sent = asked.remember(request.headers(), &path);
+            let shown = answer
+                .redirect
+                .map_or((&*path).into(), |redirect| reply::rewritten(redirect, &path));
+            let sent = asked.remember(request.headers(), &shown);
             let response = answered(finish, &answer, authority.as_deref().unwrap_or_default(), &path);
             treated(response, &asked, &sent, crossing)
         }

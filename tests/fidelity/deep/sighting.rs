@@ -192,11 +192,11 @@ fn header(site: &Value, name: &str) -> Option<String> {
     Some(line[1].to_string())
 }
 
-/// The headers of an arrival, lines of one name together. What is left of the time tells of the clock, after the first attempt;
+/// The headers of an arrival by name, lines of one name in their order. What is left of the time tells of the clock, after the first attempt;
 /// a copy names the pod.
 fn site_headers(attempt: usize, site: &Value, address: &str) -> Value {
     let lines = site["headers"].as_array().into_iter().flatten();
-    let mut named: Vec<(&str, Vec<String>)> = Vec::new();
+    let mut named: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for pair in lines {
         let (name, value) = (
             pair[0].as_str().unwrap_or_default(),
@@ -208,10 +208,7 @@ fn site_headers(attempt: usize, site: &Value, address: &str) -> Value {
             _ => value,
         };
         let line = without_seconds(&format!("{name}: {value}")).replace(address, "POD");
-        match named.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, lines)) => lines.push(line),
-            None => named.push((name, vec![line])),
-        }
+        named.entry(name).or_default().push(line);
     }
-    named.into_iter().flat_map(|(_, lines)| lines).collect()
+    named.into_values().flatten().collect()
 }
