@@ -9,6 +9,7 @@
 mod actions;
 mod captured;
 mod explicit;
+mod image;
 mod lifecycle;
 mod limits;
 mod namespace;

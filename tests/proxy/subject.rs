@@ -225,7 +225,7 @@ pub fn eventually<T>(what: &str, mut try_once: impl FnMut() -> Option<T>) -> T {
 }
 
 /// The binary that was built beside this test.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let path = test
         .parent()
