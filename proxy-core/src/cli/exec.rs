@@ -77,9 +77,10 @@ impl Exec {
         let sidecar = control::start(
             settings.clone(),
             control::Sockets {
-                outbound: Some(sockets.outbound),
+                outbound: vec![sockets.outbound],
                 explicit: self.explicit.map(|address| listen("--explicit", address)).transpose()?,
                 admin: self.admin.map(|address| listen("--admin", address)).transpose()?,
+                health: None,
             },
         )?;
         let redirect = Redirect::Sandbox(sandbox.ports());
