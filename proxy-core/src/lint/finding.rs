@@ -84,6 +84,11 @@ pub(super) fn pointer(field: &str) -> String {
     format!("/{}", field.replace(['.', '['], "/").replace(']', ""))
 }
 
+/// The namespace of an object; a Namespace is in none.
+pub(super) fn namespace_of<'n>(kind: &str, written: &'n str) -> &'n str {
+    if kind == "Namespace" { "" } else { written }
+}
+
 /// Collects the findings of one object.
 pub(super) struct Report<'f> {
     findings: &'f mut Vec<Finding>,
@@ -104,7 +109,7 @@ impl<'f> Report<'f> {
             findings,
             subject: FindingObject {
                 kind: kind.to_string(),
-                namespace: object.meta.namespace.to_string(),
+                namespace: namespace_of(kind, &object.meta.namespace).to_string(),
                 name: object.meta.name.to_string(),
             },
             place: object.place.clone(),
