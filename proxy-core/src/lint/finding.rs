@@ -8,6 +8,7 @@ use super::istio;
 use crate::{
     model::{ModelError, Object, Place},
     source::SourceError,
+    yaml::Change,
 };
 
 /// Weight of a finding.
@@ -70,6 +71,13 @@ pub struct Patch {
     /// The new value; absent where the field is removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<serde_json::Value>,
+}
+
+impl Patch {
+    /// As an edit of the object's text.
+    pub fn change(&self) -> Change {
+        self.value.clone().map_or(Change::Remove, Change::Put)
+    }
 }
 
 /// Istio's code for what validation rejects.
