@@ -199,7 +199,7 @@ fn annotate(seed: &mut Seed, metadata: &mut Value) {
     let keys = [
         "traffic.sidecar.istio.io/excludeOutboundPorts",
         "traffic.sidecar.istio.io/excludeOutboundPort",
-        "traffic.sidecar.istio.io/kubevirtInterfaces",
+        "sidecar.istio.io/discoveryAddress",
         "networking.istio.io/exportTo",
         "networking.istio.io/traffic-distribution",
         "sidecar.istio.io/inject",
