@@ -8,7 +8,7 @@ use std::{
 use super::{Worker, connection::Accepted, upstream};
 use crate::{
     net::{self, Ended, Side, tunnel},
-    policy::{Action, Decision, Snapshot},
+    policy::{Action, Decision, Snapshot, Verdict},
     record::{Flow, Name},
     sniff::{self, Sniffed},
 };
@@ -17,7 +17,14 @@ use crate::{
 const BYPASS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Forwards or cuts a byte stream, and records it when it has ended.
-pub(super) async fn forward(worker: &Worker, snapshot: &Snapshot, decision: Decision<'_>, accepted: Accepted) {
+/// `would` is the verdict that policy would have given, where it is only watched.
+pub(super) async fn forward(
+    worker: &Worker,
+    snapshot: &Snapshot,
+    decision: Decision<'_>,
+    would: Option<Verdict>,
+    accepted: Accepted,
+) {
     let Accepted {
         mut client,
         source,
@@ -27,6 +34,7 @@ pub(super) async fn forward(worker: &Worker, snapshot: &Snapshot, decision: Deci
     } = accepted;
     let mut row = Row::new(worker, begin(snapshot, &decision, &sniffed, source, destination));
     let flow = &mut row.flow;
+    flow.would = would;
     match decision.action {
         Action::Forward(forward) => {
             flow.cluster = forward.cluster.name.to_string();
