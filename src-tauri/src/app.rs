@@ -52,6 +52,8 @@ pub struct App {
     pub shared: Arc<Shared>,
     /// Why an access log that is due could not be removed, where it could not.
     pub removal: Mutex<Option<Fault>>,
+    /// Held while the release to decide for changes, so that a sandbox is started again for the last one.
+    deciding: Mutex<()>,
     /// The open place is this window's; `None` once it has closed.
     claim: Mutex<Option<claims::Claim>>,
     /// Connecting, while it is under way.
@@ -92,6 +94,7 @@ impl App {
             events,
             shared,
             removal: Mutex::default(),
+            deciding: Mutex::default(),
             claim: Mutex::new(Some(ready.claim)),
             under_way: Mutex::default(),
             is_open: RwLock::new(true),
@@ -197,6 +200,7 @@ impl App {
     /// Decides as another release of Istio from now on, and whenever this folder is opened again; as the folder itself
     /// says where none is named. A sandbox that runs goes on with it.
     pub fn decide_for(&self, version: Option<IstioVersion>) -> Result<SourceState> {
+        let _deciding = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
         let view = self.view();
         if view.origin.cluster().is_some() {
             return Err(Fault::input("A cluster is decided for as the Istio that runs there."));
