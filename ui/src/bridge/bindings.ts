@@ -107,7 +107,28 @@ export type SourceState = { name: string,
 /**
  * Path of the folder, or address of the API server.
  */
-path: string, cluster: ClusterState | null, files: number, objects: number, ignored: Array<IgnoredKind>, epoch: number, readAt: string, editable: boolean, errors: Array<Fault>, };
+path: string, cluster: ClusterState | null, files: number, objects: number, ignored: Array<IgnoredKind>, epoch: number, readAt: string, editable: boolean, errors: Array<Fault>, istio: IstioRelease, };
+export type IstioRelease = { 
+/**
+ * `1.24`; several, with `and`, where revisions differ.
+ */
+version: string, 
+/**
+ * What the source itself says, in the same way.
+ */
+found: string, 
+/**
+ * Where `found` is known from.
+ */
+from: string, 
+/**
+ * Another one than `found` was chosen.
+ */
+chosen: boolean, 
+/**
+ * What can be chosen, the newest first; empty for a cluster.
+ */
+choices: Array<string>, };
 export type InWindow = "this" | "new";
 export type ModeScope = { scope: string, mode: Mode, written: Place | null, object: ObjectRef | null, };
 export type VerdictCounts = { registered: number, passthrough: number, blocked: number, bypassed: number, };
