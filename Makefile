@@ -181,7 +181,7 @@ desktop-test: rust-test $(TAURI_DRIVER)
 	@echo "==> the story in the real window"
 	@TAURI_DRIVER=$(TAURI_DRIVER) cargo test $(CARGO_SET) --test desktop
 
-mesh-test: rust-test $(TAURI_DRIVER)
+mesh-test: rust-test proxy-image $(TAURI_DRIVER)
 	@echo "==> the story on a real mesh, by kubectl and by clicking"
 	@TAURI_DRIVER=$(TAURI_DRIVER) cargo test $(CARGO_SET) --test mesh
 
