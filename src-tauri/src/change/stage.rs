@@ -11,7 +11,7 @@ use super::{
     Proposal,
     back::{By, bring_to, put_back},
     confirm::{self, Countdowns, but_for},
-    edits::{same_target, title},
+    edits::{clash, joined, same_target, title},
     impact,
     journal::{Confirm, Journal, State},
     refusal::Refused,
@@ -101,6 +101,10 @@ impl Changes {
         let mut set = self.set();
         let mut edits = set.edits.clone();
         for edit in new {
+            if let Some(fault) = clash(&edits, &edit) {
+                return Err(fault);
+            }
+            let edit = joined(&edits, edit);
             edits.retain(|staged| !same_target(&staged.edit, &edit));
             if edits.len() >= MAX_STAGED {
                 return Err(Fault::new("full", format!("No more than {MAX_STAGED} edits can wait."))

@@ -70,6 +70,7 @@ pub use rights::Feature;
 #[cfg(test)]
 pub(crate) use spaces::MAX_SINGLY;
 pub use sync::ProxySync;
+pub use words::shell_word;
 pub use write::MADE_BY;
 
 #[cfg(test)]

@@ -125,6 +125,7 @@ pub fn handler<R: Runtime>() -> impl Fn(Invoke<R>) -> bool + Send + Sync + 'stat
         changes::settle_change,
         changes::leftovers,
         changes::stage_cleanup,
+        changes::stage_fixes,
         pods::pods,
         pods::own_ranges,
         pods::restart_workloads,

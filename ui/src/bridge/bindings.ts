@@ -338,7 +338,24 @@ export type ObjectText = { object: ObjectRef, yaml: string,
  */
 rules: Array<DestinationRuleRow>, };
 export type Level = "error" | "warning" | "info";
-export type Finding = { code: string, level: Level, object: ObjectRef | null, field: string, file: string, line: number, column: number, message: string, fix: string | null, };
+export type Finding = { code: string, level: Level, object: ObjectRef | null, field: string, file: string, line: number, column: number, message: string, fix: string | null, 
+/**
+ * The change that mends it, where one is sure.
+ */
+offer: FixOffer | null, };
+export type FixOffer = { 
+/**
+ * In words.
+ */
+change: string, 
+/**
+ * The same by hand.
+ */
+command: string, 
+/**
+ * Why it cannot be made here.
+ */
+blockedBecause: string | null, };
 export type DraftKind = "ServiceEntry" | "VirtualService";
 export type ServiceForm = { name: string, namespace: string, hosts: Array<string>, addresses: Array<string>, ports: Array<ServicePort>, resolution: string, location: string, exportTo: Array<string>, };
 export type TimeoutForm = { name: string, namespace: string, host: string, timeoutMs: number | null, };
@@ -351,7 +368,25 @@ export type Edit = { "kind": "mode", scope: string, mode: Mode, } | { "kind": "p
 /**
  * The file as it was when the object was opened: what changed since is a conflict. Absent for a new object.
  */
-base?: string, } | { "kind": "delete", object: DraftKind, namespace: string, name: string, } | { "kind": "ranges", revision: string, includeRanges: string, excludeRanges: string, includePorts: string, excludePorts: string, } | { "kind": "capture", namespace: string, name: string, includeRanges: string | null, excludeRanges: string | null, includePorts: string | null, excludePorts: string | null, } | { "kind": "accessLog", scope: string, on: boolean, until: string | null, } | { "kind": "restore", file: string, text: string | null, };
+base?: string, } | { "kind": "delete", object: DraftKind, namespace: string, name: string, } | { "kind": "ranges", revision: string, includeRanges: string, excludeRanges: string, includePorts: string, excludePorts: string, } | { "kind": "capture", namespace: string, name: string, includeRanges: string | null, excludeRanges: string | null, includePorts: string | null, excludePorts: string | null, } | { "kind": "accessLog", scope: string, on: boolean, until: string | null, } | { "kind": "fix", object: string, namespace: string, name: string, fixes: Array<Fix>, } | { "kind": "restore", file: string, text: string | null, };
+export type Fix = { 
+/**
+ * The finding's code, field and message.
+ */
+code: string, field: string, why: string, 
+/**
+ * The change in words.
+ */
+change: string, 
+/**
+ * JSON pointer of what is set.
+ */
+path: string, 
+/**
+ * What it becomes; absent where it is taken away.
+ */
+value: unknown, };
+export type FixKey = { code: string, kind: string, namespace: string, name: string, field: string, };
 export type StagedEdit = { id: number, edit: Edit, title: string, at: string, };
 export type FileState = "changed" | "added" | "deleted";
 export type Sign = " " | "+" | "-";

@@ -12,6 +12,7 @@ import type {
   Draft,
   Edit,
   Feature,
+  FixKey,
   FlowDetails,
   GatewayRow,
   Holds,
@@ -107,6 +108,8 @@ export const journal = () => call<JournalEntry[]>("journal");
 export const settleChange = (id: number, side: Holds) => call<JournalEntry>("settle_change", { id, side });
 export const leftovers = () => call<CleanupRow[]>("leftovers");
 export const stageCleanup = (files: string[]) => call<StagedEdit[]>("stage_cleanup", { files });
+/** Stages what mends findings of the open source. */
+export const stageFixes = (fixes: FixKey[]) => call<StagedEdit[]>("stage_fixes", { fixes });
 export const undo = (id: number | null) => call<JournalEntry>("undo", { id });
 
 export const pods = () => call<PodsView | null>("pods");

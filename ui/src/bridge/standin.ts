@@ -10,6 +10,7 @@ import type {
   DeployState,
   Edit,
   Facet,
+  FixKey,
   Flow,
   Holds,
   InWindow,
@@ -26,6 +27,7 @@ import * as example from "./example";
 
 /** Every argument any command takes; each command uses its own. */
 interface Arguments {
+  fixes: FixKey[];
   kind: ObjectKind;
   form: never;
   yaml: string;
@@ -102,6 +104,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     if (edit.kind === "capture") return `Own capture rules for ${edit.namespace}/${edit.name}`;
     if (edit.kind === "accessLog") return `Access log ${edit.on ? "on" : "off"} for ${edit.scope}`;
     if (edit.kind === "restore") return `Remove ${edit.file}`;
+    if (edit.kind === "fix") return `Fix ${edit.fixes[0]?.code} in ${edit.object} ${edit.namespace}/${edit.name}`;
     if (edit.kind === "ranges") return `Bypass ranges ${edit.excludeRanges || "cleared"}`;
     return `${edit.kind === "put" ? "Write" : "Delete"} ${edit.object} ${edit.namespace}/${edit.name}`;
   };
@@ -264,6 +267,18 @@ export function standin(options: { empty?: boolean } = {}): Channel {
         .flatMap((each) =>
           each.files.map((file) => ({ file, removes: false, because: [each.title], keptBecause: null })),
         ),
+    stage_fixes: ({ fixes }) =>
+      setStaged([
+        ...edits,
+        ...fixes.map((key) => {
+          const { code, kind, namespace, name, field } = key;
+          const found = example.findings.find((each) => each.code === code && each.field === field);
+          const change = found?.offer?.change ?? "";
+          const fix = { code, field, why: found?.message ?? "", change, path: "/spec", value: null };
+          const edit: Edit = { kind: "fix", object: kind, namespace, name, fixes: [fix] };
+          return { id: nextId++, edit, title: title(edit), at: new Date().toISOString() };
+        }),
+      ]),
     stage_cleanup: ({ files }) =>
       setStaged([
         ...edits,
