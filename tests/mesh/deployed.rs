@@ -1,24 +1,21 @@
 //! A sidecar beside a workload, by clicking: in a copy and in the workload itself, enforcing and observing, under a policy
 //! that changes while it runs; and nothing is left of it, whoever ended it.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use egret_tests::mesh::{Mesh, eventually};
 use fantoccini::elements::Element;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::{own, stage, story::HTTPBIN, window::Window};
+use super::{own, pod, stage, story::HTTPBIN, window::Window};
 
 /// How long pods may take to start or to end on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(240);
 const IMAGE: &str = concat!("egret.dev/egret-proxy:", env!("CARGO_PKG_VERSION"));
-/// The archive that `make proxy-image` writes.
-const ARCHIVE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/egret-proxy-image.tar");
 
 pub fn story(mesh: &Mesh) {
-    assert!(Path::new(ARCHIVE).is_file(), "the image is not built: make proxy-image");
-    mesh.import_images(Path::new(ARCHIVE));
+    mesh.import(&pod::archive().unwrap());
     eventually("the node to name the image", || {
         let images = mesh.text(&["get", "nodes", "--output=jsonpath={.items[*].status.images[*].names}"]);
         images.contains(IMAGE).then_some(())

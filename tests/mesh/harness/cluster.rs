@@ -146,28 +146,26 @@ impl Mesh {
         Ok(Self { cluster, _guard: guard })
     }
 
-    /// Gives the node the images of an archive, as its administrator would.
-    pub fn import_images(&self, archive: &Path) {
-        let ctr = cache().join("debian/usr/bin/ctr");
-        let mut command = match nix::unistd::geteuid().is_root() {
-            true => Command::new(ctr),
-            false => {
-                let mut sudo = Command::new("sudo");
-                sudo.arg("-n").arg(ctr);
-                sudo
-            }
-        };
-        let socket = self.folder.with_file_name("containerd.sock");
-        command
+    /// Gives the node an image archive.
+    pub fn import(&self, archive: &Path) {
+        self.containerd(&["images", "import", &archive.display().to_string()]);
+    }
+
+    /// Kills a container's first process.
+    pub fn kill_container(&self, id: &str) {
+        self.containerd(&["tasks", "kill", "--signal=SIGKILL", id]);
+    }
+
+    fn containerd(&self, arguments: &[&str]) {
+        let output = Command::new(cache().join("debian/usr/bin/ctr"))
             .arg("--address")
-            .arg(socket)
-            .args(["--namespace", "k8s.io", "images", "import"]);
-        let imported = command.arg(archive).output().expect("the mesh is up, so ctr is there");
-        assert!(
-            imported.status.success(),
-            "{}",
-            String::from_utf8_lossy(&imported.stderr)
-        );
+            .arg(cache().join("mesh/containerd.sock"))
+            .args(["--namespace=k8s.io", "--timeout=60s"])
+            .args(arguments)
+            .output()
+            .expect("the mesh is up, so its programs are there");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "ctr {}: {said}", arguments.join(" "));
     }
 }
 
