@@ -681,12 +681,20 @@ export type DeployLeft = { session: string, namespace: string,
 workload: string, since: string | null, objects: Array<string>, };
 export type CommandStream = "stdout" | "stderr" | "exit";
 export type CommandEvent = { id: number, stream: CommandStream, text: string, code: number | null, };
-export type Workload = { name: string, labels: Array<[string, string]>, plane: Plane, 
+export type Workload = { name: string, 
+/**
+ * Deployment, StatefulSet, DaemonSet or Pod.
+ */
+kind: string, labels: Array<[string, string]>, plane: Plane, 
 /**
  * The revision whose injector its sidecar is from, empty for the default one.
  */
 revision: string, };
-export type Flow = { id: number, time: string, verdict: Verdict, workload: string, source: string, destination: string, host: string | null, sni: string | null, 
+export type Flow = { id: number, time: string, verdict: Verdict, 
+/**
+ * What policy would have said, where a sidecar only observes: it was let through all the same.
+ */
+would: Verdict | null, workload: string, source: string, destination: string, host: string | null, sni: string | null, 
 /**
  * Host, else SNI, else the address.
  */
