@@ -21,7 +21,6 @@ use tokio::{
 use crate::{
     flow::{self, Worker},
     net::{self, Dialer, Originator, Resolver, Unresolved},
-    policy::Snapshot,
     record::Recorder,
 };
 
@@ -30,14 +29,14 @@ const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(75);
 
 /// What a worker is made of.
 pub(super) struct Parts {
-    pub snapshot: Arc<arc_swap::ArcSwap<Snapshot>>,
+    pub policy: flow::InForce,
     pub dialer: Dialer,
     pub originator: Originator,
     pub hosts: Arc<std::collections::HashMap<String, Vec<std::net::IpAddr>>>,
     pub unresolved: Unresolved,
     pub recorder: Arc<Recorder>,
     pub breakers: Arc<flow::Breakers>,
-    pub outbound: Option<TcpListener>,
+    pub outbound: Vec<TcpListener>,
     pub explicit: Option<TcpListener>,
     pub drain_rx: watch::Receiver<bool>,
     pub drain: Duration,
@@ -52,7 +51,7 @@ pub(super) fn run(parts: Parts) -> io::Result<()> {
 
 async fn serve(parts: Parts) -> io::Result<()> {
     let worker = Worker::new(
-        parts.snapshot,
+        parts.policy,
         parts.dialer,
         Resolver::new(parts.hosts, parts.unresolved),
         parts.originator,
@@ -61,7 +60,7 @@ async fn serve(parts: Parts) -> io::Result<()> {
         parts.seed,
     );
     let mut accepting = Vec::new();
-    if let Some(listener) = parts.outbound {
+    for listener in parts.outbound {
         accepting.push(task::spawn_local(accept(
             worker.clone(),
             net::listen(listener)?,

@@ -91,10 +91,9 @@ async fn handle(
         .path_and_query()
         .map_or("/", |path| path.as_str())
         .to_string();
-    let path = if sent_path.starts_with('/') {
-        headers::normalise(&sent_path)
-    } else {
-        Some(sent_path.clone())
+    let path = match sent_path.starts_with('/') {
+        true => headers::normalise(&sent_path).or_else(|| worker.observes().then(|| sent_path.clone())),
+        false => Some(sent_path.clone()),
     };
     let http = HttpPart {
         method: request.method().to_string(),
@@ -154,8 +153,9 @@ async fn handle(
         claims: Claims::Http(claims),
         draw: worker.draw() as u32,
     };
-    let decision = decide(&snapshot, &facts, &mut ());
+    let (decision, would) = worker.carry_out(&snapshot, decide(&snapshot, &facts, &mut ()));
     finish.decided(&decision);
+    finish.flow.would = would;
     let action = match decision.action {
         // Whoever names the destination to a proxy has no other way there; like any bypass it is not ours to record.
         Action::Bypass if fixed.is_none() => {
@@ -258,6 +258,7 @@ async fn forwarded(
     let websocket = match forward::upgrade(&request) {
         Upgrade::None => false,
         Upgrade::WebSocket => true,
+        Upgrade::Refused if worker.observes() => true,
         Upgrade::Refused => {
             return reply::close(finish.reply(403, "", "upgrade_failed", ""));
         }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     net::{self, Ended, Side, tunnel},
-    policy::{Action, Decision, Snapshot},
+    policy::{Action, Decision, Snapshot, Verdict},
     record::{Flow, Name},
     sniff::{self, Sniffed},
 };
@@ -21,7 +21,14 @@ use crate::{
 const BYPASS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Forwards or cuts a byte stream, and records it when it has ended.
-pub(super) async fn forward(worker: &Worker, snapshot: &Snapshot, decision: Decision<'_>, accepted: Accepted) {
+/// `would` is the verdict that policy would have given, where it is only watched.
+pub(super) async fn forward(
+    worker: &Worker,
+    snapshot: &Snapshot,
+    decision: Decision<'_>,
+    would: Option<Verdict>,
+    accepted: Accepted,
+) {
     let Accepted {
         mut client,
         source,
@@ -31,6 +38,7 @@ pub(super) async fn forward(worker: &Worker, snapshot: &Snapshot, decision: Deci
     } = accepted;
     let mut row = Row::new(worker, begin(snapshot, &decision, &sniffed, source, destination));
     let flow = &mut row.flow;
+    flow.would = would;
     match decision.action {
         Action::Forward(forward) => {
             flow.cluster = forward.cluster.name.to_string();

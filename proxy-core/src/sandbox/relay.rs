@@ -104,6 +104,7 @@ impl Relay {
             method: None,
             path: None,
             verdict: Verdict::Bypassed,
+            would: None,
             cluster: None,
             route: None,
             upstream: Some(destination),
