@@ -149,6 +149,10 @@ fn settle_values(value: &mut Value) {
                     *share = json!({"value": 100});
                 }
             }
+            // It would put something before a path's first slash.
+            if fields.get("match").is_some_and(|pattern| pattern == "[0-9]*") {
+                fields.insert("match".into(), json!("[0-9]+"));
+            }
             if let Some(delay) = fields.get_mut("fixedDelay") {
                 *delay = json!("0.2s");
             }
