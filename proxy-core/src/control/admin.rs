@@ -19,14 +19,18 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
 use tokio::{
     runtime,
     sync::{broadcast::error::RecvError, mpsc, watch},
     task,
 };
 
-use super::policy::Policy;
-use crate::record::{FlowStream, Recorder};
+use super::{PolicyState, policy::Policy};
+use crate::{
+    flow::{EjectedHost, Ejections, Hosts},
+    record::{FlowStream, Recorder},
+};
 
 /// Records that wait for a slow reader before the broadcast's own bound counts for it.
 const STREAM_BUFFER: usize = 64;
@@ -36,12 +40,14 @@ pub(super) fn run(
     listener: TcpListener,
     policy: Arc<Policy>,
     recorder: Arc<Recorder>,
+    hosts: Arc<Hosts>,
     drain_rx: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let admin = Arc::new(Admin {
         policy,
         recorder,
+        hosts,
         drain_rx,
     });
     runtime.block_on(async {
@@ -68,6 +74,7 @@ pub(super) fn run(
 struct Admin {
     policy: Arc<Policy>,
     recorder: Arc<Recorder>,
+    hosts: Arc<Hosts>,
     drain_rx: watch::Receiver<bool>,
 }
 
@@ -94,10 +101,15 @@ impl Admin {
                     state.errors.len(),
                     resident_bytes()
                 ));
+                self.ejections(&mut metrics);
                 text(StatusCode::OK, metrics)
             }
             "/config" => {
-                let mut json = serde_json::to_string_pretty(&self.policy.state()).unwrap_or_default();
+                let configuration = Configuration {
+                    policy: self.policy.state(),
+                    ejected: self.hosts.ejected(),
+                };
+                let mut json = serde_json::to_string_pretty(&configuration).unwrap_or_default();
                 json.push('\n');
                 let mut response = text(StatusCode::OK, json);
                 response
@@ -118,6 +130,40 @@ impl Admin {
             ),
         }
     }
+}
+
+impl Admin {
+    /// What outlier detection did, under Envoy's names.
+    fn ejections(&self, metrics: &mut String) {
+        let clusters = self.hosts.ejections();
+        let mut family = |name: &str, kind: &str, value: &dyn Fn(&Ejections) -> u64| {
+            metrics.push_str(&format!("# TYPE {name} {kind}\n"));
+            for cluster in &clusters {
+                // Names of clusters are host names, which hold nothing that would need escaping.
+                let value = value(cluster);
+                metrics.push_str(&format!("{name}{{cluster_name=\"{}\"}} {value}\n", cluster.cluster));
+            }
+        };
+        family(
+            "envoy_cluster_outlier_detection_ejections_active",
+            "gauge",
+            &|cluster| cluster.active as u64,
+        );
+        family(
+            "envoy_cluster_outlier_detection_ejections_enforced_total",
+            "counter",
+            &|cluster| cluster.total,
+        );
+    }
+}
+
+/// What `/config` says: the policy in force, and what came of it.
+#[derive(Serialize)]
+struct Configuration {
+    #[serde(flatten)]
+    policy: PolicyState,
+    /// Endpoints that outlier detection leaves out now.
+    ejected: Vec<EjectedHost>,
 }
 
 /// Resident memory of this process; 0 where the system does not tell.

@@ -17,7 +17,7 @@ use super::{
     worker::{self, Parts},
 };
 use crate::{
-    flow::Breakers,
+    flow::{Breakers, Hosts},
     net::{Dialer, Originator},
     policy::Capture,
     record::{FlowWorkload, Recorder},
@@ -71,6 +71,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
     let policy = Policy::new(&folder, settings.workload.clone());
     let workload = policy.snapshot.load().workload().clone();
     let breakers = Arc::<Breakers>::default();
+    let hosts_known = Arc::<Hosts>::default();
     let recorder = Recorder::open(
         &settings.access_log,
         settings.access_log_format,
@@ -103,6 +104,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
             hosts: hosts.clone(),
             recorder: recorder.clone(),
             breakers: breakers.clone(),
+            hosts_known: hosts_known.clone(),
             outbound: clone(&sockets.outbound)?,
             explicit: clone(&sockets.explicit)?,
             drain_rx: drain_rx.clone(),
@@ -122,7 +124,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
         thread::Builder::new()
             .name("admin".into())
             .spawn(move || {
-                if let Err(error) = admin::run(listener, policy, recorder, drain_rx) {
+                if let Err(error) = admin::run(listener, policy, recorder, hosts_known, drain_rx) {
                     tracing::error!(%error, "the admin server ended");
                 }
             })

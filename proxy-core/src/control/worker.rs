@@ -36,6 +36,7 @@ pub(super) struct Parts {
     pub hosts: Arc<std::collections::HashMap<String, Vec<std::net::IpAddr>>>,
     pub recorder: Arc<Recorder>,
     pub breakers: Arc<flow::Breakers>,
+    pub hosts_known: Arc<flow::Hosts>,
     pub outbound: Option<TcpListener>,
     pub explicit: Option<TcpListener>,
     pub drain_rx: watch::Receiver<bool>,
@@ -57,6 +58,7 @@ async fn serve(parts: Parts) -> io::Result<()> {
         parts.originator,
         parts.recorder.worker(),
         parts.breakers,
+        parts.hosts_known,
         parts.seed,
     );
     let mut accepting = Vec::new();

@@ -181,7 +181,8 @@ mod tests {
             connect_timeout: std::time::Duration::from_secs(1),
             tls: None,
             limits,
-            consistent_hash: false,
+            balance: None,
+            upkeep: None,
             unapplied: Vec::new(),
             object: None,
         };

@@ -29,6 +29,7 @@ mod exchange;
 mod fault;
 mod finish;
 mod forward;
+mod hashing;
 mod mirror;
 
 use cors::Crossing;

@@ -3,10 +3,13 @@
 
 mod body;
 mod breaker;
+mod choice;
 mod connection;
 mod explicit;
 mod headers;
+mod hosts;
 mod http;
+mod outlier;
 mod pool;
 mod reply;
 mod stream;
@@ -24,6 +27,7 @@ use tokio::sync::Notify;
 pub use breaker::Breakers;
 pub use connection::captured;
 pub use explicit::explicit;
+pub use hosts::{EjectedHost, Ejections, Hosts};
 
 use crate::{
     net::{Dialer, Originator, Resolver},
@@ -31,8 +35,8 @@ use crate::{
     record::WorkerRecorder,
 };
 
-/// What every connection of one worker uses. Nothing in it is shared with other workers but the snapshot, and counters of
-/// clusters that have limits.
+/// What every connection of one worker uses. Nothing in it is shared with other workers but the snapshot, counters of
+/// clusters that have limits, and what is known of endpoints that are chosen among.
 #[derive(Debug)]
 pub struct Worker {
     pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
@@ -42,8 +46,7 @@ pub struct Worker {
     pub(crate) recorder: WorkerRecorder,
     pool: RefCell<pool::Pool>,
     breaking: breaker::Breaking,
-    /// Turns with each connection, so that all addresses of a name are used.
-    turn: Cell<usize>,
+    choosing: choice::Choosing,
     /// State of the generator for draws and request ids.
     random: Cell<u64>,
     draining: Cell<bool>,
@@ -59,6 +62,7 @@ impl Worker {
         originator: Originator,
         recorder: WorkerRecorder,
         breakers: Arc<Breakers>,
+        hosts: Arc<Hosts>,
         seed: u64,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -69,7 +73,7 @@ impl Worker {
             recorder,
             pool: RefCell::default(),
             breaking: breaker::Breaking::new(breakers),
-            turn: Cell::new(0),
+            choosing: choice::Choosing::new(hosts),
             random: Cell::new(seed | 1),
             draining: Cell::new(false),
             drain_begins: Notify::new(),
@@ -93,10 +97,6 @@ impl Worker {
         if !self.draining.get() {
             begins.await;
         }
-    }
-
-    fn next_turn(&self) -> usize {
-        self.turn.replace(self.turn.get().wrapping_add(1))
     }
 
     /// A random number (xorshift): for load balancing and request ids, not for secrets.

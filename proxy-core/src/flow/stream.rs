@@ -8,7 +8,7 @@ use std::{
 use super::{Worker, connection::Accepted, upstream};
 use crate::{
     net::{self, Ended, Side, tunnel},
-    policy::{Action, Decision, Snapshot},
+    policy::{Action, Decision, Snapshot, source_hash},
     record::{Flow, Name},
     sniff::{self, Sniffed},
 };
@@ -34,7 +34,9 @@ pub(super) async fn forward(worker: &Worker, snapshot: &Snapshot, decision: Deci
             flow.service_namespace = forward.cluster.namespace.to_string();
             worker.recorder.stream_opened(flow);
             let name = flow.sni.clone();
-            match upstream::connect(worker, forward.cluster, destination, &name).await {
+            let hashes = forward.stream.is_some_and(|stream| stream.by_source);
+            let hash = hashes.then(|| source_hash(source.ip()));
+            match upstream::connect(worker, forward.cluster, destination, &name, hash).await {
                 Ok(mut connected) => {
                     flow.upstream = Some(connected.address);
                     flow.upstream_local = connected.stream.local_addr().ok();

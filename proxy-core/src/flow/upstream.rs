@@ -10,6 +10,9 @@ use tokio::net::TcpStream;
 use super::{
     Worker,
     breaker::{Breaker, Overflow, Share},
+    choice::{Addresses, Wish},
+    hosts::Busy,
+    outlier::Outcome,
 };
 use crate::{
     net::DialError,
@@ -23,6 +26,8 @@ pub(super) struct Connected {
     pub address: SocketAddr,
     /// Its share of the cluster's connections.
     pub _share: Option<Share>,
+    /// The endpoint is busy with it.
+    pub _busy: Option<Busy>,
 }
 
 /// Why there is no connection.
@@ -71,53 +76,45 @@ pub(super) fn reason(error: &std::io::Error) -> String {
     text.split(" (os error").next().unwrap_or(&text).replace(' ', "_")
 }
 
-/// How often Istio has Envoy choose again where it chose an address that was tried before.
-const CHOICES: usize = 5;
-
-/// One of several addresses: each in its turn, rather one that was not tried.
-fn choose(worker: &Worker, addresses: &[SocketAddr], tried: &[SocketAddr]) -> SocketAddr {
-    let mut chosen = addresses[worker.next_turn() % addresses.len()];
-    for _ in 0..CHOICES {
-        if !tried.contains(&chosen) {
-            break;
-        }
-        chosen = addresses[worker.next_turn() % addresses.len()];
-    }
-    chosen
-}
-
-/// The address to dial for a cluster, rather than one that was tried. `name` is the request's Host or the stream's SNI.
+/// The address to dial for a cluster. `name` is the request's Host or the stream's SNI. Where endpoints are chosen among, the
+/// call counts for as long as the second part lives.
 pub(super) async fn endpoint(
     worker: &Worker,
     cluster: &Cluster,
     destination: SocketAddr,
     name: &str,
-    tried: &[SocketAddr],
-) -> Result<SocketAddr, Failed> {
+    wish: Wish<'_>,
+) -> Result<(SocketAddr, Option<Busy>), Failed> {
     let none = Failed {
         address: None,
         why: Why::NoEndpoint,
     };
+    let choose = |addresses| worker.choosing.choose(worker, cluster, addresses, wish).ok_or(none);
     match &cluster.endpoints {
-        Endpoints::OriginalDst(port) => Ok(SocketAddr::new(destination.ip(), port.unwrap_or(destination.port()))),
-        Endpoints::Static(addresses) if addresses.is_empty() => Err(none),
-        Endpoints::Static(addresses) => Ok(choose(worker, addresses, tried)),
+        Endpoints::OriginalDst(port) => {
+            let address = SocketAddr::new(destination.ip(), port.unwrap_or(destination.port()));
+            Ok((address, None))
+        }
+        Endpoints::Static(addresses) => choose(Addresses::Written(addresses)),
         Endpoints::Dns(names) => {
             let mut addresses = Vec::new();
-            for (name, port) in names {
+            for (index, (name, port)) in names.iter().enumerate() {
                 // A name that does not resolve has no addresses; the others serve.
                 let found: Vec<IpAddr> = worker.resolver.resolve_declared(name).await;
-                addresses.extend(found.into_iter().map(|address| SocketAddr::new(address, *port)));
+                addresses.extend(
+                    found
+                        .into_iter()
+                        .map(|address| (SocketAddr::new(address, *port), index)),
+                );
             }
             // Without dual-stack mode Istio's sidecars use IPv4 where there is any.
-            if addresses.iter().any(SocketAddr::is_ipv4) {
-                addresses.retain(SocketAddr::is_ipv4);
+            if addresses.iter().any(|(address, _)| address.is_ipv4()) {
+                addresses.retain(|(address, _)| address.is_ipv4());
             }
-            if addresses.is_empty() {
-                Err(none)
-            } else {
-                Ok(choose(worker, &addresses, tried))
-            }
+            // In whatever order a name's addresses come, they are the same ones.
+            addresses.sort_unstable();
+            addresses.dedup_by_key(|(address, _)| *address);
+            choose(Addresses::Found(&addresses))
         }
         Endpoints::DynamicDns(port) => {
             let (host, port) = match name.rsplit_once(':') {
@@ -134,7 +131,7 @@ pub(super) async fn endpoint(
                 address: None,
                 why: Why::Unresolvable(why),
             })?;
-            Ok(SocketAddr::new(*address, port))
+            Ok((SocketAddr::new(*address, port), None))
         }
     }
 }
@@ -154,8 +151,10 @@ pub(super) async fn connect(
     cluster: &Cluster,
     destination: SocketAddr,
     name: &str,
+    hash: Option<u64>,
 ) -> Result<Connected, Failed> {
-    let address = endpoint(worker, cluster, destination, name, &[]).await?;
+    let wish = Wish { hash, tried: &[] };
+    let (address, busy) = endpoint(worker, cluster, destination, name, wish).await?;
     if cluster.tls.is_some() {
         // Bytes that policy wants encrypted are never sent in the clear.
         let error = std::io::Error::other("this sidecar originates TLS for HTTP only");
@@ -170,11 +169,20 @@ pub(super) async fn connect(
         address: None,
         why: Why::Overflow,
     })?;
-    match worker.dialer.dial(address, cluster.connect_timeout).await {
+    let dialled = worker.dialer.dial(address, cluster.connect_timeout).await;
+    if let Some(busy) = &busy {
+        busy.report(match &dialled {
+            Ok(_) => Outcome::Connected,
+            Err(DialError::TimedOut(_)) => Outcome::TimedOut,
+            Err(DialError::Refused(_) | DialError::Tls(_)) => Outcome::Failed,
+        });
+    }
+    match dialled {
         Ok(stream) => Ok(Connected {
             stream,
             address,
             _share: share,
+            _busy: busy,
         }),
         Err(error) => Err(Failed {
             address: Some(address),

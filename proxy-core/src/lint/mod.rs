@@ -13,6 +13,7 @@ mod gateway_names;
 mod hosts;
 mod http_route;
 mod istio;
+mod load_balancing;
 mod mesh_hosts;
 mod outbound;
 mod place;

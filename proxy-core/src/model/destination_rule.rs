@@ -1,9 +1,9 @@
-//! DestinationRule, as far as this engine acts on it: which host it is for, its subsets, how it connects and whether it
-//! originates TLS.
+//! DestinationRule, as far as this engine acts on it: which host it is for, its subsets, how it connects, which endpoint
+//! is called and whether it originates TLS.
 
 use std::{sync::Arc, time::Duration};
 
-use super::Labels;
+use super::{Keepalive, Labels, LoadBalancer, OutlierDetection};
 
 /// Spec of a DestinationRule.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -47,12 +47,10 @@ pub struct TrafficPolicy {
     pub tls: Option<ClientTls>,
     /// `connectionPool`.
     pub connection_pool: Option<ConnectionPool>,
-    /// `loadBalancer` is written.
-    pub has_load_balancer: bool,
-    /// `loadBalancer.simple: PASSTHROUGH`.
-    pub to_original_address: bool,
-    /// `loadBalancer.consistentHash` is written.
-    pub consistent_hash: bool,
+    /// `loadBalancer`.
+    pub load_balancer: Option<LoadBalancer>,
+    /// `outlierDetection`.
+    pub outlier_detection: Option<OutlierDetection>,
     /// Further blocks, and parts of blocks, that this engine does not act on: said in traces and checks.
     pub unapplied: Vec<&'static str>,
 }
@@ -85,6 +83,14 @@ pub struct ClientTls {
 pub struct ConnectionPool {
     /// `tcp.connectTimeout`.
     pub connect_timeout: Option<Duration>,
+    /// `tcp.idleTimeout`; zero is never.
+    pub idle_timeout: Option<Duration>,
+    /// `tcp.maxConnectionDuration`.
+    pub max_connection_duration: Option<Duration>,
+    /// `tcp.tcpKeepalive`.
+    pub keepalive: Option<Keepalive>,
+    /// `http.idleTimeout`.
+    pub http_idle_timeout: Option<Duration>,
     /// How much may go on at once.
     pub limits: Limits,
     /// Settings that this engine does not act on.

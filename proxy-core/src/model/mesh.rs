@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccessLog, IstioVersion, Retries};
+use super::{AccessLog, IstioVersion, Keepalive, LocalitySetting, Retries};
 
 /// What happens to destinations that no policy names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -45,6 +45,10 @@ pub struct MeshConfig {
     pub root_namespace: String,
     /// `connectTimeout`, where written.
     pub connect_timeout: Option<Duration>,
+    /// `tcpKeepalive`, where written.
+    pub keepalive: Option<Keepalive>,
+    /// `localityLbSetting`; `None` where it is not written, which switches failover on.
+    pub locality: Option<LocalitySetting>,
     /// `protocolDetectionTimeout`, where written; zero waits for ever.
     pub protocol_detection_timeout: Option<Duration>,
     /// `defaultServiceExportTo`, default `["*"]`.
@@ -75,6 +79,8 @@ impl Default for MeshConfig {
             mode_is_implied: false,
             root_namespace: "istio-system".into(),
             connect_timeout: None,
+            keepalive: None,
+            locality: None,
             protocol_detection_timeout: None,
             default_service_export_to: vec!["*".into()],
             default_virtual_service_export_to: vec!["*".into()],

@@ -188,4 +188,6 @@ pub struct Endpoint {
     pub network: Option<String>,
     /// Load-balancing weight, 0 when unset.
     pub weight: u32,
+    /// `locality`, empty when unset: `region/zone/subzone`.
+    pub locality: String,
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::{
-    Workload, clusters,
+    StreamSettings, Workload, clusters,
     clusters::Clusters,
+    hosts,
     listeners::{Chain, ChainMatch, Target},
     registry::{Address, RegistryService},
     routes::{WeightedCluster, other_names},
@@ -56,10 +57,24 @@ impl Stream<'_> {
             (self.clusters.concrete(host).to_string(), port)
         });
         let target = |target: WeightedCluster| (target.cluster, target.weight);
+        // Istio: the rule of the first destination counts for all.
+        let first = route.route.first();
+        let host = first.map_or_else(String::new, |first| {
+            hosts::qualify(&first.host, &visible.object.meta.namespace)
+        });
+        let only = first.filter(|_| route.route.len() == 1);
+        let subset = only.and_then(|only| only.subset.as_deref()).unwrap_or_default();
         Chain {
             target: Target::Tcp(targets.into_iter().map(target).collect()),
             object: Some(visible.reference(route.line)),
+            stream: self.settings(&host, subset),
         }
+    }
+
+    /// What the DestinationRule of `host` says of streams.
+    fn settings(&self, host: &str, subset: &str) -> Option<Box<StreamSettings>> {
+        let settings = self.clusters.rule(host)?.stream(subset);
+        (settings != StreamSettings::default()).then(|| Box::new(settings))
     }
 
     /// Istio: each match by name is a chain, an equal one only once; ranges that one match names hold for those after it.
@@ -146,6 +161,7 @@ impl Stream<'_> {
         let name = clusters::name(port, "", &self.service.host);
         Chain {
             target: Target::Tcp(vec![(self.clusters.get(&name).cloned(), 1)]),
+            stream: self.settings(&self.service.host, ""),
             object: Some(crate::model::ObjectRef {
                 line: self.port.line,
                 ..self.service.object.clone()

@@ -1,14 +1,19 @@
 //! Upstream groups: one for each service and port, and one for each subset of it.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use super::{
-    Cluster, Endpoints, OriginateTls, Workload,
+    Cluster, Endpoints, OriginateTls, Spread, Upkeep, Workload,
+    balance::{self, Placed, Spreading},
+    host_rules::HostRule,
     registry::{RegistryService, ServiceKind},
     rules::{Rule, Rules},
-    shared_endpoints::{OfHost, SamePort, SharedEndpoints},
+    shared_endpoints::{Declared, OfHost, SamePort, SharedEndpoints},
 };
-use crate::model::{Labels, MeshConfig, Port, Protocol, Resolution, RouteDestination, Subset, TrafficPolicy, World};
+use crate::model::{
+    Keepalive, Labels, LocalitySetting, MeshConfig, Port, Protocol, Resolution, RouteDestination, SimpleBalancer,
+    Subset, TrafficPolicy, World,
+};
 
 /// Clusters by name (`outbound|80||httpbin.org`).
 #[derive(Debug, Default)]
@@ -18,6 +23,8 @@ pub(super) struct Clusters {
     only_port: HashMap<Arc<str>, Option<u16>>,
     /// What the names of ExternalName Services stand for.
     alias_of: HashMap<Arc<str>, Arc<str>>,
+    /// What DestinationRules say of the routes and streams to a host, where they do.
+    rules: HashMap<Arc<str>, HostRule>,
 }
 
 impl Clusters {
@@ -44,6 +51,11 @@ impl Clusters {
 }
 
 impl Clusters {
+    /// What a DestinationRule says of the routes and streams to a host.
+    pub fn rule(&self, host: &str) -> Option<&HostRule> {
+        self.rules.get(host)
+    }
+
     /// The host whose cluster traffic to `host` goes to.
     pub fn concrete<'h>(&'h self, host: &'h str) -> &'h str {
         self.alias_of.get(host).map_or(host, |target| target)
@@ -95,24 +107,38 @@ pub(super) fn clusters(
             continue;
         }
         let rule = rules.for_service(service, workload);
+        if let Some(rule) = rule.and_then(HostRule::of) {
+            clusters.rules.insert(service.host.clone(), rule);
+        }
         let declared = shared.of(service);
         for port in service.ports.iter().filter(|port| has_cluster(service, port)) {
-            let endpoints = |labels| endpoints(service, port, labels, declared);
+            let endpoints = |labels: Option<&Labels>, policy: Option<&TrafficPolicy>| {
+                let spreading = Spreading {
+                    labels: &workload.labels,
+                    setting: locality_setting(policy, mesh),
+                    ejects: policy.is_some_and(|policy| policy.outlier_detection.is_some()),
+                    by_labels: labels.is_none() || !service.is_named(),
+                };
+                endpoints(service, port, labels, declared, &spreading)
+            };
             let policy = rule.and_then(|rule| rule.policy).map(|set| set.of_port(port.number).0);
             let mut add = |subset: &str, endpoints, policy: Option<&TrafficPolicy>| {
-                let cluster = made(service, port, subset, endpoints, policy, rule, mesh.connect_timeout());
+                let cluster = made(service, port, subset, endpoints, policy, rule, mesh);
                 clusters.by_name.insert(cluster.name.clone(), Arc::new(cluster));
             };
             // Istio leaves a service that has no endpoint to resolve out, with its subsets.
-            let Some(all) = endpoints(None) else { continue };
+            let Some(all) = endpoints(None, policy) else { continue };
             add("", balanced(all, policy), policy);
             // What the sidecar resolves by itself has no parts.
             let subsets = rule.filter(|_| !service.is_dynamic()).map(|rule| &*rule.subsets);
             for subset in subsets.unwrap_or_default() {
                 let own = of_subset(policy, subset, port.number);
-                let to_itself = subset.policy.as_ref().is_some_and(|set| set.policy.to_original_address);
-                let endpoints = match endpoints(Some(&subset.labels)) {
-                    None if to_itself => Some(Endpoints::OriginalDst(None)),
+                let to_itself = subset
+                    .policy
+                    .as_ref()
+                    .is_some_and(|set| to_original_address(&set.policy));
+                let endpoints = match endpoints(Some(&subset.labels), own.as_ref()) {
+                    None if to_itself => Some((Endpoints::OriginalDst(None), None)),
                     endpoints => endpoints,
                 };
                 if let Some(endpoints) = endpoints {
@@ -132,13 +158,59 @@ fn has_cluster(service: &RegistryService, port: &Port) -> bool {
     }
 }
 
+/// Endpoints, and how they differ where they do.
+type Spreaded = (Endpoints, Option<Spread>);
+
 /// Istio: load balancing by PASSTHROUGH goes to the connection's own address, whatever the endpoints are.
-fn balanced(endpoints: Endpoints, policy: Option<&TrafficPolicy>) -> Endpoints {
+fn balanced((endpoints, spread): Spreaded, policy: Option<&TrafficPolicy>) -> Spreaded {
     match endpoints {
-        Endpoints::OriginalDst(_) | Endpoints::DynamicDns(_) => endpoints,
-        _ if policy.is_some_and(|policy| policy.to_original_address) => Endpoints::OriginalDst(None),
-        _ => endpoints,
+        Endpoints::OriginalDst(_) | Endpoints::DynamicDns(_) => (endpoints, None),
+        _ if policy.is_some_and(to_original_address) => (Endpoints::OriginalDst(None), None),
+        _ => (endpoints, spread),
     }
+}
+
+fn to_original_address(policy: &TrafficPolicy) -> bool {
+    let balancer = policy.load_balancer.as_ref();
+    balancer.is_some_and(|balancer| balancer.simple == SimpleBalancer::Passthrough)
+}
+
+/// The locality setting that holds: the rule's, else the mesh's, which falls back where nothing is written. Istio:
+/// `GetEffectiveLbSetting`.
+fn locality_setting<'s>(policy: Option<&'s TrafficPolicy>, mesh: &'s MeshConfig) -> Option<&'s LocalitySetting> {
+    static FAILS_OVER: LocalitySetting = LocalitySetting {
+        enabled: None,
+        distribute: Vec::new(),
+        failover: Vec::new(),
+        failover_priority: Vec::new(),
+    };
+    let balancer = policy.and_then(|policy| policy.load_balancer.as_ref());
+    if balancer.is_some_and(|balancer| balancer.is_zone_aware) {
+        return None;
+    }
+    let own = balancer.and_then(|balancer| balancer.locality.as_ref());
+    let setting = own.or(mesh.locality.as_ref()).unwrap_or(&FAILS_OVER);
+    (setting.enabled != Some(false)).then_some(setting)
+}
+
+/// How connections are kept: what the mesh says of probes holds but for what the rule says of the same.
+pub(super) fn upkeep(policy: Option<&TrafficPolicy>, mesh: &MeshConfig) -> Option<Upkeep> {
+    let pool = policy.and_then(|policy| policy.connection_pool.as_ref());
+    let own = pool.and_then(|pool| pool.keepalive);
+    let keepalive = match (mesh.keepalive, own) {
+        (Some(mesh), Some(own)) => Some(Keepalive {
+            probes: if own.probes > 0 { own.probes } else { mesh.probes },
+            time: own.time.or(mesh.time),
+            interval: own.interval.or(mesh.interval),
+        }),
+        (mesh, own) => own.or(mesh),
+    };
+    let upkeep = Upkeep {
+        idle_timeout: pool.and_then(|pool| pool.http_idle_timeout.or(pool.idle_timeout)),
+        max_duration: pool.and_then(|pool| pool.max_connection_duration),
+        keepalive,
+    };
+    (upkeep != Upkeep::default()).then_some(upkeep)
 }
 
 /// The policy of a subset: its own blocks over the rule's; a policy for the very port replaces all of them.
@@ -153,8 +225,9 @@ fn of_subset(rule: Option<&TrafficPolicy>, subset: &Subset, port: u16) -> Option
         tls: over(|policy| policy.tls.is_some()).and_then(|policy| policy.tls.clone()),
         connection_pool: over(|policy| policy.connection_pool.is_some())
             .and_then(|policy| policy.connection_pool.clone()),
-        to_original_address: over(|policy| policy.has_load_balancer).is_some_and(|policy| policy.to_original_address),
-        consistent_hash: over(|policy| policy.has_load_balancer).is_some_and(|policy| policy.consistent_hash),
+        load_balancer: over(|policy| policy.load_balancer.is_some()).and_then(|policy| policy.load_balancer.clone()),
+        outlier_detection: over(|policy| policy.outlier_detection.is_some())
+            .and_then(|policy| policy.outlier_detection.clone()),
         unapplied: {
             let rule = rule.into_iter().flat_map(|rule| &rule.unapplied);
             let inherited = rule.filter(|part| !own.unapplied.contains(part));
@@ -168,21 +241,28 @@ fn made(
     service: &RegistryService,
     port: &Port,
     subset: &str,
-    endpoints: Endpoints,
+    (endpoints, spread): Spreaded,
     policy: Option<&TrafficPolicy>,
     rule: Option<&Rule<'_>>,
-    connect_timeout: Duration,
+    mesh: &MeshConfig,
 ) -> Cluster {
     let pool = policy.and_then(|policy| policy.connection_pool.as_ref());
     Cluster {
         name: name(port.number, subset, &service.host).into(),
         host: service.host.clone(),
         namespace: service.namespace.clone(),
+        balance: match endpoints {
+            // Neither has anything to choose from.
+            Endpoints::OriginalDst(_) | Endpoints::DynamicDns(_) => None,
+            Endpoints::Static(_) | Endpoints::Dns(_) => balance::balance_of(policy, spread),
+        },
         endpoints,
-        connect_timeout: pool.and_then(|pool| pool.connect_timeout).unwrap_or(connect_timeout),
+        connect_timeout: pool
+            .and_then(|pool| pool.connect_timeout)
+            .unwrap_or_else(|| mesh.connect_timeout()),
+        upkeep: upkeep(policy, mesh).map(Box::new),
         tls: policy.and_then(|policy| originate(policy, rule)),
         limits: pool.map(|pool| pool.limits).unwrap_or_default(),
-        consistent_hash: policy.is_some_and(|policy| policy.consistent_hash),
         unapplied: {
             let of_pool = pool.into_iter().flat_map(|pool| &pool.unapplied);
             policy
@@ -214,15 +294,16 @@ fn originate(policy: &TrafficPolicy, rule: Option<&Rule<'_>>) -> Option<Originat
     })
 }
 
-/// Where the endpoints with `labels` come from; `None` where Istio leaves the cluster out.
+/// Where the endpoints with `labels` come from, and how they differ; `None` where Istio leaves the cluster out.
 fn endpoints(
     service: &RegistryService,
     port: &Port,
     labels: Option<&Labels>,
     declared: OfHost<'_>,
-) -> Option<Endpoints> {
+    spreading: &Spreading<'_>,
+) -> Option<Spreaded> {
     let target = port.target_port.unwrap_or(port.number);
-    Some(match &service.kind {
+    let plain = match &service.kind {
         // Outside the cluster's network the cluster address is what can be dialled; inside, kube-proxy does the rest.
         ServiceKind::Kubernetes(addresses) if addresses.is_empty() => Endpoints::OriginalDst(None),
         ServiceKind::Kubernetes(addresses) => Endpoints::Static(
@@ -237,22 +318,49 @@ fn endpoints(
             Resolution::DynamicDns => Endpoints::DynamicDns(target),
             Resolution::Static => {
                 let named = declared.endpoints(SamePort::Name(&port.name), labels);
-                let addresses = named.filter_map(|(address, port)| Some(SocketAddr::new(address.parse().ok()?, port)));
-                Endpoints::Static(addresses.collect())
+                let addresses = named.filter_map(|declared| {
+                    let address = SocketAddr::new(declared.address.parse().ok()?, declared.port);
+                    Some((address, declared))
+                });
+                let (addresses, spread) = placed(addresses.collect(), spreading);
+                return Some((Endpoints::Static(addresses), spread));
             }
             Resolution::Dns | Resolution::DnsRoundRobin => {
-                let named: Vec<_> = declared
-                    .endpoints(SamePort::Number(port.number), labels)
-                    .map(|(name, port)| match *name == *service.host {
-                        true => (service.host.clone(), port),
-                        false => (name.into(), port),
+                let named = declared.endpoints(SamePort::Number(port.number), labels);
+                let names: Vec<_> = named
+                    .map(|declared| match *declared.address == *service.host {
+                        true => ((service.host.clone(), declared.port), declared),
+                        false => ((declared.address.into(), declared.port), declared),
                     })
                     .collect();
-                if named.is_empty() {
+                if names.is_empty() {
                     return None;
                 }
-                Endpoints::Dns(named)
+                let (names, spread) = placed(names, spreading);
+                return Some((Endpoints::Dns(names), spread));
             }
         },
-    })
+    };
+    Some((plain, None))
+}
+
+/// The endpoints that there are to this caller, and how they differ.
+fn placed<T>(endpoints: Vec<(T, Declared<'_>)>, spreading: &Spreading<'_>) -> (Vec<T>, Option<Spread>) {
+    static NO_LABELS: Labels = Labels::new();
+    let distributes = spreading.setting.is_some_and(|setting| !setting.distribute.is_empty());
+    if endpoints.len() < 2 && !distributes {
+        return (endpoints.into_iter().map(|(endpoint, _)| endpoint).collect(), None);
+    }
+    let places: Vec<Placed<'_>> = endpoints
+        .iter()
+        .map(|(_, declared)| Placed {
+            weight: declared.written.map_or(0, |written| written.weight),
+            locality: declared.written.map_or("", |written| &written.locality),
+            labels: declared.written.map_or(&NO_LABELS, |written| &written.labels),
+        })
+        .collect();
+    let (spread, there) = spreading.places(&places);
+    let endpoints = endpoints.into_iter().zip(there);
+    let endpoints = endpoints.filter_map(|((endpoint, _), there)| there.then_some(endpoint));
+    (endpoints.collect(), spread)
 }

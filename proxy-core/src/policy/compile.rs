@@ -19,7 +19,7 @@ use super::{
     tables::Tables,
     version, visibility,
 };
-use crate::model::{EgressListener, Limits, OutboundMode, World};
+use crate::model::{EgressListener, Limits, MeshConfig, OutboundMode, World};
 
 /// Ports that Istio keeps for itself on the wildcard address.
 pub(super) const RESERVED_PORTS: [u16; 4] = [15021, 15090, 15001, 15006];
@@ -75,7 +75,7 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
         }
     }
     drop(scopes);
-    let special = |name, endpoints| special(name, endpoints, settings.connect_timeout());
+    let special = |name, endpoints| special(name, endpoints, &settings);
     let passthrough = special("PassthroughCluster", Endpoints::OriginalDst(None));
     let proxy = sidecar.as_ref().and_then(|sidecar| sidecar.spec.egress_proxy.as_ref());
     let unknown = match proxy {
@@ -113,15 +113,17 @@ fn fallback(mode: OutboundMode, timeout: Option<Duration>) -> Listener {
 }
 
 /// A cluster that no object declares.
-fn special(name: &str, endpoints: Endpoints, connect_timeout: Duration) -> Arc<Cluster> {
+fn special(name: &str, endpoints: Endpoints, mesh: &MeshConfig) -> Arc<Cluster> {
+    let upkeep = clusters::upkeep(None, mesh);
     Arc::new(Cluster {
         name: name.into(),
         host: "".into(),
         namespace: "unknown".into(),
         endpoints,
-        connect_timeout,
+        connect_timeout: mesh.connect_timeout(),
         limits: Limits::default(),
-        consistent_hash: false,
+        balance: None,
+        upkeep: upkeep.map(Box::new),
         unapplied: Vec::new(),
         tls: None,
         object: None,

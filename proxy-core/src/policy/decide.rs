@@ -109,7 +109,10 @@ fn stream<'s, W: Witness>(
                 layer: Layer::Tcp,
                 virtual_host: None,
                 route: None,
-                action: Action::Forward(Forward::plain(cluster)),
+                action: Action::Forward(Forward {
+                    stream: chain.stream.as_deref(),
+                    ..Forward::plain(cluster)
+                }),
                 treatment: None,
             }
         }
@@ -281,6 +284,7 @@ fn known_request<'s, W: Witness>(
             clusters,
             timeout,
             retries,
+            hash,
         } => {
             let picked = pick(clusters.iter().map(|cluster| cluster.weight), draw).map(|index| &clusters[index]);
             match picked {
@@ -301,6 +305,8 @@ fn known_request<'s, W: Witness>(
                             retries: retries.as_deref(),
                             operation: route.operation.as_deref(),
                             edits: edits.as_deref(),
+                            hash,
+                            stream: None,
                         }),
                     )
                 }

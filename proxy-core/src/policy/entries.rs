@@ -124,7 +124,7 @@ impl<'s> Entries<'s> {
             .shared_endpoints
             .of(service)
             .endpoints(SamePort::Number(port.number), None);
-        let endpoints: Vec<&str> = endpoints.map(|(address, _)| address).collect();
+        let endpoints: Vec<&str> = endpoints.map(|declared| declared.address).collect();
         if endpoints.is_empty() && !service.is_kubernetes() && !service.selects_pods() {
             self.listener(scope, service, port, None);
         }
@@ -200,6 +200,7 @@ impl<'s> Entries<'s> {
         Chain {
             target: Target::Http(table),
             object: None,
+            stream: None,
         }
     }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{
     Action, Change, Claims, Endpoints, ExplainedCors, ExplainedEdits, ExplainedFault, ExplainedMirror,
-    ExplainedRewrite, Facts, Snapshot, Step, Verdict, decide, explain_treatment, otherwise,
+    ExplainedRewrite, Facts, Snapshot, Step, Verdict, decide, explain_treatment, otherwise, steps::endpoint_step,
 };
 use crate::model::World;
 
@@ -93,7 +93,7 @@ pub struct ExplainedTls {
 }
 
 /// Steps that follow from a decision.
-const FOLLOWING: [&str; 6] = ["cluster", "fault", "cors", "headers", "rewrite", "mirror"];
+const FOLLOWING: [&str; 7] = ["cluster", "endpoint", "fault", "cors", "headers", "rewrite", "mirror"];
 
 /// Decides, says why, and what would change it in `world`, of which `snapshot` was made. Tries each change, and so takes as
 /// long as compiling the policy a few times.
@@ -116,6 +116,9 @@ pub fn explain(snapshot: &Snapshot, facts: &Facts<'_>) -> Explanation {
         Action::Forward(forward) => Some(forward),
         _ => None,
     };
+    if let Some(endpoint) = forward.and_then(|forward| endpoint_step(&forward, facts)) {
+        trace.push(endpoint);
+    }
     let treatment = decision.treatment;
     let own = forward.and_then(|forward| forward.edits);
     let path = match facts.claims {

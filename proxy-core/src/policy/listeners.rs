@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::{Claims, Cluster, Facts, HttpVersion, SniffNeeds, hosts::HostMap, nets::NetMap};
+use super::{Claims, Cluster, Facts, HttpVersion, SniffNeeds, StreamSettings, hosts::HostMap, nets::NetMap};
 use crate::model::ObjectRef;
 
 /// One listener.
@@ -46,6 +46,8 @@ pub(super) struct Chain {
     pub target: Target,
     /// What declares it.
     pub object: Option<ObjectRef>,
+    /// How its streams are kept, where something is said of it.
+    pub stream: Option<Box<StreamSettings>>,
 }
 
 /// The network filter of a chain.

@@ -2,6 +2,7 @@
 //! No I/O, no clock, no logging. A verdict is made here and nowhere else.
 
 mod access_log;
+mod balance;
 mod capture;
 mod chains;
 mod clusters;
@@ -15,6 +16,7 @@ mod explain_treatment;
 mod facts;
 mod gateways;
 mod header_edits;
+mod host_rules;
 mod hosts;
 mod listeners;
 mod nets;
@@ -38,6 +40,10 @@ mod visibility;
 mod witness;
 
 pub use access_log::{Logged, logged, logged_twice, output_provider, telemetry_of};
+pub use balance::{
+    Balance, Balancer, Group, Hashed, Locality, Member, Members, Outlier, Place, Spread, connection_cookie, hash_of,
+    source_hash,
+};
 pub use capture::{BypassRule, CAPTURE_ANNOTATIONS, Capture, OUTBOUND_PORT, capture_of, capture_under};
 pub use compile::compile;
 pub use data_plane::DataPlane;
@@ -47,6 +53,7 @@ pub use explain_treatment::{ExplainedCors, ExplainedEdits, ExplainedFault, Expla
 pub use facts::*;
 pub use gateways::{GatewayRoute, GatewayUse, gateways, service_host};
 pub use header_edits::{HeaderEdits, Template, Value, Values, unknown_operators};
+pub use host_rules::StreamSettings;
 pub use hosts::{covers, overlap, qualify};
 pub use otherwise::{CaptureEdit, Change};
 pub use rewrite::{PathRewrite, Rewrite};

@@ -105,6 +105,15 @@ impl RegistryService {
         self.ports.iter().find(|port| port.number == number)
     }
 
+    /// True where its endpoints are names to resolve.
+    pub fn is_named(&self) -> bool {
+        let resolution = match &self.kind {
+            ServiceKind::Entry(entry) => entry.spec.resolution,
+            ServiceKind::Kubernetes(_) | ServiceKind::Alias(_) => return false,
+        };
+        matches!(resolution, Resolution::Dns | Resolution::DnsRoundRobin)
+    }
+
     pub fn is_kubernetes(&self) -> bool {
         matches!(self.kind, ServiceKind::Kubernetes(_) | ServiceKind::Alias(_))
     }

@@ -9,7 +9,7 @@ use super::{
     hosts::{self, HostMap},
     registry::RegistryService,
 };
-use crate::model::{HttpMatch, MeshConfig, ObjectRef, Redirect, Retries, TextMatch};
+use crate::model::{HashKey, HttpMatch, MeshConfig, ObjectRef, Redirect, Retries, TextMatch};
 
 /// The route configuration of one port (or of one sniffed virtual address).
 #[derive(Debug, Default)]
@@ -59,6 +59,8 @@ pub(super) enum RouteAction {
         clusters: Vec<WeightedCluster>,
         timeout: Option<Duration>,
         retries: Option<Arc<RetryPolicy>>,
+        /// What of a request is hashed.
+        hash: Box<[HashKey]>,
     },
     Redirect(Redirect),
     Respond {
@@ -298,17 +300,16 @@ const DEFAULT_RETRY_ON: &str = "connect-failure,refused-stream,unavailable,cance
 const BACK_OFF: Duration = Duration::from_millis(25);
 
 /// The retry policy of a route: its own, else the mesh's, else two retries when connecting fails or a stream is refused;
-/// `None` where retries are switched off. `only` is the cluster of a route that names one: what a hash has chosen there is
-/// chosen again.
-pub(super) fn retries(own: Option<&Retries>, mesh: &MeshConfig, only: Option<&Cluster>) -> Option<RetryPolicy> {
+/// `None` where retries are switched off. Where the route has one destination and hashes (`hashes`), what the hash has chosen
+/// is chosen again.
+pub(super) fn retries(own: Option<&Retries>, mesh: &MeshConfig, hashes: bool) -> Option<RetryPolicy> {
     let default = Retries {
         attempts: 2,
         ..Retries::default()
     };
     let retries = own.or(mesh.default_retries.as_ref()).unwrap_or(&default);
-    let avoid = !only.is_some_and(|cluster| cluster.consistent_hash);
     (retries.attempts > 0).then(|| RetryPolicy {
-        avoid_previous_hosts: retries.ignore_previous_hosts.unwrap_or(avoid),
+        avoid_previous_hosts: retries.ignore_previous_hosts.unwrap_or(!hashes),
         ..retry_policy(retries)
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, hash_map::Entry};
 
 use super::registry::{self, RegistryService};
-use crate::model::{Labels, Object, Port, Resolution, ServiceEntry, World};
+use crate::model::{Endpoint, Labels, Object, Port, Resolution, ServiceEntry, World};
 
 /// Host and namespace.
 type Key<'w> = (&'w str, &'w str);
@@ -22,6 +22,16 @@ pub(super) struct SharedEndpoints<'w> {
 pub(super) struct OfHost<'s> {
     host: &'s str,
     entries: &'s [&'s Object<ServiceEntry>],
+}
+
+/// One endpoint on one port.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Declared<'s> {
+    /// Its address, or its name.
+    pub address: &'s str,
+    pub port: u16,
+    /// How it is written; `None` where the host itself stands for it.
+    pub written: Option<&'s Endpoint>,
 }
 
 /// What an endpoint's port must have in common with a service's.
@@ -74,12 +84,12 @@ impl<'w> SharedEndpoints<'w> {
 }
 
 impl<'s> OfHost<'s> {
-    /// Addresses or names with their port, of the endpoints with `labels`.
+    /// The endpoints with `labels`.
     pub fn endpoints(
         self,
         port: SamePort<'s>,
         labels: Option<&'s Labels>,
-    ) -> impl Iterator<Item = (&'s str, u16)> + use<'s> {
+    ) -> impl Iterator<Item = Declared<'s>> + use<'s> {
         let Self { host, entries } = self;
         entries.iter().enumerate().flat_map(move |(index, entry)| {
             let own = entry.spec.ports.iter().find(|own| match port {
@@ -115,14 +125,19 @@ fn of_port<'s>(
     host: &'s str,
     port: &'s Port,
     labels: Option<&'s Labels>,
-) -> impl Iterator<Item = (&'s str, u16)> {
+) -> impl Iterator<Item = Declared<'s>> {
     let wanted =
         move |own: &Labels| labels.is_none_or(|labels| labels.iter().all(|(key, value)| own.get(key) == Some(value)));
     let target = port.target_port.unwrap_or(port.number);
-    let itself = (is_itself(entry) && wanted(&Labels::new())).then_some((host, target));
+    let itself = (is_itself(entry) && wanted(&Labels::new())).then_some(Declared {
+        address: host,
+        port: target,
+        written: None,
+    });
     let written = entry.endpoints.iter().filter(move |endpoint| wanted(&endpoint.labels));
-    itself.into_iter().chain(written.map(move |endpoint| {
-        let port = endpoint.ports.get(&port.name).copied().unwrap_or(target);
-        (endpoint.address.as_str(), port)
+    itself.into_iter().chain(written.map(move |endpoint| Declared {
+        address: &endpoint.address,
+        port: endpoint.ports.get(&port.name).copied().unwrap_or(target),
+        written: Some(endpoint),
     }))
 }

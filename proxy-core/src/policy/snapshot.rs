@@ -74,6 +74,11 @@ impl Snapshot {
         self.clusters.values()
     }
 
+    /// True where a cluster has this name, but for the special ones.
+    pub fn has_cluster(&self, name: &str) -> bool {
+        self.clusters.get(name).is_some()
+    }
+
     /// Hash of everything it was made from, 16 hexadecimal digits.
     pub fn hash(&self) -> &str {
         &self.hash

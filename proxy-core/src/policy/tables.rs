@@ -102,7 +102,7 @@ impl<'s> Tables<'s> {
             clusters,
             workload,
             mesh,
-            retries: retries(None, mesh, None).map(Arc::new),
+            retries: retries(None, mesh, false).map(Arc::new),
             default_name: "default".into(),
         }
     }
@@ -229,6 +229,13 @@ impl Tables<'_> {
                 }],
                 timeout: None,
                 retries: self.retries.clone(),
+                hash: self
+                    .clusters
+                    .rule(&one.host)
+                    .and_then(|rule| rule.of_service(one.port.number))
+                    .cloned()
+                    .into_iter()
+                    .collect(),
             },
             operation: self
                 .mesh

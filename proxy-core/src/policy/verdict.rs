@@ -4,8 +4,8 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{DestinationEdits, Treatment};
-use crate::model::{Limits, ObjectRef};
+use super::{Balance, DestinationEdits, StreamSettings, Treatment};
+use crate::model::{HashKey, Keepalive, Limits, ObjectRef};
 
 /// The four verdicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -91,6 +91,10 @@ pub struct Forward<'s> {
     pub operation: Option<&'s str>,
     /// Edits of this destination, where it is one of several.
     pub edits: Option<&'s DestinationEdits>,
+    /// What of a request is hashed, for a cluster that is balanced by it.
+    pub hash: &'s [HashKey],
+    /// How a stream is kept, where something is said of it.
+    pub stream: Option<&'s StreamSettings>,
 }
 
 impl<'s> Forward<'s> {
@@ -102,6 +106,8 @@ impl<'s> Forward<'s> {
             retries: None,
             operation: None,
             edits: None,
+            hash: &[],
+            stream: None,
         }
     }
 }
@@ -138,12 +144,25 @@ pub struct Cluster {
     pub tls: Option<OriginateTls>,
     /// How much may go on at once.
     pub limits: Limits,
-    /// Istio balances it by a hash of the request. This engine does not, but then no attempt avoids an address.
-    pub consistent_hash: bool,
+    /// How one of its endpoints is chosen, where they are not all alike or something is said of it.
+    pub balance: Option<Box<Balance>>,
+    /// How its connections are kept, where something is said of it.
+    pub upkeep: Option<Box<Upkeep>>,
     /// What its DestinationRule asks for that this engine does not do.
     pub unapplied: Vec<&'static str>,
     /// The object that declares it; `None` for the special clusters.
     pub object: Option<ObjectRef>,
+}
+
+/// How connections to a cluster are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Upkeep {
+    /// A connection that no request uses for so long is closed; zero is never.
+    pub idle_timeout: Option<Duration>,
+    /// One that is older takes no further request.
+    pub max_duration: Option<Duration>,
+    /// Probes of the system's that notice who is gone.
+    pub keepalive: Option<Keepalive>,
 }
 
 /// Where a cluster's endpoints come from.

@@ -18,8 +18,8 @@ use super::{
     visibility::{self, Export, Fits},
 };
 use crate::model::{
-    EgressListener, HttpMatch, HttpRoute, L4Match, Labels, MeshConfig, Object, ObjectRef, Percentage, Redirect,
-    RouteDestination, TextMatch, VirtualService, World,
+    ConsistentHash, EgressListener, HttpMatch, HttpRoute, L4Match, Labels, MeshConfig, Object, ObjectRef, Percentage,
+    Redirect, RouteDestination, TextMatch, VirtualService, World,
 };
 
 /// A VirtualService that the workload sees, with its hosts written out.
@@ -199,13 +199,13 @@ impl Visible<'_> {
                 body: response.body.clone(),
             }
         } else {
-            let clusters = self.weighted(&route.route, clusters, |host| (on_port.meant(host), port));
-            let only = clusters.first().filter(|_| route.route.len() == 1);
-            let only = only.and_then(|only| only.cluster.as_deref());
+            let hashes = self.hashes(&route.route, clusters);
+            let hashes_alone = route.route.len() == 1 && !hashes.is_empty();
             RouteAction::Forward {
-                retries: retries(route.retries.as_ref(), self.mesh, only).map(Arc::new),
+                retries: retries(route.retries.as_ref(), self.mesh, hashes_alone).map(Arc::new),
                 timeout: route.timeout,
-                clusters,
+                clusters: self.weighted(&route.route, clusters, |host| (on_port.meant(host), port)),
+                hash: hashes.into_iter().filter_map(|hash| hash.key.clone()).collect(),
             }
         };
         let name = match (&route.name, &condition.name) {
@@ -249,6 +249,20 @@ impl Visible<'_> {
                 }
             })
             .collect()
+    }
+
+    /// The hashes of the destinations; on a request all of them count, whichever is chosen.
+    fn hashes<'c>(&self, destinations: &[RouteDestination], clusters: &'c Clusters) -> Vec<&'c ConsistentHash> {
+        let single = destinations.len() == 1;
+        let counted = destinations
+            .iter()
+            .filter(|destination| single || destination.weight > 0);
+        let hash = |destination: &RouteDestination| {
+            let host = hosts::qualify(&destination.host, &self.object.meta.namespace);
+            let subset = destination.subset.as_deref().unwrap_or_default();
+            clusters.rule(&host)?.of_destination(destination.port, subset)
+        };
+        counted.filter_map(hash).collect()
     }
 
     /// Where copies of requests are sent.

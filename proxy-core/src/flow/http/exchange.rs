@@ -15,6 +15,9 @@ use crate::{
         Worker,
         body::RequestBody,
         breaker::{Breaker, ConnectionShare, Overflow, Share},
+        choice::Wish,
+        hosts::Busy,
+        outlier::Outcome,
         pool::Key,
         upstream::{self, Failed, Why},
     },
@@ -81,14 +84,16 @@ pub struct Target<'t> {
     pub destination: SocketAddr,
     /// The Host that is sent: for TLS, and where it is resolved.
     pub authority: &'t str,
-    /// Addresses that others are preferred to.
-    pub tried: &'t [SocketAddr],
+    /// What counts for the choice of an endpoint.
+    pub wish: Wish<'t>,
 }
 
 /// Addresses of an exchange, noted as soon as they are known.
 pub struct Reached<'r> {
     pub upstream: &'r mut Option<SocketAddr>,
     pub local: &'r mut Option<SocketAddr>,
+    /// The endpoint is busy with the exchange.
+    pub busy: &'r mut Option<Busy>,
 }
 
 /// Sends a request and waits for the head of the response. On failure the body comes back where nothing of it was sent.
@@ -102,16 +107,26 @@ pub async fn exchange(
         cluster,
         destination,
         authority,
-        tried,
+        wish,
     } = *target;
     let breaker = worker.breaking.of(cluster);
     let mut share = match breaker.as_ref().map(Breaker::request).transpose() {
         Ok(share) => share,
         Err(overflow) => return Err((overflow.into(), Some(request.into_body()))),
     };
-    let address = match upstream::endpoint(worker, cluster, destination, authority, tried).await {
-        Ok(address) => address,
+    // An attempt before is over.
+    *reached.busy = None;
+    let address = match upstream::endpoint(worker, cluster, destination, authority, wish).await {
+        Ok((address, busy)) => {
+            *reached.busy = busy;
+            address
+        }
         Err(failed) => return Err((failed.into(), Some(request.into_body()))),
+    };
+    let report = |outcome| {
+        if let Some(busy) = reached.busy.as_ref() {
+            busy.report(outcome);
+        }
     };
     *reached.upstream = Some(address);
     let tls = cluster.tls.as_ref();
@@ -122,21 +137,32 @@ pub async fn exchange(
     loop {
         let (mut lease, was_reused) = match connection(worker, cluster, breaker.as_ref(), &key).await {
             Ok(found) => found,
-            Err(lost) => return Err((lost, Some(request.into_body()))),
+            Err(lost) => {
+                if let Lost::Connect(_) = &lost {
+                    report(Outcome::Failed);
+                }
+                return Err((lost, Some(request.into_body())));
+            }
         };
         lease.served += 1;
         lease.serves = cluster.limits.requests_per_connection;
         lease.request = share.take();
         *reached.local = lease.local;
         match lease.sender.try_send_request(request).await {
-            Ok(response) => return Ok((response, lease)),
+            Ok(response) => {
+                report(Outcome::Answered(response.status().as_u16()));
+                return Ok((response, lease));
+            }
             Err(mut error) => match error.take_message() {
                 // An idle connection that the upstream had closed: nothing was sent, a fresh one serves.
                 Some(unsent) if was_reused => {
                     request = unsent;
                     share = lease.request.take();
                 }
-                unsent => return Err((Lost::Reset, unsent.map(Request::into_body))),
+                unsent => {
+                    report(Outcome::Failed);
+                    return Err((Lost::Reset, unsent.map(Request::into_body)));
+                }
             },
         }
     }

@@ -12,7 +12,10 @@ use crate::{
     flow::{
         Worker,
         body::{Broken, Progress, ResponseBody},
-        headers, reply,
+        headers,
+        hosts::Busy,
+        outlier::Outcome,
+        reply,
     },
     policy::{Action, Decision, Forward, Snapshot, Verdict},
     record::{Flow, HttpPart},
@@ -25,6 +28,8 @@ pub struct Finish {
     pub flow: Flow,
     started: Instant,
     pub progress: Option<Rc<Progress>>,
+    /// The endpoint is busy with the request for as long.
+    pub busy: Option<Busy>,
     /// Given back to the pool when the response ended well.
     pub lease: Option<Lease>,
     /// A fault made the request wait.
@@ -54,6 +59,7 @@ impl Finish {
             flow,
             started: Instant::now(),
             progress: None,
+            busy: None,
             lease: None,
             delayed: false,
             unread: false,
@@ -127,7 +133,15 @@ impl Finish {
             Broken::Upstream(_) => {
                 self.flow.flags = "UC";
                 self.flow.details = "upstream_reset_after_response_started{connection_termination}".into();
+                self.failed(Outcome::Failed);
             }
+        }
+    }
+
+    /// The endpoint failed in a way that the exchange with it did not see.
+    pub fn failed(&self, outcome: Outcome) {
+        if let Some(busy) = &self.busy {
+            busy.report(outcome);
         }
     }
 
@@ -145,6 +159,7 @@ impl Finish {
             flow: self.flow.clone(),
             started: self.started,
             progress: None,
+            busy: None,
             lease: None,
             delayed: false,
             unread: false,

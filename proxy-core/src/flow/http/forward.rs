@@ -19,6 +19,7 @@ use tokio::{task, time};
 use super::{
     Finish,
     exchange::{Lease, Lost, Reached, Target, exchange},
+    hashing::hashing,
     headers,
 };
 use crate::{
@@ -26,6 +27,8 @@ use crate::{
         Worker,
         body::{Progress, RequestBody, ResponseBody},
         breaker::{Breaker, Overflow, Share},
+        choice::Wish,
+        outlier::Outcome,
         reply,
         upstream::{Failed, Why},
     },
@@ -46,7 +49,8 @@ pub(super) async fn forward(
     // A delay that a fault injected is over by now, and no part of the timeout.
     let begun = time::Instant::now();
     let progress = finish.progress.clone().unwrap_or_default();
-    let answer = attempts(worker, &forward, destination, parts, body, &mut finish);
+    let hashing = hashing(&forward, &parts, finish.flow.source, destination);
+    let answer = attempts(worker, &forward, destination, parts, body, &mut finish, hashing.hash);
     let deadline = forward.timeout.map(|timeout| expire(progress, timeout));
     let answer = match deadline {
         None => answer.await,
@@ -55,6 +59,7 @@ pub(super) async fn forward(
                 biased;
                 answer = answer => answer,
                 () = deadline => {
+                    finish.failed(Outcome::TimedOut);
                     return finish.reply(504, "UT", "response_timeout", "upstream request timeout");
                 }
             }
@@ -76,6 +81,7 @@ pub(super) async fn forward(
             let (mut head, body) = response.into_parts();
             headers::strip_hop_by_hop(&mut head.headers, false);
             headers::prepare_response(&mut head.headers, service_time);
+            hashing.give(&mut head.headers);
             // The upstream's own words for its status are replaced by the standard ones.
             head.extensions.clear();
             if let Some(phrase) = reply::phrase(head.status) {
@@ -126,6 +132,7 @@ async fn attempts(
     parts: Parts,
     mut body: RequestBody,
     finish: &mut Finish,
+    hash: Option<u64>,
 ) -> Result<Answered, Refusal> {
     let begun = Instant::now();
     let allowed = forward.retries.map_or(0, |retries| retries.attempts);
@@ -149,7 +156,15 @@ async fn attempts(
             headers::number_attempt(request.headers_mut(), attempt);
             headers::expect_within(request.headers_mut(), expected(forward, begun.elapsed()));
         }
-        let answer = one(worker, forward, destination, request, finish, &tried).await;
+        let answer = one(
+            worker,
+            forward,
+            destination,
+            request,
+            finish,
+            Wish { hash, tried: &tried },
+        )
+        .await;
         let left = attempt <= allowed;
         let repeatable = is_empty || kept.as_ref().is_some_and(|kept| kept.is_whole());
         match answer {
@@ -224,7 +239,7 @@ async fn one(
     destination: SocketAddr,
     request: Request<RequestBody>,
     finish: &mut Finish,
-    tried: &[SocketAddr],
+    wish: Wish<'_>,
 ) -> Result<Answered, (Lost, Option<RequestBody>)> {
     let per_try = forward.retries.and_then(|retries| retries.per_try_timeout);
     let started = Instant::now();
@@ -233,16 +248,20 @@ async fn one(
         cluster: forward.cluster,
         destination,
         authority: finish.flow.http.as_ref().map_or("", |http| http.authority.as_str()),
-        tried,
+        wish,
     };
     let reached = Reached {
         upstream: &mut finish.flow.upstream,
         local: &mut finish.flow.upstream_local,
+        busy: &mut finish.busy,
     };
     let sending = exchange(&target, request, reached);
     let sent = match per_try {
         None => sending.await,
-        Some(limit) => time::timeout(limit, sending).await.unwrap_or(Err((Lost::PerTry, None))),
+        Some(limit) => time::timeout(limit, sending).await.unwrap_or_else(|_| {
+            finish.failed(Outcome::TimedOut);
+            Err((Lost::PerTry, None))
+        }),
     };
     sent.map(|(response, lease)| (response, lease, started.elapsed()))
 }

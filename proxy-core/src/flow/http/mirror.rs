@@ -15,7 +15,10 @@ use super::{
     exchange::{Reached, Target, exchange},
     headers,
 };
-use crate::{flow::body::RequestBody, policy::Mirror};
+use crate::{
+    flow::{body::RequestBody, choice::Wish},
+    policy::Mirror,
+};
 
 const INTERNAL: HeaderName = HeaderName::from_static("x-envoy-internal");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -48,12 +51,13 @@ pub fn send(worker: &Rc<Worker>, mirrors: &[Mirror], original: &Original<'_>, bo
                 cluster: &cluster,
                 destination,
                 authority: &authority,
-                tried: &[],
+                wish: Wish::default(),
             };
-            let (mut upstream, mut local) = (None, None);
+            let (mut upstream, mut local, mut busy) = (None, None, None);
             let reached = Reached {
                 upstream: &mut upstream,
                 local: &mut local,
+                busy: &mut busy,
             };
             let answered = async {
                 let (response, lease) = exchange(&target, request, reached).await.ok()?;

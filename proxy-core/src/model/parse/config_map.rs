@@ -59,6 +59,10 @@ pub fn mesh(root: Cursor<'_>, revision: String) -> Option<MeshConfig> {
         if let Some(timeout) = mesh.duration("connectTimeout") {
             config.connect_timeout = Some(timeout);
         }
+        config.keepalive = mesh.mapping("tcpKeepalive").map(super::load_balancing::keepalive);
+        config.locality = mesh
+            .mapping("localityLbSetting")
+            .map(super::load_balancing::locality_setting);
         if let Some(timeout) = mesh.field("protocolDetectionTimeout", |value| {
             let parsed = value.node.as_str().and_then(super::cursor::parse_duration);
             if parsed.is_none() {

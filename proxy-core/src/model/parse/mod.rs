@@ -7,6 +7,7 @@ mod envoy_filter;
 mod errors;
 mod identity;
 mod injection_template;
+mod load_balancing;
 mod route_actions;
 mod routes;
 mod service_entry;

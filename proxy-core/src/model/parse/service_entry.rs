@@ -104,5 +104,6 @@ fn endpoint(endpoint: Cursor<'_>) -> Option<Endpoint> {
         labels: endpoint.labels("labels"),
         network: endpoint.text("network").map(str::to_string),
         weight: endpoint.count("weight").unwrap_or_default(),
+        locality: endpoint.text("locality").unwrap_or_default().to_string(),
     })
 }
