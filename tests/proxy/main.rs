@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod actions;
+mod balance;
 mod captured;
 mod explicit;
 mod lifecycle;

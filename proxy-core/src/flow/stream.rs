@@ -1,17 +1,24 @@
 //! Byte streams: TLS passthrough, TCP, and the black hole.
 
 use std::{
+    cell::Cell,
+    future::pending,
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
+use tokio::time;
+
 use super::{Worker, connection::Accepted, upstream};
 use crate::{
     net::{self, Ended, Side, tunnel},
-    policy::{Action, Decision, Snapshot, source_hash},
+    policy::{Action, Decision, Snapshot, StreamSettings, source_hash},
     record::{Flow, Name},
     sniff::{self, Sniffed},
 };
+
+/// Envoy's limit for streams on which nothing passes, which Istio leaves as it is.
+const IDLE: Duration = Duration::from_secs(3600);
 
 /// Limit for connecting where policy says nothing: Istio's default.
 const BYPASS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,14 +49,23 @@ pub(super) async fn forward(worker: &Worker, snapshot: &Snapshot, decision: Deci
                     flow.upstream_local = connected.stream.local_addr().ok();
                     let mut naming = Naming::new(&sniffed, &first);
                     let upstream = &mut connected.stream;
-                    tunnel(&mut client, upstream, &first, &mut row.ended, |bytes| {
+                    let passed = Cell::new(time::Instant::now());
+                    let over = over(forward.stream, &passed);
+                    let seen = || passed.set(time::Instant::now());
+                    let passing = tunnel(&mut client, upstream, &first, &mut row.ended, seen, |bytes| {
                         let more = naming.watch(bytes);
                         if let Some(found) = naming.found.take() {
                             name_flow(flow, &found, false);
                         }
                         more
-                    })
-                    .await;
+                    });
+                    let cut = tokio::select! {
+                        () = passing => None,
+                        why = over => Some(why),
+                    };
+                    if let Some(Over::Old) = cut {
+                        flow.flags = "DT";
+                    }
                 }
                 Err(failed) => {
                     flow.upstream = failed.address;
@@ -70,11 +86,40 @@ pub(super) async fn forward(worker: &Worker, snapshot: &Snapshot, decision: Deci
         Action::Bypass => {
             row.silent = true;
             if let Ok(mut direct) = worker.dialer.dial(destination, BYPASS_TIMEOUT).await {
-                tunnel(&mut client, &mut direct, &first, &mut row.ended, |_| false).await;
+                tunnel(&mut client, &mut direct, &first, &mut row.ended, || {}, |_| false).await;
             }
         }
         // HTTP/2 that policy would answer: this sidecar does not speak it, so the connection ends here.
         Action::Reply(_) => net::reset(client),
+    }
+}
+
+/// Why a stream that could go on is ended.
+enum Over {
+    /// Nothing has passed for too long. Envoy has no flag for it.
+    Idle,
+    /// It is as old as it may become.
+    Old,
+}
+
+/// Ends when a stream must.
+async fn over(settings: Option<&StreamSettings>, passed: &Cell<time::Instant>) -> Over {
+    let idle = settings.and_then(|settings| settings.idle_timeout).unwrap_or(IDLE);
+    let oldest = settings.and_then(|settings| settings.max_duration);
+    let oldest = oldest.map(|limit| time::Instant::now() + limit);
+    loop {
+        let quiet = (!idle.is_zero()).then(|| passed.get() + idle);
+        let now = time::Instant::now();
+        if oldest.is_some_and(|oldest| oldest <= now) {
+            return Over::Old;
+        }
+        if quiet.is_some_and(|quiet| quiet <= now) {
+            return Over::Idle;
+        }
+        match quiet.into_iter().chain(oldest).min() {
+            Some(next) => time::sleep_until(next).await,
+            None => pending().await,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     io::ErrorKind,
     net::{IpAddr, SocketAddr},
+    time::Duration,
 };
 
 use tokio::net::TcpStream;
@@ -15,7 +16,7 @@ use super::{
     outlier::Outcome,
 };
 use crate::{
-    net::DialError,
+    net::{self, DialError},
     policy::{Cluster, Endpoints, OriginateTls},
 };
 
@@ -145,6 +146,27 @@ pub(super) fn server_name<'n>(tls: &'n OriginateTls, authority: &'n str) -> &'n 
     }
 }
 
+/// Opens a connection to an address of a cluster.
+pub(super) async fn dial(worker: &Worker, cluster: &Cluster, address: SocketAddr) -> Result<TcpStream, DialError> {
+    let stream = worker.dialer.dial(address, cluster.connect_timeout).await?;
+    if let Some(keepalive) = cluster.upkeep.as_ref().and_then(|upkeep| upkeep.keepalive) {
+        // Envoy: to the second.
+        let seconds = |time: Option<Duration>| time.map(|time| Duration::from_secs(time.as_secs()));
+        let some = |time: &Duration| !time.is_zero();
+        let (time, interval) = (
+            seconds(keepalive.time).filter(some),
+            seconds(keepalive.interval).filter(some),
+        );
+        net::keep_alive(
+            &stream,
+            time,
+            interval,
+            Some(keepalive.probes).filter(|probes| *probes > 0),
+        )?;
+    }
+    Ok(stream)
+}
+
 /// Connects a byte stream to a cluster.
 pub(super) async fn connect(
     worker: &Worker,
@@ -169,7 +191,7 @@ pub(super) async fn connect(
         address: None,
         why: Why::Overflow,
     })?;
-    let dialled = worker.dialer.dial(address, cluster.connect_timeout).await;
+    let dialled = dial(worker, cluster, address).await;
     if let Some(busy) = &busy {
         busy.report(match &dialled {
             Ok(_) => Outcome::Connected,

@@ -9,5 +9,5 @@ mod tunnel;
 pub use dial::{DialError, Dialer};
 pub use originate::Originator;
 pub use resolve::Resolver;
-pub use stream::{Prefixed, canonical, listen, original_destination, reset};
+pub use stream::{Prefixed, canonical, keep_alive, listen, original_destination, reset};
 pub use tunnel::{Ended, Side, tunnel};

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Cluster, Endpoints, Snapshot, SniffNeeds, Workload,
+    Cluster, Endpoints, Snapshot, SniffNeeds, Upkeep, Workload,
     capture::capture_of,
     clusters,
     entries::Entries,
@@ -112,9 +112,15 @@ fn fallback(mode: OutboundMode, timeout: Option<Duration>) -> Listener {
     listener
 }
 
+/// Istio: how long a connection that belongs to no service is kept for a further request.
+const IDLE_UNKNOWN: Duration = Duration::from_secs(300);
+
 /// A cluster that no object declares.
 fn special(name: &str, endpoints: Endpoints, mesh: &MeshConfig) -> Arc<Cluster> {
-    let upkeep = clusters::upkeep(None, mesh);
+    let upkeep = Upkeep {
+        idle_timeout: Some(IDLE_UNKNOWN),
+        ..clusters::upkeep(None, mesh).unwrap_or_default()
+    };
     Arc::new(Cluster {
         name: name.into(),
         host: "".into(),
@@ -123,7 +129,7 @@ fn special(name: &str, endpoints: Endpoints, mesh: &MeshConfig) -> Arc<Cluster> 
         connect_timeout: mesh.connect_timeout(),
         limits: Limits::default(),
         balance: None,
-        upkeep: upkeep.map(Box::new),
+        upkeep: Some(Box::new(upkeep)),
         unapplied: Vec::new(),
         tls: None,
         object: None,

@@ -1,6 +1,6 @@
 //! One request over one upstream connection: choose an address, take or open a connection, send, wait for the head.
 
-use std::{net::SocketAddr, pin::pin, rc::Rc, time::Duration};
+use std::{net::SocketAddr, pin::pin, rc::Rc};
 
 use hyper::{
     Request, Response,
@@ -8,7 +8,10 @@ use hyper::{
     client::conn::http1::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{task, time};
+use tokio::{
+    task,
+    time::{self, Instant},
+};
 
 use crate::{
     flow::{
@@ -18,7 +21,7 @@ use crate::{
         choice::Wish,
         hosts::Busy,
         outlier::Outcome,
-        pool::Key,
+        pool::{self, IdleLimits, Key},
         upstream::{self, Failed, Why},
     },
     net::DialError,
@@ -35,18 +38,21 @@ pub struct Lease {
     served: u32,
     /// How many it may serve.
     serves: Option<u32>,
+    /// How long it may be kept.
+    limits: IdleLimits,
     /// The request's share of its cluster's limits.
     request: Option<Share>,
 }
 
 impl Lease {
     /// For the next request.
-    pub fn give_back(self, worker: &Worker) {
+    pub fn give_back(self, worker: &Rc<Worker>) {
         if self.serves.is_none_or(|serves| self.served < serves) {
             worker
                 .pool
                 .borrow_mut()
-                .put(self.key, self.sender, self.local, self.served);
+                .put(self.key, self.sender, self.local, self.served, self.limits);
+            pool::sweep(worker);
         }
         // Only now, so that who waits finds the connection.
         drop(self.request);
@@ -180,7 +186,7 @@ async fn connection(
         return Ok((lease, true));
     }
     let Some(breaker) = breaker else {
-        return Ok((open(worker, key, cluster.connect_timeout, None).await?, false));
+        return Ok((open(worker, cluster, key, None).await?, false));
     };
     let _waiting = breaker.pending()?;
     loop {
@@ -191,7 +197,7 @@ async fn connection(
             return Ok((lease, true));
         }
         match breaker.connection(key.0) {
-            Ok(share) => return Ok((open(worker, key, cluster.connect_timeout, Some(share)).await?, false)),
+            Ok(share) => return Ok((open(worker, cluster, key, Some(share)).await?, false)),
             Err(Overflow) => freed.await,
         }
     }
@@ -205,6 +211,7 @@ fn idle(worker: &Worker, key: &Key) -> Option<Lease> {
         local: idle.local,
         served: idle.served,
         serves: None,
+        limits: idle.limits,
         request: None,
     })
 }
@@ -212,13 +219,13 @@ fn idle(worker: &Worker, key: &Key) -> Option<Lease> {
 /// Opens a connection for `key`; the limit covers TLS too. It has its share of the cluster's connections while it lives.
 async fn open(
     worker: &Rc<Worker>,
+    cluster: &Cluster,
     key: &Key,
-    limit: Duration,
     share: Option<ConnectionShare>,
 ) -> Result<Lease, Failed> {
-    let address = key.0;
+    let (address, limit) = (key.0, cluster.connect_timeout);
     let opening = async {
-        let stream = worker.dialer.dial(address, limit).await?;
+        let stream = upstream::dial(worker, cluster, address).await?;
         let local = stream.local_addr().ok();
         let sender = match &key.1 {
             None => speak(TokioIo::new(stream), share).await?,
@@ -243,6 +250,7 @@ async fn open(
             local,
             served: 0,
             serves: None,
+            limits: IdleLimits::of(cluster, Instant::now()),
             request: None,
         }),
         Err(error) => Err(Failed {

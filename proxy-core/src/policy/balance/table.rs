@@ -62,10 +62,13 @@ impl Table {
                 next: 0,
             })
             .collect();
+        if filling.is_empty() {
+            return Self::Maglev(Vec::new());
+        }
         const FREE: u32 = u32::MAX;
         let mut table = vec![FREE; size as usize];
         let (mut filled, mut round) = (0, 1.0);
-        while filled < size && !filling.is_empty() {
+        while filled < size {
             for one in &mut filling {
                 if filled == size {
                     break;
