@@ -60,6 +60,8 @@ fn places(names: &[String], spread: Option<&Spread>) -> Value {
         })
         .collect();
     places.sort_by_key(Value::to_string);
+    // The same name twice is no other place.
+    places.dedup();
     json!(places)
 }
 
@@ -86,6 +88,8 @@ pub fn of_istio(told: &Value) -> Value {
         })
         .collect();
     places.sort_by_key(Value::to_string);
+    // The same name twice is no other place.
+    places.dedup();
     let outlier = told.get("outlier").cloned().unwrap_or(Value::Null);
     json!({"policy": told["policy"], "outlier": outlier, "panic": told["panic"], "places": places})
 }

@@ -1,5 +1,7 @@
 //! Istio's validation of load balancing and outlier detection.
 
+use std::cmp::Reverse;
+
 use super::finding::Report;
 use crate::model::{
     ConsistentHash, HashAlgorithm, HashKey, LoadBalancer, LocalitySetting, OutlierDetection, TrafficPolicy,
@@ -156,8 +158,10 @@ fn shares(locality: &LocalitySetting) -> Result<(), (String, String)> {
         if total != 100 {
             return Err(at(format!("total locality weight {total} != 100")));
         }
-        // Istio goes through a map: which of two is named as the later one is left to chance.
-        distinct(distribution.to.keys()).map_err(at)?;
+        // Istio goes through a map, and in some orders finds nothing wrong: those count here.
+        let mut to: Vec<&String> = distribution.to.keys().collect();
+        to.sort_by_key(|locality| (locality.contains('*'), Reverse(locality.len())));
+        distinct(to.into_iter()).map_err(at)?;
     }
     let from = distribute.iter().map(|distribution| &distribution.from);
     distinct(from).map_err(|message| (".distribute".into(), message))

@@ -45,7 +45,7 @@ fn locality_setting(seed: &mut Seed) -> Value {
         2 => json!({"failoverPriority": ["version=v1"]}),
         3 => json!({"distribute": [{"from": "r1/z1/*", "to": {"r1/*": 70, "r2": 30}}]}),
         4 => json!({"distribute": [{"from": "r9", "to": {"r1": 100}}, {"from": "r1/*", "to": {"r1/z1/s1": 100}}]}),
-        _ => json!({"distribute": [{"from": "*", "to": {"r1": 20, "*": 80}}]}),
+        _ => json!({"distribute": [{"from": "*", "to": {"r1": 20, "r2/*": 80}}]}),
     }
 }
 

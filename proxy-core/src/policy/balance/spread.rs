@@ -1,7 +1,7 @@
 //! Where a cluster's endpoints are, and what that means to a caller: who is called first, and who gets how much. Source:
 //! Istio's `loadbalancer` package.
 
-use std::{collections::BTreeMap, fmt};
+use std::{cmp::Reverse, collections::BTreeMap, fmt};
 
 use crate::model::{Labels, LocalitySetting};
 
@@ -282,6 +282,9 @@ fn distributed<'l>(
     to: &BTreeMap<String, u32>,
 ) -> BTreeMap<(u32, &'l Locality), u32> {
     let mut shared = BTreeMap::new();
+    // Istio leaves it to chance who comes first where a locality is meant twice: the one that says more does.
+    let mut to: Vec<(&String, &u32)> = to.iter().collect();
+    to.sort_by_key(|(locality, _)| (locality.contains('*'), Reverse(locality.len())));
     for (meant, share) in to {
         let meant = Locality::parse(meant);
         let own: Vec<_> = weights
