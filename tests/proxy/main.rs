@@ -9,10 +9,13 @@
 mod actions;
 mod balance;
 mod captured;
+mod delivery;
 mod explicit;
+mod image;
 mod lifecycle;
 mod limits;
 mod namespace;
+mod observe;
 mod replies;
 mod site;
 mod subject;

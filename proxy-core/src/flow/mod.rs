@@ -31,15 +31,35 @@ pub use hosts::{EjectedHost, Ejections, Hosts};
 
 use crate::{
     net::{Dialer, Originator, Resolver},
-    policy::Snapshot,
+    policy::{Decision, Snapshot, Verdict},
     record::WorkerRecorder,
 };
 
+/// What policy is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Enforcement {
+    /// It decides what becomes of traffic.
+    #[default]
+    Enforce,
+    /// Everything passes, and is recorded with the verdict that it would get.
+    Observe,
+}
+
+/// The policy that workers decide by, and what it is there for.
+#[derive(Debug, Clone)]
+pub struct InForce {
+    /// Swapped whole when there is another one.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// Whether it decides what becomes of traffic.
+    pub enforcement: Enforcement,
+}
+
 /// What every connection of one worker uses. Nothing in it is shared with other workers but the snapshot, counters of
-/// clusters that have limits, and what is known of endpoints that are chosen among.
+/// clusters that have limits, what is known of endpoints that are chosen among, and names that could not be resolved.
 #[derive(Debug)]
 pub struct Worker {
     pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
+    enforcement: Enforcement,
     pub(crate) dialer: Dialer,
     pub(crate) resolver: Resolver,
     originator: Originator,
@@ -47,6 +67,8 @@ pub struct Worker {
     pool: RefCell<pool::Pool>,
     breaking: breaker::Breaking,
     choosing: choice::Choosing,
+    /// The name of this machine, which header edits may ask for.
+    hostname: String,
     /// State of the generator for draws and request ids.
     random: Cell<u64>,
     draining: Cell<bool>,
@@ -54,9 +76,9 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker that decides by `snapshot`.
+    /// A worker that decides by `policy`.
     pub fn new(
-        snapshot: Arc<ArcSwap<Snapshot>>,
+        policy: InForce,
         dialer: Dialer,
         resolver: Resolver,
         originator: Originator,
@@ -66,7 +88,8 @@ impl Worker {
         seed: u64,
     ) -> Rc<Self> {
         Rc::new(Self {
-            snapshot,
+            snapshot: policy.snapshot,
+            enforcement: policy.enforcement,
             dialer,
             resolver,
             originator,
@@ -74,10 +97,24 @@ impl Worker {
             pool: RefCell::default(),
             breaking: breaker::Breaking::new(breakers),
             choosing: choice::Choosing::new(hosts),
+            hostname: hostname(),
             random: Cell::new(seed | 1),
             draining: Cell::new(false),
             drain_begins: Notify::new(),
         })
+    }
+
+    /// True where nothing may be held up or refused.
+    fn observes(&self) -> bool {
+        self.enforcement == Enforcement::Observe
+    }
+
+    /// What is done about a decision, and the verdict that it would have had where that is something else.
+    fn carry_out<'s>(&self, snapshot: &'s Snapshot, decision: Decision<'s>) -> (Decision<'s>, Option<Verdict>) {
+        match self.enforcement {
+            Enforcement::Enforce => (decision, None),
+            Enforcement::Observe => (snapshot.let_through(&decision), Some(decision.verdict)),
+        }
     }
 
     /// Connections open now.
@@ -108,6 +145,12 @@ impl Worker {
         self.random.set(state);
         state
     }
+}
+
+/// The name of this machine; nothing where the kernel does not tell it.
+fn hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim_end().to_string()
 }
 
 /// Counts a connection as open for as long as it lives.

@@ -9,10 +9,14 @@ use std::{
 
 use tokio::time;
 
-use super::{Worker, connection::Accepted, upstream};
+use super::{
+    Worker,
+    connection::Accepted,
+    upstream::{self, Stream},
+};
 use crate::{
     net::{self, Ended, Side, tunnel},
-    policy::{Action, Decision, Snapshot, StreamSettings, source_hash},
+    policy::{Action, Decision, Snapshot, StreamSettings, Verdict, source_hash},
     record::{Flow, Name},
     sniff::{self, Sniffed},
 };
@@ -24,7 +28,14 @@ const IDLE: Duration = Duration::from_secs(3600);
 const BYPASS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Forwards or cuts a byte stream, and records it when it has ended.
-pub(super) async fn forward(worker: &Worker, snapshot: &Snapshot, decision: Decision<'_>, accepted: Accepted) {
+/// `would` is the verdict that policy would have given, where it is only watched.
+pub(super) async fn forward(
+    worker: &Worker,
+    snapshot: &Snapshot,
+    decision: Decision<'_>,
+    would: Option<Verdict>,
+    accepted: Accepted,
+) {
     let Accepted {
         mut client,
         source,
@@ -34,6 +45,7 @@ pub(super) async fn forward(worker: &Worker, snapshot: &Snapshot, decision: Deci
     } = accepted;
     let mut row = Row::new(worker, begin(snapshot, &decision, &sniffed, source, destination));
     let flow = &mut row.flow;
+    flow.would = would;
     match decision.action {
         Action::Forward(forward) => {
             flow.cluster = forward.cluster.name.to_string();
@@ -46,19 +58,30 @@ pub(super) async fn forward(worker: &Worker, snapshot: &Snapshot, decision: Deci
             match upstream::connect(worker, forward.cluster, destination, &name, hash).await {
                 Ok(mut connected) => {
                     flow.upstream = Some(connected.address);
-                    flow.upstream_local = connected.stream.local_addr().ok();
+                    flow.upstream_local = connected.local;
                     let mut naming = Naming::new(&sniffed, &first);
-                    let upstream = &mut connected.stream;
                     let passed = Cell::new(time::Instant::now());
                     let over = over(forward.stream, &passed);
                     let seen = || passed.set(time::Instant::now());
-                    let passing = tunnel(&mut client, upstream, &first, &mut row.ended, seen, |bytes| {
+                    let watch = |bytes: &[u8]| {
                         let more = naming.watch(bytes);
                         if let Some(found) = naming.found.take() {
                             name_flow(flow, &found, false);
                         }
                         more
-                    });
+                    };
+                    let passing = async {
+                        match &mut connected.stream {
+                            Stream::Plain(stream) => {
+                                tunnel(&mut client, stream.split(), &first, &mut row.ended, seen, watch).await;
+                            }
+                            Stream::Tls(stream) => {
+                                let upstream = tokio::io::split(stream);
+                                // Boxed: few streams need its room, and each would have it.
+                                Box::pin(tunnel(&mut client, upstream, &first, &mut row.ended, seen, watch)).await;
+                            }
+                        }
+                    };
                     let cut = tokio::select! {
                         () = passing => None,
                         why = over => Some(why),
@@ -86,7 +109,7 @@ pub(super) async fn forward(worker: &Worker, snapshot: &Snapshot, decision: Deci
         Action::Bypass => {
             row.silent = true;
             if let Ok(mut direct) = worker.dialer.dial(destination, BYPASS_TIMEOUT).await {
-                tunnel(&mut client, &mut direct, &first, &mut row.ended, || {}, |_| false).await;
+                tunnel(&mut client, direct.split(), &first, &mut row.ended, || {}, |_| false).await;
             }
         }
         // HTTP/2 that policy would answer: this sidecar does not speak it, so the connection ends here.

@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time};
+use tokio_rustls::client::TlsStream;
 
 use super::{
     Worker,
@@ -23,12 +24,23 @@ use crate::{
 /// An open connection and the address that policy chose (not what it may be mapped to).
 #[derive(Debug)]
 pub(super) struct Connected {
-    pub stream: TcpStream,
+    pub stream: Stream,
+    /// Our end of it.
+    pub local: Option<SocketAddr>,
     pub address: SocketAddr,
     /// Its share of the cluster's connections.
     pub _share: Option<Share>,
     /// The endpoint is busy with it.
     pub _busy: Option<Busy>,
+}
+
+/// What goes over a connection.
+#[derive(Debug)]
+pub(super) enum Stream {
+    /// The bytes themselves.
+    Plain(TcpStream),
+    /// The bytes within TLS.
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// Why there is no connection.
@@ -122,7 +134,7 @@ pub(super) async fn endpoint(
                 Some((host, text)) if !name.ends_with(']') => (host, text.parse().unwrap_or(*port)),
                 _ => (name, *port),
             };
-            let found = worker.resolver.resolve(host).await;
+            let found = worker.resolver.resolve_asked(host, port).await;
             let why = match &found {
                 Err(error) if error.kind() == ErrorKind::NotFound => "{cares_norecords:Domain_name_not_found}",
                 _ => "",
@@ -177,31 +189,41 @@ pub(super) async fn connect(
 ) -> Result<Connected, Failed> {
     let wish = Wish { hash, tried: &[] };
     let (address, busy) = endpoint(worker, cluster, destination, name, wish).await?;
-    if cluster.tls.is_some() {
-        // Bytes that policy wants encrypted are never sent in the clear.
-        let error = std::io::Error::other("this sidecar originates TLS for HTTP only");
-        return Err(Failed {
-            address: Some(address),
-            why: Why::Dial(DialError::Tls(error)),
-        });
-    }
     let breaker = worker.breaking.of(cluster);
     let share = breaker.as_ref().map(Breaker::stream).transpose();
     let share = share.map_err(|Overflow| Failed {
         address: None,
         why: Why::Overflow,
     })?;
-    let dialled = dial(worker, cluster, address).await;
+    let limit = cluster.connect_timeout;
+    let opening = async {
+        let stream = dial(worker, cluster, address).await?;
+        let local = stream.local_addr().ok();
+        let stream = match &cluster.tls {
+            None => Stream::Plain(stream),
+            Some(tls) => {
+                let opened = worker
+                    .originator
+                    .originate_stream(stream, tls.sni.as_deref(), &tls.names)
+                    .await;
+                Stream::Tls(Box::new(opened.map_err(DialError::Tls)?))
+            }
+        };
+        Ok((stream, local))
+    };
+    let opened = time::timeout(limit, opening).await;
+    let opened = opened.unwrap_or(Err(DialError::TimedOut(limit)));
     if let Some(busy) = &busy {
-        busy.report(match &dialled {
+        busy.report(match &opened {
             Ok(_) => Outcome::Connected,
             Err(DialError::TimedOut(_)) => Outcome::TimedOut,
             Err(DialError::Refused(_) | DialError::Tls(_)) => Outcome::Failed,
         });
     }
-    match dialled {
-        Ok(stream) => Ok(Connected {
+    match opened {
+        Ok((stream, local)) => Ok(Connected {
             stream,
+            local,
             address,
             _share: share,
             _busy: busy,

@@ -25,7 +25,7 @@ use crate::{
         upstream::{self, Failed, Why},
     },
     net::DialError,
-    policy::Cluster,
+    policy::{Cluster, Endpoints},
 };
 
 /// An upstream connection in use.
@@ -122,7 +122,13 @@ pub async fn exchange(
     };
     // An attempt before is over.
     *reached.busy = None;
-    let address = match upstream::endpoint(worker, cluster, destination, authority, wish).await {
+    let finding = upstream::endpoint(worker, cluster, destination, authority, wish);
+    let found = match &cluster.endpoints {
+        Endpoints::DynamicDns(_) => request.body_mut().while_reading(finding).await,
+        // What policy names Envoy knows beforehand.
+        _ => finding.await,
+    };
+    let address = match found {
         Ok((address, busy)) => {
             *reached.busy = busy;
             address
@@ -141,7 +147,8 @@ pub async fn exchange(
         tls.map(|tls| upstream::server_name(tls, authority).to_ascii_lowercase().into()),
     );
     loop {
-        let (mut lease, was_reused) = match connection(worker, cluster, breaker.as_ref(), &key).await {
+        let opening = connection(worker, cluster, breaker.as_ref(), &key);
+        let (mut lease, was_reused) = match request.body_mut().while_reading(opening).await {
             Ok(found) => found,
             Err(lost) => {
                 if let Lost::Connect(_) = &lost {
