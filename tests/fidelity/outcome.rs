@@ -1,8 +1,8 @@
 //! What became of a call, field by field in Envoy's words, from either side.
 //!
 //! Not compared, because a side cannot tell: names of filter chains (the engine has none; where a chain leads is compared),
-//! addresses of STATIC endpoints (Istio sends them apart), and where a Kubernetes Service's endpoints come from (the engine
-//! dials its cluster address, as there is no pod network outside of a cluster).
+//! and where a Kubernetes Service's endpoints come from (the engine dials its cluster address, as there is no pod network
+//! outside of a cluster).
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::{
     Action, Change, Claims, Endpoints, ExplainedCors, ExplainedEdits, ExplainedFault, ExplainedMirror,
-    ExplainedRewrite, Facts, Snapshot, Step, Verdict, decide, explain_treatment, otherwise, steps::endpoint_step,
+    ExplainedRewrite, Facts, Snapshot, Step, Verdict, decide, explain_endpoint::endpoint_step, explain_treatment,
+    otherwise,
 };
 use crate::model::World;
 

@@ -13,6 +13,7 @@ mod decide;
 mod delegates;
 mod entries;
 mod explain;
+mod explain_endpoint;
 mod explain_treatment;
 mod facts;
 mod gateways;

@@ -1,5 +1,6 @@
 //! Rules that hold for any policy and any connection.
 
+mod balancing;
 mod otherwise;
 mod versions;
 
