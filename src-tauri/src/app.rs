@@ -2,6 +2,7 @@
 
 mod claims;
 mod connect;
+mod deploy;
 mod leftovers;
 mod lock;
 mod noted;
@@ -18,18 +19,21 @@ use std::{
 #[cfg(test)]
 pub use lock::left_by_a_killed_app;
 pub use open::{Opened, Ready, Refused, Source};
-use proxy_core::policy::{Verdict, explain};
+use proxy_core::{
+    model::IstioVersion,
+    policy::{Verdict, explain},
+};
 pub use shared::Shared;
 
 use crate::{
     change::{Changes, Journal},
     cluster::{Cluster, Feature},
-    dto::{Countdown, Holds, JournalEntry, ObjectRef, RequestResult, SandboxState, Unconfirmed},
+    dto::{Countdown, Holds, JournalEntry, ObjectRef, Phase, RequestResult, SandboxState, SourceState, Unconfirmed},
     events::{Event, Events},
     fault::{Fault, Result},
     probe::{self, Bringing, FromPod, FromSandbox},
     session::{Session, View},
-    sidecar::Sidecar,
+    sidecar::{Sidecar, deploy::Deployment},
     traffic::{Row, Traffic, announce, facts},
     verify::Verify,
 };
@@ -42,6 +46,7 @@ pub struct App {
     pub changes: Arc<Changes>,
     pub traffic: Arc<Traffic>,
     pub sidecar: Sidecar,
+    pub deployment: Deployment,
     pub events: Events,
     pub verify: Verify,
     pub bringing: Bringing,
@@ -49,6 +54,8 @@ pub struct App {
     pub shared: Arc<Shared>,
     /// Why an access log that is due could not be removed, where it could not.
     pub removal: Mutex<Option<Fault>>,
+    /// Held while the release to decide for changes, so that a sandbox is started again for the last one.
+    deciding: Mutex<()>,
     /// The open place is this window's; `None` once it has closed.
     claim: Mutex<Option<claims::Claim>>,
     /// Connecting, while it is under way.
@@ -63,6 +70,8 @@ impl App {
     pub fn start(shared: Arc<Shared>, window: &str, ready: Ready, events: Events) -> Result<Arc<Self>> {
         let traffic = Arc::new(Traffic::default());
         let sidecar = Sidecar::new(&shared.data, window, traffic.clone(), events.clone());
+        let deployment = Deployment::new(traffic.clone(), events.clone());
+        let events = deploy::listening(&deployment, events);
         // The sidecar reads the folder too: whatever changes in it, its policy is about to change.
         let (follower, listener) = (sidecar.clone(), events.clone());
         let session_events = Events::new(move |event| {
@@ -71,7 +80,8 @@ impl App {
             }
             listener.send(event);
         });
-        let session = Session::start(ready.origin, session_events)?;
+        let version = shared.version_for(&ready.origin);
+        let session = Session::start(ready.origin, version, session_events)?;
         ready.listener.set(session.announcer());
         let store = session.view().store.clone();
         let journal = Journal::open(&shared.database(), &*store)?;
@@ -83,16 +93,19 @@ impl App {
             changes: Arc::new(Changes::new(journal, recovered, events.clone())),
             traffic,
             sidecar,
+            deployment,
             verify: Verify::new(events.clone()),
             bringing: Bringing::new(events.clone()),
             events,
             shared,
             removal: Mutex::default(),
+            deciding: Mutex::default(),
             claim: Mutex::new(Some(ready.claim)),
             under_way: Mutex::default(),
             is_open: RwLock::new(true),
         });
         app.follow();
+        deploy::keep_policy(&app)?;
         Ok(app)
     }
 
@@ -145,7 +158,13 @@ impl App {
             cluster: &cluster,
             workload,
         };
-        probe::send_request(&start, &self.traffic, &view.snapshot(workload), (method, url))
+        match self.deployed_policy(&view, workload) {
+            None => probe::send_request(&start, &self.traffic, &view.snapshot(workload), (method, url)),
+            Some((snapshot, mode)) => {
+                let sent = probe::send_request(&start, &self.traffic, &snapshot, (method, url))?;
+                Ok(deploy::as_sent_under(mode, sent))
+            }
+        }
     }
 
     /// The open cluster.
@@ -185,9 +204,27 @@ impl App {
             Fault::new("workload", format!("There is no workload {workload:?}."))
                 .hint("Add its Deployment, StatefulSet, DaemonSet or Pod.")
         })?;
-        let state = self.sidecar.start(&view.folder, known)?;
+        let state = self.sidecar.start(&view.folder, known, view.world().version)?;
         // A window that closed meanwhile leaves nothing that runs.
         Ok(if self.is_open() { state } else { self.sidecar.stop() })
+    }
+
+    /// Decides as another release of Istio from now on, and whenever this folder is opened again; as the folder itself
+    /// says where none is named. A sandbox that runs goes on with it.
+    pub fn decide_for(&self, version: Option<IstioVersion>) -> Result<SourceState> {
+        let _deciding = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+        let view = self.view();
+        if view.origin.cluster().is_some() {
+            return Err(Fault::input("A cluster is decided for as the Istio that runs there."));
+        }
+        self.shared.settings.set_istio_version(&view.store.name(), version)?;
+        let state = self.session.decide_for(version);
+        let sandbox = self.sidecar.state();
+        if sandbox.state == Phase::Running {
+            self.sidecar.stop();
+            self.start_sandbox(&sandbox.workload)?;
+        }
+        Ok(state)
     }
 
     /// Does what writes, unless the window has closed.
@@ -221,6 +258,8 @@ impl App {
         // Where it cannot be taken back now, the next start does it.
         let _ = self.changes.revert_at_exit(&*self.view().store);
         self.sidecar.stop();
+        self.deployment.end();
+        self.deployment.close();
         self.traffic.close();
         self.claim().take();
     }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     flow::{Breakers, InForce},
-    net::{Dialer, Originator},
+    net::{Dialer, Originator, Unresolved},
     policy::Capture,
     record::{FlowWorkload, Recorder},
     source::{Folder, SourceError, Watch, WatchError},
@@ -100,6 +100,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
     let hosts = Arc::new(host_table(&settings.hosts));
     let dialer = Dialer::new(settings.map);
     let originator = Originator::default();
+    let unresolved = Unresolved::default();
     let clone = |socket: &TcpListener| -> Result<TcpListener, Fault> {
         socket.set_nonblocking(true).map_err(system("listening socket"))?;
         socket.try_clone().map_err(system("listening socket"))
@@ -114,6 +115,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
             dialer: dialer.clone(),
             originator: originator.clone(),
             hosts: hosts.clone(),
+            unresolved: unresolved.clone(),
             recorder: recorder.clone(),
             breakers: breakers.clone(),
             outbound: sockets.outbound.iter().map(&clone).collect::<Result<_, _>>()?,

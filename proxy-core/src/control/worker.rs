@@ -1,5 +1,5 @@
-//! One data thread: its own runtime, pool and counters; nothing shared with the others but the snapshot and
-//! the counters of circuit breakers.
+//! One data thread: its own runtime, pool and counters; nothing shared with the others but the snapshot, the counters of
+//! circuit breakers, and the names that could not be resolved.
 
 use std::{
     future::Future,
@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     flow::{self, Worker},
-    net::{self, Dialer, Originator, Resolver},
+    net::{self, Dialer, Originator, Resolver, Unresolved},
     record::Recorder,
 };
 
@@ -33,6 +33,7 @@ pub(super) struct Parts {
     pub dialer: Dialer,
     pub originator: Originator,
     pub hosts: Arc<std::collections::HashMap<String, Vec<std::net::IpAddr>>>,
+    pub unresolved: Unresolved,
     pub recorder: Arc<Recorder>,
     pub breakers: Arc<flow::Breakers>,
     pub outbound: Vec<TcpListener>,
@@ -52,7 +53,7 @@ async fn serve(parts: Parts) -> io::Result<()> {
     let worker = Worker::new(
         parts.policy,
         parts.dialer,
-        Resolver::new(parts.hosts),
+        Resolver::new(parts.hosts, parts.unresolved),
         parts.originator,
         parts.recorder.worker(),
         parts.breakers,

@@ -50,8 +50,8 @@ pub struct InForce {
     pub enforcement: Enforcement,
 }
 
-/// What every connection of one worker uses. Nothing in it is shared with other workers but the snapshot, and counters of
-/// clusters that have limits.
+/// What every connection of one worker uses. Nothing in it is shared with other workers but the snapshot, counters of
+/// clusters that have limits, and names that could not be resolved.
 #[derive(Debug)]
 pub struct Worker {
     pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
@@ -62,6 +62,8 @@ pub struct Worker {
     pub(crate) recorder: WorkerRecorder,
     pool: RefCell<pool::Pool>,
     breaking: breaker::Breaking,
+    /// The name of this machine, which header edits may ask for.
+    hostname: String,
     /// Turns with each connection, so that all addresses of a name are used.
     turn: Cell<usize>,
     /// State of the generator for draws and request ids.
@@ -90,6 +92,7 @@ impl Worker {
             recorder,
             pool: RefCell::default(),
             breaking: breaker::Breaking::new(breakers),
+            hostname: hostname(),
             turn: Cell::new(0),
             random: Cell::new(seed | 1),
             draining: Cell::new(false),
@@ -142,6 +145,12 @@ impl Worker {
         self.random.set(state);
         state
     }
+}
+
+/// The name of this machine; nothing where the kernel does not tell it.
+fn hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim_end().to_string()
 }
 
 /// Counts a connection as open for as long as it lives.
