@@ -2,6 +2,7 @@
 
 mod claims;
 mod connect;
+mod deploy;
 mod leftovers;
 mod lock;
 mod noted;
@@ -32,7 +33,7 @@ use crate::{
     fault::{Fault, Result},
     probe::{self, Bringing, FromPod, FromSandbox},
     session::{Session, View},
-    sidecar::Sidecar,
+    sidecar::{Sidecar, deploy::Deployment},
     traffic::{Row, Traffic, announce, facts},
     verify::Verify,
 };
@@ -45,6 +46,7 @@ pub struct App {
     pub changes: Arc<Changes>,
     pub traffic: Arc<Traffic>,
     pub sidecar: Sidecar,
+    pub deployment: Deployment,
     pub events: Events,
     pub verify: Verify,
     pub bringing: Bringing,
@@ -68,6 +70,8 @@ impl App {
     pub fn start(shared: Arc<Shared>, window: &str, ready: Ready, events: Events) -> Result<Arc<Self>> {
         let traffic = Arc::new(Traffic::default());
         let sidecar = Sidecar::new(&shared.data, window, traffic.clone(), events.clone());
+        let deployment = Deployment::new(traffic.clone(), events.clone());
+        let events = deploy::listening(&deployment, events);
         // The sidecar reads the folder too: whatever changes in it, its policy is about to change.
         let (follower, listener) = (sidecar.clone(), events.clone());
         let session_events = Events::new(move |event| {
@@ -89,6 +93,7 @@ impl App {
             changes: Arc::new(Changes::new(journal, recovered, events.clone())),
             traffic,
             sidecar,
+            deployment,
             verify: Verify::new(events.clone()),
             bringing: Bringing::new(events.clone()),
             events,
@@ -100,6 +105,7 @@ impl App {
             is_open: RwLock::new(true),
         });
         app.follow();
+        deploy::keep_policy(&app)?;
         Ok(app)
     }
 
@@ -152,7 +158,13 @@ impl App {
             cluster: &cluster,
             workload,
         };
-        probe::send_request(&start, &self.traffic, &view.snapshot(workload), (method, url))
+        match self.deployed_policy(&view, workload) {
+            None => probe::send_request(&start, &self.traffic, &view.snapshot(workload), (method, url)),
+            Some((snapshot, mode)) => {
+                let sent = probe::send_request(&start, &self.traffic, &snapshot, (method, url))?;
+                Ok(deploy::as_sent_under(mode, sent))
+            }
+        }
     }
 
     /// The open cluster.
@@ -246,6 +258,8 @@ impl App {
         // Where it cannot be taken back now, the next start does it.
         let _ = self.changes.revert_at_exit(&*self.view().store);
         self.sidecar.stop();
+        self.deployment.end();
+        self.deployment.close();
         self.traffic.close();
         self.claim().take();
     }

@@ -145,9 +145,14 @@ impl Changes {
 
     /// The World with the staged edits, `None` when nothing is staged or the edits no longer fit the folder.
     pub fn proposed(&self, view: &View) -> Option<proxy_core::model::World> {
+        self.proposal(view).map(|proposal| proposal.world)
+    }
+
+    /// The same with the texts of the files that change.
+    pub fn proposal(&self, view: &View) -> Option<Proposal> {
         let set = self.set();
         let fits = (!set.edits.is_empty()).then(|| Proposal::of(view, &set.base, &set.plain()))?;
-        fits.ok().map(|proposal| proposal.world)
+        fits.ok()
     }
 
     /// The YAML of an object as it is staged, and the file that it was made from.

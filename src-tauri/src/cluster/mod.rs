@@ -6,6 +6,7 @@ mod anew;
 mod attempt;
 mod connect;
 mod contexts;
+mod deployed;
 mod digest;
 mod exec;
 mod facts;
@@ -48,6 +49,10 @@ mod write;
 pub use allowed::Reach;
 pub use attempt::{Attempt, Step, is_away};
 pub use contexts::Context;
+pub use deployed::{
+    Disruption, Following, Heard, INJECTOR, LeftSession, MODE, Node, OWN_SIDECAR, PLACE, Refusal, SESSION,
+    SidecarPolicy, WORKLOAD,
+};
 pub use exec::{End, Executed, Place};
 pub use facts::{Facts, look};
 pub use gates::Missing;

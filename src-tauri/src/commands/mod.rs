@@ -3,6 +3,7 @@
 
 mod changes;
 mod connect;
+mod deploy;
 mod flows;
 mod pods;
 mod policy;
@@ -156,5 +157,14 @@ pub fn handler<R: Runtime>() -> impl Fn(Invoke<R>) -> bool + Send + Sync + 'stat
         probe::probe_remove,
         probe::probe_cancel,
         probe::probes,
+        deploy::deploy_image,
+        deploy::deploy_checks,
+        deploy::deploy_start,
+        deploy::deploy_cancel,
+        deploy::deploy_stop,
+        deploy::deploy_state,
+        deploy::deploy_staged,
+        deploy::deploy_left,
+        deploy::deploy_remove,
     ]
 }

@@ -164,15 +164,20 @@ impl View {
     /// Workloads for the pickers.
     pub fn workload_rows(&self) -> Vec<Workload> {
         let planes = Planes::of(self);
-        let rows = self.workloads_on_hosts().map(|(workload, host_network)| {
-            let carried = planes.workload(&workload, host_network);
-            Workload {
-                name: workload_name(&workload),
-                labels: workload.labels.into_iter().collect(),
-                plane: carried.plane,
-                revision: carried.revision,
-            }
-        });
+        let kinds = self.world().workloads.iter().map(|object| object.spec.kind);
+        let rows = self
+            .workloads_on_hosts()
+            .zip(kinds)
+            .map(|((workload, host_network), kind)| {
+                let carried = planes.workload(&workload, host_network);
+                Workload {
+                    name: workload_name(&workload),
+                    kind: kind.into(),
+                    labels: workload.labels.into_iter().collect(),
+                    plane: carried.plane,
+                    revision: carried.revision,
+                }
+            });
         rows.collect()
     }
 }

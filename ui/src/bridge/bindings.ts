@@ -83,7 +83,7 @@ export type PluginRow = { command: string,
  */
 variables: Array<string>, };
 export type Connecting = { file: string, context: string, step: string, };
-export type Feature = "seePolicy" | "seeRevisions" | "seeOwnRanges" | "seeAccessLog" | "followLogs" | "writeServiceEntries" | "writeVirtualServices" | "writeSidecars" | "writeMesh" | "writeTelemetry" | "writeWorkloads" | "sendRequests" | "ephemeralContainers" | "deployProbe" | "restartWorkloads" | "seeSync";
+export type Feature = "seePolicy" | "seeRevisions" | "seeOwnRanges" | "seeAccessLog" | "followLogs" | "writeServiceEntries" | "writeVirtualServices" | "writeSidecars" | "writeMesh" | "writeTelemetry" | "writeWorkloads" | "sendRequests" | "ephemeralContainers" | "deployProbe" | "restartWorkloads" | "seeSync" | "deploySidecar";
 export type Right = { feature: Feature, words: string, everywhere: boolean, 
 /**
  * Else only in these.
@@ -574,14 +574,127 @@ line: string | null,
  * What the client that sent it cannot tell.
  */
 limits: string | null, expectation: Expectation, };
+export type DeployMode = "observe" | "enforce";
+export type DeployPlace = "copy" | "workload";
+export type DeployWay = "capture" | "proxy";
+export type DeployOptions = { 
+/**
+ * Deployment, StatefulSet or DaemonSet.
+ */
+kind: string, 
+/**
+ * `namespace/name`.
+ */
+workload: string, mode: DeployMode, place: DeployPlace, way: DeployWay, image: string, 
+/**
+ * With the edits that are staged.
+ */
+staged: boolean, };
+export type CheckOutcome = "fine" | "warning" | "refused" | "unknown";
+export type DeployCheck = { 
+/**
+ * What was looked at.
+ */
+title: string, outcome: CheckOutcome, 
+/**
+ * What was found.
+ */
+text: string, 
+/**
+ * What to do about it.
+ */
+advice: string | null, 
+/**
+ * A command to copy.
+ */
+command: string | null, };
+export type DeployChecks = { checks: Array<DeployCheck>, 
+/**
+ * The objects that are made or changed, in words.
+ */
+adds: Array<string>, 
+/**
+ * Why it cannot be started; `None` where it can.
+ */
+refused: string | null, };
+export type DeployStepState = "waiting" | "doing" | "done" | "failed";
+export type DeployStep = { title: string, state: DeployStepState, 
+/**
+ * What is waited for, or what came of it.
+ */
+text: string, };
+export type DeployPhase = "none" | "starting" | "running" | "stopping" | "failed";
+export type DeployPod = { name: string, 
+/**
+ * Hash of the policy that it decides by; `None` while it is not connected.
+ */
+policyHash: string | null, generation: number | null, 
+/**
+ * Where it has the policy from: `mounted`, `pushed` or `kept`.
+ */
+source: string | null, 
+/**
+ * When it took it, RFC 3339.
+ */
+loaded: string | null, 
+/**
+ * Why it is not connected, or did not take the newest policy.
+ */
+fault: string | null, };
+export type DeployState = { phase: DeployPhase, 
+/**
+ * The session's name in the cluster's labels.
+ */
+session: string | null, kind: string, 
+/**
+ * `namespace/name` of who the sidecar decides for.
+ */
+workload: string, 
+/**
+ * The workload whose pods have it: the copy, or the workload itself.
+ */
+standsIn: string, mode: DeployMode | null, place: DeployPlace | null, way: DeployWay | null, 
+/**
+ * With the edits that are staged.
+ */
+staged: boolean, steps: Array<DeployStep>, 
+/**
+ * What was done, with its time.
+ */
+log: Array<string>, pods: Array<DeployPod>, 
+/**
+ * Number of the newest policy, and when it was made.
+ */
+generation: number, policyAt: string | null, objects: number, 
+/**
+ * Flows that came from it, and those that it lost.
+ */
+flows: number, dropped: number, since: string | null, fault: Fault | null, 
+/**
+ * What became of the last one, once it was taken away.
+ */
+ended: string | null, };
+export type DeployLeft = { session: string, namespace: string, 
+/**
+ * `KIND namespace/name`; empty where nothing says so.
+ */
+workload: string, since: string | null, objects: Array<string>, };
 export type CommandStream = "stdout" | "stderr" | "exit";
 export type CommandEvent = { id: number, stream: CommandStream, text: string, code: number | null, };
-export type Workload = { name: string, labels: Array<[string, string]>, plane: Plane, 
+export type Workload = { name: string, 
+/**
+ * Deployment, StatefulSet, DaemonSet or Pod.
+ */
+kind: string, labels: Array<[string, string]>, plane: Plane, 
 /**
  * The revision whose injector its sidecar is from, empty for the default one.
  */
 revision: string, };
-export type Flow = { id: number, time: string, verdict: Verdict, workload: string, source: string, destination: string, host: string | null, sni: string | null, 
+export type Flow = { id: number, time: string, verdict: Verdict, 
+/**
+ * What policy would have said, where a sidecar only observes: it was let through all the same.
+ */
+would: Verdict | null, workload: string, source: string, destination: string, host: string | null, sni: string | null, 
 /**
  * Host, else SNI, else the address.
  */

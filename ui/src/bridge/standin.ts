@@ -6,6 +6,8 @@
  */
 import type {
   Countdown,
+  DeployOptions,
+  DeployState,
   Edit,
   Facet,
   FixKey,
@@ -52,6 +54,8 @@ interface Arguments {
   limit: number;
   countdown: Countdown | null;
   window: InWindow;
+  options: DeployOptions;
+  staged: boolean;
 }
 
 const noCounts = { registered: 0, passthrough: 0, blocked: 0, bypassed: 0 };
@@ -89,6 +93,12 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     : example.sandbox;
   let flows: Flow[] = empty ? [] : example.flows;
   let probes: ProbeRow[] = [];
+  let deployment: DeployState = example.noDeployment;
+  const deploys = (next: DeployState) => {
+    deployment = next;
+    emit("deploy-changed", deployment);
+    return deployment;
+  };
 
   const title = (edit: Edit) => {
     if (edit.kind === "mode") return `Mode ${edit.mode} for ${edit.scope}`;
@@ -349,6 +359,19 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     },
     probe_cancel: () => null,
     probes: () => probes,
+    deploy_image: () => example.deployImage,
+    deploy_checks: () => example.deployChecks,
+    deploy_start: ({ options: { kind, workload, mode, place, way, staged } }) =>
+      deploys({ ...example.deployed, kind, workload, mode, place, way, staged }),
+    deploy_cancel: () => null,
+    deploy_stop: () => deploys({ ...example.noDeployment, ended: "The copy and its policy are gone." }),
+    deploy_state: () => deployment,
+    deploy_staged: ({ staged }) => {
+      deploys({ ...deployment, staged, generation: deployment.generation + 1 });
+      return null;
+    },
+    deploy_left: () => [],
+    deploy_remove: () => null,
     open_log_window: () => void window.open(`${window.location.pathname}${window.location.search}#/log`),
     log_page: ({ query, before, limit }) => pageOf(flows, query, before, limit),
     log_details: ({ id }) => example.detailsOf(flowOf(flows, id)),

@@ -60,8 +60,8 @@ export const sandbox: SandboxState = {
 };
 
 export const workloads: Workload[] = [
-  { name: "default/sleep", labels: [["app", "sleep"]], plane: "sidecar", revision: "" },
-  { name: "shop/cart", labels: [["app", "cart"]], plane: "sidecar", revision: "" },
+  { name: "default/sleep", kind: "Deployment", labels: [["app", "sleep"]], plane: "sidecar", revision: "" },
+  { name: "shop/cart", kind: "Deployment", labels: [["app", "cart"]], plane: "sidecar", revision: "" },
 ];
 
 const flowOf = (row: DestinationRow, id: number): Flow => {
@@ -71,6 +71,7 @@ const flowOf = (row: DestinationRow, id: number): Flow => {
     id,
     time: new Date(Date.UTC(2026, 10, 23, 14, 2, 0, id * 137)).toISOString(),
     verdict: row.verdict,
+    would: null,
     workload: row.workloads[0] ?? "default/sleep",
     source: `10.1.2.3:${50000 + id}`,
     destination: `198.18.0.${10 + (id % 5) * 10}:${row.port}`,
