@@ -71,8 +71,9 @@ pub(super) async fn connection(worker: Rc<Worker>, mut client: TcpStream, source
         sniffed,
     };
     match (layer, &accepted.sniffed) {
-        // HTTP/2 with prior knowledge is not spoken yet: it is decided, and passes or is cut as a byte stream.
         (Layer::Http, Sniffed::Http1(_)) => http::serve(worker, accepted, Some(destination)).await,
+        // In a box of its own: it is large, and connections that speak something else need not be.
+        (Layer::Http, Sniffed::Http2) => Box::pin(http::serve_streams(worker, accepted, destination)).await,
         _ => stream::forward(&worker, &snapshot, decision, accepted).await,
     }
 }

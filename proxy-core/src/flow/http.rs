@@ -1,4 +1,4 @@
-//! HTTP/1.1: each request on a connection is decided, forwarded and recorded on its own.
+//! HTTP: each request on a connection is decided, forwarded and recorded on its own.
 
 use std::{mem, net::SocketAddr, pin::pin, rc::Rc, time::Duration};
 
@@ -15,7 +15,7 @@ use super::{
     Worker,
     body::{Progress, RequestBody, ResponseBody},
     connection::Accepted,
-    explicit, headers, reply,
+    explicit, grpc, headers, reply,
 };
 use crate::{
     net::Prefixed,
@@ -29,15 +29,30 @@ mod exchange;
 mod fault;
 mod finish;
 mod forward;
+mod http2;
 mod mirror;
+mod multiplex;
+mod speak;
 
 use cors::Crossing;
 use edits::{Asked, Sent};
 pub(super) use finish::Finish;
 use forward::Upgrade;
+use http2::Streams;
+pub(super) use http2::serve as serve_streams;
+pub(super) use multiplex::Connections;
 
 /// Largest request head, as Envoy's default of 60 KiB.
 const MAX_HEAD: usize = 64 * 1024;
+
+/// Who sends requests over a connection, and where to.
+pub(super) struct Caller {
+    source: SocketAddr,
+    /// Without one each request names its own (explicit proxy).
+    destination: Option<SocketAddr>,
+    /// Where the connection speaks HTTP/2.
+    streams: Option<Rc<Streams>>,
+}
 
 /// Serves a connection that speaks HTTP/1.1. Without a destination each request names its own (explicit proxy).
 pub(super) async fn serve(worker: Rc<Worker>, accepted: Accepted, destination: Option<SocketAddr>) {
@@ -46,9 +61,14 @@ pub(super) async fn serve(worker: Rc<Worker>, accepted: Accepted, destination: O
     } = accepted;
     let io = TokioIo::new(Prefixed::new(first, client));
     let shared = worker.clone();
+    let caller = Rc::new(Caller {
+        source,
+        destination,
+        streams: None,
+    });
     let service = service_fn(move |request| {
-        let worker = shared.clone();
-        async move { handle(worker, request, source, destination).await }
+        let (worker, caller) = (shared.clone(), caller.clone());
+        async move { handle(worker, request, &caller).await }
     });
     let mut connection = pin!(
         http1::Builder::new()
@@ -78,9 +98,10 @@ struct Cut;
 async fn handle(
     worker: Rc<Worker>,
     request: Request<Incoming>,
-    source: SocketAddr,
-    fixed: Option<SocketAddr>,
+    caller: &Caller,
 ) -> Result<Response<ResponseBody>, Cut> {
+    let fixed = caller.destination;
+    let streams = caller.streams.as_deref();
     let authority = authority(&request);
     let is_connect = request.method() == Method::CONNECT;
     let sent_path = request
@@ -100,7 +121,7 @@ async fn handle(
         } else {
             path.clone().unwrap_or(sent_path)
         },
-        version: "HTTP/1.1",
+        version: written(streams),
         forwarded_for: headers::text(
             request.headers(),
             "x-forwarded-for".parse().unwrap_or(header::FORWARDED),
@@ -120,12 +141,19 @@ async fn handle(
         worker.clone(),
         &snapshot,
         http,
-        source,
+        caller,
         destination.unwrap_or(unknown),
     ));
-    // CONNECT has no end.
-    finish.unread = is_connect || !request.body().is_end_stream();
-    if is_connect && !authority.as_deref().is_some_and(names_port) {
+    finish.grpc = grpc::is_grpc(request.headers());
+    if let Some(streams) = streams {
+        if authority.is_none() || !is_connect && !names_path(request.uri().path()) {
+            return Err(streams.violated(finish));
+        }
+    } else {
+        // CONNECT has no end.
+        finish.unread = is_connect || !request.body().is_end_stream();
+    }
+    if is_connect && streams.is_none() && !authority.as_deref().is_some_and(names_port) {
         // To Envoy's parser this is no request at all, and so it has nothing of it.
         *finish.http_part() = HttpPart {
             version: "HTTP/1.1",
@@ -140,7 +168,7 @@ async fn handle(
         return Ok(finish.reply(400, "", "path_normalization_failed", ""));
     };
     let claims = HttpClaims {
-        version: HttpVersion::Http11,
+        version: finish.version,
         method: &finish.http_part().method.clone(),
         authority: authority.as_deref(),
         path: &path,
@@ -211,10 +239,11 @@ async fn intervene(
         return Ok((finish, Crossing::None));
     };
     if let Some(fault) = &treatment.fault
-        && let Some(status) = fault::inject(worker, fault, &mut finish).await
+        && let Some(abort) = fault::inject(worker, fault, &mut finish).await
     {
         let sent = asked.remember(request.headers(), path);
-        let response = finish.reply(status, "FI", "fault_filter_abort", "fault filter abort");
+        let grpc = abort.grpc.unwrap_or_else(|| grpc::status_for(abort.status));
+        let response = finish.reply_as(abort.status, grpc, "FI", "fault_filter_abort", "fault filter abort");
         return Err(Box::new(treated(response, asked, &sent, Crossing::None)));
     }
     let cors = treatment.cors.as_ref();
@@ -245,8 +274,13 @@ async fn forwarded(
     crossing: Crossing,
 ) -> Response<ResponseBody> {
     let Call {
-        forward, destination, ..
+        mut forward,
+        destination,
+        ..
     } = call;
+    if finish.grpc {
+        forward.timeout = grpc::timeout(request.headers(), forward.timeout);
+    }
     let progress = Rc::<Progress>::default();
     finish.unread = false;
     finish.progress = Some(progress.clone());
@@ -260,10 +294,13 @@ async fn forwarded(
     let on_upgrade = websocket.then(|| hyper::upgrade::on(&mut request));
     let (mut parts, body) = request.into_parts();
     headers::strip_hop_by_hop(&mut parts.headers, websocket);
+    if finish.version == HttpVersion::H2c {
+        headers::join_cookies(&mut parts.headers);
+    }
     let id = finish.http_part().request_id.clone();
     let expected = forward::expected(&forward, Duration::ZERO);
     headers::prepare_request(&mut parts.headers, &id, forward.operation, expected);
-    // Whatever the caller speaks, upstreams are spoken to in HTTP/1.1.
+    // As HTTP/1.1 writes it, until it is known what the upstream is spoken to in.
     parts.version = hyper::Version::HTTP_11;
     if let Ok(uri) = call.path.parse() {
         parts.uri = uri;
@@ -271,7 +308,7 @@ async fn forwarded(
     if let Some(host) = call.authority.and_then(|host| HeaderValue::from_str(host).ok()) {
         parts.headers.insert(header::HOST, host);
     }
-    let mut body = RequestBody::new(body, progress);
+    let mut body = RequestBody::new(body, finish.version, progress);
     let asked = call.asked;
     if asked.is_nothing() {
         return forward::forward(worker, forward, destination, parts, body, finish, on_upgrade).await;
@@ -289,6 +326,7 @@ async fn forwarded(
             destination,
             source: finish.flow.source,
             timeout: forward.timeout,
+            caller: finish.version,
         };
         mirror::send(worker, &treatment.mirrors, &original, &mut body);
     }
@@ -348,6 +386,16 @@ fn closing(worker: &Worker, response: Response<ResponseBody>) -> Response<Respon
     } else {
         response
     }
+}
+
+/// The version as logs write it.
+fn written(streams: Option<&Streams>) -> &'static str {
+    if streams.is_some() { "HTTP/2" } else { "HTTP/1.1" }
+}
+
+/// True for a path that HTTP/2 allows.
+fn names_path(path: &str) -> bool {
+    path.starts_with('/') || path == "*"
 }
 
 /// True for `host:port`.

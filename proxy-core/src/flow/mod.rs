@@ -5,10 +5,12 @@ mod body;
 mod breaker;
 mod connection;
 mod explicit;
+mod grpc;
 mod headers;
 mod http;
 mod pool;
 mod reply;
+mod reset;
 mod stream;
 mod upstream;
 
@@ -41,6 +43,7 @@ pub struct Worker {
     originator: Originator,
     pub(crate) recorder: WorkerRecorder,
     pool: RefCell<pool::Pool>,
+    multiplexed: RefCell<http::Connections>,
     breaking: breaker::Breaking,
     /// Turns with each connection, so that all addresses of a name are used.
     turn: Cell<usize>,
@@ -68,6 +71,7 @@ impl Worker {
             originator,
             recorder,
             pool: RefCell::default(),
+            multiplexed: RefCell::default(),
             breaking: breaker::Breaking::new(breakers),
             turn: Cell::new(0),
             random: Cell::new(seed | 1),

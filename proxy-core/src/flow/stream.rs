@@ -71,7 +71,7 @@ pub(super) async fn forward(worker: &Worker, snapshot: &Snapshot, decision: Deci
                 tunnel(&mut client, &mut direct, &first, &mut row.ended, |_| false).await;
             }
         }
-        // HTTP/2 that policy would answer: this sidecar does not speak it, so the connection ends here.
+        // Only HTTP is answered.
         Action::Reply(_) => net::reset(client),
     }
 }

@@ -7,7 +7,7 @@ mod stream;
 mod tunnel;
 
 pub use dial::{DialError, Dialer};
-pub use originate::Originator;
+pub use originate::{Alpn, Originator};
 pub use resolve::Resolver;
 pub use stream::{Prefixed, canonical, listen, original_destination, reset};
 pub use tunnel::{Ended, Side, tunnel};

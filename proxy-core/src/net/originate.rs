@@ -22,17 +22,31 @@ const BUNDLES: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
+/// The protocol that an upstream is told will be spoken inside TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alpn {
+    /// `http/1.1`.
+    Http11,
+    /// `h2`.
+    Http2,
+}
+
 /// Opens TLS towards upstreams. What is trusted is read once, when the first upstream needs it: most policies never do.
 #[derive(Debug, Clone, Default)]
 pub struct Originator {
-    config: Arc<OnceLock<Result<Arc<ClientConfig>, String>>>,
+    /// For HTTP/1.1 and for HTTP/2.
+    configs: Arc<OnceLock<Result<[Arc<ClientConfig>; 2], String>>>,
 }
 
 impl Originator {
     /// Speaks TLS over `stream` with the server `name`, which the certificate must carry.
-    pub async fn originate(&self, stream: TcpStream, name: &str) -> io::Result<TlsStream<TcpStream>> {
-        let config = self.config.get_or_init(|| load().map_err(|error| error.to_string()));
-        let config = config.clone().map_err(io::Error::other)?;
+    pub async fn originate(&self, stream: TcpStream, name: &str, alpn: Alpn) -> io::Result<TlsStream<TcpStream>> {
+        let configs = self.configs.get_or_init(|| load().map_err(|error| error.to_string()));
+        let [http1, http2] = configs.clone().map_err(io::Error::other)?;
+        let config = match alpn {
+            Alpn::Http11 => http1,
+            Alpn::Http2 => http2,
+        };
         let plain = name.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(plain.to_string()).map_err(io::Error::other)?;
         TlsConnector::from(config).connect(name, stream).await
@@ -40,7 +54,7 @@ impl Originator {
 }
 
 /// `SSL_CERT_FILE`, else the system's bundle.
-fn load() -> io::Result<Arc<ClientConfig>> {
+fn load() -> io::Result<[Arc<ClientConfig>; 2]> {
     let path = match env::var_os("SSL_CERT_FILE") {
         Some(path) => PathBuf::from(path),
         None => BUNDLES
@@ -55,11 +69,15 @@ fn load() -> io::Result<Arc<ClientConfig>> {
     let certificates = CertificateDer::pem_file_iter(&path).map_err(unusable)?;
     // Bundles carry certificates that are too odd to use; the others count.
     roots.add_parsable_certificates(certificates.flatten());
-    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    let telling = |protocol: &[u8]| {
+        let mut config = config.clone();
+        config.alpn_protocols = vec![protocol.to_vec()];
+        Arc::new(config)
+    };
+    Ok([telling(b"http/1.1"), telling(b"h2")])
 }
