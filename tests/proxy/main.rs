@@ -9,9 +9,11 @@
 mod actions;
 mod captured;
 mod explicit;
+mod http2;
 mod lifecycle;
 mod limits;
 mod namespace;
 mod replies;
 mod site;
+mod streams;
 mod subject;

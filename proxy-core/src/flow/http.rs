@@ -1,49 +1,45 @@
 //! HTTP: each request on a connection is decided, forwarded and recorded on its own.
 
-use std::{mem, net::SocketAddr, pin::pin, rc::Rc, time::Duration};
+use std::{mem, net::SocketAddr, rc::Rc, time::Duration};
 
 use hyper::{
     HeaderMap, Method, Request, Response,
     body::{Body as _, Incoming},
     header::{self, HeaderValue},
-    server::conn::http1,
-    service::service_fn,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::{
     Worker,
     body::{Progress, RequestBody, ResponseBody},
-    connection::Accepted,
-    explicit, grpc, headers, reply,
+    grpc, headers, reply,
 };
 use crate::{
-    net::Prefixed,
     policy::{Action, Claims, Facts, Forward, HttpClaims, HttpVersion, Reply, decide},
     record::HttpPart,
 };
 
+mod authority;
 mod cors;
 mod edits;
 mod exchange;
 mod fault;
 mod finish;
 mod forward;
+mod http1;
 mod http2;
 mod mirror;
 mod multiplex;
 mod speak;
 
+use authority::{authority, named_destination, names_path, names_port};
 use cors::Crossing;
 use edits::{Asked, Sent};
 pub(super) use finish::Finish;
 use forward::Upgrade;
+pub(super) use http1::serve;
 use http2::Streams;
 pub(super) use http2::serve as serve_streams;
 pub(super) use multiplex::Connections;
-
-/// Largest request head, as Envoy's default of 60 KiB.
-const MAX_HEAD: usize = 64 * 1024;
 
 /// Who sends requests over a connection, and where to.
 pub(super) struct Caller {
@@ -54,39 +50,13 @@ pub(super) struct Caller {
     streams: Option<Rc<Streams>>,
 }
 
-/// Serves a connection that speaks HTTP/1.1. Without a destination each request names its own (explicit proxy).
-pub(super) async fn serve(worker: Rc<Worker>, accepted: Accepted, destination: Option<SocketAddr>) {
-    let Accepted {
-        client, source, first, ..
-    } = accepted;
-    let io = TokioIo::new(Prefixed::new(first, client));
-    let shared = worker.clone();
-    let caller = Rc::new(Caller {
-        source,
-        destination,
-        streams: None,
-    });
-    let service = service_fn(move |request| {
-        let (worker, caller) = (shared.clone(), caller.clone());
-        async move { handle(worker, request, &caller).await }
-    });
-    let mut connection = pin!(
-        http1::Builder::new()
-            .half_close(true)
-            .auto_date_header(false)
-            .max_buf_size(MAX_HEAD)
-            .timer(TokioTimer::new())
-            .header_read_timeout(None)
-            .serve_connection(io, service)
-            .with_upgrades()
-    );
-    // What went wrong inside a request is in its record; a caller that breaks the connection off needs no second row.
-    tokio::select! {
-        _ = connection.as_mut() => {}
-        () = worker.drain_begun() => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+impl Caller {
+    /// Ends the connection: that of HTTP/1.1 with its request, that of HTTP/2 with its last one.
+    fn cut(&self) -> Cut {
+        if let Some(streams) = &self.streams {
+            streams.unwanted();
         }
+        Cut
     }
 }
 
@@ -129,6 +99,7 @@ async fn handle(
         user_agent: headers::text(request.headers(), header::USER_AGENT),
         request_id: headers::request_id(request.headers(), || worker.draw()),
         authority: authority.clone().unwrap_or_default(),
+        grpc: grpc::is_grpc(request.headers()),
         ..HttpPart::default()
     };
     let snapshot = worker.snapshot.load_full();
@@ -144,7 +115,6 @@ async fn handle(
         caller,
         destination.unwrap_or(unknown),
     ));
-    finish.grpc = grpc::is_grpc(request.headers());
     if let Some(streams) = streams {
         if authority.is_none() || !is_connect && !names_path(request.uri().path()) {
             return Err(streams.violated(finish));
@@ -218,10 +188,10 @@ async fn handle(
         }
         Action::Cut { cluster, flags } => {
             finish.cut(cluster, flags);
-            return Err(Cut);
+            return Err(caller.cut());
         }
         // Nothing captures this any more: the caller's next connection goes straight.
-        Action::Bypass => return Err(Cut),
+        Action::Bypass => return Err(caller.cut()),
     };
     Ok(closing(&worker, response))
 }
@@ -278,7 +248,7 @@ async fn forwarded(
         destination,
         ..
     } = call;
-    if finish.grpc {
+    if finish.http_part().grpc {
         forward.timeout = grpc::timeout(request.headers(), forward.timeout);
     }
     let progress = Rc::<Progress>::default();
@@ -391,40 +361,6 @@ fn closing(worker: &Worker, response: Response<ResponseBody>) -> Response<Respon
 /// The version as logs write it.
 fn written(streams: Option<&Streams>) -> &'static str {
     if streams.is_some() { "HTTP/2" } else { "HTTP/1.1" }
-}
-
-/// True for a path that HTTP/2 allows.
-fn names_path(path: &str) -> bool {
-    path.starts_with('/') || path == "*"
-}
-
-/// True for `host:port`.
-fn names_port(authority: &str) -> bool {
-    let port = authority.rsplit_once(':').map(|(_, port)| port);
-    port.is_some_and(|port| port.parse::<u16>().is_ok())
-}
-
-/// The authority of an absolute target, else the Host lines; two lines become one with a comma, as in Envoy.
-fn authority(request: &Request<Incoming>) -> Option<String> {
-    if let Some(authority) = request.uri().authority() {
-        return Some(authority.to_string());
-    }
-    let lines: Vec<&str> = request
-        .headers()
-        .get_all(header::HOST)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .collect();
-    (!lines.is_empty()).then(|| lines.join(","))
-}
-
-async fn named_destination(worker: &Worker, authority: Option<&str>) -> Option<SocketAddr> {
-    let authority = authority?;
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !authority.ends_with(']') => (host, port.parse().ok()?),
-        _ => (authority, 80),
-    };
-    explicit::resolve(worker, host, port).await
 }
 
 fn flags(flags: &'static str) -> &'static str {

@@ -1,12 +1,12 @@
 //! One request over one upstream connection: choose an address, take or open a connection, send, wait for the head.
 
-use std::{net::SocketAddr, pin::pin, rc::Rc};
+use std::{mem, net::SocketAddr, pin::pin, rc::Rc};
 
 use hyper::{
-    Request, Response, Uri, Version,
+    HeaderMap, Request, Response, Uri, Version,
     body::Incoming,
     client::conn::{TrySendError, http1::SendRequest},
-    header,
+    header::{self, HeaderValue},
 };
 
 use super::{
@@ -169,9 +169,13 @@ pub async fn exchange(
         HttpVersion::H2c if !request.headers().contains_key(header::UPGRADE) => HttpVersion::H2c,
         _ => HttpVersion::Http11,
     };
-    if spoken == HttpVersion::H2c {
-        address_stream(&mut request);
-        request.body_mut().carry_trailers(caller);
+    match (caller, spoken) {
+        (_, HttpVersion::H2c) => {
+            address_stream(&mut request);
+            request.body_mut().stream(caller);
+        }
+        (HttpVersion::H2c, _) => begin_with_host(request.headers_mut()),
+        _ => {}
     }
     loop {
         let (mut lease, was_reused) = match connection(worker, cluster, breaker.as_ref(), &key, spoken).await {
@@ -200,7 +204,7 @@ pub async fn exchange(
 /// Names the authority as HTTP/2 does. Envoy: the scheme is the caller's, which no TLS of the sidecar's own changes.
 fn address_stream(request: &mut Request<RequestBody>) {
     *request.version_mut() = Version::HTTP_2;
-    let Some(host) = request.headers_mut().remove(header::HOST) else {
+    let Some(host) = request.headers().get(header::HOST) else {
         return;
     };
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
@@ -209,9 +213,36 @@ fn address_stream(request: &mut Request<RequestBody>) {
         .authority(host.as_bytes())
         .path_and_query(path);
     // A Host that is no authority stays a header, which stands for one.
-    match named.build() {
-        Ok(uri) => *request.uri_mut() = uri,
-        Err(_) => drop(request.headers_mut().insert(header::HOST, host)),
+    if let Ok(uri) = named.build() {
+        *request.uri_mut() = uri;
+        take_host(request.headers_mut());
+    }
+}
+
+/// Takes the Host out; the other lines keep their order, which they would not if it were only removed.
+fn take_host(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    let mut host = None;
+    let mut kept = HeaderMap::with_capacity(headers.keys_len());
+    let mut last = None;
+    for (name, value) in mem::take(headers) {
+        // A further line of a name comes without it.
+        last = name.or(last);
+        match &last {
+            Some(header::HOST) => host = Some(value),
+            Some(name) => drop(kept.append(name, value)),
+            None => {}
+        }
+    }
+    *headers = kept;
+    host
+}
+
+/// Has the Host come first, where HTTP/1.1 has it and HTTP/2 its authority.
+fn begin_with_host(headers: &mut HeaderMap) {
+    if let Some(host) = take_host(headers) {
+        let others = mem::take(headers);
+        headers.insert(header::HOST, host);
+        headers.extend(others);
     }
 }
 

@@ -27,8 +27,6 @@ pub struct Finish {
     pub version: HttpVersion,
     /// The caller's connection, where it carries many requests.
     streams: Option<Rc<Streams>>,
-    /// The request is gRPC's, and local replies are told to it.
-    pub grpc: bool,
     started: Instant,
     pub progress: Option<Rc<Progress>>,
     /// Given back to the pool when the response ended well.
@@ -65,7 +63,6 @@ impl Finish {
             flow,
             version,
             streams,
-            grpc: false,
             started: Instant::now(),
             progress: None,
             lease: None,
@@ -130,7 +127,7 @@ impl Finish {
         self.flow.flags = flags;
         self.flow.details = details.to_string();
         let unread = self.unread;
-        let response = if self.grpc {
+        let response = if self.http_part().grpc {
             self.http_part().status = 200;
             reply::grpc(grpc, body, self)
         } else {
@@ -194,7 +191,6 @@ impl Finish {
             flow: self.flow.clone(),
             version: self.version,
             streams: None,
-            grpc: false,
             started: self.started,
             progress: None,
             lease: None,

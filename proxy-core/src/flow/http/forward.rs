@@ -24,7 +24,7 @@ use super::{
 use crate::{
     flow::{
         Worker,
-        body::{Progress, RequestBody, ResponseBody},
+        body::{Deadline, RequestBody, ResponseBody},
         breaker::{Breaker, Overflow, Share},
         grpc, reply,
         reset::Reset,
@@ -45,11 +45,10 @@ pub(super) async fn forward(
     on_upgrade: Option<OnUpgrade>,
 ) -> Response<ResponseBody> {
     // A delay that a fault injected is over by now, and no part of the timeout.
-    let begun = time::Instant::now();
     let progress = finish.progress.clone().unwrap_or_default();
     let answer = attempts(worker, &forward, destination, parts, body, &mut finish);
-    let deadline = forward.timeout.map(|timeout| expire(progress, timeout));
-    let answer = match deadline {
+    let mut deadline = forward.timeout.map(|timeout| Deadline::new(timeout, progress));
+    let answer = match &mut deadline {
         None => answer.await,
         Some(deadline) => {
             tokio::select! {
@@ -84,7 +83,6 @@ pub(super) async fn forward(
                 head.extensions.insert(phrase);
             }
             head.version = hyper::Version::HTTP_11;
-            let deadline = forward.timeout.map(|timeout| begun + timeout);
             Response::from_parts(head, ResponseBody::upstream(body, version, deadline, finish))
         }
         Err(_) if finish.progress.as_ref().is_some_and(|progress| progress.broken.get()) => finish.abandoned(),
@@ -98,12 +96,6 @@ pub(super) fn expected(forward: &Forward<'_>, elapsed: Duration) -> Option<Durat
     let own = per_try.or(forward.timeout)?;
     let left = forward.timeout.map_or(own, |timeout| timeout.saturating_sub(elapsed));
     Some(own.min(left).max(LEAST))
-}
-
-/// Envoy: the timeout runs from the end of the request.
-async fn expire(progress: Rc<Progress>, timeout: Duration) {
-    progress.received().await;
-    time::sleep(timeout).await;
 }
 
 /// None would be no limit.

@@ -40,6 +40,7 @@ pub struct Streams {
     /// It has ended: what ends now was not reset by its caller.
     pub ended: Cell<bool>,
     violated: Notify,
+    unwanted: Notify,
 }
 
 impl Streams {
@@ -54,6 +55,11 @@ impl Streams {
         finish.complete();
         self.violated.notify_one();
         Cut
+    }
+
+    /// Policy wants no more of it: the streams that there are end as they will.
+    pub fn unwanted(&self) {
+        self.unwanted.notify_one();
     }
 }
 
@@ -86,18 +92,17 @@ pub async fn serve(worker: Rc<Worker>, accepted: Accepted, destination: SocketAd
             .max_local_error_reset_streams(RESET_FOR_ERRORS)
             .serve_connection(io, service)
     );
-    let mut draining = false;
+    let mut leaving = false;
     // What went wrong inside a request is in its record; a caller that breaks the connection off needs no second row.
     loop {
         tokio::select! {
             _ = connection.as_mut() => break,
             () = streams.violated.notified() => break,
-            () = worker.drain_begun(), if !draining => {
-                draining = true;
-                // GOAWAY: what was begun goes on.
-                connection.as_mut().graceful_shutdown();
-            }
+            () = worker.drain_begun(), if !leaving => leaving = true,
+            () = streams.unwanted.notified(), if !leaving => leaving = true,
         }
+        // GOAWAY: what was begun goes on.
+        connection.as_mut().graceful_shutdown();
     }
     streams.ended.set(true);
 }

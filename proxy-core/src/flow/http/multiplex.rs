@@ -34,11 +34,14 @@ use crate::{
 /// Requests at once on one connection: Envoy's default.
 const STREAMS: usize = 1024;
 
-/// The same while the upstream has not said how many it takes: what RFC 9113 advises at least.
+/// The same while an upstream has not said how many it takes: what RFC 9113 advises at least.
 const UNTOLD: usize = 100;
 
 /// As for connections that speak HTTP/1.1.
 const IDLE: Duration = Duration::from_secs(300);
+
+/// So many connections are kept before idle ones are let go.
+const IN_ALL: usize = 2048;
 
 /// The connections of one worker.
 #[derive(Debug, Default)]
@@ -75,13 +78,17 @@ impl Connections {
     /// A connection for one more request.
     fn find(&self, key: &Key, limits: Limits) -> Option<Rc<Connection>> {
         let list = self.0.get(key)?;
-        list.iter().find(|connection| connection.takes(limits)).cloned()
+        // What the upstream has said of one connection will hold for the next.
+        let told = list.iter().filter_map(|connection| connection.told()).min();
+        let told = told.unwrap_or(UNTOLD);
+        list.iter().find(|connection| connection.takes(limits, told)).cloned()
     }
 
     /// Adds a connection that is being opened, and lets go of those that are of no use any more.
     fn add(&mut self, key: &Key, share: Option<ConnectionShare>) -> Rc<Connection> {
+        let many = self.0.values().map(Vec::len).sum::<usize>() >= IN_ALL;
         self.0.retain(|_, list| {
-            list.retain(|connection| connection.is_of_use());
+            list.retain(|connection| connection.is_of_use(!many));
             !list.is_empty()
         });
         let connection = Rc::new(Connection {
@@ -97,23 +104,27 @@ impl Connections {
 }
 
 impl Connection {
-    fn takes(&self, limits: Limits) -> bool {
+    /// How many requests at once the upstream takes, while the connection is open.
+    fn told(&self) -> Option<usize> {
+        let opened = self.opened.get()?.as_ref().ok()?;
+        (!opened.sender.requests.is_closed()).then(|| opened.sender.takes.get())
+    }
+
+    /// True where there is room for one more; an upstream that has not said how many it takes, takes `untold`.
+    fn takes(&self, limits: Limits, untold: usize) -> bool {
         let told = match self.opened.get() {
-            None => UNTOLD,
-            Some(Ok(opened)) if !opened.sender.requests.is_closed() => opened.sender.takes.get(),
-            Some(_) => return false,
+            None => Some(untold),
+            Some(_) => self.told(),
         };
         let own = limits.streams.map_or(STREAMS, |streams| streams as usize);
         let most = limits.requests_per_connection.unwrap_or(u32::MAX);
-        self.streams.get() < told.min(own) && self.served.get() < most
+        told.is_some_and(|told| self.streams.get() < told.min(own)) && self.served.get() < most
     }
 
-    fn is_of_use(&self) -> bool {
-        let whole = match self.opened.get() {
-            None => true,
-            Some(opened) => opened.as_ref().is_ok_and(|opened| !opened.sender.requests.is_closed()),
-        };
-        whole && (self.streams.get() > 0 || self.used.get().elapsed() < IDLE)
+    /// True where it carries requests, or may be `kept` for further ones.
+    fn is_of_use(&self, kept: bool) -> bool {
+        let whole = !self.opened.initialized() || self.told().is_some();
+        whole && (self.streams.get() > 0 || kept && self.used.get().elapsed() < IDLE)
     }
 }
 
@@ -174,13 +185,13 @@ pub async fn stream(
         (None, Some(breaker)) => room(worker, limits, breaker, key).await,
     };
     let connection = place.0.clone();
-    let opening = || async {
-        let speaker = Http2(connection.share.take());
-        speak::open(worker, key, cluster.connect_timeout, speaker).await
-    };
+    let opening = || speak::open(worker, key, cluster.connect_timeout, Http2(&connection.share));
     match connection.opened.get_or_init(opening).await {
         Ok(opened) => Ok((Stream::new(opened, place), false)),
-        Err(failed) => Err(Lost::Connect(again(failed))),
+        Err(failed) => {
+            drop(connection.share.take());
+            Err(Lost::Connect(again(failed)))
+        }
     }
 }
 

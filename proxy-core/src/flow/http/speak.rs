@@ -1,7 +1,7 @@
 //! A new upstream connection: dialled, encrypted where policy says so, and spoken over.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     future::{Future, poll_fn},
     net::SocketAddr,
     pin::Pin,
@@ -59,8 +59,8 @@ pub(super) struct ManySender {
 /// HTTP/1.1, with the connection's share of its cluster's limit.
 pub(super) struct Http1(pub Option<ConnectionShare>);
 
-/// HTTP/2, the same.
-pub(super) struct Http2(pub Option<ConnectionShare>);
+/// HTTP/2. It takes the share only when the connection is there: should who opens it leave, another one goes on.
+pub(super) struct Http2<'s>(pub &'s RefCell<Option<ConnectionShare>>);
 
 impl Speak for Http1 {
     type Sender = http1::SendRequest<RequestBody>;
@@ -79,7 +79,7 @@ impl Speak for Http1 {
     }
 }
 
-impl Speak for Http2 {
+impl Speak for Http2<'_> {
     type Sender = ManySender;
     const ALPN: Alpn = Alpn::Http2;
 
@@ -95,7 +95,7 @@ impl Speak for Http2 {
             .handshake(stream)
             .await?;
         let takes = Rc::new(Cell::new(connection.current_max_send_streams()));
-        let told = takes.clone();
+        let (told, share) = (takes.clone(), self.0.take());
         task::spawn_local(async move {
             let _ = poll_fn(|cx| {
                 let polled = Pin::new(&mut connection).poll(cx);
@@ -103,7 +103,7 @@ impl Speak for Http2 {
                 polled
             })
             .await;
-            drop(self.0);
+            drop(share);
         });
         Ok(ManySender { requests, takes })
     }
