@@ -366,3 +366,18 @@ fn written(streams: Option<&Streams>) -> &'static str {
 fn flags(flags: &'static str) -> &'static str {
     if flags == "-" { "" } else { flags }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The size of what handles a request.
+    fn size<'c, F>(_: fn(Rc<Worker>, Request<Incoming>, &'c Caller) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_connection_has_no_more_than_nine_kib_of_room_for_a_request() {
+        assert!(size(handle) <= 9 * 1024, "{}", size(handle));
+    }
+}

@@ -256,7 +256,8 @@ async fn connection(
     spoken: HttpVersion,
 ) -> Result<(Lease, bool), Lost> {
     if spoken == HttpVersion::H2c {
-        let (stream, was_open) = multiplex::stream(worker, cluster, breaker, key).await?;
+        // In boxes, here and where a connection is opened: every connection of a caller has room for its largest request.
+        let (stream, was_open) = Box::pin(multiplex::stream(worker, cluster, breaker, key)).await?;
         let lease = Lease {
             local: stream.local,
             line: Line::Shared(stream),
@@ -270,7 +271,7 @@ async fn connection(
     }
     let limit = cluster.connect_timeout;
     let open = async |share| {
-        let opened = speak::open(worker, key, limit, Http1(share)).await?;
+        let opened = Box::pin(speak::open(worker, key, limit, Http1(share))).await?;
         Ok((whole(opened.sender, key, opened.local, 0, serves), false))
     };
     let Some(breaker) = breaker else {
