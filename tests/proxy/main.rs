@@ -8,11 +8,14 @@
 
 mod actions;
 mod captured;
+mod delivery;
 mod explicit;
 mod http2;
+mod image;
 mod lifecycle;
 mod limits;
 mod namespace;
+mod observe;
 mod replies;
 mod site;
 mod streams;

@@ -4,7 +4,7 @@ use std::{mem, net::SocketAddr, rc::Rc, time::Duration};
 
 use hyper::{
     HeaderMap, Method, Request, Response,
-    body::{Body as _, Incoming},
+    body::Incoming,
     header::{self, HeaderValue},
 };
 
@@ -51,6 +51,13 @@ pub(super) struct Caller {
 }
 
 impl Caller {
+    fn version(&self) -> HttpVersion {
+        match self.streams {
+            Some(_) => HttpVersion::H2c,
+            None => HttpVersion::Http11,
+        }
+    }
+
     /// Ends the connection: that of HTTP/1.1 with its request, that of HTTP/2 with its last one.
     fn cut(&self) -> Cut {
         if let Some(streams) = &self.streams {
@@ -72,6 +79,8 @@ async fn handle(
 ) -> Result<Response<ResponseBody>, Cut> {
     let fixed = caller.destination;
     let streams = caller.streams.as_deref();
+    let progress = Rc::<Progress>::default();
+    let mut request = request.map(|body| RequestBody::new(body, caller.version(), progress.clone()));
     let authority = authority(&request);
     let is_connect = request.method() == Method::CONNECT;
     let sent_path = request
@@ -79,10 +88,9 @@ async fn handle(
         .path_and_query()
         .map_or("/", |path| path.as_str())
         .to_string();
-    let path = if sent_path.starts_with('/') {
-        headers::normalise(&sent_path)
-    } else {
-        Some(sent_path.clone())
+    let path = match sent_path.starts_with('/') {
+        true => headers::normalise(&sent_path).or_else(|| worker.observes().then(|| sent_path.clone())),
+        false => Some(sent_path.clone()),
     };
     let http = HttpPart {
         method: request.method().to_string(),
@@ -115,13 +123,12 @@ async fn handle(
         caller,
         destination.unwrap_or(unknown),
     ));
-    if let Some(streams) = streams {
-        if authority.is_none() || !is_connect && !names_path(request.uri().path()) {
-            return Err(streams.violated(finish));
-        }
-    } else {
-        // CONNECT has no end.
-        finish.unread = is_connect || !request.body().is_end_stream();
+    finish.progress = Some(progress);
+    finish.endless = is_connect;
+    if let Some(streams) = streams
+        && (authority.is_none() || !is_connect && !names_path(request.uri().path()))
+    {
+        return Err(streams.violated(finish));
     }
     if is_connect && streams.is_none() && !authority.as_deref().is_some_and(names_port) {
         // To Envoy's parser this is no request at all, and so it has nothing of it.
@@ -149,8 +156,9 @@ async fn handle(
         claims: Claims::Http(claims),
         draw: worker.draw() as u32,
     };
-    let decision = decide(&snapshot, &facts, &mut ());
+    let (decision, would) = worker.carry_out(&snapshot, decide(&snapshot, &facts, &mut ()));
     finish.decided(&decision);
+    finish.flow.would = would;
     let action = match decision.action {
         // Whoever names the destination to a proxy has no other way there; like any bypass it is not ours to record.
         Action::Bypass if fixed.is_none() => {
@@ -165,14 +173,18 @@ async fn handle(
             Action::Forward(forward) => forward.edits,
             _ => None,
         },
+        hostname: &worker.hostname,
     };
-    let (finish, crossing) = match intervene(&worker, &asked, &request, &path, finish).await {
+    let (finish, crossing) = match intervene(&worker, &asked, &mut request, &path, finish).await {
         Ok(left) => left,
         Err(response) => return Ok(closing(&worker, *response)),
     };
     let response = match action {
         Action::Reply(answer) => {
-            let sent = asked.remember(request.headers(), &path);
+            let shown = answer
+                .redirect
+                .map_or((&*path).into(), |redirect| reply::rewritten(redirect, &path));
+            let sent = asked.remember(request.headers(), &shown);
             let response = answered(finish, &answer, authority.as_deref().unwrap_or_default(), &path);
             treated(response, &asked, &sent, crossing)
         }
@@ -201,7 +213,7 @@ async fn handle(
 async fn intervene(
     worker: &Worker,
     asked: &Asked<'_>,
-    request: &Request<Incoming>,
+    request: &mut Request<RequestBody>,
     path: &str,
     mut finish: Box<Finish>,
 ) -> Result<(Box<Finish>, Crossing), Box<Response<ResponseBody>>> {
@@ -209,7 +221,7 @@ async fn intervene(
         return Ok((finish, Crossing::None));
     };
     if let Some(fault) = &treatment.fault
-        && let Some(abort) = fault::inject(worker, fault, &mut finish).await
+        && let Some(abort) = fault::inject(worker, fault, &mut finish, request.body_mut()).await
     {
         let sent = asked.remember(request.headers(), path);
         let grpc = abort.grpc.unwrap_or_else(|| grpc::status_for(abort.status));
@@ -239,7 +251,7 @@ struct Call<'c> {
 async fn forwarded(
     worker: &Rc<Worker>,
     call: Call<'_>,
-    mut request: Request<Incoming>,
+    mut request: Request<RequestBody>,
     mut finish: Box<Finish>,
     crossing: Crossing,
 ) -> Response<ResponseBody> {
@@ -251,18 +263,17 @@ async fn forwarded(
     if finish.http_part().grpc {
         forward.timeout = grpc::timeout(request.headers(), forward.timeout);
     }
-    let progress = Rc::<Progress>::default();
-    finish.unread = false;
-    finish.progress = Some(progress.clone());
+    finish.endless = false;
     let websocket = match forward::upgrade(&request) {
         Upgrade::None => false,
         Upgrade::WebSocket => true,
+        Upgrade::Refused if worker.observes() => true,
         Upgrade::Refused => {
             return reply::close(finish.reply(403, "", "upgrade_failed", ""));
         }
     };
     let on_upgrade = websocket.then(|| hyper::upgrade::on(&mut request));
-    let (mut parts, body) = request.into_parts();
+    let (mut parts, mut body) = request.into_parts();
     headers::strip_hop_by_hop(&mut parts.headers, websocket);
     if finish.version == HttpVersion::H2c {
         headers::join_cookies(&mut parts.headers);
@@ -278,7 +289,6 @@ async fn forwarded(
     if let Some(host) = call.authority.and_then(|host| HeaderValue::from_str(host).ok()) {
         parts.headers.insert(header::HOST, host);
     }
-    let mut body = RequestBody::new(body, finish.version, progress);
     let asked = call.asked;
     if asked.is_nothing() {
         return forward::forward(worker, forward, destination, parts, body, finish, on_upgrade).await;

@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::VecDeque,
     pin::Pin,
     rc::{Rc, Weak},
     task::{Context, Poll, ready},
@@ -18,13 +19,15 @@ use tokio::sync::mpsc;
 use super::{Progress, is_cut, is_trailers};
 use crate::policy::HttpVersion;
 
+mod ahead;
+
 /// How many pieces of a body a copy may fall behind before it is given up.
 const BEHIND: usize = 64;
 
 /// How much of a body is kept for another attempt: Envoy's default, by Istio left as it is.
 const KEPT: usize = 1024 * 1024;
 
-/// A request's body as it was sent, for another attempt.
+/// A request's body as it was read, for another attempt.
 #[derive(Debug, Default)]
 pub(in crate::flow) struct Kept {
     pieces: RefCell<Vec<Bytes>>,
@@ -34,7 +37,7 @@ pub(in crate::flow) struct Kept {
 }
 
 impl Kept {
-    /// True where all of it was sent and kept: only then Envoy tries again.
+    /// True where all of it was read and kept: only then Envoy tries again.
     pub fn is_whole(&self) -> bool {
         self.ended.get() && self.size.get() <= KEPT
     }
@@ -68,6 +71,8 @@ pub(in crate::flow) struct RequestBody {
     trailers: bool,
     /// Copies that are sent elsewhere.
     copies: Vec<mpsc::Sender<Piece>>,
+    /// What was read of the caller's body before it could be sent.
+    ahead: VecDeque<Result<Frame<Bytes>, RequestBroken>>,
 }
 
 #[derive(Debug)]
@@ -89,6 +94,13 @@ enum Piece {
     Data(Bytes),
     Trailers(HeaderMap),
     End,
+}
+
+impl Piece {
+    fn of(frame: &Frame<Bytes>) -> Option<Self> {
+        let data = frame.data_ref().cloned().map(Self::Data);
+        data.or_else(|| frame.trailers_ref().cloned().map(Self::Trailers))
+    }
 }
 
 /// Why a request's body broke off.
@@ -126,6 +138,7 @@ impl RequestBody {
             streamed: false,
             trailers: false,
             copies: Vec::new(),
+            ahead: VecDeque::new(),
         }
     }
 
@@ -139,11 +152,20 @@ impl RequestBody {
         matches!(self.source, Source::Empty)
     }
 
-    /// Keeps what is sent from now on, until what is given back is dropped.
+    /// Keeps what is sent, until what is given back is dropped.
     pub fn keep(&mut self) -> Rc<Kept> {
         let kept = Rc::<Kept>::default();
+        for frame in self.ahead.iter().flatten() {
+            kept.keep(Some(frame), false);
+        }
+        kept.ended.set(self.is_whole());
         self.kept = Rc::downgrade(&kept);
         kept
+    }
+
+    /// True where all of the caller's body was read.
+    fn is_whole(&self) -> bool {
+        self.progress.ended.get() && self.ahead.iter().all(Result::is_ok)
     }
 
     /// The same body once more.
@@ -159,12 +181,19 @@ impl RequestBody {
         }
     }
 
-    /// A copy, which sees what this one sends from now on.
+    /// A copy, which sees what this one sends.
     pub fn copy(&mut self) -> Self {
         if self.is_empty() {
             return Self::empty(Rc::default());
         }
         let (pieces_tx, pieces_rx) = mpsc::channel(BEHIND);
+        for piece in self.ahead.iter().flatten().filter_map(Piece::of) {
+            // One that is too far behind already ends without its end.
+            let _ = pieces_tx.try_send(piece);
+        }
+        if self.is_whole() {
+            let _ = pieces_tx.try_send(Piece::End);
+        }
         self.copies.push(pieces_tx);
         Self {
             source: Source::Copy(pieces_rx),
@@ -172,64 +201,67 @@ impl RequestBody {
         }
     }
 
-    /// Shows the copies what was sent.
-    fn show(&mut self, frame: Option<&Frame<Bytes>>, ended: bool) {
-        let data = frame.and_then(Frame::data_ref);
-        let trailers = frame.and_then(Frame::trailers_ref);
-        self.copies.retain(|copy| {
-            let keeps_up = |piece: Option<Piece>| piece.is_none_or(|piece| copy.try_send(piece).is_ok());
-            keeps_up(data.cloned().map(Piece::Data))
-                && keeps_up(trailers.cloned().map(Piece::Trailers))
-                && keeps_up(ended.then_some(Piece::End))
-        });
-    }
-
-    /// The next frame, also one that is not sent.
-    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBroken>>> {
-        let (body, version) = match &mut self.source {
-            Source::Empty => return Poll::Ready(None),
-            Source::Caller { body, version } => (body, *version),
-            Source::Again(pieces, trailers) => {
-                let data = pieces.next().map(Frame::data);
-                return Poll::Ready(data.or_else(|| trailers.take().map(Frame::trailers)).map(Ok));
-            }
-            Source::Copy(pieces) => {
-                let piece = ready!(pieces.poll_recv(cx));
-                return Poll::Ready(match piece {
-                    Some(Piece::Data(data)) => Some(Ok(Frame::data(data))),
-                    Some(Piece::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
-                    Some(Piece::End) => {
-                        self.source = Source::Empty;
-                        None
-                    }
-                    None => Some(Err(RequestBroken::Original)),
-                });
-            }
+    /// Reads on, and notes what is read.
+    fn poll_caller(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBroken>>> {
+        let Source::Caller { body, version } = &mut self.source else {
+            return Poll::Ready(None);
         };
         let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
-            None if is_cut(body, version) => Some(Err(RequestBroken::Stream)),
+            None if is_cut(body, *version) => Some(Err(RequestBroken::Stream)),
             frame => frame.map(|frame| frame.map_err(RequestBroken::from)),
         };
         let broken = matches!(frame, Some(Err(_)));
         let ended = frame.is_none() || body.is_end_stream();
-        let sent = frame.as_ref().and_then(|frame| frame.as_ref().ok());
-        if let Some(data) = sent.and_then(Frame::data_ref) {
+        let read = frame.as_ref().and_then(|frame| frame.as_ref().ok());
+        if let Some(data) = read.and_then(Frame::data_ref) {
             self.progress.bytes.set(self.progress.bytes.get() + data.len() as u64);
         }
-        if broken && version == HttpVersion::H2c {
+        if broken && *version == HttpVersion::H2c {
             self.progress.broken.set(true);
         }
         let whole = ended && !broken;
         if let Some(kept) = self.kept.upgrade() {
-            kept.keep(sent, whole);
+            kept.keep(read, whole);
         }
         if !self.copies.is_empty() {
-            self.show(sent, whole);
+            self.show(read, whole);
         }
         if ended {
             self.progress.finish();
         }
         Poll::Ready(frame)
+    }
+
+    /// Shows the copies what was sent.
+    fn show(&mut self, frame: Option<&Frame<Bytes>>, ended: bool) {
+        self.copies.retain(|copy| {
+            let keeps_up = |piece: Option<Piece>| piece.is_none_or(|piece| copy.try_send(piece).is_ok());
+            keeps_up(frame.and_then(Piece::of)) && keeps_up(ended.then_some(Piece::End))
+        });
+    }
+
+    /// The next frame, also one that is not sent.
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBroken>>> {
+        match &mut self.source {
+            Source::Empty => Poll::Ready(None),
+            Source::Caller { .. } => match self.ahead.pop_front() {
+                Some(frame) => Poll::Ready(Some(frame)),
+                None => self.poll_caller(cx),
+            },
+            Source::Again(pieces, trailers) => {
+                let data = pieces.next().map(Frame::data);
+                Poll::Ready(data.or_else(|| trailers.take().map(Frame::trailers)).map(Ok))
+            }
+            Source::Copy(pieces) => Poll::Ready(match ready!(pieces.poll_recv(cx)) {
+                Some(Piece::Data(data)) => Some(Ok(Frame::data(data))),
+                Some(Piece::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
+                Some(Piece::End) => {
+                    self.source = Source::Empty;
+                    None
+                }
+                None => Some(Err(RequestBroken::Original)),
+            }),
+        }
     }
 }
 
@@ -245,7 +277,7 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Empty => true,
-            Source::Caller { body, .. } => body.is_end_stream(),
+            Source::Caller { body, .. } => self.ahead.is_empty() && body.is_end_stream(),
             Source::Again(pieces, trailers) => pieces.as_slice().is_empty() && !(self.trailers && trailers.is_some()),
             Source::Copy(_) => false,
         }
@@ -255,7 +287,15 @@ impl Body for RequestBody {
         match &self.source {
             Source::Empty if self.streamed => SizeHint::default(),
             Source::Empty => SizeHint::with_exact(0),
-            Source::Caller { body, .. } => body.size_hint(),
+            Source::Caller { body, .. } => {
+                let (rest, ahead) = (body.size_hint(), self.ahead_size() as u64);
+                let mut whole = SizeHint::default();
+                whole.set_lower(rest.lower().saturating_add(ahead));
+                if let Some(upper) = rest.upper() {
+                    whole.set_upper(upper.saturating_add(ahead));
+                }
+                whole
+            }
             // Framed as the request's own headers say.
             Source::Again(..) | Source::Copy(_) => SizeHint::default(),
         }

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use hyper::{Request, body::Incoming, header};
+use hyper::{Request, header};
 
-use crate::flow::{Worker, explicit};
+use crate::flow::{Worker, body::RequestBody, explicit};
 
 /// True for a path that HTTP/2 allows.
 pub fn names_path(path: &str) -> bool {
@@ -18,7 +18,7 @@ pub fn names_port(authority: &str) -> bool {
 }
 
 /// The authority of an absolute target, else the Host lines; two lines become one with a comma, as in Envoy.
-pub fn authority(request: &Request<Incoming>) -> Option<String> {
+pub fn authority(request: &Request<RequestBody>) -> Option<String> {
     if let Some(authority) = request.uri().authority() {
         return Some(authority.to_string());
     }

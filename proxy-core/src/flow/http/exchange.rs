@@ -22,7 +22,7 @@ use crate::{
         reset::Reset,
         upstream::{self, Failed},
     },
-    policy::{Cluster, HttpVersion},
+    policy::{Cluster, Endpoints, HttpVersion},
 };
 
 /// An upstream connection in use.
@@ -154,7 +154,13 @@ pub async fn exchange(
         Ok(share) => share,
         Err(overflow) => return Err((overflow.into(), Some(request.into_body()))),
     };
-    let address = match upstream::endpoint(worker, cluster, destination, authority, tried).await {
+    let finding = upstream::endpoint(worker, cluster, destination, authority, tried);
+    let found = match &cluster.endpoints {
+        Endpoints::DynamicDns(_) => request.body_mut().while_reading(finding).await,
+        // What policy names Envoy knows beforehand.
+        _ => finding.await,
+    };
+    let address = match found {
         Ok(address) => address,
         Err(failed) => return Err((failed.into(), Some(request.into_body()))),
     };
@@ -178,7 +184,8 @@ pub async fn exchange(
         _ => {}
     }
     loop {
-        let (mut lease, was_reused) = match connection(worker, cluster, breaker.as_ref(), &key, spoken).await {
+        let opening = connection(worker, cluster, breaker.as_ref(), &key, spoken);
+        let (mut lease, was_reused) = match request.body_mut().while_reading(opening).await {
             Ok(found) => found,
             Err(lost) => return Err((lost, Some(request.into_body()))),
         };

@@ -33,8 +33,8 @@ pub struct Finish {
     pub lease: Option<Lease>,
     /// A fault made the request wait.
     pub delayed: bool,
-    /// True while nobody reads the rest of the request: a reply that comes meanwhile ends the connection, as Envoy's does.
-    pub unread: bool,
+    /// The request has no end: CONNECT.
+    pub endless: bool,
     /// True once recorded, or where another records.
     pub silent: bool,
 }
@@ -48,10 +48,10 @@ impl Finish {
         caller: &Caller,
         destination: SocketAddr,
     ) -> Self {
-        let streams = caller.streams.clone();
-        let (version, protocol) = match streams {
-            Some(_) => (HttpVersion::H2c, "http2"),
-            None => (HttpVersion::Http11, "http"),
+        let version = caller.version();
+        let protocol = match version {
+            HttpVersion::H2c => "http2",
+            _ => "http",
         };
         let flow = Flow {
             protocol,
@@ -62,12 +62,12 @@ impl Finish {
             worker,
             flow,
             version,
-            streams,
+            streams: caller.streams.clone(),
             started: Instant::now(),
             progress: None,
             lease: None,
             delayed: false,
-            unread: false,
+            endless: false,
             silent: false,
         }
     }
@@ -126,7 +126,8 @@ impl Finish {
     ) -> Response<ResponseBody> {
         self.flow.flags = flags;
         self.flow.details = details.to_string();
-        let unread = self.unread;
+        // Before the request has ended Envoy's answer ends the connection.
+        let unread = self.endless || self.progress.as_ref().is_some_and(|progress| !progress.ended.get());
         let response = if self.http_part().grpc {
             self.http_part().status = 200;
             reply::grpc(grpc, body, self)
@@ -195,7 +196,7 @@ impl Finish {
             progress: None,
             lease: None,
             delayed: false,
-            unread: false,
+            endless: false,
             silent: true,
         }
     }

@@ -32,7 +32,8 @@ pub async fn serve(worker: Rc<Worker>, accepted: Accepted, destination: Option<S
     });
     let mut connection = pin!(
         http1::Builder::new()
-            .half_close(true)
+            // As with Envoy, who says no more has left: what waits for an answer ends then.
+            .half_close(false)
             .auto_date_header(false)
             .max_buf_size(MAX_HEAD)
             .timer(TokioTimer::new())
