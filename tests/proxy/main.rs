@@ -10,6 +10,7 @@ mod actions;
 mod captured;
 mod delivery;
 mod explicit;
+mod grpc;
 mod http2;
 mod image;
 mod lifecycle;
