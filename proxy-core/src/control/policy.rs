@@ -90,7 +90,7 @@ impl Policy {
             state: Mutex::new(state),
             capture_listener: OnceLock::new(),
         });
-        if standing.origin == Origin::Mounted && reading.errors.is_empty() {
+        if standing.origin == Origin::Mounted && reading.errors.is_empty() && reading.files > 0 {
             policy.keep_folder(folder, &standing);
         }
         policy
@@ -106,23 +106,11 @@ impl Policy {
         }
         let reading = folder.reading();
         let mut standing = self.standing();
-        if reading.files == 0 && self.keep.is_some() {
-            tracing::error!("the policy folder is empty; the last good policy stays in force");
-            self.state_mut().errors = vec!["the policy folder is empty".into()];
-            return;
-        }
-        let errors: Vec<String> = reading.errors.iter().map(ToString::to_string).collect();
-        if !errors.is_empty() && standing.origin != Origin::Mounted {
-            errors
-                .iter()
-                .for_each(|error| tracing::error!("{error}; the policy in force stays"));
-            self.state_mut().errors = errors;
-            return;
-        }
-        if standing.is_newer_than(reading.generation) {
-            tracing::info!(
+        if let Some(errors) = self.passes_over(&reading, &standing) {
+            tracing::warn!(
                 generation = reading.generation,
-                "the policy folder is older than the policy in force"
+                errors = errors.join("; "),
+                "what the policy folder says is not taken over; the policy in force stays"
             );
             self.state_mut().errors = errors;
             return;
@@ -133,6 +121,17 @@ impl Policy {
         if whole {
             self.keep_folder(folder, &standing);
         }
+    }
+
+    /// What to tell of the folder where the policy in force stays all the same; `None` where the folder's is taken over.
+    fn passes_over(&self, reading: &Reading, standing: &Standing) -> Option<Vec<String>> {
+        if reading.files == 0 && self.keep.is_some() {
+            return Some(vec!["the policy folder is empty".into()]);
+        }
+        // Of a mounted policy the last good version of each file holds; another one holds as a whole.
+        let broken = !reading.errors.is_empty() && standing.origin != Origin::Mounted;
+        (broken || standing.is_newer_than(reading.generation))
+            .then(|| reading.errors.iter().map(ToString::to_string).collect())
     }
 
     /// Takes over a policy that was sent: one file's text, or that packed. Without a generation it counts as the next.

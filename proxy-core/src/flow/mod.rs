@@ -6,12 +6,14 @@ mod breaker;
 mod choice;
 mod connection;
 mod explicit;
+mod grpc;
 mod headers;
 mod hosts;
 mod http;
 mod outlier;
 mod pool;
 mod reply;
+mod reset;
 mod stream;
 mod upstream;
 
@@ -65,6 +67,7 @@ pub struct Worker {
     originator: Originator,
     pub(crate) recorder: WorkerRecorder,
     pool: RefCell<pool::Pool>,
+    multiplexed: RefCell<http::Connections>,
     breaking: breaker::Breaking,
     choosing: choice::Choosing,
     /// The name of this machine, which header edits may ask for.
@@ -95,6 +98,7 @@ impl Worker {
             originator,
             recorder,
             pool: RefCell::default(),
+            multiplexed: RefCell::default(),
             breaking: breaker::Breaking::new(breakers),
             choosing: choice::Choosing::new(hosts),
             hostname: hostname(),

@@ -45,8 +45,13 @@ impl IdleLimits {
         }
     }
 
+    /// True where it is as old as it may become.
+    pub fn is_too_old(self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+
     /// When one is closed that is idle from `now` on.
-    fn end(self, now: Instant) -> Option<Instant> {
+    pub fn end(self, now: Instant) -> Option<Instant> {
         let idle = self.idle.map(|idle| now + idle);
         idle.into_iter().chain(self.until).min()
     }
@@ -139,7 +144,10 @@ pub(super) fn sweep(worker: &Rc<Worker>) {
         let mut next = Some(Instant::now());
         while let Some(at) = next {
             time::sleep_until(at.max(Instant::now() + BATCH)).await;
-            next = worker.pool.borrow_mut().close_old(Instant::now());
+            let now = Instant::now();
+            let of_pool = worker.pool.borrow_mut().close_old(now);
+            let shared = worker.multiplexed.borrow_mut().close_old(now);
+            next = of_pool.into_iter().chain(shared).min();
         }
         worker.pool.borrow_mut().is_swept = false;
     });

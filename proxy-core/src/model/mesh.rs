@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccessLog, IstioVersion, Keepalive, LocalitySetting, Retries};
+use super::{AccessLog, IstioVersion, Keepalive, LocalitySetting, Retries, VersionSource};
 
 /// What happens to destinations that no policy names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -35,6 +35,8 @@ pub struct MeshConfig {
     pub revision: String,
     /// The release of Istio it is for: what its annotation `egret.dev/istio-version` says, else its chart's label.
     pub version: IstioVersion,
+    /// Where that is known from.
+    pub version_source: VersionSource,
     /// `outboundTrafficPolicy.mode`; a present but empty policy is REGISTRY_ONLY, an absent key ALLOW_ANY.
     pub mode: OutboundMode,
     /// Line of the mode in the file; 0 when it is written nowhere.
@@ -59,6 +61,8 @@ pub struct MeshConfig {
     pub default_destination_rule_export_to: Vec<String>,
     /// `defaultHttpRetryPolicy`, for routes that say nothing of retries.
     pub default_retries: Option<Retries>,
+    /// `h2UpgradePolicy: UPGRADE`: services that speak HTTP are spoken to in HTTP/2.
+    pub h2_upgrade: bool,
     /// `enableTracing`, default true; decides about `x-envoy-decorator-operation`.
     pub enable_tracing: bool,
     /// `defaultConfig.proxyMetadata.ISTIO_META_DNS_CAPTURE`.
@@ -74,6 +78,7 @@ impl Default for MeshConfig {
         Self {
             revision: String::new(),
             version: IstioVersion::NEWEST,
+            version_source: VersionSource::Assumed,
             mode: OutboundMode::AllowAny,
             mode_line: 0,
             mode_is_implied: false,
@@ -86,6 +91,7 @@ impl Default for MeshConfig {
             default_virtual_service_export_to: vec!["*".into()],
             default_destination_rule_export_to: vec!["*".into()],
             default_retries: None,
+            h2_upgrade: false,
             enable_tracing: true,
             dns_capture: false,
             dns_auto_allocate: false,

@@ -9,7 +9,7 @@ mod tunnel;
 mod unresolved;
 
 pub use dial::{DialError, Dialer};
-pub use originate::Originator;
+pub use originate::{Alpn, Originator};
 pub use resolve::Resolver;
 pub use stream::{Prefixed, canonical, keep_alive, listen, original_destination, reset};
 pub use tunnel::{Ended, Side, tunnel};

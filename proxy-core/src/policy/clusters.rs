@@ -3,7 +3,7 @@
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use super::{
-    Cluster, Endpoints, OriginateTls, Spread, Upkeep, Workload,
+    Cluster, Endpoints, OriginateTls, Spread, Upkeep, UpstreamHttp, Workload,
     balance::{self, Placed, Spreading},
     host_rules::HostRule,
     registry::{RegistryService, ServiceKind},
@@ -11,8 +11,8 @@ use super::{
     shared_endpoints::{Declared, OfHost, SamePort, SharedEndpoints},
 };
 use crate::model::{
-    Keepalive, Labels, LocalitySetting, MeshConfig, Port, Protocol, Resolution, RouteDestination, SimpleBalancer,
-    Subset, TrafficPolicy, World,
+    ConnectionPool, Keepalive, Labels, LocalitySetting, MeshConfig, Port, Protocol, ProtocolClass, Resolution,
+    RouteDestination, SimpleBalancer, Subset, TrafficPolicy, World,
 };
 
 /// Clusters by name (`outbound|80||httpbin.org`).
@@ -261,6 +261,7 @@ fn made(
             .and_then(|pool| pool.connect_timeout)
             .unwrap_or_else(|| mesh.connect_timeout()),
         upkeep: upkeep(policy, mesh).map(Box::new),
+        http: upstream_http(port.protocol, pool, mesh),
         tls: policy.and_then(|policy| originate(policy, rule, service)),
         limits: pool.map(|pool| pool.limits).unwrap_or_default(),
         unapplied: {
@@ -276,6 +277,19 @@ fn made(
             line: port.line,
             ..service.object.clone()
         }),
+    }
+}
+
+/// The HTTP of a cluster. Istio: what a port declares stands; a rule upgrades any port that says neither HTTP/2 nor
+/// nothing, the mesh those of HTTP alone; and to keep the caller's protocol goes before all.
+fn upstream_http(protocol: Protocol, pool: Option<&ConnectionPool>, mesh: &MeshConfig) -> UpstreamHttp {
+    let upgrade = pool.and_then(|pool| pool.h2_upgrade);
+    let upgraded = upgrade.unwrap_or(mesh.h2_upgrade && protocol.class() == ProtocolClass::Http);
+    match protocol {
+        _ if pool.is_some_and(|pool| pool.use_client_protocol) => UpstreamHttp::AsCaller,
+        Protocol::Auto => UpstreamHttp::AsCaller,
+        protocol if protocol.is_http2() || upgraded => UpstreamHttp::Http2,
+        _ => UpstreamHttp::Http1,
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Cluster, Endpoints, Snapshot, SniffNeeds, Upkeep, Workload,
+    Cluster, Endpoints, Snapshot, SniffNeeds, Upkeep, UpstreamHttp, Workload,
     capture::capture_of,
     clusters,
     entries::Entries,
@@ -127,6 +127,7 @@ fn special(name: &str, endpoints: Endpoints, mesh: &MeshConfig) -> Arc<Cluster> 
         namespace: "unknown".into(),
         endpoints,
         connect_timeout: mesh.connect_timeout(),
+        http: UpstreamHttp::AsCaller,
         limits: Limits::default(),
         balance: None,
         upkeep: Some(Box::new(upkeep)),
