@@ -8,5 +8,7 @@
 
 mod capture;
 mod closed;
+mod identity;
 mod life;
+mod reach;
 mod trial;

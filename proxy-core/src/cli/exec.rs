@@ -12,12 +12,15 @@ use std::{
     time::Duration,
 };
 
-use clap::Args;
+use clap::{Args, builder::ArgPredicate};
 
-use super::run::{SidecarOptions, listen, log_to_stderr};
+use super::{
+    mirror::Mirror,
+    run::{SidecarOptions, listen, log_to_stderr},
+};
 use crate::{
     control::{self, Settings},
-    net::Dialer,
+    net::{Dialer, Forwarder},
     policy::Capture,
     record::{AccessLogTarget, FlowWorkload},
     sandbox::{self, Command, Fault, Redirect, Relay, Sandbox, Signals},
@@ -28,9 +31,20 @@ const RULES: Duration = Duration::from_secs(5);
 
 /// Arguments of `exec`.
 #[derive(Debug, Args)]
+// The policy can come from a cluster instead, in a folder that is not known yet.
+#[command(mut_arg("policy", |policy| policy
+    .required(false)
+    .required_unless_present("context")
+    .default_value_if("context", ArgPredicate::IsPresent, "cluster")))]
 pub struct Exec {
     #[command(flatten)]
     sidecar: SidecarOptions,
+    /// The policy of the cluster that this context of the kubeconfig leads to, kept up while the command runs
+    #[arg(long, value_name = "NAME", conflicts_with = "policy")]
+    context: Option<String>,
+    /// The kubeconfig; by default KUBECONFIG, else ~/.kube/config
+    #[arg(long, value_name = "FILE", requires = "context")]
+    kubeconfig: Option<PathBuf>,
     /// Admin server, loopback only
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
@@ -62,6 +76,18 @@ impl Exec {
         // Standard output is the command's.
         let quiet = self.sidecar.access_log.is_none();
         let mut settings = self.sidecar.raw().check()?;
+        // Before the signals are held: it ends with its input, and is asked by nobody else.
+        let mirror = match &self.context {
+            Some(context) => Some(Mirror::start(context, self.kubeconfig.as_deref())?),
+            None => None,
+        };
+        settings.forwarder = match &mirror {
+            Some(mirror) => {
+                settings.policy = mirror.folder();
+                Some(mirror.forwarder(&settings.workload.namespace))
+            }
+            None => Forwarder::from_environment(&settings.workload.namespace)?,
+        };
         if quiet {
             settings.access_log = AccessLogTarget::Off;
         }
@@ -75,6 +101,7 @@ impl Exec {
             None => Box::new(std::io::sink()),
         };
         let (map, hosts, drain) = (settings.map.clone(), settings.hosts.clone(), settings.drain);
+        let forwarder = settings.forwarder.clone();
         let sidecar = control::start(
             settings.clone(),
             control::Sockets {
@@ -103,15 +130,15 @@ impl Exec {
         });
         let table = Arc::new(control::host_table(&hosts));
         for (udp, tcp) in sockets.dns {
-            let table = table.clone();
+            let (table, forwarder) = (table.clone(), forwarder.clone());
             thread::Builder::new().name("dns".into()).spawn(move || {
-                if let Err(error) = sandbox::serve_dns(udp, tcp, table) {
+                if let Err(error) = sandbox::serve_dns(udp, tcp, table, forwarder) {
                     tracing::error!(%error, "the sandbox's DNS ended");
                 }
             })?;
         }
         let relay = Arc::new(Relay {
-            dialer: Dialer::new(map),
+            dialer: Dialer::new(map).through(forwarder),
             workload: workload(&settings, &sidecar).into(),
             log: Mutex::new(relay_log),
             count: Default::default(),
@@ -147,6 +174,7 @@ impl Exec {
         })?;
         relay.finish(drain);
         sidecar.drain();
+        drop(mirror);
         Ok(code)
     }
 }

@@ -7,6 +7,7 @@ mod check;
 mod exec;
 mod explain;
 mod get;
+mod mirror;
 mod request;
 mod run;
 mod test;

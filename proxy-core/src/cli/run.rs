@@ -13,7 +13,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     control::{self, RawSettings, Sockets},
-    model::IstioVersion,
+    model::{IstioVersion, WorkloadName},
+    net::Forwarder,
     record::AccessLogFormat,
 };
 
@@ -30,8 +31,11 @@ pub struct SidecarOptions {
     #[arg(long = "host", value_name = "NAME=ADDR")]
     pub hosts: Vec<String>,
     /// Namespace of the workload
-    #[arg(long, default_value = "default")]
+    #[arg(long, short, default_value = "default")]
     pub namespace: String,
+    /// The workload of the manifests to act as: deploy/NAME, sts/NAME, ds/NAME, pod/NAME
+    #[arg(long, value_name = "KIND/NAME", conflicts_with = "labels")]
+    pub workload: Option<WorkloadName>,
     /// Labels of the workload
     #[arg(long, default_value = "", value_name = "a=b,c=d")]
     pub labels: String,
@@ -59,6 +63,7 @@ impl SidecarOptions {
             policy: self.policy,
             namespace: self.namespace,
             labels: self.labels,
+            workload: self.workload,
             istio_version: self.istio_version,
             map: self.map,
             hosts: self.hosts,
@@ -97,7 +102,8 @@ impl Run {
     }
 
     fn serve(self) -> Result<(), Box<dyn std::error::Error>> {
-        let settings = self.sidecar.raw().check()?;
+        let mut settings = self.sidecar.raw().check()?;
+        settings.forwarder = Forwarder::from_environment(&settings.workload.namespace)?;
         raise_descriptor_limit();
         let sockets = Sockets {
             outbound: Some(listen("--outbound", self.outbound)?),

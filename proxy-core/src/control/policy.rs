@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 
 use super::WorkloadChoice;
 use crate::{
+    model::{Object, UnknownWorkload, WorkloadManifest},
     policy::{self, Capture, Snapshot, Workload},
     record::Timestamp,
     source::{Folder, Reading, SourceError},
@@ -64,18 +65,18 @@ impl std::fmt::Debug for Policy {
 
 impl Policy {
     /// Compiles what `folder` says.
-    pub fn new(folder: &Folder, choice: WorkloadChoice) -> Arc<Self> {
+    pub fn new(folder: &Folder, choice: WorkloadChoice) -> Result<Arc<Self>, UnknownWorkload> {
         let started = Instant::now();
         let reading = read(folder, &choice);
-        let snapshot = policy::compile(&reading.world, &workload(&reading, &choice));
+        let snapshot = policy::compile(&reading.world, &workload(&reading, &choice)?);
         let state = state(&reading, &snapshot, started);
         log_errors(&state);
-        Arc::new(Self {
+        Ok(Arc::new(Self {
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             choice,
             state: Mutex::new(state),
             capture_listener: OnceLock::new(),
-        })
+        }))
     }
 
     /// Takes over what the folder says now. When it cannot be read at all, everything stays and the error is told.
@@ -87,7 +88,11 @@ impl Policy {
         }
         let started = Instant::now();
         let reading = read(folder, &self.choice);
-        let snapshot = policy::compile(&reading.world, &workload(&reading, &self.choice));
+        let workload = workload(&reading, &self.choice).unwrap_or_else(|gone| {
+            tracing::warn!("{gone} any more; its last identity stays");
+            self.snapshot.load().workload().clone()
+        });
+        let snapshot = policy::compile(&reading.world, &workload);
         let state = state(&reading, &snapshot, started);
         log_errors(&state);
         tracing::info!(
@@ -138,9 +143,14 @@ fn log_errors(state: &PolicyState) {
     }
 }
 
-/// Who calls: the folder's workload with these labels gives its name and annotations.
-pub(super) fn workload(reading: &Reading, choice: &WorkloadChoice) -> Workload {
-    let declared = reading.world.workloads.iter().find(|workload| {
+/// Who calls: the workload of the folder that was named, or else the one with these labels, gives its name and annotations.
+fn workload(reading: &Reading, choice: &WorkloadChoice) -> Result<Workload, UnknownWorkload> {
+    if let Some(named) = &choice.named {
+        return named
+            .find(&reading.world, &choice.namespace)
+            .map(|found| declared(found));
+    }
+    let found = reading.world.workloads.iter().find(|workload| {
         *workload.meta.namespace == *choice.namespace
             && !choice.labels.is_empty()
             && choice
@@ -148,19 +158,23 @@ pub(super) fn workload(reading: &Reading, choice: &WorkloadChoice) -> Workload {
                 .iter()
                 .all(|(key, value)| workload.spec.pod_labels.get(key) == Some(value))
     });
-    match declared {
-        Some(declared) => Workload {
-            namespace: declared.meta.namespace.clone(),
-            name: declared.meta.name.clone(),
-            labels: declared.spec.pod_labels.clone(),
-            annotations: declared.spec.pod_annotations.clone(),
-        },
+    Ok(match found {
+        Some(found) => declared(found),
         None => Workload {
             namespace: choice.namespace.as_str().into(),
             name: choice.labels.get("app").map_or("", String::as_str).into(),
             labels: choice.labels.clone(),
             ..Workload::default()
         },
+    })
+}
+
+fn declared(workload: &Object<WorkloadManifest>) -> Workload {
+    Workload {
+        namespace: workload.meta.namespace.clone(),
+        name: workload.meta.name.clone(),
+        labels: workload.spec.pod_labels.clone(),
+        annotations: workload.spec.pod_annotations.clone(),
     }
 }
 

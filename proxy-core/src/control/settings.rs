@@ -8,7 +8,8 @@ use std::{
 };
 
 use crate::{
-    model::{IstioVersion, Labels},
+    model::{IstioVersion, Labels, WorkloadName},
+    net::Forwarder,
     record::{AccessLogFormat, AccessLogTarget},
 };
 
@@ -25,6 +26,8 @@ pub struct WorkloadChoice {
     pub namespace: String,
     /// Pod labels; a workload of the folder with these labels gives its name and annotations.
     pub labels: Labels,
+    /// The workload of the folder that gives name, labels and annotations, where one was named.
+    pub named: Option<WorkloadName>,
     /// The release of Istio to decide as, where it is chosen.
     pub istio_version: Option<IstioVersion>,
 }
@@ -40,6 +43,8 @@ pub struct Settings {
     pub map: Vec<(SocketAddr, SocketAddr)>,
     /// Names with fixed addresses.
     pub hosts: Vec<(String, IpAddr)>,
+    /// The way to the Services of a cluster that this process is not in.
+    pub forwarder: Option<Forwarder>,
     /// Where the access log goes.
     pub access_log: AccessLogTarget,
     /// How it is written.
@@ -59,6 +64,8 @@ pub struct RawSettings {
     pub namespace: String,
     /// `--labels a=b,c=d`
     pub labels: String,
+    /// `--workload KIND/NAME`
+    pub workload: Option<WorkloadName>,
     /// `--istio-version`
     pub istio_version: Option<IstioVersion>,
     /// `--map ADDR:PORT=ADDR:PORT`
@@ -138,10 +145,12 @@ impl RawSettings {
             workload: WorkloadChoice {
                 namespace: self.namespace,
                 labels: labels(&self.labels)?,
+                named: self.workload,
                 istio_version: self.istio_version,
             },
             map,
             hosts,
+            forwarder: None,
             access_log,
             access_log_format: self.access_log_format,
             drain: self.drain_seconds.map_or(DEFAULT_DRAIN, Duration::from_secs),

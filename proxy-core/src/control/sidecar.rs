@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     flow::Breakers,
+    model::UnknownWorkload,
     net::{Dialer, Originator},
     policy::Capture,
     record::{FlowWorkload, Recorder},
@@ -30,6 +31,9 @@ pub enum Fault {
     /// The policy folder cannot be read.
     #[error("policy folder: {0}")]
     Policy(#[from] SourceError),
+    /// The workload whose policy shall hold is not in it.
+    #[error(transparent)]
+    Workload(#[from] UnknownWorkload),
     /// It cannot be watched.
     #[error(transparent)]
     Watch(#[from] WatchError),
@@ -68,7 +72,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
         return Err(Fault::AdminNotLoopback(address));
     }
     let folder = Folder::open(&settings.policy)?;
-    let policy = Policy::new(&folder, settings.workload.clone());
+    let policy = Policy::new(&folder, settings.workload.clone())?;
     let workload = policy.snapshot.load().workload().clone();
     let breakers = Arc::<Breakers>::default();
     let recorder = Recorder::open(
@@ -87,7 +91,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
 
     let system = |what| move |error| Fault::System { what, error };
     let hosts = Arc::new(host_table(&settings.hosts));
-    let dialer = Dialer::new(settings.map);
+    let dialer = Dialer::new(settings.map).through(settings.forwarder.clone());
     let originator = Originator::default();
     let clone = |socket: &Option<TcpListener>| -> Result<Option<TcpListener>, Fault> {
         let Some(socket) = socket else { return Ok(None) };
@@ -101,6 +105,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
             dialer: dialer.clone(),
             originator: originator.clone(),
             hosts: hosts.clone(),
+            forwarder: settings.forwarder.clone(),
             recorder: recorder.clone(),
             breakers: breakers.clone(),
             outbound: clone(&sockets.outbound)?,

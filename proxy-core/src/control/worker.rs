@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     flow::{self, Worker},
-    net::{self, Dialer, Originator, Resolver},
+    net::{self, Dialer, Forwarder, Originator, Resolver},
     policy::Snapshot,
     record::Recorder,
 };
@@ -34,6 +34,7 @@ pub(super) struct Parts {
     pub dialer: Dialer,
     pub originator: Originator,
     pub hosts: Arc<std::collections::HashMap<String, Vec<std::net::IpAddr>>>,
+    pub forwarder: Option<Forwarder>,
     pub recorder: Arc<Recorder>,
     pub breakers: Arc<flow::Breakers>,
     pub outbound: Option<TcpListener>,
@@ -53,7 +54,7 @@ async fn serve(parts: Parts) -> io::Result<()> {
     let worker = Worker::new(
         parts.snapshot,
         parts.dialer,
-        Resolver::new(parts.hosts),
+        Resolver::new(parts.hosts).through(parts.forwarder),
         parts.originator,
         parts.recorder.worker(),
         parts.breakers,

@@ -1,12 +1,14 @@
 //! Sockets: listening, original destinations, dialling, resolving, copying. No policy words here.
 
 mod dial;
+mod forward;
 mod originate;
 mod resolve;
 mod stream;
 mod tunnel;
 
 pub use dial::{DialError, Dialer};
+pub use forward::Forwarder;
 pub use originate::Originator;
 pub use resolve::Resolver;
 pub use stream::{Prefixed, canonical, listen, original_destination, reset};

@@ -1,4 +1,4 @@
-//! Names to addresses: fixed names first, then the system's resolver with its TTL cache.
+//! Names to addresses: fixed names first, then those of a cluster, then the system's resolver with its TTL cache.
 
 use std::{
     collections::HashMap,
@@ -9,10 +9,13 @@ use std::{
 
 use hickory_resolver::TokioResolver;
 
+use super::Forwarder;
+
 /// Resolves names for one worker.
 #[derive(Debug, Clone)]
 pub struct Resolver {
     fixed: Arc<HashMap<String, Vec<IpAddr>>>,
+    forwarder: Option<Forwarder>,
     /// `None` where the system has no usable resolver configuration: then only fixed names resolve.
     system: Option<TokioResolver>,
     /// What the names of policy objects last resolved to; as many as policy has ever named.
@@ -25,9 +28,15 @@ impl Resolver {
         let system = TokioResolver::builder_tokio().and_then(|builder| builder.build()).ok();
         Self {
             fixed,
+            forwarder: None,
             system,
             last: Arc::default(),
         }
+    }
+
+    /// The same, with the names that `forwarder` knows.
+    pub fn through(self, forwarder: Option<Forwarder>) -> Self {
+        Self { forwarder, ..self }
     }
 
     /// Addresses of a name that policy declares. A DNS server that fails does not take away what was known, as in Envoy.
@@ -53,6 +62,11 @@ impl Resolver {
         let plain = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
         if let Some(addresses) = self.fixed.get(&plain) {
             return Ok(addresses.clone());
+        }
+        if let Some(forwarder) = &self.forwarder
+            && let Some(addresses) = forwarder.resolve(&plain).await?
+        {
+            return Ok(addresses);
         }
         let Some(system) = &self.system else {
             return Err(io::Error::other(format!(
