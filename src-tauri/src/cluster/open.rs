@@ -33,6 +33,7 @@ use super::{
     renew::{self, Credentials},
     restart::Restarts,
     rights::Feature,
+    services::Services,
     spaces::Spaces,
     standing::KindWatch,
 };
@@ -63,6 +64,7 @@ pub struct Cluster {
     pub(super) client: Client,
     pub(super) mirror: Arc<Mirror>,
     pub(super) pods: Arc<Pods>,
+    pub(super) services: Arc<Services>,
     pub(super) restarts: Arc<Restarts>,
     pub(super) resources: HashMap<String, ApiResource>,
     /// Nothing is written before a person switches it on.
@@ -139,6 +141,7 @@ impl Cluster {
             .map(|kind| (kind.resource.kind.clone(), kind.resource.clone()))
             .collect();
         let pods = Arc::new(Pods::default());
+        let services = Services::new(mirror.clone());
         let own = credentials.clone();
         let (pulse, felt) = Pulse::of(move || own.client());
         runtime.spawn(felt);
@@ -147,6 +150,7 @@ impl Cluster {
         for kind in served {
             let sink: Arc<dyn Sink> = match kind.resource.kind.as_str() {
                 "Pod" => pods.clone(),
+                "Service" => services.clone(),
                 _ => mirror.clone(),
             };
             let follower = Follower {
@@ -184,6 +188,7 @@ impl Cluster {
             client,
             mirror,
             pods,
+            services,
             restarts: Arc::default(),
             resources,
             editing: AtomicBool::new(false),

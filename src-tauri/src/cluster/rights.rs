@@ -24,6 +24,7 @@ pub enum Feature {
     DeployProbe,
     RestartWorkloads,
     SeeSync,
+    ReachServices,
 }
 
 /// Who does it; each role adds to the one before.
@@ -263,6 +264,17 @@ pub const TABLE: &[Needs] = &[
         role: Role::Operator,
         everywhere: false,
         rules: &[root(&["pods"], &["list"]), root(&["pods/portforward"], SOCKET)],
+    },
+    Needs {
+        feature: Feature::ReachServices,
+        words: "Reach Services from the sandbox",
+        role: Role::Operator,
+        everywhere: false,
+        rules: &[
+            rule("", &["services"], &["get"]),
+            rule("", &["pods"], &["list"]),
+            rule("", &["pods/portforward"], SOCKET),
+        ],
     },
 ];
 
