@@ -6,11 +6,12 @@ mod leftovers;
 mod lock;
 mod noted;
 mod open;
+mod sandbox;
 mod shared;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock, mpsc},
     thread,
     time::Instant,
 };
@@ -24,7 +25,7 @@ pub use shared::Shared;
 use crate::{
     change::{Changes, Journal},
     cluster::{Cluster, Feature},
-    dto::{Countdown, Holds, JournalEntry, ObjectRef, RequestResult, SandboxState, Unconfirmed},
+    dto::{Countdown, Holds, JournalEntry, ObjectRef, RequestResult, Unconfirmed},
     events::{Event, Events},
     fault::{Fault, Result},
     probe::{self, Bringing, FromPod, FromSandbox},
@@ -62,6 +63,15 @@ impl App {
     /// Opens a source for the window `window`, finishes what a killed app left half done there, and follows the flows.
     pub fn start(shared: Arc<Shared>, window: &str, ready: Ready, events: Events) -> Result<Arc<Self>> {
         let traffic = Arc::new(Traffic::default());
+        let (turn_tx, turn_rx) = mpsc::channel();
+        let told = events;
+        let events = Events::new(move |event| {
+            if matches!(event, Event::StagedChanged(_) | Event::SourceChanged(_)) {
+                // Who hears of it ends with the window.
+                let _ = turn_tx.send(());
+            }
+            told.send(event);
+        });
         let sidecar = Sidecar::new(&shared.data, window, traffic.clone(), events.clone());
         // The sidecar reads the folder too: whatever changes in it, its policy is about to change.
         let (follower, listener) = (sidecar.clone(), events.clone());
@@ -93,6 +103,7 @@ impl App {
             is_open: RwLock::new(true),
         });
         app.follow();
+        app.follow_staged(turn_rx)?;
         Ok(app)
     }
 
@@ -136,7 +147,7 @@ impl App {
     pub fn send_request(&self, method: &str, url: &str, pod: Option<&str>) -> Result<RequestResult> {
         let view = self.view();
         let Some(workload) = pod else {
-            let snapshot = view.snapshot(&self.sidecar.state().workload);
+            let snapshot = self.sandbox_snapshot();
             return probe::send_request(&FromSandbox(&self.sidecar), &self.traffic, &snapshot, (method, url));
         };
         let cluster = cluster_of(&view)?;
@@ -176,18 +187,6 @@ impl App {
             .spawn(watch)
             .map_err(|error| Fault::new("thread", error.to_string()))?;
         Ok(())
-    }
-
-    /// Starts the sandbox as the workload called `namespace/name`.
-    pub fn start_sandbox(&self, workload: &str) -> Result<SandboxState> {
-        let view = self.view();
-        let known = view.workload(workload).ok_or_else(|| {
-            Fault::new("workload", format!("There is no workload {workload:?}."))
-                .hint("Add its Deployment, StatefulSet, DaemonSet or Pod.")
-        })?;
-        let state = self.sidecar.start(&view.folder, known)?;
-        // A window that closed meanwhile leaves nothing that runs.
-        Ok(if self.is_open() { state } else { self.sidecar.stop() })
     }
 
     /// Does what writes, unless the window has closed.

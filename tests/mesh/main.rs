@@ -10,6 +10,7 @@ mod clicks;
 mod connect;
 mod flood;
 mod own;
+mod runas;
 #[path = "../desktop/session.rs"]
 mod session;
 #[path = "../desktop/stage.rs"]
@@ -49,8 +50,23 @@ fn main() {
                 &api,
                 api::server_comes_back_with_what_it_knew,
             ),
+            trial(
+                "runas::a_cluster_is_a_folder_without_a_window",
+                &api,
+                runas::a_cluster_is_a_folder_without_a_window,
+            ),
+            trial(
+                "runas::what_a_window_would_ask_about_is_refused_without_one",
+                &api,
+                runas::what_a_window_would_ask_about_is_refused_without_one,
+            ),
             trial("a_kubeconfig_by_clicking", &api, connect::story),
             trial("story", &mesh, story::story),
+            trial(
+                "runas::a_command_in_the_place_of_a_clusters_workload",
+                &mesh,
+                runas::a_command_in_the_place_of_a_clusters_workload,
+            ),
             trial("the_story_by_clicking", &mesh, clicks::story),
             trial("test_requests_from_any_pod", &mesh, trying::story),
             trial("a_flood_of_lines_comes_whole", &mesh, flood::every_line_comes),

@@ -105,6 +105,11 @@ impl Forwarder {
         &self.token
     }
 
+    /// As a sidecar is told of it.
+    pub fn variable(&self) -> String {
+        format!("{} {}", self.address, self.token)
+    }
+
     /// How it stands.
     pub fn state(&self) -> Forwarding {
         let fault = self.counts.fault.lock().unwrap_or_else(PoisonError::into_inner);

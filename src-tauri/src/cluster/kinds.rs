@@ -188,16 +188,20 @@ pub(super) fn render(object: &DynamicObject, resource: &ApiResource) -> String {
     document.insert("kind".into(), json!(resource.kind));
     document.insert("metadata".into(), Value::Object(head));
     match (&object.data, resource.group.as_str()) {
-        // Of a workload only who it is: its template's labels and annotations, and whether a sidecar can capture it.
+        // Of a workload only who it is: its template's labels and annotations, its account, and whether a sidecar can
+        // capture it.
         (data, "apps") => {
             let template = &data["spec"]["template"];
-            let host = template["spec"]["hostNetwork"].as_bool() == Some(true);
+            let pods = &template["spec"];
+            let host = (pods["hostNetwork"].as_bool() == Some(true)).then_some(true);
+            let account = &pods["serviceAccountName"];
+            let spec = json!({"hostNetwork": host, "serviceAccountName": account});
             let template = json!({
                 "metadata": {
                     "labels": template["metadata"]["labels"],
                     "annotations": template["metadata"]["annotations"],
                 },
-                "spec": host.then(|| json!({"hostNetwork": true})),
+                "spec": (host.is_some() || !account.is_null()).then_some(spec),
             });
             document.insert("spec".into(), json!({"template": without_nulls(template)}));
         }
@@ -274,9 +278,10 @@ mod tests {
         };
         let deployment = |host: bool| {
             json!({"metadata": {"name": "a", "namespace": "n"}, "spec": {"replicas": 2, "template": {
-                "metadata": {"labels": {"app": "a"}}, "spec": {"hostNetwork": host, "containers": []}}}})
+                "metadata": {"labels": {"app": "a"}}, "spec": {"hostNetwork": host, "serviceAccountName": "robot", "containers": []}}}})
         };
         let plain = written("apps", "Deployment", deployment(false));
+        assert!(plain.contains("serviceAccountName: robot"));
         assert!(plain.contains("app: a") && !plain.contains("hostNetwork") && !plain.contains("replicas"));
         assert!(written("apps", "Deployment", deployment(true)).contains("hostNetwork: true"));
         let tag = json!({"metadata": {"name": "istio-revision-tag-prod", "labels": {"istio.io/tag": "prod"}},

@@ -15,6 +15,7 @@ mod follow;
 mod lost;
 mod pods;
 mod probe;
+mod reach;
 mod refused;
 mod registry;
 mod revisions;

@@ -157,15 +157,21 @@ impl View {
     /// Workloads for the pickers.
     pub fn workload_rows(&self) -> Vec<Workload> {
         let planes = Planes::of(self);
-        let rows = self.workloads_on_hosts().map(|(workload, host_network)| {
-            let carried = planes.workload(&workload, host_network);
-            Workload {
-                name: workload_name(&workload),
-                labels: workload.labels.into_iter().collect(),
-                plane: carried.plane,
-                revision: carried.revision,
-            }
-        });
+        let manifests = self.world().workloads.iter().map(|object| &object.spec);
+        let rows = self
+            .workloads_on_hosts()
+            .zip(manifests)
+            .map(|((workload, host_network), manifest)| {
+                let carried = planes.workload(&workload, host_network);
+                Workload {
+                    name: workload_name(&workload),
+                    kind: manifest.kind.to_string(),
+                    service_account: manifest.service_account.clone(),
+                    labels: workload.labels.into_iter().collect(),
+                    plane: carried.plane,
+                    revision: carried.revision,
+                }
+            });
         rows.collect()
     }
 }

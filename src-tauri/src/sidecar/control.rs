@@ -18,15 +18,17 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use proxy_core::policy::Workload;
+use proxy_core::{net, policy::Workload};
 
 use super::{
     admin::{self, FlowLine},
     agent::{Agent, Output},
     launch::find_proxy,
     sites,
+    staged::StagedFolder,
 };
 use crate::{
+    cluster::{Cluster, Forwarder},
     dto::{Phase, SandboxState, Way},
     events::{Event, Events},
     fault::{Fault, Result},
@@ -68,6 +70,10 @@ pub(super) struct Inner {
     pub state: SandboxState,
     pub running: Option<Running>,
     pub stopping: bool,
+    /// The way to the cluster's Services, for as long as the sidecar runs.
+    pub forwarder: Option<Forwarder>,
+    /// The policy with the staged changes, where that is enforced.
+    pub staged: Option<Arc<StagedFolder>>,
 }
 
 #[derive(Clone)]
@@ -102,7 +108,9 @@ impl Sidecar {
     pub fn state(&self) -> SandboxState {
         let (mut state, running) = {
             let inner = self.inner();
-            (inner.state.clone(), inner.running.clone())
+            let mut state = inner.state.clone();
+            state.reach = inner.forwarder.as_ref().map(|forwarder| forwarder.state().into());
+            (state, inner.running.clone())
         };
         let gauges = running.and_then(|running| admin::gauges(running.admin).ok());
         if let Some(gauges) = gauges.filter(|_| state.state == Phase::Running) {
@@ -112,26 +120,40 @@ impl Sidecar {
     }
 
     /// Starts it for a workload with the policy of `folder` and returns when it runs or has failed. The steps come as
-    /// events meanwhile.
-    pub fn start(&self, folder: &Path, workload: Workload) -> Result<SandboxState> {
+    /// events meanwhile. Where the policy is a cluster's, its Services can be reached.
+    /// `staged` is enforced instead of `folder`, where there is one.
+    pub fn start(
+        &self,
+        folder: &Path,
+        workload: Workload,
+        cluster: Option<&Arc<Cluster>>,
+        staged: Option<StagedFolder>,
+    ) -> Result<SandboxState> {
+        let folder = staged.as_ref().map_or(folder, StagedFolder::path).to_path_buf();
         let proxy = find_proxy()?;
+        let telling = self.clone();
+        let forwarder = cluster.map(|cluster| cluster.forwarder(move || telling.told()));
+        let forwarder = forwarder.transpose()?;
         let run = {
             let mut inner = self.inner();
             if matches!(inner.state.state, Phase::Starting | Phase::Running) {
                 return Err(Fault::new("running", "The sandbox runs already.").hint("Stop it first."));
             }
             inner.stopping = false;
+            inner.forwarder = forwarder;
             inner.state = SandboxState {
                 state: Phase::Starting,
+                staged: staged.is_some(),
                 workload: workload_name(&workload),
                 step: Some("Looking for the sidecar".into()),
                 sites: sites::rows(),
                 ..SandboxState::default()
             };
+            inner.staged = staged.map(Arc::new);
             self.shared.run.fetch_add(1, Ordering::SeqCst) + 1
         };
         self.told();
-        if let Err(fault) = self.launch(run, &proxy, folder, &workload) {
+        if let Err(fault) = self.launch(run, &proxy, &folder, &workload) {
             self.failed(run, fault);
         }
         Ok(self.state())
@@ -158,6 +180,7 @@ impl Sidecar {
         // Nothing is left behind; where there was no log there is none to delete.
         let _ = std::fs::remove_file(&self.access_log);
         let mut inner = self.inner();
+        (inner.forwarder, inner.staged) = (None, None);
         inner.state = SandboxState {
             workload: inner.state.workload.clone(),
             sites: sites::rows(),
@@ -174,7 +197,8 @@ impl Sidecar {
         let mut all: Vec<String> = Vec::new();
         if running.way == Way::Proxy {
             let (proxy, ca) = (format!("http://{}", running.explicit), running.ca.display().to_string());
-            all.push("env".into());
+            // The way into the cluster is the sidecar's.
+            all.extend(["env", "-u", net::Forwarder::VARIABLE].map(String::from));
             all.extend(
                 ["http_proxy", "https_proxy"]
                     .iter()
@@ -230,6 +254,24 @@ impl Sidecar {
         let _ = thread::Builder::new().name("policy-effect".into()).spawn(watch);
     }
 
+    /// Lets `keep` bring the policy with the staged changes up; true where it is enforced. What kept it from being brought up
+    /// is shown, and the policy stays as it was.
+    pub fn keep_staged(&self, keep: impl FnOnce(&StagedFolder) -> Result<()>) -> bool {
+        let Some(staged) = self.inner().staged.clone() else {
+            return false;
+        };
+        let turn = staged.turn();
+        let fault = keep(&staged).err();
+        drop(turn);
+        let mut inner = self.inner();
+        if inner.state.staged_fault != fault {
+            inner.state.staged_fault = fault;
+            drop(inner);
+            self.told();
+        }
+        true
+    }
+
     fn running(&self) -> Result<Running> {
         let running = self.inner().running.clone();
         running.ok_or_else(|| {
@@ -262,6 +304,7 @@ impl Sidecar {
             return;
         }
         inner.running = None;
+        (inner.forwarder, inner.staged) = (None, None);
         if !inner.stopping {
             let fault = ended_fault(status, tail);
             inner.state = SandboxState {
@@ -285,6 +328,7 @@ impl Sidecar {
         inner.state.state = Phase::Failed;
         inner.state.step = None;
         inner.state.fault = Some(fault);
+        (inner.forwarder, inner.staged) = (None, None);
         drop(inner);
         self.told();
     }

@@ -8,7 +8,9 @@ mod begin;
 mod control;
 mod launch;
 mod sites;
+mod staged;
 
 pub use agent::{Output, Stream};
 pub use control::Sidecar;
 pub use launch::find_proxy;
+pub use staged::StagedFolder;
