@@ -3,6 +3,7 @@
 //! a line of JSON each.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
@@ -15,12 +16,12 @@ use nix::sys::signal::{SigSet, Signal};
 use serde_json::{Value, json};
 
 use crate::{
-    cluster::{Attempt, Cluster, Kubeconfigs, Target},
+    cluster::{Attempt, Cluster, Environment, Kubeconfigs, Target, Wanted},
     fault::{Fault, Result},
 };
 
 /// Its command line.
-pub const USAGE: &str = "egret mirror --context NAME --to DIR [--kubeconfig FILE]\n\nKeeps DIR, which must not be there yet, \
+pub const USAGE: &str = "egret mirror --context NAME --to DIR [--kubeconfig FILE] [--environment KIND/NAME --namespace NAME [--secrets]]\n\nKeeps DIR, which must not be there yet, \
                          equal to the policy of a cluster until its standard input ends.";
 /// The app's own name in the user's data folder, as in tauri.conf.json.
 const IDENTIFIER: &str = "dev.egret.desktop";
@@ -32,6 +33,8 @@ struct Arguments {
     context: String,
     to: PathBuf,
     kubeconfig: Option<PathBuf>,
+    /// The workload whose variables are wanted.
+    environment: Option<Wanted>,
 }
 
 /// Runs until its input ends, or somebody asks it to end.
@@ -50,20 +53,33 @@ pub fn mirror(words: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn read(mut words: impl Iterator<Item = OsString>) -> Option<Arguments> {
-    let (mut context, mut to, mut kubeconfig) = (None, None, None);
+    let mut named = BTreeMap::new();
+    let mut secrets = false;
     while let Some(word) = words.next() {
-        let place = match word.to_str()? {
-            "--context" => &mut context,
-            "--to" => &mut to,
-            "--kubeconfig" => &mut kubeconfig,
+        match word.to_str()? {
+            "--secrets" => secrets = true,
+            word @ ("--context" | "--to" | "--kubeconfig" | "--environment" | "--namespace") => {
+                named.insert(word.to_string(), words.next()?);
+            }
             _ => return None,
-        };
-        *place = Some(words.next()?);
+        }
     }
+    let mut text = |name: &str| named.remove(name).map(OsString::into_string).transpose();
+    let context = text("--context").ok()??;
+    let environment = match (text("--environment").ok()?, text("--namespace").ok()?) {
+        (Some(workload), Some(namespace)) => Some(Wanted {
+            namespace,
+            workload: workload.parse().ok()?,
+            secrets,
+        }),
+        (None, None) if !secrets => None,
+        _ => return None,
+    };
     Some(Arguments {
-        context: context?.into_string().ok()?,
-        to: to?.into(),
-        kubeconfig: kubeconfig.map(PathBuf::from),
+        context,
+        to: named.remove("--to")?.into(),
+        kubeconfig: named.remove("--kubeconfig").map(PathBuf::from),
+        environment,
     })
 }
 
@@ -93,6 +109,10 @@ fn serve(arguments: &Arguments) -> Result<()> {
     // It was empty until now.
     let _ = open.set(Arc::downgrade(&cluster));
     let forwarder = cluster.forwarder(|| {})?;
+    if let Some(wanted) = &arguments.environment {
+        let Environment { variables, left_out } = cluster.environment(wanted)?;
+        say(&json!({ "environment": { "variables": variables, "left_out": left_out } }));
+    }
     say(&json!({ "ready": { "forwarder": forwarder.address(), "token": forwarder.token() } }));
     let _ = end_rx.recv();
     drop((forwarder, cluster));

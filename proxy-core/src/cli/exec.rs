@@ -1,7 +1,6 @@
 //! `egret-proxy exec`: a command in a private network, all its TCP and DNS through the sidecar.
 
 use std::{
-    collections::BTreeMap,
     fs::OpenOptions,
     io::Write,
     net::SocketAddr,
@@ -15,7 +14,7 @@ use std::{
 use clap::{Args, builder::ArgPredicate};
 
 use super::{
-    mirror::Mirror,
+    mirror::{Asked, Mirror},
     run::{SidecarOptions, listen, log_to_stderr},
 };
 use crate::{
@@ -45,6 +44,12 @@ pub struct Exec {
     /// The kubeconfig; by default KUBECONFIG, else ~/.kube/config
     #[arg(long, value_name = "FILE", requires = "context")]
     kubeconfig: Option<PathBuf>,
+    /// Start the command with the variables of the workload's container too, without those that come from Secrets
+    #[arg(long, requires = "context", requires = "workload")]
+    environment: bool,
+    /// Take over those that come from Secrets too; they are written to no disk
+    #[arg(long, requires = "environment")]
+    secrets: bool,
     /// Admin server, loopback only
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
@@ -77,10 +82,17 @@ impl Exec {
         let quiet = self.sidecar.access_log.is_none();
         let mut settings = self.sidecar.raw().check()?;
         // Before the signals are held: it ends with its input, and is asked by nobody else.
-        let mirror = match &self.context {
-            Some(context) => Some(Mirror::start(context, self.kubeconfig.as_deref())?),
-            None => None,
-        };
+        let named = settings.workload.named.as_ref();
+        let asked = self.context.as_ref().map(|context| Asked {
+            context,
+            kubeconfig: self.kubeconfig.as_deref(),
+            environment: named
+                .filter(|_| self.environment)
+                .map(|named| (named, settings.workload.namespace.as_str())),
+            secrets: self.secrets,
+        });
+        let mut mirror = asked.as_ref().map(Mirror::start).transpose()?;
+        let mut environment = mirror.as_mut().map(Mirror::take_variables).unwrap_or_default();
         settings.forwarder = match &mirror {
             Some(mirror) => {
                 settings.policy = mirror.folder();
@@ -158,7 +170,6 @@ impl Exec {
                 }
             }
         })?;
-        let mut environment = BTreeMap::new();
         if let Some(ca) = &self.ca {
             let ca = ca.display().to_string();
             environment.insert("SSL_CERT_FILE".to_string(), ca.clone());

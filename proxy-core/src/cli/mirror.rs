@@ -2,6 +2,7 @@
 //! beside it as `egret mirror`: it keeps a folder equal to what the cluster says, and forwards to Services.
 
 use std::{
+    collections::BTreeMap,
     env,
     ffi::OsStr,
     io::{BufRead as _, BufReader, Read},
@@ -15,7 +16,7 @@ use std::{
 use serde::Deserialize;
 use tempfile::TempDir;
 
-use crate::net::Forwarder;
+use crate::{model::WorkloadName, net::Forwarder};
 
 /// Names the app's program.
 const APP: &str = "EGRET_APP";
@@ -29,14 +30,33 @@ pub struct Mirror {
     around: TempDir,
     address: SocketAddr,
     token: String,
+    variables: BTreeMap<String, String>,
 }
 
-/// What it says, a line of JSON each.
-#[derive(Debug, Deserialize)]
+/// What is asked of it.
+#[derive(Debug)]
+pub struct Asked<'a> {
+    /// The context of the kubeconfig.
+    pub context: &'a str,
+    /// The file, where it is not the one that kubectl reads.
+    pub kubeconfig: Option<&'a Path>,
+    /// The workload whose variables are wanted, with its namespace.
+    pub environment: Option<(&'a WorkloadName, &'a str)>,
+    /// Those that come from Secrets too.
+    pub secrets: bool,
+}
+
+/// What it says, a line of JSON each. Some of it is secret.
+#[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Said {
     /// How far connecting is.
     Step(String),
+    /// The variables that were asked for, and in words what was left out of them.
+    Environment {
+        variables: BTreeMap<String, String>,
+        left_out: Vec<String>,
+    },
     /// The folder is complete.
     Ready { forwarder: SocketAddr, token: String },
     /// What cannot be read now, or could not be connected to.
@@ -67,18 +87,23 @@ pub enum Fault {
 
 impl Mirror {
     /// Connects to the context and returns once everything is listed.
-    pub fn start(context: &str, kubeconfig: Option<&Path>) -> Result<Self, Fault> {
+    pub fn start(asked: &Asked<'_>) -> Result<Self, Fault> {
         let app = app()?;
         let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
         // In memory where the system has a folder for that.
         let root = runtime.filter(|folder| folder.is_dir()).unwrap_or_else(env::temp_dir);
         let around = tempfile::Builder::new().prefix("egret-exec-").tempdir_in(root)?;
         let mut command = Command::new(app);
-        command
-            .args(["mirror", "--context", context, "--to"])
-            .arg(inside(&around));
-        if let Some(file) = kubeconfig {
+        command.args(["mirror", "--context", asked.context, "--to"]);
+        command.arg(inside(&around));
+        if let Some(file) = asked.kubeconfig {
             command.arg("--kubeconfig").arg(file);
+        }
+        if let Some((workload, namespace)) = asked.environment {
+            command.args(["--environment", &workload.to_string(), "--namespace", namespace]);
+        }
+        if asked.secrets {
+            command.arg("--secrets");
         }
         // Ctrl+C in a terminal is for the command; the mirror ends with this process, by its input.
         let mut child = command
@@ -92,6 +117,7 @@ impl Mirror {
             around,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             token: String::new(),
+            variables: BTreeMap::new(),
         };
         let mut lines = said(output);
         loop {
@@ -99,6 +125,12 @@ impl Mirror {
                 Some(Said::Ready { forwarder, token }) => {
                     (own.address, own.token) = (forwarder, token);
                     break;
+                }
+                Some(Said::Environment { variables, left_out }) => {
+                    for each in left_out {
+                        tracing::info!("not among the variables: {each}");
+                    }
+                    own.variables = variables;
                 }
                 Some(Said::Fault { message, hint }) => return Err(Fault::Told(told(message, hint))),
                 Some(Said::Step(step)) => tracing::debug!(step, "connecting to the cluster"),
@@ -111,7 +143,7 @@ impl Mirror {
                 match said {
                     Said::Fault { message, hint } => tracing::warn!("{}", told(message, hint)),
                     Said::Well {} => tracing::info!("the cluster's policy is followed again"),
-                    Said::Step(_) | Said::Ready { .. } => {}
+                    Said::Step(_) | Said::Environment { .. } | Said::Ready { .. } => {}
                 }
             }
         })?;
@@ -121,6 +153,11 @@ impl Mirror {
     /// What the cluster says, as manifests.
     pub fn folder(&self) -> PathBuf {
         inside(&self.around)
+    }
+
+    /// The variables of the workload, where they were asked for.
+    pub fn take_variables(&mut self) -> BTreeMap<String, String> {
+        std::mem::take(&mut self.variables)
     }
 
     /// The way to its Services for a workload of `namespace`.
@@ -181,8 +218,9 @@ mod tests {
     fn what_the_mirror_says_is_read_line_by_line_and_what_is_no_line_of_it_is_passed_over() {
         let text = "{\"step\":\"version\"}\nGtk-WARNING\n{\"ready\":{\"forwarder\":\"127.0.0.1:4\",\"token\":\"t\"}}\n\
                     {\"fault\":{\"message\":\"Lost.\",\"hint\":\"Wait.\"}}\n{\"well\":{}}\n";
-        let all: Vec<String> = said(text.as_bytes()).map(|said| format!("{said:?}")).collect();
-        assert_eq!(all.len(), 4, "{all:?}");
-        assert!(all[1].contains("127.0.0.1:4") && all[2].contains("Wait."), "{all:?}");
+        let all: Vec<Said> = said(text.as_bytes()).collect();
+        assert_eq!(all.len(), 4);
+        assert!(matches!(&all[1], Said::Ready { forwarder, .. } if forwarder.port() == 4));
+        assert!(matches!(&all[2], Said::Fault { hint: Some(hint), .. } if hint == "Wait."));
     }
 }

@@ -46,6 +46,16 @@ pub struct UnknownWorkload {
 }
 
 impl WorkloadName {
+    /// The name alone.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether a workload of this kind can be meant.
+    pub fn may_be(&self, kind: &str) -> bool {
+        self.kind.is_none_or(|own| own == kind)
+    }
+
     /// The workload of `namespace` that is called so, the first in the order of the files.
     pub fn find<'w>(
         &self,
@@ -55,7 +65,7 @@ impl WorkloadName {
         let found = world.workloads.iter().find(|workload| {
             *workload.meta.namespace == *namespace
                 && *workload.meta.name == *self.name
-                && self.kind.is_none_or(|kind| kind == workload.spec.kind)
+                && self.may_be(workload.spec.kind)
         });
         found.ok_or_else(|| UnknownWorkload {
             name: self.clone(),

@@ -99,9 +99,18 @@ async fn template(client: &Client, wanted: &Wanted) -> Result<(String, PodTempla
             }
         };
     }
-    of!(Deployment, "Deployment", |object: Deployment| object.spec.unwrap_or_default().template);
-    of!(StatefulSet, "StatefulSet", |object: StatefulSet| object.spec.unwrap_or_default().template);
-    of!(DaemonSet, "DaemonSet", |object: DaemonSet| object.spec.unwrap_or_default().template);
+    of!(Deployment, "Deployment", |object: Deployment| object
+        .spec
+        .unwrap_or_default()
+        .template);
+    of!(StatefulSet, "StatefulSet", |object: StatefulSet| object
+        .spec
+        .unwrap_or_default()
+        .template);
+    of!(DaemonSet, "DaemonSet", |object: DaemonSet| object
+        .spec
+        .unwrap_or_default()
+        .template);
     of!(Pod, "Pod", |object: Pod| PodTemplateSpec {
         metadata: Some(object.metadata),
         spec: object.spec,
@@ -111,7 +120,10 @@ async fn template(client: &Client, wanted: &Wanted) -> Result<(String, PodTempla
 }
 
 fn container(template: &PodTemplateSpec) -> Option<&Container> {
-    let annotations = template.metadata.as_ref().and_then(|metadata| metadata.annotations.as_ref());
+    let annotations = template
+        .metadata
+        .as_ref()
+        .and_then(|metadata| metadata.annotations.as_ref());
     let chosen = annotations.and_then(|all| all.get(DEFAULT_CONTAINER));
     let all = &template.spec.as_ref()?.containers;
     let named = all.iter().find(|container| Some(&container.name) == chosen);
@@ -125,7 +137,12 @@ fn named(container: &Container) -> (Vec<String>, Vec<String>) {
         maps.extend(source.config_map_ref.iter().map(|map| map.name.clone()));
         secrets.extend(source.secret_ref.iter().map(|map| map.name.clone()));
     }
-    for source in container.env.iter().flatten().filter_map(|each| each.value_from.as_ref()) {
+    for source in container
+        .env
+        .iter()
+        .flatten()
+        .filter_map(|each| each.value_from.as_ref())
+    {
         maps.extend(source.config_map_key_ref.iter().map(|key| key.name.clone()));
         secrets.extend(source.secret_key_ref.iter().map(|key| key.name.clone()));
     }
@@ -154,12 +171,21 @@ fn gathered(container: &Container, pod: &OfPod<'_>, maps: &Maps, secrets: Option
             (None, None) => continue,
         };
         match all.map(|all| all.get(name).and_then(Option::as_ref)) {
-            Some(Some(map)) => map.iter().for_each(|(key, value)| made.set(&format!("{prefix}{key}"), value.clone())),
+            Some(Some(map)) => map
+                .iter()
+                .for_each(|(key, value)| made.set(&format!("{prefix}{key}"), value.clone())),
             Some(None) => made.left_out.push(format!("all of {kind} {name}, which is not there")),
-            None => made.left_out.push(format!("all of {kind} {name}: Secrets were not asked for")),
+            None => made
+                .left_out
+                .push(format!("all of {kind} {name}: Secrets were not asked for")),
         }
     }
-    for EnvVar { name, value, value_from } in container.env.iter().flatten() {
+    for EnvVar {
+        name,
+        value,
+        value_from,
+    } in container.env.iter().flatten()
+    {
         match (value, value_from) {
             (_, Some(source)) => match valued(source, pod, maps, secrets) {
                 Ok(Some(value)) => made.set(name, value),
@@ -210,7 +236,11 @@ impl OfPod<'_> {
             let key = path.strip_prefix(prefix)?.strip_suffix("']")?;
             Some(all.unwrap_or_default().get(key).cloned().unwrap_or_default())
         };
-        let account = self.template.spec.as_ref().and_then(|spec| spec.service_account_name.clone());
+        let account = self
+            .template
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.service_account_name.clone());
         match path {
             "metadata.name" => Ok(self.name.clone()),
             "metadata.namespace" => Ok(self.namespace.clone()),
@@ -227,7 +257,9 @@ impl Environment {
     fn set(&mut self, name: &str, value: String) {
         // A NUL ends a variable for the system.
         if OF_THE_IMAGE.contains(&name) || name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-            self.left_out.push(format!("{name}: it is for the image's own programs, or no variable of this system"));
+            self.left_out.push(format!(
+                "{name}: it is for the image's own programs, or no variable of this system"
+            ));
         } else {
             self.variables.insert(name.to_string(), value);
         }
@@ -305,12 +337,28 @@ mod tests {
                     {"name": "PATH", "value": "/app/bin"}]}),
             false,
         );
-        let all: Vec<_> = made.variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let all: Vec<_> = made
+            .variables
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         assert_eq!(
             all,
-            ["APP=cart", "B=2", "POD=cart-sandbox", "URL=http://own:$(NO)/$(X_B)$", "WHO=robot", "X_A=own", "X_B=2"]
+            [
+                "APP=cart",
+                "B=2",
+                "POD=cart-sandbox",
+                "URL=http://own:$(NO)/$(X_B)$",
+                "WHO=robot",
+                "X_A=own",
+                "X_B=2"
+            ]
         );
-        let left: Vec<_> = made.left_out.iter().map(|each| each.split([':', ',']).next().unwrap()).collect();
+        let left: Vec<_> = made
+            .left_out
+            .iter()
+            .map(|each| each.split([':', ',']).next().unwrap())
+            .collect();
         assert_eq!(left, ["all of ConfigMap gone", "D", "NODE", "PATH"]);
     }
 

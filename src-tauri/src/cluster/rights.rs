@@ -25,6 +25,8 @@ pub enum Feature {
     RestartWorkloads,
     SeeSync,
     ReachServices,
+    SeeEnvironment,
+    SeeSecrets,
 }
 
 /// Who does it; each role adds to the one before.
@@ -36,6 +38,8 @@ pub enum Role {
     Editor,
     /// Also acts on workloads.
     Operator,
+    /// Also reads Secrets, where a person asks for those of a workload.
+    Secrets,
 }
 
 impl Role {
@@ -45,6 +49,7 @@ impl Role {
             Self::Viewer => "egret-viewer",
             Self::Editor => "egret-editor",
             Self::Operator => "egret-operator",
+            Self::Secrets => "egret-secrets",
         }
     }
 }
@@ -275,6 +280,23 @@ pub const TABLE: &[Needs] = &[
             rule("", &["pods"], &["list"]),
             rule("", &["pods/portforward"], SOCKET),
         ],
+    },
+    Needs {
+        feature: Feature::SeeEnvironment,
+        words: "Take a workload's variables over",
+        role: Role::Operator,
+        everywhere: false,
+        rules: &[
+            rule("apps", &["deployments", "statefulsets", "daemonsets"], &["get"]),
+            rule("", &["pods", "configmaps"], &["get"]),
+        ],
+    },
+    Needs {
+        feature: Feature::SeeSecrets,
+        words: "Take those over that come from Secrets",
+        role: Role::Secrets,
+        everywhere: false,
+        rules: &[rule("", &["secrets"], &["get"])],
     },
 ];
 

@@ -113,7 +113,10 @@ fn the_documented_roles_together_allow_everything_in_the_table() {
         return;
     };
     let own = ["viewer", "editor", "operator"].map(|role| ("istio-system", role));
-    let bench = open(api, &account(api, "whole", &["viewer", "editor", "operator"], &own));
+    let bench = open(
+        api,
+        &account(api, "whole", &["viewer", "editor", "operator", "secrets"], &own),
+    );
     for (feature, reach) in bench.cluster.rights().all() {
         assert!(reach.everywhere, "{feature:?} {reach:?}");
     }
