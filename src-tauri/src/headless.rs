@@ -12,8 +12,11 @@ use std::{
     thread,
 };
 
-use nix::sys::signal::{SigSet, Signal};
 use serde_json::{Value, json};
+use tokio::{
+    runtime,
+    signal::unix::{SignalKind, signal},
+};
 
 use crate::{
     cluster::{Attempt, Cluster, Environment, Kubeconfigs, Target, Wanted},
@@ -166,18 +169,31 @@ fn data_folder() -> Option<PathBuf> {
     set("EGRET_DATA").or_else(own)
 }
 
-/// Hears of the end of the input, and of a signal that asks to end; so the folder is taken away in either case.
+/// Hears of the end of the input, and of a signal that asks to end; so the folder is taken away in either case. Blocking the
+/// signals would not do: libraries of the window have threads of their own before this program begins.
 fn ends() -> Result<mpsc::Receiver<()>> {
-    let unable = |error: &dyn std::fmt::Display| Fault::new("signals", format!("Signals cannot be heard: {error}"));
-    let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
-    // Before any other thread is started, so that no other one takes them.
-    signals.thread_block().map_err(|error| unable(&error))?;
+    let unable = |error: io::Error| Fault::new("signals", format!("Signals cannot be heard: {error}"));
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(unable)?;
+    let entered = runtime.enter();
+    let heard = |kind| signal(kind).map_err(unable);
+    let (mut interrupt, mut terminate) = (heard(SignalKind::interrupt())?, heard(SignalKind::terminate())?);
+    let mut hangup = heard(SignalKind::hangup())?;
+    drop(entered);
     let (ended_tx, ended_rx) = mpsc::channel();
     let by_signal = ended_tx.clone();
     thread::spawn(move || {
-        if signals.wait().is_ok() {
-            let _ = by_signal.send(());
-        }
+        runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
+            }
+        });
+        // It ends already where nobody hears.
+        let _ = by_signal.send(());
     });
     thread::spawn(move || {
         // What is said on it is of no interest; that it cannot be read is its end too.

@@ -24,7 +24,8 @@ spec:
   outboundTrafficPolicy: {mode: REGISTRY_ONLY}
 ";
 /// Asks for each line that it reads, and says what came of it.
-const ASKER: &str = "while read -r url; do curl -s -o /dev/null --max-time 20 -w '%{http_code}\\n' \"$url\"; done";
+const ASKER: &str =
+    "while read -r url; do curl -s -o /dev/null --max-time 20 -w '%{http_code}\\n' \"$url\"; done; true";
 
 /// `egret mirror`.
 struct Mirror {

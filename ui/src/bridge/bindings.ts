@@ -83,7 +83,7 @@ export type PluginRow = { command: string,
  */
 variables: Array<string>, };
 export type Connecting = { file: string, context: string, step: string, };
-export type Feature = "seePolicy" | "seeRevisions" | "seeOwnRanges" | "seeAccessLog" | "followLogs" | "writeServiceEntries" | "writeVirtualServices" | "writeSidecars" | "writeMesh" | "writeTelemetry" | "writeWorkloads" | "sendRequests" | "ephemeralContainers" | "deployProbe" | "restartWorkloads" | "seeSync" | "reachServices";
+export type Feature = "seePolicy" | "seeRevisions" | "seeOwnRanges" | "seeAccessLog" | "followLogs" | "writeServiceEntries" | "writeVirtualServices" | "writeSidecars" | "writeMesh" | "writeTelemetry" | "writeWorkloads" | "sendRequests" | "ephemeralContainers" | "deployProbe" | "restartWorkloads" | "seeSync" | "reachServices" | "seeEnvironment" | "seeSecrets";
 export type Right = { feature: Feature, words: string, everywhere: boolean, 
 /**
  * Else only in these.

@@ -54,7 +54,7 @@ fn names_are_answered_as_the_clusters_own_dns_does_and_what_keeps_a_connection_a
     service(
         api,
         "cart",
-        &json!({"selector": {"app": "cart"}, "ports": [{"port": 80}, {"name": "b", "port": 81}]}),
+        &json!({"selector": {"app": "cart"}, "ports": [{"name": "a", "port": 80}, {"name": "b", "port": 81}]}),
     );
     service(
         api,
