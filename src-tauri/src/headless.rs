@@ -118,7 +118,8 @@ fn serve(arguments: &Arguments) -> Result<()> {
     }
     say(&json!({ "ready": { "forwarder": forwarder.address(), "token": forwarder.token() } }));
     let _ = end_rx.recv();
-    drop((forwarder, cluster));
+    drop(forwarder);
+    cluster.end();
     Ok(())
 }
 

@@ -60,6 +60,11 @@ fn main() {
                 &api,
                 runas::what_a_window_would_ask_about_is_refused_without_one,
             ),
+            trial(
+                "runas::variables_are_taken_over_and_secret_ones_only_after_a_word_of_their_own",
+                &api,
+                runas::variables_are_taken_over_and_secret_ones_only_after_a_word_of_their_own,
+            ),
             trial("a_kubeconfig_by_clicking", &api, connect::story),
             trial("story", &mesh, story::story),
             trial(

@@ -23,6 +23,36 @@ spec:
   workloadSelector: {labels: {app: sleep}}
   outboundTrafficPolicy: {mode: REGISTRY_ONLY}
 ";
+/// A workload whose container has variables from everywhere.
+const FURNISHED: &str = "
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: furnished, namespace: default}
+data: {MODE: quick}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: furnished, namespace: default}
+stringData: {password: s3cret}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: furnished, namespace: default}
+spec:
+  replicas: 0
+  selector: {matchLabels: {app: furnished}}
+  template:
+    metadata: {labels: {app: furnished}}
+    spec:
+      containers:
+      - name: app
+        image: app:1
+        envFrom: [{configMapRef: {name: furnished}}]
+        env:
+        - {name: WHERE, value: http://$(MODE).default}
+        - {name: POD, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+        - {name: PASSWORD, valueFrom: {secretKeyRef: {name: furnished, key: password}}}
+";
 /// Asks for each line that it reads, and says what came of it.
 const ASKER: &str =
     "while read -r url; do curl -s -o /dev/null --max-time 20 -w '%{http_code}\\n' \"$url\"; done; true";
@@ -114,6 +144,38 @@ pub fn what_a_window_would_ask_about_is_refused_without_one(api: &Api) {
         said.contains("allow the program") && output.status.code() == Some(2),
         "{said}"
     );
+}
+
+pub fn variables_are_taken_over_and_secret_ones_only_after_a_word_of_their_own(api: &Api) {
+    api.apply(FURNISHED);
+    let run = |cluster: &Cluster, more: &[&str]| {
+        let options = [&["--workload", "deploy/furnished", "--environment"], more].concat();
+        let output = exec(cluster, &options, &["env"]).stdin(Stdio::null()).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let (variables, said) = run(api, &[]);
+    for line in ["MODE=quick", "WHERE=http://quick.default", "POD=furnished-sandbox"] {
+        assert!(variables.lines().any(|own| own == line), "{line}: {variables}{said}");
+    }
+    assert!(
+        !variables.contains("PASSWORD") && said.contains("PASSWORD: Secret furnished"),
+        "{said}"
+    );
+    let (variables, said) = run(api, &["--secrets"]);
+    assert!(
+        variables.contains("PASSWORD=s3cret") && !said.contains("s3cret"),
+        "{said}"
+    );
+    // The mesh's viewer may read no Secrets.
+    let (_, said) = run(&api.user("viewer"), &["--secrets"]);
+    assert!(said.contains("needs get secrets in default"), "{said}");
+    api.text(&[
+        "delete",
+        "deployment/furnished",
+        "configmap/furnished",
+        "secret/furnished",
+    ]);
 }
 
 pub fn a_command_in_the_place_of_a_clusters_workload(mesh: &Mesh) {

@@ -46,6 +46,8 @@ use crate::{
 const CALL: Duration = Duration::from_secs(15);
 /// Longest that credentials may take: a program may open a browser for a person to log in.
 const CREDENTIALS: Duration = Duration::from_secs(180);
+/// Longest that a connection's tasks may take to end.
+const END: Duration = Duration::from_secs(2);
 /// How often a window is told of pods at most.
 const PACE: Duration = Duration::from_millis(300);
 
@@ -201,6 +203,14 @@ impl Cluster {
             who,
             runtime: None,
         })
+    }
+
+    /// Closes the connection and waits until nothing works on the mirror any more: it is gone then.
+    pub fn end(self: Arc<Self>) {
+        let own = Arc::into_inner(self).and_then(|mut own| own.runtime.take());
+        if let Some(runtime) = own {
+            runtime.shutdown_timeout(END);
+        }
     }
 
     /// The folder that says what the cluster says.
