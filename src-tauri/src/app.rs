@@ -2,6 +2,7 @@
 
 mod claims;
 mod connect;
+mod deploy;
 mod leftovers;
 mod lock;
 mod noted;
@@ -19,18 +20,21 @@ use std::{
 #[cfg(test)]
 pub use lock::left_by_a_killed_app;
 pub use open::{Opened, Ready, Refused, Source};
-use proxy_core::policy::{Verdict, explain};
+use proxy_core::{
+    model::IstioVersion,
+    policy::{Verdict, explain},
+};
 pub use shared::Shared;
 
 use crate::{
     change::{Changes, Journal},
     cluster::{Cluster, Feature},
-    dto::{Countdown, Holds, JournalEntry, ObjectRef, RequestResult, Unconfirmed},
+    dto::{Countdown, Holds, JournalEntry, ObjectRef, Phase, RequestResult, SourceState, Unconfirmed},
     events::{Event, Events},
     fault::{Fault, Result},
     probe::{self, Bringing, FromPod, FromSandbox},
     session::{Session, View},
-    sidecar::Sidecar,
+    sidecar::{Sidecar, deploy::Deployment},
     traffic::{Row, Traffic, announce, facts},
     verify::Verify,
 };
@@ -43,6 +47,7 @@ pub struct App {
     pub changes: Arc<Changes>,
     pub traffic: Arc<Traffic>,
     pub sidecar: Sidecar,
+    pub deployment: Deployment,
     pub events: Events,
     pub verify: Verify,
     pub bringing: Bringing,
@@ -50,6 +55,8 @@ pub struct App {
     pub shared: Arc<Shared>,
     /// Why an access log that is due could not be removed, where it could not.
     pub removal: Mutex<Option<Fault>>,
+    /// Held while the release to decide for changes, so that a sandbox is started again for the last one.
+    deciding: Mutex<()>,
     /// The open place is this window's; `None` once it has closed.
     claim: Mutex<Option<claims::Claim>>,
     /// Connecting, while it is under way.
@@ -73,6 +80,8 @@ impl App {
             told.send(event);
         });
         let sidecar = Sidecar::new(&shared.data, window, traffic.clone(), events.clone());
+        let deployment = Deployment::new(traffic.clone(), events.clone());
+        let events = deploy::listening(&deployment, events);
         // The sidecar reads the folder too: whatever changes in it, its policy is about to change.
         let (follower, listener) = (sidecar.clone(), events.clone());
         let session_events = Events::new(move |event| {
@@ -81,7 +90,8 @@ impl App {
             }
             listener.send(event);
         });
-        let session = Session::start(ready.origin, session_events)?;
+        let version = shared.version_for(&ready.origin);
+        let session = Session::start(ready.origin, version, session_events)?;
         ready.listener.set(session.announcer());
         let store = session.view().store.clone();
         let journal = Journal::open(&shared.database(), &*store)?;
@@ -93,17 +103,20 @@ impl App {
             changes: Arc::new(Changes::new(journal, recovered, events.clone())),
             traffic,
             sidecar,
+            deployment,
             verify: Verify::new(events.clone()),
             bringing: Bringing::new(events.clone()),
             events,
             shared,
             removal: Mutex::default(),
+            deciding: Mutex::default(),
             claim: Mutex::new(Some(ready.claim)),
             under_way: Mutex::default(),
             is_open: RwLock::new(true),
         });
         app.follow();
         app.follow_staged(turn_rx)?;
+        deploy::keep_policy(&app)?;
         Ok(app)
     }
 
@@ -156,7 +169,13 @@ impl App {
             cluster: &cluster,
             workload,
         };
-        probe::send_request(&start, &self.traffic, &view.snapshot(workload), (method, url))
+        match self.deployed_policy(&view, workload) {
+            None => probe::send_request(&start, &self.traffic, &view.snapshot(workload), (method, url)),
+            Some((snapshot, mode)) => {
+                let sent = probe::send_request(&start, &self.traffic, &snapshot, (method, url))?;
+                Ok(deploy::as_sent_under(mode, sent))
+            }
+        }
     }
 
     /// The open cluster.
@@ -187,6 +206,24 @@ impl App {
             .spawn(watch)
             .map_err(|error| Fault::new("thread", error.to_string()))?;
         Ok(())
+    }
+
+    /// Decides as another release of Istio from now on, and whenever this folder is opened again; as the folder itself
+    /// says where none is named. A sandbox that runs goes on with it.
+    pub fn decide_for(&self, version: Option<IstioVersion>) -> Result<SourceState> {
+        let _deciding = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+        let view = self.view();
+        if view.origin.cluster().is_some() {
+            return Err(Fault::input("A cluster is decided for as the Istio that runs there."));
+        }
+        self.shared.settings.set_istio_version(&view.store.name(), version)?;
+        let state = self.session.decide_for(version);
+        let sandbox = self.sidecar.state();
+        if sandbox.state == Phase::Running {
+            self.sidecar.stop();
+            self.start_sandbox(&sandbox.workload, sandbox.staged)?;
+        }
+        Ok(state)
     }
 
     /// Does what writes, unless the window has closed.
@@ -220,6 +257,8 @@ impl App {
         // Where it cannot be taken back now, the next start does it.
         let _ = self.changes.revert_at_exit(&*self.view().store);
         self.sidecar.stop();
+        self.deployment.end();
+        self.deployment.close();
         self.traffic.close();
         self.claim().take();
     }

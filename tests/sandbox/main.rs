@@ -11,4 +11,5 @@ mod closed;
 mod identity;
 mod life;
 mod reach;
+mod rules;
 mod trial;

@@ -8,6 +8,7 @@ use std::{
 };
 
 use crate::{
+    flow::Enforcement,
     model::{IstioVersion, Labels, WorkloadName},
     net::Forwarder,
     record::{AccessLogFormat, AccessLogTarget},
@@ -28,6 +29,10 @@ pub struct WorkloadChoice {
     pub labels: Labels,
     /// The workload of the folder that gives name, labels and annotations, where one was named.
     pub named: Option<WorkloadName>,
+    /// Service account; empty where it is not known.
+    pub service_account: String,
+    /// Whether policy decides what becomes of its traffic.
+    pub enforcement: Enforcement,
     /// The release of Istio to decide as, where it is chosen.
     pub istio_version: Option<IstioVersion>,
 }
@@ -39,6 +44,8 @@ pub struct Settings {
     pub policy: PathBuf,
     /// Whose policy holds.
     pub workload: WorkloadChoice,
+    /// Where the last good policy is kept for the next start.
+    pub keep: Option<PathBuf>,
     /// Addresses that are dialled elsewhere.
     pub map: Vec<(SocketAddr, SocketAddr)>,
     /// Names with fixed addresses.
@@ -66,6 +73,12 @@ pub struct RawSettings {
     pub labels: String,
     /// `--workload KIND/NAME`
     pub workload: Option<WorkloadName>,
+    /// `--service-account`
+    pub service_account: String,
+    /// `--observe`
+    pub observe: bool,
+    /// `--keep DIR`
+    pub keep: Option<PathBuf>,
     /// `--istio-version`
     pub istio_version: Option<IstioVersion>,
     /// `--map ADDR:PORT=ADDR:PORT`
@@ -97,12 +110,14 @@ pub struct SettingsError {
 /// Listening sockets, opened by whoever starts the sidecar: a sandbox opens them in another network namespace.
 #[derive(Debug, Default)]
 pub struct Sockets {
-    /// Takes redirected connections.
-    pub outbound: Option<TcpListener>,
+    /// Take redirected connections.
+    pub outbound: Vec<TcpListener>,
     /// Takes HTTP proxy requests.
     pub explicit: Option<TcpListener>,
     /// Admin; loopback only.
     pub admin: Option<TcpListener>,
+    /// Readiness and metrics, for whoever watches over the workload.
+    pub health: Option<TcpListener>,
 }
 
 impl RawSettings {
@@ -146,8 +161,14 @@ impl RawSettings {
                 namespace: self.namespace,
                 labels: labels(&self.labels)?,
                 named: self.workload,
+                service_account: self.service_account,
+                enforcement: match self.observe {
+                    true => Enforcement::Observe,
+                    false => Enforcement::Enforce,
+                },
                 istio_version: self.istio_version,
             },
+            keep: self.keep,
             map,
             hosts,
             forwarder: None,

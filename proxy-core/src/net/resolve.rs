@@ -5,11 +5,12 @@ use std::{
     io::{self, ErrorKind},
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 
 use hickory_resolver::TokioResolver;
 
-use super::Forwarder;
+use super::{Forwarder, Unresolved};
 
 /// Resolves names for one worker.
 #[derive(Debug, Clone)]
@@ -20,23 +21,44 @@ pub struct Resolver {
     system: Option<TokioResolver>,
     /// What the names of policy objects last resolved to; as many as policy has ever named.
     last: Arc<Mutex<HashMap<String, Vec<IpAddr>>>>,
+    /// Names of requests that failed.
+    unresolved: Unresolved,
 }
 
 impl Resolver {
-    /// A resolver with fixed names (`--host NAME=ADDR`). Needs a runtime.
-    pub fn new(fixed: Arc<HashMap<String, Vec<IpAddr>>>) -> Self {
+    /// A resolver with fixed names (`--host NAME=ADDR`), and what those of other workers could not resolve. Needs a runtime.
+    pub fn new(fixed: Arc<HashMap<String, Vec<IpAddr>>>, unresolved: Unresolved) -> Self {
         let system = TokioResolver::builder_tokio().and_then(|builder| builder.build()).ok();
         Self {
             fixed,
             forwarder: None,
             system,
             last: Arc::default(),
+            unresolved,
         }
     }
 
     /// The same, with the names that `forwarder` knows.
     pub fn through(self, forwarder: Option<Forwarder>) -> Self {
         Self { forwarder, ..self }
+    }
+
+    /// Addresses of a name that a request asks for, for a port of it. What failed a short time ago fails without waiting.
+    pub async fn resolve_asked(&self, name: &str, port: u16) -> io::Result<Vec<IpAddr>> {
+        let key = || format!("{}:{port}", name.to_ascii_lowercase());
+        if !self.unresolved.is_empty()
+            && let Some(error) = self.unresolved.of(&key(), Instant::now())
+        {
+            return Err(error);
+        }
+        let found = match is_asked_for(name) {
+            true => self.resolve(name).await,
+            false => Err(io::Error::new(ErrorKind::InvalidInput, "no domain name")),
+        };
+        if let Err(error) = &found {
+            self.unresolved.note(&key(), error, Instant::now());
+        }
+        found
     }
 
     /// Addresses of a name that policy declares. A DNS server that fails does not take away what was known, as in Envoy.
@@ -85,5 +107,49 @@ impl Resolver {
         let mut addresses: Vec<IpAddr> = found.iter().collect();
         addresses.sort_by_key(IpAddr::is_ipv6);
         Ok(addresses)
+    }
+}
+
+/// What c-ares, Envoy's resolver, asks a server about: labels of up to 63 of these letters; and addresses, which need none.
+fn is_asked_for(name: &str) -> bool {
+    if name
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>()
+        .is_ok()
+    {
+        return true;
+    }
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let known = |letter: u8| letter.is_ascii_alphanumeric() || b"-_/*".contains(&letter);
+    let mut labels = name.split('.');
+    name.len() <= 253 && labels.all(|label| (1..=63).contains(&label.len()) && label.bytes().all(known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_name_is_looked_up_nowhere() {
+        for name in [
+            "a.com",
+            "a_b.com",
+            "-a.com",
+            "*.a.com",
+            "single",
+            "256.1.1.1",
+            "a.com.",
+            "[::1]",
+        ] {
+            assert!(is_asked_for(name), "{name}");
+        }
+        let long = "a".repeat(64);
+        let longer = [&long[..60]; 5].join(".");
+        for name in [
+            "", ".com", "x..com", "a..", "a%.com", "a:b", "[a]", "a@b.com", &long, &longer,
+        ] {
+            assert!(!is_asked_for(name), "{name}");
+        }
     }
 }

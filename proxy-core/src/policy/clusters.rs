@@ -180,7 +180,7 @@ fn made(
         namespace: service.namespace.clone(),
         endpoints,
         connect_timeout: pool.and_then(|pool| pool.connect_timeout).unwrap_or(connect_timeout),
-        tls: policy.and_then(|policy| originate(policy, rule)),
+        tls: policy.and_then(|policy| originate(policy, rule, service)),
         limits: pool.map(|pool| pool.limits).unwrap_or_default(),
         consistent_hash: policy.is_some_and(|policy| policy.consistent_hash),
         unapplied: {
@@ -199,7 +199,7 @@ fn made(
     }
 }
 
-fn originate(policy: &TrafficPolicy, rule: Option<&Rule<'_>>) -> Option<OriginateTls> {
+fn originate(policy: &TrafficPolicy, rule: Option<&Rule<'_>>, service: &RegistryService) -> Option<OriginateTls> {
     let tls = policy.tls.as_ref()?;
     // Istio: secrets reach a sidecar only by a rule that selects it; otherwise it speaks plain text.
     let secret = tls
@@ -211,6 +211,14 @@ fn originate(policy: &TrafficPolicy, rule: Option<&Rule<'_>>) -> Option<Originat
     }
     matches!(&*tls.mode, "SIMPLE" | "MUTUAL").then(|| OriginateTls {
         sni: tls.sni.as_deref().map(Into::into),
+        // Istio: those of the ServiceEntry where the rule has none.
+        names: match &service.kind {
+            ServiceKind::Entry(entry) if tls.subject_alt_names.is_empty() => &entry.spec.subject_alt_names,
+            _ => &tls.subject_alt_names,
+        }
+        .iter()
+        .map(|name| name.as_str().into())
+        .collect(),
     })
 }
 

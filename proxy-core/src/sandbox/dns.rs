@@ -16,7 +16,7 @@ use tokio::{
     runtime, task,
 };
 
-use crate::net::{Forwarder, Resolver};
+use crate::net::{Forwarder, Resolver, Unresolved};
 
 /// Seconds that answers may be kept: names may be mapped anew while a sandbox runs.
 const TTL: u32 = 5;
@@ -37,7 +37,7 @@ pub fn serve(
         tcp.set_nonblocking(true)?;
         let udp = Arc::new(tokio::net::UdpSocket::from_std(udp)?);
         let tcp = tokio::net::TcpListener::from_std(tcp)?;
-        let resolver = Resolver::new(hosts).through(forwarder);
+        let resolver = Resolver::new(hosts, Unresolved::default()).through(forwarder);
         task::spawn(over_tcp(tcp, resolver.clone()));
         let slots = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
         let mut buffer = [0; 1500];

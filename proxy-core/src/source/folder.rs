@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, hash_map::DefaultHasher},
     fs,
     hash::{Hash, Hasher},
+    io,
     num::NonZero,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -17,9 +18,9 @@ use std::{
 };
 
 use super::reading::{
-    MAX_DEPTH, Reading, SourceError, is_gone, is_hidden, is_manifest, list, read_file, relative, unreadable,
+    MAX_DEPTH, Reading, SourceError, is_gone, is_hidden, is_manifest, list, read_file, relative, unpacked, unreadable,
 };
-use crate::model::World;
+use crate::model::{Place, World};
 
 /// A folder of manifests.
 #[derive(Debug)]
@@ -28,7 +29,12 @@ pub struct Folder {
     files: BTreeMap<Arc<str>, File>,
     /// Links are among what was read: a change elsewhere may change what they lead to.
     linked: bool,
+    /// What the file of this name says, if there is one.
+    generation: Result<Option<u64>, SourceError>,
 }
+
+/// The file that says which of several policies for the same place a folder holds.
+const GENERATION: &str = "generation";
 
 /// One file: what it said when it last was good, and what is wrong with it now.
 #[derive(Debug, Default)]
@@ -79,13 +85,19 @@ impl Stamp {
 impl Folder {
     /// Reads `path`. Fails only when the folder itself cannot be read.
     pub fn open(path: &Path) -> Result<Self, SourceError> {
-        let mut folder = Self {
+        let mut folder = Self::unread(path);
+        folder.refresh()?;
+        Ok(folder)
+    }
+
+    /// A folder of which nothing is known yet.
+    pub fn unread(path: &Path) -> Self {
+        Self {
             path: path.to_path_buf(),
             files: BTreeMap::new(),
             linked: false,
-        };
-        folder.refresh()?;
-        Ok(folder)
+            generation: Ok(None),
+        }
     }
 
     /// The folder's path.
@@ -114,7 +126,10 @@ impl Folder {
         });
         let there = files.into_iter().filter(|(_, path, file)| !file.went(path));
         self.files = there.map(|(name, _, file)| (name, file)).collect();
-        Ok(differs.into_inner())
+        let generation = generation(&self.path);
+        let renumbered = generation != self.generation;
+        self.generation = generation;
+        Ok(differs.into_inner() || renumbered)
     }
 
     /// Reads what is at `paths` now; true when anything there changed. Where a path may stand for more than one file, the
@@ -154,6 +169,9 @@ impl Folder {
         if below.iter().any(is_hidden) || below.iter().count() > MAX_DEPTH + 1 {
             return Touched::Nothing;
         }
+        if below == Path::new(GENERATION) {
+            return Touched::More;
+        }
         let name: Arc<str> = relative(&self.path, path).into();
         match fs::symlink_metadata(path) {
             Ok(metadata) if metadata.is_file() && is_manifest(path) => Touched::File(name),
@@ -164,10 +182,25 @@ impl Folder {
         }
     }
 
+    /// The manifests as they are written now, unpacked, by their names in the folder.
+    pub fn texts(&self) -> io::Result<BTreeMap<String, String>> {
+        let text = |name: &str| {
+            let bytes = fs::read(self.path.join(name))?;
+            let text = String::from_utf8(unpacked(&bytes)?.into_owned());
+            text.map_err(io::Error::other)
+        };
+        self.files
+            .keys()
+            .map(|name| Ok((name.to_string(), text(name)?)))
+            .collect()
+    }
+
     /// What the folder says now.
     pub fn reading(&self) -> Reading {
         let mut reading = Reading {
             files: self.files.len(),
+            generation: self.generation.as_ref().ok().copied().flatten(),
+            errors: self.generation.as_ref().err().cloned().into_iter().collect(),
             ..Reading::default()
         };
         for file in self.files.values() {
@@ -177,6 +210,25 @@ impl Folder {
         }
         reading
     }
+}
+
+/// The number in the file that says which policy `folder` holds.
+fn generation(folder: &Path) -> Result<Option<u64>, SourceError> {
+    let path = folder.join(GENERATION);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(&path, &error)),
+    };
+    text.trim().parse().map(Some).map_err(|_| {
+        let place = Place {
+            file: GENERATION.into(),
+            line: 1,
+            column: 1,
+        };
+        let message = "expected a whole number, such as 7".into();
+        SourceError::Syntax { place, message }
+    })
 }
 
 /// What a path stands for.
@@ -251,140 +303,4 @@ fn refresh_file(name: &Arc<str>, path: &Path, file: &mut File) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ENTRY: &str =
-        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: a}\nspec: {hosts: [a.com]}\n";
-
-    fn hosts(folder: &Folder) -> Vec<String> {
-        folder
-            .reading()
-            .world
-            .service_entries
-            .iter()
-            .map(|entry| entry.spec.hosts[0].to_string())
-            .collect()
-    }
-
-    #[test]
-    fn a_file_that_goes_while_the_folder_is_read_is_no_error() {
-        let root = tempfile::tempdir().unwrap();
-        for index in 0..100 {
-            fs::write(root.path().join(format!("{index}.yaml")), ENTRY).unwrap();
-        }
-        let folder = root.path().to_path_buf();
-        let taker = thread::spawn(move || {
-            for index in 0..100 {
-                thread::sleep(Duration::from_micros(300));
-                fs::remove_file(folder.join(format!("{index}.yaml"))).unwrap();
-            }
-        });
-        while !taker.is_finished() {
-            assert_eq!(Folder::open(root.path()).unwrap().reading().errors, []);
-        }
-        taker.join().unwrap();
-    }
-
-    #[test]
-    fn a_broken_file_keeps_its_last_good_version_and_says_where() {
-        let folder_path = std::env::temp_dir().join(format!("egret-folder-{}", std::process::id()));
-        fs::create_dir_all(folder_path.join("sub/.git")).unwrap();
-        let file = folder_path.join("sub/a.yaml");
-        fs::write(&file, ENTRY).unwrap();
-        fs::write(folder_path.join("sub/.git/b.yaml"), ENTRY).unwrap();
-        fs::write(folder_path.join("notes.txt"), "not read").unwrap();
-        let mut folder = Folder::open(&folder_path).unwrap();
-        assert_eq!(hosts(&folder), ["a.com"]);
-        assert!(!folder.refresh().unwrap(), "nothing changed");
-
-        for broken in [
-            "spec: [\n",
-            "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: a}\nspec: {hosts: 1}\n",
-        ] {
-            fs::write(&file, broken).unwrap();
-            assert!(folder.refresh().unwrap());
-            assert_eq!(hosts(&folder), ["a.com"]);
-            assert!(
-                folder.reading().errors[0].to_string().starts_with("sub/a.yaml:"),
-                "{}",
-                folder.reading().errors[0]
-            );
-        }
-        fs::write(&file, ENTRY.replace("a.com", "b.com")).unwrap();
-        assert!(folder.refresh().unwrap());
-        assert_eq!(
-            (hosts(&folder), folder.reading().errors.len()),
-            (vec!["b.com".to_string()], 0)
-        );
-        fs::remove_file(&file).unwrap();
-        assert!(folder.refresh().unwrap());
-        assert!(hosts(&folder).is_empty());
-        fs::remove_dir_all(&folder_path).unwrap();
-        assert!(folder.refresh().is_err());
-    }
-
-    #[test]
-    fn what_is_read_at_one_path_is_what_the_whole_folder_says() {
-        let place = tempfile::tempdir().unwrap();
-        let elsewhere = tempfile::tempdir().unwrap();
-        let entry = |host: &str| ENTRY.replace("a.com", host);
-        let at = |file: &str| place.path().join(file);
-        fs::create_dir(at("sub")).unwrap();
-        fs::write(at("sub/b.yaml"), entry("b.com")).unwrap();
-        fs::write(elsewhere.path().join("far.yaml"), entry("far.com")).unwrap();
-        let mut folder = Folder::open(place.path()).unwrap();
-        type Step<'s> = (&'s str, Box<dyn Fn() + 's>, bool);
-        let steps: Vec<Step> = vec![
-            (
-                "new.yaml",
-                Box::new(|| fs::write(at("new.yaml"), entry("n.com")).unwrap()),
-                true,
-            ),
-            (
-                "new.yaml",
-                Box::new(|| fs::write(at("new.yaml"), entry("m.com")).unwrap()),
-                true,
-            ),
-            ("new.yaml", Box::new(|| {}), false),
-            (
-                ".new.yaml.swp",
-                Box::new(|| fs::write(at(".new.yaml.swp"), "x").unwrap()),
-                false,
-            ),
-            (
-                "notes.txt",
-                Box::new(|| fs::write(at("notes.txt"), "x").unwrap()),
-                false,
-            ),
-            ("new.yaml", Box::new(|| fs::remove_file(at("new.yaml")).unwrap()), true),
-            (
-                "sub",
-                Box::new(|| fs::rename(at("sub"), at("other.yaml")).unwrap()),
-                true,
-            ),
-            ("other.yaml", Box::new(|| {}), false),
-            (
-                "other.yaml",
-                Box::new(|| fs::remove_dir_all(at("other.yaml")).unwrap()),
-                true,
-            ),
-            (
-                "far",
-                Box::new(|| std::os::unix::fs::symlink(elsewhere.path(), at("far")).unwrap()),
-                true,
-            ),
-            (
-                ".data",
-                Box::new(|| fs::write(elsewhere.path().join("far.yaml"), entry("near.com")).unwrap()),
-                true,
-            ),
-        ];
-        for (path, step, differs) in steps {
-            step();
-            assert_eq!(folder.refresh_at([at(path).as_path()]).unwrap(), differs, "{path}");
-            assert_eq!(hosts(&folder), hosts(&Folder::open(place.path()).unwrap()), "{path}");
-        }
-        assert_eq!(hosts(&folder), ["near.com"]);
-    }
-}
+mod tests;

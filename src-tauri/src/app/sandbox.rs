@@ -12,7 +12,7 @@ use super::App;
 use crate::{
     dto::SandboxState,
     fault::{Fault, Result},
-    sidecar::StagedFolder,
+    sidecar::{Enforced, StagedFolder},
 };
 
 impl App {
@@ -33,7 +33,15 @@ impl App {
                 Some(folder)
             }
         };
-        let state = self.sidecar.start(&view.folder, known, view.origin.cluster(), folder)?;
+        let state = self.sidecar.start(
+            known,
+            Enforced {
+                folder: &view.folder,
+                version: view.world().version,
+                cluster: view.origin.cluster(),
+                staged: folder,
+            },
+        )?;
         // What was staged while it started.
         self.keep_staged_up();
         // A window that closed meanwhile leaves nothing that runs.

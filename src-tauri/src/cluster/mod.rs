@@ -6,6 +6,7 @@ mod anew;
 mod attempt;
 mod connect;
 mod contexts;
+mod deployed;
 mod digest;
 mod environment;
 mod exec;
@@ -52,6 +53,10 @@ mod write;
 pub use allowed::Reach;
 pub use attempt::{Attempt, Step, is_away};
 pub use contexts::Context;
+pub use deployed::{
+    Disruption, Following, Heard, INJECTOR, LeftSession, MODE, Node, OWN_SIDECAR, PLACE, Refusal, SESSION,
+    SidecarPolicy, WORKLOAD,
+};
 pub use environment::{Environment, Wanted};
 pub use exec::{End, Executed, Place};
 pub use facts::{Facts, look};
@@ -71,6 +76,7 @@ pub use rights::Feature;
 #[cfg(test)]
 pub(crate) use spaces::MAX_SINGLY;
 pub use sync::ProxySync;
+pub use words::shell_word;
 pub use write::MADE_BY;
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use proxy_core::{
     source::Reading,
 };
 
-use super::{Origin, planes::Planes};
+use super::{Origin, planes::Planes, release::release};
 use crate::{
     change::Store,
     cluster::Cluster,
@@ -122,16 +122,22 @@ impl View {
         std::fs::read_to_string(self.folder.join(file))
     }
 
+    /// Whether a change set can be applied now.
+    pub fn is_editable(&self) -> bool {
+        let cluster = self.origin.cluster();
+        cluster.map_or_else(|| editable(&self.folder), |cluster| cluster.is_editing())
+    }
+
     /// As the windows show it.
     pub fn state(&self) -> SourceState {
         let cluster = self.origin.cluster();
         let own_name = self.folder.file_name();
         let (name, path, editable) = match cluster {
-            Some(cluster) => (cluster.context.clone(), cluster.server.clone(), cluster.is_editing()),
+            Some(cluster) => (cluster.context.clone(), cluster.server.clone(), self.is_editable()),
             None => (
                 own_name.map_or("/".into(), |name| name.to_string_lossy().into_owned()),
                 self.folder.display().to_string(),
-                editable(&self.folder),
+                self.is_editable(),
             ),
         };
         let ignored = self.world().ignored.iter();
@@ -151,6 +157,7 @@ impl View {
             read_at: self.read_at.clone(),
             editable,
             errors: self.reading.errors.iter().map(Fault::from).collect(),
+            istio: release(self),
         }
     }
 

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use proxy_core::policy::Workload;
+use proxy_core::{model::IstioVersion, policy::Workload};
 
 use super::{
     admin,
@@ -31,7 +31,13 @@ const START: Duration = Duration::from_secs(10);
 
 impl Sidecar {
     /// Starts the child and everything that follows it; returns when it takes connections.
-    pub(super) fn launch(&self, run: u64, proxy: &Path, folder: &Path, workload: &Workload) -> Result<()> {
+    pub(super) fn launch(
+        &self,
+        run: u64,
+        proxy: &Path,
+        (folder, version): (&Path, Option<IstioVersion>),
+        workload: &Workload,
+    ) -> Result<()> {
         self.step(run, "Starting the playground's sites");
         let sites = sites::World::start(&self.scratch)?;
         let access_log = &self.access_log;
@@ -42,6 +48,7 @@ impl Sidecar {
             proxy,
             forwarder: forwarder.as_deref(),
             folder,
+            version,
             workload,
             sites: &sites,
             admin: free_address()?,

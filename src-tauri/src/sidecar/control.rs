@@ -18,7 +18,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use proxy_core::{net, policy::Workload};
+use proxy_core::{model::IstioVersion, net, policy::Workload};
 
 use super::{
     admin::{self, FlowLine},
@@ -86,6 +86,18 @@ pub(super) struct Running {
     pub ca: PathBuf,
 }
 
+/// The policy that a sidecar is to enforce.
+pub struct Enforced<'a> {
+    /// The source's own folder.
+    pub folder: &'a Path,
+    /// The release of Istio to decide as, where it is chosen.
+    pub version: Option<IstioVersion>,
+    /// The cluster that it is of: its Services can be reached.
+    pub cluster: Option<&'a Arc<Cluster>>,
+    /// What the folder would say with the staged changes, to be enforced instead.
+    pub staged: Option<StagedFolder>,
+}
+
 /// The last lines of the sidecar's own log.
 pub(super) type Tail = Arc<Mutex<VecDeque<String>>>;
 
@@ -120,15 +132,14 @@ impl Sidecar {
     }
 
     /// Starts it for a workload with the policy of `folder` and returns when it runs or has failed. The steps come as
-    /// events meanwhile. Where the policy is a cluster's, its Services can be reached.
-    /// `staged` is enforced instead of `folder`, where there is one.
-    pub fn start(
-        &self,
-        folder: &Path,
-        workload: Workload,
-        cluster: Option<&Arc<Cluster>>,
-        staged: Option<StagedFolder>,
-    ) -> Result<SandboxState> {
+    /// events meanwhile.
+    pub fn start(&self, workload: Workload, enforced: Enforced<'_>) -> Result<SandboxState> {
+        let Enforced {
+            folder,
+            version,
+            cluster,
+            staged,
+        } = enforced;
         let folder = staged.as_ref().map_or(folder, StagedFolder::path).to_path_buf();
         let proxy = find_proxy()?;
         let telling = self.clone();
@@ -153,7 +164,7 @@ impl Sidecar {
             self.shared.run.fetch_add(1, Ordering::SeqCst) + 1
         };
         self.told();
-        if let Err(fault) = self.launch(run, &proxy, &folder, &workload) {
+        if let Err(fault) = self.launch(run, &proxy, (&folder, version), &workload) {
             self.failed(run, fault);
         }
         Ok(self.state())
@@ -252,24 +263,6 @@ impl Sidecar {
         };
         // Without a thread the hash is shown a little later, with the next state.
         let _ = thread::Builder::new().name("policy-effect".into()).spawn(watch);
-    }
-
-    /// Lets `keep` bring the policy with the staged changes up; true where it is enforced. What kept it from being brought up
-    /// is shown, and the policy stays as it was.
-    pub fn keep_staged(&self, keep: impl FnOnce(&StagedFolder) -> Result<()>) -> bool {
-        let Some(staged) = self.inner().staged.clone() else {
-            return false;
-        };
-        let turn = staged.turn();
-        let fault = keep(&staged).err();
-        drop(turn);
-        let mut inner = self.inner();
-        if inner.state.staged_fault != fault {
-            inner.state.staged_fault = fault;
-            drop(inner);
-            self.told();
-        }
-        true
     }
 
     fn running(&self) -> Result<Running> {

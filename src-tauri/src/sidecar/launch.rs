@@ -6,7 +6,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use proxy_core::{net, policy::Workload};
+use proxy_core::{model::IstioVersion, net, policy::Workload};
 
 use super::sites::World as Sites;
 use crate::{
@@ -41,6 +41,8 @@ pub struct Launch<'a> {
     /// The way to a cluster's Services, as the sidecar reads it.
     pub forwarder: Option<&'a str>,
     pub folder: &'a Path,
+    /// The release of Istio to decide for, where it is chosen.
+    pub version: Option<IstioVersion>,
     pub workload: &'a Workload,
     pub sites: &'a Sites,
     pub admin: SocketAddr,
@@ -79,6 +81,9 @@ impl Launch<'_> {
         add(&[if way == Way::Namespace { "exec" } else { "run" }]);
         add(&["--policy", &text(self.folder), "--namespace", &self.workload.namespace]);
         add(&["--workload", &self.workload.name]);
+        if let Some(version) = self.version {
+            add(&["--istio-version", &version.to_string()]);
+        }
         for (from, to) in self.sites.map() {
             add(&["--map", &format!("{from}={to}")]);
         }

@@ -12,7 +12,8 @@ use std::{
 
 use proxy_core::source::manifests;
 
-use crate::change::FileEdit;
+use super::Sidecar;
+use crate::{change::FileEdit, fault::Result};
 
 /// The folder. Dropping it takes it away.
 #[derive(Debug)]
@@ -120,6 +121,26 @@ impl StagedFolder {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(temporary),
         }
+    }
+}
+
+impl Sidecar {
+    /// Lets `keep` bring the policy with the staged changes up; true where it is enforced. What kept it from being brought up
+    /// is shown, and the policy stays as it was.
+    pub fn keep_staged(&self, keep: impl FnOnce(&StagedFolder) -> Result<()>) -> bool {
+        let Some(staged) = self.inner().staged.clone() else {
+            return false;
+        };
+        let turn = staged.turn();
+        let fault = keep(&staged).err();
+        drop(turn);
+        let mut inner = self.inner();
+        if inner.state.staged_fault != fault {
+            inner.state.staged_fault = fault;
+            drop(inner);
+            self.told();
+        }
+        true
     }
 }
 

@@ -41,12 +41,19 @@ class Navigation {
   /** The sandbox shall enforce the staged changes too. */
   sandboxStaged = $state(false);
   rehearse = $state<"staged" | "registryOnly">("registryOnly");
+  /** Where the sidecar of the Sandbox is: the second one only where a cluster is open. */
+  sandbox = $state<"computer" | "cluster">("computer");
   #before: Screen = "overview";
 
   go(screen: Screen): void {
     if (screen !== this.screen && this.screen !== "why") this.#before = this.screen;
     this.screen = screen;
     this.layer = null;
+  }
+
+  openSandbox(where: "computer" | "cluster"): void {
+    this.sandbox = where;
+    this.go("sandbox");
   }
 
   openSourceMenu(window: InWindow): void {
@@ -86,6 +93,7 @@ class Navigation {
   /** Opens the sandbox with this workload chosen. */
   runAs(workload: string): void {
     this.sandboxAs = workload;
+    this.sandbox = "computer";
     this.go("sandbox");
   }
 

@@ -20,6 +20,13 @@ export const source: SourceState = {
   epoch: 3,
   readAt: "2026-11-23T14:02:18Z",
   editable: true,
+  istio: {
+    version: "1.31",
+    found: "1.31",
+    from: "label app.kubernetes.io/version of ConfigMap istio-system/istio",
+    chosen: false,
+    choices: ["1.32", "1.31", "1.24", "1.4"],
+  },
   errors: [],
 };
 
@@ -69,6 +76,7 @@ export const findings: Finding[] = [
     column: 15,
     message: "Resolution NONE trusts the address that was dialled; the name in the TLS handshake can be forged.",
     fix: "Use DYNAMIC_DNS, or list the hosts by name.",
+    offer: null,
   },
   {
     code: "EGR113",
@@ -80,7 +88,24 @@ export const findings: Finding[] = [
     column: 5,
     message: "Port 80 sends plain text. To send TLS instead, originate it in the sidecar.",
     fix: null,
+    offer: null,
   },
+  ...[0, 2].map((index): Finding => ({
+    code: "IST0131",
+    level: "info",
+    object: at("VirtualService", "shop", "api", "egress/api.yaml", 20),
+    field: `spec.http[${index}].match[1]`,
+    file: "egress/api.yaml",
+    line: 24 + index,
+    column: 5,
+    message: `this match is never used: spec.http[${index}] takes its requests`,
+    fix: "take it away, or put it before the rule that hides it",
+    offer: {
+      change: `take spec.http[${index}].match[1] away`,
+      command: "kubectl patch virtualservice.networking.istio.io api -n shop --type=json -p '[]'",
+      blockedBecause: null,
+    },
+  })),
 ];
 
 export const modes: PolicyView["modes"] = [
@@ -190,7 +215,12 @@ export const overview: Overview = {
     },
   ],
   health: [
-    { name: "Folder", state: "good", detail: "9 files, 14 objects, watched, decided as Istio 1.32" },
+    { name: "Folder", state: "good", detail: "9 files, 14 objects, watched" },
+    {
+      name: "Istio",
+      state: "good",
+      detail: "decided as 1.31: label app.kubernetes.io/version of ConfigMap istio-system/istio",
+    },
     { name: "Access log", state: "good", detail: "sandbox, 0 s behind, dropped 0" },
     { name: "Names", state: "warn", detail: "71 % of rows have a name" },
     { name: "Cluster", state: "off", detail: "not connected; not needed" },
