@@ -86,6 +86,25 @@ fn choose(worker: &Worker, addresses: &[SocketAddr], tried: &[SocketAddr]) -> So
     chosen
 }
 
+/// One of all addresses of these names; `None` where none has any.
+async fn resolved<'n>(
+    worker: &Worker,
+    names: impl IntoIterator<Item = (&'n str, u16)>,
+    tried: &[SocketAddr],
+) -> Option<SocketAddr> {
+    let mut addresses = Vec::new();
+    for (name, port) in names {
+        // A name that does not resolve has no addresses; the others serve.
+        let found: Vec<IpAddr> = worker.resolver.resolve_declared(name).await;
+        addresses.extend(found.into_iter().map(|address| SocketAddr::new(address, port)));
+    }
+    // Without dual-stack mode Istio's sidecars use IPv4 where there is any.
+    if addresses.iter().any(SocketAddr::is_ipv4) {
+        addresses.retain(SocketAddr::is_ipv4);
+    }
+    (!addresses.is_empty()).then(|| choose(worker, &addresses, tried))
+}
+
 /// The address to dial for a cluster, rather than one that was tried. `name` is the request's Host or the stream's SNI.
 pub(super) async fn endpoint(
     worker: &Worker,
@@ -102,22 +121,10 @@ pub(super) async fn endpoint(
         Endpoints::OriginalDst(port) => Ok(SocketAddr::new(destination.ip(), port.unwrap_or(destination.port()))),
         Endpoints::Static(addresses) if addresses.is_empty() => Err(none),
         Endpoints::Static(addresses) => Ok(choose(worker, addresses, tried)),
+        Endpoints::Host(port) => resolved(worker, [(&*cluster.host, *port)], tried).await.ok_or(none),
         Endpoints::Dns(names) => {
-            let mut addresses = Vec::new();
-            for (name, port) in names {
-                // A name that does not resolve has no addresses; the others serve.
-                let found: Vec<IpAddr> = worker.resolver.resolve_declared(name).await;
-                addresses.extend(found.into_iter().map(|address| SocketAddr::new(address, *port)));
-            }
-            // Without dual-stack mode Istio's sidecars use IPv4 where there is any.
-            if addresses.iter().any(SocketAddr::is_ipv4) {
-                addresses.retain(SocketAddr::is_ipv4);
-            }
-            if addresses.is_empty() {
-                Err(none)
-            } else {
-                Ok(choose(worker, &addresses, tried))
-            }
+            let names = names.iter().map(|(name, port)| (&**name, *port));
+            resolved(worker, names, tried).await.ok_or(none)
         }
         Endpoints::DynamicDns(port) => {
             let (host, port) = match name.rsplit_once(':') {
@@ -156,7 +163,7 @@ pub(super) async fn connect(
     name: &str,
 ) -> Result<Connected, Failed> {
     let address = endpoint(worker, cluster, destination, name, &[]).await?;
-    if cluster.tls.is_some() {
+    if cluster.settings.tls.is_some() {
         // Bytes that policy wants encrypted are never sent in the clear.
         let error = std::io::Error::other("this sidecar originates TLS for HTTP only");
         return Err(Failed {
@@ -170,7 +177,7 @@ pub(super) async fn connect(
         address: None,
         why: Why::Overflow,
     })?;
-    match worker.dialer.dial(address, cluster.connect_timeout).await {
+    match worker.dialer.dial(address, cluster.settings.connect_timeout).await {
         Ok(stream) => Ok(Connected {
             stream,
             address,

@@ -1,23 +1,30 @@
 //! Upstream groups: one for each service and port, and one for each subset of it.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use super::{
-    Cluster, Endpoints, OriginateTls, Workload,
+    Cluster, ClusterSettings, Endpoints, OriginateTls, Workload,
+    names::{NameMap, Named},
     registry::{RegistryService, ServiceKind},
     rules::{Rule, Rules},
     shared_endpoints::{OfHost, SamePort, SharedEndpoints},
 };
 use crate::model::{Labels, MeshConfig, Port, Protocol, Resolution, RouteDestination, Subset, TrafficPolicy, World};
 
-/// Clusters by name (`outbound|80||httpbin.org`).
+/// Clusters by name (`outbound|80||httpbin.org`), and what else of their services routes are made by.
 #[derive(Debug, Default)]
 pub(super) struct Clusters {
-    by_name: HashMap<Arc<str>, Arc<Cluster>>,
+    pub by_name: NameMap<Arc<Cluster>>,
     /// The only port of a host's service; `None` where it has several.
     only_port: HashMap<Arc<str>, Option<u16>>,
     /// What the names of ExternalName Services stand for.
     alias_of: HashMap<Arc<str>, Arc<str>>,
+}
+
+impl Named for Arc<Cluster> {
+    fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 impl Clusters {
@@ -27,14 +34,10 @@ impl Clusters {
 
     /// The cluster of this name with the name itself, which all that lead to it share.
     pub fn named(&self, name: String) -> (Option<Arc<Cluster>>, Arc<str>) {
-        match self.by_name.get_key_value(name.as_str()) {
-            Some((name, cluster)) => (Some(cluster.clone()), name.clone()),
+        match self.get(&name) {
+            Some(cluster) => (Some(cluster.clone()), cluster.name.clone()),
             None => (None, name.into()),
         }
-    }
-
-    pub fn values(&self) -> impl Iterator<Item = &Arc<Cluster>> {
-        self.by_name.values()
     }
 
     /// The only port of a service.
@@ -80,10 +83,11 @@ pub(super) fn clusters(
     let rules = Rules::new(world, mesh);
     let ports = services.iter().map(|service| service.ports.len()).sum();
     let mut clusters = Clusters {
-        by_name: HashMap::with_capacity(ports),
         only_port: HashMap::with_capacity(services.len()),
         ..Clusters::default()
     };
+    clusters.by_name.reserve(ports);
+    let plain = Arc::new(ClusterSettings::plain(mesh.connect_timeout()));
     for service in services {
         let only_port = match &*service.ports {
             [only] => Some(only.number),
@@ -100,8 +104,12 @@ pub(super) fn clusters(
             let endpoints = |labels| endpoints(service, port, labels, declared);
             let policy = rule.and_then(|rule| rule.policy).map(|set| set.of_port(port.number).0);
             let mut add = |subset: &str, endpoints, policy: Option<&TrafficPolicy>| {
-                let cluster = made(service, port, subset, endpoints, policy, rule, mesh.connect_timeout());
-                clusters.by_name.insert(cluster.name.clone(), Arc::new(cluster));
+                let settings = match policy {
+                    Some(policy) => Arc::new(settings(policy, rule, mesh)),
+                    None => plain.clone(),
+                };
+                let cluster = made(service, port, subset, endpoints, settings);
+                clusters.by_name.put(Arc::new(cluster));
             };
             // Istio leaves a service that has no endpoint to resolve out, with its subsets.
             let Some(all) = endpoints(None) else { continue };
@@ -169,33 +177,29 @@ fn made(
     port: &Port,
     subset: &str,
     endpoints: Endpoints,
-    policy: Option<&TrafficPolicy>,
-    rule: Option<&Rule<'_>>,
-    connect_timeout: Duration,
+    settings: Arc<ClusterSettings>,
 ) -> Cluster {
-    let pool = policy.and_then(|policy| policy.connection_pool.as_ref());
     Cluster {
         name: name(port.number, subset, &service.host).into(),
         host: service.host.clone(),
         namespace: service.namespace.clone(),
         endpoints,
-        connect_timeout: pool.and_then(|pool| pool.connect_timeout).unwrap_or(connect_timeout),
-        tls: policy.and_then(|policy| originate(policy, rule)),
+        settings,
+        object: Some(service.object.at(port.line)),
+    }
+}
+
+/// What `policy`, which is of `rule`, makes of a cluster.
+fn settings(policy: &TrafficPolicy, rule: Option<&Rule<'_>>, mesh: &MeshConfig) -> ClusterSettings {
+    let pool = policy.connection_pool.as_ref();
+    let connect_timeout = pool.and_then(|pool| pool.connect_timeout);
+    let of_pool = pool.into_iter().flat_map(|pool| &pool.unapplied);
+    ClusterSettings {
+        connect_timeout: connect_timeout.unwrap_or(mesh.connect_timeout()),
+        tls: originate(policy, rule),
         limits: pool.map(|pool| pool.limits).unwrap_or_default(),
-        consistent_hash: policy.is_some_and(|policy| policy.consistent_hash),
-        unapplied: {
-            let of_pool = pool.into_iter().flat_map(|pool| &pool.unapplied);
-            policy
-                .into_iter()
-                .flat_map(|policy| &policy.unapplied)
-                .chain(of_pool)
-                .copied()
-                .collect()
-        },
-        object: Some(crate::model::ObjectRef {
-            line: port.line,
-            ..service.object.clone()
-        }),
+        consistent_hash: policy.consistent_hash,
+        unapplied: policy.unapplied.iter().chain(of_pool).copied().collect(),
     }
 }
 
@@ -248,10 +252,11 @@ fn endpoints(
                         false => (name.into(), port),
                     })
                     .collect();
-                if named.is_empty() {
-                    return None;
+                match &*named {
+                    [] => return None,
+                    [(name, port)] if *name == service.host => Endpoints::Host(*port),
+                    _ => Endpoints::Dns(named.into()),
                 }
-                Endpoints::Dns(named)
             }
         },
     })

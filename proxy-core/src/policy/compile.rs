@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Cluster, Endpoints, Snapshot, SniffNeeds, Workload,
+    Cluster, ClusterSettings, Endpoints, Snapshot, SniffNeeds, Workload,
     capture::capture_of,
     clusters,
     entries::Entries,
@@ -19,7 +19,7 @@ use super::{
     tables::Tables,
     version, visibility,
 };
-use crate::model::{EgressListener, Limits, OutboundMode, World};
+use crate::model::{EgressListener, OutboundMode, World};
 
 /// Ports that Istio keeps for itself on the wildcard address.
 pub(super) const RESERVED_PORTS: [u16; 4] = [15021, 15090, 15001, 15006];
@@ -90,7 +90,7 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
         passthrough,
         unknown,
         dynamic_dns: special("AllowAnyDynamicDNSCluster", Endpoints::DynamicDns(80)),
-        clusters,
+        clusters: clusters.by_name,
         exact,
         wildcard,
         fallback: fallback(mode.mode, timeout),
@@ -119,11 +119,7 @@ fn special(name: &str, endpoints: Endpoints, connect_timeout: Duration) -> Arc<C
         host: "".into(),
         namespace: "unknown".into(),
         endpoints,
-        connect_timeout,
-        limits: Limits::default(),
-        consistent_hash: false,
-        unapplied: Vec::new(),
-        tls: None,
+        settings: Arc::new(ClusterSettings::plain(connect_timeout)),
         object: None,
     })
 }

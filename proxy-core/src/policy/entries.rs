@@ -3,7 +3,6 @@
 use std::{
     collections::{HashMap, HashSet},
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::Arc,
 };
 
 use super::{
@@ -11,7 +10,7 @@ use super::{
     chains::Stream,
     clusters::Clusters,
     compile::RESERVED_PORTS,
-    listeners::{Chain, ChainKey, ChainMatch, Listener, Target},
+    listeners::{Chain, ChainKey, ChainMatch, Listener},
     registry::{Address, RegistryService},
     scope::Scope,
     shared_endpoints::{SamePort, SharedEndpoints},
@@ -46,7 +45,7 @@ struct Entry {
     protocol: Protocol,
     /// A Sidecar's listener for this very port made it; the one for all other ports leaves it alone.
     locked: bool,
-    chains: Vec<(ChainMatch, Arc<Chain>)>,
+    listener: Listener,
     keys: HashSet<ChainKey>,
     more_addresses: Vec<IpAddr>,
 }
@@ -92,19 +91,12 @@ impl<'s> Entries<'s> {
     pub fn finish(self) -> (Vec<(SocketAddr, Listener)>, Vec<Tabled<'s>>) {
         let mut listeners = Vec::new();
         for (address, entry) in self.entries {
-            let ip = match address.ip() {
-                IpAddr::V4(ip) => ip.to_string(),
-                IpAddr::V6(ip) => format!("[{ip}]"),
-            };
-            let all = std::iter::once(address.ip()).chain(entry.more_addresses);
-            for own in all {
-                let mut listener = Listener::new(format!("{ip}_{}", address.port()));
-                listener.exclusive = matches!(entry.protocol, Protocol::Mongo | Protocol::MySql);
-                for (condition, chain) in &entry.chains {
-                    listener.add(condition, chain);
-                }
-                listeners.push((SocketAddr::new(own, address.port()), listener));
+            let mut listener = entry.listener;
+            listener.exclusive = matches!(entry.protocol, Protocol::Mongo | Protocol::MySql);
+            for more in entry.more_addresses {
+                listeners.push((SocketAddr::new(more, address.port()), listener.clone()));
             }
+            listeners.push((address, listener));
         }
         (listeners, self.tabled)
     }
@@ -197,10 +189,7 @@ impl<'s> Entries<'s> {
                 next
             })
         };
-        Chain {
-            target: Target::Http(table),
-            object: None,
-        }
+        Chain::Http(table)
     }
 
     /// Adds chains to a listener; those that ask for the same as an older one are left out.
@@ -211,9 +200,6 @@ impl<'s> Entries<'s> {
         protocol: Protocol,
         chains: Vec<(ChainMatch, Chain)>,
     ) {
-        let chains = chains
-            .into_iter()
-            .map(|(condition, chain)| (condition, Arc::new(chain)));
         let more_addresses = match service.address {
             Address::Ip(own) if own == address.ip() => service.more_addresses.clone(),
             _ => Vec::new(),
@@ -224,7 +210,7 @@ impl<'s> Entries<'s> {
             Some(entry) if !(of_http(entry.protocol) && protocol == Protocol::Auto) => {
                 for (condition, chain) in chains {
                     if entry.keys.insert(condition.key()) {
-                        entry.chains.push((condition, chain));
+                        entry.listener.add(&condition, &chain);
                     }
                 }
                 let streams = |protocol: Protocol| matches!(protocol.class(), ProtocolClass::Tls | ProtocolClass::Tcp);
@@ -233,18 +219,29 @@ impl<'s> Entries<'s> {
                 }
             }
             _ => {
-                let chains: Vec<_> = chains.collect();
+                let mut listener = Listener::new(listener_name(address));
+                for (condition, chain) in &chains {
+                    listener.add(condition, chain);
+                }
                 let keys = chains.iter().map(|(condition, _)| condition.key()).collect();
                 let entry = Entry {
                     protocol,
                     locked: false,
-                    chains,
+                    listener,
                     keys,
                     more_addresses,
                 };
                 self.entries.insert(address, entry);
             }
         }
+    }
+}
+
+/// Istio's name of a listener.
+fn listener_name(address: SocketAddr) -> String {
+    match address.ip() {
+        IpAddr::V4(ip) => format!("{ip}_{}", address.port()),
+        IpAddr::V6(ip) => format!("[{ip}]_{}", address.port()),
     }
 }
 

@@ -11,7 +11,7 @@ use super::{Claims, Cluster, Facts, HttpVersion, SniffNeeds, hosts::HostMap, net
 use crate::model::ObjectRef;
 
 /// One listener.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Listener {
     /// `0.0.0.0_80`, `10.0.0.1_443` or `virtualOutbound`.
     pub name: String,
@@ -21,13 +21,13 @@ pub(super) struct Listener {
     by_address: Option<NetMap<NameGroup>>,
     any_address: NameGroup,
     /// Where connections go that no chain takes; `None` is the mode's fallback.
-    pub default: Option<Arc<Chain>>,
+    pub default: Option<Chain>,
 }
 
-/// Chains by server name.
-#[derive(Debug, Default)]
+/// Chains by server name. A name comes with TLS alone, and so asks for nothing further.
+#[derive(Debug, Clone, Default)]
 struct NameGroup {
-    by_name: HostMap<Leaf>,
+    by_name: HostMap<Chain>,
     any_name: Leaf,
 }
 
@@ -35,26 +35,29 @@ struct NameGroup {
 #[derive(Debug, Default, Clone)]
 struct Leaf {
     /// Transport `raw_buffer` with HTTP's application protocols.
-    http: Option<Arc<Chain>>,
+    http: Option<Chain>,
     /// No further condition.
-    any: Option<Arc<Chain>>,
+    any: Option<Chain>,
 }
 
 /// What a filter chain does.
 #[derive(Debug, Clone)]
-pub(super) struct Chain {
-    pub target: Target,
-    /// What declares it.
-    pub object: Option<ObjectRef>,
-}
-
-/// The network filter of a chain.
-#[derive(Debug, Clone)]
-pub(super) enum Target {
-    /// tcp_proxy to weighted clusters; `None` where the cluster does not exist.
-    Tcp(Vec<(Option<Arc<Cluster>>, u32)>),
+pub(super) enum Chain {
     /// HTTP connection manager with a route table.
     Http(usize),
+    /// tcp_proxy to the cluster of the service that declares it, as of nearly every chain of a large policy.
+    Own(Arc<Cluster>),
+    /// tcp_proxy to weighted clusters.
+    Weighted(Arc<Weighted>),
+}
+
+/// Where a tcp_proxy leads that does not simply lead to one service's cluster.
+#[derive(Debug)]
+pub(super) struct Weighted {
+    /// `None` where the cluster does not exist.
+    pub targets: Vec<(Option<Arc<Cluster>>, u32)>,
+    /// What declares the chain.
+    pub object: ObjectRef,
 }
 
 /// What a chain asks for.
@@ -67,7 +70,12 @@ pub(super) struct ChainMatch {
 
 /// What makes two chains of one listener the same to Istio: order, `*` and the range of everything do not count.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct ChainKey(bool, Vec<Arc<str>>, Vec<IpNet>);
+pub(super) enum ChainKey {
+    /// One name and nothing else, as nearly every chain of a large policy asks for.
+    Name(Arc<str>),
+    /// HTTP, names, ranges.
+    Other(Box<(bool, Vec<Arc<str>>, Vec<IpNet>)>),
+}
 
 impl ChainMatch {
     pub fn key(&self) -> ChainKey {
@@ -77,7 +85,10 @@ impl ChainMatch {
         names.dedup();
         ranges.sort_unstable();
         ranges.dedup();
-        ChainKey(self.http, names, ranges)
+        match (&*names, &*ranges, self.http) {
+            ([only], [], false) => ChainKey::Name(only.clone()),
+            _ => ChainKey::Other(Box::new((self.http, names, ranges))),
+        }
     }
 
     /// The ranges that narrow anything down.
@@ -139,7 +150,7 @@ impl Listener {
     }
 
     /// Adds a chain; where an equal one exists the older stays. A chain without any condition is the default chain.
-    pub fn add(&mut self, condition: &ChainMatch, chain: &Arc<Chain>) {
+    pub fn add(&mut self, condition: &ChainMatch, chain: &Chain) {
         self.needs.tls |= !condition.names.is_empty();
         self.needs.http |= condition.http;
         if condition.ranges.is_empty() && condition.names().is_empty() && !condition.http {
@@ -164,34 +175,31 @@ impl Listener {
             .as_ref()
             .and_then(|nets| nets.get(seen.address))
             .unwrap_or(&self.any_address);
-        let leaf = seen
-            .name
-            .and_then(|name| group.by_name.for_server_name(name))
-            .unwrap_or(&group.any_name);
-        match &leaf.http {
+        if let Some(chain) = seen.name.and_then(|name| group.by_name.for_server_name(name)) {
+            return Some(chain);
+        }
+        match &group.any_name.http {
             // The group of transport raw_buffer holds only HTTP: anything else in it is a dead end.
             Some(http) if !seen.tls => seen.http.then_some(http),
-            _ => leaf.any.as_deref(),
+            _ => group.any_name.any.as_ref(),
         }
     }
 }
 
 impl NameGroup {
-    fn add(&mut self, condition: &ChainMatch, chain: &Arc<Chain>) {
+    fn add(&mut self, condition: &ChainMatch, chain: &Chain) {
         if condition.names().is_empty() {
             self.any_name.add(condition.http, chain);
         }
         for name in condition.names() {
-            let mut leaf = Leaf::default();
-            leaf.add(condition.http, chain);
-            // Names only come with TLS, so a second chain for one name is a conflict and the older stays.
-            self.by_name.insert(&**name, leaf);
+            // A second chain for one name is a conflict, and the older stays.
+            self.by_name.insert(name.clone(), chain.clone());
         }
     }
 }
 
 impl Leaf {
-    fn add(&mut self, http: bool, chain: &Arc<Chain>) {
+    fn add(&mut self, http: bool, chain: &Chain) {
         let slot = if http { &mut self.http } else { &mut self.any };
         slot.get_or_insert_with(|| chain.clone());
     }

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use super::{
-    Capture, Cluster, Forward, SniffNeeds, Workload, clusters::Clusters, listeners::Listener, routes::RouteTable,
+    Capture, Cluster, Forward, SniffNeeds, Workload, listeners::Listener, names::NameMap, routes::RouteTable,
     visibility::Mode,
 };
 
@@ -23,7 +23,7 @@ pub struct Snapshot {
     /// may have no cluster.
     pub(super) unknown: Option<Arc<Cluster>>,
     pub(super) dynamic_dns: Arc<Cluster>,
-    pub(super) clusters: Clusters,
+    pub(super) clusters: NameMap<Arc<Cluster>>,
     /// Listeners of virtual addresses.
     pub(super) exact: HashMap<SocketAddr, Listener>,
     /// Listeners of the wildcard address, by port.
@@ -71,7 +71,7 @@ impl Snapshot {
 
     /// All clusters but the special ones.
     pub fn clusters(&self) -> impl Iterator<Item = &Arc<Cluster>> {
-        self.clusters.values()
+        self.clusters.iter()
     }
 
     /// Hash of everything it was made from, 16 hexadecimal digits.

@@ -10,10 +10,11 @@ use std::{
 use super::{
     DestinationEdits, Mirror, Treatment, Workload,
     clusters::{self, Clusters},
+    conditions::Condition,
     delegates,
     hosts::{self, HostMap},
     registry,
-    routes::{Condition, Route, RouteAction, WeightedCluster, retries},
+    routes::{Route, RouteAction, WeightedCluster, retries},
     tables::PortServices,
     visibility::{self, Export, Fits},
 };

@@ -114,7 +114,7 @@ pub async fn exchange(
         Err(failed) => return Err((failed.into(), Some(request.into_body()))),
     };
     *reached.upstream = Some(address);
-    let tls = cluster.tls.as_ref();
+    let tls = cluster.settings.tls.as_ref();
     let key: Key = (
         address,
         tls.map(|tls| upstream::server_name(tls, authority).to_ascii_lowercase().into()),
@@ -125,7 +125,7 @@ pub async fn exchange(
             Err(lost) => return Err((lost, Some(request.into_body()))),
         };
         lease.served += 1;
-        lease.serves = cluster.limits.requests_per_connection;
+        lease.serves = cluster.settings.limits.requests_per_connection;
         lease.request = share.take();
         *reached.local = lease.local;
         match lease.sender.try_send_request(request).await {
@@ -154,7 +154,7 @@ async fn connection(
         return Ok((lease, true));
     }
     let Some(breaker) = breaker else {
-        return Ok((open(worker, key, cluster.connect_timeout, None).await?, false));
+        return Ok((open(worker, key, cluster.settings.connect_timeout, None).await?, false));
     };
     let _waiting = breaker.pending()?;
     loop {
@@ -165,7 +165,12 @@ async fn connection(
             return Ok((lease, true));
         }
         match breaker.connection(key.0) {
-            Ok(share) => return Ok((open(worker, key, cluster.connect_timeout, Some(share)).await?, false)),
+            Ok(share) => {
+                return Ok((
+                    open(worker, key, cluster.settings.connect_timeout, Some(share)).await?,
+                    false,
+                ));
+            }
             Err(Overflow) => freed.await,
         }
     }
