@@ -1,7 +1,7 @@
 //! The policy in force: compiled from the folder, swapped whole, last good version kept.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Instant,
 };
 
@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 
 use super::WorkloadChoice;
 use crate::{
+    model::World,
     policy::{self, Capture, Snapshot, Workload},
     record::Timestamp,
     source::{Folder, Reading, SourceError},
@@ -49,6 +50,8 @@ type CaptureListener = Box<dyn Fn(&Capture) + Send + Sync>;
 /// Holds the snapshot that all workers decide by.
 pub(super) struct Policy {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// What the snapshot was compiled from.
+    world: Mutex<World>,
     choice: WorkloadChoice,
     state: Mutex<PolicyState>,
     capture_listener: OnceLock<CaptureListener>,
@@ -72,6 +75,7 @@ impl Policy {
         log_errors(&state);
         Arc::new(Self {
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
+            world: Mutex::new(reading.world),
             choice,
             state: Mutex::new(state),
             capture_listener: OnceLock::new(),
@@ -82,12 +86,14 @@ impl Policy {
     pub fn reload(&self, folder: &Folder, error: Option<SourceError>) {
         if let Some(error) = error {
             tracing::error!(%error, "the policy folder cannot be read; the last good policy stays in force");
-            self.lock().errors = vec![error.to_string()];
+            lock(&self.state).errors = vec![error.to_string()];
             return;
         }
         let started = Instant::now();
         let reading = read(folder, &self.choice);
-        let snapshot = policy::compile(&reading.world, &workload(&reading, &self.choice));
+        let mut world = lock(&self.world);
+        let before = self.snapshot.load_full();
+        let snapshot = policy::recompile(&before, &world, &reading.world, &workload(&reading, &self.choice));
         let state = state(&reading, &snapshot, started);
         log_errors(&state);
         tracing::info!(
@@ -97,15 +103,16 @@ impl Policy {
             "policy loaded"
         );
         // The rules first: what they no longer capture must not be captured and then passed on unseen.
-        if self.snapshot.load().capture() != snapshot.capture()
+        if before.capture() != snapshot.capture()
             && let Some(listener) = self.capture_listener.get()
         {
             listener(snapshot.capture());
         }
-        let before = self.snapshot.swap(Arc::new(snapshot));
+        self.snapshot.store(Arc::new(snapshot));
         // Only now all of it is in force.
-        *self.lock() = state;
+        *lock(&self.state) = state;
         // A large policy takes a while to be taken apart: not before the new one holds, and not on a thread with traffic.
+        *world = reading.world;
         drop(before);
     }
 
@@ -117,12 +124,12 @@ impl Policy {
 
     /// What is in force.
     pub fn state(&self) -> PolicyState {
-        self.lock().clone()
+        lock(&self.state).clone()
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, PolicyState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What `folder` says, for the release of Istio that was chosen.

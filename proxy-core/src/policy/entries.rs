@@ -51,14 +51,20 @@ struct Entry {
 }
 
 impl<'s> Entries<'s> {
-    pub fn new(clusters: &'s Clusters, shared_endpoints: &'s SharedEndpoints<'s>, workload: &'s Workload) -> Self {
+    /// With the tables of `ports` before all others.
+    pub fn new(
+        clusters: &'s Clusters,
+        shared_endpoints: &'s SharedEndpoints<'s>,
+        workload: &'s Workload,
+        ports: &[u16],
+    ) -> Self {
         Self {
             clusters,
             shared_endpoints,
             workload,
             entries: HashMap::new(),
-            tabled: Vec::new(),
-            shared: HashMap::new(),
+            tabled: ports.iter().map(|port| Tabled::Shared(*port)).collect(),
+            shared: ports.iter().enumerate().map(|(at, port)| (*port, at)).collect(),
         }
     }
 
@@ -142,6 +148,7 @@ impl<'s> Entries<'s> {
             None => (None, false),
         };
         if locked || existing.is_some_and(|existing| refuse_each_other(existing, port.protocol)) {
+            self.is_mixed(address);
             return;
         }
         let sniffs = class == ProtocolClass::Auto || class == ProtocolClass::Http && ip == ANY;
@@ -152,6 +159,9 @@ impl<'s> Entries<'s> {
             && existing.is_some_and(is_told_apart)
             && !(class == ProtocolClass::Auto && existing != Some(Protocol::Auto))
         {
+            if class == ProtocolClass::Auto {
+                self.is_mixed(address);
+            }
             return;
         }
         let mut chains = Vec::new();
@@ -176,6 +186,13 @@ impl<'s> Entries<'s> {
         }
         let made_by = if sniffs { Protocol::Auto } else { port.protocol };
         self.merge(address, service, made_by, chains);
+    }
+
+    /// Notes that a listener depends on the order in which services come.
+    fn is_mixed(&mut self, address: SocketAddr) {
+        if let Some(entry) = self.entries.get_mut(&address) {
+            entry.listener.mixed = true;
+        }
     }
 
     fn routed(&mut self, service: &'s RegistryService, port: &Port, class: ProtocolClass, ip: IpAddr) -> Chain {
@@ -211,6 +228,8 @@ impl<'s> Entries<'s> {
                 for (condition, chain) in chains {
                     if entry.keys.insert(condition.key()) {
                         entry.listener.add(&condition, &chain);
+                    } else {
+                        entry.listener.left_out(&condition);
                     }
                 }
                 let streams = |protocol: Protocol| matches!(protocol.class(), ProtocolClass::Tls | ProtocolClass::Tcp);

@@ -44,6 +44,10 @@ impl<T> Default for HostMap<T> {
 }
 
 impl<T: Clone> HostMap<T> {
+    pub fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.dotted.is_empty() && self.partial.is_empty()
+    }
+
     /// Makes room for this many names.
     pub fn reserve(&mut self, names: usize) {
         self.exact.reserve(names);
@@ -69,6 +73,22 @@ impl<T: Clone> HostMap<T> {
                 is_new
             }
         }
+    }
+
+    /// The names, where there are no wildcards among them.
+    pub fn names(&self) -> Option<impl Iterator<Item = &str>> {
+        let plain = self.dotted.is_empty() && self.partial.is_empty();
+        plain.then(|| self.exact.iter().map(Named::name))
+    }
+
+    /// Puts what `new` has in the place of what `old` has; `None`, and all is lost, where that is more than plain names, or
+    /// where others have a part in them.
+    pub fn replace(&mut self, old: &Self, new: &Self) -> Option<()> {
+        for name in old.names()? {
+            self.exact.remove(name)?;
+        }
+        let is_plain = new.names().is_some();
+        (is_plain && new.exact.iter().all(|known| self.exact.add(known.clone()))).then_some(())
     }
 
     /// The value of this very pattern.

@@ -3,7 +3,7 @@
 //! Envoy: destination address by longest prefix, then server name, then transport and application protocol; each step
 //! keeps only the most specific group and never goes back. A dead end leads to the default chain.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use ipnet::IpNet;
 
@@ -20,6 +20,11 @@ pub(super) struct Listener {
     pub exclusive: bool,
     by_address: Option<NetMap<NameGroup>>,
     any_address: NameGroup,
+    /// More has made it than chains that are told apart by name, and that of all HTTP: what it is depends on the order in
+    /// which services come.
+    pub mixed: bool,
+    /// Names that several chains have asked for; the oldest has them.
+    contested: HashSet<Arc<str>>,
     /// Where connections go that no chain takes; `None` is the mode's fallback.
     pub default: Option<Chain>,
 }
@@ -91,6 +96,16 @@ impl ChainMatch {
         }
     }
 
+    /// Told from others by names and nothing else.
+    fn is_by_name(&self) -> bool {
+        !self.http && self.ranges.is_empty() && !self.names().is_empty()
+    }
+
+    /// For whatever HTTP reaches the listener.
+    fn is_all_http(&self) -> bool {
+        self.http && self.ranges.is_empty() && self.names.is_empty()
+    }
+
     /// The ranges that narrow anything down.
     fn ranges(&self) -> impl Iterator<Item = IpNet> + '_ {
         self.ranges
@@ -145,6 +160,8 @@ impl Listener {
             exclusive: false,
             by_address: None,
             any_address: NameGroup::default(),
+            mixed: false,
+            contested: HashSet::new(),
             default: None,
         }
     }
@@ -153,6 +170,7 @@ impl Listener {
     pub fn add(&mut self, condition: &ChainMatch, chain: &Chain) {
         self.needs.tls |= !condition.names.is_empty();
         self.needs.http |= condition.http;
+        self.mixed |= !condition.is_by_name() && !condition.is_all_http();
         if condition.ranges.is_empty() && condition.names().is_empty() && !condition.http {
             self.default = Some(chain.clone());
             return;
@@ -164,7 +182,45 @@ impl Listener {
             nets.entry(range, NameGroup::default).add(condition, chain);
         }
         if anywhere {
-            self.any_address.add(condition, chain);
+            let refused = self.any_address.add(condition, chain);
+            self.contested.extend(refused);
+        }
+    }
+
+    /// Notes that a chain was left out, since an older one asks for the same.
+    pub fn left_out(&mut self, condition: &ChainMatch) {
+        self.mixed |= !condition.is_by_name();
+        self.contested.extend(condition.names.iter().cloned());
+    }
+
+    /// The same listener with the names of `new` in the place of those of `old`, which are parts of what makes it, before
+    /// a change and after it. `None` where names do not say all.
+    pub fn patched(&self, old: Option<&Self>, new: Option<&Self>) -> Option<Self> {
+        let empty = Self::new(String::new());
+        let (old, new) = (old.unwrap_or(&empty), new.unwrap_or(&empty));
+        let plain = [self, old, new]
+            .iter()
+            .all(|listener| !listener.mixed && !listener.exclusive);
+        let (own, old_names, new_names) = (&self.any_address, &old.any_address.by_name, &new.any_address.by_name);
+        let mut names = old_names.names()?.chain(new_names.names()?);
+        let is_free = !names.any(|name| self.contested.contains(name));
+        // It has a chain for HTTP by then, and asks for names by then: both are for the whole listener.
+        let has_http = own.any_name.http.is_some() || new.any_address.any_name.http.is_none();
+        if !(plain && is_free && has_http) {
+            return None;
+        }
+        let mut patched = self.clone();
+        patched.any_address.by_name.replace(old_names, new_names)?;
+        patched.contested.extend(new.contested.iter().cloned());
+        (patched.any_address.by_name.is_empty() == own.by_name.is_empty()).then_some(patched)
+    }
+
+    /// The same without what is only kept for the next change.
+    #[cfg(test)]
+    pub fn as_decided(&self) -> Self {
+        Self {
+            contested: HashSet::new(),
+            ..self.clone()
         }
     }
 
@@ -187,14 +243,13 @@ impl Listener {
 }
 
 impl NameGroup {
-    fn add(&mut self, condition: &ChainMatch, chain: &Chain) {
+    /// Adds a chain; gives the names that another one has. A second chain for one name is a conflict, and the older stays.
+    fn add(&mut self, condition: &ChainMatch, chain: &Chain) -> Vec<Arc<str>> {
         if condition.names().is_empty() {
             self.any_name.add(condition.http, chain);
         }
-        for name in condition.names() {
-            // A second chain for one name is a conflict, and the older stays.
-            self.by_name.insert(name.clone(), chain.clone());
-        }
+        let refused = |name: &&Arc<str>| !self.by_name.insert((*name).clone(), chain.clone());
+        condition.names().iter().filter(refused).cloned().collect()
     }
 }
 

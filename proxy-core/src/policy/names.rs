@@ -2,6 +2,7 @@
 //! that was changed in one place is made without copying the rest.
 
 use std::{
+    fmt,
     hash::{BuildHasher, RandomState},
     sync::Arc,
 };
@@ -19,7 +20,7 @@ pub(super) trait Named {
 }
 
 /// A hash table of named values in parts that copies share.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct NameMap<T> {
     parts: Vec<Arc<HashTable<T>>>,
     length: usize,
@@ -33,6 +34,15 @@ impl<T> Default for NameMap<T> {
             length: 0,
             hasher: RandomState::new(),
         }
+    }
+}
+
+/// In the order of the names, so that equal maps read alike.
+impl<T: Named + fmt::Debug> fmt::Debug for NameMap<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut all: Vec<&T> = self.iter().collect();
+        all.sort_by_key(|value| value.name());
+        f.debug_list().entries(all).finish()
     }
 }
 
@@ -87,6 +97,18 @@ impl<T: Named + Clone> NameMap<T> {
                 self.length += 1;
             }
         }
+    }
+
+    /// Takes the value of this name out.
+    pub fn remove(&mut self, name: &str) -> Option<T> {
+        // A part that has it not stays shared.
+        self.get(name)?;
+        let hash = self.hasher.hash_one(name);
+        let part = self.part_of(hash);
+        let found = Arc::make_mut(&mut self.parts[part]).find_entry(hash, |value| value.name() == name);
+        let (value, _) = found.ok()?.remove();
+        self.length -= 1;
+        Some(value)
     }
 
     /// Makes room for this many more.
@@ -147,6 +169,21 @@ mod tests {
         assert_eq!(map.get("h0").map(|value| value.1), Some(0));
         map.put(("h0".into(), 7));
         assert_eq!((map.get("h0").map(|value| value.1), map.length), (Some(7), 1));
+    }
+
+    #[test]
+    fn a_copy_keeps_what_is_taken_out_or_put_in_elsewhere_and_shares_the_rest() {
+        let before = numbered(5_000);
+        let mut after = before.clone();
+        assert_eq!(after.remove("h7").map(|value| value.1), Some(7));
+        assert_eq!(after.remove("h7"), None);
+        after.put(("h8".into(), 0));
+        assert_eq!((before.length, after.length), (5_000, 4_999));
+        assert_eq!(before.get("h7").map(|value| value.1), Some(7));
+        assert_eq!(before.get("h8").map(|value| value.1), Some(8));
+        assert_eq!((after.get("h7"), after.get("h8").map(|value| value.1)), (None, Some(0)));
+        let both = before.parts.iter().zip(&after.parts);
+        assert!(both.filter(|(before, after)| !Arc::ptr_eq(before, after)).count() <= 2);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Virtual hosts and routes of one port.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
 
 use super::{
     Cluster, DestinationEdits, RetryPolicy, Treatment,
@@ -11,14 +11,20 @@ use super::{
 use crate::model::{MeshConfig, ObjectRef, Redirect, Retries};
 
 /// The route configuration of one port (or of one sniffed virtual address).
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct RouteTable {
+    /// The port, where it is that of everything on a port.
+    pub port: Option<u16>,
     pub domains: HostMap<Arc<VirtualHost>>,
     pub otherwise: Otherwise,
+    /// How many services it serves.
+    pub services: usize,
+    /// Domains that several virtual hosts have asked for; the first has them.
+    pub contested: HashSet<Arc<str>>,
 }
 
 /// What takes requests whose authority is in no domain.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) enum Otherwise {
     /// The outbound mode decides.
     #[default]
@@ -141,8 +147,28 @@ impl RouteTable {
     pub fn add(&mut self, virtual_host: VirtualHost, domains: Vec<Arc<str>>) {
         let virtual_host = Arc::new(virtual_host);
         for domain in domains {
-            self.domains.insert(domain, virtual_host.clone());
+            if !self.domains.insert(domain.clone(), virtual_host.clone()) {
+                self.contested.insert(domain);
+            }
         }
+    }
+
+    /// The same table with what `new` has in the place of what `old` has, which are parts of it, before a change and after
+    /// it. `None` where others have a part in these.
+    pub fn patched(self: &Arc<Self>, old: &Self, new: &Self) -> Option<Arc<Self>> {
+        if old.domains.is_empty() && new.domains.is_empty() {
+            return Some(self.clone());
+        }
+        let mut names = old.domains.names()?.chain(new.domains.names()?);
+        if names.any(|name| self.contested.contains(name)) {
+            return None;
+        }
+        let mut patched = Self::clone(self);
+        patched.domains.replace(&old.domains, &new.domains)?;
+        patched.services = (self.services + new.services).checked_sub(old.services)?;
+        patched.contested.extend(new.contested.iter().cloned());
+        // Without a service there is no listener that asks for it.
+        ((patched.services == 0) == (self.services == 0)).then(|| Arc::new(patched))
     }
 
     /// The virtual host for an authority.
@@ -162,7 +188,7 @@ pub(super) fn domains(
     host: &Arc<str>,
     own_namespace: &str,
     service: &RegistryService,
-    is_known: impl Fn(&str) -> bool,
+    mut is_known: impl FnMut(&str) -> bool,
 ) -> Vec<Arc<str>> {
     let mut names: Vec<Arc<str>> = Vec::new();
     for own in std::iter::once(host).chain(&service.aliases) {

@@ -25,12 +25,12 @@ pub struct Snapshot {
     pub(super) dynamic_dns: Arc<Cluster>,
     pub(super) clusters: NameMap<Arc<Cluster>>,
     /// Listeners of virtual addresses.
-    pub(super) exact: HashMap<SocketAddr, Listener>,
+    pub(super) exact: Arc<HashMap<SocketAddr, Listener>>,
     /// Listeners of the wildcard address, by port.
-    pub(super) wildcard: HashMap<u16, Listener>,
+    pub(super) wildcard: HashMap<u16, Arc<Listener>>,
     /// What takes everything else: `virtualOutbound`.
     pub(super) fallback: Listener,
-    pub(super) tables: Vec<RouteTable>,
+    pub(super) tables: Vec<Arc<RouteTable>>,
 }
 
 impl Snapshot {
@@ -82,7 +82,7 @@ impl Snapshot {
     pub(super) fn listener(&self, destination: SocketAddr) -> &Listener {
         self.exact
             .get(&destination)
-            .or_else(|| self.wildcard.get(&destination.port()))
+            .or_else(|| self.wildcard.get(&destination.port()).map(|listener| &**listener))
             .unwrap_or(&self.fallback)
     }
 }

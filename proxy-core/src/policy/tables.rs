@@ -146,7 +146,11 @@ impl Tables<'_> {
             .all
             .iter()
             .filter(|one| one.is_http() && one.service.alias_of().is_none() && !taken[one.at]);
-        self.table(&all, &left.collect::<Vec<_>>(), &services, port)
+        let mut table = self.table(&all, &left.collect::<Vec<_>>(), &services, port);
+        table.port = Some(port);
+        let served = |one: &&OnPort<'_>| one.is_http() && one.service.alias_of().is_none();
+        table.services = services.all.iter().filter(served).count();
+        table
     }
 
     /// The table of a sniffed port at a virtual address: the host of `service` alone, whatever a request's Host says.
@@ -254,12 +258,20 @@ impl Tables<'_> {
         for one in routed.iter().flat_map(|routed| &routed.services).chain(left) {
             known[one.at] = true;
         }
-        let is_known = |name: &str| on_port.get(name).is_some_and(|one| known[one.at]);
+        // Names that a service would have, were they not those of another one.
+        let mut left_out: HashSet<Arc<str>> = HashSet::new();
+        let mut is_known = |name: &str| {
+            let is_known = on_port.get(name).is_some_and(|one| known[one.at]);
+            if is_known {
+                left_out.insert(name.into());
+            }
+            is_known
+        };
         let mut table = RouteTable::default();
         // Each has a second name with a dot behind it.
         table.domains.reserve(2 * (routed.len() + left.len()));
-        let domains = |one: &OnPort<'_>| {
-            let mut domains = domains(&one.host, &self.workload.namespace, one.service, is_known);
+        let mut domains = |one: &OnPort<'_>| {
+            let mut domains = domains(&one.host, &self.workload.namespace, one.service, &mut is_known);
             if !version::has(self.mesh.version, Change::TrailingDots) {
                 domains.retain(|domain| !domain.ends_with('.'));
             }
@@ -286,6 +298,7 @@ impl Tables<'_> {
         for one in left {
             table.add(self.unrouted(one), domains(one));
         }
+        table.contested.extend(left_out);
         table
     }
 }
