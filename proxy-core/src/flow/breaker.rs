@@ -177,7 +177,6 @@ mod tests {
         let cluster = Cluster {
             name: "outbound|80||a.com".into(),
             host: "a.com".into(),
-            namespace: "default".into(),
             endpoints: crate::policy::Endpoints::OriginalDst(None),
             settings: Arc::new(ClusterSettings {
                 limits,

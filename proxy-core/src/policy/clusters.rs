@@ -15,7 +15,7 @@ use crate::model::{Labels, MeshConfig, Port, Protocol, Resolution, RouteDestinat
 #[derive(Debug, Default)]
 pub(super) struct Clusters {
     pub by_name: NameMap<Arc<Cluster>>,
-    /// The only port of a host's service; `None` where it has several.
+    /// The only port of a host's service; `None` where it has several. Known where VirtualServices route streams.
     only_port: HashMap<Arc<str>, Option<u16>>,
     /// What the names of ExternalName Services stand for.
     alias_of: HashMap<Arc<str>, Arc<str>>,
@@ -72,9 +72,10 @@ pub(super) fn host_and_port(name: &str) -> Option<(&str, &str)> {
     Some((host, port))
 }
 
-/// The clusters of `services`, one service for each host.
+/// The clusters of `services`, one service for each host; with their only ports where VirtualServices route streams.
 pub(super) fn clusters(
     services: &[Arc<RegistryService>],
+    routes_streams: bool,
     shared: &SharedEndpoints<'_>,
     world: &World,
     mesh: &MeshConfig,
@@ -82,18 +83,17 @@ pub(super) fn clusters(
 ) -> Clusters {
     let rules = Rules::new(world, mesh);
     let ports = services.iter().map(|service| service.ports.len()).sum();
-    let mut clusters = Clusters {
-        only_port: HashMap::with_capacity(services.len()),
-        ..Clusters::default()
-    };
+    let mut clusters = Clusters::default();
     clusters.by_name.reserve(ports);
     let plain = Arc::new(ClusterSettings::plain(mesh.connect_timeout()));
     for service in services {
-        let only_port = match &*service.ports {
-            [only] => Some(only.number),
-            _ => None,
-        };
-        clusters.only_port.insert(service.host.clone(), only_port);
+        if routes_streams {
+            let only_port = match &*service.ports {
+                [only] => Some(only.number),
+                _ => None,
+            };
+            clusters.only_port.insert(service.host.clone(), only_port);
+        }
         if let Some(target) = service.alias_of() {
             clusters.alias_of.insert(service.host.clone(), target.clone());
             continue;
@@ -182,7 +182,6 @@ fn made(
     Cluster {
         name: name(port.number, subset, &service.host).into(),
         host: service.host.clone(),
-        namespace: service.namespace.clone(),
         endpoints,
         settings,
         object: Some(service.object.at(port.line)),

@@ -143,6 +143,7 @@ impl<'w> Ground<'w> {
         let shared_endpoints = SharedEndpoints::new(self.world);
         let clusters = clusters::clusters(
             &of_clusters,
+            scopes.iter().any(|scope| scope.attachments.routes_streams()),
             &shared_endpoints,
             self.world,
             &self.settings,
@@ -190,7 +191,6 @@ fn special(name: &str, endpoints: Endpoints, connect_timeout: Duration) -> Arc<C
     Arc::new(Cluster {
         name: name.into(),
         host: "".into(),
-        namespace: "unknown".into(),
         endpoints,
         settings: Arc::new(ClusterSettings::plain(connect_timeout)),
         object: None,

@@ -47,7 +47,7 @@ struct Entry {
     locked: bool,
     listener: Listener,
     keys: HashSet<ChainKey>,
-    more_addresses: Vec<IpAddr>,
+    more_addresses: Box<[IpAddr]>,
 }
 
 impl<'s> Entries<'s> {
@@ -219,7 +219,7 @@ impl<'s> Entries<'s> {
     ) {
         let more_addresses = match service.address {
             Address::Ip(own) if own == address.ip() => service.more_addresses.clone(),
-            _ => Vec::new(),
+            _ => Box::default(),
         };
         let of_http = |protocol: Protocol| protocol.class() == ProtocolClass::Http;
         match self.entries.get_mut(&address) {

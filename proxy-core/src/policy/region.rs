@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{edits::Edits, hosts};
+use super::{edits::Edits, hosts, registry};
 use crate::model::{Object, VirtualService, World};
 
 /// Where more hosts are touched than this, the whole policy is compiled as fast.
@@ -82,7 +82,7 @@ impl Region {
     fn is_plain(&self) -> bool {
         // A trailing dot, and the short names of a Service, are other names of the same.
         let plain = |host: &String| {
-            !host.is_empty() && !host.contains('*') && !host.ends_with('.') && !host.ends_with(".svc.cluster.local")
+            !host.is_empty() && !host.contains('*') && !host.ends_with('.') && !registry::is_of_kubernetes(host)
         };
         self.hosts.len() <= MOST_HOSTS && self.hosts.iter().all(plain)
     }
@@ -178,7 +178,7 @@ fn named_destinations(service: &Object<VirtualService>) -> BTreeSet<String> {
     let spec = &service.spec;
     let http = spec.http.iter().flat_map(|route| {
         let mirrors = route.mirrors.iter().map(|mirror| &mirror.destination);
-        route.route.iter().chain(&route.mirror).chain(mirrors)
+        route.route.iter().chain(route.mirror.as_deref()).chain(mirrors)
     });
     let streams = spec.tls.iter().chain(&spec.tcp).flat_map(|route| &route.route);
     let named = http

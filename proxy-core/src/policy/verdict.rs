@@ -128,14 +128,19 @@ pub struct Cluster {
     pub name: Arc<str>,
     /// The service's host, for metrics; empty for the special clusters.
     pub host: Arc<str>,
-    /// Namespace of the object that declares it, for metrics.
-    pub namespace: Arc<str>,
     /// Where its endpoints come from.
     pub endpoints: Endpoints,
     /// How it is called: most clusters share one and the same.
     pub settings: Arc<ClusterSettings>,
     /// The object that declares it; `None` for the special clusters.
     pub object: Option<ObjectRef>,
+}
+
+impl Cluster {
+    /// Namespace of the object that declares it, for metrics; `unknown` of the special clusters.
+    pub fn namespace(&self) -> &str {
+        self.object.as_ref().map_or("unknown", |object| &object.namespace)
+    }
 }
 
 /// How the endpoints of a cluster are called.
