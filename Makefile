@@ -5,7 +5,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test bench bench-cluster bench-log bench-size bindings clean build build-proxy ui lint rust-test policy-test ui-test desktop-test \
+.PHONY: help run test bench bench-cluster bench-log bench-pod bench-size bindings clean build build-proxy proxy-image ui lint rust-test policy-test ui-test desktop-test \
         tour tour-test toolchains fuzz fidelity oracle mesh mesh-api mesh-down mesh-build mesh-programs mesh-test
 
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
@@ -39,6 +39,7 @@ help:
 	@echo "make bench-cluster  measure the app with a large cluster; writes tests/bench/CLUSTER.md"
 	@echo "make bench-log  measure what a flood of log lines takes; writes tests/bench/LOG.md"
 	@echo "make bench-size measure how a policy of 110,000 objects loads; writes tests/bench/SIZE.md"
+	@echo "make proxy-image    build the sidecar's container image; no container engine is needed"
 	@echo "make bindings   write the window's types again from the Rust ones"
 	@echo "make clean      remove what was built in this tree"
 
@@ -62,6 +63,17 @@ build: app-packages toolchains ui
 build-proxy: proxy-packages toolchains
 	@echo "==> building egret-proxy (about two minutes the first time)"
 	@cargo build -p proxy-core
+
+# A static program and the archive around it, in target/. Built beside the other programs, since all that it consists of is
+# compiled anew for it.
+STATIC_TARGET  := $(shell uname -m)-unknown-linux-gnu
+STATIC_PROXY   := target/image/$(STATIC_TARGET)/release/egret-proxy
+PROXY_IMAGE    := target/egret-proxy-image.tar
+proxy-image: proxy-packages toolchains
+	@echo "==> building a static egret-proxy for release (about five minutes the first time)"
+	@RUSTFLAGS="-C target-feature=+crt-static" cargo rustc --release --target $(STATIC_TARGET) --target-dir target/image \
+	    -p proxy-core --bin egret-proxy -- -C strip=symbols
+	@$(STATIC_PROXY) image --output $(PROXY_IMAGE)
 
 tour: build-proxy
 	@target/debug/egret-proxy tour

@@ -11,6 +11,8 @@ pub mod cli;
 pub mod control;
 #[cfg(feature = "sidecar")]
 pub mod flow;
+#[cfg(feature = "sidecar")]
+pub mod image;
 pub mod lint;
 pub mod model;
 #[cfg(feature = "sidecar")]

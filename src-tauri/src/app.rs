@@ -2,6 +2,7 @@
 
 mod claims;
 mod connect;
+mod deploy;
 mod leftovers;
 mod lock;
 mod noted;
@@ -29,7 +30,7 @@ use crate::{
     fault::{Fault, Result},
     probe::{self, Bringing, FromPod, FromSandbox},
     session::{Session, View},
-    sidecar::Sidecar,
+    sidecar::{Sidecar, deploy::Deployment},
     traffic::{Row, Traffic, announce, facts},
     verify::Verify,
 };
@@ -42,6 +43,7 @@ pub struct App {
     pub changes: Arc<Changes>,
     pub traffic: Arc<Traffic>,
     pub sidecar: Sidecar,
+    pub deployment: Deployment,
     pub events: Events,
     pub verify: Verify,
     pub bringing: Bringing,
@@ -63,6 +65,8 @@ impl App {
     pub fn start(shared: Arc<Shared>, window: &str, ready: Ready, events: Events) -> Result<Arc<Self>> {
         let traffic = Arc::new(Traffic::default());
         let sidecar = Sidecar::new(&shared.data, window, traffic.clone(), events.clone());
+        let deployment = Deployment::new(traffic.clone(), events.clone());
+        let events = deploy::listening(&deployment, events);
         // The sidecar reads the folder too: whatever changes in it, its policy is about to change.
         let (follower, listener) = (sidecar.clone(), events.clone());
         let session_events = Events::new(move |event| {
@@ -83,6 +87,7 @@ impl App {
             changes: Arc::new(Changes::new(journal, recovered, events.clone())),
             traffic,
             sidecar,
+            deployment,
             verify: Verify::new(events.clone()),
             bringing: Bringing::new(events.clone()),
             events,
@@ -93,6 +98,7 @@ impl App {
             is_open: RwLock::new(true),
         });
         app.follow();
+        deploy::keep_policy(&app)?;
         Ok(app)
     }
 
@@ -145,7 +151,13 @@ impl App {
             cluster: &cluster,
             workload,
         };
-        probe::send_request(&start, &self.traffic, &view.snapshot(workload), (method, url))
+        match self.deployed_policy(&view, workload) {
+            None => probe::send_request(&start, &self.traffic, &view.snapshot(workload), (method, url)),
+            Some((snapshot, mode)) => {
+                let sent = probe::send_request(&start, &self.traffic, &snapshot, (method, url))?;
+                Ok(deploy::as_sent_under(mode, sent))
+            }
+        }
     }
 
     /// The open cluster.
@@ -221,6 +233,8 @@ impl App {
         // Where it cannot be taken back now, the next start does it.
         let _ = self.changes.revert_at_exit(&*self.view().store);
         self.sidecar.stop();
+        self.deployment.end();
+        self.deployment.close();
         self.traffic.close();
         self.claim().take();
     }

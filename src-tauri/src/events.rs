@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use serde_json::Value;
 
-use crate::dto::{CommandEvent, Connecting, FlowsAdded, ProbeStep, SandboxState, SourceState, StagedEdit};
+use crate::dto::{CommandEvent, Connecting, DeployState, FlowsAdded, ProbeStep, SandboxState, SourceState, StagedEdit};
 
 /// One event.
 #[derive(Debug, Clone)]
@@ -20,6 +20,7 @@ pub enum Event {
     LogsChanged,
     CommandOutput(CommandEvent),
     ProbeChanged(ProbeStep),
+    DeployChanged(Box<DeployState>),
 }
 
 impl Event {
@@ -37,6 +38,7 @@ impl Event {
             Self::LogsChanged => "logs-changed",
             Self::CommandOutput(_) => "command-output",
             Self::ProbeChanged(_) => "probe-changed",
+            Self::DeployChanged(_) => "deploy-changed",
         }
     }
 
@@ -49,6 +51,7 @@ impl Event {
             Self::FlowsAdded(added) => serde_json::to_value(added),
             Self::CommandOutput(event) => serde_json::to_value(event),
             Self::ProbeChanged(step) => serde_json::to_value(step),
+            Self::DeployChanged(state) => serde_json::to_value(state),
             Self::ConnectingChanged(connecting) => serde_json::to_value(connecting),
             Self::JournalChanged | Self::LogsChanged | Self::PodsChanged | Self::SyncChanged => Ok(Value::Null),
         };

@@ -95,19 +95,20 @@ fn respell(world: &mut World) {
     }
 }
 
-/// `world` with one of its objects changed; pods, which nothing of Istio's validates, stay as they are.
+/// `world` with one of its objects changed; those that nothing of Istio's validates stay as they are.
 fn changed(seed: u64, number: u64, world: &World) -> Option<World> {
-    let (pods, others): (Vec<_>, Vec<_>) = world
-        .documents
-        .iter()
-        .cloned()
-        .partition(|document| document["kind"] == "Pod");
+    let is_kubernetes = |document: &Value| {
+        let kind = document["kind"].as_str().unwrap_or_default();
+        matches!(kind, "Pod" | "Deployment" | "Namespace")
+    };
+    let documents = world.documents.iter().cloned();
+    let (unvalidated, others): (Vec<_>, Vec<_>) = documents.partition(is_kubernetes);
     let others = World {
         documents: others,
         ..world.clone()
     };
     let mut changed = generate::broken(seed ^ 0xa7a1, number, &others)?;
-    changed.documents.extend(pods);
+    changed.documents.extend(unvalidated);
     Some(changed)
 }
 

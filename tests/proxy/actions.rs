@@ -83,11 +83,11 @@ fn a_rewritten_host_is_what_the_site_and_the_log_see() {
 fn headers_are_removed_set_and_added_in_envoys_order_with_operators_filled_in() {
     let (subject, site) = routed(&format!(
         "[{{name: edited, headers: {{request: {{\
-            set: {{x-a: set, user-agent: edited, x-own: '', x-g: 'a%REQ(absent)%b', x-two: '%REQ(absent?:METHOD)%'}}, \
+            set: {{x-a: set, user-agent: edited, x-own: '', x-g: 'a%REQ(absent)%b', x-two: '%REQ(absent?:METHOD)%', x-host: '%HOSTNAME%'}}, \
             add: {{x-a: add, x-c: '%REQ(x-own)%', x-d: '%REQ(absent)%', x-e: '100%%', x-envoy-attempt-count: '77', \
                    x-f: '%PROTOCOL% %UPSTREAM_CLUSTER% %ROUTE_NAME% %REQ(:path)% %REQ(:authority)% %DOWNSTREAM_LOCAL_ADDRESS%'}}, \
             remove: [x-rem, x-request-id]}}, \
-          response: {{set: {{x-n: '%RESP(content-length)% %RESPONSE_CODE% %REQ(x-own)% %RESP(absent)%', server: mine}}, \
+          response: {{set: {{x-h: '%HOSTNAME% %START_TIME(begun %% %Z)%', x-n: '%RESP(content-length)% %RESPONSE_CODE% %REQ(x-own)% %RESP(absent)%', server: mine}}, \
             add: {{x-envoy-upstream-service-time: mine, x-up: '3'}}, remove: [X-Site]}}}}, \
           {TO_HTTPBIN}}}]"
     ));
@@ -112,6 +112,15 @@ fn headers_are_removed_set_and_added_in_envoys_order_with_operators_filled_in() 
     assert_eq!(lines("x-a"), ["set", "add"], "{seen}");
     assert_eq!(lines("user-agent"), ["edited"]);
     assert_eq!(lines("x-own"), ["mine"], "an empty value is no edit");
+    let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    assert_eq!(lines("x-host"), [hostname.trim()]);
+    assert!(
+        answer
+            .head
+            .contains(&format!("\r\nx-h: {} begun % UTC", hostname.trim())),
+        "{}",
+        answer.head
+    );
     assert_eq!((lines("x-g"), lines("x-two")), (vec!["ab"], vec!["GET"]));
     assert_eq!(
         (lines("x-c"), lines("x-d"), lines("x-e")),
@@ -364,34 +373,5 @@ fn cross_origin_requests_are_answered_as_the_policy_says() {
         shape(&subject.log(1)[0]).contains("\"OPTIONS /cors HTTP/1.1\" 200 - cors_response "),
         "{:?}",
         subject.log(1)
-    );
-}
-
-#[test]
-fn a_retry_prefers_an_address_that_was_not_tried() {
-    let site = site::http();
-    let options = [
-        host("two.example.com", "198.18.0.10"),
-        map("198.18.0.11:80", site::nobody()),
-        map("198.18.0.12:80", site.address),
-    ]
-    .concat();
-    let two = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: two, namespace: default}\nspec:\n  hosts: [two.example.com]\n  ports: [{number: 80, name: p, protocol: HTTP}]\n  resolution: STATIC\n  endpoints: [{address: 198.18.0.11}, {address: 198.18.0.12}]\n";
-    let policy = [
-        mesh("REGISTRY_ONLY"),
-        two.to_string(),
-        routes(
-            "two.example.com",
-            "[{retries: {attempts: 1, retryOn: connect-failure, backoff: 1ms}, route: [{destination: {host: two.example.com}}]}]",
-        ),
-    ];
-    let subject = Subject::start(&policy, &options);
-    for _ in 0..6 {
-        assert_eq!(through(&subject, &["http://two.example.com/"]).status(), 200);
-    }
-    assert!(
-        site.last_head().contains("x-envoy-attempt-count"),
-        "{}",
-        site.last_head()
     );
 }

@@ -254,10 +254,13 @@ fn connect_and_strange_upgrades_are_answered_as_envoy_does() {
                 let mut stream = TcpStream::connect("198.18.0.10:80").unwrap();
                 stream.set_read_timeout(Some(PATIENCE)).unwrap();
                 stream.write_all(request.as_bytes()).unwrap();
-                stream.shutdown(std::net::Shutdown::Write).unwrap();
-                let mut answer = String::new();
-                stream.read_to_string(&mut answer).unwrap();
-                answer
+                let mut answer = Vec::new();
+                while !answer.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).unwrap();
+                    answer.extend(byte);
+                }
+                String::from_utf8(answer).unwrap()
             };
             let connect = ask("CONNECT httpbin.org:443 HTTP/1.1\r\nHost: httpbin.org:443\r\n\r\n");
             assert!(connect.starts_with("HTTP/1.1 404 "), "{connect}");
@@ -288,6 +291,25 @@ fn connect_and_strange_upgrades_are_answered_as_envoy_does() {
             assert!(log[0].contains("404 NR route_not_found"), "{}", log[0]);
             assert!(log[1].contains("400 - missing_host_header"), "{}", log[1]);
             assert!(log[3].contains("403 - upgrade_failed"), "{}", log[3]);
+        },
+    );
+}
+
+#[test]
+fn a_name_that_failed_to_resolve_fails_again_before_the_request_is_read() {
+    inside(
+        "captured::a_name_that_failed_to_resolve_fails_again_before_the_request_is_read",
+        || {
+            let sites = Sites::start();
+            let any = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: any, namespace: default}\nspec:\n  hosts: ['*.gone.test']\n  ports: [{number: 80, name: p, protocol: HTTP}]\n  resolution: DYNAMIC_DNS\n";
+            let subject = sites.sidecar(&[mesh("REGISTRY_ONLY"), any.into()]);
+            for ends in [false, true, true] {
+                let answer = curl(&["-d", "text", "-H", "Host: a.gone.test", "http://198.18.0.10/"]);
+                assert_eq!((answer.status(), answer.body.as_str()), (503, "DNS resolution failure"));
+                assert_eq!(answer.head.contains("connection: close"), ends, "{}", answer.head);
+            }
+            let received: Vec<bool> = subject.log(3).iter().map(|line| line.contains(" \"-\" 4 ")).collect();
+            assert_eq!(received, [true, false, false]);
         },
     );
 }

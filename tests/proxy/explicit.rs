@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    path::Path,
 };
 
 use crate::{
@@ -396,6 +397,55 @@ fn an_upstream_that_is_not_trusted_gets_no_request() {
         );
         assert_eq!(site.last_head(), "");
     }
+}
+
+#[test]
+fn tls_is_originated_for_byte_streams_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (trust, other) = (folder.path().join("site.pem"), folder.path().join("other.pem"));
+    let site = site::https(&["db.example.com"], &trust);
+    site::https(&["db.example.com"], &other);
+    let policy = |tls: &str| {
+        let rule = format!(
+            "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: tls, namespace: default}}\nspec:\n  host: db.example.com\n  trafficPolicy: {{tls: {tls}}}\n"
+        );
+        [mesh("REGISTRY_ONLY"), entry("db.example.com", 5432, "TCP"), rule]
+    };
+    let options = [
+        host("db.example.com", "198.18.0.40"),
+        map("198.18.0.40:5432", site.address),
+    ]
+    .concat();
+    let ask = |trust: &Path, tls: &str| {
+        let subject = Subject::start_trusting(trust, &policy(tls), &options);
+        let answer = through(&subject, &["--proxytunnel", "http://db.example.com:5432/headers"]);
+        (answer.status(), subject.log(1).remove(0))
+    };
+    // Envoy: only where a name is written is it sent and looked for in the certificate.
+    for tls in [
+        "{mode: SIMPLE}",
+        "{mode: SIMPLE, sni: db.example.com}",
+        "{mode: SIMPLE, subjectAltNames: [spiffe://a/b, db.example.com]}",
+    ] {
+        let (status, line) = ask(&trust, tls);
+        assert_eq!(status, 200, "{line}");
+        assert!(
+            line.contains("\"198.18.0.40:5432\" outbound|5432||db.example.com "),
+            "{line}"
+        );
+    }
+    let connections = site.connections();
+    for (trust, tls) in [
+        (&other, "{mode: SIMPLE}"),
+        (&trust, "{mode: SIMPLE, sni: other.example.com}"),
+        (&trust, "{mode: SIMPLE, subjectAltNames: [other.example.com]}"),
+    ] {
+        let (status, line) = ask(trust, tls);
+        assert_eq!(status, 0, "{line}");
+        assert!(line.contains(" 0 UF,URX - - \"TLS_error:_"), "{line}");
+    }
+    assert_eq!(site.connections(), connections + 3);
+    assert!(site.last_head().contains("/headers"), "nothing is sent where TLS fails");
 }
 
 #[test]

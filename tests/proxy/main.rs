@@ -8,10 +8,13 @@
 
 mod actions;
 mod captured;
+mod delivery;
 mod explicit;
+mod image;
 mod lifecycle;
 mod limits;
 mod namespace;
+mod observe;
 mod replies;
 mod site;
 mod subject;

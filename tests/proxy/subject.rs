@@ -77,6 +77,11 @@ impl Subject {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("policy")).unwrap();
         fs::write(folder.path().join("policy/policy.yaml"), policy.join("---\n")).unwrap();
+        Self::start_in(folder, outbound, options, trust)
+    }
+
+    /// Starts where the folder `policy` in `folder` holds already what it is to hold.
+    pub fn start_in(folder: TempDir, outbound: &str, options: &[String], trust: &Path) -> Self {
         let mut child = Command::new(binary())
             .args(["run", "--labels", "app=sleep", "--outbound", outbound])
             .args(["--explicit", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--policy"])
@@ -107,19 +112,22 @@ impl Subject {
             messages,
         };
         let started = subject.message("sidecar runs");
-        let address = |name: &str| {
-            let rest = started.split(name).nth(1).unwrap();
-            rest.trim_start()
-                .split([',', '"', ' '])
-                .next()
-                .unwrap()
-                .parse()
-                .unwrap()
-        };
-        subject.outbound = address("outbound");
-        subject.explicit = address("explicit");
-        subject.admin = address("admin");
+        subject.outbound = address(&started, "outbound");
+        subject.explicit = address(&started, "explicit");
+        subject.admin = address(&started, "admin");
         subject
+    }
+
+    /// Ends the sidecar, and gives what it ran in.
+    pub fn stop(mut self) -> TempDir {
+        self.terminate();
+        assert!(self.ended().success());
+        std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap())
+    }
+
+    /// Where a server listens that has no field of its own.
+    pub fn address(&self, name: &str) -> SocketAddr {
+        address(&self.message("sidecar runs"), name)
     }
 
     /// Waits for a message to the operator that contains `text`, and gives its line.
@@ -212,6 +220,13 @@ impl Drop for Subject {
     }
 }
 
+/// The address behind a server's name in the message of the start.
+fn address(started: &str, name: &str) -> SocketAddr {
+    let rest = started.split(name).nth(1).unwrap();
+    let address = rest.trim_start().split([',', '"', ' ']).next().unwrap();
+    address.parse().unwrap()
+}
+
 /// Tries until there is something, or panics.
 pub fn eventually<T>(what: &str, mut try_once: impl FnMut() -> Option<T>) -> T {
     let until = Instant::now() + PATIENCE;
@@ -225,7 +240,7 @@ pub fn eventually<T>(what: &str, mut try_once: impl FnMut() -> Option<T>) -> T {
 }
 
 /// The binary that was built beside this test.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let path = test
         .parent()

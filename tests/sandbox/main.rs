@@ -9,4 +9,5 @@
 mod capture;
 mod closed;
 mod life;
+mod rules;
 mod trial;

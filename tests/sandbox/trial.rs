@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub const SITE: &str = "198.18.0.10:80";
 
 /// Set where a skipped test is a failure.
-const REQUIRED: &str = "EGRET_REQUIRE_NAMESPACES";
+pub const REQUIRED: &str = "EGRET_REQUIRE_NAMESPACES";
 
 /// What a test works with.
 pub struct Trial {

@@ -1,14 +1,17 @@
-//! `egret-proxy capture`: the interception rules of a workload, as text for `nft -f -`.
+//! `egret-proxy capture`: the interception rules of a workload, as text for `nft -f -`, or in force.
 
-use std::{net::IpAddr, process::ExitCode, str::FromStr};
+use std::{fs, net::IpAddr, path::Path, process::ExitCode, str::FromStr};
 
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
 
 use crate::{
     policy::{Capture as Settings, OUTBOUND_PORT},
-    sandbox::{Redirect, rules},
+    sandbox::{self, Plan, Redirect},
 };
+
+/// Where Kubernetes reads why a container ended.
+const TERMINATION_LOG: &str = "/dev/termination-log";
 
 /// Arguments of `capture`.
 #[derive(Debug, Args)]
@@ -21,24 +24,34 @@ pub struct Capture {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Print the rules
-    Plan(Plan),
+    Plan(Rules),
+    /// Put the rules in force in this network namespace, in the place of those of before; needs NET_ADMIN, but not nft
+    Apply(Rules),
+    /// Take the rules away again
+    Remove,
 }
 
-/// Arguments of `capture plan`.
+/// The rules.
 #[derive(Debug, Args)]
-struct Plan {
+struct Rules {
     /// Ranges to capture; * is everything, an empty list nothing
     #[arg(long, value_name = "CIDR,...", default_value = "*")]
     include_ranges: Included,
     /// Ranges to leave alone
     #[arg(long, value_name = "CIDR,...", default_value = "")]
     exclude_ranges: List<Range>,
+    /// Ports to capture whatever the range
+    #[arg(long, value_name = "PORT,...", default_value = "")]
+    include_ports: List<u16>,
     /// Ports to leave alone
     #[arg(long, value_name = "PORT,...", default_value = "")]
     exclude_ports: List<u16>,
-    /// User of the proxy, whose own connections are never captured
-    #[arg(long, default_value_t = 1337)]
-    uid: u32,
+    /// Users whose own connections are never captured: the proxy's, and that of another proxy beside it
+    #[arg(long, value_name = "UID,...", default_value = "1337")]
+    uid: List<u32>,
+    /// Where the proxy takes redirected connections
+    #[arg(long, default_value_t = OUTBOUND_PORT)]
+    port: u16,
 }
 
 /// `includeIPRanges`: everything, or the ranges of a list.
@@ -54,29 +67,51 @@ struct List<T>(Vec<T>);
 struct Range(IpNet);
 
 impl Capture {
-    /// Prints the rules. What cannot be read is refused by the parser, with exit code 2.
+    /// 0, or 1 where the kernel does not take the rules. What cannot be read is refused by the parser, with exit code 2.
     pub fn run(self) -> ExitCode {
-        let Command::Plan(plan) = self.command;
-        super::print(plan.rules().trim_end());
-        ExitCode::SUCCESS
+        let outcome = match self.command {
+            Command::Plan(rules) => {
+                super::print(rules.plan().to_string().trim_end());
+                return ExitCode::SUCCESS;
+            }
+            Command::Apply(rules) => sandbox::apply(&rules.plan()),
+            Command::Remove => sandbox::remove(),
+        };
+        match outcome {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(refused) => {
+                eprintln!("egret-proxy: {refused}");
+                leave_word(&refused.to_string());
+                ExitCode::FAILURE
+            }
+        }
     }
 }
 
-impl Plan {
-    fn rules(self) -> String {
+/// Inside a pod the reason is also put where the pod's status shows it.
+fn leave_word(message: &str) {
+    let log = Path::new(TERMINATION_LOG);
+    if log.exists() {
+        // Standard error has it too.
+        let _ = fs::write(log, message);
+    }
+}
+
+impl Rules {
+    fn plan(self) -> Plan {
         let ranges = |list: List<Range>| list.0.into_iter().map(|range| range.0).collect::<Vec<_>>();
         let settings = Settings {
             include_ranges: self.include_ranges.0.map(ranges),
             exclude_ranges: ranges(self.exclude_ranges),
-            include_ports: Vec::new(),
+            include_ports: self.include_ports.0,
             exclude_ports: self.exclude_ports.0,
             written: Default::default(),
         };
         let redirect = Redirect::Pod {
-            outbound: OUTBOUND_PORT,
-            uid: self.uid,
+            outbound: self.port,
+            users: self.uid.0,
         };
-        rules(&settings, redirect)
+        Plan::of(&settings, &redirect)
     }
 }
 
@@ -135,8 +170,10 @@ mod tests {
 
     fn plan(arguments: &[&str]) -> Result<Vec<String>, String> {
         let line = Line::try_parse_from(["test", "plan"].iter().chain(arguments)).map_err(|error| error.to_string())?;
-        let Command::Plan(plan) = line.capture.command;
-        let text = plan.rules();
+        let Command::Plan(rules) = line.capture.command else {
+            unreachable!("the arguments begin with `plan`")
+        };
+        let text = rules.plan().to_string();
         let rules = text.lines().map(|line| line.trim().to_string());
         // The table and the hook stand before the rules, two braces behind them.
         let rules: Vec<_> = rules.skip(5).collect();
@@ -164,16 +201,29 @@ mod tests {
             "--exclude-ranges",
             "10.1.0.0/16, 10.2.0.1",
         ];
-        let more = ["--exclude-ports", "22,3306", "--uid", "7"];
+        let more = [
+            "--exclude-ports",
+            "22,3306",
+            "--uid",
+            "7,8",
+            "--port",
+            "15901",
+            "--include-ports",
+            "80",
+        ];
         assert_eq!(
             plan(&[&arguments[..], &more[..]].concat()).unwrap(),
             [
                 "meta skuid 7 return",
+                "meta skuid 8 return",
                 "ip daddr 127.0.0.0/8 return",
                 "ip6 daddr ::1 return",
-                "tcp dport { 22, 3306 } return",
-                "ip daddr { 10.1.0.0/16, 10.2.0.1/32 } return",
-                "ip daddr { 10.0.0.0/8 } meta l4proto tcp redirect to :15001",
+                "tcp dport 22 return",
+                "tcp dport 3306 return",
+                "ip daddr 10.1.0.0/16 return",
+                "ip daddr 10.2.0.1 return",
+                "tcp dport 80 redirect to :15901",
+                "ip daddr 10.0.0.0/8 meta l4proto tcp redirect to :15901",
                 "return",
             ]
         );

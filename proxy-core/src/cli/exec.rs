@@ -18,9 +18,8 @@ use super::run::{SidecarOptions, listen, log_to_stderr};
 use crate::{
     control::{self, Settings},
     net::Dialer,
-    policy::Capture,
     record::{AccessLogTarget, FlowWorkload},
-    sandbox::{self, Command, Fault, Redirect, Relay, Sandbox, Signals},
+    sandbox::{self, Command, Fault, Plan, Redirect, Relay, Sandbox, Signals},
 };
 
 /// How long new capture rules may take; `nft` needs some milliseconds.
@@ -78,17 +77,18 @@ impl Exec {
         let sidecar = control::start(
             settings.clone(),
             control::Sockets {
-                outbound: Some(sockets.outbound),
+                outbound: vec![sockets.outbound],
                 explicit: self.explicit.map(|address| listen("--explicit", address)).transpose()?,
                 admin: self.admin.map(|address| listen("--admin", address)).transpose()?,
+                health: None,
             },
         )?;
-        let rules = |capture: &Capture| sandbox::rules(capture, Redirect::Sandbox(sandbox.ports()));
-        sandbox.install(rules(&sidecar.capture()))?;
+        let redirect = Redirect::Sandbox(sandbox.ports());
+        sandbox.install(Plan::of(&sidecar.capture(), &redirect).to_string())?;
         let (replaced_tx, replaced_rx) = mpsc::channel();
         let (replacing, replaced_rx) = (sandbox.clone(), Mutex::new(replaced_rx));
         sidecar.on_capture(move |capture| {
-            let rules = sandbox::rules(capture, Redirect::Sandbox(replacing.ports()));
+            let rules = Plan::of(capture, &redirect).to_string();
             let replaced = replaced_rx.lock().unwrap_or_else(PoisonError::into_inner);
             // An answer that came too late for an earlier set says nothing of this one.
             while replaced.try_recv().is_ok() {}

@@ -38,6 +38,12 @@ pub struct Get {
     /// Ask for the headers alone
     #[arg(short = 'I', long)]
     head: bool,
+    /// Print nothing of an answer with status 400 or above, and end with 22
+    #[arg(short = 'f', long)]
+    fail: bool,
+    /// Do not say why a request failed
+    #[arg(short = 's', long)]
+    silent: bool,
     /// Method
     #[arg(short = 'X', long, value_name = "METHOD", default_value = "GET")]
     request: Method,
@@ -67,6 +73,7 @@ const UNSUPPORTED: u8 = 1;
 const MALFORMED: u8 = 3;
 const UNRESOLVED: u8 = 6;
 const UNCONNECTED: u8 = 7;
+const ANSWERED_BADLY: u8 = 22;
 const TIMED_OUT: u8 = 28;
 const TLS_FAILED: u8 = 35;
 const EMPTY_REPLY: u8 = 52;
@@ -97,7 +104,9 @@ impl Get {
         match result {
             Ok(()) => ExitCode::SUCCESS,
             Err(Failed(code, message)) => {
-                eprintln!("egret-proxy get: ({code}) {message}");
+                if !self.silent {
+                    eprintln!("egret-proxy get: ({code}) {message}");
+                }
                 ExitCode::from(code)
             }
         }
@@ -183,6 +192,9 @@ impl Get {
             .map_err(|error| Failed(MALFORMED, error.to_string()))?;
         let mut response = sender.send_request(request).await.map_err(failed)?;
         *status = response.status().as_u16();
+        if self.fail && *status >= 400 {
+            return Err(Failed(ANSWERED_BADLY, format!("the answer is {status}")));
+        }
         let unwritten = |error: io::Error| Failed(23, error.to_string());
         if self.include || self.head {
             io::stdout().write_all(&head(&response)).map_err(unwritten)?;

@@ -7,6 +7,7 @@ mod check;
 mod exec;
 mod explain;
 mod get;
+mod image;
 mod request;
 mod run;
 mod test;
@@ -34,6 +35,8 @@ enum Command {
     Exec(Box<exec::Exec>),
     /// Check manifests: parse, validate, lint
     Check(check::Check),
+    /// Write this program as a container image
+    Image(image::Image),
     /// Print interception rules
     Capture(capture::Capture),
     /// Send one HTTP request, as curl would
@@ -64,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => arguments.run(),
         Command::Exec(arguments) => arguments.run(),
         Command::Capture(arguments) => arguments.run(),
+        Command::Image(arguments) => arguments.run(),
         Command::Agent(arguments) => arguments.run(),
         Command::Get(arguments) => arguments.run(),
         Command::Tour(arguments) => arguments.run(),

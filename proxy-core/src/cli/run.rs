@@ -8,8 +8,13 @@ use std::{
 };
 
 use clap::Args;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::{
+    errno::Errno,
+    sys::resource::{Resource, getrlimit, setrlimit},
+};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::Level;
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
     control::{self, RawSettings, Sockets},
@@ -35,6 +40,12 @@ pub struct SidecarOptions {
     /// Labels of the workload
     #[arg(long, default_value = "", value_name = "a=b,c=d")]
     pub labels: String,
+    /// Service account of the workload
+    #[arg(long, default_value = "", value_name = "NAME")]
+    pub service_account: String,
+    /// Let everything pass, and record the verdict that it would get
+    #[arg(long)]
+    pub observe: bool,
     /// The release of Istio to decide as, such as 1.24; by default the one that the mesh config names, else the newest
     #[arg(long, value_name = "VERSION")]
     pub istio_version: Option<IstioVersion>,
@@ -59,6 +70,9 @@ impl SidecarOptions {
             policy: self.policy,
             namespace: self.namespace,
             labels: self.labels,
+            service_account: self.service_account,
+            observe: self.observe,
+            keep: None,
             istio_version: self.istio_version,
             map: self.map,
             hosts: self.hosts,
@@ -75,15 +89,21 @@ impl SidecarOptions {
 pub struct Run {
     #[command(flatten)]
     sidecar: SidecarOptions,
-    /// Where redirected connections arrive (SO_ORIGINAL_DST tells their destination)
+    /// Where redirected connections arrive (SO_ORIGINAL_DST tells their destination; repeatable: IPv4 and IPv6)
     #[arg(long, default_value = "127.0.0.1:15001", value_name = "ADDR")]
-    outbound: SocketAddr,
+    outbound: Vec<SocketAddr>,
     /// HTTP proxy for systems without redirection (CONNECT and absolute-form)
     #[arg(long, value_name = "ADDR")]
     explicit: Option<SocketAddr>,
-    /// Admin server, loopback only: /ready /metrics /config /flows
+    /// Admin server, loopback only: /ready /metrics /config /flows, and PUT /policy
     #[arg(long, default_value = "127.0.0.1:15000", value_name = "ADDR")]
     admin: SocketAddr,
+    /// /ready and /metrics alone, for whoever watches over the workload from outside
+    #[arg(long, value_name = "ADDR")]
+    health: Option<SocketAddr>,
+    /// Keep the last good policy here; with it the sidecar starts where the folder cannot be read or is older
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
 }
 
 impl Run {
@@ -97,26 +117,37 @@ impl Run {
     }
 
     fn serve(self) -> Result<(), Box<dyn std::error::Error>> {
-        let settings = self.sidecar.raw().check()?;
+        let raw = RawSettings {
+            keep: self.keep,
+            ..self.sidecar.raw()
+        };
+        let settings = raw.check()?;
         raise_descriptor_limit();
         let sockets = Sockets {
-            outbound: Some(listen("--outbound", self.outbound)?),
+            outbound: listen_for_redirected(&self.outbound)?,
             explicit: self.explicit.map(|address| listen("--explicit", address)).transpose()?,
             admin: Some(listen("--admin", self.admin)?),
+            health: self.health.map(|address| listen("--health", address)).transpose()?,
         };
-        let addresses: Vec<_> = [
-            ("outbound", &sockets.outbound),
+        let outbound = sockets.outbound.iter().map(|socket| ("outbound", socket));
+        let others = [
             ("explicit", &sockets.explicit),
             ("admin", &sockets.admin),
-        ]
-        .into_iter()
-        .filter_map(|(name, socket)| Some(format!("{name} {}", socket.as_ref()?.local_addr().ok()?)))
-        .collect();
+            ("health", &sockets.health),
+        ];
+        let others = others
+            .into_iter()
+            .filter_map(|(name, socket)| Some((name, socket.as_ref()?)));
+        let addresses: Vec<_> = outbound
+            .chain(others)
+            .filter_map(|(name, socket)| Some(format!("{name} {}", socket.local_addr().ok()?)))
+            .collect();
         let sidecar = control::start(settings, sockets)?;
         let state = sidecar.policy();
         tracing::info!(
             listening = addresses.join(", "),
             policy = state.hash,
+            source = %state.source,
             objects = state.objects,
             mode = state.mode,
             "sidecar runs"
@@ -129,17 +160,44 @@ impl Run {
 
 /// Messages for the operator go to standard error; standard output may be the access log.
 pub fn log_to_stderr() {
-    tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+        .with_target(false);
+    // The watcher tells of each folder that went away before it was let go of, as with every change of a ConfigMap.
+    let worth_saying = Targets::new()
+        .with_default(Level::INFO)
+        .with_target("notify", Level::WARN);
+    tracing_subscriber::registry().with(lines).with(worth_saying).init();
 }
 
 /// Opens a listening socket; the error names the option.
 pub fn listen(option: &str, address: SocketAddr) -> Result<TcpListener, String> {
-    TcpListener::bind(address)
-        .map_err(|error| format!("{option} {address}: {error}; another process may listen there, choose another port"))
+    TcpListener::bind(address).map_err(|error| cannot_listen(option, address, &error))
+}
+
+fn cannot_listen(option: &str, address: SocketAddr, error: &std::io::Error) -> String {
+    format!("{option} {address}: {error}; another process may listen there, choose another port")
+}
+
+/// Opens the sockets that redirected connections arrive at. A system without IPv6 has no such connections over it.
+fn listen_for_redirected(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, String> {
+    let mut sockets = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        match TcpListener::bind(address) {
+            Ok(socket) => sockets.push(socket),
+            Err(error) if address.is_ipv6() && addresses.len() > 1 && has_no_such_address(&error) => {
+                tracing::warn!(%address, %error, "no IPv6 here: left out");
+            }
+            Err(error) => return Err(cannot_listen("--outbound", *address, &error)),
+        }
+    }
+    Ok(sockets)
+}
+
+fn has_no_such_address(error: &std::io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL))
 }
 
 /// Each connection takes two descriptors and the usual soft limit is 1024. Where it cannot be raised the sidecar runs

@@ -1,12 +1,15 @@
-//! The admin server: readiness, metrics, configuration, the stream of flows.
+//! The admin server: readiness, metrics, configuration, the stream of flows, and the way in for a pushed policy; and the
+//! health server, which has the first two of these for whoever watches over the workload from outside.
 
 use std::{
     convert::Infallible,
     io,
     net::TcpListener,
+    path::PathBuf,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -18,74 +21,102 @@ use hyper::{
     server::conn::http1,
     service::service_fn,
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
 use tokio::{
     runtime,
-    sync::{broadcast::error::RecvError, mpsc, watch},
-    task,
+    sync::{Semaphore, broadcast::error::RecvError, mpsc, watch},
+    task, time,
 };
 
-use super::policy::Policy;
+use super::{policy::Policy, push};
 use crate::record::{FlowStream, Recorder};
 
 /// Records that wait for a slow reader before the broadcast's own bound counts for it.
 const STREAM_BUFFER: usize = 64;
 
-/// Serves admin until the process ends.
-pub(super) fn run(
-    listener: TcpListener,
-    policy: Arc<Policy>,
-    recorder: Arc<Recorder>,
-    drain_rx: watch::Receiver<bool>,
-) -> io::Result<()> {
+/// Connections at a time; a scraper, a probe and the app need a few.
+const CONNECTIONS: usize = 256;
+
+/// How long a caller may take to its next request; scrapers come once a minute.
+const HEAD: Duration = Duration::from_secs(90);
+
+/// Which server a connection comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Door {
+    /// Everything; on loopback.
+    Admin,
+    /// Readiness and metrics.
+    Health,
+}
+
+/// Serves all `doors` until the process ends.
+pub(super) fn run(doors: Vec<(TcpListener, Door)>, admin: Admin) -> io::Result<()> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    let admin = Arc::new(Admin {
-        policy,
-        recorder,
-        drain_rx,
-    });
+    let admin = Arc::new(admin);
     runtime.block_on(async {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        loop {
-            let Ok((stream, _)) = listener.accept().await else {
-                continue;
-            };
-            let admin = admin.clone();
-            task::spawn(async move {
-                let service = service_fn(move |request| {
-                    let admin = admin.clone();
-                    async move { Ok::<_, Infallible>(admin.answer(&request)) }
-                });
-                // A reader that goes away needs no report.
-                let _ = http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await;
-            });
+        let mut serving = task::JoinSet::new();
+        for (listener, door) in doors {
+            serving.spawn(serve(tokio::net::TcpListener::from_std(listener)?, door, admin.clone()));
         }
+        while serving.join_next().await.is_some() {}
+        Ok(())
     })
 }
 
-struct Admin {
-    policy: Arc<Policy>,
-    recorder: Arc<Recorder>,
-    drain_rx: watch::Receiver<bool>,
+async fn serve(listener: tokio::net::TcpListener, door: Door, admin: Arc<Admin>) {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let (Ok((stream, _)), Ok(slot)) = (listener.accept().await, slots.clone().acquire_owned().await) else {
+            // Out of descriptors; a rest is all that helps.
+            time::sleep(Duration::from_millis(75)).await;
+            continue;
+        };
+        let admin = admin.clone();
+        task::spawn(async move {
+            let service = service_fn(move |request| {
+                let admin = admin.clone();
+                async move { Ok::<_, Infallible>(admin.answer(door, request).await) }
+            });
+            // A reader that goes away needs no report.
+            let _ = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD)
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+            drop(slot);
+        });
+    }
 }
 
-type AdminBody = Either<Full<Bytes>, Flows>;
+/// What the servers tell of.
+pub(super) struct Admin {
+    pub policy: Arc<Policy>,
+    /// The policy folder: with a token in it, who pushes must know it.
+    pub folder: PathBuf,
+    pub recorder: Arc<Recorder>,
+    pub drain_rx: watch::Receiver<bool>,
+}
+
+pub(super) type AdminBody = Either<Full<Bytes>, Flows>;
 
 impl Admin {
-    fn answer(&self, request: &Request<Incoming>) -> Response<AdminBody> {
+    async fn answer(&self, door: Door, request: Request<Incoming>) -> Response<AdminBody> {
+        // A web page that the user visits must not read this through a name that points to loopback. Whoever comes from
+        // outside comes to the health server, under any name.
+        if door == Door::Admin && !local_host(&request) {
+            return text(StatusCode::FORBIDDEN, "ask for 127.0.0.1 or localhost\n".into());
+        }
+        if (door, request.method(), request.uri().path()) == (Door::Admin, &Method::PUT, "/policy") {
+            return push::answer(&self.policy, &self.folder, request).await;
+        }
         if request.method() != Method::GET {
             return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n".into());
         }
-        // A web page that the user visits must not read this through a name that points to loopback.
-        if !local_host(request) {
-            return text(StatusCode::FORBIDDEN, "ask for 127.0.0.1 or localhost\n".into());
-        }
-        match request.uri().path() {
-            "/ready" if *self.drain_rx.borrow() => text(StatusCode::SERVICE_UNAVAILABLE, "DRAINING\n".into()),
-            "/ready" => text(StatusCode::OK, "LIVE\n".into()),
-            "/metrics" => {
+        match (request.uri().path(), door) {
+            ("/ready", _) if *self.drain_rx.borrow() => text(StatusCode::SERVICE_UNAVAILABLE, "DRAINING\n".into()),
+            ("/ready", _) => text(StatusCode::OK, "LIVE\n".into()),
+            ("/metrics", _) => {
                 let state = self.policy.state();
                 let mut metrics = self.recorder.metrics();
                 metrics.push_str(&format!(
@@ -96,26 +127,19 @@ impl Admin {
                 ));
                 text(StatusCode::OK, metrics)
             }
-            "/config" => {
-                let mut json = serde_json::to_string_pretty(&self.policy.state()).unwrap_or_default();
-                json.push('\n');
-                let mut response = text(StatusCode::OK, json);
-                response
-                    .headers_mut()
-                    .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                response
-            }
-            "/flows" => {
+            ("/config", Door::Admin) => json(StatusCode::OK, &self.policy.state()),
+            ("/flows", Door::Admin) => {
                 let mut response = Response::new(Either::Right(Flows::new(self.recorder.subscribe())));
                 response
                     .headers_mut()
                     .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
                 response
             }
-            _ => text(
+            (_, Door::Admin) => text(
                 StatusCode::NOT_FOUND,
                 "/ready, /metrics, /config and /flows are served here\n".into(),
             ),
+            (_, Door::Health) => text(StatusCode::NOT_FOUND, "/ready and /metrics are served here\n".into()),
         }
     }
 }
@@ -138,6 +162,17 @@ fn local_host(request: &Request<Incoming>) -> bool {
     matches!(host, "localhost" | "127.0.0.1" | "[::1]")
 }
 
+/// A document as an answer.
+pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Response<AdminBody> {
+    let mut json = serde_json::to_string_pretty(document).unwrap_or_default();
+    json.push('\n');
+    let mut response = text(status, json);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
 fn text(status: StatusCode, text: String) -> Response<AdminBody> {
     let mut response = Response::new(Either::Left(Full::new(text.into())));
     *response.status_mut() = status;
@@ -149,7 +184,7 @@ fn text(status: StatusCode, text: String) -> Response<AdminBody> {
 }
 
 /// Records line by line as they happen. A reader that is too slow is told how many it missed.
-struct Flows {
+pub(super) struct Flows {
     line_rx: mpsc::Receiver<Bytes>,
 }
 

@@ -1,12 +1,15 @@
 //! The threads beside the data threads: settings, policy reload, admin, drain.
 
 mod admin;
+mod keep;
 mod policy;
+mod push;
 mod settings;
 mod sidecar;
+mod state;
 mod worker;
 
-pub use policy::PolicyState;
 pub(crate) use settings::host_table;
 pub use settings::{RawSettings, Settings, SettingsError, Sockets, WorkloadChoice};
 pub use sidecar::{Fault, Sidecar, start};
+pub use state::{Origin, PolicyState};

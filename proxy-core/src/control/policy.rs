@@ -1,51 +1,52 @@
-//! The policy in force: compiled from the folder, swapped whole, last good version kept.
+//! The policy in force: from the folder, from what was pushed, or from what was kept; compiled, swapped whole, the last good
+//! one kept.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Instant,
 };
 
 use arc_swap::ArcSwap;
-use serde::Serialize;
-use time::OffsetDateTime;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::WorkloadChoice;
+use super::{
+    WorkloadChoice,
+    keep::{Keep, Kept},
+    state::{Origin, PolicyState, Standing, state},
+};
 use crate::{
+    lint::Finding,
     model::World,
     policy::{self, Capture, Snapshot, Workload},
     record::Timestamp,
-    source::{Folder, Reading, SourceError},
+    source::{self, Folder, Reading, SourceError},
 };
-
-/// What `/config` says.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct PolicyState {
-    /// Hash of the policy in force.
-    pub hash: String,
-    /// Objects read.
-    pub objects: u64,
-    /// Files read.
-    pub files: usize,
-    /// When the policy in force was loaded.
-    pub loaded: String,
-    /// How long reading and compiling took.
-    pub load_ms: u64,
-    /// Outbound mode in force.
-    pub mode: String,
-    /// The release of Istio that it is decided as.
-    pub istio_version: String,
-    /// What is wrong in the folder now; the last good version of each file is in force.
-    pub errors: Vec<String>,
-    /// Excluded ranges in force: what never reaches the sidecar.
-    pub exclude_ranges: Vec<String>,
-    /// Excluded ports in force.
-    pub exclude_ports: Vec<u16>,
-    /// Included ranges in force; `None` is everything.
-    pub include_ranges: Option<Vec<String>>,
-}
 
 /// Told of new capture settings; returns when they are in force.
 type CaptureListener = Box<dyn Fn(&Capture) + Send + Sync>;
+
+/// What a pushed policy is called where something of it is named.
+const PUSHED: &str = "policy.yaml";
+
+/// Why a pushed policy is not taken. The one before stays in force.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    /// It cannot be read.
+    #[error("the policy cannot be read")]
+    Unreadable(Vec<Finding>),
+    /// It says nothing; without an object everything would be let through.
+    #[error("the policy holds no object")]
+    Empty,
+    /// A later one is in force.
+    #[error("generation {pushed} is older than {in_force}, which is in force")]
+    Older {
+        /// Of what was pushed.
+        pushed: u64,
+        /// Of what holds.
+        in_force: u64,
+    },
+}
 
 /// Holds the snapshot that all workers decide by.
 pub(super) struct Policy {
@@ -53,6 +54,9 @@ pub(super) struct Policy {
     /// What the snapshot was compiled from.
     world: Mutex<World>,
     choice: WorkloadChoice,
+    keep: Option<Keep>,
+    /// Whoever changes the policy holds this from the first look to the last word.
+    standing: Mutex<Standing>,
     state: Mutex<PolicyState>,
     capture_listener: OnceLock<CaptureListener>,
 }
@@ -66,38 +70,112 @@ impl std::fmt::Debug for Policy {
 }
 
 impl Policy {
-    /// Compiles what `folder` says.
-    pub fn new(folder: &Folder, choice: WorkloadChoice) -> Arc<Self> {
+    /// Compiles what `folder` says, or what was kept, where that is newer or the folder cannot be read.
+    pub fn new(folder: &Folder, choice: WorkloadChoice, keep: Option<Keep>) -> Arc<Self> {
         let started = Instant::now();
-        let reading = read(folder, &choice);
+        let mounted = folder.reading();
+        let standing = Standing::from_now(Origin::Mounted, mounted.generation);
+        let (mut reading, standing) = match keep.as_ref().and_then(Keep::read) {
+            Some(kept) if mounted.files == 0 || !mounted.errors.is_empty() || is_older(&mounted, &kept) => {
+                restore(kept, mounted.errors)
+            }
+            _ => (mounted, standing),
+        };
+        reading.world.version = choice.istio_version;
         let snapshot = policy::compile(&reading.world, &workload(&reading, &choice));
-        let state = state(&reading, &snapshot, started);
+        let state = state(&reading, &snapshot, &choice, &standing, started);
         log_errors(&state);
-        Arc::new(Self {
+        let policy = Arc::new(Self {
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             world: Mutex::new(reading.world),
             choice,
+            keep,
+            standing: Mutex::new(standing),
             state: Mutex::new(state),
             capture_listener: OnceLock::new(),
-        })
+        });
+        if standing.origin == Origin::Mounted && reading.errors.is_empty() {
+            policy.keep_folder(folder, &standing);
+        }
+        policy
     }
 
-    /// Takes over what the folder says now. When it cannot be read at all, everything stays and the error is told.
+    /// Takes over what the folder says now, where it is not older than what is in force. When it cannot be read at all,
+    /// everything stays and the error is told.
     pub fn reload(&self, folder: &Folder, error: Option<SourceError>) {
         if let Some(error) = error {
             tracing::error!(%error, "the policy folder cannot be read; the last good policy stays in force");
-            lock(&self.state).errors = vec![error.to_string()];
+            self.state_mut().errors = vec![error.to_string()];
             return;
         }
+        let reading = folder.reading();
+        let mut standing = self.standing();
+        if reading.files == 0 && self.keep.is_some() {
+            tracing::error!("the policy folder is empty; the last good policy stays in force");
+            self.state_mut().errors = vec!["the policy folder is empty".into()];
+            return;
+        }
+        let errors: Vec<String> = reading.errors.iter().map(ToString::to_string).collect();
+        if !errors.is_empty() && standing.origin != Origin::Mounted {
+            errors
+                .iter()
+                .for_each(|error| tracing::error!("{error}; the policy in force stays"));
+            self.state_mut().errors = errors;
+            return;
+        }
+        if standing.is_newer_than(reading.generation) {
+            tracing::info!(
+                generation = reading.generation,
+                "the policy folder is older than the policy in force"
+            );
+            self.state_mut().errors = errors;
+            return;
+        }
+        *standing = Standing::from_now(Origin::Mounted, reading.generation);
+        let whole = reading.errors.is_empty();
+        self.install(reading, &standing);
+        if whole {
+            self.keep_folder(folder, &standing);
+        }
+    }
+
+    /// Takes over a policy that was sent: one file's text, or that packed. Without a generation it counts as the next.
+    pub fn push(&self, bytes: &[u8], generation: Option<u64>) -> Result<PolicyState, Refusal> {
+        let reading = source::read_texts([(PUSHED, bytes)]);
+        if !reading.errors.is_empty() {
+            return Err(Refusal::Unreadable(reading.errors.iter().map(Finding::from).collect()));
+        }
+        if reading.objects == 0 {
+            return Err(Refusal::Empty);
+        }
+        let mut standing = self.standing();
+        if let (Some(pushed), Some(in_force), true) =
+            (generation, standing.generation, standing.is_newer_than(generation))
+        {
+            return Err(Refusal::Older { pushed, in_force });
+        }
+        let next = || standing.generation.unwrap_or_default() + 1;
+        *standing = Standing::from_now(Origin::Pushed, Some(generation.unwrap_or_else(next)));
+        self.install(reading, &standing);
+        if let (Some(keep), Ok(text)) = (&self.keep, source::unpacked(bytes)) {
+            let text = String::from_utf8_lossy(&text).into_owned();
+            keep.write(&kept(&standing, BTreeMap::from([(PUSHED.to_string(), text)])));
+        }
+        drop(standing);
+        Ok(self.state())
+    }
+
+    fn install(&self, mut reading: Reading, standing: &Standing) {
         let started = Instant::now();
-        let reading = read(folder, &self.choice);
-        let mut world = lock(&self.world);
+        reading.world.version = self.choice.istio_version;
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.snapshot.load_full();
         let snapshot = policy::recompile(&before, &world, &reading.world, &workload(&reading, &self.choice));
-        let state = state(&reading, &snapshot, started);
+        let state = state(&reading, &snapshot, &self.choice, standing, started);
         log_errors(&state);
         tracing::info!(
             hash = state.hash,
+            source = %state.source,
             objects = state.objects,
             mode = state.mode,
             "policy loaded"
@@ -110,10 +188,19 @@ impl Policy {
         }
         self.snapshot.store(Arc::new(snapshot));
         // Only now all of it is in force.
-        *lock(&self.state) = state;
+        *self.state_mut() = state;
         // A large policy takes a while to be taken apart: not before the new one holds, and not on a thread with traffic.
         *world = reading.world;
         drop(before);
+    }
+
+    fn keep_folder(&self, folder: &Folder, standing: &Standing) {
+        let Some(keep) = &self.keep else { return };
+        match folder.texts() {
+            Ok(files) => keep.write(&kept(standing, files)),
+            // It is changing again, and will be read again.
+            Err(error) => tracing::warn!(%error, "the policy cannot be read once more to keep it"),
+        }
     }
 
     /// Sets who is told of new capture settings; the first one stays.
@@ -124,19 +211,46 @@ impl Policy {
 
     /// What is in force.
     pub fn state(&self) -> PolicyState {
-        lock(&self.state).clone()
+        let age_seconds = self.standing().age_seconds();
+        PolicyState {
+            age_seconds,
+            ..self.state_mut().clone()
+        }
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state_mut(&self) -> MutexGuard<'_, PolicyState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
+fn kept(standing: &Standing, files: BTreeMap<String, String>) -> Kept {
+    Kept {
+        generation: standing.generation,
+        since: Timestamp(standing.since).to_string(),
+        files,
+    }
 }
 
-/// What `folder` says, for the release of Istio that was chosen.
-fn read(folder: &Folder, choice: &WorkloadChoice) -> Reading {
-    let mut reading = folder.reading();
-    reading.world.version = choice.istio_version;
-    reading
+/// True where what was kept is a later policy than what is mounted.
+fn is_older(mounted: &Reading, kept: &Kept) -> bool {
+    matches!((mounted.generation, kept.generation), (Some(mounted), Some(kept)) if mounted < kept)
+}
+
+/// A kept policy in force again; what is wrong with the folder stays to be told.
+fn restore(kept: Kept, errors: Vec<SourceError>) -> (Reading, Standing) {
+    let files = kept.files.iter().map(|(name, text)| (name.as_str(), text.as_bytes()));
+    let mut reading = source::read_texts(files);
+    reading.errors.extend(errors);
+    let standing = Standing {
+        origin: Origin::Kept,
+        generation: kept.generation,
+        since: OffsetDateTime::parse(&kept.since, &Rfc3339).unwrap_or_else(|_| OffsetDateTime::now_utc()),
+    };
+    (reading, standing)
 }
 
 fn log_errors(state: &PolicyState) {
@@ -168,23 +282,5 @@ pub(super) fn workload(reading: &Reading, choice: &WorkloadChoice) -> Workload {
             labels: choice.labels.clone(),
             ..Workload::default()
         },
-    }
-}
-
-fn state(reading: &Reading, snapshot: &Snapshot, started: Instant) -> PolicyState {
-    let capture = snapshot.capture();
-    let texts = |ranges: &[ipnet::IpNet]| ranges.iter().map(ToString::to_string).collect::<Vec<_>>();
-    PolicyState {
-        hash: snapshot.hash().to_string(),
-        objects: reading.objects,
-        files: reading.files,
-        loaded: Timestamp(OffsetDateTime::now_utc()).to_string(),
-        load_ms: started.elapsed().as_millis() as u64,
-        mode: snapshot.mode().mode.to_string(),
-        istio_version: snapshot.version().to_string(),
-        errors: reading.errors.iter().map(ToString::to_string).collect(),
-        exclude_ranges: texts(&capture.exclude_ranges),
-        exclude_ports: capture.exclude_ports.clone(),
-        include_ranges: capture.include_ranges.as_deref().map(texts),
     }
 }

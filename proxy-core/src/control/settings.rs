@@ -8,6 +8,7 @@ use std::{
 };
 
 use crate::{
+    flow::Enforcement,
     model::{IstioVersion, Labels},
     record::{AccessLogFormat, AccessLogTarget},
 };
@@ -25,6 +26,10 @@ pub struct WorkloadChoice {
     pub namespace: String,
     /// Pod labels; a workload of the folder with these labels gives its name and annotations.
     pub labels: Labels,
+    /// Service account; empty where it is not known.
+    pub service_account: String,
+    /// Whether policy decides what becomes of its traffic.
+    pub enforcement: Enforcement,
     /// The release of Istio to decide as, where it is chosen.
     pub istio_version: Option<IstioVersion>,
 }
@@ -36,6 +41,8 @@ pub struct Settings {
     pub policy: PathBuf,
     /// Whose policy holds.
     pub workload: WorkloadChoice,
+    /// Where the last good policy is kept for the next start.
+    pub keep: Option<PathBuf>,
     /// Addresses that are dialled elsewhere.
     pub map: Vec<(SocketAddr, SocketAddr)>,
     /// Names with fixed addresses.
@@ -59,6 +66,12 @@ pub struct RawSettings {
     pub namespace: String,
     /// `--labels a=b,c=d`
     pub labels: String,
+    /// `--service-account`
+    pub service_account: String,
+    /// `--observe`
+    pub observe: bool,
+    /// `--keep DIR`
+    pub keep: Option<PathBuf>,
     /// `--istio-version`
     pub istio_version: Option<IstioVersion>,
     /// `--map ADDR:PORT=ADDR:PORT`
@@ -90,12 +103,14 @@ pub struct SettingsError {
 /// Listening sockets, opened by whoever starts the sidecar: a sandbox opens them in another network namespace.
 #[derive(Debug, Default)]
 pub struct Sockets {
-    /// Takes redirected connections.
-    pub outbound: Option<TcpListener>,
+    /// Take redirected connections.
+    pub outbound: Vec<TcpListener>,
     /// Takes HTTP proxy requests.
     pub explicit: Option<TcpListener>,
     /// Admin; loopback only.
     pub admin: Option<TcpListener>,
+    /// Readiness and metrics, for whoever watches over the workload.
+    pub health: Option<TcpListener>,
 }
 
 impl RawSettings {
@@ -138,8 +153,14 @@ impl RawSettings {
             workload: WorkloadChoice {
                 namespace: self.namespace,
                 labels: labels(&self.labels)?,
+                service_account: self.service_account,
+                enforcement: match self.observe {
+                    true => Enforcement::Observe,
+                    false => Enforcement::Enforce,
+                },
                 istio_version: self.istio_version,
             },
+            keep: self.keep,
             map,
             hosts,
             access_log,

@@ -11,14 +11,16 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    PolicyState, Settings, Sockets, admin,
+    PolicyState, Settings, Sockets,
+    admin::{self, Admin, Door},
+    keep::Keep,
     policy::Policy,
     settings::host_table,
     worker::{self, Parts},
 };
 use crate::{
-    flow::Breakers,
-    net::{Dialer, Originator},
+    flow::{Breakers, InForce},
+    net::{Dialer, Originator, Unresolved},
     policy::Capture,
     record::{FlowWorkload, Recorder},
     source::{Folder, SourceError, Watch, WatchError},
@@ -67,8 +69,17 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
     if let Some(address) = admin_address.filter(|address| !address.ip().is_loopback()) {
         return Err(Fault::AdminNotLoopback(address));
     }
-    let folder = Folder::open(&settings.policy)?;
-    let policy = Policy::new(&folder, settings.workload.clone());
+    let keep = settings.keep.map(Keep::new);
+    let folder = match Folder::open(&settings.policy) {
+        Ok(folder) => folder,
+        // What was kept serves until the folder can be read.
+        Err(error) if keep.as_ref().is_some_and(Keep::exists) => {
+            tracing::error!(%error, "the policy folder cannot be read");
+            Folder::unread(&settings.policy)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let policy = Policy::new(&folder, settings.workload.clone(), keep);
     let workload = policy.snapshot.load().workload().clone();
     let breakers = Arc::<Breakers>::default();
     let recorder = Recorder::open(
@@ -89,22 +100,26 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
     let hosts = Arc::new(host_table(&settings.hosts));
     let dialer = Dialer::new(settings.map);
     let originator = Originator::default();
-    let clone = |socket: &Option<TcpListener>| -> Result<Option<TcpListener>, Fault> {
-        let Some(socket) = socket else { return Ok(None) };
+    let unresolved = Unresolved::default();
+    let clone = |socket: &TcpListener| -> Result<TcpListener, Fault> {
         socket.set_nonblocking(true).map_err(system("listening socket"))?;
-        socket.try_clone().map(Some).map_err(system("listening socket"))
+        socket.try_clone().map_err(system("listening socket"))
     };
     let mut workers = Vec::new();
     for index in 0..settings.workers {
         let parts = Parts {
-            snapshot: policy.snapshot.clone(),
+            policy: InForce {
+                snapshot: policy.snapshot.clone(),
+                enforcement: settings.workload.enforcement,
+            },
             dialer: dialer.clone(),
             originator: originator.clone(),
             hosts: hosts.clone(),
+            unresolved: unresolved.clone(),
             recorder: recorder.clone(),
             breakers: breakers.clone(),
-            outbound: clone(&sockets.outbound)?,
-            explicit: clone(&sockets.explicit)?,
+            outbound: sockets.outbound.iter().map(&clone).collect::<Result<_, _>>()?,
+            explicit: sockets.explicit.as_ref().map(&clone).transpose()?,
             drain_rx: drain_rx.clone(),
             drain: settings.drain,
             seed: seed(index),
@@ -116,13 +131,25 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
         });
         workers.push(handle.map_err(system("worker thread"))?);
     }
-    if let Some(listener) = sockets.admin {
-        listener.set_nonblocking(true).map_err(system("admin socket"))?;
-        let (policy, recorder, drain_rx) = (policy.clone(), recorder.clone(), drain_rx);
+    let doors = [(sockets.admin, Door::Admin), (sockets.health, Door::Health)];
+    let doors: Vec<_> = doors
+        .into_iter()
+        .filter_map(|(listener, door)| Some((listener?, door)))
+        .collect();
+    if !doors.is_empty() {
+        for (listener, _) in &doors {
+            listener.set_nonblocking(true).map_err(system("admin socket"))?;
+        }
+        let admin = Admin {
+            policy: policy.clone(),
+            folder: settings.policy,
+            recorder: recorder.clone(),
+            drain_rx,
+        };
         thread::Builder::new()
             .name("admin".into())
             .spawn(move || {
-                if let Err(error) = admin::run(listener, policy, recorder, drain_rx) {
+                if let Err(error) = admin::run(doors, admin) {
                     tracing::error!(%error, "the admin server ended");
                 }
             })

@@ -1,5 +1,5 @@
-//! One data thread: its own runtime, pool and counters; nothing shared with the others but the snapshot and
-//! the counters of circuit breakers.
+//! One data thread: its own runtime, pool and counters; nothing shared with the others but the snapshot, the counters of
+//! circuit breakers, and the names that could not be resolved.
 
 use std::{
     future::Future,
@@ -20,8 +20,7 @@ use tokio::{
 
 use crate::{
     flow::{self, Worker},
-    net::{self, Dialer, Originator, Resolver},
-    policy::Snapshot,
+    net::{self, Dialer, Originator, Resolver, Unresolved},
     record::Recorder,
 };
 
@@ -30,13 +29,14 @@ const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(75);
 
 /// What a worker is made of.
 pub(super) struct Parts {
-    pub snapshot: Arc<arc_swap::ArcSwap<Snapshot>>,
+    pub policy: flow::InForce,
     pub dialer: Dialer,
     pub originator: Originator,
     pub hosts: Arc<std::collections::HashMap<String, Vec<std::net::IpAddr>>>,
+    pub unresolved: Unresolved,
     pub recorder: Arc<Recorder>,
     pub breakers: Arc<flow::Breakers>,
-    pub outbound: Option<TcpListener>,
+    pub outbound: Vec<TcpListener>,
     pub explicit: Option<TcpListener>,
     pub drain_rx: watch::Receiver<bool>,
     pub drain: Duration,
@@ -51,16 +51,16 @@ pub(super) fn run(parts: Parts) -> io::Result<()> {
 
 async fn serve(parts: Parts) -> io::Result<()> {
     let worker = Worker::new(
-        parts.snapshot,
+        parts.policy,
         parts.dialer,
-        Resolver::new(parts.hosts),
+        Resolver::new(parts.hosts, parts.unresolved),
         parts.originator,
         parts.recorder.worker(),
         parts.breakers,
         parts.seed,
     );
     let mut accepting = Vec::new();
-    if let Some(listener) = parts.outbound {
+    for listener in parts.outbound {
         accepting.push(task::spawn_local(accept(
             worker.clone(),
             net::listen(listener)?,

@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::VecDeque,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -15,6 +16,8 @@ use tokio::sync::{Notify, mpsc};
 
 use super::http::Finish;
 use crate::record::Flow;
+
+mod ahead;
 
 /// What the caller has sent of its request.
 #[derive(Debug, Default)]
@@ -46,7 +49,7 @@ const BEHIND: usize = 64;
 /// How much of a body is kept for another attempt: Envoy's default, by Istio left as it is.
 const KEPT: usize = 1024 * 1024;
 
-/// A request's body as it was sent, for another attempt.
+/// A request's body as it was read, for another attempt.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     pieces: RefCell<Vec<Bytes>>,
@@ -55,7 +58,7 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// True where all of it was sent and kept: only then Envoy tries again.
+    /// True where all of it was read and kept: only then Envoy tries again.
     pub fn is_whole(&self) -> bool {
         self.ended.get() && self.size.get() <= KEPT
     }
@@ -81,6 +84,8 @@ pub(super) struct RequestBody {
     kept: Option<Rc<Kept>>,
     /// Copies that are sent elsewhere.
     copies: Vec<mpsc::Sender<Piece>>,
+    /// What was read of the caller's body before it could be sent.
+    ahead: VecDeque<Result<Frame<Bytes>, RequestBroken>>,
 }
 
 #[derive(Debug)]
@@ -119,6 +124,7 @@ impl RequestBody {
             progress,
             kept: None,
             copies: Vec::new(),
+            ahead: VecDeque::new(),
         }
     }
 
@@ -129,6 +135,7 @@ impl RequestBody {
             progress,
             kept: None,
             copies: Vec::new(),
+            ahead: VecDeque::new(),
         }
     }
 
@@ -136,11 +143,20 @@ impl RequestBody {
         matches!(self.source, Source::Empty)
     }
 
-    /// Keeps what is sent from now on.
+    /// Keeps what is sent.
     pub fn keep(&mut self) -> Rc<Kept> {
         let kept = Rc::<Kept>::default();
+        for frame in self.ahead.iter().flatten() {
+            kept.keep(frame.data_ref(), false);
+        }
+        kept.ended.set(self.is_whole());
         self.kept = Some(kept.clone());
         kept
+    }
+
+    /// True where all of the caller's body was read.
+    fn is_whole(&self) -> bool {
+        self.progress.ended.get() && self.ahead.iter().all(Result::is_ok)
     }
 
     /// The same body once more.
@@ -155,50 +171,33 @@ impl RequestBody {
         }
     }
 
-    /// A copy, which sees what this one sends from now on.
+    /// A copy, which sees what this one sends.
     pub fn copy(&mut self) -> Self {
         if self.is_empty() {
             return Self::empty(Rc::default());
         }
         let (pieces_tx, pieces_rx) = mpsc::channel(BEHIND);
+        for data in self.ahead.iter().flatten().filter_map(Frame::data_ref) {
+            // One that is too far behind already ends without its end.
+            let _ = pieces_tx.try_send(Piece::Data(data.clone()));
+        }
+        if self.is_whole() {
+            let _ = pieces_tx.try_send(Piece::End);
+        }
         self.copies.push(pieces_tx);
         Self {
             source: Source::Copy(pieces_rx),
             progress: Rc::default(),
             kept: None,
             copies: Vec::new(),
+            ahead: VecDeque::new(),
         }
     }
 
-    /// Shows the copies what was sent.
-    fn show(&mut self, data: Option<&Bytes>, ended: bool) {
-        self.copies.retain(|copy| {
-            let data = data.is_none_or(|data| copy.try_send(Piece::Data(data.clone())).is_ok());
-            data && (!ended || copy.try_send(Piece::End).is_ok())
-        });
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = RequestBroken;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBroken>>> {
-        let inner = match &mut self.source {
-            Source::Empty => return Poll::Ready(None),
-            Source::Caller(inner) => inner,
-            Source::Again(pieces) => return Poll::Ready(pieces.next().map(|data| Ok(Frame::data(data)))),
-            Source::Copy(pieces) => {
-                let piece = ready!(pieces.poll_recv(cx));
-                return Poll::Ready(match piece {
-                    Some(Piece::Data(data)) => Some(Ok(Frame::data(data))),
-                    Some(Piece::End) => {
-                        self.source = Source::Empty;
-                        None
-                    }
-                    None => Some(Err(RequestBroken::Original)),
-                });
-            }
+    /// Reads on, and notes what is read.
+    fn poll_caller(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBroken>>> {
+        let Source::Caller(inner) = &mut self.source else {
+            return Poll::Ready(None);
         };
         let frame = ready!(Pin::new(&mut *inner).poll_frame(cx));
         let ended = frame.is_none() || inner.is_end_stream();
@@ -219,10 +218,42 @@ impl Body for RequestBody {
         Poll::Ready(frame.map(|frame| frame.map_err(RequestBroken::from)))
     }
 
+    /// Shows the copies what was sent.
+    fn show(&mut self, data: Option<&Bytes>, ended: bool) {
+        self.copies.retain(|copy| {
+            let data = data.is_none_or(|data| copy.try_send(Piece::Data(data.clone())).is_ok());
+            data && (!ended || copy.try_send(Piece::End).is_ok())
+        });
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = RequestBroken;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBroken>>> {
+        match &mut self.source {
+            Source::Empty => Poll::Ready(None),
+            Source::Caller(_) => match self.ahead.pop_front() {
+                Some(frame) => Poll::Ready(Some(frame)),
+                None => self.poll_caller(cx),
+            },
+            Source::Again(pieces) => Poll::Ready(pieces.next().map(|data| Ok(Frame::data(data)))),
+            Source::Copy(pieces) => Poll::Ready(match ready!(pieces.poll_recv(cx)) {
+                Some(Piece::Data(data)) => Some(Ok(Frame::data(data))),
+                Some(Piece::End) => {
+                    self.source = Source::Empty;
+                    None
+                }
+                None => Some(Err(RequestBroken::Original)),
+            }),
+        }
+    }
+
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Empty => true,
-            Source::Caller(inner) => inner.is_end_stream(),
+            Source::Caller(inner) => self.ahead.is_empty() && inner.is_end_stream(),
             Source::Again(pieces) => pieces.as_slice().is_empty(),
             Source::Copy(_) => false,
         }
@@ -231,7 +262,15 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Empty => SizeHint::with_exact(0),
-            Source::Caller(inner) => inner.size_hint(),
+            Source::Caller(inner) => {
+                let (rest, ahead) = (inner.size_hint(), self.ahead_size() as u64);
+                let mut whole = SizeHint::default();
+                whole.set_lower(rest.lower().saturating_add(ahead));
+                if let Some(upper) = rest.upper() {
+                    whole.set_upper(upper.saturating_add(ahead));
+                }
+                whole
+            }
             // Framed as the request's own headers say.
             Source::Again(_) | Source::Copy(_) => SizeHint::default(),
         }

@@ -16,6 +16,10 @@ use crate::{
 /// and logs no name; Egret names what it blocks.
 const NAMING: Duration = Duration::from_millis(200);
 
+/// How long a connection may keep silent where policy is only watched: its server may be the one that speaks first. Istio
+/// waits for as long as the client does.
+const WATCHING: Duration = Duration::from_secs(1);
+
 /// What is known of a connection when it is handed on.
 pub(super) struct Accepted {
     pub client: TcpStream,
@@ -43,15 +47,21 @@ pub(super) async fn connection(worker: Rc<Worker>, mut client: TcpStream, source
     let needs = snapshot.sniff_needs(destination);
     let (mut first, mut sniffed) = (BytesMut::new(), Sniffed::NeedMore);
     if needs.tls || needs.http {
-        match inspect(&mut client, &mut first, needs.timeout).await {
+        let patience = match worker.observes() {
+            true => Some(needs.timeout.unwrap_or(WATCHING).min(WATCHING)),
+            false => needs.timeout,
+        };
+        match inspect(&mut client, &mut first, patience).await {
             Some(found) => sniffed = found,
             // The client left without a word.
             None => return,
         }
-    } else if matches!(
-        decide(&snapshot, &facts(destination, &Sniffed::Other, 0), &mut ()).action,
-        Action::Cut { .. }
-    ) {
+    } else if !worker.observes()
+        && matches!(
+            decide(&snapshot, &facts(destination, &Sniffed::Other, 0), &mut ()).action,
+            Action::Cut { .. }
+        )
+    {
         // Nothing depends on the name but the record: a silent client is cut all the same.
         if let Some(found) = time::timeout(NAMING, inspect(&mut client, &mut first, None))
             .await
@@ -63,6 +73,7 @@ pub(super) async fn connection(worker: Rc<Worker>, mut client: TcpStream, source
     }
     let decision = decide(&snapshot, &facts(destination, &sniffed, worker.draw() as u32), &mut ());
     let layer = decision.layer;
+    let (decision, would) = worker.carry_out(&snapshot, decision);
     let accepted = Accepted {
         client,
         source,
@@ -72,8 +83,11 @@ pub(super) async fn connection(worker: Rc<Worker>, mut client: TcpStream, source
     };
     match (layer, &accepted.sniffed) {
         // HTTP/2 with prior knowledge is not spoken yet: it is decided, and passes or is cut as a byte stream.
-        (Layer::Http, Sniffed::Http1(_)) => http::serve(worker, accepted, Some(destination)).await,
-        _ => stream::forward(&worker, &snapshot, decision, accepted).await,
+        // Policy would not let a tunnel be asked for, but there may be a proxy that gives one.
+        (Layer::Http, Sniffed::Http1(head)) if !(worker.observes() && head.method == "CONNECT") => {
+            http::serve(worker, accepted, Some(destination)).await;
+        }
+        _ => stream::forward(&worker, &snapshot, decision, would, accepted).await,
     }
 }
 

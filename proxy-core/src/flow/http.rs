@@ -4,7 +4,7 @@ use std::{mem, net::SocketAddr, pin::pin, rc::Rc, time::Duration};
 
 use hyper::{
     HeaderMap, Method, Request, Response,
-    body::{Body as _, Incoming},
+    body::Incoming,
     header::{self, HeaderValue},
     server::conn::http1,
     service::service_fn,
@@ -52,7 +52,8 @@ pub(super) async fn serve(worker: Rc<Worker>, accepted: Accepted, destination: O
     });
     let mut connection = pin!(
         http1::Builder::new()
-            .half_close(true)
+            // As with Envoy, who says no more has left: what waits for an answer ends then.
+            .half_close(false)
             .auto_date_header(false)
             .max_buf_size(MAX_HEAD)
             .timer(TokioTimer::new())
@@ -81,6 +82,8 @@ async fn handle(
     source: SocketAddr,
     fixed: Option<SocketAddr>,
 ) -> Result<Response<ResponseBody>, Cut> {
+    let progress = Rc::<Progress>::default();
+    let mut request = request.map(|body| RequestBody::new(body, progress.clone()));
     let authority = authority(&request);
     let is_connect = request.method() == Method::CONNECT;
     let sent_path = request
@@ -88,10 +91,9 @@ async fn handle(
         .path_and_query()
         .map_or("/", |path| path.as_str())
         .to_string();
-    let path = if sent_path.starts_with('/') {
-        headers::normalise(&sent_path)
-    } else {
-        Some(sent_path.clone())
+    let path = match sent_path.starts_with('/') {
+        true => headers::normalise(&sent_path).or_else(|| worker.observes().then(|| sent_path.clone())),
+        false => Some(sent_path.clone()),
     };
     let http = HttpPart {
         method: request.method().to_string(),
@@ -123,8 +125,8 @@ async fn handle(
         source,
         destination.unwrap_or(unknown),
     ));
-    // CONNECT has no end.
-    finish.unread = is_connect || !request.body().is_end_stream();
+    finish.progress = Some(progress);
+    finish.endless = is_connect;
     if is_connect && !authority.as_deref().is_some_and(names_port) {
         // To Envoy's parser this is no request at all, and so it has nothing of it.
         *finish.http_part() = HttpPart {
@@ -151,8 +153,9 @@ async fn handle(
         claims: Claims::Http(claims),
         draw: worker.draw() as u32,
     };
-    let decision = decide(&snapshot, &facts, &mut ());
+    let (decision, would) = worker.carry_out(&snapshot, decide(&snapshot, &facts, &mut ()));
     finish.decided(&decision);
+    finish.flow.would = would;
     let action = match decision.action {
         // Whoever names the destination to a proxy has no other way there; like any bypass it is not ours to record.
         Action::Bypass if fixed.is_none() => {
@@ -167,14 +170,18 @@ async fn handle(
             Action::Forward(forward) => forward.edits,
             _ => None,
         },
+        hostname: &worker.hostname,
     };
-    let (finish, crossing) = match intervene(&worker, &asked, &request, &path, finish).await {
+    let (finish, crossing) = match intervene(&worker, &asked, &mut request, &path, finish).await {
         Ok(left) => left,
         Err(response) => return Ok(closing(&worker, *response)),
     };
     let response = match action {
         Action::Reply(answer) => {
-            let sent = asked.remember(request.headers(), &path);
+            let shown = answer
+                .redirect
+                .map_or((&*path).into(), |redirect| reply::rewritten(redirect, &path));
+            let sent = asked.remember(request.headers(), &shown);
             let response = answered(finish, &answer, authority.as_deref().unwrap_or_default(), &path);
             treated(response, &asked, &sent, crossing)
         }
@@ -203,7 +210,7 @@ async fn handle(
 async fn intervene(
     worker: &Worker,
     asked: &Asked<'_>,
-    request: &Request<Incoming>,
+    request: &mut Request<RequestBody>,
     path: &str,
     mut finish: Box<Finish>,
 ) -> Result<(Box<Finish>, Crossing), Box<Response<ResponseBody>>> {
@@ -211,7 +218,7 @@ async fn intervene(
         return Ok((finish, Crossing::None));
     };
     if let Some(fault) = &treatment.fault
-        && let Some(status) = fault::inject(worker, fault, &mut finish).await
+        && let Some(status) = fault::inject(worker, fault, &mut finish, request.body_mut()).await
     {
         let sent = asked.remember(request.headers(), path);
         let response = finish.reply(status, "FI", "fault_filter_abort", "fault filter abort");
@@ -240,25 +247,24 @@ struct Call<'c> {
 async fn forwarded(
     worker: &Rc<Worker>,
     call: Call<'_>,
-    mut request: Request<Incoming>,
+    mut request: Request<RequestBody>,
     mut finish: Box<Finish>,
     crossing: Crossing,
 ) -> Response<ResponseBody> {
     let Call {
         forward, destination, ..
     } = call;
-    let progress = Rc::<Progress>::default();
-    finish.unread = false;
-    finish.progress = Some(progress.clone());
+    finish.endless = false;
     let websocket = match forward::upgrade(&request) {
         Upgrade::None => false,
         Upgrade::WebSocket => true,
+        Upgrade::Refused if worker.observes() => true,
         Upgrade::Refused => {
             return reply::close(finish.reply(403, "", "upgrade_failed", ""));
         }
     };
     let on_upgrade = websocket.then(|| hyper::upgrade::on(&mut request));
-    let (mut parts, body) = request.into_parts();
+    let (mut parts, mut body) = request.into_parts();
     headers::strip_hop_by_hop(&mut parts.headers, websocket);
     let id = finish.http_part().request_id.clone();
     let expected = forward::expected(&forward, Duration::ZERO);
@@ -271,7 +277,6 @@ async fn forwarded(
     if let Some(host) = call.authority.and_then(|host| HeaderValue::from_str(host).ok()) {
         parts.headers.insert(header::HOST, host);
     }
-    let mut body = RequestBody::new(body, progress);
     let asked = call.asked;
     if asked.is_nothing() {
         return forward::forward(worker, forward, destination, parts, body, finish, on_upgrade).await;
@@ -357,7 +362,7 @@ fn names_port(authority: &str) -> bool {
 }
 
 /// The authority of an absolute target, else the Host lines; two lines become one with a comma, as in Envoy.
-fn authority(request: &Request<Incoming>) -> Option<String> {
+fn authority(request: &Request<RequestBody>) -> Option<String> {
     if let Some(authority) = request.uri().authority() {
         return Some(authority.to_string());
     }

@@ -27,21 +27,43 @@ pub use explicit::explicit;
 
 use crate::{
     net::{Dialer, Originator, Resolver},
-    policy::Snapshot,
+    policy::{Decision, Snapshot, Verdict},
     record::WorkerRecorder,
 };
 
-/// What every connection of one worker uses. Nothing in it is shared with other workers but the snapshot, and counters of
-/// clusters that have limits.
+/// What policy is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Enforcement {
+    /// It decides what becomes of traffic.
+    #[default]
+    Enforce,
+    /// Everything passes, and is recorded with the verdict that it would get.
+    Observe,
+}
+
+/// The policy that workers decide by, and what it is there for.
+#[derive(Debug, Clone)]
+pub struct InForce {
+    /// Swapped whole when there is another one.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// Whether it decides what becomes of traffic.
+    pub enforcement: Enforcement,
+}
+
+/// What every connection of one worker uses. Nothing in it is shared with other workers but the snapshot, counters of
+/// clusters that have limits, and names that could not be resolved.
 #[derive(Debug)]
 pub struct Worker {
     pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
+    enforcement: Enforcement,
     pub(crate) dialer: Dialer,
     pub(crate) resolver: Resolver,
     originator: Originator,
     pub(crate) recorder: WorkerRecorder,
     pool: RefCell<pool::Pool>,
     breaking: breaker::Breaking,
+    /// The name of this machine, which header edits may ask for.
+    hostname: String,
     /// Turns with each connection, so that all addresses of a name are used.
     turn: Cell<usize>,
     /// State of the generator for draws and request ids.
@@ -51,9 +73,9 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker that decides by `snapshot`.
+    /// A worker that decides by `policy`.
     pub fn new(
-        snapshot: Arc<ArcSwap<Snapshot>>,
+        policy: InForce,
         dialer: Dialer,
         resolver: Resolver,
         originator: Originator,
@@ -62,18 +84,33 @@ impl Worker {
         seed: u64,
     ) -> Rc<Self> {
         Rc::new(Self {
-            snapshot,
+            snapshot: policy.snapshot,
+            enforcement: policy.enforcement,
             dialer,
             resolver,
             originator,
             recorder,
             pool: RefCell::default(),
             breaking: breaker::Breaking::new(breakers),
+            hostname: hostname(),
             turn: Cell::new(0),
             random: Cell::new(seed | 1),
             draining: Cell::new(false),
             drain_begins: Notify::new(),
         })
+    }
+
+    /// True where nothing may be held up or refused.
+    fn observes(&self) -> bool {
+        self.enforcement == Enforcement::Observe
+    }
+
+    /// What is done about a decision, and the verdict that it would have had where that is something else.
+    fn carry_out<'s>(&self, snapshot: &'s Snapshot, decision: Decision<'s>) -> (Decision<'s>, Option<Verdict>) {
+        match self.enforcement {
+            Enforcement::Enforce => (decision, None),
+            Enforcement::Observe => (snapshot.let_through(&decision), Some(decision.verdict)),
+        }
     }
 
     /// Connections open now.
@@ -108,6 +145,12 @@ impl Worker {
         self.random.set(state);
         state
     }
+}
+
+/// The name of this machine; nothing where the kernel does not tell it.
+fn hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim_end().to_string()
 }
 
 /// Counts a connection as open for as long as it lives.

@@ -1,5 +1,7 @@
 //! Answers that the sidecar gives itself.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use hyper::{
     Response, StatusCode,
@@ -36,10 +38,17 @@ pub(super) fn local(status: u16, text: &str, finish: Box<Finish>) -> Response<Re
     response
 }
 
-/// Envoy's words for a status of which it has not heard, though the HTTP library may have.
+/// Envoy's words for a status, where the HTTP library has others.
 pub(super) fn phrase(status: StatusCode) -> Option<ReasonPhrase> {
-    let unheard = status.canonical_reason().is_none() || status == StatusCode::IM_A_TEAPOT;
-    unheard.then(|| ReasonPhrase::from_static(b"Unknown"))
+    let words: &[u8] = match status.as_u16() {
+        203 => b"Non-Authoritative Information",
+        // Of these Envoy has not heard.
+        418 | 451 => b"Unknown",
+        599 => b"Last Unassigned Server Error Code",
+        _ if status.canonical_reason().is_none() => b"Unknown",
+        _ => return None,
+    };
+    Some(ReasonPhrase::from_static(words))
 }
 
 /// Has the connection end with `response`.
@@ -61,14 +70,24 @@ pub(super) fn location(redirect: &Redirect, authority: &str, path_and_query: &st
     let host = redirect.authority.as_deref().unwrap_or(authority);
     let port = redirect.port.map(|port| format!(":{port}")).unwrap_or_default();
     // The query is kept; the path is replaced whole, or the matched prefix of it.
-    let (path, query) = path_and_query.split_at(path_and_query.find('?').unwrap_or(path_and_query.len()));
-    let path = match (&redirect.uri, &redirect.prefix_rewrite) {
-        (Some(uri), _) => format!("{uri}{query}"),
-        (None, Some(prefix)) => {
-            let rest = path.get(redirect.matched.len()..).unwrap_or_default();
-            format!("{prefix}{rest}{query}")
-        }
-        (None, None) => path_and_query.to_string(),
+    let path = match &redirect.uri {
+        Some(uri) => format!("{uri}{}", split(path_and_query).1),
+        None => rewritten(redirect, path_and_query).into_owned(),
     };
     format!("{scheme}://{host}{port}{path}")
+}
+
+/// The path that a redirect's edits see: Envoy puts the prefix in, and nothing else, before it answers.
+pub(super) fn rewritten<'p>(redirect: &Redirect, path_and_query: &'p str) -> Cow<'p, str> {
+    let prefix = redirect.prefix_rewrite.as_ref().filter(|_| redirect.uri.is_none());
+    let Some(prefix) = prefix else {
+        return path_and_query.into();
+    };
+    let (path, query) = split(path_and_query);
+    let rest = path.get(redirect.matched.len()..).unwrap_or_default();
+    format!("{prefix}{rest}{query}").into()
+}
+
+fn split(path_and_query: &str) -> (&str, &str) {
+    path_and_query.split_at(path_and_query.find('?').unwrap_or(path_and_query.len()))
 }

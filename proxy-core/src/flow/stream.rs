@@ -5,10 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Worker, connection::Accepted, upstream};
+use super::{
+    Worker,
+    connection::Accepted,
+    upstream::{self, Stream},
+};
 use crate::{
     net::{self, Ended, Side, tunnel},
-    policy::{Action, Decision, Snapshot},
+    policy::{Action, Decision, Snapshot, Verdict},
     record::{Flow, Name},
     sniff::{self, Sniffed},
 };
@@ -17,7 +21,14 @@ use crate::{
 const BYPASS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Forwards or cuts a byte stream, and records it when it has ended.
-pub(super) async fn forward(worker: &Worker, snapshot: &Snapshot, decision: Decision<'_>, accepted: Accepted) {
+/// `would` is the verdict that policy would have given, where it is only watched.
+pub(super) async fn forward(
+    worker: &Worker,
+    snapshot: &Snapshot,
+    decision: Decision<'_>,
+    would: Option<Verdict>,
+    accepted: Accepted,
+) {
     let Accepted {
         mut client,
         source,
@@ -27,6 +38,7 @@ pub(super) async fn forward(worker: &Worker, snapshot: &Snapshot, decision: Deci
     } = accepted;
     let mut row = Row::new(worker, begin(snapshot, &decision, &sniffed, source, destination));
     let flow = &mut row.flow;
+    flow.would = would;
     match decision.action {
         Action::Forward(forward) => {
             flow.cluster = forward.cluster.name.to_string();
@@ -37,17 +49,25 @@ pub(super) async fn forward(worker: &Worker, snapshot: &Snapshot, decision: Deci
             match upstream::connect(worker, forward.cluster, destination, &name).await {
                 Ok(mut connected) => {
                     flow.upstream = Some(connected.address);
-                    flow.upstream_local = connected.stream.local_addr().ok();
+                    flow.upstream_local = connected.local;
                     let mut naming = Naming::new(&sniffed, &first);
-                    let upstream = &mut connected.stream;
-                    tunnel(&mut client, upstream, &first, &mut row.ended, |bytes| {
+                    let watch = |bytes: &[u8]| {
                         let more = naming.watch(bytes);
                         if let Some(found) = naming.found.take() {
                             name_flow(flow, &found, false);
                         }
                         more
-                    })
-                    .await;
+                    };
+                    match &mut connected.stream {
+                        Stream::Plain(stream) => {
+                            tunnel(&mut client, stream.split(), &first, &mut row.ended, watch).await;
+                        }
+                        Stream::Tls(stream) => {
+                            let upstream = tokio::io::split(stream);
+                            // Boxed: few streams need its room, and each would have it.
+                            Box::pin(tunnel(&mut client, upstream, &first, &mut row.ended, watch)).await;
+                        }
+                    }
                 }
                 Err(failed) => {
                     flow.upstream = failed.address;
@@ -68,7 +88,7 @@ pub(super) async fn forward(worker: &Worker, snapshot: &Snapshot, decision: Deci
         Action::Bypass => {
             row.silent = true;
             if let Ok(mut direct) = worker.dialer.dial(destination, BYPASS_TIMEOUT).await {
-                tunnel(&mut client, &mut direct, &first, &mut row.ended, |_| false).await;
+                tunnel(&mut client, direct.split(), &first, &mut row.ended, |_| false).await;
             }
         }
         // HTTP/2 that policy would answer: this sidecar does not speak it, so the connection ends here.

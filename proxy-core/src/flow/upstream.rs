@@ -5,7 +5,8 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time};
+use tokio_rustls::client::TlsStream;
 
 use super::{
     Worker,
@@ -19,10 +20,21 @@ use crate::{
 /// An open connection and the address that policy chose (not what it may be mapped to).
 #[derive(Debug)]
 pub(super) struct Connected {
-    pub stream: TcpStream,
+    pub stream: Stream,
+    /// Our end of it.
+    pub local: Option<SocketAddr>,
     pub address: SocketAddr,
     /// Its share of the cluster's connections.
     pub _share: Option<Share>,
+}
+
+/// What goes over a connection.
+#[derive(Debug)]
+pub(super) enum Stream {
+    /// The bytes themselves.
+    Plain(TcpStream),
+    /// The bytes within TLS.
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// Why there is no connection.
@@ -131,7 +143,7 @@ pub(super) async fn endpoint(
                 Some((host, text)) if !name.ends_with(']') => (host, text.parse().unwrap_or(*port)),
                 _ => (name, *port),
             };
-            let found = worker.resolver.resolve(host).await;
+            let found = worker.resolver.resolve_asked(host, port).await;
             let why = match &found {
                 Err(error) if error.kind() == ErrorKind::NotFound => "{cares_norecords:Domain_name_not_found}",
                 _ => "",
@@ -163,29 +175,38 @@ pub(super) async fn connect(
     name: &str,
 ) -> Result<Connected, Failed> {
     let address = endpoint(worker, cluster, destination, name, &[]).await?;
-    if cluster.settings.tls.is_some() {
-        // Bytes that policy wants encrypted are never sent in the clear.
-        let error = std::io::Error::other("this sidecar originates TLS for HTTP only");
-        return Err(Failed {
-            address: Some(address),
-            why: Why::Dial(DialError::Tls(error)),
-        });
-    }
     let breaker = worker.breaking.of(cluster);
     let share = breaker.as_ref().map(Breaker::stream).transpose();
     let share = share.map_err(|Overflow| Failed {
         address: None,
         why: Why::Overflow,
     })?;
-    match worker.dialer.dial(address, cluster.settings.connect_timeout).await {
-        Ok(stream) => Ok(Connected {
+    let limit = cluster.settings.connect_timeout;
+    let opening = async {
+        let stream = worker.dialer.dial(address, limit).await?;
+        let local = stream.local_addr().ok();
+        let stream = match &cluster.settings.tls {
+            None => Stream::Plain(stream),
+            Some(tls) => {
+                let opened = worker
+                    .originator
+                    .originate_stream(stream, tls.sni.as_deref(), &tls.names)
+                    .await;
+                Stream::Tls(Box::new(opened.map_err(DialError::Tls)?))
+            }
+        };
+        Ok(Connected {
             stream,
+            local,
             address,
             _share: share,
-        }),
-        Err(error) => Err(Failed {
+        })
+    };
+    let opened = time::timeout(limit, opening).await;
+    opened
+        .unwrap_or(Err(DialError::TimedOut(limit)))
+        .map_err(|error| Failed {
             address: Some(address),
             why: Why::Dial(error),
-        }),
-    }
+        })
 }

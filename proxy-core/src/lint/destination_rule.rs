@@ -152,7 +152,7 @@ fn certificates(report: &mut Report<'_>, field: &str, tls: &ClientTls, namespace
     }
     let (simple, mutual) = (tls.mode == "SIMPLE", tls.mode == "MUTUAL");
     let named = tls.credential_name.is_some();
-    let verifies = tls.ca_certificates || tls.ca_crl || tls.subject_alt_names || simple && named;
+    let verifies = tls.ca_certificates || tls.ca_crl || !tls.subject_alt_names.is_empty() || simple && named;
     if tls.insecure_skip_verify && (simple || mutual) && verifies {
         report.rejected(
             field,

@@ -8,6 +8,7 @@ use super::istio;
 use crate::{
     model::{ModelError, Object, Place},
     source::SourceError,
+    yaml::Change,
 };
 
 /// Weight of a finding.
@@ -72,6 +73,13 @@ pub struct Patch {
     pub value: Option<serde_json::Value>,
 }
 
+impl Patch {
+    /// As an edit of the object's text.
+    pub fn change(&self) -> Change {
+        self.value.clone().map_or(Change::Remove, Change::Put)
+    }
+}
+
 /// Istio's code for what validation rejects.
 pub(super) const REJECTED: &str = "IST0106";
 /// Istio's code for what validation warns about.
@@ -82,6 +90,11 @@ const UNREADABLE: &str = "EGR00";
 /// A field path as a JSON pointer; the fields that are patched have no dots in their names.
 pub(super) fn pointer(field: &str) -> String {
     format!("/{}", field.replace(['.', '['], "/").replace(']', ""))
+}
+
+/// The namespace of an object; a Namespace is in none.
+pub(super) fn namespace_of<'n>(kind: &str, written: &'n str) -> &'n str {
+    if kind == "Namespace" { "" } else { written }
 }
 
 /// Collects the findings of one object.
@@ -104,7 +117,7 @@ impl<'f> Report<'f> {
             findings,
             subject: FindingObject {
                 kind: kind.to_string(),
-                namespace: object.meta.namespace.to_string(),
+                namespace: namespace_of(kind, &object.meta.namespace).to_string(),
                 name: object.meta.name.to_string(),
             },
             place: object.place.clone(),

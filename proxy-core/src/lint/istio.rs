@@ -1,12 +1,15 @@
 //! The codes of `istioctl analyze` that `check` uses, each with the level that Istio gives it
-//! (`pkg/config/analysis/msg/messages.yaml`) and the minor version that has it first, 0 for the oldest. Where Istio says error about an object that it takes nevertheless, `check`
-//! says warning: error means here that the object would not be taken.
+//! (`pkg/config/analysis/msg/messages.yaml`) and the minor version that has it first, 0 for the oldest. Where Istio says
+//! error about an object that it takes nevertheless, `check` says warning: error means here that the object would not be
+//! taken.
 
 use super::Level;
-use crate::model::IstioVersion;
+use crate::model::{IstioVersion, Labels};
 
-const CODES: [(&str, Level, u8); 24] = [
+const CODES: [(&str, Level, u8); 27] = [
     ("IST0101", Level::Error, 0),
+    ("IST0102", Level::Info, 0),
+    ("IST0103", Level::Warning, 0),
     ("IST0106", Level::Error, 0),
     ("IST0107", Level::Warning, 0),
     ("IST0108", Level::Warning, 0),
@@ -23,8 +26,9 @@ const CODES: [(&str, Level, u8); 24] = [
     ("IST0132", Level::Warning, 0),
     ("IST0133", Level::Warning, 0),
     ("IST0134", Level::Warning, 9),
-    ("IST0135", Level::Info, 0),
+    ("IST0135", Level::Info, 9),
     ("IST0140", Level::Warning, 0),
+    ("IST0144", Level::Warning, 12),
     ("IST0150", Level::Warning, 13),
     ("IST0165", Level::Warning, 0),
     ("IST0173", Level::Error, 24),
@@ -44,4 +48,9 @@ pub(super) fn level(code: &str) -> Option<Level> {
 pub(super) fn known(code: &str, version: IstioVersion) -> bool {
     let since = CODES.iter().find(|(known, ..)| *known == code);
     since.is_none_or(|(.., minor)| version >= IstioVersion::minor(*minor))
+}
+
+/// Labels of the control plane's own objects, about which its analyzer keeps silent (`util.IsIstioControlPlane`).
+pub(super) fn is_control_plane(labels: &Labels) -> bool {
+    labels.contains_key("istio") || labels.get("release").is_some_and(|release| release == "istio")
 }

@@ -3,6 +3,7 @@
 //!
 //! Level error means that Istio would not take the object (or that a file cannot be read), and nothing else.
 
+mod annotations;
 mod destination_rule;
 mod destination_traps;
 mod destinations;
@@ -12,7 +13,9 @@ mod finding;
 mod gateway_names;
 mod hosts;
 mod http_route;
+mod injection;
 mod istio;
+mod known_annotations;
 mod mesh_hosts;
 mod outbound;
 mod place;
@@ -50,6 +53,8 @@ pub fn check(world: &World) -> Vec<Finding> {
     sidecar::check(world, &mut findings);
     sight::check(world, &mut findings);
     port_names::check(world, &mut findings);
+    annotations::check(world, &mut findings);
+    injection::check(world, &mut findings);
     outbound::check(world, &mut findings);
     ranges::check(world, &mut findings);
     let version = world.istio_version("");

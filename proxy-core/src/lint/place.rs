@@ -1,7 +1,7 @@
 //! From field paths to places. Typed objects know the lines of the fields that decide about traffic; for all others
 //! the file's own tree is asked once, when there is something to say.
 
-use super::Finding;
+use super::{Finding, finding::namespace_of};
 use crate::yaml::{Node, Value};
 
 /// Puts each finding of `file` at the field that it names, or at the nearest field above that is written.
@@ -30,10 +30,12 @@ fn find<'n>(document: &'n Node, finding: &Finding) -> Option<&'n Node> {
     };
     let is = document.get("kind").and_then(Node::text) == Some(&subject.kind)
         && metadata("name") == Some(&subject.name)
-        && metadata("namespace")
-            .filter(|text| !text.is_empty())
-            .unwrap_or("default")
-            == subject.namespace
+        && namespace_of(
+            &subject.kind,
+            metadata("namespace")
+                .filter(|text| !text.is_empty())
+                .unwrap_or("default"),
+        ) == subject.namespace
         && document.span.line <= finding.line;
     if is {
         return Some(document);

@@ -1,6 +1,6 @@
 //! Ports of Kubernetes Services whose names tell no protocol (IST0118, IST0150). As Istio's `service.PortNameAnalyzer`.
 
-use super::{Finding, finding::Report};
+use super::{Finding, finding::Report, istio};
 use crate::model::{Object, Protocol, Service, World};
 
 pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
@@ -32,7 +32,5 @@ pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
 /// Neither of the control plane nor made by it for a gateway.
 fn is_users(service: &Object<Service>) -> bool {
     let labels = &service.meta.labels;
-    !labels.contains_key("istio")
-        && labels.get("release").is_none_or(|release| release != "istio")
-        && !labels.contains_key("gateway.istio.io/managed")
+    !istio::is_control_plane(labels) && !labels.contains_key("gateway.istio.io/managed")
 }

@@ -1,4 +1,5 @@
 mod analyzed;
+mod injected;
 mod rejected;
 mod traps;
 

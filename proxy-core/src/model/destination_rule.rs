@@ -75,7 +75,7 @@ pub struct ClientTls {
     /// A file of the client's key.
     pub private_key: bool,
     /// Names that the server's certificate must have.
-    pub subject_alt_names: bool,
+    pub subject_alt_names: Vec<String>,
     /// The server's certificate is not verified.
     pub insecure_skip_verify: bool,
 }

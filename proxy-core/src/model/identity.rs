@@ -21,6 +21,10 @@ pub struct WorkloadManifest {
     pub service_account: String,
     /// `hostNetwork: true`: never captured.
     pub host_network: bool,
+    /// A container `istio-proxy` is among its own: injected, or written by hand.
+    pub has_sidecar: bool,
+    /// The field of the pod's spec that has it, or a container, run under the sidecar's own user, which is never captured.
+    pub sidecar_user: Option<String>,
 }
 
 /// A Kubernetes Service.

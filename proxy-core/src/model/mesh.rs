@@ -116,6 +116,8 @@ pub struct InjectorConfig {
     pub include_ip_ranges: Option<String>,
     /// `global.proxy.excludeIPRanges`.
     pub exclude_ip_ranges: Option<String>,
+    /// `sidecarInjectorWebhook.enableNamespacesByDefault`: namespaces that say nothing are injected too.
+    pub enabled_by_default: bool,
     /// `global.tag`: the version of the sidecar that is injected.
     pub proxy_tag: Option<String>,
     /// `global.proxy.includeOutboundPorts`.

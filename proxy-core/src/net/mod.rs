@@ -4,10 +4,13 @@ mod dial;
 mod originate;
 mod resolve;
 mod stream;
+mod trusted;
 mod tunnel;
+mod unresolved;
 
 pub use dial::{DialError, Dialer};
 pub use originate::Originator;
 pub use resolve::Resolver;
 pub use stream::{Prefixed, canonical, listen, original_destination, reset};
 pub use tunnel::{Ended, Side, tunnel};
+pub use unresolved::Unresolved;

@@ -14,6 +14,8 @@ use rustls::{
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
+use super::trusted::{self, Trusted};
+
 /// Where distributions keep the certificate authorities that they trust.
 const BUNDLES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
@@ -25,22 +27,53 @@ const BUNDLES: [&str; 4] = [
 /// Opens TLS towards upstreams. What is trusted is read once, when the first upstream needs it: most policies never do.
 #[derive(Debug, Clone, Default)]
 pub struct Originator {
-    config: Arc<OnceLock<Result<Arc<ClientConfig>, String>>>,
+    configs: Arc<OnceLock<Result<Configs, String>>>,
+}
+
+/// How TLS is spoken.
+#[derive(Debug, Clone)]
+struct Configs {
+    /// Where HTTP is spoken within.
+    http: Arc<ClientConfig>,
+    /// Where anything may be.
+    stream: Arc<ClientConfig>,
 }
 
 impl Originator {
-    /// Speaks TLS over `stream` with the server `name`, which the certificate must carry.
+    /// Speaks TLS over `stream` with the server `name`, which the certificate must carry, for HTTP.
     pub async fn originate(&self, stream: TcpStream, name: &str) -> io::Result<TlsStream<TcpStream>> {
-        let config = self.config.get_or_init(|| load().map_err(|error| error.to_string()));
-        let config = config.clone().map_err(io::Error::other)?;
         let plain = name.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(plain.to_string()).map_err(io::Error::other)?;
-        TlsConnector::from(config).connect(name, stream).await
+        TlsConnector::from(self.configs()?.http).connect(name, stream).await
+    }
+
+    /// Speaks TLS over `stream` for a byte stream, with the server `name`, or with whoever is trusted; and who has one of
+    /// `names`, where there are any.
+    pub async fn originate_stream(
+        &self,
+        stream: TcpStream,
+        name: Option<&str>,
+        names: &[Arc<str>],
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let name = match name {
+            Some(name) => ServerName::try_from(name.to_string()).map_err(io::Error::other)?,
+            // No name is sent for an address.
+            None => ServerName::from(stream.peer_addr()?.ip()),
+        };
+        let stream = TlsConnector::from(self.configs()?.stream).connect(name, stream).await?;
+        let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        trusted::has_one_of(certificate, names).map_err(io::Error::other)?;
+        Ok(stream)
+    }
+
+    fn configs(&self) -> io::Result<Configs> {
+        let configs = self.configs.get_or_init(|| load().map_err(|error| error.to_string()));
+        configs.clone().map_err(io::Error::other)
     }
 }
 
 /// `SSL_CERT_FILE`, else the system's bundle.
-fn load() -> io::Result<Arc<ClientConfig>> {
+fn load() -> io::Result<Configs> {
     let path = match env::var_os("SSL_CERT_FILE") {
         Some(path) => PathBuf::from(path),
         None => BUNDLES
@@ -55,11 +88,21 @@ fn load() -> io::Result<Arc<ClientConfig>> {
     let certificates = CertificateDer::pem_file_iter(&path).map_err(unusable)?;
     // Bundles carry certificates that are too odd to use; the others count.
     roots.add_parsable_certificates(certificates.flatten());
-    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .with_root_certificates(roots)
+    let (roots, provider) = (Arc::new(roots), Arc::new(aws_lc_rs::default_provider()));
+    let config = || {
+        ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)
+    };
+    let mut http = config()?.with_root_certificates(roots.clone()).with_no_client_auth();
+    http.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let trusted = Trusted::new(roots, provider.clone()).map_err(io::Error::other)?;
+    let stream = config()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(trusted))
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(Configs {
+        http: Arc::new(http),
+        stream: Arc::new(stream),
+    })
 }

@@ -5,9 +5,12 @@ use std::{
     io::{self, ErrorKind},
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 
 use hickory_resolver::TokioResolver;
+
+use super::Unresolved;
 
 /// Resolves names for one worker.
 #[derive(Debug, Clone)]
@@ -17,17 +20,35 @@ pub struct Resolver {
     system: Option<TokioResolver>,
     /// What the names of policy objects last resolved to; as many as policy has ever named.
     last: Arc<Mutex<HashMap<String, Vec<IpAddr>>>>,
+    /// Names of requests that failed.
+    unresolved: Unresolved,
 }
 
 impl Resolver {
-    /// A resolver with fixed names (`--host NAME=ADDR`). Needs a runtime.
-    pub fn new(fixed: Arc<HashMap<String, Vec<IpAddr>>>) -> Self {
+    /// A resolver with fixed names (`--host NAME=ADDR`), and what those of other workers could not resolve. Needs a runtime.
+    pub fn new(fixed: Arc<HashMap<String, Vec<IpAddr>>>, unresolved: Unresolved) -> Self {
         let system = TokioResolver::builder_tokio().and_then(|builder| builder.build()).ok();
         Self {
             fixed,
             system,
             last: Arc::default(),
+            unresolved,
         }
+    }
+
+    /// Addresses of a name that a request asks for, for a port of it. What failed a short time ago fails without waiting.
+    pub async fn resolve_asked(&self, name: &str, port: u16) -> io::Result<Vec<IpAddr>> {
+        let key = || format!("{}:{port}", name.to_ascii_lowercase());
+        if !self.unresolved.is_empty()
+            && let Some(error) = self.unresolved.of(&key(), Instant::now())
+        {
+            return Err(error);
+        }
+        let found = self.resolve(name).await;
+        if let Err(error) = &found {
+            self.unresolved.note(&key(), error, Instant::now());
+        }
+        found
     }
 
     /// Addresses of a name that policy declares. A DNS server that fails does not take away what was known, as in Envoy.

@@ -1,7 +1,7 @@
 //! Copying between two connections, both ways, until both have ended.
 //!
-//! A side that has nothing to say holds no buffer: it waits for readiness, borrows a buffer from the thread's pool and
-//! gives it back when the bytes are passed on.
+//! A side that has nothing to say holds no buffer: each read borrows one from the thread's pool, and gives it back when there
+//! was nothing to read, or when the bytes are passed on.
 
 use std::{
     cell::RefCell,
@@ -12,11 +12,8 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWriteExt, ReadBuf},
-    net::{
-        TcpStream,
-        tcp::{ReadHalf, WriteHalf},
-    },
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    net::TcpStream,
 };
 
 const BUFFER: usize = 64 * 1024;
@@ -48,18 +45,19 @@ pub struct Ended {
     pub failed: Option<(Side, io::Error)>,
 }
 
-/// Copies until both directions have ended or one fails. `first` bytes of the client were read already. `watch` sees
-/// the client's bytes as they pass until it returns false. `ended` is right at any time, also when this is dropped halfway.
+/// Copies until both directions have ended or one fails. `upstream` is the two halves of a connection. `first` bytes of the
+/// client were read already. `watch` sees the client's bytes as they pass until it returns false. `ended` is right at any time,
+/// also when this is dropped halfway.
 pub async fn tunnel(
     client: &mut TcpStream,
-    upstream: &mut TcpStream,
+    upstream: (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
     first: &[u8],
     ended: &mut Ended,
     mut watch: impl FnMut(&[u8]) -> bool,
 ) {
     ended.received = first.len() as u64;
     let (client_read, mut client_write) = client.split();
-    let (upstream_read, mut upstream_write) = upstream.split();
+    let (upstream_read, mut upstream_write) = upstream;
     if let Err(error) = upstream_write.write_all(first).await {
         ended.failed = Some((Side::Upstream, error));
         return;
@@ -78,8 +76,8 @@ pub async fn tunnel(
 }
 
 async fn pump(
-    mut from: ReadHalf<'_>,
-    to: &mut WriteHalf<'_>,
+    mut from: impl AsyncRead + Unpin,
+    to: &mut (impl AsyncWrite + Unpin),
     count: &mut u64,
     side: Side,
     mut seen: impl FnMut(&[u8]),
@@ -102,14 +100,16 @@ async fn pump(
     }
 }
 
-/// Waits until there is something to read and only then borrows a buffer for it. A read that leaves the buffer unfilled
-/// has emptied the socket, which tokio remembers only in `poll_read`: the next one waits without asking the kernel.
-async fn read(from: &mut ReadHalf<'_>) -> io::Result<(Buffer, usize)> {
+/// Waits until there is something to read.
+async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<(Buffer, usize)> {
     poll_fn(|cx| {
-        ready!(from.as_ref().poll_read_ready(cx))?;
         let mut buffer = Buffer::borrow();
         let mut into = ReadBuf::new(&mut buffer.0);
-        ready!(Pin::new(&mut *from).poll_read(cx, &mut into))?;
+        match ready!(Pin::new(&mut *from).poll_read(cx, &mut into)) {
+            // TLS that ends without its goodbye; to Envoy that is an end like any other.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+            read => read?,
+        }
         let length = into.filled().len();
         Poll::Ready(Ok((buffer, length)))
     })

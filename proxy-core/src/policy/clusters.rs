@@ -105,7 +105,7 @@ pub(super) fn clusters(
             let policy = rule.and_then(|rule| rule.policy).map(|set| set.of_port(port.number).0);
             let mut add = |subset: &str, endpoints, policy: Option<&TrafficPolicy>| {
                 let settings = match policy {
-                    Some(policy) => Arc::new(settings(policy, rule, mesh)),
+                    Some(policy) => Arc::new(settings(policy, rule, service, mesh)),
                     None => plain.clone(),
                 };
                 let cluster = made(service, port, subset, endpoints, settings);
@@ -188,21 +188,26 @@ fn made(
     }
 }
 
-/// What `policy`, which is of `rule`, makes of a cluster.
-fn settings(policy: &TrafficPolicy, rule: Option<&Rule<'_>>, mesh: &MeshConfig) -> ClusterSettings {
+/// What `policy`, which is of `rule`, makes of a cluster of `service`.
+fn settings(
+    policy: &TrafficPolicy,
+    rule: Option<&Rule<'_>>,
+    service: &RegistryService,
+    mesh: &MeshConfig,
+) -> ClusterSettings {
     let pool = policy.connection_pool.as_ref();
     let connect_timeout = pool.and_then(|pool| pool.connect_timeout);
     let of_pool = pool.into_iter().flat_map(|pool| &pool.unapplied);
     ClusterSettings {
         connect_timeout: connect_timeout.unwrap_or(mesh.connect_timeout()),
-        tls: originate(policy, rule),
+        tls: originate(policy, rule, service),
         limits: pool.map(|pool| pool.limits).unwrap_or_default(),
         consistent_hash: policy.consistent_hash,
         unapplied: policy.unapplied.iter().chain(of_pool).copied().collect(),
     }
 }
 
-fn originate(policy: &TrafficPolicy, rule: Option<&Rule<'_>>) -> Option<OriginateTls> {
+fn originate(policy: &TrafficPolicy, rule: Option<&Rule<'_>>, service: &RegistryService) -> Option<OriginateTls> {
     let tls = policy.tls.as_ref()?;
     // Istio: secrets reach a sidecar only by a rule that selects it; otherwise it speaks plain text.
     let secret = tls
@@ -214,6 +219,13 @@ fn originate(policy: &TrafficPolicy, rule: Option<&Rule<'_>>) -> Option<Originat
     }
     matches!(&*tls.mode, "SIMPLE" | "MUTUAL").then(|| OriginateTls {
         sni: tls.sni.as_deref().map(Into::into),
+        // Istio: those of the ServiceEntry where the rule has none.
+        names: match &service.kind {
+            ServiceKind::Entry(entry) if tls.subject_alt_names.is_empty() => entry.spec.subject_alt_names.iter(),
+            _ => tls.subject_alt_names.iter(),
+        }
+        .map(|name| name.as_str().into())
+        .collect(),
     })
 }
 

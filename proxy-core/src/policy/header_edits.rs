@@ -3,6 +3,7 @@
 
 use std::fmt::{self, Write as _};
 
+use super::DateFormat;
 use crate::model::{HeaderOperations, Headers, Written, command_operators};
 
 /// Edits of the header lines of a request or a response, in the order in which they are made.
@@ -57,6 +58,10 @@ pub enum Value {
     Route,
     /// The response's status; 0 before there is one.
     Status,
+    /// When the request began.
+    Start(DateFormat),
+    /// The name of the machine that the sidecar runs on: in a cluster, of the pod.
+    Hostname,
     /// An operator that this engine does not know, as it is written.
     Unknown(String),
 }
@@ -197,6 +202,8 @@ impl Part {
             "UPSTREAM_CLUSTER" | "UPSTREAM_CLUSTER_RAW" => Value::Cluster,
             "ROUTE_NAME" => Value::Route,
             "RESPONSE_CODE" => Value::Status,
+            "START_TIME" => Value::Start(DateFormat::of(operator.argument)),
+            "HOSTNAME" => Value::Hostname,
             name => {
                 let mut unknown = format!("%{name}");
                 if !operator.argument.is_empty() {

@@ -8,6 +8,7 @@ mod clusters;
 mod compile;
 mod conditions;
 mod data_plane;
+mod date_format;
 mod decide;
 mod delegates;
 mod edits;
@@ -47,6 +48,7 @@ pub use access_log::{Logged, logged, logged_twice, output_provider, telemetry_of
 pub use capture::{BypassRule, CAPTURE_ANNOTATIONS, Capture, OUTBOUND_PORT, capture_of, capture_under};
 pub use compile::compile;
 pub use data_plane::DataPlane;
+pub use date_format::DateFormat;
 pub use decide::decide;
 pub use explain::*;
 pub use explain_treatment::{ExplainedCors, ExplainedEdits, ExplainedFault, ExplainedMirror, ExplainedRewrite};

@@ -3,8 +3,8 @@
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use super::{
-    Capture, Cluster, Forward, SniffNeeds, Workload, listeners::Listener, names::NameMap, routes::RouteTable,
-    visibility::Mode,
+    Action, Capture, Cluster, Decision, Forward, Layer, SniffNeeds, Verdict, Workload, listeners::Listener,
+    names::NameMap, routes::RouteTable, visibility::Mode,
 };
 
 use crate::model::IstioVersion;
@@ -47,6 +47,22 @@ impl Snapshot {
     /// To the destination as it was asked for, past all policy.
     pub fn as_asked(&self) -> Forward<'_> {
         Forward::plain(&self.passthrough)
+    }
+
+    /// What becomes of a decision where policy is watched and not enforced: everything passes to its own address, as under
+    /// ALLOW_ANY, with nothing done to it on the way. What is not captured stays that.
+    pub fn let_through<'s>(&'s self, decision: &Decision<'s>) -> Decision<'s> {
+        if let Action::Bypass = decision.action {
+            return *decision;
+        }
+        Decision {
+            verdict: Verdict::Passthrough,
+            virtual_host: None,
+            route: (decision.layer == Layer::Http).then_some("allow_any"),
+            action: Action::Forward(self.as_asked()),
+            treatment: None,
+            ..*decision
+        }
     }
 
     /// The release of Istio that it decides as.

@@ -191,6 +191,8 @@ pub enum Endpoints {
 pub struct OriginateTls {
     /// SNI to send; `None` takes the request's host.
     pub sni: Option<Arc<str>>,
+    /// Names of which the server's certificate must have one; none asks for none of them.
+    pub names: Arc<[Arc<str>]>,
 }
 
 /// When to try again.

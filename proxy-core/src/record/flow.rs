@@ -14,6 +14,8 @@ pub struct Flow {
     pub start: OffsetDateTime,
     /// The verdict.
     pub verdict: Verdict,
+    /// The verdict that policy would have given, where it is only watched.
+    pub would: Option<Verdict>,
     /// `http`, `http2`, `tls` or `tcp`.
     pub protocol: &'static str,
     /// The HTTP part; `None` for byte streams.
@@ -92,6 +94,7 @@ impl Flow {
         Self {
             start: OffsetDateTime::now_utc(),
             verdict,
+            would: None,
             protocol: "tcp",
             http: None,
             flags: "",
@@ -212,6 +215,7 @@ impl Flow {
             method: http.and_then(|http| text(&http.method)),
             path: http.and_then(|http| text(&http.path)),
             verdict: self.verdict,
+            would: self.would,
             cluster: text(&self.cluster),
             route: text(&self.route),
             upstream: self.upstream,
@@ -296,6 +300,7 @@ mod tests {
         Flow {
             start: datetime!(2026-11-23 14:02:12.932 UTC),
             verdict: Verdict::Blocked,
+            would: None,
             protocol: "tls",
             http: None,
             flags: "UH",

@@ -40,6 +40,9 @@ pub struct FlowRecord {
     pub path: Option<String>,
     /// The verdict.
     pub verdict: Verdict,
+    /// The verdict that policy would have given, where it is only watched; `verdict` is then what happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub would: Option<Verdict>,
     /// Cluster name.
     pub cluster: Option<String>,
     /// Route name.

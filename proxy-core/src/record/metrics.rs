@@ -35,6 +35,13 @@ const BOUNDS: [f64; 19] = [
     3_600_000.0,
 ];
 
+const VERDICTS: [Verdict; 4] = [
+    Verdict::Registered,
+    Verdict::Passthrough,
+    Verdict::Blocked,
+    Verdict::Bypassed,
+];
+
 /// One worker's own counters, summed when they are read. The lock is only ever contended by a scrape.
 #[derive(Debug, Default)]
 pub(super) struct WorkerCounts {
@@ -68,6 +75,8 @@ struct Counts {
     /// By service host; the empty one stands for destinations that no policy names.
     services: HashMap<String, Service>,
     verdicts: [u64; 4],
+    /// Verdicts that policy would have given, where it is only watched.
+    would: [u64; 4],
 }
 
 #[derive(Debug, Default)]
@@ -153,7 +162,12 @@ impl WorkerCounts {
 
     /// Counts a finished flow.
     pub fn finished(&self, flow: &Flow) {
-        self.lock().verdicts[flow.verdict as usize] += 1;
+        let mut counts = self.lock();
+        counts.verdicts[flow.verdict as usize] += 1;
+        if let Some(verdict) = flow.would {
+            counts.would[verdict as usize] += 1;
+        }
+        drop(counts);
         self.with_service(flow, |service| {
             let series = series(flow);
             if flow.http.is_some() {
@@ -203,7 +217,7 @@ fn series(flow: &Flow) -> Series {
 
 /// All workers' counters as Prometheus text.
 pub(super) fn text(workers: &[Arc<WorkerCounts>], workload: &FlowWorkload, dropped: u64) -> String {
-    let (mut verdicts, mut open) = ([0; 4], 0);
+    let (mut verdicts, mut would, mut open) = ([0; 4], [0; 4], 0);
     let (mut requests, mut streams) = (BTreeMap::<String, Requests>::new(), BTreeMap::<String, Streams>::new());
     for worker in workers {
         open += worker.open.count();
@@ -212,6 +226,7 @@ pub(super) fn text(workers: &[Arc<WorkerCounts>], workload: &FlowWorkload, dropp
             .iter_mut()
             .zip(counts.verdicts)
             .for_each(|(sum, own)| *sum += own);
+        would.iter_mut().zip(counts.would).for_each(|(sum, own)| *sum += own);
         for (host, service) in &counts.services {
             for (series, own) in &service.requests {
                 let sum = requests
@@ -262,14 +277,14 @@ pub(super) fn text(workers: &[Arc<WorkerCounts>], workload: &FlowWorkload, dropp
         streams.received
     });
     let _ = writeln!(text, "# TYPE egret_flows_total counter");
-    for verdict in [
-        Verdict::Registered,
-        Verdict::Passthrough,
-        Verdict::Blocked,
-        Verdict::Bypassed,
-    ] {
+    for verdict in VERDICTS {
         let count = verdicts[verdict as usize];
         let _ = writeln!(text, "egret_flows_total{{verdict=\"{verdict}\"}} {count}");
+    }
+    let _ = writeln!(text, "# TYPE egret_observed_flows_total counter");
+    for verdict in VERDICTS {
+        let count = would[verdict as usize];
+        let _ = writeln!(text, "egret_observed_flows_total{{verdict=\"{verdict}\"}} {count}");
     }
     let _ = writeln!(
         text,

@@ -16,7 +16,7 @@ use tokio::{
     runtime, task,
 };
 
-use crate::net::Resolver;
+use crate::net::{Resolver, Unresolved};
 
 /// Seconds that answers may be kept: names may be mapped anew while a sandbox runs.
 const TTL: u32 = 5;
@@ -32,7 +32,7 @@ pub fn serve(udp: UdpSocket, tcp: TcpListener, hosts: Arc<HashMap<String, Vec<Ip
         tcp.set_nonblocking(true)?;
         let udp = Arc::new(tokio::net::UdpSocket::from_std(udp)?);
         let tcp = tokio::net::TcpListener::from_std(tcp)?;
-        let resolver = Resolver::new(hosts);
+        let resolver = Resolver::new(hosts, Unresolved::default());
         task::spawn(over_tcp(tcp, resolver.clone()));
         let slots = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
         let mut buffer = [0; 1500];

@@ -4,12 +4,11 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr},
-    os::fd::{AsRawFd, OwnedFd},
 };
 
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, sendto, socket,
-};
+use nix::sys::socket::SockProtocol;
+
+use super::netlink::{ACK, CREATE, Netlink, attribute, message};
 
 /// Address of the sandboxed processes: IPv4 service continuity prefix (RFC 7335), on no real network.
 pub const SANDBOX_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 2);
@@ -20,28 +19,29 @@ const LOOPBACK_INDEX: u32 = 1;
 const RTM_NEWLINK: u16 = 16;
 const RTM_NEWADDR: u16 = 20;
 const RTM_NEWROUTE: u16 = 24;
-const NLMSG_ERROR: u16 = 2;
-/// Request, with an acknowledgement; create what is not there.
-const REQUEST_ACK: u16 = 0x1 | 0x4;
-const CREATE: u16 = 0x400;
-const HEADER: usize = 16;
 
 /// Sets everything up. `nameservers` are those of /etc/resolv.conf: IPv6 ones get a route, so that DNS reaches the
 /// rule that catches it; nothing else in the sandbox has IPv6.
 pub fn bring_up(nameservers: &[IpAddr]) -> io::Result<()> {
-    let netlink = Netlink::open()?;
-    netlink.request(RTM_NEWLINK, 0, &link_up())?;
-    netlink.request(RTM_NEWADDR, CREATE, &address(SANDBOX_ADDRESS))?;
-    netlink.request(RTM_NEWROUTE, CREATE, &route(2, &[], Some(SANDBOX_ADDRESS)))?;
+    let netlink = Netlink::open(SockProtocol::NetlinkRoute)?;
+    request(&netlink, RTM_NEWLINK, 0, &link_up())?;
+    request(&netlink, RTM_NEWADDR, CREATE, &address(SANDBOX_ADDRESS))?;
+    request(&netlink, RTM_NEWROUTE, CREATE, &route(2, &[], Some(SANDBOX_ADDRESS)))?;
     for nameserver in nameservers {
         if let IpAddr::V6(address) = nameserver
             && !address.is_loopback()
         {
             // A kernel without IPv6 refuses; then no process can ask that nameserver either.
-            let _ = netlink.request(RTM_NEWROUTE, CREATE, &route(10, &address.octets(), None));
+            let _ = request(&netlink, RTM_NEWROUTE, CREATE, &route(10, &address.octets(), None));
         }
     }
     Ok(())
+}
+
+fn request(netlink: &Netlink, kind: u16, flags: u16, body: &[u8]) -> io::Result<()> {
+    let mut messages = Vec::new();
+    message(&mut messages, kind, ACK | flags, 0, body);
+    netlink.send(&messages, 0)
 }
 
 /// struct ifinfomsg: interface `lo`, flag IFF_UP set.
@@ -89,54 +89,4 @@ fn route(family: u8, destination: &[u8], source: Option<Ipv4Addr>) -> Vec<u8> {
         attribute(&mut body, 7, &source.octets());
     }
     body
-}
-
-fn attribute(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
-    body.extend(length.to_ne_bytes());
-    body.extend(kind.to_ne_bytes());
-    body.extend(value);
-    body.resize(body.len().next_multiple_of(4), 0);
-}
-
-struct Netlink(OwnedFd);
-
-impl Netlink {
-    fn open() -> io::Result<Self> {
-        let socket = socket(
-            AddressFamily::Netlink,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC,
-            SockProtocol::NetlinkRoute,
-        )?;
-        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
-        Ok(Self(socket))
-    }
-
-    /// One request and its acknowledgement.
-    fn request(&self, kind: u16, flags: u16, body: &[u8]) -> io::Result<()> {
-        let length = u32::try_from(HEADER + body.len()).unwrap_or(u32::MAX);
-        let mut message = Vec::with_capacity(HEADER + body.len());
-        message.extend(length.to_ne_bytes());
-        message.extend(kind.to_ne_bytes());
-        message.extend((REQUEST_ACK | flags).to_ne_bytes());
-        message.extend([0; 8]);
-        message.extend(body);
-        sendto(self.0.as_raw_fd(), &message, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
-        let mut answer = [0; 4096];
-        let length = recv(self.0.as_raw_fd(), &mut answer, MsgFlags::empty())?;
-        let answer = &answer[..length];
-        match (answer.get(4..6), answer.get(HEADER..HEADER + 4)) {
-            (Some(kind), Some(code)) if kind == NLMSG_ERROR.to_ne_bytes() => {
-                match i32::from_ne_bytes([code[0], code[1], code[2], code[3]]) {
-                    0 => Ok(()),
-                    code => Err(io::Error::from_raw_os_error(-code)),
-                }
-            }
-            _ => Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "unexpected answer from rtnetlink",
-            )),
-        }
-    }
 }

@@ -1,15 +1,27 @@
-//! The interception rules as text for `nft`. Pure.
+//! The interception rules as a plan, and that plan as text for `nft`. Pure.
 //!
 //! Order as in Istio's: own loopback and excluded ports and ranges first, included ports before included ranges. Where
 //! Istio lets a bypassed connection leave, the sandbox sends it to a relay: nothing can leave by itself.
 
-use std::fmt::Write;
+use std::{
+    fmt::{self, Display, Formatter},
+    net::IpAddr,
+};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::loopback::SANDBOX_ADDRESS;
 use crate::policy::Capture;
+
+/// Name of the table, of family `inet`: both of IPv4 and IPv6.
+pub const TABLE: &str = "egret";
+
+/// Where the kernel translates destinations (`NF_IP_PRI_NAT_DST`).
+const TRANSLATION: i32 = -100;
+
+/// Before Istio's rules, which stand at -100: who is redirected here is not redirected there any more.
+const BEFORE_ISTIO: i32 = -110;
 
 /// Local ports that connections are redirected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,94 +34,225 @@ pub struct Ports {
     pub dns: u16,
 }
 
-/// Where bypassed connections go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where connections go.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Redirect {
     /// Into a sandbox: bypassed connections to the relay, DNS to the sandbox's own.
     Sandbox(Ports),
-    /// As a sidecar in a pod: captured connections to the port, everything else untouched but for the proxy's own user.
+    /// As a sidecar in a pod: captured connections to the port, everything else untouched.
     Pod {
         /// The sidecar's port.
         outbound: u16,
-        /// The proxy's user.
-        uid: u32,
+        /// Users whose own connections are never captured: the sidecar's, and that of another proxy in the pod.
+        users: Vec<u32>,
     },
 }
 
-/// Rules for a workload's capture settings; replaces the table as one transaction.
-pub fn rules(capture: &Capture, redirect: Redirect) -> String {
-    let (outbound, bypass) = match redirect {
-        Redirect::Sandbox(ports) => (ports.outbound, format!("meta l4proto tcp redirect to :{}", ports.relay)),
-        Redirect::Pod { outbound, .. } => (outbound, "return".to_string()),
-    };
-    let mut chain = Vec::new();
-    match redirect {
-        Redirect::Sandbox(ports) => {
-            chain.push(format!("udp dport 53 redirect to :{}", ports.dns));
-            chain.push(format!("tcp dport 53 redirect to :{}", ports.dns));
-        }
-        Redirect::Pod { uid, .. } => chain.push(format!("meta skuid {uid} return")),
-    }
-    // Before the excluded ports: the relay must never see a loopback address, which it would dial on the host.
-    chain.push("ip daddr 127.0.0.0/8 return".into());
-    chain.push("ip6 daddr ::1 return".into());
-    if let Redirect::Sandbox(_) = redirect {
-        chain.push(format!("ip daddr {SANDBOX_ADDRESS} return"));
-    }
-    if !capture.exclude_ports.is_empty() {
-        chain.push(format!("tcp dport {{ {} }} {bypass}", join(&capture.exclude_ports)));
-    }
-    for (family, ranges) in families(&capture.exclude_ranges) {
-        chain.push(format!("{family} daddr {{ {ranges} }} {bypass}"));
-    }
-    if !capture.include_ports.is_empty() {
-        chain.push(format!(
-            "tcp dport {{ {} }} redirect to :{outbound}",
-            join(&capture.include_ports)
-        ));
-    }
-    match &capture.include_ranges {
-        None => chain.push(format!("meta l4proto tcp redirect to :{outbound}")),
-        Some(ranges) => {
-            for (family, ranges) in families(ranges) {
-                chain.push(format!(
-                    "{family} daddr {{ {ranges} }} meta l4proto tcp redirect to :{outbound}"
-                ));
+/// Rules of a table, chain by chain. Its text form is what `nft -f` takes; it replaces the table as one transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    pub(super) chains: Vec<Chain>,
+}
+
+/// A chain that the kernel calls for what leaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Chain {
+    pub name: &'static str,
+    pub kind: ChainKind,
+    pub priority: i32,
+    pub rules: Vec<Rule>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ChainKind {
+    /// Translates; accepts what no rule takes.
+    Nat,
+    /// Filters; drops what no rule takes.
+    Filter,
+}
+
+/// All of the tests must hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Rule {
+    pub tests: Vec<Test>,
+    pub action: Action,
+}
+
+/// What is asked of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Test {
+    /// The user whose socket sends it.
+    User(u32),
+    /// It is TCP.
+    Tcp,
+    /// It is TCP to this port.
+    TcpPort(u16),
+    /// It is UDP to this port.
+    UdpPort(u16),
+    /// Its destination is in this range.
+    Destination(IpNet),
+}
+
+/// What becomes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    /// The chain has no say.
+    Return,
+    /// It passes.
+    Accept,
+    /// To this port of this machine.
+    Redirect(u16),
+}
+
+impl Plan {
+    /// Rules for a workload's capture settings.
+    pub fn of(capture: &Capture, redirect: &Redirect) -> Self {
+        let (outbound, priority) = match redirect {
+            Redirect::Sandbox(ports) => (ports.outbound, TRANSLATION),
+            Redirect::Pod { outbound, .. } => (*outbound, BEFORE_ISTIO),
+        };
+        let bypass = |test: Option<Test>| match redirect {
+            Redirect::Sandbox(ports) => redirected(test, ports.relay),
+            Redirect::Pod { .. } => rule(test, Action::Return),
+        };
+        let mut rules = Vec::new();
+        match redirect {
+            Redirect::Sandbox(ports) => {
+                rules.push(rule([Test::UdpPort(53)], Action::Redirect(ports.dns)));
+                rules.push(rule([Test::TcpPort(53)], Action::Redirect(ports.dns)));
             }
-            chain.push(bypass);
+            Redirect::Pod { users, .. } => {
+                rules.extend(users.iter().map(|user| rule([Test::User(*user)], Action::Return)));
+            }
+        }
+        // Before the excluded ports: the relay must never see a loopback address, which it would dial on the host.
+        rules.extend(own(redirect).map(|range| rule([Test::Destination(range)], Action::Return)));
+        rules.extend(
+            capture
+                .exclude_ports
+                .iter()
+                .map(|port| bypass(Some(Test::TcpPort(*port)))),
+        );
+        rules.extend(destinations(&capture.exclude_ranges).map(|range| bypass(Some(range))));
+        rules.extend(
+            capture
+                .include_ports
+                .iter()
+                .map(|port| redirected(Some(Test::TcpPort(*port)), outbound)),
+        );
+        match &capture.include_ranges {
+            None => rules.push(redirected(None, outbound)),
+            Some(ranges) => {
+                rules.extend(destinations(ranges).map(|range| redirected(Some(range), outbound)));
+                rules.push(bypass(None));
+            }
+        }
+        let mut chains = vec![Chain {
+            name: "output",
+            kind: ChainKind::Nat,
+            priority,
+            rules,
+        }];
+        if let Redirect::Sandbox(_) = redirect {
+            // After the redirection. Dropped on output means that the sender hears of it at once.
+            chains.push(Chain {
+                name: "leave",
+                kind: ChainKind::Filter,
+                priority: 0,
+                rules: own(redirect)
+                    .map(|range| rule([Test::Destination(range)], Action::Accept))
+                    .collect(),
+            });
+        }
+        Self { chains }
+    }
+}
+
+fn rule(tests: impl IntoIterator<Item = Test>, action: Action) -> Rule {
+    Rule {
+        tests: tests.into_iter().collect(),
+        action,
+    }
+}
+
+/// A redirection of what `test` holds for. The kernel redirects only what has ports, so a rule says that it is TCP.
+fn redirected(test: Option<Test>, port: u16) -> Rule {
+    let tcp = (!matches!(test, Some(Test::TcpPort(_)))).then_some(Test::Tcp);
+    rule(test.into_iter().chain(tcp), Action::Redirect(port))
+}
+
+/// Addresses of the machine itself.
+fn own(redirect: &Redirect) -> impl Iterator<Item = IpNet> {
+    let loopback = ["127.0.0.0/8", "::1/128"].map(|range| range.parse().expect("these are ranges"));
+    let sandbox = matches!(redirect, Redirect::Sandbox(_)).then(|| IpNet::from(IpAddr::from(SANDBOX_ADDRESS)));
+    loopback.into_iter().chain(sandbox)
+}
+
+/// Ranges, without those that another of the list holds.
+fn destinations(ranges: &[IpNet]) -> impl Iterator<Item = Test> {
+    IpNet::aggregate(&ranges.to_vec()).into_iter().map(Test::Destination)
+}
+
+impl Display for Plan {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        // Declared first, so that there is one to delete.
+        writeln!(
+            f,
+            "table inet {TABLE}\ndelete table inet {TABLE}\ntable inet {TABLE} {{"
+        )?;
+        for chain in &self.chains {
+            let (kind, policy) = match chain.kind {
+                ChainKind::Nat => ("nat", "accept"),
+                ChainKind::Filter => ("filter", "drop"),
+            };
+            writeln!(f, "  chain {} {{", chain.name)?;
+            writeln!(
+                f,
+                "    type {kind} hook output priority {}; policy {policy};",
+                chain.priority
+            )?;
+            for rule in &chain.rules {
+                writeln!(f, "    {rule}")?;
+            }
+            writeln!(f, "  }}")?;
+        }
+        writeln!(f, "}}")
+    }
+}
+
+impl Display for Rule {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for test in &self.tests {
+            write!(f, "{test} ")?;
+        }
+        match self.action {
+            Action::Return => f.write_str("return"),
+            Action::Accept => f.write_str("accept"),
+            Action::Redirect(port) => write!(f, "redirect to :{port}"),
         }
     }
-    let mut text = String::from("table inet egret\ndelete table inet egret\ntable inet egret {\n");
-    text.push_str("  chain output {\n    type nat hook output priority -100; policy accept;\n");
-    for rule in chain {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "    {rule}");
-    }
-    text.push_str("  }\n");
-    if let Redirect::Sandbox(_) = redirect {
-        // After the redirection. Dropped on output means that the sender hears of it at once.
-        text.push_str("  chain leave {\n    type filter hook output priority 0; policy drop;\n");
-        let _ = writeln!(text, "    ip daddr {{ 127.0.0.0/8, {SANDBOX_ADDRESS} }} accept");
-        text.push_str("    ip6 daddr ::1 accept\n  }\n");
-    }
-    text.push_str("}\n");
-    text
 }
 
-fn join<T: ToString>(items: &[T]) -> String {
-    items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
-}
-
-/// Ranges by family, without those that another of the list holds: sets of nft refuse overlaps.
-fn families(ranges: &[IpNet]) -> impl Iterator<Item = (&'static str, String)> {
-    let whole = IpNet::aggregate(&ranges.to_vec());
-    let of = |v4: bool| {
-        let own: Vec<_> = whole.iter().filter(|range| range.addr().is_ipv4() == v4).collect();
-        join(&own)
-    };
-    [("ip", of(true)), ("ip6", of(false))]
-        .into_iter()
-        .filter(|(_, ranges)| !ranges.is_empty())
+impl Display for Test {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(user) => write!(f, "meta skuid {user}"),
+            Self::Tcp => f.write_str("meta l4proto tcp"),
+            Self::TcpPort(port) => write!(f, "tcp dport {port}"),
+            Self::UdpPort(port) => write!(f, "udp dport {port}"),
+            Self::Destination(range) => {
+                f.write_str(if range.addr().is_ipv4() {
+                    "ip daddr "
+                } else {
+                    "ip6 daddr "
+                })?;
+                match range.prefix_len() == range.max_prefix_len() {
+                    true => write!(f, "{}", range.addr()),
+                    false => write!(f, "{range}"),
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -126,14 +269,12 @@ mod tests {
         ]
         .map(|(key, value)| (format!("traffic.sidecar.istio.io/{key}"), value.to_string()));
         let capture = Capture::of(&World::default(), &annotations.into_iter().collect(), None, "");
-        let text = rules(
-            &capture,
-            Redirect::Sandbox(Ports {
-                outbound: 1,
-                relay: 2,
-                dns: 3,
-            }),
-        );
+        let ports = Ports {
+            outbound: 1,
+            relay: 2,
+            dns: 3,
+        };
+        let text = Plan::of(&capture, &Redirect::Sandbox(ports)).to_string();
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         assert_eq!(
             lines[5..lines.len() - 1],
@@ -143,29 +284,28 @@ mod tests {
                 "ip daddr 127.0.0.0/8 return",
                 "ip6 daddr ::1 return",
                 "ip daddr 192.0.0.2 return",
-                "tcp dport { 22 } meta l4proto tcp redirect to :2",
-                "ip daddr { 10.0.0.0/8 } meta l4proto tcp redirect to :2",
-                "ip6 daddr { fd00::/8 } meta l4proto tcp redirect to :2",
-                "ip daddr { 192.168.0.0/16 } meta l4proto tcp redirect to :1",
+                "tcp dport 22 redirect to :2",
+                "ip daddr 10.0.0.0/8 meta l4proto tcp redirect to :2",
+                "ip6 daddr fd00::/8 meta l4proto tcp redirect to :2",
+                "ip daddr 192.168.0.0/16 meta l4proto tcp redirect to :1",
                 "meta l4proto tcp redirect to :2",
                 "}",
                 "chain leave {",
                 "type filter hook output priority 0; policy drop;",
-                "ip daddr { 127.0.0.0/8, 192.0.0.2 } accept",
+                "ip daddr 127.0.0.0/8 accept",
                 "ip6 daddr ::1 accept",
+                "ip daddr 192.0.0.2 accept",
                 "}",
             ]
         );
-        let pod = rules(
-            &capture,
-            Redirect::Pod {
-                outbound: 15001,
-                uid: 1337,
-            },
-        );
+        let redirect = Redirect::Pod {
+            outbound: 15001,
+            users: vec![1339, 1337],
+        };
+        let pod = Plan::of(&capture, &redirect).to_string();
         assert!(!pod.contains("chain leave"), "{pod}");
         assert!(
-            pod.contains("meta skuid 1337 return\n    ip daddr 127.0.0.0/8 return\n    ip6 daddr ::1 return\n    tcp dport { 22 } return"),
+            pod.contains("meta skuid 1339 return\n    meta skuid 1337 return\n    ip daddr 127.0.0.0/8 return\n    ip6 daddr ::1 return\n    tcp dport 22 return"),
             "{pod}"
         );
     }

@@ -85,7 +85,7 @@ impl Relay {
         match self.dialer.dial(destination, CONNECT).await {
             Ok(mut upstream) => {
                 let mut ended = Ended::default();
-                tunnel(&mut client, &mut upstream, &[], &mut ended, |_| false).await;
+                tunnel(&mut client, upstream.split(), &[], &mut ended, |_| false).await;
                 (sent, received) = (ended.sent, ended.received);
             }
             Err(_) => {
@@ -104,6 +104,7 @@ impl Relay {
             method: None,
             path: None,
             verdict: Verdict::Bypassed,
+            would: None,
             cluster: None,
             route: None,
             upstream: Some(destination),

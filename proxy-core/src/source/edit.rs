@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::{
     model::{OutboundMode, World},
     policy::CAPTURE_ANNOTATIONS,
-    yaml::{self, EditError, Field, Node},
+    yaml::{self, Change, EditError, Field, Node},
 };
 
 pub use injector::{InjectorRanges, set_injector_ranges};
@@ -137,6 +137,31 @@ pub fn set_capture(
     })
 }
 
+/// Makes the changes of findings at the JSON pointers in the document of an object, each as if it were the only one: what
+/// stands further down goes first.
+pub fn patch_object(
+    text: &str,
+    file: &Arc<str>,
+    (kind, namespace, name): (&str, &str, &str),
+    changes: &[(String, Change)],
+) -> Result<String, SourceEditError> {
+    own_document(text, kind, namespace, name)?;
+    let mut changes: Vec<_> = changes.iter().collect();
+    changes.sort_by_key(|(pointer, _)| std::cmp::Reverse(in_document_order(pointer)));
+    edit_document(text, file, (kind, namespace, name), |document| {
+        changes
+            .into_iter()
+            .try_fold(document.to_string(), |document, (pointer, change)| {
+                yaml::patch(&document, pointer, change)
+            })
+    })
+}
+
+/// The steps of a JSON pointer, items of a list by their numbers.
+fn in_document_order(pointer: &str) -> Vec<(Option<usize>, &str)> {
+    pointer.split('/').map(|step| (step.parse().ok(), step)).collect()
+}
+
 /// Fails when the object is an item of a `List`: its lines are not a document that could be replaced.
 fn own_document(text: &str, kind: &str, namespace: &str, name: &str) -> Result<(), SourceEditError> {
     let within = |node: &Node| {
@@ -229,6 +254,22 @@ mod tests {
         let file = "mesh.yaml".into();
         let edited = set_mesh_mode(MESH, &file, ("istio-system", "istio"), OutboundMode::RegistryOnly).unwrap();
         assert_eq!(edited, MESH.replace("mode: ALLOW_ANY", "mode: REGISTRY_ONLY"));
+    }
+
+    #[test]
+    fn fixes_of_one_object_are_made_as_if_each_were_the_only_one() {
+        let text = "kind: Other\nmetadata: {name: b}\n---\nkind: V\nmetadata: {name: a}\nspec:\n  http:\n  - name: x\n  - name: \
+                    y\n  - name: z\n  hosts:\n  - A\n";
+        let changes = [
+            ("/spec/http/0".to_string(), Change::Remove),
+            ("/spec/hosts/0".to_string(), Change::Put("a".into())),
+            ("/spec/http/1".to_string(), Change::Remove),
+        ];
+        let fixed = patch_object(text, &"f.yaml".into(), ("V", "default", "a"), &changes).unwrap();
+        assert_eq!(
+            fixed,
+            text.replace("  - name: x\n  - name: y\n", "").replace("- A", "- a")
+        );
     }
 
     #[test]

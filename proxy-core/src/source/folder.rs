@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, hash_map::DefaultHasher},
     fs,
     hash::{Hash, Hasher},
-    io::ErrorKind,
+    io,
     num::NonZero,
     ops::Bound,
     os::unix::fs::MetadataExt,
@@ -19,9 +19,9 @@ use std::{
 };
 
 use super::reading::{
-    MAX_DEPTH, Reading, SourceError, is_gone, is_hidden, is_manifest, list, read_file, relative, unreadable,
+    MAX_DEPTH, Reading, SourceError, is_gone, is_hidden, is_manifest, list, read_file, relative, unpacked, unreadable,
 };
-use crate::model::World;
+use crate::model::{Place, World};
 
 /// A folder of manifests.
 #[derive(Debug)]
@@ -30,7 +30,12 @@ pub struct Folder {
     files: BTreeMap<Arc<str>, File>,
     /// Links are among what was read: a change elsewhere may change what they lead to.
     linked: bool,
+    /// What the file of this name says, if there is one.
+    generation: Result<Option<u64>, SourceError>,
 }
+
+/// The file that says which of several policies for the same place a folder holds.
+const GENERATION: &str = "generation";
 
 /// One file: what it said when it last was good, and what is wrong with it now.
 #[derive(Debug, Default)]
@@ -82,13 +87,19 @@ impl Stamp {
 impl Folder {
     /// Reads `path`. Fails only when the folder itself cannot be read.
     pub fn open(path: &Path) -> Result<Self, SourceError> {
-        let mut folder = Self {
+        let mut folder = Self::unread(path);
+        folder.refresh()?;
+        Ok(folder)
+    }
+
+    /// A folder of which nothing is known yet.
+    pub fn unread(path: &Path) -> Self {
+        Self {
             path: path.to_path_buf(),
             files: BTreeMap::new(),
             linked: false,
-        };
-        folder.refresh()?;
-        Ok(folder)
+            generation: Ok(None),
+        }
     }
 
     /// The folder's path.
@@ -117,7 +128,10 @@ impl Folder {
         });
         let there = files.into_iter().filter(|(_, path, file)| !file.went(path));
         self.files = there.map(|(name, _, file)| (name, file)).collect();
-        Ok(differs.into_inner())
+        let generation = generation(&self.path);
+        let renumbered = generation != self.generation;
+        self.generation = generation;
+        Ok(differs.into_inner() || renumbered)
     }
 
     /// Reads what is at `paths` now; true when anything there changed. Where a path may stand for more than one file, the
@@ -157,13 +171,16 @@ impl Folder {
         if below.iter().any(is_hidden) || below.iter().count() > MAX_DEPTH + 1 {
             return Touched::Nothing;
         }
+        if below == Path::new(GENERATION) {
+            return Touched::More;
+        }
         let name: Arc<str> = relative(&self.path, path).into();
         match fs::symlink_metadata(path) {
             Ok(metadata) if metadata.is_file() && is_manifest(path) => Touched::File(name),
             Ok(metadata) if metadata.is_file() => Touched::Nothing,
             Err(_) if self.files.contains_key(&name) => Touched::Gone(name),
             // As what an editor writes before it takes the place of the file.
-            Err(error) if error.kind() == ErrorKind::NotFound && !self.has_below(&name) => Touched::Nothing,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.has_below(&name) => Touched::Nothing,
             // A folder, a link, or what may have been a folder.
             _ => Touched::More,
         }
@@ -176,10 +193,25 @@ impl Folder {
         from.next().is_some_and(|(first, _)| first.starts_with(&below))
     }
 
+    /// The manifests as they are written now, unpacked, by their names in the folder.
+    pub fn texts(&self) -> io::Result<BTreeMap<String, String>> {
+        let text = |name: &str| {
+            let bytes = fs::read(self.path.join(name))?;
+            let text = String::from_utf8(unpacked(&bytes)?.into_owned());
+            text.map_err(io::Error::other)
+        };
+        self.files
+            .keys()
+            .map(|name| Ok((name.to_string(), text(name)?)))
+            .collect()
+    }
+
     /// What the folder says now.
     pub fn reading(&self) -> Reading {
         let mut reading = Reading {
             files: self.files.len(),
+            generation: self.generation.as_ref().ok().copied().flatten(),
+            errors: self.generation.as_ref().err().cloned().into_iter().collect(),
             ..Reading::default()
         };
         for file in self.files.values() {
@@ -189,6 +221,25 @@ impl Folder {
         }
         reading
     }
+}
+
+/// The number in the file that says which policy `folder` holds.
+fn generation(folder: &Path) -> Result<Option<u64>, SourceError> {
+    let path = folder.join(GENERATION);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(&path, &error)),
+    };
+    text.trim().parse().map(Some).map_err(|_| {
+        let place = Place {
+            file: GENERATION.into(),
+            line: 1,
+            column: 1,
+        };
+        let message = "expected a whole number, such as 7".into();
+        SourceError::Syntax { place, message }
+    })
 }
 
 /// What a path stands for.

@@ -2,11 +2,15 @@
 //! down.
 
 use std::{
+    borrow::Cow,
     ffi::OsStr,
-    fs, io,
+    fs,
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
+
+use flate2::read::GzDecoder;
 
 use crate::{
     model::{self, ModelError, Place, World},
@@ -27,6 +31,9 @@ pub struct Reading {
     pub files: usize,
     /// Objects taken or ignored.
     pub objects: u64,
+    /// Which one of several policies for the same place this is, where the folder says so: the later has the higher
+    /// number.
+    pub generation: Option<u64>,
 }
 
 /// Why a file, or an object in it, cannot be taken.
@@ -58,6 +65,15 @@ pub fn read_folder(folder: &Path) -> Result<Reading, SourceError> {
     super::Folder::open(folder).map(|folder| folder.reading())
 }
 
+/// Reads texts as the files of one policy.
+pub fn read_texts<'t>(files: impl IntoIterator<Item = (&'t str, &'t [u8])>) -> Reading {
+    let mut reading = Reading::default();
+    for (name, bytes) in files {
+        reading.add(&name.into(), bytes);
+    }
+    reading
+}
+
 /// Reads files and folders as one policy; every file is named by its path as given. Fails when one of `paths` itself
 /// cannot be read.
 pub fn read_paths(paths: &[PathBuf]) -> Result<Reading, SourceError> {
@@ -72,14 +88,8 @@ pub fn read_paths(paths: &[PathBuf]) -> Result<Reading, SourceError> {
             vec![path.clone()]
         };
         for file in files {
-            reading.files += 1;
             match fs::read(&file) {
-                Ok(bytes) => {
-                    let (world, objects, errors) = read_file(&file.to_string_lossy().into(), &bytes);
-                    reading.world.extend(&world);
-                    reading.objects += objects;
-                    reading.errors.extend(errors);
-                }
+                Ok(bytes) => reading.add(&file.to_string_lossy().into(), &bytes),
                 Err(_) if is_gone(&file) => {}
                 Err(error) => reading.errors.push(unreadable(&file, &error)),
             }
@@ -88,10 +98,48 @@ pub fn read_paths(paths: &[PathBuf]) -> Result<Reading, SourceError> {
     Ok(reading)
 }
 
+impl Reading {
+    fn add(&mut self, name: &Arc<str>, bytes: &[u8]) {
+        let (world, objects, errors) = read_file(name, bytes);
+        self.files += 1;
+        self.world.extend(&world);
+        self.objects += objects;
+        self.errors.extend(errors);
+    }
+}
+
+/// A file's text, unpacked where it is gzip: no more of it than is read, and one byte, so that the reader says that it is too
+/// much.
+pub fn unpacked(bytes: &[u8]) -> io::Result<Cow<'_, [u8]>> {
+    const MAGIC: [u8; 2] = [0x1f, 0x8b];
+    if !bytes.starts_with(&MAGIC) {
+        return Ok(Cow::Borrowed(bytes));
+    }
+    let mut text = Vec::new();
+    GzDecoder::new(bytes)
+        .take(yaml::MAX_BYTES as u64 + 1)
+        .read_to_end(&mut text)?;
+    Ok(Cow::Owned(text))
+}
+
 /// Reads one file's text; returns its objects, their number, and what could not be taken.
 pub(super) fn read_file(name: &Arc<str>, bytes: &[u8]) -> (World, u64, Vec<SourceError>) {
     let (mut world, mut order, mut errors) = (World::default(), 0, Vec::new());
-    let read = yaml::each(bytes, |document| {
+    // Packed or not, it is the same policy, with the same lines.
+    let name: &Arc<str> = &name.strip_suffix(".gz").map_or_else(|| name.clone(), Arc::from);
+    let text = match unpacked(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let message = format!("gzip: {error}");
+            let place = Place {
+                file: name.clone(),
+                line: 1,
+                column: 1,
+            };
+            return (world, 0, vec![SourceError::Syntax { place, message }]);
+        }
+    };
+    let read = yaml::each(&text, |document| {
         model::add_document(&document, name, &mut order, &mut world, &mut errors);
     });
     if let Err(error) = read {
@@ -168,8 +216,15 @@ pub(super) fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
 
-/// Whether a file is called as manifests are.
+/// Whether a file is called as manifests are, which may be packed: a ConfigMap has no room for large ones.
 pub(super) fn is_manifest(path: &Path) -> bool {
     let known = |extension: &OsStr| ["yaml", "yml", "json"].iter().any(|known| extension == *known);
-    path.extension().is_some_and(known)
+    match path.extension() {
+        Some(packed) if packed == "gz" => path
+            .file_stem()
+            .map(Path::new)
+            .and_then(Path::extension)
+            .is_some_and(known),
+        extension => extension.is_some_and(known),
+    }
 }

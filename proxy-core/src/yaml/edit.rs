@@ -40,41 +40,45 @@ pub fn set(text: &str, path: &[&str], field: &Field) -> Result<String, EditError
         why,
     };
     let [root] = documents.as_slice() else {
-        return Err(layout("the text does not hold exactly one document"));
+        return Err(layout(NOT_ONE));
     };
-    // Byte order marks are not part of what the reader counts.
-    let (mark, text) = match text.strip_prefix('\u{feff}') {
+    let (mark, text) = unmarked(text);
+    let edited = set_below(text, root, path, field).map_err(layout)?;
+    // Better no edit than a broken file, or one that says more than was meant.
+    let again = read(edited.as_bytes())?;
+    let is_absent = *field == Field::Absent && edited == text;
+    if !is_absent && !matches!(again.as_slice(), [after] if differs_only_in(root, after, path, field)) {
+        return Err(layout(SAYS_MORE));
+    }
+    Ok(format!("{mark}{edited}"))
+}
+
+pub(super) const NOT_ONE: &str = "the text does not hold exactly one document";
+pub(super) const SAYS_MORE: &str = "it would change other fields too; write out what shares an anchor with it";
+
+/// Byte order marks are not part of what the reader counts.
+pub(super) fn unmarked(text: &str) -> (&'static str, &str) {
+    match text.strip_prefix('\u{feff}') {
         Some(rest) => ("\u{feff}", rest),
         None => ("", text),
-    };
+    }
+}
+
+/// `text` with the field `path` below the mapping `root` set.
+pub(super) fn set_below(text: &str, root: &Node, path: &[&str], field: &Field) -> Result<String, &'static str> {
     let mut parent = root;
     for (depth, key) in path.iter().enumerate() {
         let rest = &path[depth + 1..];
         if !matches!(parent.value, Value::Mapping(_)) {
-            return Err(layout("a field on the way is no mapping"));
+            return Err("a field on the way is no mapping");
         }
-        let found = parent.entries().iter().find(|(name, _)| name.text() == Some(key));
-        let edited = match found {
-            None => insert(text, parent, &path[depth..], field).map_err(layout)?,
-            Some((_, value)) if !rest.is_empty() && !value.is_null() => {
-                parent = value;
-                continue;
-            }
-            Some((name, value)) => replace(text, parent, name, value, rest, field).map_err(layout)?,
-        };
-        // Better no edit than a broken file, or one that says more than was meant.
-        let again = read(edited.as_bytes())?;
-        if *field == Field::Absent && found.is_none() {
-            return Ok(format!("{mark}{edited}"));
+        match parent.entries().iter().find(|(name, _)| name.text() == Some(key)) {
+            None => return insert(text, parent, &path[depth..], field),
+            Some((_, value)) if !rest.is_empty() && !value.is_null() => parent = value,
+            Some((name, value)) => return replace(text, parent, name, value, rest, field),
         }
-        if !matches!(again.as_slice(), [after] if differs_only_in(root, after, path, field)) {
-            return Err(layout(
-                "it would change other fields too; write out what shares an anchor with it",
-            ));
-        }
-        return Ok(format!("{mark}{edited}"));
     }
-    Err(layout("no field is named"))
+    Err("no field is named")
 }
 
 /// A value as YAML: bare where that means the same text, else in double quotes.
@@ -100,16 +104,16 @@ fn is_word(text: &str) -> bool {
         && !OTHERS.iter().any(|other| text.eq_ignore_ascii_case(other))
 }
 
-fn json(text: &str) -> String {
+pub(super) fn json(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-fn is_flow(text: &str, node: &Node) -> bool {
+pub(super) fn is_flow(text: &str, node: &Node) -> bool {
     text[node.span.start..].starts_with(['{', '['])
 }
 
 /// Byte behind the last character that belongs to a node, without the blank lines and comments that follow it.
-fn last_byte(text: &str, node: &Node) -> usize {
+pub(super) fn last_byte(text: &str, node: &Node) -> usize {
     let end = match &node.value {
         Value::Scalar(..) => node.span.end,
         _ if is_flow(text, node) => node.span.end,
@@ -127,15 +131,15 @@ fn behind_colon(text: &str, key: &Node) -> usize {
     key.span.end + rest.find(':').map_or(0, |at| at + 1)
 }
 
-fn line_start(text: &str, at: usize) -> usize {
+pub(super) fn line_start(text: &str, at: usize) -> usize {
     text[..at].rfind('\n').map_or(0, |newline| newline + 1)
 }
 
-fn line_end(text: &str, at: usize) -> usize {
+pub(super) fn line_end(text: &str, at: usize) -> usize {
     text[at..].find('\n').map_or(text.len(), |newline| at + newline)
 }
 
-fn splice(text: &str, start: usize, end: usize, with: &str) -> String {
+pub(super) fn splice(text: &str, start: usize, end: usize, with: &str) -> String {
     [&text[..start], with, &text[end..]].concat()
 }
 

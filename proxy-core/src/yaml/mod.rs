@@ -5,11 +5,13 @@
 
 mod edit;
 mod node;
+mod patch;
 mod reader;
 mod verify;
 mod write;
 
 pub use edit::{EditError, Field, inside, quoted, set};
 pub use node::{Node, Span, Style, Value};
+pub use patch::{Change, patch};
 pub use reader::{MAX_BYTES, YamlError, each, read};
 pub use write::write;

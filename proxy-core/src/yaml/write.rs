@@ -18,6 +18,9 @@ pub fn write(value: &Json) -> String {
     text
 }
 
+/// A key that is longer is written behind a question mark: readers look no further for the colon (YAML 1.2, 7.4.2).
+const MAX_KEY: usize = 1024;
+
 /// `first` stands where the indentation of the first line would.
 fn mapping(text: &mut String, entries: &Map<String, Json>, indent: usize, first: &str) {
     for (index, (key, value)) in entries.iter().enumerate() {
@@ -26,7 +29,15 @@ fn mapping(text: &mut String, entries: &Map<String, Json>, indent: usize, first:
             _ => pad(text, indent),
         }
         // Bare, it would be a merge key.
-        text.push_str(&if key == "<<" { format!("{key:?}") } else { quoted(key) });
+        let key = if key == "<<" { format!("{key:?}") } else { quoted(key) };
+        if key.chars().count() > MAX_KEY {
+            text.push_str("? ");
+            text.push_str(&key);
+            text.push('\n');
+            pad(text, indent);
+        } else {
+            text.push_str(&key);
+        }
         text.push(':');
         match value {
             Json::Object(entries) if !entries.is_empty() => {
@@ -195,6 +206,14 @@ mod tests {
                     .prop_map(|map| Json::Object(map.into_iter().collect())),
             ]
         })
+    }
+
+    #[test]
+    fn a_key_of_any_length_can_be_read_again() {
+        for key in ["k".repeat(1024), "k".repeat(1025), "\u{8}".repeat(300)] {
+            let value = json!([{ key.clone(): {"a": 1} }, { "outer": { key.clone(): [1] } }, { key: "v" }]);
+            assert_eq!(back(&write(&value)), value);
+        }
     }
 
     proptest! {

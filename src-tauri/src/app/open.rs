@@ -159,6 +159,7 @@ impl App {
             let _old = self.claim().replace(ready.claim);
             self.bringing.cancel();
             self.sidecar.stop();
+            self.deployment.end();
             self.traffic.clear();
             self.verify.forget();
             self.changes.turn_to(&self.shared.database(), &*self.view().store)?;

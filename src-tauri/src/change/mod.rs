@@ -7,6 +7,7 @@ mod cleanup;
 mod confirm;
 mod diff;
 mod edits;
+mod fix;
 mod impact;
 mod journal;
 mod proposal;
@@ -23,6 +24,7 @@ mod tries;
 mod write;
 
 pub use access_log::{REMOVE_AFTER, own_name};
+pub use fix::offer;
 pub use impact::impact;
 pub use journal::Journal;
 pub use proposal::{Proposal, target_file};

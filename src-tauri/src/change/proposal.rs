@@ -112,6 +112,12 @@ impl Draft<'_> {
                 let text = self.text(&file)?;
                 self.set(file.to_string(), edit::delete_object(&text, kind, namespace, name)?)
             }
+            Edit::Fix {
+                object,
+                namespace,
+                name,
+                fixes,
+            } => self.fix((object, namespace, name), fixes),
             Edit::Restore { file, text } => {
                 self.text(file)?;
                 self.set(file.clone(), text.clone())

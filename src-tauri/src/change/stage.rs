@@ -11,7 +11,7 @@ use super::{
     Proposal,
     back::{By, bring_to, put_back},
     confirm::{self, Countdowns, but_for},
-    edits::{same_target, title},
+    edits::{clash, joined, same_target, title},
     impact,
     journal::{Confirm, Journal, State},
     refusal::Refused,
@@ -101,6 +101,10 @@ impl Changes {
         let mut set = self.set();
         let mut edits = set.edits.clone();
         for edit in new {
+            if let Some(fault) = clash(&edits, &edit) {
+                return Err(fault);
+            }
+            let edit = joined(&edits, edit);
             edits.retain(|staged| !same_target(&staged.edit, &edit));
             if edits.len() >= MAX_STAGED {
                 return Err(Fault::new("full", format!("No more than {MAX_STAGED} edits can wait."))
@@ -141,9 +145,14 @@ impl Changes {
 
     /// The World with the staged edits, `None` when nothing is staged or the edits no longer fit the folder.
     pub fn proposed(&self, view: &View) -> Option<proxy_core::model::World> {
+        self.proposal(view).map(|proposal| proposal.world)
+    }
+
+    /// The same with the texts of the files that change.
+    pub fn proposal(&self, view: &View) -> Option<Proposal> {
         let set = self.set();
         let fits = (!set.edits.is_empty()).then(|| Proposal::of(view, &set.base, &set.plain()))?;
-        fits.ok().map(|proposal| proposal.world)
+        fits.ok()
     }
 
     /// The YAML of an object as it is staged, and the file that it was made from.

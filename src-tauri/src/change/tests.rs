@@ -4,6 +4,7 @@ mod access_log;
 mod cleanup;
 mod confirm;
 mod failing;
+mod fix;
 mod forms;
 
 use std::{

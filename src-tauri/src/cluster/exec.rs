@@ -13,7 +13,7 @@ use kube::{
 };
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use super::{Cluster, connect::told, logs::SIDECAR, pods::workload, probe::PROBE};
+use super::{Cluster, connect::told, deployed::OWN_SIDECAR, logs::SIDECAR, pods::workload, probe::PROBE};
 use crate::fault::{Fault, Result};
 
 /// Longest output that is kept of either stream.
@@ -107,7 +107,9 @@ fn place_of(pod: &Pod) -> Option<Place> {
         pod: pod.metadata.name.clone().unwrap_or_default(),
         containers,
         added: added.next().cloned(),
-        sidecar: beside.into_iter().any(|container| container.name == SIDECAR),
+        sidecar: beside
+            .into_iter()
+            .any(|container| [SIDECAR, OWN_SIDECAR].contains(&container.name.as_str())),
         addresses: status
             .pod_ips
             .iter()
@@ -193,7 +195,7 @@ mod tests {
     #[test]
     fn a_sidecar_is_also_found_among_the_init_containers_and_none_where_there_is_none() {
         let statuses = json!({"containerStatuses": [status("app", "running")]});
-        for (init, sidecar) in [("istio-proxy", true), ("istio-init", false)] {
+        for (init, sidecar) in [("istio-proxy", true), ("egret-proxy", true), ("istio-init", false)] {
             let spec = json!({"containers": [{"name": "app"}], "initContainers": [{"name": init}]});
             assert_eq!(
                 place_of(&pod(spec, statuses.clone())).unwrap().sidecar,

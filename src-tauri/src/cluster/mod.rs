@@ -6,6 +6,7 @@ mod anew;
 mod attempt;
 mod connect;
 mod contexts;
+mod deployed;
 mod digest;
 mod exec;
 mod facts;
@@ -48,6 +49,10 @@ mod write;
 pub use allowed::Reach;
 pub use attempt::{Attempt, Step, is_away};
 pub use contexts::Context;
+pub use deployed::{
+    Disruption, Following, Heard, INJECTOR, LeftSession, MODE, Node, OWN_SIDECAR, PLACE, Refusal, SESSION,
+    SidecarPolicy, WORKLOAD,
+};
 pub use exec::{End, Executed, Place};
 pub use facts::{Facts, look};
 pub use gates::Missing;
@@ -65,6 +70,7 @@ pub use rights::Feature;
 #[cfg(test)]
 pub(crate) use spaces::MAX_SINGLY;
 pub use sync::ProxySync;
+pub use words::shell_word;
 pub use write::MADE_BY;
 
 #[cfg(test)]

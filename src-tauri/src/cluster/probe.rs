@@ -121,7 +121,8 @@ impl Cluster {
         })
     }
 
-    fn unlocked(&self) -> Result<()> {
+    /// A fault unless a person has editing switched on.
+    pub fn unlocked(&self) -> Result<()> {
         match self.locked() {
             Some(reason) => Err(Fault::new("read-only", reason)),
             None => Ok(()),
@@ -227,7 +228,7 @@ where
     }
 }
 
-fn state(status: &ContainerStatus) -> Stands {
+pub(super) fn state(status: &ContainerStatus) -> Stands {
     let ended = |code: i32, reason: &str| Stands::Failed(format!("it ended at once with {code} ({reason})"));
     match status.state.clone().unwrap_or_default() {
         ContainerState { running: Some(_), .. } => Stands::Ready,

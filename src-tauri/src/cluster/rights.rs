@@ -24,6 +24,7 @@ pub enum Feature {
     DeployProbe,
     RestartWorkloads,
     SeeSync,
+    DeploySidecar,
 }
 
 /// Who does it; each role adds to the one before.
@@ -263,6 +264,21 @@ pub const TABLE: &[Needs] = &[
         role: Role::Operator,
         everywhere: false,
         rules: &[root(&["pods"], &["list"]), root(&["pods/portforward"], SOCKET)],
+    },
+    Needs {
+        feature: Feature::DeploySidecar,
+        words: "Deploy the sidecar to a workload",
+        role: Role::Operator,
+        everywhere: false,
+        rules: &[
+            rule("", &["configmaps"], &["get", "list", "create", "patch", "delete"]),
+            rule("apps", &["deployments"], &["get", "list", "create", "patch", "delete"]),
+            rule("apps", &["statefulsets", "daemonsets"], &["get", "list", "patch"]),
+            // `create` tries a pod and stores none.
+            rule("", &["pods"], &["list", "create"]),
+            rule("", &["pods/portforward"], SOCKET),
+            rule("policy", &["poddisruptionbudgets"], &["list"]),
+        ],
     },
 ];
 

@@ -32,7 +32,7 @@ pub(super) struct Rollout {
 
 /// What a workload's own status says of its rollout.
 #[derive(Debug, PartialEq)]
-enum Progress {
+pub(super) enum Progress {
     Rolling(u64, u64),
     Done,
     Failed(String),
@@ -104,7 +104,7 @@ impl Rollout {
 }
 
 /// Why a workload would not roll when its template changes.
-fn unable(kind: &str, data: &Value) -> Option<&'static str> {
+pub(super) fn unable(kind: &str, data: &Value) -> Option<&'static str> {
     if kind == "Deployment" && data["spec"]["paused"] == true {
         return Some("is paused: resume it first with kubectl rollout resume.");
     }
@@ -113,7 +113,7 @@ fn unable(kind: &str, data: &Value) -> Option<&'static str> {
 }
 
 /// As `kubectl rollout status` reads it.
-fn status(kind: &str, live: &DynamicObject) -> Progress {
+pub(super) fn status(kind: &str, live: &DynamicObject) -> Progress {
     let (spec, status) = (&live.data["spec"], &live.data["status"]);
     let number = |value: &Value| value.as_u64().unwrap_or(0);
     let wanted = spec["replicas"].as_u64().unwrap_or(1);

@@ -8,6 +8,7 @@ mod anew;
 mod connect;
 mod cut;
 mod cut_short;
+mod deployed;
 mod elsewhere;
 mod expiry;
 mod flood;

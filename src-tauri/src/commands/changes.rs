@@ -4,7 +4,7 @@
 use super::{Parts, patiently};
 use crate::{
     app::App,
-    dto::{CleanupRow, Countdown, Edit, Holds, JournalEntry, Keep, Review, StagedEdit, SyncState, Unconfirmed},
+    dto::{CleanupRow, Countdown, Edit, FixKey, Holds, JournalEntry, Keep, Review, StagedEdit, SyncState, Unconfirmed},
     fault::{Fault, Result},
 };
 
@@ -12,6 +12,9 @@ use crate::{
 const MAX_TEXT: usize = 1 << 20;
 /// Longest file that an object was opened from: there may be many objects in it.
 const MAX_BASE: usize = 16 << 20;
+
+/// Most findings that one change set mends.
+const MAX_FIXES: usize = 1000;
 
 fn checked(edit: Edit) -> Result<Edit> {
     let texts: Vec<&String> = match &edit {
@@ -22,6 +25,7 @@ fn checked(edit: Edit) -> Result<Edit> {
         Edit::Delete { namespace, name, .. } => vec![namespace, name],
         Edit::AccessLog { scope, until, .. } => std::iter::once(scope).chain(until).collect(),
         Edit::Restore { .. } => return Err(Fault::input("Only Egret stages what was before.")),
+        Edit::Fix { .. } => return Err(Fault::input("Only Egret stages the fix of a finding.")),
         Edit::Ranges {
             revision,
             include_ranges,
@@ -104,6 +108,17 @@ pub async fn leftovers(app: Parts<'_>) -> Result<Vec<CleanupRow>> {
 #[tauri::command]
 pub async fn stage_cleanup(app: Parts<'_>, files: Vec<String>) -> Result<Vec<StagedEdit>> {
     patiently(&app, move |app| app.changes.stage_cleanup(&app.view(), &files)).await
+}
+
+/// Stages what mends findings of the open source.
+#[tauri::command]
+pub async fn stage_fixes(app: Parts<'_>, fixes: Vec<FixKey>) -> Result<Vec<StagedEdit>> {
+    if fixes.len() > MAX_FIXES {
+        return Err(Fault::input(format!(
+            "No more than {MAX_FIXES} findings are mended at once."
+        )));
+    }
+    patiently(&app, move |app| app.changes.stage_fixes(&app.view(), &fixes)).await
 }
 
 #[tauri::command(async)]

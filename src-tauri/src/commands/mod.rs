@@ -3,6 +3,7 @@
 
 mod changes;
 mod connect;
+mod deploy;
 mod flows;
 mod pods;
 mod policy;
@@ -124,6 +125,7 @@ pub fn handler<R: Runtime>() -> impl Fn(Invoke<R>) -> bool + Send + Sync + 'stat
         changes::settle_change,
         changes::leftovers,
         changes::stage_cleanup,
+        changes::stage_fixes,
         pods::pods,
         pods::own_ranges,
         pods::restart_workloads,
@@ -154,5 +156,14 @@ pub fn handler<R: Runtime>() -> impl Fn(Invoke<R>) -> bool + Send + Sync + 'stat
         probe::probe_remove,
         probe::probe_cancel,
         probe::probes,
+        deploy::deploy_image,
+        deploy::deploy_checks,
+        deploy::deploy_start,
+        deploy::deploy_cancel,
+        deploy::deploy_stop,
+        deploy::deploy_state,
+        deploy::deploy_staged,
+        deploy::deploy_left,
+        deploy::deploy_remove,
     ]
 }

@@ -53,11 +53,44 @@ pub enum Edit {
         on: bool,
         until: Option<String>,
     },
+    /// What mends findings about one object. Only Egret stages it: the change is the finding's.
+    Fix {
+        object: String,
+        namespace: String,
+        name: String,
+        fixes: Vec<Fix>,
+    },
     /// A file becomes what it was before Egret, or goes. Only Egret stages it.
     Restore {
         file: String,
         text: Option<String>,
     },
+}
+
+/// What mends one finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Fix {
+    /// The finding's code, field and message.
+    pub code: String,
+    pub field: String,
+    pub why: String,
+    /// The change in words.
+    pub change: String,
+    /// JSON pointer of what is set.
+    pub path: String,
+    /// What it becomes; absent where it is taken away.
+    #[ts(type = "unknown")]
+    pub value: Option<serde_json::Value>,
+}
+
+/// Names a finding that is to be mended.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, TS)]
+pub struct FixKey {
+    pub code: String,
+    pub kind: String,
+    pub namespace: String,
+    pub name: String,
+    pub field: String,
 }
 
 /// One file, or object, that is not what it was before Egret.

@@ -3,6 +3,7 @@
 
 mod change;
 mod connect;
+mod deploy;
 mod pods;
 mod policy;
 mod probe;
@@ -14,6 +15,7 @@ mod watch;
 
 pub use change::*;
 pub use connect::*;
+pub use deploy::*;
 pub use pods::*;
 pub use policy::*;
 pub use probe::*;

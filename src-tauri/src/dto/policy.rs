@@ -133,6 +133,20 @@ pub struct Finding {
     pub column: u32,
     pub message: String,
     pub fix: Option<String>,
+    /// The change that mends it, where one is sure.
+    pub offer: Option<FixOffer>,
+}
+
+/// A change that mends a finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct FixOffer {
+    /// In words.
+    pub change: String,
+    /// The same by hand.
+    pub command: String,
+    /// Why it cannot be made here.
+    pub blocked_because: Option<String>,
 }
 
 /// The two kinds that have a form.

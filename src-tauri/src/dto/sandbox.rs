@@ -101,6 +101,8 @@ pub struct CommandEvent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
 pub struct Workload {
     pub name: String,
+    /// Deployment, StatefulSet, DaemonSet or Pod.
+    pub kind: String,
     pub labels: Vec<(String, String)>,
     pub plane: Plane,
     /// The revision whose injector its sidecar is from, empty for the default one.

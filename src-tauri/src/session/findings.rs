@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use proxy_core::{lint, model::World, yaml};
 
 use super::View;
-use crate::dto::{Finding, Level, ObjectRef};
+use crate::{
+    change::offer,
+    dto::{Finding, Level, ObjectRef},
+};
 
 /// What the checks find in a World, after `known` faults of its documents; `text` gives a file as it is meant.
 pub fn findings(
@@ -13,6 +16,14 @@ pub fn findings(
     known: impl Iterator<Item = lint::Finding>,
     text: impl Fn(&str) -> Option<Vec<u8>>,
 ) -> Vec<Finding> {
+    located(world, known, text).into_iter().map(shown).collect()
+}
+
+fn located(
+    world: &World,
+    known: impl Iterator<Item = lint::Finding>,
+    text: impl Fn(&str) -> Option<Vec<u8>>,
+) -> Vec<lint::Finding> {
     let mut found: Vec<lint::Finding> = known.chain(lint::check(world)).collect();
     let files: BTreeSet<_> = found.iter().map(|finding| finding.file.clone()).collect();
     for file in files {
@@ -21,13 +32,18 @@ pub fn findings(
             lint::locate(&mut found, &file, &documents);
         }
     }
-    found.into_iter().map(shown).collect()
+    found
 }
 
-/// Findings of the folder as it is.
+/// Findings of the folder as it is, each with the change that mends it.
 pub fn findings_of(view: &View) -> Vec<Finding> {
     let known = view.reading.errors.iter().map(lint::Finding::from);
-    findings(view.world(), known, |file| std::fs::read(view.folder.join(file)).ok())
+    let found = located(view.world(), known, |file| std::fs::read(view.folder.join(file)).ok());
+    let offered = |finding: lint::Finding| Finding {
+        offer: offer(view, &finding),
+        ..shown(finding)
+    };
+    found.into_iter().map(offered).collect()
 }
 
 fn shown(finding: lint::Finding) -> Finding {
@@ -52,5 +68,6 @@ fn shown(finding: lint::Finding) -> Finding {
         column: finding.column,
         message: finding.message,
         fix: finding.fix,
+        offer: None,
     }
 }

@@ -122,16 +122,22 @@ impl View {
         std::fs::read_to_string(self.folder.join(file))
     }
 
+    /// Whether a change set can be applied now.
+    pub fn is_editable(&self) -> bool {
+        let cluster = self.origin.cluster();
+        cluster.map_or_else(|| editable(&self.folder), |cluster| cluster.is_editing())
+    }
+
     /// As the windows show it.
     pub fn state(&self) -> SourceState {
         let cluster = self.origin.cluster();
         let own_name = self.folder.file_name();
         let (name, path, editable) = match cluster {
-            Some(cluster) => (cluster.context.clone(), cluster.server.clone(), cluster.is_editing()),
+            Some(cluster) => (cluster.context.clone(), cluster.server.clone(), self.is_editable()),
             None => (
                 own_name.map_or("/".into(), |name| name.to_string_lossy().into_owned()),
                 self.folder.display().to_string(),
-                editable(&self.folder),
+                self.is_editable(),
             ),
         };
         let ignored = self.world().ignored.iter();
@@ -157,15 +163,20 @@ impl View {
     /// Workloads for the pickers.
     pub fn workload_rows(&self) -> Vec<Workload> {
         let planes = Planes::of(self);
-        let rows = self.workloads_on_hosts().map(|(workload, host_network)| {
-            let carried = planes.workload(&workload, host_network);
-            Workload {
-                name: workload_name(&workload),
-                labels: workload.labels.into_iter().collect(),
-                plane: carried.plane,
-                revision: carried.revision,
-            }
-        });
+        let kinds = self.world().workloads.iter().map(|object| object.spec.kind);
+        let rows = self
+            .workloads_on_hosts()
+            .zip(kinds)
+            .map(|((workload, host_network), kind)| {
+                let carried = planes.workload(&workload, host_network);
+                Workload {
+                    name: workload_name(&workload),
+                    kind: kind.into(),
+                    labels: workload.labels.into_iter().collect(),
+                    plane: carried.plane,
+                    revision: carried.revision,
+                }
+            });
         rows.collect()
     }
 }

@@ -1,11 +1,12 @@
 //! One-click sidecar: the very binary `egret-proxy` as a child process, with the playground's sites beside it and an
 //! agent inside the sandbox that runs commands there. The child ends with the app: it watches for its parent's death,
-//! and its standard input closes.
+//! and its standard input closes. In a cluster it is deployed beside a workload instead.
 
 mod admin;
 mod agent;
 mod begin;
 mod control;
+pub mod deploy;
 mod launch;
 mod sites;
 

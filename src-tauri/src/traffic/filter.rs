@@ -7,7 +7,10 @@ use super::{
     Row,
     parse::{Key, Term, Test, parse},
 };
-use crate::dto::{Facet, FacetField, FacetValue, LogQuery, Verdict};
+use crate::{
+    cluster::SESSION,
+    dto::{Facet, FacetField, FacetValue, LogQuery, Verdict},
+};
 
 /// Most values of a facet that a window is sent; the counts behind it are complete.
 const FACET_VALUES: usize = 200;
@@ -175,6 +178,8 @@ fn field(key: Key, wanted: &str, row: &Row) -> bool {
         Key::Cluster => optional(&record.cluster),
         Key::Route => optional(&record.route),
         Key::Policy => record.policy_hash.starts_with(wanted),
+        // Of a sidecar that Egret deployed.
+        Key::Session => record.workload.labels.get(SESSION).is_some_and(|own| own == wanted),
     }
 }
 

@@ -37,6 +37,7 @@ pub enum Key {
     Cluster,
     Route,
     Policy,
+    Session,
 }
 
 impl Key {
@@ -55,6 +56,7 @@ impl Key {
             "cluster" => Self::Cluster,
             "route" => Self::Route,
             "policy" | "hash" => Self::Policy,
+            "session" => Self::Session,
             _ => return None,
         })
     }

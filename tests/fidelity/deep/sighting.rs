@@ -88,8 +88,11 @@ impl Sightings {
     /// The fields that are compared; `address` is the pod's.
     pub fn fields(&mut self, address: &str, is_tls: bool) -> Sighting {
         // A copy arrives before or after what it is a copy of.
-        self.sites
-            .sort_by_key(|site| (site["at"].to_string(), attempt(site), site["line"].to_string()));
+        self.sites.sort_by_key(|site| {
+            let of = |name| header(site, name).unwrap_or_default();
+            let (at, line) = (site["at"].to_string(), site["line"].to_string());
+            (at, of("x-envoy-attempt-count"), of("x-envoy-internal"), line)
+        });
         let mut fields = Sighting::new();
         let mut set = |name: &str, value: Value| fields.insert(name.to_string(), value);
         set("outcome", json!(self.seen.end));
@@ -111,7 +114,7 @@ impl Sightings {
             .sites
             .iter()
             .enumerate()
-            .map(|(attempt, site)| site_headers(attempt, site))
+            .map(|(attempt, site)| site_headers(attempt, site, address))
             .collect();
         set("site's headers", headers);
         set("log rows", json!(self.rows.len()));
@@ -165,32 +168,47 @@ fn masked_header(line: &str) -> String {
     let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
     match name.as_str() {
         "date" | "x-envoy-upstream-service-time" => format!("{name}: ..."),
-        _ => line.to_string(),
+        _ => without_seconds(line),
     }
 }
 
-/// The number of an attempt, as the sidecar has written it.
-fn attempt(site: &Value) -> String {
-    let mut lines = site["headers"].as_array().into_iter().flatten();
-    let line = lines.find(|line| line[0] == "x-envoy-attempt-count");
-    line.map_or_else(String::new, |line| line[1].to_string())
+/// A text without the seconds since 1970 that edits of headers wrote into it: ten digits, for the next two centuries.
+fn without_seconds(text: &str) -> String {
+    let mut masked = String::new();
+    for piece in text.split_inclusive(|letter: char| !letter.is_ascii_digit()) {
+        let digits = piece.trim_end_matches(|letter: char| !letter.is_ascii_digit());
+        match digits.len() {
+            10 => masked.push_str(&piece.replace(digits, "SECONDS")),
+            _ => masked.push_str(piece),
+        }
+    }
+    masked
 }
 
-/// The headers of an arrival. What is left of the time tells of the clock, after the first attempt.
-fn site_headers(attempt: usize, site: &Value) -> Value {
+/// The value of a header, as it arrived.
+fn header(site: &Value, name: &str) -> Option<String> {
+    let mut lines = site["headers"].as_array().into_iter().flatten();
+    let line = lines.find(|line| line[0] == name)?;
+    Some(line[1].to_string())
+}
+
+/// The headers of an arrival by name, lines of one name in their order. What is left of the time tells of the clock, after the first attempt;
+/// a copy names the pod.
+fn site_headers(attempt: usize, site: &Value, address: &str) -> Value {
     let lines = site["headers"].as_array().into_iter().flatten();
-    lines
-        .map(|pair| {
-            let (name, value) = (
-                pair[0].as_str().unwrap_or_default(),
-                pair[1].as_str().unwrap_or_default(),
-            );
-            let value = match name {
-                "x-request-id" => "ID",
-                "x-envoy-expected-rq-timeout-ms" if attempt > 0 => "...",
-                _ => value,
-            };
-            format!("{name}: {value}")
-        })
-        .collect()
+    let mut named: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for pair in lines {
+        let (name, value) = (
+            pair[0].as_str().unwrap_or_default(),
+            pair[1].as_str().unwrap_or_default(),
+        );
+        let value = match name {
+            "x-request-id" => "ID",
+            "x-envoy-expected-rq-timeout-ms" if attempt > 0 => "...",
+            _ => value,
+        };
+        let line = without_seconds(&format!("{name}: {value}")).replace(address, "POD");
+        named.entry(name).or_default().push(line);
+    }
+    named.into_values().flatten().collect()
 }

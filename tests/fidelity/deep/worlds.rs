@@ -37,10 +37,6 @@ pub fn drawn(seed: u64, number: u64) -> World {
     // Behind a Service there would have to be pods.
     world.documents.retain(|document| document["kind"] != "Service");
     world.documents.iter_mut().for_each(fit);
-    // Operators that the sidecar fills with nothing, each in another way for each pod and time.
-    let text = json!(world.documents).to_string();
-    let text = text.replace("%START_TIME(%s)%", "time").replace("%HOSTNAME%", "name");
-    world.documents = serde_json::from_str(&text).expect("it was JSON");
     world.documents.iter_mut().for_each(settle_values);
     settle(&mut world.documents);
     let calls = std::mem::take(&mut world.calls);

@@ -41,8 +41,16 @@ pub fn analyzed(seed: u64, number: u64) -> World {
             world.documents.push(gateway(seed, namespace));
         }
     }
+    if seed.once_in(3) {
+        world.documents.push(deployment(seed));
+    }
     for (index, document) in world.documents.iter_mut().enumerate().skip(first) {
         identify(seed, index, document);
+    }
+    for name in NAMESPACES {
+        if seed.once_in(3) {
+            world.documents.push(namespace(seed, name));
+        }
     }
     world
 }
@@ -151,10 +159,94 @@ fn pod(seed: &mut Seed, namespace: &str) -> Value {
     if seed.once_in(2) {
         labels["version"] = json!(seed.text(&["v1", "v2"]));
     }
+    if seed.once_in(6) {
+        labels["sidecar.istio.io/inject"] = json!(seed.text(&["true", "false"]));
+    }
+    // Running ones: of manifests Istio's analyzer says that they have no sidecar yet.
+    let mut metadata = json!({"namespace": namespace, "labels": labels, "creationTimestamp": "2026-01-31T12:00:00Z"});
+    annotate(seed, &mut metadata);
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod_spec(seed)})
+}
+
+fn pod_spec(seed: &mut Seed) -> Value {
+    let mut app = json!({"name": "app", "image": "app"});
+    if seed.once_in(8) {
+        app["securityContext"] = json!({"runAsUser": *seed.pick(&[1337, 1000])});
+    }
+    let mut spec = json!({"containers": [app]});
+    if seed.once_in(2) {
+        let list = seed.text(&["containers", "initContainers"]);
+        let sidecar = json!({"name": "istio-proxy", "image": "proxyv2", "securityContext": {"runAsUser": 1337}});
+        match spec[list.as_str()].as_array_mut() {
+            Some(containers) => containers.push(sidecar),
+            None => spec[list.as_str()] = json!([sidecar]),
+        }
+    }
+    if seed.once_in(10) {
+        spec["securityContext"] = json!({"runAsUser": 1337});
+    }
+    if seed.once_in(10) {
+        spec["hostNetwork"] = json!(true);
+    }
+    spec
+}
+
+/// Annotations of Istio's, of others, and misspelt ones.
+fn annotate(seed: &mut Seed, metadata: &mut Value) {
+    if !seed.once_in(3) {
+        return;
+    }
+    let keys = [
+        "traffic.sidecar.istio.io/excludeOutboundPorts",
+        "traffic.sidecar.istio.io/excludeOutboundPort",
+        "sidecar.istio.io/discoveryAddress",
+        "networking.istio.io/exportTo",
+        "networking.istio.io/traffic-distribution",
+        "sidecar.istio.io/inject",
+        "sidecar.istio.io/status",
+        "kubernetes.io/ingress.class",
+        "example.com/exportTo",
+        "istio.io",
+    ];
+    let count = seed.between(1, 2);
+    for key in seed.texts(&keys, count) {
+        let value = match key.as_str() {
+            "sidecar.istio.io/inject" => seed.text(&["true", "false"]),
+            "networking.istio.io/exportTo" => seed.text(&["*", "."]),
+            _ => "80".into(),
+        };
+        metadata["annotations"][key] = json!(value);
+    }
+}
+
+fn deployment(seed: &mut Seed) -> Value {
+    let mut metadata = json!({"namespace": seed.text(&NAMESPACES)});
+    if seed.once_in(4) {
+        metadata["labels"] = json!({"istio": "pilot"});
+    }
+    annotate(seed, &mut metadata);
     json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": namespace, "labels": labels},
-        "spec": {"containers": [{"name": "app", "image": "app"}]},
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata,
+        "spec": {
+            "selector": {"matchLabels": {"app": "batch"}},
+            "template": {"metadata": {"labels": {"app": "batch"}}, "spec": pod_spec(seed)},
+        },
     })
+}
+
+fn namespace(seed: &mut Seed, name: &str) -> Value {
+    let labels = [
+        json!({}),
+        json!({"istio-injection": "enabled"}),
+        json!({"istio-injection": "enabled"}),
+        json!({"istio-injection": "disabled"}),
+        json!({"istio-injection": ""}),
+        json!({"istio.io/rev": "canary"}),
+        json!({"istio.io/dataplane-mode": "ambient"}),
+    ];
+    let mut metadata = json!({"name": name, "labels": seed.pick(&labels)});
+    annotate(seed, &mut metadata);
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 }
 
 fn gateway(seed: &mut Seed, namespace: &str) -> Value {

@@ -83,7 +83,7 @@ export type PluginRow = { command: string,
  */
 variables: Array<string>, };
 export type Connecting = { file: string, context: string, step: string, };
-export type Feature = "seePolicy" | "seeRevisions" | "seeOwnRanges" | "seeAccessLog" | "followLogs" | "writeServiceEntries" | "writeVirtualServices" | "writeSidecars" | "writeMesh" | "writeTelemetry" | "writeWorkloads" | "sendRequests" | "ephemeralContainers" | "deployProbe" | "restartWorkloads" | "seeSync";
+export type Feature = "seePolicy" | "seeRevisions" | "seeOwnRanges" | "seeAccessLog" | "followLogs" | "writeServiceEntries" | "writeVirtualServices" | "writeSidecars" | "writeMesh" | "writeTelemetry" | "writeWorkloads" | "sendRequests" | "ephemeralContainers" | "deployProbe" | "restartWorkloads" | "seeSync" | "deploySidecar";
 export type Right = { feature: Feature, words: string, everywhere: boolean, 
 /**
  * Else only in these.
@@ -338,7 +338,24 @@ export type ObjectText = { object: ObjectRef, yaml: string,
  */
 rules: Array<DestinationRuleRow>, };
 export type Level = "error" | "warning" | "info";
-export type Finding = { code: string, level: Level, object: ObjectRef | null, field: string, file: string, line: number, column: number, message: string, fix: string | null, };
+export type Finding = { code: string, level: Level, object: ObjectRef | null, field: string, file: string, line: number, column: number, message: string, fix: string | null, 
+/**
+ * The change that mends it, where one is sure.
+ */
+offer: FixOffer | null, };
+export type FixOffer = { 
+/**
+ * In words.
+ */
+change: string, 
+/**
+ * The same by hand.
+ */
+command: string, 
+/**
+ * Why it cannot be made here.
+ */
+blockedBecause: string | null, };
 export type DraftKind = "ServiceEntry" | "VirtualService";
 export type ServiceForm = { name: string, namespace: string, hosts: Array<string>, addresses: Array<string>, ports: Array<ServicePort>, resolution: string, location: string, exportTo: Array<string>, };
 export type TimeoutForm = { name: string, namespace: string, host: string, timeoutMs: number | null, };
@@ -351,7 +368,25 @@ export type Edit = { "kind": "mode", scope: string, mode: Mode, } | { "kind": "p
 /**
  * The file as it was when the object was opened: what changed since is a conflict. Absent for a new object.
  */
-base?: string, } | { "kind": "delete", object: DraftKind, namespace: string, name: string, } | { "kind": "ranges", revision: string, includeRanges: string, excludeRanges: string, includePorts: string, excludePorts: string, } | { "kind": "capture", namespace: string, name: string, includeRanges: string | null, excludeRanges: string | null, includePorts: string | null, excludePorts: string | null, } | { "kind": "accessLog", scope: string, on: boolean, until: string | null, } | { "kind": "restore", file: string, text: string | null, };
+base?: string, } | { "kind": "delete", object: DraftKind, namespace: string, name: string, } | { "kind": "ranges", revision: string, includeRanges: string, excludeRanges: string, includePorts: string, excludePorts: string, } | { "kind": "capture", namespace: string, name: string, includeRanges: string | null, excludeRanges: string | null, includePorts: string | null, excludePorts: string | null, } | { "kind": "accessLog", scope: string, on: boolean, until: string | null, } | { "kind": "fix", object: string, namespace: string, name: string, fixes: Array<Fix>, } | { "kind": "restore", file: string, text: string | null, };
+export type Fix = { 
+/**
+ * The finding's code, field and message.
+ */
+code: string, field: string, why: string, 
+/**
+ * The change in words.
+ */
+change: string, 
+/**
+ * JSON pointer of what is set.
+ */
+path: string, 
+/**
+ * What it becomes; absent where it is taken away.
+ */
+value: unknown, };
+export type FixKey = { code: string, kind: string, namespace: string, name: string, field: string, };
 export type StagedEdit = { id: number, edit: Edit, title: string, at: string, };
 export type FileState = "changed" | "added" | "deleted";
 export type Sign = " " | "+" | "-";
@@ -518,6 +553,111 @@ line: string | null,
  * What the client that sent it cannot tell.
  */
 limits: string | null, expectation: Expectation, };
+export type DeployMode = "observe" | "enforce";
+export type DeployPlace = "copy" | "workload";
+export type DeployWay = "capture" | "proxy";
+export type DeployOptions = { 
+/**
+ * Deployment, StatefulSet or DaemonSet.
+ */
+kind: string, 
+/**
+ * `namespace/name`.
+ */
+workload: string, mode: DeployMode, place: DeployPlace, way: DeployWay, image: string, 
+/**
+ * With the edits that are staged.
+ */
+staged: boolean, };
+export type CheckOutcome = "fine" | "warning" | "refused" | "unknown";
+export type DeployCheck = { 
+/**
+ * What was looked at.
+ */
+title: string, outcome: CheckOutcome, 
+/**
+ * What was found.
+ */
+text: string, 
+/**
+ * What to do about it.
+ */
+advice: string | null, 
+/**
+ * A command to copy.
+ */
+command: string | null, };
+export type DeployChecks = { checks: Array<DeployCheck>, 
+/**
+ * The objects that are made or changed, in words.
+ */
+adds: Array<string>, 
+/**
+ * Why it cannot be started; `None` where it can.
+ */
+refused: string | null, };
+export type DeployStepState = "waiting" | "doing" | "done" | "failed";
+export type DeployStep = { title: string, state: DeployStepState, 
+/**
+ * What is waited for, or what came of it.
+ */
+text: string, };
+export type DeployPhase = "none" | "starting" | "running" | "stopping" | "failed";
+export type DeployPod = { name: string, 
+/**
+ * Hash of the policy that it decides by; `None` while it is not connected.
+ */
+policyHash: string | null, generation: number | null, 
+/**
+ * Where it has the policy from: `mounted`, `pushed` or `kept`.
+ */
+source: string | null, 
+/**
+ * When it took it, RFC 3339.
+ */
+loaded: string | null, 
+/**
+ * Why it is not connected, or did not take the newest policy.
+ */
+fault: string | null, };
+export type DeployState = { phase: DeployPhase, 
+/**
+ * The session's name in the cluster's labels.
+ */
+session: string | null, kind: string, 
+/**
+ * `namespace/name` of who the sidecar decides for.
+ */
+workload: string, 
+/**
+ * The workload whose pods have it: the copy, or the workload itself.
+ */
+standsIn: string, mode: DeployMode | null, place: DeployPlace | null, way: DeployWay | null, 
+/**
+ * With the edits that are staged.
+ */
+staged: boolean, steps: Array<DeployStep>, 
+/**
+ * What was done, with its time.
+ */
+log: Array<string>, pods: Array<DeployPod>, 
+/**
+ * Number of the newest policy, and when it was made.
+ */
+generation: number, policyAt: string | null, objects: number, 
+/**
+ * Flows that came from it, and those that it lost.
+ */
+flows: number, dropped: number, since: string | null, fault: Fault | null, 
+/**
+ * What became of the last one, once it was taken away.
+ */
+ended: string | null, };
+export type DeployLeft = { session: string, namespace: string, 
+/**
+ * `KIND namespace/name`; empty where nothing says so.
+ */
+workload: string, since: string | null, objects: Array<string>, };
 export type CommandStream = "stdout" | "stderr" | "exit";
 export type CommandEvent = { id: number, stream: CommandStream, text: string, code: number | null, };
 export type Workload = { name: string, labels: Array<[string, string]>, plane: Plane, 

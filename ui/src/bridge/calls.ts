@@ -4,10 +4,15 @@ import type {
   Connecting,
   ContextFacts,
   Countdown,
+  DeployChecks,
+  DeployLeft,
+  DeployOptions,
+  DeployState,
   DestinationRow,
   Draft,
   Edit,
   Feature,
+  FixKey,
   FlowDetails,
   GatewayRow,
   Holds,
@@ -103,6 +108,8 @@ export const journal = () => call<JournalEntry[]>("journal");
 export const settleChange = (id: number, side: Holds) => call<JournalEntry>("settle_change", { id, side });
 export const leftovers = () => call<CleanupRow[]>("leftovers");
 export const stageCleanup = (files: string[]) => call<StagedEdit[]>("stage_cleanup", { files });
+/** Stages what mends findings of the open source. */
+export const stageFixes = (fixes: FixKey[]) => call<StagedEdit[]>("stage_fixes", { fixes });
 export const undo = (id: number | null) => call<JournalEntry>("undo", { id });
 
 export const pods = () => call<PodsView | null>("pods");
@@ -147,3 +154,18 @@ export const probeDeploy = (namespace: string) => call<string>("probe_deploy", {
 export const probeRemove = (namespace: string) => call<null>("probe_remove", { namespace });
 export const probeCancel = () => call<null>("probe_cancel");
 export const probes = () => call<ProbeRow[]>("probes");
+
+/** The image that `egret-proxy image` writes. */
+export const deployImage = () => call<string>("deploy_image");
+/** What would stand in the way; nothing is written. */
+export const deployChecks = (options: DeployOptions) => call<DeployChecks>("deploy_checks", { options });
+/** Resolves once the sidecar runs, or was taken away again. */
+export const deployStart = (options: DeployOptions) => call<DeployState>("deploy_start", { options });
+export const deployCancel = () => call<null>("deploy_cancel");
+/** Resolves once nothing of it is left. */
+export const deployStop = () => call<DeployState>("deploy_stop");
+export const deployState = () => call<DeployState>("deploy_state");
+export const deployStaged = (staged: boolean) => call<null>("deploy_staged", { staged });
+/** What other sessions left in the open cluster. */
+export const deployLeft = () => call<DeployLeft[]>("deploy_left");
+export const deployRemove = (namespace: string, session: string) => call<null>("deploy_remove", { namespace, session });

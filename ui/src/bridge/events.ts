@@ -1,5 +1,13 @@
 /** The events the app sends, with their payloads. */
-import type { CommandEvent, Connecting, ProbeStep, SandboxState, SourceState, StagedEdit } from "./bindings";
+import type {
+  CommandEvent,
+  Connecting,
+  DeployState,
+  ProbeStep,
+  SandboxState,
+  SourceState,
+  StagedEdit,
+} from "./bindings";
 import { listen, type Unlisten } from "./channel";
 
 export interface Events {
@@ -14,6 +22,7 @@ export interface Events {
   "logs-changed": null;
   "command-output": CommandEvent;
   "probe-changed": ProbeStep;
+  "deploy-changed": DeployState;
   "open-draft": { flowId: number };
   go: { screen: string };
 }

@@ -6,8 +6,11 @@
  */
 import type {
   Countdown,
+  DeployOptions,
+  DeployState,
   Edit,
   Facet,
+  FixKey,
   Flow,
   Holds,
   InWindow,
@@ -24,6 +27,7 @@ import * as example from "./example";
 
 /** Every argument any command takes; each command uses its own. */
 interface Arguments {
+  fixes: FixKey[];
   kind: ObjectKind;
   form: never;
   yaml: string;
@@ -49,6 +53,8 @@ interface Arguments {
   limit: number;
   countdown: Countdown | null;
   window: InWindow;
+  options: DeployOptions;
+  staged: boolean;
 }
 
 const noCounts = { registered: 0, passthrough: 0, blocked: 0, bypassed: 0 };
@@ -86,12 +92,19 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     : example.sandbox;
   let flows: Flow[] = empty ? [] : example.flows;
   let probes: ProbeRow[] = [];
+  let deployment: DeployState = example.noDeployment;
+  const deploys = (next: DeployState) => {
+    deployment = next;
+    emit("deploy-changed", deployment);
+    return deployment;
+  };
 
   const title = (edit: Edit) => {
     if (edit.kind === "mode") return `Mode ${edit.mode} for ${edit.scope}`;
     if (edit.kind === "capture") return `Own capture rules for ${edit.namespace}/${edit.name}`;
     if (edit.kind === "accessLog") return `Access log ${edit.on ? "on" : "off"} for ${edit.scope}`;
     if (edit.kind === "restore") return `Remove ${edit.file}`;
+    if (edit.kind === "fix") return `Fix ${edit.fixes[0]?.code} in ${edit.object} ${edit.namespace}/${edit.name}`;
     if (edit.kind === "ranges") return `Bypass ranges ${edit.excludeRanges || "cleared"}`;
     return `${edit.kind === "put" ? "Write" : "Delete"} ${edit.object} ${edit.namespace}/${edit.name}`;
   };
@@ -254,6 +267,18 @@ export function standin(options: { empty?: boolean } = {}): Channel {
         .flatMap((each) =>
           each.files.map((file) => ({ file, removes: false, because: [each.title], keptBecause: null })),
         ),
+    stage_fixes: ({ fixes }) =>
+      setStaged([
+        ...edits,
+        ...fixes.map((key) => {
+          const { code, kind, namespace, name, field } = key;
+          const found = example.findings.find((each) => each.code === code && each.field === field);
+          const change = found?.offer?.change ?? "";
+          const fix = { code, field, why: found?.message ?? "", change, path: "/spec", value: null };
+          const edit: Edit = { kind: "fix", object: kind, namespace, name, fixes: [fix] };
+          return { id: nextId++, edit, title: title(edit), at: new Date().toISOString() };
+        }),
+      ]),
     stage_cleanup: ({ files }) =>
       setStaged([
         ...edits,
@@ -327,6 +352,19 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     },
     probe_cancel: () => null,
     probes: () => probes,
+    deploy_image: () => example.deployImage,
+    deploy_checks: () => example.deployChecks,
+    deploy_start: ({ options: { kind, workload, mode, place, way, staged } }) =>
+      deploys({ ...example.deployed, kind, workload, mode, place, way, staged }),
+    deploy_cancel: () => null,
+    deploy_stop: () => deploys({ ...example.noDeployment, ended: "The copy and its policy are gone." }),
+    deploy_state: () => deployment,
+    deploy_staged: ({ staged }) => {
+      deploys({ ...deployment, staged, generation: deployment.generation + 1 });
+      return null;
+    },
+    deploy_left: () => [],
+    deploy_remove: () => null,
     open_log_window: () => void window.open(`${window.location.pathname}${window.location.search}#/log`),
     log_page: ({ query, before, limit }) => pageOf(flows, query, before, limit),
     log_details: ({ id }) => example.detailsOf(flowOf(flows, id)),

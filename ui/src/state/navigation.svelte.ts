@@ -37,12 +37,19 @@ class Navigation {
   journalEntry = $state<number | null>(null);
   consoleUrl = $state("http://httpbin.org/headers");
   rehearse = $state<"staged" | "registryOnly">("registryOnly");
+  /** Where the sidecar of the Sandbox is: the second one only where a cluster is open. */
+  sandbox = $state<"computer" | "cluster">("computer");
   #before: Screen = "overview";
 
   go(screen: Screen): void {
     if (screen !== this.screen && this.screen !== "why") this.#before = this.screen;
     this.screen = screen;
     this.layer = null;
+  }
+
+  openSandbox(where: "computer" | "cluster"): void {
+    this.sandbox = where;
+    this.go("sandbox");
   }
 
   openSourceMenu(window: InWindow): void {

@@ -88,6 +88,8 @@ const ONE_LINE_RESPONSE: [&str; 22] = [
 pub struct Asked<'s> {
     pub treatment: Option<&'s Treatment>,
     pub destination: Option<&'s DestinationEdits>,
+    /// The name of this machine.
+    pub hostname: &'s str,
 }
 
 impl Asked<'_> {
@@ -99,14 +101,14 @@ impl Asked<'_> {
     /// Edits the request. Envoy: the destination's edits and Host, the route's edits, its Host, then the path.
     pub fn edit_request(&self, parts: &mut request::Parts, path: &str, flow: &Flow) {
         if let Some(own) = self.destination {
-            edit_lines(&own.request, parts, path, flow);
+            self.edit_lines(&own.request, parts, path, flow);
             if let Some(authority) = &own.authority {
                 // Of this rewrite Envoy leaves no trace.
                 rewrite_host(&mut parts.headers, authority);
             }
         }
         let Some(treatment) = self.treatment else { return };
-        edit_lines(&treatment.request, parts, path, flow);
+        self.edit_lines(&treatment.request, parts, path, flow);
         if let Some(authority) = &treatment.rewrite.authority
             && let Some(original) = rewrite_host(&mut parts.headers, authority)
         {
@@ -133,6 +135,7 @@ impl Asked<'_> {
                 edits,
                 &Known {
                     flow,
+                    hostname: self.hostname,
                     request: &request.headers,
                     path: &request.path,
                     response: Some((&head.headers, head.status.as_u16())),
@@ -150,6 +153,19 @@ impl Asked<'_> {
             }
         }
         head.headers.insert(header::SERVER, HeaderValue::from_static("envoy"));
+    }
+
+    fn edit_lines(&self, edits: &HeaderEdits, parts: &mut request::Parts, path: &str, flow: &Flow) {
+        remove(edits, &mut parts.headers);
+        let known = Known {
+            flow,
+            hostname: self.hostname,
+            request: &parts.headers,
+            path,
+            response: None,
+        };
+        let made = lines(edits, &known);
+        write(made, &mut parts.headers, &ONE_LINE_REQUEST);
     }
 
     /// What of the request the edits of its response may still ask for.
@@ -173,18 +189,6 @@ impl Asked<'_> {
 pub struct Sent {
     headers: HeaderMap,
     path: String,
-}
-
-fn edit_lines(edits: &HeaderEdits, parts: &mut request::Parts, path: &str, flow: &Flow) {
-    remove(edits, &mut parts.headers);
-    let known = Known {
-        flow,
-        request: &parts.headers,
-        path,
-        response: None,
-    };
-    let made = lines(edits, &known);
-    write(made, &mut parts.headers, &ONE_LINE_REQUEST);
 }
 
 fn remove(edits: &HeaderEdits, headers: &mut HeaderMap) {
@@ -246,6 +250,7 @@ fn rewrite_path(rewrite: &PathRewrite, parts: &mut request::Parts, path: &str) {
 /// What is known of a request while headers are edited.
 struct Known<'k> {
     flow: &'k Flow,
+    hostname: &'k str,
     request: &'k HeaderMap,
     path: &'k str,
     response: Option<(&'k HeaderMap, u16)>,
@@ -298,6 +303,8 @@ impl Values for Known<'_> {
             Value::Cluster => text.write_str(&flow.cluster),
             Value::Route => text.write_str(&flow.route),
             Value::Status => write!(text, "{}", self.response.map_or(0, |(_, status)| status)),
+            Value::Start(format) => format.write(flow.start, text),
+            Value::Hostname => text.write_str(self.hostname),
             Value::Unknown(_) => Ok(()),
         };
     }

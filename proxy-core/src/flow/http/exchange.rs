@@ -19,7 +19,7 @@ use crate::{
         upstream::{self, Failed, Why},
     },
     net::DialError,
-    policy::Cluster,
+    policy::{Cluster, Endpoints},
 };
 
 /// An upstream connection in use.
@@ -109,7 +109,13 @@ pub async fn exchange(
         Ok(share) => share,
         Err(overflow) => return Err((overflow.into(), Some(request.into_body()))),
     };
-    let address = match upstream::endpoint(worker, cluster, destination, authority, tried).await {
+    let finding = upstream::endpoint(worker, cluster, destination, authority, tried);
+    let found = match &cluster.endpoints {
+        Endpoints::DynamicDns(_) => request.body_mut().while_reading(finding).await,
+        // What policy names Envoy knows beforehand.
+        _ => finding.await,
+    };
+    let address = match found {
         Ok(address) => address,
         Err(failed) => return Err((failed.into(), Some(request.into_body()))),
     };
@@ -120,7 +126,8 @@ pub async fn exchange(
         tls.map(|tls| upstream::server_name(tls, authority).to_ascii_lowercase().into()),
     );
     loop {
-        let (mut lease, was_reused) = match connection(worker, cluster, breaker.as_ref(), &key).await {
+        let opening = connection(worker, cluster, breaker.as_ref(), &key);
+        let (mut lease, was_reused) = match request.body_mut().while_reading(opening).await {
             Ok(found) => found,
             Err(lost) => return Err((lost, Some(request.into_body()))),
         };

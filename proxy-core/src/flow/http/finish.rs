@@ -29,8 +29,8 @@ pub struct Finish {
     pub lease: Option<Lease>,
     /// A fault made the request wait.
     pub delayed: bool,
-    /// True while nobody reads the rest of the request: a reply that comes meanwhile ends the connection, as Envoy's does.
-    pub unread: bool,
+    /// The request has no end: CONNECT.
+    pub endless: bool,
     /// True once recorded, or where another records.
     pub silent: bool,
 }
@@ -56,7 +56,7 @@ impl Finish {
             progress: None,
             lease: None,
             delayed: false,
-            unread: false,
+            endless: false,
             silent: false,
         }
     }
@@ -98,7 +98,8 @@ impl Finish {
         self.http_part().status = status;
         self.flow.flags = flags;
         self.flow.details = details.to_string();
-        let unread = self.unread;
+        // Before the request has ended Envoy's answer ends the connection.
+        let unread = self.endless || self.progress.as_ref().is_some_and(|progress| !progress.ended.get());
         let response = reply::local(status, body, self);
         if unread { reply::close(response) } else { response }
     }
@@ -147,7 +148,7 @@ impl Finish {
             progress: None,
             lease: None,
             delayed: false,
-            unread: false,
+            endless: false,
             silent: true,
         }
     }

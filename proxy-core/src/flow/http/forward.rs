@@ -179,6 +179,11 @@ async fn attempts(
                 let possible = body.is_some() || repeatable;
                 let retried = attempt > 1;
                 if !(wanted && left && possible) {
+                    if let Some(body) = &mut body
+                        && let Lost::Connect(Failed { why: Why::Dial(_), .. }) = &lost
+                    {
+                        body.read_what_came().await;
+                    }
                     let flags = if wanted && retried { "URX" } else { "" };
                     return Err(Refusal {
                         lost,
@@ -198,7 +203,11 @@ async fn attempts(
         let base = forward.retries.map_or(Duration::ZERO, |retries| retries.back_off);
         let ceiling = base * (2u32.saturating_pow(attempt) - 1).min(10);
         let jitter = worker.draw() % (ceiling.as_millis() as u64).max(1);
-        time::sleep(Duration::from_millis(jitter)).await;
+        let pause = time::sleep(Duration::from_millis(jitter));
+        match &mut body {
+            Some(body) => body.while_reading(pause).await,
+            None => pause.await,
+        }
     }
 }
 
@@ -258,8 +267,6 @@ fn refuse(refusal: Refusal, mut finish: Box<Finish>) -> Response<ResponseBody> {
         Lost::Connect(Failed {
             why: Why::NoEndpoint, ..
         }) => {
-            // Envoy says so before it reads on.
-            finish.unread = finish.progress.as_ref().is_some_and(|progress| !progress.ended.get());
             return finish.reply(503, "UH", "no_healthy_upstream", "no healthy upstream");
         }
         Lost::Connect(Failed {
@@ -323,7 +330,7 @@ pub(super) enum Upgrade {
 }
 
 /// Reads the upgrade headers. `Upgrade` counts only where `Connection` names it.
-pub(super) fn upgrade(request: &Request<Incoming>) -> Upgrade {
+pub(super) fn upgrade(request: &Request<RequestBody>) -> Upgrade {
     let lines = |name| {
         let values = request.headers().get_all(name).iter();
         values

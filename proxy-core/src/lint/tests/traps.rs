@@ -197,8 +197,10 @@ fn a_patch_mends_what_it_is_offered_for() {
     for (code, objects) in rows {
         let found = of(code, &objects);
         let patch = found[0].patch.as_ref().unwrap_or_else(|| panic!("{code} has a patch"));
-        let documents = yaml::read(objects[0].as_bytes()).unwrap();
-        let mut mended = vec![write(&patched(documents[0].to_json(), patch))];
+        let meaning = |text: &str| yaml::read(text.as_bytes()).unwrap()[0].to_json();
+        let edited = yaml::patch(&objects[0], &patch.path, &patch.change()).unwrap();
+        assert_eq!(meaning(&edited), patched(meaning(&objects[0]), patch), "{code}");
+        let mut mended = vec![edited];
         mended.extend_from_slice(&objects[1..]);
         assert_eq!(of(code, &mended).len(), found.len() - 1, "{code} after {patch:?}");
         let refused = findings(&mended.join("---\n"))

@@ -169,6 +169,10 @@ fn values(root: Cursor<'_>, revision: String) -> Option<InjectorConfig> {
             ..InjectorConfig::default()
         };
         let Some(values) = values else { return config };
+        let webhook = values.mapping("sidecarInjectorWebhook");
+        config.enabled_by_default = webhook
+            .and_then(|webhook| webhook.boolean("enableNamespacesByDefault"))
+            .unwrap_or_default();
         let Some(global) = values.mapping("global") else {
             return config;
         };

@@ -1,7 +1,15 @@
 //! Workloads and Kubernetes Services.
 
 use super::cursor::Cursor;
-use crate::model::{Labels, Protocol, Service, ServicePort, WorkloadManifest};
+use crate::{
+    model::{Labels, Protocol, Service, ServicePort, WorkloadManifest},
+    yaml::Node,
+};
+
+/// The sidecar's container.
+const SIDECAR: &str = "istio-proxy";
+/// The user that it runs under, and whose traffic is not redirected.
+const SIDECAR_USER: i64 = 1337;
 
 /// A Deployment, StatefulSet or DaemonSet: identity is the pod template's.
 pub fn template(kind: &'static str, root: Cursor<'_>) -> WorkloadManifest {
@@ -25,6 +33,11 @@ pub fn workload(kind: &'static str, pod: Cursor<'_>, spec_owner: Cursor<'_>) -> 
         None => (Labels::new(), Labels::new()),
     };
     let spec = spec_owner.mapping("spec");
+    let containers = ["containers", "initContainers"].into_iter().flat_map(|list| {
+        let node = spec.as_ref().and_then(|spec| spec.node.get(list));
+        node.map(Node::items).unwrap_or_default()
+    });
+    let is_sidecar = |container: &Node| container.get("name").and_then(Node::text) == Some(SIDECAR);
     WorkloadManifest {
         kind,
         pod_labels,
@@ -33,8 +46,32 @@ pub fn workload(kind: &'static str, pod: Cursor<'_>, spec_owner: Cursor<'_>) -> 
             .as_ref()
             .and_then(|spec| spec.text("serviceAccountName").map(str::to_string))
             .unwrap_or_else(|| "default".into()),
+        has_sidecar: containers.into_iter().any(is_sidecar),
+        sidecar_user: spec.as_ref().and_then(|spec| sidecar_user(spec.node)),
         host_network: spec.and_then(|spec| spec.boolean("hostNetwork")).unwrap_or_default(),
     }
+}
+
+/// The field that says that a pod, or one of its containers, runs under the sidecar's user.
+fn sidecar_user(spec: &Node) -> Option<String> {
+    let is_it = |owner: &Node| {
+        let user = owner
+            .get("securityContext")
+            .and_then(|context| context.get("runAsUser"));
+        user.and_then(Node::as_integer) == Some(SIDECAR_USER)
+    };
+    if is_it(spec) {
+        return Some("securityContext.runAsUser".into());
+    }
+    let containers = spec.get("containers").map(Node::items).unwrap_or_default();
+    let is_own = |container: &Node| {
+        let name = container.get("name").and_then(Node::text);
+        name == Some(SIDECAR) || name == Some("istio-operator")
+    };
+    let index = containers
+        .iter()
+        .position(|container| !is_own(container) && is_it(container))?;
+    Some(format!("containers[{index}].securityContext.runAsUser"))
 }
 
 /// A Service.

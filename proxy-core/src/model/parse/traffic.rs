@@ -59,7 +59,7 @@ fn traffic_policy(policy: Cursor<'_>) -> TrafficPolicy {
             ca_crl: has(tls, &["caCrl"]),
             client_certificate: has(tls, &["clientCertificate"]),
             private_key: has(tls, &["privateKey"]),
-            subject_alt_names: tls.has("subjectAltNames"),
+            subject_alt_names: tls.texts("subjectAltNames"),
             insecure_skip_verify: tls.boolean("insecureSkipVerify").unwrap_or_default(),
             sni: tls.text("sni").filter(|sni| !sni.is_empty()).map(str::to_string),
             credential_name: tls

@@ -57,6 +57,7 @@ pub fn flow(line: &Map<String, Value>) -> Option<FlowRecord> {
         method: owned("method"),
         path: owned("url"),
         verdict: Verdict::Registered,
+        would: None,
         cluster: None,
         route: None,
         upstream: None,

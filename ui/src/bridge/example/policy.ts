@@ -69,6 +69,7 @@ export const findings: Finding[] = [
     column: 15,
     message: "Resolution NONE trusts the address that was dialled; the name in the TLS handshake can be forged.",
     fix: "Use DYNAMIC_DNS, or list the hosts by name.",
+    offer: null,
   },
   {
     code: "EGR113",
@@ -80,7 +81,24 @@ export const findings: Finding[] = [
     column: 5,
     message: "Port 80 sends plain text. To send TLS instead, originate it in the sidecar.",
     fix: null,
+    offer: null,
   },
+  ...[0, 2].map((index): Finding => ({
+    code: "IST0131",
+    level: "info",
+    object: at("VirtualService", "shop", "api", "egress/api.yaml", 20),
+    field: `spec.http[${index}].match[1]`,
+    file: "egress/api.yaml",
+    line: 24 + index,
+    column: 5,
+    message: `this match is never used: spec.http[${index}] takes its requests`,
+    fix: "take it away, or put it before the rule that hides it",
+    offer: {
+      change: `take spec.http[${index}].match[1] away`,
+      command: "kubectl patch virtualservice.networking.istio.io api -n shop --type=json -p '[]'",
+      blockedBecause: null,
+    },
+  })),
 ];
 
 export const modes: PolicyView["modes"] = [

@@ -60,8 +60,8 @@ export const sandbox: SandboxState = {
 };
 
 export const workloads: Workload[] = [
-  { name: "default/sleep", labels: [["app", "sleep"]], plane: "sidecar", revision: "" },
-  { name: "shop/cart", labels: [["app", "cart"]], plane: "sidecar", revision: "" },
+  { name: "default/sleep", kind: "Deployment", labels: [["app", "sleep"]], plane: "sidecar", revision: "" },
+  { name: "shop/cart", kind: "Deployment", labels: [["app", "cart"]], plane: "sidecar", revision: "" },
 ];
 
 const flowOf = (row: DestinationRow, id: number): Flow => {

@@ -24,6 +24,7 @@ function refusal(field: string, message: string, line: number): Finding {
     column: 1,
     message,
     fix: null,
+    offer: null,
   };
 }
 

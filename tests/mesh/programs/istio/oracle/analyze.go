@@ -11,6 +11,7 @@ import (
 	"istio.io/istio/pkg/config/analysis/analyzers/annotations"
 	"istio.io/istio/pkg/config/analysis/analyzers/deployment"
 	"istio.io/istio/pkg/config/analysis/analyzers/destinationrule"
+	"istio.io/istio/pkg/config/analysis/analyzers/injection"
 	"istio.io/istio/pkg/config/analysis/analyzers/schema"
 	"istio.io/istio/pkg/config/analysis/analyzers/service"
 	"istio.io/istio/pkg/config/analysis/analyzers/serviceentry"
@@ -48,6 +49,7 @@ func egress() analysis.CombinedAnalyzer {
 		&deployment.ApplicationUIDAnalyzer{},
 		&destinationrule.CaCertificateAnalyzer{},
 		&destinationrule.PodNotSelectedAnalyzer{},
+		&injection.Analyzer{},
 		schema.CollectionValidationAnalyzer(collections.DestinationRule),
 		schema.CollectionValidationAnalyzer(collections.ServiceEntry),
 		schema.CollectionValidationAnalyzer(collections.Sidecar),

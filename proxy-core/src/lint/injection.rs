@@ -1,0 +1,95 @@
+//! Where sidecars are missing: namespaces that nobody has decided about (IST0102), pods of an injected namespace without
+//! one (IST0103), and what runs under the sidecar's own user, which is not captured (IST0144). As Istio's
+//! `injection.Analyzer` and `deployment.ApplicationUIDAnalyzer`.
+
+use std::collections::HashSet;
+
+use super::{Finding, finding::Report, istio};
+use crate::model::{Namespace, Object, WorkloadManifest, World};
+
+const INJECTION: &str = "istio-injection";
+const INJECT: &str = "sidecar.istio.io/inject";
+const REVISION: &str = "istio.io/rev";
+const DATA_PLANE: &str = "istio.io/dataplane-mode";
+/// Kubernetes' own, into which Istio's webhook injects nothing.
+const OF_KUBERNETES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
+
+pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
+    let by_default = world
+        .injectors
+        .iter()
+        .any(|injector| injector.spec.revision.is_empty() && injector.spec.enabled_by_default);
+    let mut injected = HashSet::new();
+    for namespace in world
+        .namespaces
+        .iter()
+        .filter(|namespace| !is_its_own(world, namespace))
+    {
+        let injection = namespace.meta.labels.get(INJECTION).map_or("", String::as_str);
+        let decided = !injection.is_empty() || namespace.meta.labels.contains_key(REVISION);
+        if injection == "enabled" {
+            injected.insert(&*namespace.meta.name);
+        }
+        if !decided && !by_default {
+            undecided(namespace, findings);
+        }
+    }
+    for workload in &world.workloads {
+        let mut report = Report::new(findings, workload.spec.kind, workload);
+        if injected.contains(&*workload.meta.namespace) && lacks_sidecar(workload) {
+            let (namespace, name) = (&workload.meta.namespace, &workload.meta.name);
+            let message = format!(
+                "The pod {namespace}/{name} is missing the Istio proxy. This can often be resolved by restarting or \
+                 redeploying the workload."
+            );
+            report.analyzed("IST0103", "", message, Some("restart its workload".into()));
+        }
+        if let Some(field) = &workload.spec.sidecar_user
+            && !istio::is_control_plane(&workload.meta.labels)
+        {
+            let template = if workload.spec.kind == "Pod" {
+                ""
+            } else {
+                "spec.template."
+            };
+            let message = "User ID (UID) 1337 is reserved for the sidecar proxy: what runs under it is not captured";
+            let fix = "take another user".to_string();
+            report.analyzed("IST0144", format!("{template}spec.{field}"), message, Some(fix));
+        }
+    }
+}
+
+/// Of Istio itself, of Kubernetes, or in ambient mode: nothing is to be injected there.
+fn is_its_own(world: &World, namespace: &Object<Namespace>) -> bool {
+    let name = &*namespace.meta.name;
+    name == "istio-system"
+        || world.mesh_configs.iter().any(|mesh| *mesh.meta.namespace == *name)
+        || OF_KUBERNETES.contains(&name)
+        || namespace
+            .meta
+            .labels
+            .get(DATA_PLANE)
+            .is_some_and(|mode| mode == "ambient")
+}
+
+fn undecided(namespace: &Object<Namespace>, findings: &mut Vec<Finding>) {
+    let name = &namespace.meta.name;
+    let message = format!(
+        "The namespace is not enabled for Istio injection. Run 'kubectl label namespace {name} istio-injection=enabled' to \
+         enable it, or 'kubectl label namespace {name} istio-injection=disabled' to explicitly mark it as not needing \
+         injection."
+    );
+    Report::new(findings, "Namespace", namespace).analyzed("IST0102", "metadata.labels", message, None);
+}
+
+/// A pod that runs without a sidecar though its namespace has them injected. A manifest gets its sidecar when the pod is
+/// made: only the API server writes a time of creation.
+fn lacks_sidecar(workload: &Object<WorkloadManifest>) -> bool {
+    let spec = &workload.spec;
+    let said = spec.pod_labels.get(INJECT).or_else(|| spec.pod_annotations.get(INJECT));
+    spec.kind == "Pod"
+        && workload.meta.created.is_some()
+        && !spec.host_network
+        && !spec.has_sidecar
+        && !said.is_some_and(|said| said.eq_ignore_ascii_case("false"))
+}

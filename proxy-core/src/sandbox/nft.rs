@@ -1,0 +1,314 @@
+//! The plan as messages to the kernel's nf_tables, for where there is no `nft`: a container image of one program. Names
+//! and numbers are those of `linux/netfilter/nf_tables.h`; each test becomes the expressions that `nft` makes of it, so
+//! that `nft list ruleset` shows the same rules.
+
+use std::io;
+
+use ipnet::IpNet;
+use nix::{errno::Errno, sys::socket::SockProtocol};
+
+use super::{
+    netlink::{ACK, APPEND, CREATE, Netlink, attribute, message, nested},
+    plan::{Action, Chain, ChainKind, Plan, Rule, TABLE, Test},
+};
+
+const SUBSYSTEM: u16 = 10;
+const BATCH_BEGIN: u16 = 0x10;
+const BATCH_END: u16 = 0x11;
+const NEW_TABLE: u16 = SUBSYSTEM << 8;
+const DELETE_TABLE: u16 = NEW_TABLE | 2;
+const NEW_CHAIN: u16 = NEW_TABLE | 3;
+const NEW_RULE: u16 = NEW_TABLE | 6;
+
+const UNSPECIFIED: u8 = 0;
+/// `NFPROTO_INET`: IPv4 and IPv6.
+const INET: u8 = 1;
+/// `NF_INET_LOCAL_OUT`
+const OUTPUT: u32 = 3;
+const DROP: i32 = 0;
+const ACCEPT: i32 = 1;
+const RETURN: i32 = -5;
+
+/// The register that verdicts go to, and the one that everything else goes through.
+const VERDICT: u32 = 0;
+const REGISTER: u32 = 1;
+
+const META_SKUID: u32 = 10;
+const META_NFPROTO: u32 = 15;
+const META_L4PROTO: u32 = 16;
+const NETWORK_HEADER: u32 = 1;
+const TRANSPORT_HEADER: u32 = 2;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const IPV4: u8 = 2;
+const IPV6: u8 = 10;
+
+/// Why the kernel does not take the rules, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// The right to set them is missing.
+    #[error(
+        "interception rules need the capability NET_ADMIN, which this process does not have: give it to the init \
+         container (securityContext.capabilities.add), or use the explicit proxy (`run --explicit`, and HTTP_PROXY and \
+         HTTPS_PROXY for the workload)"
+    )]
+    NotPermitted,
+    /// The kernel lacks what they are made of.
+    #[error(
+        "this node's kernel has no nf_tables with NAT for inet ({0}): Linux 5.2 or newer with the modules nf_tables, \
+         nft_chain_nat and nft_redir has it; or use the explicit proxy (`run --explicit`, and HTTP_PROXY and HTTPS_PROXY \
+         for the workload)"
+    )]
+    NoNat(io::Error),
+    /// Anything else.
+    #[error("the kernel does not take the interception rules: {0}")]
+    System(io::Error),
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Self {
+        match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::EPERM | Errno::EACCES) => Self::NotPermitted,
+            Some(Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT | Errno::ENOENT) => {
+                Self::NoNat(error)
+            }
+            _ => Self::System(error),
+        }
+    }
+}
+
+/// Puts the plan in force, in the place of what was applied before: all of it, or nothing changes.
+pub fn apply(plan: &Plan) -> Result<(), Refused> {
+    let mut batch = Batch::replacing();
+    batch.add(NEW_TABLE, CREATE, &table());
+    for chain in &plan.chains {
+        batch.add(NEW_CHAIN, CREATE, &chain_attributes(chain));
+        for rule in &chain.rules {
+            batch.add(NEW_RULE, CREATE | APPEND, &rule_attributes(chain, rule));
+        }
+    }
+    batch.commit()
+}
+
+/// Takes away what was applied; nothing is there afterwards, whether something was before or not.
+pub fn remove() -> Result<(), Refused> {
+    Batch::replacing().commit()
+}
+
+/// Messages that the kernel takes as one transaction.
+struct Batch {
+    messages: Vec<u8>,
+    number: u32,
+}
+
+impl Batch {
+    /// Begins with the table gone. It is made first, so that there is one to delete.
+    fn replacing() -> Self {
+        let mut batch = Self {
+            messages: Vec::new(),
+            number: 0,
+        };
+        batch.frame(BATCH_BEGIN);
+        batch.add(NEW_TABLE, CREATE, &table());
+        batch.add(DELETE_TABLE, 0, &table());
+        batch
+    }
+
+    fn add(&mut self, kind: u16, flags: u16, attributes: &[u8]) {
+        self.push(kind, ACK | flags, INET, 0, attributes);
+    }
+
+    fn frame(&mut self, kind: u16) {
+        self.push(kind, 0, UNSPECIFIED, SUBSYSTEM, &[]);
+    }
+
+    fn push(&mut self, kind: u16, flags: u16, family: u8, resource: u16, attributes: &[u8]) {
+        // struct nfgenmsg: family, version, resource.
+        let mut body = vec![family, 0];
+        body.extend(resource.to_be_bytes());
+        body.extend(attributes);
+        message(&mut self.messages, kind, flags, self.number, &body);
+        self.number += 1;
+    }
+
+    fn commit(mut self) -> Result<(), Refused> {
+        let last = self.number - 1;
+        self.frame(BATCH_END);
+        Netlink::open(SockProtocol::NetlinkNetFilter)?.send(&self.messages, last)?;
+        Ok(())
+    }
+}
+
+fn table() -> Vec<u8> {
+    let mut attributes = Vec::new();
+    text(&mut attributes, 1, TABLE);
+    attributes
+}
+
+fn chain_attributes(chain: &Chain) -> Vec<u8> {
+    let (kind, policy) = match chain.kind {
+        ChainKind::Nat => ("nat", ACCEPT),
+        ChainKind::Filter => ("filter", DROP),
+    };
+    let mut hook = Vec::new();
+    number(&mut hook, 1, OUTPUT);
+    number(&mut hook, 2, chain.priority.cast_unsigned());
+    let mut attributes = Vec::new();
+    text(&mut attributes, 1, TABLE);
+    text(&mut attributes, 3, chain.name);
+    nested(&mut attributes, 4, &hook);
+    number(&mut attributes, 5, policy.cast_unsigned());
+    text(&mut attributes, 7, kind);
+    attributes
+}
+
+fn rule_attributes(chain: &Chain, rule: &Rule) -> Vec<u8> {
+    let mut expressions = Vec::new();
+    for test in &rule.tests {
+        ask(&mut expressions, *test);
+    }
+    act(&mut expressions, rule.action);
+    let mut attributes = Vec::new();
+    text(&mut attributes, 1, TABLE);
+    text(&mut attributes, 2, chain.name);
+    nested(&mut attributes, 4, &expressions);
+    attributes
+}
+
+fn ask(expressions: &mut Vec<u8>, test: Test) {
+    match test {
+        Test::User(user) => {
+            meta(expressions, META_SKUID);
+            equals(expressions, &user.to_ne_bytes());
+        }
+        Test::Tcp => protocol(expressions, TCP),
+        Test::TcpPort(port) => to_port(expressions, TCP, port),
+        Test::UdpPort(port) => to_port(expressions, UDP, port),
+        Test::Destination(range) => destination(expressions, range),
+    }
+}
+
+fn protocol(expressions: &mut Vec<u8>, protocol: u8) {
+    meta(expressions, META_L4PROTO);
+    equals(expressions, &[protocol]);
+}
+
+fn to_port(expressions: &mut Vec<u8>, of: u8, port: u16) {
+    protocol(expressions, of);
+    // Both TCP and UDP have the destination's port at 2.
+    payload(expressions, TRANSPORT_HEADER, 2, 2);
+    equals(expressions, &port.to_be_bytes());
+}
+
+fn destination(expressions: &mut Vec<u8>, range: IpNet) {
+    let (family, offset, address, mask) = match range {
+        IpNet::V4(range) => (
+            IPV4,
+            16,
+            range.network().octets().to_vec(),
+            range.netmask().octets().to_vec(),
+        ),
+        IpNet::V6(range) => (
+            IPV6,
+            24,
+            range.network().octets().to_vec(),
+            range.netmask().octets().to_vec(),
+        ),
+    };
+    meta(expressions, META_NFPROTO);
+    equals(expressions, &[family]);
+    let length = u32::from(range.max_prefix_len() / 8);
+    payload(expressions, NETWORK_HEADER, offset, length);
+    if range.prefix_len() < range.max_prefix_len() {
+        masked(expressions, length, &mask);
+    }
+    equals(expressions, &address);
+}
+
+fn act(expressions: &mut Vec<u8>, action: Action) {
+    match action {
+        Action::Return => verdict(expressions, RETURN),
+        Action::Accept => verdict(expressions, ACCEPT),
+        Action::Redirect(port) => {
+            let mut value = Vec::new();
+            number(&mut value, 1, REGISTER);
+            data(&mut value, 2, &port.to_be_bytes());
+            expression(expressions, "immediate", &value);
+            let mut redirect = Vec::new();
+            number(&mut redirect, 1, REGISTER);
+            expression(expressions, "redir", &redirect);
+        }
+    }
+}
+
+fn verdict(expressions: &mut Vec<u8>, code: i32) {
+    let (mut verdict, mut value, mut attributes) = (Vec::new(), Vec::new(), Vec::new());
+    number(&mut verdict, 1, code.cast_unsigned());
+    nested(&mut value, 2, &verdict);
+    number(&mut attributes, 1, VERDICT);
+    nested(&mut attributes, 2, &value);
+    expression(expressions, "immediate", &attributes);
+}
+
+/// Loads what is known of a packet beside its bytes.
+fn meta(expressions: &mut Vec<u8>, key: u32) {
+    let mut attributes = Vec::new();
+    number(&mut attributes, 1, REGISTER);
+    number(&mut attributes, 2, key);
+    expression(expressions, "meta", &attributes);
+}
+
+/// Loads bytes of the packet.
+fn payload(expressions: &mut Vec<u8>, header: u32, offset: u32, length: u32) {
+    let mut attributes = Vec::new();
+    number(&mut attributes, 1, REGISTER);
+    number(&mut attributes, 2, header);
+    number(&mut attributes, 3, offset);
+    number(&mut attributes, 4, length);
+    expression(expressions, "payload", &attributes);
+}
+
+/// Keeps the bits of `mask`.
+fn masked(expressions: &mut Vec<u8>, length: u32, mask: &[u8]) {
+    let mut attributes = Vec::new();
+    number(&mut attributes, 1, REGISTER);
+    number(&mut attributes, 2, REGISTER);
+    number(&mut attributes, 3, length);
+    data(&mut attributes, 4, mask);
+    data(&mut attributes, 5, &vec![0; mask.len()]);
+    expression(expressions, "bitwise", &attributes);
+}
+
+/// Goes on only where the register holds `value`.
+fn equals(expressions: &mut Vec<u8>, value: &[u8]) {
+    const EQUAL: u32 = 0;
+    let mut attributes = Vec::new();
+    number(&mut attributes, 1, REGISTER);
+    number(&mut attributes, 2, EQUAL);
+    data(&mut attributes, 3, value);
+    expression(expressions, "cmp", &attributes);
+}
+
+fn expression(expressions: &mut Vec<u8>, name: &str, attributes: &[u8]) {
+    let mut expression = Vec::new();
+    text(&mut expression, 1, name);
+    nested(&mut expression, 2, attributes);
+    nested(expressions, 1, &expression);
+}
+
+fn data(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    let mut inside = Vec::new();
+    attribute(&mut inside, 1, value);
+    nested(body, kind, &inside);
+}
+
+/// nf_tables takes its numbers in network order.
+fn number(body: &mut Vec<u8>, kind: u16, value: u32) {
+    attribute(body, kind, &value.to_be_bytes());
+}
+
+fn text(body: &mut Vec<u8>, kind: u16, value: &str) {
+    let mut bytes = value.as_bytes().to_vec();
+    bytes.push(0);
+    attribute(body, kind, &bytes);
+}

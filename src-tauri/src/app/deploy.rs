@@ -1,0 +1,202 @@
+//! A sidecar for a workload of the open cluster: tried, started, kept up to date with what the source says and what is
+//! staged, and taken away.
+
+use std::{
+    sync::{Arc, Weak},
+    thread,
+};
+
+use kube::core::DynamicObject;
+use proxy_core::policy::{self, DataPlane, Snapshot};
+
+use super::App;
+use crate::{
+    change::{Proposal, Store as _},
+    cluster::{Cluster, Feature, INJECTOR, LeftSession, SESSION},
+    dto::{
+        CheckOutcome, DeployChecks, DeployLeft, DeployMode, DeployOptions, DeployPhase, DeployPlace, DeployState,
+        RequestResult,
+    },
+    events::{Event, Events},
+    fault::{Fault, Result},
+    session::View,
+    sidecar::deploy::{self, Deployment, Found, Options, Policy, Prepared},
+};
+
+/// The uid of a ConfigMap that is not made yet.
+const NO_UID: &str = "00000000-0000-0000-0000-000000000000";
+
+impl App {
+    /// What would stand in the way. Nothing is written.
+    pub fn deploy_checks(&self, options: DeployOptions) -> Result<DeployChecks> {
+        let (cluster, view) = (self.cluster()?, self.view());
+        let prepared = self.prepared(&cluster, &view, options)?;
+        let checks = deploy::checks(&prepared, &found(&cluster, &view, &prepared)?);
+        let first = checks.iter().find(|check| check.outcome == CheckOutcome::Refused);
+        let refused = first
+            .map(|check| format!("{}: {}", check.title, check.text))
+            .or(cluster.locked());
+        Ok(DeployChecks {
+            refused,
+            checks,
+            adds: prepared.adds(),
+        })
+    }
+
+    /// Deploys it, and returns when it runs or was taken away again. What the checks refuse is not begun.
+    pub fn deploy_start(&self, options: DeployOptions) -> Result<DeployState> {
+        let (cluster, view) = (self.cluster()?, self.view());
+        let prepared = self.prepared(&cluster, &view, options)?;
+        cluster.require(Feature::DeploySidecar, &prepared.options.target.namespace)?;
+        let checks = deploy::checks(&prepared, &found(&cluster, &view, &prepared)?);
+        if let Some(check) = checks.into_iter().find(|check| check.outcome == CheckOutcome::Refused) {
+            let fault = Fault::new("refused", format!("{}: {}", check.title, check.text));
+            return Err(match check.advice {
+                Some(advice) => fault.hint(advice),
+                None => fault,
+            });
+        }
+        let state = self.deployment.start(&cluster, prepared)?;
+        // A window that closed, or turned to another place, meanwhile leaves nothing that runs.
+        let is_here = self.is_open() && self.cluster().is_ok_and(|now| Arc::ptr_eq(&now, &cluster));
+        if !is_here {
+            self.deployment.end();
+        }
+        Ok(state)
+    }
+
+    /// What is left of deployments that nobody in this window looks after.
+    pub fn deploy_left(&self) -> Result<Vec<DeployLeft>> {
+        let view = self.view();
+        let Some(cluster) = view.origin.cluster() else {
+            return Ok(Vec::new());
+        };
+        let own = self.deployment.session();
+        let left = cluster
+            .left_sessions()?
+            .into_iter()
+            .filter(|each| own.as_ref() != Some(&each.id));
+        Ok(left
+            .map(|each| DeployLeft {
+                session: each.id,
+                namespace: each.namespace,
+                workload: each.workload,
+                since: each.since,
+                objects: each.objects,
+            })
+            .collect())
+    }
+
+    /// Takes what is left of a session away: first out of workloads, then what was made for it.
+    pub fn deploy_remove(&self, namespace: &str, session: &str) -> Result<()> {
+        let cluster = self.cluster()?;
+        cluster.unlocked()?;
+        if self.deployment.session().as_deref() == Some(session) {
+            return Err(Fault::new("running", "This one runs in this window.").hint("Stop it instead."));
+        }
+        let left = LeftSession::find(cluster.left_sessions()?, namespace, session)?;
+        for (kind, name) in &left.injected {
+            cluster.eject(kind, namespace, name)?;
+        }
+        cluster.delete_session(namespace, session)
+    }
+
+    /// The policy that the deployed sidecar in the pods of `workload` decides by, and what it does with it; `None` where
+    /// there is no such sidecar.
+    pub(super) fn deployed_policy(&self, view: &View, workload: &str) -> Option<(Snapshot, DeployMode)> {
+        let state = self.deployment.state();
+        let mode = state
+            .mode
+            .filter(|_| state.phase == DeployPhase::Running && state.stands_in == workload)?;
+        let caller = view.workload(&state.workload)?;
+        let staged = state.staged.then(|| self.changes.proposed(view)).flatten();
+        Some((policy::compile(staged.as_ref().unwrap_or(view.world()), &caller), mode))
+    }
+
+    fn prepared(&self, cluster: &Cluster, view: &View, options: DeployOptions) -> Result<Prepared> {
+        let options = Options::read(options)?;
+        let staged = options.staged.then(|| self.changes.proposal(view)).flatten();
+        deploy::prepare(cluster, view, staged.as_ref(), options)
+    }
+
+    /// Brings the policy that holds now to what is deployed.
+    fn update_deployed(&self) -> Result<()> {
+        let (view, state) = (self.view(), self.deployment.state());
+        if view.origin.cluster().is_none() {
+            return Ok(());
+        }
+        let staged: Option<Proposal> = state.staged.then(|| self.changes.proposal(&view)).flatten();
+        let target = deploy::Target::read(&state.kind, &state.workload)?;
+        self.deployment.update(Policy::of(&view, staged.as_ref(), &target)?)
+    }
+}
+
+/// What came of a request behind a sidecar in this mode: one that observes refuses nothing.
+pub(super) fn as_sent_under(mode: DeployMode, mut sent: RequestResult) -> RequestResult {
+    if mode == DeployMode::Observe {
+        sent.expectation.outcome = "reaches the site: nothing is refused while the sidecar observes".into();
+        sent.expectation.finding = None;
+    }
+    sent
+}
+
+/// Events that may mean another policy are told to the deployment first.
+pub(super) fn listening(deployment: &Deployment, events: Events) -> Events {
+    let deployment = deployment.clone();
+    Events::new(move |event| {
+        if matches!(event, Event::SourceChanged(_) | Event::StagedChanged(_)) {
+            deployment.source_changed();
+        }
+        events.send(event);
+    })
+}
+
+/// Keeps the policy of what is deployed up to date until the window is closed.
+pub(super) fn keep_policy(app: &Arc<App>) -> Result<()> {
+    let (deployment, app): (Deployment, Weak<App>) = (app.deployment.clone(), Arc::downgrade(app));
+    let keep = move || {
+        while deployment.await_change() {
+            let Some(app) = app.upgrade() else { return };
+            deployment.noted(app.update_deployed());
+        }
+    };
+    let thread = thread::Builder::new().name("deployed-policy".into()).spawn(keep);
+    thread
+        .map(drop)
+        .map_err(|error| Fault::new("thread", error.to_string()))
+}
+
+/// Asks the cluster what the checks need.
+fn found<'w>(cluster: &Cluster, view: &'w View, prepared: &'w Prepared) -> Result<Found<'w>> {
+    let target = &prepared.options.target;
+    let missing = cluster.missing(Feature::DeploySidecar, &target.namespace)?;
+    let template = &prepared.live.data["spec"]["template"];
+    let refusal = match missing {
+        Some(_) => None,
+        None => {
+            let is_copy = prepared.options.place == DeployPlace::Copy;
+            cluster.try_workload(&prepared.workload(NO_UID), is_copy)?
+        }
+    };
+    let host_network = template["spec"]["hostNetwork"].as_bool() == Some(true);
+    Ok(Found {
+        version: cluster.version.clone(),
+        missing: missing.map(|missing| missing.reason),
+        refusal,
+        plane: DataPlane::of(view.world(), &prepared.identity.workload, host_network),
+        manager: cluster.manager_of(&prepared.live),
+        unable: cluster.unable_to_roll(&target.kind, &prepared.live),
+        injected: injected(&prepared.live),
+        nodes: cluster.nodes()?,
+        disruptions: cluster.disruptions(&target.namespace, &template["metadata"]["labels"])?,
+    })
+}
+
+/// The session whose sidecar is in a workload.
+fn injected(live: &DynamicObject) -> Option<String> {
+    let mut managers = live.metadata.managed_fields.iter().flatten();
+    managers.find(|entry| entry.manager.as_deref() == Some(INJECTOR))?;
+    let annotations = live.metadata.annotations.as_ref();
+    let id = annotations.and_then(|annotations| annotations.get(SESSION));
+    Some(id.cloned().unwrap_or_else(|| "unknown".into()))
+}

@@ -1,0 +1,119 @@
+//! Follows the sidecars of one session: each of its pods, for as long as it is there, by a port-forward that is taken up
+//! again when it breaks.
+
+use std::{collections::HashSet, sync::Arc};
+
+use k8s_openapi::api::core::v1;
+use kube::{Api, Client};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{self, Duration},
+};
+
+use super::{
+    SESSION, SidecarPolicy,
+    forward::{config, flows},
+};
+use crate::{
+    cluster::{Cluster, pods::Pods},
+    fault::Fault,
+};
+
+/// Most pods of one workload that are followed.
+const MAX_FOLLOWED: usize = 20;
+/// How long a pod is left alone after its connection broke.
+const REST: Duration = Duration::from_secs(1);
+
+/// What comes from a session's sidecars.
+#[derive(Debug, Clone)]
+pub enum Heard {
+    /// A pod is connected, and decides by this.
+    Connected(String, SidecarPolicy),
+    /// A pod is not, or no longer, for this reason.
+    Lost(String, Fault),
+    /// A line of `/flows`.
+    Line(String),
+}
+
+/// Following ends when this is dropped.
+#[derive(Debug)]
+pub struct Following {
+    _end: watch::Sender<()>,
+}
+
+impl Cluster {
+    /// Follows the pods of the session `id` in `namespace`; `hear` gets what comes.
+    pub fn follow_session(
+        &self,
+        namespace: &str,
+        id: &str,
+        port: u16,
+        hear: impl Fn(Heard) + Send + Sync + 'static,
+    ) -> Following {
+        let (end_tx, mut end_rx) = watch::channel(());
+        let all = follow(
+            self.client.clone(),
+            self.pods.clone(),
+            namespace.into(),
+            id.into(),
+            port,
+            Arc::new(hear),
+        );
+        self.spawn(async move {
+            tokio::select! {
+                _ = end_rx.changed() => {}
+                () = all => {}
+            }
+        });
+        Following { _end: end_tx }
+    }
+}
+
+async fn follow(
+    client: Client,
+    pods: Arc<Pods>,
+    namespace: String,
+    id: String,
+    port: u16,
+    hear: Arc<impl Fn(Heard) + Send + Sync + 'static>,
+) {
+    let mut changed = pods.changed.subscribe();
+    let api: Api<v1::Pod> = Api::namespaced(client, &namespace);
+    let mut followed: HashSet<String> = HashSet::new();
+    let mut tasks = JoinSet::new();
+    loop {
+        changed.mark_unchanged();
+        let of_session = pods.all().into_iter().filter(|pod| {
+            pod.workload.namespace == namespace && pod.workload.labels.get(SESSION).is_some_and(|own| *own == id)
+        });
+        for pod in of_session.take(MAX_FOLLOWED) {
+            if followed.insert(pod.name.clone()) {
+                tasks.spawn(one(api.clone(), pod.name, port, hear.clone()));
+            }
+        }
+        tokio::select! {
+            seen = changed.changed() => if seen.is_err() { return },
+            Some(ended) = tasks.join_next() => if let Ok(pod) = ended {
+                followed.remove(&pod);
+            },
+        }
+    }
+}
+
+/// Follows one pod until its connection breaks, and gives its name.
+async fn one(api: Api<v1::Pod>, pod: String, port: u16, hear: Arc<impl Fn(Heard) + Send + Sync>) -> String {
+    let fault = match config(&api, &pod, port).await {
+        Ok(policy) => {
+            hear(Heard::Connected(pod.clone(), policy));
+            let ended = flows(&api, &pod, port, |line| hear(Heard::Line(line.to_string()))).await;
+            ended
+                .err()
+                .unwrap_or_else(|| Fault::new("sidecar", format!("The sidecar in {pod} has ended.")))
+        }
+        Err(fault) => fault,
+    };
+    hear(Heard::Lost(pod.clone(), fault));
+    time::sleep(REST).await;
+    pod
+}

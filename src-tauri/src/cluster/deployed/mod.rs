@@ -1,0 +1,15 @@
+//! A sidecar in the cluster, as far as the API server is concerned: its objects are tried, written, looked at and taken
+//! away. What they say is made elsewhere.
+
+mod follow;
+mod forward;
+mod left;
+mod stands;
+mod tried;
+mod written;
+
+pub use follow::{Following, Heard};
+pub use forward::SidecarPolicy;
+pub use left::{LeftSession, MODE, PLACE, SESSION, WORKLOAD};
+pub use tried::{Disruption, Node, Refusal};
+pub use written::{INJECTOR, OWN_SIDECAR};

@@ -1,0 +1,165 @@
+//! Writes the objects of a session, and takes them away. The ConfigMap comes first and goes last: a copy is its dependent,
+//! and whatever is left is found by it.
+
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, ListParams, Patch, PatchParams},
+    core::DynamicObject,
+};
+use serde_json::{Value, json};
+
+use super::SESSION;
+use crate::{
+    cluster::{Cluster, connect::told, write::MANAGER},
+    fault::{Fault, Result},
+};
+
+/// The field manager of what is put into somebody's workload: applying nothing under it takes all of that away.
+pub const INJECTOR: &str = "egret-inject";
+
+/// The container of a sidecar of Egret's own.
+pub const OWN_SIDECAR: &str = "egret-proxy";
+
+impl Cluster {
+    /// The workload as the API server has it.
+    pub fn workload_object(&self, kind: &str, namespace: &str, name: &str) -> Result<DynamicObject> {
+        let api = self.workloads(kind, namespace)?;
+        let name = name.to_string();
+        self.call(async move { api.get(&name).await.map_err(|error| told(&error)) })
+    }
+
+    /// Writes the session's ConfigMap and gives its uid.
+    pub fn put_session(&self, config_map: &Value) -> Result<String> {
+        self.unlocked()?;
+        self.put_policy(config_map)
+    }
+
+    /// The same for a session that stands: its policy follows what a person does elsewhere, also with editing off.
+    pub fn put_policy(&self, config_map: &Value) -> Result<String> {
+        let (namespace, name) = place(config_map)?;
+        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &namespace);
+        let object = config_map.clone();
+        self.call(async move {
+            let parameters = PatchParams::apply(MANAGER).force();
+            let made = maps.patch(&name, &parameters, &Patch::Apply(&object)).await;
+            Ok(made.map_err(|error| told(&error))?.metadata.uid.unwrap_or_default())
+        })
+    }
+
+    /// Makes the copy.
+    pub fn put_copy(&self, deployment: &Value) -> Result<()> {
+        self.unlocked()?;
+        let (namespace, name) = place(deployment)?;
+        let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), &namespace);
+        let object = deployment.clone();
+        self.call(async move {
+            let parameters = PatchParams::apply(MANAGER).force();
+            let made = deployments.patch(&name, &parameters, &Patch::Apply(&object)).await;
+            made.map(drop).map_err(|error| told(&error))
+        })
+    }
+
+    /// Puts the sidecar into a workload. Nothing that another manager set is taken over.
+    pub fn inject(&self, injection: &Value) -> Result<()> {
+        self.unlocked()?;
+        let (namespace, name) = place(injection)?;
+        let api = self.workloads(injection["kind"].as_str().unwrap_or_default(), &namespace)?;
+        let object = injection.clone();
+        self.call(async move {
+            let made = api
+                .patch(&name, &PatchParams::apply(INJECTOR), &Patch::Apply(&object))
+                .await;
+            made.map(drop).map_err(|error| told(&error))
+        })
+    }
+
+    /// Takes it out again, and gives the workload as it is then; `None` where it is gone. A person agreed to that when it
+    /// was put there, so that it is done with editing off too.
+    pub fn eject(&self, kind: &str, namespace: &str, name: &str) -> Result<Option<DynamicObject>> {
+        let api = self.workloads(kind, namespace)?;
+        let name = name.to_string();
+        let nothing =
+            json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name, "namespace": namespace}});
+        self.call(async move {
+            // Applying to what is gone would make it anew.
+            if api.get_opt(&name).await.map_err(|error| told(&error))?.is_none() {
+                return Ok(None);
+            }
+            let left = api
+                .patch(&name, &PatchParams::apply(INJECTOR), &Patch::Apply(&nothing))
+                .await;
+            left.map(Some).map_err(|error| told(&error))
+        })
+    }
+
+    /// Takes everything of the session `id` in `namespace` away but what is in a workload.
+    pub fn delete_session(&self, namespace: &str, id: &str) -> Result<()> {
+        let client = self.client.clone();
+        let (namespace, own) = (namespace.to_string(), own(id));
+        self.call(async move {
+            let parameters = DeleteParams::background();
+            // A copy is a dependent, but who collects dependents may be slow; and a ConfigMap may be gone without it.
+            let deployments: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
+            delete(&deployments, &own, &parameters).await?;
+            let maps: Api<ConfigMap> = Api::namespaced(client, &namespace);
+            delete(&maps, &own, &parameters).await
+        })
+    }
+
+    /// What is left of the session `id` in `namespace`, as names for a person.
+    pub fn session_objects(&self, namespace: &str, id: &str) -> Result<Vec<String>> {
+        let client: Client = self.client.clone();
+        let (namespace, own) = (namespace.to_string(), own(id));
+        self.call(async move {
+            let deployments: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
+            let maps: Api<ConfigMap> = Api::namespaced(client, &namespace);
+            let deployments = deployments.list_metadata(&own).await.map_err(|error| told(&error))?;
+            let maps = maps.list_metadata(&own).await.map_err(|error| told(&error))?;
+            let named = |kind: &str, name: Option<String>| format!("{kind} {}", name.unwrap_or_default());
+            let deployments = deployments
+                .into_iter()
+                .map(|each| named("Deployment", each.metadata.name));
+            let maps = maps.into_iter().map(|each| named("ConfigMap", each.metadata.name));
+            Ok(deployments.chain(maps).collect())
+        })
+    }
+
+    pub(super) fn workloads(&self, kind: &str, namespace: &str) -> Result<Api<DynamicObject>> {
+        let resource = self.resource(kind)?;
+        if resource.group != "apps" {
+            return Err(Fault::input(format!("{kind} is no kind of a workload.")));
+        }
+        Ok(Api::namespaced_with(self.client.clone(), namespace, resource))
+    }
+}
+
+/// Everything that a session made.
+pub(super) fn own(id: &str) -> ListParams {
+    ListParams::default().labels(&format!("{SESSION}={id}"))
+}
+
+/// One by one: who may delete an object may not always delete a collection.
+async fn delete<K>(api: &Api<K>, own: &ListParams, parameters: &DeleteParams) -> Result<()>
+where
+    K: Clone + std::fmt::Debug + serde::de::DeserializeOwned + kube::Resource,
+{
+    for each in api.list_metadata(own).await.map_err(|error| told(&error))? {
+        match api
+            .delete(each.metadata.name.as_deref().unwrap_or_default(), parameters)
+            .await
+        {
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(error) => return Err(told(&error)),
+            Ok(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn place(object: &Value) -> Result<(String, String)> {
+    let named = |field: &str| Some(object["metadata"][field].as_str()?.to_string());
+    named("namespace")
+        .zip(named("name"))
+        .ok_or_else(|| Fault::input("The object has no name."))
+}

@@ -1,0 +1,192 @@
+//! Puts a sidecar into the cluster: the policy, the pods, the first sign of life.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use proxy_core::record::FlowWorkload;
+
+use super::{
+    containers::ADMIN_PORT,
+    life::{Deployment, LOOK, Live},
+    names,
+    prepare::Prepared,
+    steps::{self, Step},
+};
+use crate::{
+    cluster::{Cluster, INJECTOR, SESSION, Stands},
+    dto::{DeployPhase, DeployPlace, DeployState, DeployStepState},
+    fault::{Fault, Result},
+    session::now,
+};
+
+/// Longest that the pods may take to start.
+const START: Duration = Duration::from_secs(180);
+/// Longest that a sidecar that runs may take to answer.
+const ANSWER: Duration = Duration::from_secs(60);
+
+impl Deployment {
+    pub(super) fn begins(&self, prepared: &Prepared) {
+        let options = &prepared.options;
+        let (_, name) = prepared.stands_in();
+        self.change(|inner| {
+            inner.log.clear();
+            inner.state = DeployState {
+                phase: DeployPhase::Starting,
+                session: Some(prepared.id.clone()),
+                kind: options.target.kind.clone(),
+                workload: options.target.workload(),
+                stands_in: format!("{}/{name}", options.target.namespace),
+                mode: Some(options.mode),
+                place: Some(options.place),
+                way: Some(options.way),
+                staged: options.staged,
+                steps: steps::none_begun(),
+                generation: 1,
+                policy_at: Some(now()),
+                objects: prepared.policy.objects,
+                ..DeployState::default()
+            };
+        });
+    }
+
+    pub(super) fn steps(&self, cluster: &Arc<Cluster>, prepared: &Arc<Prepared>) -> Result<()> {
+        let policy = &prepared.policy;
+        self.step(
+            Step::Policy,
+            DeployStepState::Doing,
+            format!("{} objects", policy.objects),
+        );
+        let uid = cluster.put_session(&prepared.config_map(1))?;
+        self.log(format!("made ConfigMap {}", names::config_map(&prepared.id)));
+        self.step(
+            Step::Policy,
+            DeployStepState::Done,
+            format!("{} objects, in the cluster", policy.objects),
+        );
+
+        let (kind, name) = prepared.stands_in();
+        self.step(Step::Start, DeployStepState::Doing, format!("{kind} {name}"));
+        let workload = prepared.workload(&uid);
+        match prepared.options.place {
+            DeployPlace::Copy => cluster.put_copy(&workload)?,
+            DeployPlace::Workload => cluster.inject(&workload)?,
+        }
+        self.log(match prepared.options.place {
+            DeployPlace::Copy => format!("made {kind} {name}"),
+            DeployPlace::Workload => format!("applied to {kind} {name} as {INJECTOR}"),
+        });
+        self.await_pods(cluster, prepared)?;
+
+        self.step(Step::Traffic, DeployStepState::Doing, "Connecting to the sidecar…");
+        self.follow(cluster, prepared);
+        self.await_answer()?;
+        self.change(|inner| {
+            inner.state.phase = DeployPhase::Running;
+            inner.state.since = Some(now());
+            if inner.state.flows == 0 {
+                let text = "It is ready. Nothing has left it yet.";
+                steps::set(&mut inner.state.steps, Step::Traffic, DeployStepState::Doing, text);
+            }
+        });
+        // What changed while it started is brought to it now.
+        self.source_changed();
+        Ok(())
+    }
+
+    fn await_pods(&self, cluster: &Cluster, prepared: &Prepared) -> Result<()> {
+        let (kind, name) = prepared.stands_in();
+        let namespace = &prepared.options.target.namespace;
+        let until = Instant::now() + START;
+        let mut said = String::new();
+        loop {
+            let found = cluster.session_stands(&kind, namespace, &name, &prepared.id)?;
+            let (ready, all) = found.ready;
+            let waits = match found.stands {
+                Stands::Ready if !found.pods.is_empty() => {
+                    self.log(format!("ready: {}", found.pods.join(", ")));
+                    self.step(
+                        Step::Start,
+                        DeployStepState::Done,
+                        format!("{ready} of {all} pods are ready"),
+                    );
+                    return Ok(());
+                }
+                Stands::Ready => "the pods to be made".to_string(),
+                Stands::Failed(words) => {
+                    return Err(Fault::new("deploy", format!("It does not start: {words}")));
+                }
+                Stands::Waiting(what) => what,
+            };
+            if self.is_cancelled() {
+                return Err(Fault::new(
+                    "stopped",
+                    format!("You called it off while it waited for {waits}."),
+                ));
+            }
+            if Instant::now() > until {
+                return Err(Fault::new("slow", format!("Waited {} s for {waits}.", START.as_secs())));
+            }
+            if waits != said {
+                self.log(format!("waits for {waits}"));
+                self.step(
+                    Step::Start,
+                    DeployStepState::Doing,
+                    format!("{ready} of {all} pods; waits for {waits}"),
+                );
+                said = waits;
+            }
+            thread::sleep(LOOK);
+        }
+    }
+
+    fn follow(&self, cluster: &Arc<Cluster>, prepared: &Arc<Prepared>) {
+        let workload = &prepared.identity.workload;
+        let mut labels = workload.labels.clone();
+        labels.insert(SESSION.into(), prepared.id.clone());
+        // As the workload itself: what decides for its copy is what is written for it.
+        let caller = Arc::new(FlowWorkload {
+            namespace: workload.namespace.to_string(),
+            name: workload.name.to_string(),
+            labels,
+        });
+        let own = self.clone();
+        let hear = move |heard| own.hear(heard, &caller);
+        let following = cluster.follow_session(&prepared.options.target.namespace, &prepared.id, ADMIN_PORT, hear);
+        self.inner().live = Some(Live {
+            cluster: cluster.clone(),
+            prepared: prepared.clone(),
+            policy: prepared.policy.clone(),
+            following,
+        });
+    }
+
+    fn await_answer(&self) -> Result<()> {
+        let until = Instant::now() + ANSWER;
+        loop {
+            let pods = self.inner().state.pods.clone();
+            if pods.iter().any(|pod| pod.policy_hash.is_some()) {
+                return Ok(());
+            }
+            if self.is_cancelled() {
+                return Err(Fault::new(
+                    "stopped",
+                    "You called it off while it connected to the sidecar.",
+                ));
+            }
+            if Instant::now() > until {
+                let said = pods
+                    .into_iter()
+                    .find_map(|pod| pod.fault)
+                    .unwrap_or_else(|| "No pod is there.".into());
+                return Err(
+                    Fault::new("sidecar", format!("The sidecar runs, and cannot be reached: {said}"))
+                        .hint("A proxy between here and the API server may break WebSockets."),
+                );
+            }
+            thread::sleep(LOOK);
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! What stands in the way, worked out from what was found: nothing is touched before a person has seen it.
+
+use proxy_core::policy::DataPlane;
+use serde_json::Value;
+
+use super::{
+    copy, image,
+    image::There,
+    in_place,
+    options::{IMAGE, Options},
+    prepare::Prepared,
+};
+use crate::{
+    cluster::{Disruption, Node, Refusal},
+    dto::{CheckOutcome, DeployCheck, DeployMode, DeployPlace, DeployWay},
+};
+
+/// Native sidecars are on since this minor version of Kubernetes.
+const NATIVE: u32 = 29;
+
+/// What was asked of the cluster.
+#[derive(Debug)]
+pub struct Found<'w> {
+    /// `v1.33.1`.
+    pub version: String,
+    /// Permissions that are missing, as `needs … in …`.
+    pub missing: Option<String>,
+    /// What the API server has against it; not asked where permissions are missing.
+    pub refusal: Option<Refusal>,
+    pub plane: DataPlane<'w>,
+    /// A tool that manages the workload, and what it does with a change.
+    pub manager: Option<(String, String)>,
+    /// Why the workload would not roll.
+    pub unable: Option<String>,
+    /// The session whose sidecar is in the workload already.
+    pub injected: Option<String>,
+    pub nodes: Option<Vec<Node>>,
+    pub disruptions: Option<Vec<Disruption>>,
+}
+
+/// All checks, what refuses first.
+pub fn checks(prepared: &Prepared, found: &Found<'_>) -> Vec<DeployCheck> {
+    let workload = &prepared.live.data;
+    let options = &prepared.options;
+    let mut all = vec![permissions(found), version(&found.version)];
+    all.extend(network(workload));
+    all.extend(admission(options, found));
+    all.push(istio(prepared, found.plane));
+    all.push(nodes(&options.image, found.nodes.as_deref()));
+    match options.place {
+        DeployPlace::Copy => all.push(second(workload)),
+        DeployPlace::Workload => {
+            all.push(rollout(workload, found));
+            all.push(manager(found.manager.as_ref()));
+            all.push(disruption(found.disruptions.as_deref()));
+        }
+    }
+    if options.way == DeployWay::Proxy {
+        all.push(variables(workload, options.place));
+    }
+    if options.mode == DeployMode::Observe {
+        all.push(fine(
+            "Mode",
+            "Everything passes; each flow is recorded with the verdict that it would get.",
+        ));
+    }
+    all.sort_by_key(|check| check.outcome != CheckOutcome::Refused);
+    all
+}
+
+fn check(title: &str, outcome: CheckOutcome, text: impl Into<String>) -> DeployCheck {
+    DeployCheck {
+        title: title.into(),
+        outcome,
+        text: text.into(),
+        advice: None,
+        command: None,
+    }
+}
+
+fn fine(title: &str, text: impl Into<String>) -> DeployCheck {
+    check(title, CheckOutcome::Fine, text)
+}
+
+impl DeployCheck {
+    fn advice(mut self, advice: impl Into<String>) -> Self {
+        self.advice = Some(advice.into());
+        self
+    }
+}
+
+fn permissions(found: &Found<'_>) -> DeployCheck {
+    match &found.missing {
+        None => fine("Permissions", "All that it needs is allowed."),
+        Some(missing) => check("Permissions", CheckOutcome::Refused, format!("This {missing}."))
+            .advice("Copy the Role YAML, and hand it to whoever administers the cluster."),
+    }
+}
+
+fn version(version: &str) -> DeployCheck {
+    let digits = |part: &str| part.chars().take_while(char::is_ascii_digit).collect::<String>();
+    let mut parts = version.trim_start_matches('v').split('.');
+    let (major, minor) = (parts.next().map(digits), parts.next().map(digits));
+    let minor: Option<u32> = minor.and_then(|minor| minor.parse().ok());
+    match (major.as_deref(), minor) {
+        (Some("1"), Some(minor)) if minor < NATIVE => check(
+            "Kubernetes",
+            CheckOutcome::Refused,
+            format!("{version} has no native sidecars: a container that starts before all others and ends after them."),
+        )
+        .advice(format!(
+            "They are there since 1.{NATIVE}. Use the sandbox of this computer."
+        )),
+        (Some(_), Some(_)) => fine("Kubernetes", format!("{version} has native sidecars.")),
+        _ => check(
+            "Kubernetes",
+            CheckOutcome::Unknown,
+            format!("The version {version} cannot be read."),
+        ),
+    }
+}
+
+/// What no redirection can be set in.
+fn network(workload: &Value) -> Option<DeployCheck> {
+    let spec = &workload["spec"]["template"]["spec"];
+    let windows = spec["os"]["name"] == "windows" || spec["nodeSelector"]["kubernetes.io/os"] == "windows";
+    let refused = |text: &str| Some(check("Network", CheckOutcome::Refused, text));
+    if spec["hostNetwork"] == true {
+        return refused(
+            "Its pods are in the network of their node (hostNetwork): the node's own traffic would be redirected.",
+        );
+    }
+    if windows {
+        return refused("Its pods run Windows, where the sidecar does not run.");
+    }
+    None
+}
+
+fn admission(options: &Options, found: &Found<'_>) -> Option<DeployCheck> {
+    if found.missing.is_some() {
+        return None;
+    }
+    let Some(refusal) = &found.refusal else {
+        return Some(fine(
+            "Admission",
+            "The API server would take it: tried with a dry run, and with one of a pod, for Pod Security, webhooks and quota.",
+        ));
+    };
+    let refused = check("Admission", CheckOutcome::Refused, refusal.words.clone());
+    let security = refusal.words.contains("PodSecurity") && options.way == DeployWay::Capture;
+    Some(if security {
+        refused.advice("The namespace forbids NET_ADMIN, which redirecting takes. Choose HTTP proxy variables instead.")
+    } else if refusal.code == 409 {
+        refused
+            .advice("Another tool set these fields. Choose a copy: nothing of the workload itself is changed for it.")
+    } else {
+        refused
+    })
+}
+
+fn istio(prepared: &Prepared, plane: DataPlane<'_>) -> DeployCheck {
+    let title = "Istio";
+    match (prepared.options.place, plane) {
+        (DeployPlace::Copy, DataPlane::Sidecar { .. }) => fine(
+            title,
+            "The copy has no sidecar of Istio: Egret's alone decides. Calls to services that ask for mTLS are refused there.",
+        ),
+        (DeployPlace::Copy, _) => fine(title, "The copy has no sidecar of Istio, as the workload."),
+        (DeployPlace::Workload, DataPlane::Ambient { because }) => check(
+            title,
+            CheckOutcome::Refused,
+            format!("Ambient takes what leaves these pods ({because}): which of the two would be first is not known."),
+        )
+        .advice("Choose a copy, which ambient leaves alone."),
+        (DeployPlace::Workload, DataPlane::Nothing { because }) => {
+            fine(title, format!("No sidecar of Istio stands beside it: {because}."))
+        }
+        (DeployPlace::Workload, DataPlane::Sidecar { .. } | DataPlane::Undeclared) => check(
+            title,
+            CheckOutcome::Warning,
+            "Egret's sidecar comes first, then Istio's: what Egret lets through, Istio's decides on again. Istio's log shows it \
+             as sent by the same pod.",
+        )
+        .advice("To see Egret's decision alone, choose a copy."),
+    }
+}
+
+fn nodes(image: &str, nodes: Option<&[Node]>) -> DeployCheck {
+    let title = "Image";
+    let bring = |check: DeployCheck| DeployCheck {
+        command: Some(image::command(nodes.unwrap_or_default(), image)),
+        ..check
+    };
+    if image != IMAGE {
+        let registry = image.split('/').next().unwrap_or_default();
+        let text =
+            format!("Nodes that have not {image} fetch it from {registry}, with the workload's own pull secrets.");
+        return check(title, CheckOutcome::Unknown, text);
+    }
+    let Some(nodes) = nodes else {
+        let text = format!("Whether the nodes have {image} is not known: nodes cannot be listed.");
+        return bring(check(title, CheckOutcome::Unknown, text))
+            .advice("No registry has it. Bring it to the nodes first:");
+    };
+    match image::there(nodes, image) {
+        There::Everywhere => fine(title, format!("All nodes have {image}.")),
+        There::Missing(missing, all) => bring(check(
+            title,
+            CheckOutcome::Warning,
+            format!("{missing} of {all} nodes have not {image}: a pod there would not start."),
+        ))
+        .advice("Bring it to them first:"),
+        There::Nowhere => bring(check(
+            title,
+            CheckOutcome::Refused,
+            format!("No node has {image}, and no registry."),
+        ))
+        .advice("Bring it to the nodes first:"),
+        There::Unsaid => bring(check(
+            title,
+            CheckOutcome::Unknown,
+            format!("Whether the nodes have {image} is not known: they name their largest images only."),
+        ))
+        .advice("If they have not, bring it to them first:"),
+    }
+}
+
+fn second(workload: &Value) -> DeployCheck {
+    let mut text = "A second copy of the program runs: what it does by itself, such as taking from a queue or a timed job, is \
+                    done twice. No Service and no policy that selects the workload's labels holds for it, a NetworkPolicy neither."
+        .to_string();
+    for left in copy::leaves_out(workload) {
+        text.push_str(&format!(" Also, {left}."));
+    }
+    check("Copy", CheckOutcome::Warning, text)
+}
+
+fn rollout(workload: &Value, found: &Found<'_>) -> DeployCheck {
+    let title = "Rollout";
+    if let Some(id) = &found.injected {
+        return check(
+            title,
+            CheckOutcome::Refused,
+            format!("It has a sidecar of Egret already (session {id})."),
+        )
+        .advice("Remove that one first; it is listed among what is left.");
+    }
+    if let Some(unable) = &found.unable {
+        return check(title, CheckOutcome::Refused, format!("It {unable}"));
+    }
+    let spec = &workload["spec"];
+    let replicas = spec["replicas"].as_u64().unwrap_or(1);
+    if replicas == 0 {
+        return check(
+            title,
+            CheckOutcome::Refused,
+            "It is scaled to 0: no pod would have the sidecar.",
+        )
+        .advice("Choose a copy.");
+    }
+    let text = "All of its pods are replaced, once now and once when the sidecar is removed.";
+    if spec["strategy"]["type"] == "Recreate" {
+        return check(
+            title,
+            CheckOutcome::Warning,
+            format!("{text} With the strategy Recreate it is away in between."),
+        );
+    }
+    check(title, CheckOutcome::Warning, text)
+}
+
+fn manager(manager: Option<&(String, String)>) -> DeployCheck {
+    match manager {
+        None => fine("Managed by", "No tool that would take the sidecar out again."),
+        Some((tool, effect)) => check(
+            "Managed by",
+            CheckOutcome::Warning,
+            format!("{tool}: {effect}. A sync that replaces the object takes the sidecar out before you do."),
+        )
+        .advice("Choose a copy: nothing that it manages is changed for it."),
+    }
+}
+
+fn disruption(disruptions: Option<&[Disruption]>) -> DeployCheck {
+    let title = "PodDisruptionBudget";
+    match disruptions {
+        None => check(title, CheckOutcome::Unknown, "They cannot be listed."),
+        Some([]) => fine(title, "None that allows no disruption now."),
+        Some(all) => {
+            let names: Vec<&str> = all.iter().map(|each| each.name.as_str()).collect();
+            let names = names.join(", ");
+            check(
+                title,
+                CheckOutcome::Warning,
+                format!("{names} allows no disruption now, and a rollout does not ask it."),
+            )
+            .advice("Wait until all of its pods are ready, or choose a copy.")
+        }
+    }
+}
+
+fn variables(workload: &Value, place: DeployPlace) -> DeployCheck {
+    let title = "HTTP proxy variables";
+    if let (DeployPlace::Workload, Some(name)) = (place, in_place::own_proxy_variable(workload)) {
+        return check(title, CheckOutcome::Refused, format!("A container sets {name} itself."))
+            .advice("Choose a copy: there it is replaced.");
+    }
+    check(
+        title,
+        CheckOutcome::Warning,
+        "Only programs that obey HTTP_PROXY and HTTPS_PROXY meet the sidecar, with HTTP and what goes through CONNECT. All else \
+         leaves past it, unseen: what is not in the list below may still have been sent.",
+    )
+}

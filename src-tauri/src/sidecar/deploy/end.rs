@@ -1,0 +1,110 @@
+//! Takes a sidecar out of the cluster, and looks whether anything is left.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use super::{
+    life::{Deployment, LOOK},
+    prepare::Prepared,
+};
+use crate::{
+    cluster::{Cluster, SESSION},
+    dto::{DeployPhase, DeployPlace},
+    fault::{Fault, Result},
+};
+
+/// Longest that what was deleted may take to be gone.
+const GONE: Duration = Duration::from_secs(90);
+
+impl Deployment {
+    /// Takes what stands out of the hands of everything else.
+    pub(super) fn lets_go(&self) -> Option<(Arc<Cluster>, Arc<Prepared>)> {
+        let mut inner = self.inner();
+        let live = inner.live.take()?;
+        inner.state.phase = DeployPhase::Stopping;
+        drop(inner);
+        // Lines that are still on their way are heard no more.
+        drop(live.following);
+        self.told();
+        Some((live.cluster, live.prepared))
+    }
+
+    /// Removes everything and looks whether it is gone. Gives what a person wants to know of it.
+    pub(super) fn take_away(&self, cluster: &Cluster, prepared: &Prepared) -> Result<String> {
+        self.inner().live = None;
+        let (namespace, id) = (&prepared.options.target.namespace, &prepared.id);
+        let same = self.remove(cluster, prepared)?;
+        let until = Instant::now() + GONE;
+        loop {
+            let mut left = cluster.session_objects(namespace, id)?;
+            let of_session = cluster
+                .pods()
+                .into_iter()
+                .filter(|pod| pod.workload.labels.get(SESSION) == Some(id));
+            left.extend(of_session.map(|pod| format!("Pod {}", pod.name)));
+            if left.is_empty() {
+                break;
+            }
+            if Instant::now() > until {
+                return Err(Fault::new("left", format!("Not gone yet: {}.", left.join(", ")))
+                    .hint("It was told to end. What is left is listed when the cluster is opened again."));
+            }
+            thread::sleep(LOOK);
+        }
+        self.log("everything is gone".to_string());
+        let target = &prepared.options.target;
+        let who = format!("{} {}", target.kind, target.workload());
+        Ok(match (prepared.options.place, same) {
+            (DeployPlace::Copy, _) => {
+                format!("The copy of {who} and its policy are gone; nothing of {who} was changed.")
+            }
+            (DeployPlace::Workload, Some(true)) => {
+                format!("{who} is what it was before: its pod template is the same.")
+            }
+            (DeployPlace::Workload, Some(false)) => {
+                format!(
+                    "Nothing of Egret is in {who} any more. Its pod template differs from before: another hand changed it."
+                )
+            }
+            (DeployPlace::Workload, None) => format!("{who} is gone, and nothing of Egret is left."),
+        })
+    }
+
+    /// Removes everything; true where the workload's pod template is what it was before.
+    pub(super) fn remove(&self, cluster: &Cluster, prepared: &Prepared) -> Result<Option<bool>> {
+        let target = &prepared.options.target;
+        let same = match prepared.options.place {
+            DeployPlace::Copy => None,
+            DeployPlace::Workload => {
+                let left = cluster.eject(&target.kind, &target.namespace, &target.name)?;
+                self.log(format!("took it out of {} {}", target.kind, target.name));
+                let template = |data: &Value| data["spec"]["template"].clone();
+                left.map(|left| template(&left.data) == template(&prepared.live.data))
+            }
+        };
+        cluster.delete_session(&target.namespace, &prepared.id)?;
+        self.log(format!("deleted what session {} made", prepared.id));
+        Ok(same)
+    }
+}
+
+/// What became of what was there already, put behind the advice.
+pub(super) fn also(fault: Fault, left: Result<String>) -> Fault {
+    let left = match left {
+        Ok(_) => "Everything was taken away again.".to_string(),
+        Err(own) => format!("It could not be taken away: {}", own.told()),
+    };
+    let hint = fault
+        .hint
+        .as_deref()
+        .map_or_else(String::new, |hint| format!("{hint} "));
+    Fault {
+        hint: Some(format!("{hint}{left}")),
+        ..fault
+    }
+}

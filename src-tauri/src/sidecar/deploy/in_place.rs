@@ -1,0 +1,51 @@
+//! The sidecar in the workload itself: by server-side apply under a manager of its own, so that applying nothing takes
+//! exactly that away again, whatever else has changed since.
+
+use serde_json::{Value, json};
+
+use super::{
+    containers::{self, is_proxy_variable},
+    names,
+    options::{Identity, Options, Target},
+};
+use crate::{cluster::SESSION, dto::DeployWay};
+
+/// The fields that are Egret's in the workload.
+pub fn injection(workload: &Value, options: &Options, identity: &Identity, id: &str) -> Value {
+    let mut spec = json!({
+        "initContainers": containers::init_containers(options, identity),
+        "volumes": containers::volumes(&names::config_map(id)),
+    });
+    if options.way == DeployWay::Proxy {
+        let own = workload["spec"]["template"]["spec"]["containers"]
+            .as_array()
+            .into_iter()
+            .flatten();
+        let each = own.map(|each| json!({"name": each["name"], "env": containers::proxy_variables()}));
+        spec["containers"] = each.collect::<Vec<_>>().into();
+    }
+    let mut object = ejection(&options.target);
+    object["metadata"]["annotations"] = json!({SESSION: id});
+    object["spec"] = json!({"template": {"metadata": {"labels": {SESSION: id}}, "spec": spec}});
+    object
+}
+
+/// The same without any field: applied, it takes away what was applied before.
+pub fn ejection(target: &Target) -> Value {
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": target.kind,
+        "metadata": {"name": target.name, "namespace": target.namespace},
+    })
+}
+
+/// A variable that the workload sets itself and that would be another one's: taking it back would delete it.
+pub fn own_proxy_variable(workload: &Value) -> Option<String> {
+    let own = workload["spec"]["template"]["spec"]["containers"]
+        .as_array()
+        .into_iter()
+        .flatten();
+    let mut variables = own.flat_map(|each| each["env"].as_array().into_iter().flatten());
+    let named = variables.find_map(|each| each["name"].as_str().filter(|name| is_proxy_variable(name)))?;
+    Some(named.to_string())
+}

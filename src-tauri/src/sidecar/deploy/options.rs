@@ -1,0 +1,102 @@
+//! What a person chose: which workload, what the sidecar does there, where it stands, and how traffic reaches it.
+
+use proxy_core::policy::{Capture, Workload};
+
+use crate::{
+    dto::{DeployMode, DeployOptions, DeployPlace, DeployWay},
+    fault::{Fault, Result},
+};
+
+/// The image that `egret-proxy image` writes.
+pub const IMAGE: &str = concat!("egret.dev/egret-proxy:", env!("CARGO_PKG_VERSION"));
+
+/// Kinds whose pods can be given a sidecar.
+pub const KINDS: [&str; 3] = ["Deployment", "StatefulSet", "DaemonSet"];
+/// Longest reference of an image; registries take less.
+const MAX_IMAGE: usize = 512;
+/// Longest name of an object of Kubernetes.
+const MAX_NAME: usize = 253;
+
+/// A workload of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// One of [`KINDS`].
+    pub kind: String,
+    pub namespace: String,
+    pub name: String,
+}
+
+impl Target {
+    /// The one that `kind` and `workload`, as `namespace/name`, mean.
+    pub fn read(kind: &str, workload: &str) -> Result<Self> {
+        if !KINDS.contains(&kind) {
+            return Err(Fault::new(
+                "kind",
+                format!("{workload} is made by a {kind}: no sidecar can be put there."),
+            )
+            .hint("Choose a Deployment, a StatefulSet or a DaemonSet."));
+        }
+        let plain = |part: &str| {
+            let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+            (1..=MAX_NAME).contains(&part.len()) && part.bytes().all(legal)
+        };
+        let named = workload
+            .split_once('/')
+            .filter(|(namespace, name)| plain(namespace) && plain(name));
+        let (namespace, name) = named.ok_or_else(|| Fault::input(format!("{workload:?} is no NAMESPACE/NAME.")))?;
+        Ok(Self {
+            kind: kind.into(),
+            namespace: namespace.into(),
+            name: name.into(),
+        })
+    }
+
+    /// `namespace/name`.
+    pub fn workload(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+}
+
+/// What is deployed, once it is checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    pub target: Target,
+    pub mode: DeployMode,
+    pub place: DeployPlace,
+    pub way: DeployWay,
+    pub image: String,
+    /// With the edits that are staged.
+    pub staged: bool,
+}
+
+impl Options {
+    /// Those that the window sent.
+    pub fn read(options: DeployOptions) -> Result<Self> {
+        let target = Target::read(&options.kind, &options.workload)?;
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || "._-/:@".contains(letter);
+        let image = options.image;
+        if image.is_empty() || image.len() > MAX_IMAGE || !image.chars().all(plain) {
+            return Err(Fault::new("image", format!("{image:?} is no reference of an image."))
+                .hint(format!("It looks like {IMAGE}.")));
+        }
+        Ok(Self {
+            target,
+            mode: options.mode,
+            place: options.place,
+            way: options.way,
+            image,
+            staged: options.staged,
+        })
+    }
+}
+
+/// Who the sidecar decides for, which is the workload itself also where it stands in a copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub workload: Workload,
+    pub service_account: String,
+    /// What is captured, as Istio would for it.
+    pub capture: Capture,
+    /// Istio's own sidecar stands, or will stand, beside ours.
+    pub beside_istio: bool,
+}

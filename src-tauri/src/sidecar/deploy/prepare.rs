@@ -1,0 +1,138 @@
+//! From what a person chose to the objects that would be made for it.
+
+use aws_lc_rs::rand;
+use kube::core::DynamicObject;
+use proxy_core::policy::{DataPlane, Workload, capture_of};
+use serde_json::Value;
+
+use super::{
+    copy, in_place, names,
+    options::{Identity, Options},
+    policy::Policy,
+};
+use crate::{
+    change::Proposal,
+    cluster::Cluster,
+    dto::DeployPlace,
+    fault::{Fault, Result},
+    session::View,
+};
+
+/// Bytes of a session's name, which stands in labels and at the end of names.
+const ID: usize = 4;
+/// Bytes of what nobody guesses.
+const TOKEN: usize = 32;
+
+/// Everything that is known before anything is written.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    pub options: Options,
+    pub identity: Identity,
+    /// The workload as it is.
+    pub live: DynamicObject,
+    pub policy: Policy,
+    /// Names the session.
+    pub id: String,
+    /// By which its sidecars know who sends them a policy.
+    pub token: String,
+}
+
+/// Works it out for the workload as the API server has it now.
+pub fn prepare(cluster: &Cluster, view: &View, staged: Option<&Proposal>, options: Options) -> Result<Prepared> {
+    let target = &options.target;
+    let live = cluster.workload_object(&target.kind, &target.namespace, &target.name)?;
+    Ok(Prepared {
+        identity: identity(view, &options, &live.data),
+        policy: Policy::of(view, staged.filter(|_| options.staged), target)?,
+        id: random(ID)?,
+        token: random(TOKEN)?,
+        options,
+        live,
+    })
+}
+
+impl Prepared {
+    /// The workload that will have the sidecar: its kind and name.
+    pub fn stands_in(&self) -> (String, String) {
+        let target = &self.options.target;
+        match self.options.place {
+            DeployPlace::Copy => ("Deployment".into(), names::copy(target, &self.id)),
+            DeployPlace::Workload => (target.kind.clone(), target.name.clone()),
+        }
+    }
+
+    /// The session's ConfigMap.
+    pub fn config_map(&self, generation: u64) -> Value {
+        self.policy.config_map(&self.options, &self.id, &self.token, generation)
+    }
+
+    /// The workload with the sidecar; a copy is a dependent of the ConfigMap, whose uid this is.
+    pub fn workload(&self, uid: &str) -> Value {
+        let live = &self.live.data;
+        match self.options.place {
+            DeployPlace::Copy => {
+                let owner = (names::config_map(&self.id), uid);
+                copy::copy(live, &self.options, &self.identity, &self.id, (&owner.0, owner.1))
+            }
+            DeployPlace::Workload => in_place::injection(live, &self.options, &self.identity, &self.id),
+        }
+    }
+
+    /// What will be made or changed, in words.
+    pub fn adds(&self) -> Vec<String> {
+        let target = &self.options.target;
+        let objects = self.policy.objects;
+        let policy = format!(
+            "ConfigMap {}: the policy, {objects} objects",
+            names::config_map(&self.id)
+        );
+        let (kind, name) = self.stands_in();
+        let workload = match self.options.place {
+            DeployPlace::Copy => format!("{kind} {name}: one pod, a copy of {}", target.name),
+            DeployPlace::Workload => {
+                format!(
+                    "{kind} {name}: containers, volumes, a label and an annotation of the field manager egret-inject"
+                )
+            }
+        };
+        vec![policy, workload]
+    }
+}
+
+fn identity(view: &View, options: &Options, live: &Value) -> Identity {
+    let target = &options.target;
+    let template = &live["spec"]["template"];
+    let texts = |field: &str| {
+        let all = template["metadata"][field].as_object().into_iter().flatten();
+        all.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_string())))
+            .collect()
+    };
+    let workload = Workload {
+        namespace: target.namespace.as_str().into(),
+        name: target.name.as_str().into(),
+        labels: texts("labels"),
+        annotations: texts("annotations"),
+    };
+    let host_network = template["spec"]["hostNetwork"].as_bool() == Some(true);
+    let nothing = matches!(
+        DataPlane::of(view.world(), &workload, host_network),
+        DataPlane::Nothing { .. }
+    );
+    Identity {
+        service_account: template["spec"]["serviceAccountName"]
+            .as_str()
+            .unwrap_or("default")
+            .into(),
+        capture: capture_of(view.world(), &workload),
+        // Where nobody knows it is taken to be there: to leave its user alone harms nothing.
+        beside_istio: options.place == DeployPlace::Workload && !nothing,
+        workload,
+    }
+}
+
+/// So many random bytes, in hexadecimal.
+fn random(length: usize) -> Result<String> {
+    let mut bytes = vec![0; length];
+    rand::fill(&mut bytes).map_err(|_| Fault::new("random", "The system gives no random numbers."))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,117 @@
+use proxy_core::policy::DataPlane;
+
+use super::{
+    super::{Found, IMAGE, Policy, Prepared, checks},
+    CART, ID, identity, manifest, mirror, options,
+};
+use crate::{
+    cluster::{Node, Refusal},
+    dto::{CheckOutcome, DeployPlace, DeployWay},
+};
+
+fn prepared(place: DeployPlace, way: DeployWay, manifest_text: &str) -> Prepared {
+    let (_folder, view) = mirror(0);
+    let options = options(place, way);
+    Prepared {
+        identity: identity(false),
+        live: serde_json::from_value(manifest(manifest_text)).unwrap(),
+        policy: Policy::of(&view, None, &options.target).unwrap(),
+        id: ID.into(),
+        token: "s3cret".into(),
+        options,
+    }
+}
+
+fn found() -> Found<'static> {
+    Found {
+        version: "v1.33.1".into(),
+        missing: None,
+        refusal: None,
+        plane: DataPlane::Sidecar { revision: "" },
+        manager: None,
+        unable: None,
+        injected: None,
+        nodes: Some(vec![Node {
+            images: vec![IMAGE.into()],
+            ..Node::default()
+        }]),
+        disruptions: Some(Vec::new()),
+    }
+}
+
+/// What refuses it, by title.
+fn refused(prepared: &Prepared, found: &Found<'_>) -> Vec<String> {
+    let all = checks(prepared, found).into_iter();
+    all.filter(|check| check.outcome == CheckOutcome::Refused)
+        .map(|check| check.title)
+        .collect()
+}
+
+#[test]
+fn nothing_is_refused_that_can_be_done() {
+    for place in [DeployPlace::Copy, DeployPlace::Workload] {
+        assert_eq!(
+            refused(&prepared(place, DeployWay::Capture, CART), &found()),
+            Vec::<String>::new()
+        );
+    }
+}
+
+#[test]
+fn what_cannot_work_is_refused_before_anything_is_touched() {
+    let in_place = || prepared(DeployPlace::Workload, DeployWay::Capture, CART);
+    let with = |change: &dyn Fn(&mut Found<'static>)| {
+        let mut found = found();
+        change(&mut found);
+        refused(&in_place(), &found)
+    };
+    assert_eq!(with(&|found| found.version = "v1.28.4+k3s1".into()), ["Kubernetes"]);
+    assert_eq!(with(&|found| found.missing = Some("needs x".into())), ["Permissions"]);
+    assert_eq!(
+        with(&|found| found.plane = DataPlane::Ambient { because: "label" }),
+        ["Istio"]
+    );
+    assert_eq!(with(&|found| found.unable = Some("is paused.".into())), ["Rollout"]);
+    assert_eq!(with(&|found| found.injected = Some("ab".into())), ["Rollout"]);
+    assert_eq!(with(&|found| found.nodes = Some(vec![Node::default()])), ["Image"]);
+    let proxy = prepared(DeployPlace::Workload, DeployWay::Proxy, CART);
+    assert_eq!(refused(&proxy, &found()), ["HTTP proxy variables"]);
+    let host = CART.replace("serviceAccountName", "hostNetwork: true\n      serviceAccountName");
+    for place in [DeployPlace::Copy, DeployPlace::Workload] {
+        assert_eq!(
+            refused(&prepared(place, DeployWay::Capture, &host), &found()),
+            ["Network"]
+        );
+    }
+    let none = CART.replace("replicas: 3", "replicas: 0");
+    assert_eq!(
+        refused(&prepared(DeployPlace::Workload, DeployWay::Capture, &none), &found()),
+        ["Rollout"]
+    );
+    assert!(refused(&prepared(DeployPlace::Copy, DeployWay::Capture, &none), &found()).is_empty());
+}
+
+#[test]
+fn where_pod_security_forbids_redirecting_the_other_way_is_offered() {
+    let refusal = Refusal {
+        code: 403,
+        words: "pods \"cart-\" is forbidden: violates PodSecurity \"restricted:latest\": unrestricted capabilities"
+            .into(),
+    };
+    let found = Found {
+        refusal: Some(refusal),
+        ..found()
+    };
+    let all = checks(&prepared(DeployPlace::Copy, DeployWay::Capture, CART), &found);
+    let first = &all[0];
+    assert_eq!(
+        (first.title.as_str(), first.outcome),
+        ("Admission", CheckOutcome::Refused),
+        "what refuses comes first"
+    );
+    assert!(
+        first.text.contains("violates PodSecurity"),
+        "in the words of who refuses"
+    );
+    assert!(first.advice.as_deref().unwrap().contains("HTTP proxy variables"));
+}

@@ -1,0 +1,132 @@
+//! Interception rules that are put in force without `nft`, as `nft` lists them.
+
+use std::{
+    io::Write,
+    process::{Command, Output, Stdio},
+};
+
+use crate::trial::{REQUIRED, binary};
+
+/// Runs a script as root of a network namespace of its own; `None` where none can be had.
+fn alone(name: &str, script: &str, arguments: &[&str]) -> Option<Output> {
+    let inside = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--net", "--", "sh", "-c", script]);
+        command.arg(binary()).args(arguments).stdin(Stdio::null());
+        command.output().unwrap()
+    };
+    let probe = inside("PATH=$PATH:/usr/sbin:/sbin nft list ruleset");
+    if probe.status.success() {
+        return Some(inside(&format!("PATH=$PATH:/usr/sbin:/sbin\n{script}")));
+    }
+    let reason = String::from_utf8_lossy(&probe.stderr).trim().to_string();
+    assert!(std::env::var_os(REQUIRED).is_none(), "{name}: {reason}");
+    // Not through the test's captured output: a skipped test must be seen.
+    let _ = writeln!(std::io::stderr(), "skipped {name}: no network namespace ({reason})");
+    None
+}
+
+const RULES: [&[&str]; 4] = [
+    &[],
+    &["--port", "15901", "--uid", "1339,1337"],
+    &["--include-ranges", ""],
+    &[
+        "--include-ranges=10.0.0.0/8,192.168.4.0/22,fd00:1::/32,203.0.113.7",
+        "--exclude-ranges=10.1.0.0/16,10.2.3.128/25,2001:db8::/33,fd00:1::5",
+        "--exclude-ports=22,3306",
+        "--include-ports=8080,65535",
+        "--uid=4294967294",
+    ],
+];
+
+#[test]
+fn rules_put_in_force_are_those_that_nft_makes_of_the_plan() {
+    let script = "
+        set -e
+        $0 capture apply $@
+        nft list ruleset
+        $0 capture remove
+        echo removed
+        nft list ruleset
+        echo by nft
+        $0 capture plan $@ | nft -f -
+        nft list ruleset";
+    for rules in RULES {
+        let Some(output) = alone("rules_put_in_force", &script.replace("$@", "\"$@\""), rules) else {
+            return;
+        };
+        assert!(output.status.success(), "{output:?}");
+        let listed = String::from_utf8(output.stdout).unwrap();
+        let (own, rest) = listed.split_once("removed\n").unwrap();
+        let (left, nft) = rest.split_once("by nft\n").unwrap();
+        assert_eq!((own, left), (nft, ""), "{rules:?}");
+        assert!(
+            own.contains("type nat hook output priority -110; policy accept;"),
+            "{own}"
+        );
+    }
+}
+
+#[test]
+fn applying_again_replaces_and_leaves_the_tables_of_others() {
+    let script = "
+        set -e
+        nft add table inet other
+        $0 capture remove
+        $0 capture apply --exclude-ports 22
+        $0 capture apply --exclude-ports 23
+        nft list ruleset";
+    let Some(output) = alone("applying_again", script, &[]) else {
+        return;
+    };
+    assert!(output.status.success(), "{output:?}");
+    let listed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(listed.matches("tcp dport").collect::<Vec<_>>().len(), 1, "{listed}");
+    assert!(
+        listed.contains("tcp dport 23 return") && listed.contains("table inet other"),
+        "{listed}"
+    );
+}
+
+#[test]
+fn thousands_of_ranges_are_one_transaction() {
+    let script = "
+        set -e
+        ranges=$(seq -f 10.%g.0.0/24 -s , 0 255),$(seq -f 11.%g.0.0/24 -s , 0 255),$(seq -f 12.%g.0.0/24 -s , 0 255)
+        ranges=$ranges,$(seq -f fd00:%g::/32 -s , 1 2 2999)
+        $0 capture apply --exclude-ranges $ranges
+        nft list ruleset | grep -c daddr";
+    let Some(output) = alone("thousands_of_ranges", script, &[]) else {
+        return;
+    };
+    assert!(output.status.success(), "{output:?}");
+    // With the two of loopback.
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap().trim(),
+        (3 * 256 + 1500 + 2).to_string()
+    );
+}
+
+#[test]
+fn without_the_right_to_set_rules_the_reason_and_the_way_out_are_said() {
+    let own = Command::new("id").arg("-u").output().unwrap();
+    let mut command = match String::from_utf8_lossy(&own.stdout).trim() {
+        "0" => {
+            let mut command = Command::new("setpriv");
+            command.args([
+                "--reuid=65534",
+                "--regid=65534",
+                "--clear-groups",
+                "--bounding-set=-all",
+                "--",
+            ]);
+            command.arg(binary());
+            command
+        }
+        _ => Command::new(binary()),
+    };
+    let refused = command.args(["capture", "apply"]).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("NET_ADMIN") && said.contains("explicit proxy"), "{said}");
+}

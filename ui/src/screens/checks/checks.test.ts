@@ -1,0 +1,78 @@
+/** A finding's fix is staged, one or all of a rule, and shown in Review with its field and its reason. */
+import { render, screen, within } from "@testing-library/svelte";
+import userEvent from "@testing-library/user-event";
+import { expect, it, vi } from "vitest";
+import App from "../../App.svelte";
+import type { Finding, PolicyView } from "../../bridge/bindings";
+import { useChannel } from "../../bridge/channel";
+import * as example from "../../bridge/example";
+import { standin } from "../../bridge/standin";
+
+const id = (name: string) => screen.findByTestId(name);
+const rule = example.findings.filter((finding) => finding.offer !== null);
+
+/** The Checks screen with these findings; gives what was asked to be staged. */
+async function checks(findings: Finding[]) {
+  const base = standin({ empty: false });
+  const asked: unknown[] = [];
+  useChannel({
+    ...base,
+    call: async <T>(command: string, args: Record<string, unknown> = {}) => {
+      if (command === "stage_fixes") asked.push(args.fixes);
+      const answer = await base.call<T>(command, args);
+      return command === "policy_view" ? ({ ...(answer as PolicyView), findings } as T) : answer;
+    },
+  });
+  render(App);
+  await userEvent.click(await id("rail-checks"));
+  await screen.findAllByTestId("finding-row");
+  return asked;
+}
+
+const key = (finding: Finding | undefined) => ({
+  code: "IST0131",
+  kind: "VirtualService",
+  namespace: "shop",
+  name: "api",
+  field: finding?.field,
+});
+
+it("stages the fix of one finding, says so in its row, and shows field and reason in Review", async () => {
+  const asked = await checks(example.findings);
+  const [button] = await screen.findAllByTestId("fix");
+  expect(button).toHaveAttribute("title", expect.stringContaining("take spec.http[0].match[1] away"));
+  await userEvent.click(button as HTMLElement);
+  expect(asked).toEqual([[key(rule[0])]]);
+  expect(await id("fix-staged")).toBeInTheDocument();
+  expect(screen.getAllByTestId("fix")).toHaveLength(rule.length - 1);
+  expect(screen.queryByTestId("fix-all")).toBeNull();
+  await userEvent.click(await id("review-open"));
+  const edit = within(await id("staged-fix"));
+  expect(edit.getByText(/take spec.http\[0\].match\[1\] away/)).toHaveTextContent("this match is never used");
+});
+
+it("stages the fixes of all findings of a rule as one change set", async () => {
+  const asked = await checks(example.findings);
+  await userEvent.click(await id("fix-all"));
+  expect(asked).toEqual([rule.map(key)]);
+  await vi.waitFor(() => expect(screen.getAllByTestId("fix-staged")).toHaveLength(rule.length));
+  expect(screen.queryByTestId("fix")).toBeNull();
+});
+
+it("offers nothing where no change is sure", async () => {
+  await checks(example.findings.filter((finding) => finding.offer === null));
+  expect(screen.queryByTestId("fix")).toBeNull();
+});
+
+it("says why a fix cannot be made here", async () => {
+  const blockedBecause = "Egret does not write a DestinationRule into a cluster; the command does.";
+  const asked = await checks(
+    rule.map((finding) => ({ ...finding, offer: finding.offer && { ...finding.offer, blockedBecause } })),
+  );
+  for (const button of await screen.findAllByTestId("fix")) expect(button).toBeDisabled();
+  expect(screen.queryByTestId("fix-all")).toBeNull();
+  const [row] = await screen.findAllByTestId("finding-row");
+  expect(row).toHaveTextContent(blockedBecause);
+  expect(within(row as HTMLElement).getByLabelText("Copy as kubectl patch")).toBeEnabled();
+  expect(asked).toEqual([]);
+});

@@ -1,0 +1,173 @@
+/** A sidecar beside a workload of the cluster: nothing is started that was not checked, and everything is taken away. */
+import { render, screen } from "@testing-library/svelte";
+import userEvent from "@testing-library/user-event";
+import { beforeEach, expect, it, vi } from "vitest";
+import App from "../../App.svelte";
+import type { DeployCheck, DeployState } from "../../bridge/bindings";
+import { useChannel } from "../../bridge/channel";
+import * as example from "../../bridge/example";
+import { standin } from "../../bridge/standin";
+import { deploy, deployLeft, deployment } from "../../state/deploy.svelte";
+import { navigation } from "../../state/navigation.svelte";
+
+let calls: [string, Record<string, unknown>][];
+let answers: Record<string, () => unknown>;
+let heard: Record<string, ((payload: never) => void)[]>;
+
+beforeEach(() => {
+  deployment.forget();
+  deployLeft.forget();
+  deploy.changed();
+  Object.assign(deploy, { mode: "observe", place: "copy", way: "capture", staged: false, image: "", chosen: null });
+  navigation.sandbox = "computer";
+  calls = [];
+  answers = {};
+  heard = {};
+  const base = standin({ empty: false });
+  useChannel({
+    ...base,
+    call: async <T>(command: string, args: Record<string, unknown> = {}) => {
+      calls.push([command, args]);
+      const own = answers[command];
+      return own ? (own() as T) : base.call<T>(command, args);
+    },
+    listen: (event, handler) => {
+      heard[event] = [...(heard[event] ?? []), handler as (payload: never) => void];
+      return base.listen(event, handler);
+    },
+  });
+});
+
+const asked = (command: string) => calls.filter(([name]) => name === command).map(([, args]) => args);
+const tell = (event: string, payload: unknown) => heard[event]?.forEach((handle) => handle(payload as never));
+const id = (name: string) => screen.findByTestId(name);
+
+/** "Cluster workload" of the Sandbox. */
+async function open(editing: boolean) {
+  answers.source_state = () => {
+    const state = example.clusterSource("kind-dev");
+    return { ...state, cluster: state.cluster && { ...state.cluster, editing } };
+  };
+  navigation.go("sandbox");
+  render(App);
+  await userEvent.click(await id("sandbox-cluster"));
+  await vi.waitFor(async () => expect(await id("deploy-image")).toHaveValue(example.deployImage));
+}
+
+it("is not offered where a folder is open: it has no workloads that run", async () => {
+  navigation.go("sandbox");
+  render(App);
+  await id("sandbox-state");
+  expect(screen.queryByTestId("sandbox-cluster")).toBeNull();
+});
+
+it("checks what is chosen before anything can be started", async () => {
+  await open(true);
+  expect(await id("deploy-start")).toBeDisabled();
+  await userEvent.selectOptions(await id("deploy-target"), "Deployment shop/cart");
+  await userEvent.click(await id("deploy-mode-enforce"));
+  await userEvent.click(await id("deploy-check-all"));
+  const options = { kind: "Deployment", workload: "shop/cart", mode: "enforce", place: "copy", way: "capture" };
+  expect(asked("deploy_checks")).toEqual([{ options: { ...options, staged: false, image: example.deployImage } }]);
+  const checks = await screen.findAllByTestId("deploy-check");
+  expect(checks.map((each) => each.dataset.outcome)).toEqual(["fine", "unknown", "warning"]);
+  expect(checks[1]).toHaveTextContent("kind load image-archive");
+  expect(asked("deploy_start")).toEqual([]);
+  expect(await id("deploy-start")).toBeEnabled();
+});
+
+it("forgets what the checks found when something else is chosen", async () => {
+  await open(true);
+  await userEvent.click(await id("deploy-check-all"));
+  expect(await id("deploy-start")).toBeEnabled();
+  await userEvent.click(await id("deploy-place-workload"));
+  expect(await id("deploy-start")).toBeDisabled();
+  expect(screen.queryByTestId("deploy-check")).toBeNull();
+});
+
+it("starts nothing that a check refuses, and gives the Role where a right is missing", async () => {
+  const refused: DeployCheck = {
+    title: "Permissions",
+    outcome: "refused",
+    text: "This needs create configmaps in default.",
+    advice: null,
+    command: null,
+  };
+  answers.deploy_checks = () => ({ ...example.deployChecks, checks: [refused], refused: refused.text });
+  await open(true);
+  await userEvent.click(await id("deploy-check-all"));
+  expect(await id("deploy-check")).toHaveTextContent("Not possible");
+  expect(await id("copy-role")).toBeInTheDocument();
+  expect(await id("deploy-start")).toBeDisabled();
+  expect(await id("deploy-start")).toHaveAttribute("title", refused.text);
+});
+
+it("starts nothing while editing is switched off", async () => {
+  await open(false);
+  await userEvent.click(await id("deploy-check-all"));
+  await screen.findAllByTestId("deploy-check");
+  expect(await id("deploy-start")).toBeDisabled();
+  expect((await id("deploy-start")).title).toContain("Editing is switched off");
+});
+
+it("runs through its steps, shows what the sidecar has, and says what became of it", async () => {
+  await open(true);
+  await userEvent.click(await id("deploy-check-all"));
+  await userEvent.click(await id("deploy-start"));
+  await vi.waitFor(async () => expect(await id("deploy-state")).toHaveAttribute("data-state", "running"));
+  const steps = await screen.findAllByTestId("deploy-step");
+  expect(steps.map((each) => each.dataset.state)).toEqual(["done", "done", "done"]);
+  expect(await id("deploy-pod")).toHaveTextContent("8c1f02a7be00d1aa, no. 1, mounted");
+  expect(await id("deploy-flows")).toHaveTextContent("9 flows");
+  await vi.waitFor(() =>
+    expect(asked("log_page").some(({ query }) => (query as { text: string }).text === "session:3f9a1c07")).toBe(true),
+  );
+  expect(await id("deploy-target")).toBeDisabled();
+  await userEvent.click(await id("deploy-stop"));
+  expect(await id("deploy-ended")).toHaveTextContent("The copy and its policy are gone.");
+});
+
+it("brings the change set to a sidecar that runs", async () => {
+  answers.deploy_state = () => example.deployed;
+  await open(true);
+  await userEvent.click(await id("deploy-staged-true"));
+  expect(asked("deploy_staged")).toEqual([{ staged: true }]);
+});
+
+it("shows what it waits for, can be called off, and says why it came to nothing", async () => {
+  const starting: DeployState = {
+    ...example.deployed,
+    phase: "starting",
+    pods: [],
+    steps: [
+      { title: "Bring the policy", state: "done", text: "" },
+      { title: "Start the sidecar", state: "doing", text: "0 of 1 pods; waits for the node to fetch egret-proxy" },
+      { title: "See traffic", state: "waiting", text: "" },
+    ],
+  };
+  await open(true);
+  tell("deploy-changed", starting);
+  expect((await screen.findAllByTestId("deploy-step"))[1]).toHaveTextContent("waits for the node to fetch egret-proxy");
+  await userEvent.click(await id("deploy-cancel"));
+  expect(asked("deploy_cancel")).toHaveLength(1);
+  const fault = { code: "stopped", message: "You called it off.", hint: "Everything was taken away again.", at: null };
+  tell("deploy-changed", { ...starting, phase: "failed", fault });
+  expect(await id("error-banner")).toHaveTextContent("You called it off. Everything was taken away again.");
+  expect(await id("deploy-check-all")).toBeEnabled();
+});
+
+it("tells of what a killed app left when its cluster is opened, and removes it with editing on", async () => {
+  answers.deploy_left = () => [example.leftIn("shop")];
+  answers.source_state = () => {
+    const state = example.clusterSource("eu-prod");
+    return { ...state, cluster: state.cluster && { ...state.cluster, editing: true } };
+  };
+  render(App);
+  await id("overview-sentence");
+  tell("source-changed", answers.source_state());
+  expect(await id("toast")).toHaveTextContent("A sidecar of an earlier session is left");
+  await userEvent.click(screen.getByText("Open Sandbox"));
+  expect(await id("deploy-left")).toHaveTextContent("a sidecar in Deployment cart");
+  await userEvent.click(await id("deploy-left-remove"));
+  expect(asked("deploy_remove")).toEqual([{ namespace: "shop", session: "ab12cd34" }]);
+});

@@ -1,0 +1,137 @@
+/** A sidecar beside a workload of the cluster: what is chosen, what the checks found, how it stands, and what is left. */
+import type { DeployChecks, DeployOptions, DeployState, Fault, SourceState } from "../bridge/bindings";
+import * as calls from "../bridge/calls";
+import { asFault } from "../bridge/channel";
+import { on } from "../bridge/events";
+import * as words from "../words/deploy";
+import { navigation } from "./navigation.svelte";
+import { Query } from "./query.svelte";
+import { everything } from "./store.svelte";
+import { attempt, toasts } from "./toasts.svelte";
+
+export const deployment = new Query(calls.deployState);
+/** What other sessions left in the open cluster. */
+export const deployLeft = new Query(calls.deployLeft, 1000);
+/** The newest flows of what is deployed. */
+export const deployedFlows = new Query(async () => {
+  const session = deployment.value?.session ?? null;
+  if (session === null) return [];
+  return (await calls.logPage({ ...everything, text: `session:${session}` }, null, 40)).rows;
+}, 250);
+
+class Deploy {
+  mode = $state<DeployOptions["mode"]>("observe");
+  place = $state<DeployOptions["place"]>("copy");
+  way = $state<DeployOptions["way"]>("capture");
+  staged = $state(false);
+  image = $state("");
+  /** Chosen by a person; else the first one. */
+  chosen = $state<{ kind: string; workload: string } | null>(null);
+  /** Of what is chosen now; null before it was checked. */
+  checks = $state.raw<DeployChecks | null>(null);
+  checking = $state(false);
+  fault = $state.raw<Fault | null>(null);
+  #asked = 0;
+
+  options(target: { kind: string; workload: string }): DeployOptions {
+    const { mode, place, way, staged, image } = this;
+    return { ...target, mode, place, way, staged, image: image.trim() };
+  }
+
+  /** What was found holds for what was chosen then. */
+  changed(): void {
+    this.#asked += 1;
+    this.checks = null;
+    this.checking = false;
+    this.fault = null;
+  }
+
+  async loadImage(): Promise<void> {
+    if (this.image === "") this.image = (await attempt(calls.deployImage)) ?? "";
+  }
+
+  async check(target: { kind: string; workload: string }): Promise<void> {
+    this.changed();
+    const asked = this.#asked;
+    this.checking = true;
+    try {
+      const found = await calls.deployChecks(this.options(target));
+      if (asked === this.#asked) this.checks = found;
+    } catch (error) {
+      if (asked === this.#asked) this.fault = asFault(error);
+    } finally {
+      if (asked === this.#asked) this.checking = false;
+    }
+  }
+
+  async start(target: { kind: string; workload: string }): Promise<void> {
+    await this.#settle(() => calls.deployStart(this.options(target)));
+  }
+
+  async stop(): Promise<void> {
+    await this.#settle(calls.deployStop);
+    this.changed();
+  }
+
+  async cancel(): Promise<void> {
+    await attempt(calls.deployCancel);
+  }
+
+  /** With, or without, what is staged: at once where a sidecar runs. */
+  async withStaged(staged: boolean): Promise<void> {
+    this.staged = staged;
+    if (deployment.value?.phase === "running") await attempt(() => calls.deployStaged(staged));
+    else this.changed();
+  }
+
+  async remove(namespace: string, session: string): Promise<void> {
+    this.fault = null;
+    try {
+      await calls.deployRemove(namespace, session);
+      toasts.say(words.removed);
+    } catch (error) {
+      this.fault = asFault(error);
+    }
+    deployLeft.touch();
+  }
+
+  async #settle(work: () => Promise<DeployState>): Promise<void> {
+    this.fault = null;
+    try {
+      deployment.put(await work());
+    } catch (error) {
+      this.fault = asFault(error);
+    }
+    deployLeft.touch();
+  }
+}
+
+export const deploy = new Deploy();
+
+let source = "";
+
+/** What an earlier session left is told of once, when its cluster is opened. */
+async function tellWhatIsLeft(state: SourceState): Promise<void> {
+  const opened = state.cluster ? state.path : "";
+  if (opened === source) return;
+  source = opened;
+  deploy.chosen = null;
+  deploy.changed();
+  deployLeft.forget();
+  if (opened === "") return;
+  await deployLeft.refresh();
+  const count = deployLeft.value?.length ?? 0;
+  if (count) toasts.say(words.left(count), { label: words.leftLabel, run: () => navigation.openSandbox("cluster") });
+}
+
+export async function listenToDeployment(): Promise<() => void> {
+  const stops = await Promise.all([
+    on("deploy-changed", (state) => {
+      deployment.put(state);
+      deployedFlows.touch();
+    }),
+    on("flows-added", () => deployedFlows.touch()),
+    on("source-changed", (state) => void tellWhatIsLeft(state)),
+  ]);
+  return () => stops.forEach((stop) => stop());
+}

@@ -1,0 +1,94 @@
+/** Words of a sidecar beside a workload of the cluster. */
+import type { CheckOutcome, DeployMode, DeployPhase, DeployPlace, DeployState, DeployWay } from "../bridge/bindings";
+
+/** Of the pods of a copy, which is no workload of its own. */
+export const copyLabel = "egret.dev/copy-of";
+
+export const thisComputer = "This computer";
+export const clusterWorkload = "Cluster workload";
+export const under: Record<"computer" | "cluster", string> = {
+  computer: "a process on this computer, behind the sidecar",
+  cluster: "the sidecar beside a workload of the cluster",
+};
+
+export const heading: Record<DeployPhase, string> = {
+  none: "No sidecar is deployed",
+  starting: "Starting…",
+  running: "Sidecar runs",
+  stopping: "Removing…",
+  failed: "No sidecar runs",
+};
+
+export const modes: [DeployMode, string, string][] = [
+  ["observe", "Observe", "Everything passes. Each flow is recorded with the verdict that it would get."],
+  ["enforce", "Enforce", "The policy decides: what it blocks does not leave."],
+];
+
+export const places: [DeployPlace, string, string][] = [
+  [
+    "copy",
+    "In a copy",
+    "One more pod with the same program. No Service sends it anything; the workload stays as it is.",
+  ],
+  [
+    "workload",
+    "In the workload",
+    "All of its pods are replaced by pods with the sidecar, and again when it is removed.",
+  ],
+];
+
+export const ways: [DeployWay, string, string][] = [
+  [
+    "capture",
+    "Redirection",
+    "All TCP of the pod goes through the sidecar. Setting that up takes NET_ADMIN, for one init container.",
+  ],
+  [
+    "proxy",
+    "Proxy variables",
+    "HTTP_PROXY and HTTPS_PROXY are set. What does not obey them is not seen. No right is needed.",
+  ],
+];
+
+export const policies: [boolean, string][] = [
+  [false, "As it is"],
+  [true, "With change set"],
+];
+
+export const outcome: Record<CheckOutcome, string> = {
+  fine: "Fine",
+  warning: "Note",
+  refused: "Not possible",
+  unknown: "Not known",
+};
+
+export const checkFirst = "Check first: nothing is touched by it.";
+export const startLabel = (mode: DeployMode, workload: string) =>
+  `${mode === "observe" ? "Observe" : "Enforce on"} ${workload || "…"}`;
+export const noWorkload = "The cluster shows no Deployment, StatefulSet or DaemonSet";
+export const editingOff = "Editing is switched off: switch it on at the foot of the rail.";
+
+export const idleTitle = "Put the sidecar beside a workload";
+export const idleText =
+  "Egret runs the same sidecar in the cluster, in a copy of a workload or in the workload itself, and shows what leaves it while the policy is tried.";
+export const idleEvidence = "Checked before anything is touched, and taken away again without a trace.";
+
+export const marked =
+  "All carry app.kubernetes.io/managed-by=egret. Stop takes them away, and looks whether anything is left. So does closing the window.";
+
+export const flows = (state: DeployState) => {
+  const lost = state.dropped ? `, ${state.dropped} lost on the way` : "";
+  return `${state.flows} ${state.flows === 1 ? "flow" : "flows"}${lost}`;
+};
+
+export const left = (count: number) =>
+  count === 1
+    ? "A sidecar of an earlier session is left in this cluster. It can be removed in the Sandbox."
+    : `${count} sidecars of earlier sessions are left in this cluster. They can be removed in the Sandbox.`;
+export const leftLabel = "Open Sandbox";
+export const leftTitle = "Left by other sessions";
+export const leftOf = (workload: string, namespace: string) => workload || `something in ${namespace}`;
+export const removed = "It is removed.";
+
+/** Beside the verdict that a flow would get: it was let through all the same. */
+export const observed = "passed";
