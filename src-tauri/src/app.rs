@@ -19,13 +19,16 @@ use std::{
 #[cfg(test)]
 pub use lock::left_by_a_killed_app;
 pub use open::{Opened, Ready, Refused, Source};
-use proxy_core::policy::{Verdict, explain};
+use proxy_core::{
+    model::IstioVersion,
+    policy::{Verdict, explain},
+};
 pub use shared::Shared;
 
 use crate::{
     change::{Changes, Journal},
     cluster::{Cluster, Feature},
-    dto::{Countdown, Holds, JournalEntry, ObjectRef, RequestResult, SandboxState, Unconfirmed},
+    dto::{Countdown, Holds, JournalEntry, ObjectRef, Phase, RequestResult, SandboxState, SourceState, Unconfirmed},
     events::{Event, Events},
     fault::{Fault, Result},
     probe::{self, Bringing, FromPod, FromSandbox},
@@ -51,6 +54,8 @@ pub struct App {
     pub shared: Arc<Shared>,
     /// Why an access log that is due could not be removed, where it could not.
     pub removal: Mutex<Option<Fault>>,
+    /// Held while the release to decide for changes, so that a sandbox is started again for the last one.
+    deciding: Mutex<()>,
     /// The open place is this window's; `None` once it has closed.
     claim: Mutex<Option<claims::Claim>>,
     /// Connecting, while it is under way.
@@ -75,7 +80,8 @@ impl App {
             }
             listener.send(event);
         });
-        let session = Session::start(ready.origin, session_events)?;
+        let version = shared.version_for(&ready.origin);
+        let session = Session::start(ready.origin, version, session_events)?;
         ready.listener.set(session.announcer());
         let store = session.view().store.clone();
         let journal = Journal::open(&shared.database(), &*store)?;
@@ -93,6 +99,7 @@ impl App {
             events,
             shared,
             removal: Mutex::default(),
+            deciding: Mutex::default(),
             claim: Mutex::new(Some(ready.claim)),
             under_way: Mutex::default(),
             is_open: RwLock::new(true),
@@ -197,9 +204,27 @@ impl App {
             Fault::new("workload", format!("There is no workload {workload:?}."))
                 .hint("Add its Deployment, StatefulSet, DaemonSet or Pod.")
         })?;
-        let state = self.sidecar.start(&view.folder, known)?;
+        let state = self.sidecar.start(&view.folder, known, view.world().version)?;
         // A window that closed meanwhile leaves nothing that runs.
         Ok(if self.is_open() { state } else { self.sidecar.stop() })
+    }
+
+    /// Decides as another release of Istio from now on, and whenever this folder is opened again; as the folder itself
+    /// says where none is named. A sandbox that runs goes on with it.
+    pub fn decide_for(&self, version: Option<IstioVersion>) -> Result<SourceState> {
+        let _deciding = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+        let view = self.view();
+        if view.origin.cluster().is_some() {
+            return Err(Fault::input("A cluster is decided for as the Istio that runs there."));
+        }
+        self.shared.settings.set_istio_version(&view.store.name(), version)?;
+        let state = self.session.decide_for(version);
+        let sandbox = self.sidecar.state();
+        if sandbox.state == Phase::Running {
+            self.sidecar.stop();
+            self.start_sandbox(&sandbox.workload)?;
+        }
+        Ok(state)
     }
 
     /// Does what writes, unless the window has closed.

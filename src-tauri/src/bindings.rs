@@ -35,6 +35,7 @@ fn typescript() -> String {
         dto::RevisionRow,
         dto::ContextFacts,
         dto::SourceState,
+        dto::IstioRelease,
         dto::InWindow,
         dto::ModeScope,
         dto::VerdictCounts,

@@ -78,8 +78,18 @@ fn standing(subject: &Subject) -> (Value, String) {
     (config["generation"].clone(), config["source"].as_str().unwrap().into())
 }
 
-/// Sends a policy; the status, and what was said.
+/// Sends a policy as one who knows the token; the status, and what was said.
 fn push(subject: &Subject, policy: &[u8], headers: &[&str]) -> (u16, Value) {
+    fs::write(subject.folder.path().join("policy/push-token"), "a secret\n").unwrap();
+    send(
+        subject,
+        policy,
+        &[&["Authorization: Bearer a secret"], headers].concat(),
+    )
+}
+
+/// Sends a policy; the status, and what was said.
+fn send(subject: &Subject, policy: &[u8], headers: &[&str]) -> (u16, Value) {
     let file = subject.folder.path().join("pushed");
     fs::write(&file, policy).unwrap();
     let (data, url) = (
@@ -281,18 +291,22 @@ fn no_web_page_and_nobody_without_the_token_changes_the_policy() {
     let subject = Subject::start(&[naming("one.com")], &[]);
     let before = subject.hash();
     let policy = naming("two.com");
+    let token = subject.folder.path().join("policy/push-token");
+    // Where there is no token, or none in it, nobody knows it.
+    for headers in [&[][..], &["Authorization: Bearer"], &["Authorization: Bearer a secret"]] {
+        assert_eq!(send(&subject, policy.as_bytes(), headers).0, 403, "{headers:?}");
+        fs::write(&token, "\n").unwrap();
+        assert_eq!(send(&subject, policy.as_bytes(), headers).0, 403, "{headers:?}");
+        fs::remove_file(&token).unwrap();
+    }
     for header in ["Origin: http://localhost:8080", "Host: evil.example.com"] {
         assert_eq!(push(&subject, policy.as_bytes(), &[header]).0, 403, "{header}");
     }
-    fs::write(subject.folder.path().join("policy/push-token"), "a secret\n").unwrap();
     for headers in [&[][..], &["Authorization: Bearer a"], &["Authorization: a secret"]] {
-        assert_eq!(push(&subject, policy.as_bytes(), headers).0, 401, "{headers:?}");
+        assert_eq!(send(&subject, policy.as_bytes(), headers).0, 401, "{headers:?}");
     }
     assert_eq!(subject.hash(), before);
-    assert_eq!(
-        push(&subject, policy.as_bytes(), &["Authorization: Bearer a secret"]).0,
-        200
-    );
+    assert_eq!(push(&subject, policy.as_bytes(), &[]).0, 200);
     assert_ne!(subject.hash(), before);
 }
 

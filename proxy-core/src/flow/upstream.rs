@@ -146,6 +146,7 @@ pub(super) async fn endpoint(
             let found = worker.resolver.resolve_asked(host, port).await;
             let why = match &found {
                 Err(error) if error.kind() == ErrorKind::NotFound => "{cares_norecords:Domain_name_not_found}",
+                Err(error) if error.kind() == ErrorKind::InvalidInput => "{cares_failure:Misformatted_domain_name}",
                 _ => "",
             };
             let found = found.unwrap_or_default();

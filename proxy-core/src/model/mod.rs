@@ -32,6 +32,6 @@ pub use service_entry::*;
 pub use sidecar::*;
 pub use telemetry::*;
 pub use text_match::*;
-pub use version::{IstioVersion, UnknownVersion};
+pub use version::{IstioVersion, UnknownVersion, VERSION_ANNOTATION, VERSION_LABEL, VersionSource};
 pub use virtual_service::*;
 pub use world::World;

@@ -44,7 +44,10 @@ impl Resolver {
         {
             return Err(error);
         }
-        let found = self.resolve(name).await;
+        let found = match is_asked_for(name) {
+            true => self.resolve(name).await,
+            false => Err(io::Error::new(ErrorKind::InvalidInput, "no domain name")),
+        };
         if let Err(error) = &found {
             self.unresolved.note(&key(), error, Instant::now());
         }
@@ -92,5 +95,49 @@ impl Resolver {
         let mut addresses: Vec<IpAddr> = found.iter().collect();
         addresses.sort_by_key(IpAddr::is_ipv6);
         Ok(addresses)
+    }
+}
+
+/// What c-ares, Envoy's resolver, asks a server about: labels of up to 63 of these letters; and addresses, which need none.
+fn is_asked_for(name: &str) -> bool {
+    if name
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>()
+        .is_ok()
+    {
+        return true;
+    }
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let known = |letter: u8| letter.is_ascii_alphanumeric() || b"-_/*".contains(&letter);
+    let mut labels = name.split('.');
+    name.len() <= 253 && labels.all(|label| (1..=63).contains(&label.len()) && label.bytes().all(known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_name_is_looked_up_nowhere() {
+        for name in [
+            "a.com",
+            "a_b.com",
+            "-a.com",
+            "*.a.com",
+            "single",
+            "256.1.1.1",
+            "a.com.",
+            "[::1]",
+        ] {
+            assert!(is_asked_for(name), "{name}");
+        }
+        let long = "a".repeat(64);
+        let longer = [&long[..60]; 5].join(".");
+        for name in [
+            "", ".com", "x..com", "a..", "a%.com", "a:b", "[a]", "a@b.com", &long, &longer,
+        ] {
+            assert!(!is_asked_for(name), "{name}");
+        }
     }
 }

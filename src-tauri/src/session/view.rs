@@ -12,7 +12,7 @@ use proxy_core::{
     source::Reading,
 };
 
-use super::{Origin, planes::Planes};
+use super::{Origin, planes::Planes, release::release};
 use crate::{
     change::Store,
     cluster::Cluster,
@@ -157,6 +157,7 @@ impl View {
             read_at: self.read_at.clone(),
             editable,
             errors: self.reading.errors.iter().map(Fault::from).collect(),
+            istio: release(self),
         }
     }
 

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use proxy_core::policy::Workload;
+use proxy_core::{model::IstioVersion, policy::Workload};
 
 use super::{
     admin,
@@ -30,7 +30,13 @@ const START: Duration = Duration::from_secs(10);
 
 impl Sidecar {
     /// Starts the child and everything that follows it; returns when it takes connections.
-    pub(super) fn launch(&self, run: u64, proxy: &Path, folder: &Path, workload: &Workload) -> Result<()> {
+    pub(super) fn launch(
+        &self,
+        run: u64,
+        proxy: &Path,
+        (folder, version): (&Path, Option<IstioVersion>),
+        workload: &Workload,
+    ) -> Result<()> {
         self.step(run, "Starting the playground's sites");
         let sites = sites::World::start(&self.scratch)?;
         let access_log = &self.access_log;
@@ -39,6 +45,7 @@ impl Sidecar {
         let launch = Launch {
             proxy,
             folder,
+            version,
             workload,
             sites: &sites,
             admin: free_address()?,

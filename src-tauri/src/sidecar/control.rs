@@ -18,7 +18,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use proxy_core::policy::Workload;
+use proxy_core::{model::IstioVersion, policy::Workload};
 
 use super::{
     admin::{self, FlowLine},
@@ -113,7 +113,7 @@ impl Sidecar {
 
     /// Starts it for a workload with the policy of `folder` and returns when it runs or has failed. The steps come as
     /// events meanwhile.
-    pub fn start(&self, folder: &Path, workload: Workload) -> Result<SandboxState> {
+    pub fn start(&self, folder: &Path, workload: Workload, version: Option<IstioVersion>) -> Result<SandboxState> {
         let proxy = find_proxy()?;
         let run = {
             let mut inner = self.inner();
@@ -131,7 +131,7 @@ impl Sidecar {
             self.shared.run.fetch_add(1, Ordering::SeqCst) + 1
         };
         self.told();
-        if let Err(fault) = self.launch(run, &proxy, folder, &workload) {
+        if let Err(fault) = self.launch(run, &proxy, (folder, version), &workload) {
             self.failed(run, fault);
         }
         Ok(self.state())

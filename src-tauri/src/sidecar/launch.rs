@@ -6,7 +6,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use proxy_core::policy::Workload;
+use proxy_core::{model::IstioVersion, policy::Workload};
 
 use super::sites::World as Sites;
 use crate::{
@@ -39,6 +39,8 @@ pub fn find_proxy() -> Result<PathBuf> {
 pub struct Launch<'a> {
     pub proxy: &'a Path,
     pub folder: &'a Path,
+    /// The release of Istio to decide for, where it is chosen.
+    pub version: Option<IstioVersion>,
     pub workload: &'a Workload,
     pub sites: &'a Sites,
     pub admin: SocketAddr,
@@ -75,6 +77,9 @@ impl Launch<'_> {
             .collect();
         add(&["--policy", &text(self.folder), "--namespace", &self.workload.namespace]);
         add(&["--labels", &labels.join(",")]);
+        if let Some(version) = self.version {
+            add(&["--istio-version", &version.to_string()]);
+        }
         for (from, to) in self.sites.map() {
             add(&["--map", &format!("{from}={to}")]);
         }

@@ -29,6 +29,7 @@ impl Row {
             id: self.id,
             time: record.time.clone(),
             verdict: record.verdict.into(),
+            would: record.would.map(Into::into),
             workload: self.workload(),
             source: address(record.source),
             destination: address(record.destination),

@@ -107,7 +107,28 @@ export type SourceState = { name: string,
 /**
  * Path of the folder, or address of the API server.
  */
-path: string, cluster: ClusterState | null, files: number, objects: number, ignored: Array<IgnoredKind>, epoch: number, readAt: string, editable: boolean, errors: Array<Fault>, };
+path: string, cluster: ClusterState | null, files: number, objects: number, ignored: Array<IgnoredKind>, epoch: number, readAt: string, editable: boolean, errors: Array<Fault>, istio: IstioRelease, };
+export type IstioRelease = { 
+/**
+ * `1.24`; several, with `and`, where revisions differ.
+ */
+version: string, 
+/**
+ * What the source itself says, in the same way.
+ */
+found: string, 
+/**
+ * Where `found` is known from.
+ */
+from: string, 
+/**
+ * Another one than `found` was chosen.
+ */
+chosen: boolean, 
+/**
+ * What can be chosen, the newest first; empty for a cluster.
+ */
+choices: Array<string>, };
 export type InWindow = "this" | "new";
 export type ModeScope = { scope: string, mode: Mode, written: Place | null, object: ObjectRef | null, };
 export type VerdictCounts = { registered: number, passthrough: number, blocked: number, bypassed: number, };
@@ -660,12 +681,20 @@ export type DeployLeft = { session: string, namespace: string,
 workload: string, since: string | null, objects: Array<string>, };
 export type CommandStream = "stdout" | "stderr" | "exit";
 export type CommandEvent = { id: number, stream: CommandStream, text: string, code: number | null, };
-export type Workload = { name: string, labels: Array<[string, string]>, plane: Plane, 
+export type Workload = { name: string, 
+/**
+ * Deployment, StatefulSet, DaemonSet or Pod.
+ */
+kind: string, labels: Array<[string, string]>, plane: Plane, 
 /**
  * The revision whose injector its sidecar is from, empty for the default one.
  */
 revision: string, };
-export type Flow = { id: number, time: string, verdict: Verdict, workload: string, source: string, destination: string, host: string | null, sni: string | null, 
+export type Flow = { id: number, time: string, verdict: Verdict, 
+/**
+ * What policy would have said, where a sidecar only observes: it was let through all the same.
+ */
+would: Verdict | null, workload: string, source: string, destination: string, host: string | null, sni: string | null, 
 /**
  * Host, else SNI, else the address.
  */

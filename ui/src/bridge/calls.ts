@@ -71,6 +71,8 @@ export const roleFor = (feature: Feature, namespace: string | null) => call<stri
 export const setEditing = (on: boolean) => call<SourceState>("set_editing", { on });
 /** Resolves to null too where none is chosen. */
 export const pickFolder = (window: InWindow) => call<SourceState | null>("pick_folder", { window });
+/** Decides as another release of Istio; as the folder says where it is null. */
+export const decideFor = (version: string | null) => call<SourceState>("decide_for", { version });
 export const overview = () => call<Overview>("overview");
 export const policyView = () => call<PolicyView>("policy_view");
 /** Kubernetes Services and DestinationRules. */

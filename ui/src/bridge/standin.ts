@@ -27,6 +27,7 @@ import * as example from "./example";
 
 /** Every argument any command takes; each command uses its own. */
 interface Arguments {
+  version: string | null;
   fixes: FixKey[];
   kind: ObjectKind;
   form: never;
@@ -166,6 +167,12 @@ export function standin(options: { empty?: boolean } = {}): Channel {
         editable: on,
         cluster: source.cluster && { ...source.cluster, editing: on },
       }),
+    decide_for: ({ version }) => {
+      const istio = { ...source.istio, version: version ?? source.istio.found, chosen: version !== null };
+      source = { ...source, istio };
+      emit("source-changed", source);
+      return source;
+    },
     overview: () =>
       empty
         ? {

@@ -144,6 +144,12 @@ export async function openContext(file: string, name: string, window: InWindow):
   }
 }
 
+/** Decides as another release of Istio, or as the folder says. */
+export async function decideFor(version: string | null): Promise<void> {
+  const state = await attempt(() => calls.decideFor(version));
+  if (state !== null) source.put(state);
+}
+
 export async function cancelConnecting(): Promise<void> {
   await attempt(calls.cancelConnecting);
 }

@@ -18,8 +18,8 @@ use crate::{
     fault::{Fault, Result},
 };
 
-/// Longest that what was deleted may take to be gone.
-const GONE: Duration = Duration::from_secs(90);
+/// Longest that what was deleted may take to be gone: a workload's pods are replaced one after the other.
+const GONE: Duration = Duration::from_secs(300);
 
 impl Deployment {
     /// Takes what stands out of the hands of everything else.

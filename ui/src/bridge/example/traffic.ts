@@ -71,6 +71,7 @@ const flowOf = (row: DestinationRow, id: number): Flow => {
     id,
     time: new Date(Date.UTC(2026, 10, 23, 14, 2, 0, id * 137)).toISOString(),
     verdict: row.verdict,
+    would: null,
     workload: row.workloads[0] ?? "default/sleep",
     source: `10.1.2.3:${50000 + id}`,
     destination: `198.18.0.${10 + (id % 5) * 10}:${row.port}`,
