@@ -7,35 +7,62 @@ use regex::{Captures, Regex};
 use super::*;
 use crate::policy::recompile::patch;
 
-/// Hosts that are mostly told apart by their names.
-const NAMES: [&str; 10] = [
-    "a.com",
-    "a.com",
-    "b.com",
-    "b.com",
-    "c.org",
-    "c.org",
-    "UP.com",
+/// Hosts that are told apart by their names.
+const PLAIN_NAMES: [&str; 8] = ["a.com", "b.com", "c.org", "d.net", "e.net", "UP.com", "g.com", "h.com"];
+/// Hosts that have more names, or part of those of others.
+const OTHER_NAMES: [&str; 7] = [
     "a.com.",
     "*.com",
+    "*.org",
+    "s",
+    "s.default",
     "s.default.svc.cluster.local",
+    "10.1.2.3",
 ];
-const SHORT: [&str; 3] = ["s", "s.default", "d.net"];
-const NUMBERS: [u16; 5] = [80, 80, 443, 443, 5432];
-const SPOKEN_ON: [&str; 9] = ["HTTP", "HTTP", "HTTP", "HTTPS", "TLS", "TLS", "TCP", "Mongo", ""];
+/// Ports on which services are told apart by their names.
+const PLAIN_PORTS: [(u16, &str); 5] = [(80, "HTTP"), (80, "GRPC"), (80, "HTTP"), (443, "HTTPS"), (443, "TLS")];
+const OTHER_PORTS: [(u16, &str); 6] = [
+    (80, ""),
+    (443, "TCP"),
+    (443, "HTTP"),
+    (443, "Mongo"),
+    (5432, "TCP"),
+    (8443, "TLS"),
+];
 
-fn host() -> impl Strategy<Value = &'static str> {
-    prop_oneof![9 => pick(&NAMES), 1 => pick(&SHORT)]
+/// Which hosts a world is about.
+#[derive(Debug, Clone, Copy)]
+enum Hosts {
+    /// Those that are told apart by their names.
+    Plain,
+    /// All kinds, on all kinds of ports.
+    Any,
 }
 
-fn service_entry() -> impl Strategy<Value = String> {
-    let port = (pick(&NUMBERS), pick(&SPOKEN_ON))
+fn host(kind: Hosts) -> impl Strategy<Value = &'static str> {
+    let others = match kind {
+        Hosts::Plain => 0,
+        Hosts::Any => 4,
+    };
+    prop_oneof![8 => pick(&PLAIN_NAMES), others => pick(&OTHER_NAMES)]
+}
+
+fn service_entry(kind: Hosts) -> impl Strategy<Value = String> {
+    let (others, addresses, resolutions): (_, &[_], &[_]) = match kind {
+        Hosts::Plain => (0, &[""], &["DNS", "STATIC"]),
+        Hosts::Any => (
+            3,
+            &["", "", "'10.1.2.3'", "'10.1.0.0/16'"],
+            &["DNS", "NONE", "STATIC", "DYNAMIC_DNS"],
+        ),
+    };
+    let port = prop_oneof![8 => pick(&PLAIN_PORTS), others => pick(&OTHER_PORTS)]
         .prop_map(|(number, protocol)| format!("{{number: {number}, name: p{number}, protocol: '{protocol}'}}"));
     (
-        prop::collection::vec(host(), 1..3),
+        prop::collection::vec(host(kind), 1..3),
         prop::collection::vec(port, 1..3),
-        pick(&["", "", "", "", "'10.1.2.3'", "'10.1.0.0/16'"]),
-        pick(&["DNS", "DNS", "NONE", "STATIC", "DYNAMIC_DNS"]),
+        pick(addresses),
+        pick(resolutions),
         pick(&["", "", "endpoints: [{address: 10.9.9.9, labels: {v: '1'}}], "]),
         pick(&["'*'", "'*'", "'.'", "shop"]),
     )
@@ -49,8 +76,12 @@ fn service_entry() -> impl Strategy<Value = String> {
         })
 }
 
-fn virtual_service() -> impl Strategy<Value = String> {
-    let hosts = prop_oneof![9 => prop::collection::vec(host(), 1..3), 1 => Just(Vec::new())];
+fn virtual_service(kind: Hosts) -> impl Strategy<Value = String> {
+    let others = match kind {
+        Hosts::Plain => 0,
+        Hosts::Any => 1,
+    };
+    let hosts = prop_oneof![9 => prop::collection::vec(host(kind), 1..3), others => Just(Vec::new())];
     let route = (
         pick(&["", "match: [{uri: {prefix: /x}}], ", "match: [{port: 80}], "]),
         pick(&[
@@ -58,23 +89,28 @@ fn virtual_service() -> impl Strategy<Value = String> {
             "timeout: 3s, ",
             "fault: {abort: {percentage: {value: 1}, httpStatus: 500}}, ",
         ]),
-        host(),
+        host(kind),
         pick(&["", "", ", subset: v1", ", port: {number: 80}"]),
         pick(&["", "", "", ", mirrors: [{destination: {host: c.org}}]"]),
     )
         .prop_map(|(condition, edit, to, which, mirrors)| {
             format!("http: [{{{condition}{edit}route: [{{destination: {{host: '{to}'{which}}}}}]{mirrors}}}]")
         });
-    let stream =
-        (pick(&["tls", "tcp"]), host(), host(), pick(&["", ", other.net"])).prop_map(|(kind, name, to, more)| {
-            let condition = match kind {
+    let stream = (
+        pick(&["tls", "tcp"]),
+        host(kind),
+        host(kind),
+        pick(&["", ", other.net"]),
+    )
+        .prop_map(|(list, name, to, more)| {
+            let condition = match list {
                 "tls" => format!("match: [{{port: 443, sniHosts: ['{name}'{more}]}}], "),
                 _ => String::new(),
             };
-            format!("{kind}: [{{{condition}route: [{{destination: {{host: '{to}'}}}}]}}]")
+            format!("{list}: [{{{condition}route: [{{destination: {{host: '{to}'}}}}]}}]")
         });
     let delegated = Just("http: [{delegate: {name: o0}}]".to_string());
-    let routes = prop_oneof![6 => route, 1 => stream, 1 => delegated];
+    let routes = prop_oneof![6 => route, 1 => stream, others => delegated];
     (
         hosts,
         routes,
@@ -91,9 +127,9 @@ fn virtual_service() -> impl Strategy<Value = String> {
         })
 }
 
-fn destination_rule() -> impl Strategy<Value = String> {
+fn destination_rule(kind: Hosts) -> impl Strategy<Value = String> {
     (
-        host(),
+        host(kind),
         pick(&[
             "",
             "trafficPolicy: {tls: {mode: SIMPLE}}, ",
@@ -120,7 +156,11 @@ fn far_reaching() -> impl Strategy<Value = String> {
     .prop_map(str::to_string)
 }
 
-fn object() -> impl Strategy<Value = String> {
+fn object(kind: Hosts) -> impl Strategy<Value = String> {
+    let others = match kind {
+        Hosts::Plain => 0,
+        Hosts::Any => 1,
+    };
     let metadata = (
         pick(&["default", "default", "default", "shop", "istio-system"]),
         pick(&[
@@ -130,7 +170,12 @@ fn object() -> impl Strategy<Value = String> {
             ", creationTimestamp: '2026-01-01T00:00:00Z'",
         ]),
     );
-    let said = prop_oneof![8 => service_entry(), 3 => virtual_service(), 2 => destination_rule(), 1 => far_reaching()];
+    let said = prop_oneof![
+        8 => service_entry(kind),
+        3 => virtual_service(kind),
+        2 => destination_rule(kind),
+        others => far_reaching(),
+    ];
     (said, metadata).prop_map(|(said, (namespace, created))| {
         let group = match said.split_whitespace().nth(1) {
             Some("Service" | "Namespace") => "v1",
@@ -142,7 +187,12 @@ fn object() -> impl Strategy<Value = String> {
 
 /// A file in which something else is written, or nothing at all.
 fn edit() -> impl Strategy<Value = (usize, Option<String>)> {
-    (0..FILES, prop::option::weighted(0.8, object()))
+    let said = prop_oneof![9 => object(Hosts::Plain), 1 => object(Hosts::Any)];
+    (0..FILES, prop::option::weighted(0.8, said))
+}
+
+fn files(kind: Hosts) -> impl Strategy<Value = Vec<Option<String>>> {
+    prop::collection::vec(prop::option::weighted(0.7, object(kind)), FILES)
 }
 
 const FILES: usize = 14;
@@ -241,7 +291,7 @@ fn caller() -> Workload {
 proptest! {
     #[test]
     fn a_snapshot_made_from_the_one_before_equals_one_compiled_from_nothing(
-        files in prop::collection::vec(prop::option::weighted(0.8, object()), FILES),
+        files in prop_oneof![3 => files(Hosts::Plain), 1 => files(Hosts::Any)],
         edits in prop::collection::vec(prop::collection::vec(edit(), 1..3), 1..5),
         version in pick(&["1.32", "1.32", "1.32", "1.20"]),
     ) {
@@ -253,6 +303,7 @@ proptest! {
                 files[file] = said;
             }
             let now = world_of("REGISTRY_ONLY", version, &files);
+            eprintln!("PATCHED {}", patch(&snapshot, &world, &now).is_some());
             snapshot = recompile(&snapshot, &world, &now, &caller);
             let (made, expected) = (picture(&snapshot), picture(&compile(&now, &caller)));
             for (name, expected) in &expected {
