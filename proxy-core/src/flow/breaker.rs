@@ -170,7 +170,7 @@ impl Drop for ConnectionShare {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::ClusterSettings;
+    use crate::policy::{ClusterSettings, UpstreamHttp};
 
     fn breaker(shared: &Arc<Breakers>, limits: Limits) -> Breaker {
         let breaking = Breaking::new(shared.clone());
@@ -180,7 +180,7 @@ mod tests {
             endpoints: crate::policy::Endpoints::OriginalDst(None),
             settings: Arc::new(ClusterSettings {
                 limits,
-                ..ClusterSettings::plain(std::time::Duration::from_secs(1))
+                ..ClusterSettings::plain(UpstreamHttp::Http1, std::time::Duration::from_secs(1))
             }),
             object: None,
         };

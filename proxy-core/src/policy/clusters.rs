@@ -3,13 +3,16 @@
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use super::{
-    Cluster, ClusterSettings, Endpoints, OriginateTls, Workload,
+    Cluster, ClusterSettings, Endpoints, OriginateTls, UpstreamHttp, Workload,
     names::{NameMap, Named},
     registry::{RegistryService, ServiceKind},
     rules::{Rule, Rules},
     shared_endpoints::{OfHost, SamePort, SharedEndpoints},
 };
-use crate::model::{Labels, MeshConfig, Port, Protocol, Resolution, RouteDestination, Subset, TrafficPolicy, World};
+use crate::model::{
+    ConnectionPool, Labels, MeshConfig, Port, Protocol, ProtocolClass, Resolution, RouteDestination, Subset,
+    TrafficPolicy, World,
+};
 
 /// Clusters by name (`outbound|80||httpbin.org`), and what else of their services routes are made by.
 #[derive(Debug, Default)]
@@ -85,7 +88,7 @@ pub(super) fn clusters(
     let ports = services.iter().map(|service| service.ports.len()).sum();
     let mut clusters = Clusters::default();
     clusters.by_name.reserve(ports);
-    let plain = Arc::new(ClusterSettings::plain(mesh.connect_timeout()));
+    let plain = Plain::new(mesh);
     for service in services {
         if routes_streams {
             let only_port = match &*service.ports {
@@ -105,8 +108,8 @@ pub(super) fn clusters(
             let policy = rule.and_then(|rule| rule.policy).map(|set| set.of_port(port.number).0);
             let mut add = |subset: &str, endpoints, policy: Option<&TrafficPolicy>| {
                 let settings = match policy {
-                    Some(policy) => Arc::new(settings(policy, rule, service, mesh)),
-                    None => plain.clone(),
+                    Some(policy) => Arc::new(settings(policy, rule, service, port, mesh)),
+                    None => plain.of(port),
                 };
                 let cluster = made(service, port, subset, endpoints, settings);
                 clusters.by_name.put(Arc::new(cluster));
@@ -130,6 +133,31 @@ pub(super) fn clusters(
         }
     }
     clusters
+}
+
+/// The settings of clusters without a DestinationRule: there is one of each kind, which all of that kind share.
+struct Plain<'m> {
+    mesh: &'m MeshConfig,
+    kinds: [Arc<ClusterSettings>; 3],
+}
+
+impl<'m> Plain<'m> {
+    fn new(mesh: &'m MeshConfig) -> Self {
+        let kinds = [UpstreamHttp::Http1, UpstreamHttp::Http2, UpstreamHttp::AsCaller];
+        Self {
+            mesh,
+            kinds: kinds.map(|http| Arc::new(ClusterSettings::plain(http, mesh.connect_timeout()))),
+        }
+    }
+
+    fn of(&self, port: &Port) -> Arc<ClusterSettings> {
+        let [one, two, as_caller] = &self.kinds;
+        match upstream_http(port.protocol, None, self.mesh) {
+            UpstreamHttp::Http1 => one.clone(),
+            UpstreamHttp::Http2 => two.clone(),
+            UpstreamHttp::AsCaller => as_caller.clone(),
+        }
+    }
 }
 
 fn has_cluster(service: &RegistryService, port: &Port) -> bool {
@@ -193,6 +221,7 @@ fn settings(
     policy: &TrafficPolicy,
     rule: Option<&Rule<'_>>,
     service: &RegistryService,
+    port: &Port,
     mesh: &MeshConfig,
 ) -> ClusterSettings {
     let pool = policy.connection_pool.as_ref();
@@ -200,10 +229,24 @@ fn settings(
     let of_pool = pool.into_iter().flat_map(|pool| &pool.unapplied);
     ClusterSettings {
         connect_timeout: connect_timeout.unwrap_or(mesh.connect_timeout()),
+        http: upstream_http(port.protocol, pool, mesh),
         tls: originate(policy, rule, service),
         limits: pool.map(|pool| pool.limits).unwrap_or_default(),
         consistent_hash: policy.consistent_hash,
         unapplied: policy.unapplied.iter().chain(of_pool).copied().collect(),
+    }
+}
+
+/// The HTTP of a cluster. Istio: what a port declares stands; a rule upgrades any port that says neither HTTP/2 nor
+/// nothing, the mesh those of HTTP alone; and to keep the caller's protocol goes before all.
+fn upstream_http(protocol: Protocol, pool: Option<&ConnectionPool>, mesh: &MeshConfig) -> UpstreamHttp {
+    let upgrade = pool.and_then(|pool| pool.h2_upgrade);
+    let upgraded = upgrade.unwrap_or(mesh.h2_upgrade && protocol.class() == ProtocolClass::Http);
+    match protocol {
+        _ if pool.is_some_and(|pool| pool.use_client_protocol) => UpstreamHttp::AsCaller,
+        Protocol::Auto => UpstreamHttp::AsCaller,
+        protocol if protocol.is_http2() || upgraded => UpstreamHttp::Http2,
+        _ => UpstreamHttp::Http1,
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Cluster, ClusterSettings, Endpoints, Mode, Snapshot, SniffNeeds, Workload,
+    Cluster, ClusterSettings, Endpoints, Mode, Snapshot, SniffNeeds, UpstreamHttp, Workload,
     capture::capture_of,
     clusters::{self, Clusters},
     entries::Entries,
@@ -192,7 +192,7 @@ fn special(name: &str, endpoints: Endpoints, connect_timeout: Duration) -> Arc<C
         name: name.into(),
         host: "".into(),
         endpoints,
-        settings: Arc::new(ClusterSettings::plain(connect_timeout)),
+        settings: Arc::new(ClusterSettings::plain(UpstreamHttp::AsCaller, connect_timeout)),
         object: None,
     })
 }

@@ -1,7 +1,7 @@
 //! What a decision's steps say, in words a platform engineer uses.
 
 use super::{
-    Cluster, Facts, Snapshot, Step,
+    Cluster, Facts, Snapshot, Step, UpstreamHttp,
     listeners::{Listener, Seen},
     routes::{DEFAULT_ROUTE, OwnRoute, Route, RouteAction, VirtualHost},
 };
@@ -60,6 +60,9 @@ pub(super) fn own_route_step(virtual_host: &VirtualHost, own: &OwnRoute) -> Step
 
 pub(super) fn cluster_step(cluster: &Cluster) -> Step {
     let mut outcome = cluster.name.to_string();
+    if cluster.settings.http == UpstreamHttp::Http2 {
+        outcome.push_str(", in HTTP/2");
+    }
     let limits = &cluster.settings.limits;
     for (limit, of) in [
         (limits.connections, "connections"),
