@@ -180,6 +180,7 @@ mod tests {
             endpoints: crate::policy::Endpoints::OriginalDst(None),
             connect_timeout: std::time::Duration::from_secs(1),
             tls: None,
+            http: crate::policy::UpstreamHttp::Http1,
             limits,
             consistent_hash: false,
             unapplied: Vec::new(),

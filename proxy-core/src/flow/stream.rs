@@ -91,7 +91,7 @@ pub(super) async fn forward(
                 tunnel(&mut client, direct.split(), &first, &mut row.ended, |_| false).await;
             }
         }
-        // HTTP/2 that policy would answer: this sidecar does not speak it, so the connection ends here.
+        // Only HTTP is answered.
         Action::Reply(_) => net::reset(client),
     }
 }

@@ -127,6 +127,11 @@ impl Protocol {
         })
     }
 
+    /// True where services are spoken to in HTTP/2.
+    pub fn is_http2(self) -> bool {
+        matches!(self, Self::Http2 | Self::Grpc | Self::GrpcWeb)
+    }
+
     /// Class of this protocol.
     pub fn class(self) -> ProtocolClass {
         match self {

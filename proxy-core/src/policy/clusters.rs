@@ -1,14 +1,17 @@
 //! Upstream groups: one for each service and port, and one for each subset of it.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use super::{
-    Cluster, Endpoints, OriginateTls, Workload,
+    Cluster, Endpoints, OriginateTls, UpstreamHttp, Workload,
     registry::{RegistryService, ServiceKind},
     rules::{Rule, Rules},
     shared_endpoints::{OfHost, SamePort, SharedEndpoints},
 };
-use crate::model::{Labels, MeshConfig, Port, Protocol, Resolution, RouteDestination, Subset, TrafficPolicy, World};
+use crate::model::{
+    ConnectionPool, Labels, MeshConfig, Port, Protocol, ProtocolClass, Resolution, RouteDestination, Subset,
+    TrafficPolicy, World,
+};
 
 /// Clusters by name (`outbound|80||httpbin.org`).
 #[derive(Debug, Default)]
@@ -100,7 +103,7 @@ pub(super) fn clusters(
             let endpoints = |labels| endpoints(service, port, labels, declared);
             let policy = rule.and_then(|rule| rule.policy).map(|set| set.of_port(port.number).0);
             let mut add = |subset: &str, endpoints, policy: Option<&TrafficPolicy>| {
-                let cluster = made(service, port, subset, endpoints, policy, rule, mesh.connect_timeout());
+                let cluster = made(service, port, subset, endpoints, policy, rule, mesh);
                 clusters.by_name.insert(cluster.name.clone(), Arc::new(cluster));
             };
             // Istio leaves a service that has no endpoint to resolve out, with its subsets.
@@ -171,7 +174,7 @@ fn made(
     endpoints: Endpoints,
     policy: Option<&TrafficPolicy>,
     rule: Option<&Rule<'_>>,
-    connect_timeout: Duration,
+    mesh: &MeshConfig,
 ) -> Cluster {
     let pool = policy.and_then(|policy| policy.connection_pool.as_ref());
     Cluster {
@@ -179,7 +182,10 @@ fn made(
         host: service.host.clone(),
         namespace: service.namespace.clone(),
         endpoints,
-        connect_timeout: pool.and_then(|pool| pool.connect_timeout).unwrap_or(connect_timeout),
+        connect_timeout: pool
+            .and_then(|pool| pool.connect_timeout)
+            .unwrap_or_else(|| mesh.connect_timeout()),
+        http: upstream_http(port.protocol, pool, mesh),
         tls: policy.and_then(|policy| originate(policy, rule, service)),
         limits: pool.map(|pool| pool.limits).unwrap_or_default(),
         consistent_hash: policy.is_some_and(|policy| policy.consistent_hash),
@@ -196,6 +202,19 @@ fn made(
             line: port.line,
             ..service.object.clone()
         }),
+    }
+}
+
+/// The HTTP of a cluster. Istio: what a port declares stands; a rule upgrades any port that says neither HTTP/2 nor
+/// nothing, the mesh those of HTTP alone; and to keep the caller's protocol goes before all.
+fn upstream_http(protocol: Protocol, pool: Option<&ConnectionPool>, mesh: &MeshConfig) -> UpstreamHttp {
+    let upgrade = pool.and_then(|pool| pool.h2_upgrade);
+    let upgraded = upgrade.unwrap_or(mesh.h2_upgrade && protocol.class() == ProtocolClass::Http);
+    match protocol {
+        _ if pool.is_some_and(|pool| pool.use_client_protocol) => UpstreamHttp::AsCaller,
+        Protocol::Auto => UpstreamHttp::AsCaller,
+        protocol if protocol.is_http2() || upgraded => UpstreamHttp::Http2,
+        _ => UpstreamHttp::Http1,
     }
 }
 

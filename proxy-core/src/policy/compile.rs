@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Cluster, Endpoints, Snapshot, SniffNeeds, Workload,
+    Cluster, Endpoints, Snapshot, SniffNeeds, UpstreamHttp, Workload,
     capture::capture_of,
     clusters,
     entries::Entries,
@@ -120,6 +120,7 @@ fn special(name: &str, endpoints: Endpoints, connect_timeout: Duration) -> Arc<C
         namespace: "unknown".into(),
         endpoints,
         connect_timeout,
+        http: UpstreamHttp::AsCaller,
         limits: Limits::default(),
         consistent_hash: false,
         unapplied: Vec::new(),

@@ -313,6 +313,15 @@ pub(super) fn retries(own: Option<&Retries>, mesh: &MeshConfig, only: Option<&Cl
     })
 }
 
+/// Words of `retryOn` that stand for a status of gRPC.
+const GRPC_WORDS: [(&str, u8); 5] = [
+    ("cancelled", 1),
+    ("deadline-exceeded", 4),
+    ("resource-exhausted", 8),
+    ("internal", 13),
+    ("unavailable", 14),
+];
+
 /// Istio: numbers among the words are statuses, and stand in a list of their own.
 fn retry_policy(retries: &Retries) -> RetryPolicy {
     let written = retries.retry_on.as_deref().unwrap_or(DEFAULT_RETRY_ON);
@@ -332,10 +341,16 @@ fn retry_policy(retries: &Retries) -> RetryPolicy {
         attempts: retries.attempts,
         per_try_timeout: retries.per_try_timeout,
         connect_failure: reset || any(&["connect-failure", "reset-before-request"]),
+        refused_stream: reset || any(&["refused-stream"]),
         reset,
         server_error: any(&["5xx"]),
         gateway_error: any(&["gateway-error"]),
         conflict: any(&["retriable-4xx"]),
+        grpc_statuses: GRPC_WORDS
+            .iter()
+            .filter(|(word, _)| any(&[word]))
+            .map(|(_, status)| *status)
+            .collect(),
         retry_on,
         statuses,
         back_off: retries.back_off.unwrap_or(BACK_OFF),

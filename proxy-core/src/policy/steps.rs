@@ -1,7 +1,7 @@
 //! What a decision's steps say, in words a platform engineer uses.
 
 use super::{
-    Cluster, Facts, Snapshot, Step,
+    Cluster, Facts, Snapshot, Step, UpstreamHttp,
     listeners::{Listener, Seen},
     routes::{Route, RouteAction},
 };
@@ -55,6 +55,9 @@ pub(super) fn route_step(route: &Route) -> Step {
 
 pub(super) fn cluster_step(cluster: &Cluster) -> Step {
     let mut outcome = cluster.name.to_string();
+    if cluster.http == UpstreamHttp::Http2 {
+        outcome.push_str(", in HTTP/2");
+    }
     let limits = &cluster.limits;
     for (limit, of) in [
         (limits.connections, "connections"),

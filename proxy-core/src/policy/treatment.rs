@@ -43,8 +43,8 @@ struct Steps {
 pub struct Fault {
     /// A share of the requests waits for so long.
     pub delay: Option<(Percentage, Duration)>,
-    /// A share of the requests is answered with this status.
-    pub abort: Option<(Percentage, u16)>,
+    /// A share of the requests is answered with a status.
+    pub abort: Option<model::Abort>,
 }
 
 /// A copy of each request, or of a share of them.
@@ -216,7 +216,7 @@ impl Fault {
         let abort = fault.abort.as_ref().filter(|abort| !abort.percentage.is_none());
         (delay.is_some() || abort.is_some()).then(|| Self {
             delay: delay.map(|delay| (delay.percentage, delay.duration)),
-            abort: abort.map(|abort| (abort.percentage, abort.status)),
+            abort: abort.copied(),
         })
     }
 }
@@ -228,7 +228,7 @@ impl std::fmt::Display for Fault {
             .map(|(share, delay)| format!("{share} of requests wait {} ms", delay.as_millis()));
         let abort = self
             .abort
-            .map(|(share, status)| format!("{share} of requests are answered {status}"));
+            .map(|abort| format!("{} of requests are answered {}", abort.percentage, abort.status));
         let parts: Vec<String> = delay.into_iter().chain(abort).collect();
         f.write_str(&parts.join(", then "))
     }

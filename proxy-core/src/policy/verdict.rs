@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{DestinationEdits, Treatment};
+use super::{DestinationEdits, HttpVersion, Treatment};
 use crate::model::{Limits, ObjectRef};
 
 /// The four verdicts.
@@ -136,6 +136,8 @@ pub struct Cluster {
     pub connect_timeout: Duration,
     /// TLS to originate, where a DestinationRule says so.
     pub tls: Option<OriginateTls>,
+    /// The HTTP that its requests are sent in.
+    pub http: UpstreamHttp,
     /// How much may go on at once.
     pub limits: Limits,
     /// Istio balances it by a hash of the request. This engine does not, but then no attempt avoids an address.
@@ -159,6 +161,29 @@ pub enum Endpoints {
     DynamicDns(u16),
 }
 
+/// The HTTP that a cluster's requests are sent in. Source: `setUpstreamProtocol` and `shouldH2Upgrade` of Istio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UpstreamHttp {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2, with prior knowledge where TLS does not agree on it.
+    Http2,
+    /// What the caller speaks.
+    AsCaller,
+}
+
+impl UpstreamHttp {
+    /// What a request of a caller that speaks `caller` is sent in.
+    pub fn spoken(self, caller: HttpVersion) -> HttpVersion {
+        match self {
+            Self::Http1 => HttpVersion::Http11,
+            Self::Http2 => HttpVersion::H2c,
+            Self::AsCaller => caller,
+        }
+    }
+}
+
 /// TLS towards the upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OriginateTls {
@@ -177,8 +202,10 @@ pub struct RetryPolicy {
     pub per_try_timeout: Option<Duration>,
     /// Envoy's `retry_on`, as Istio writes it; the conditions below are what it means.
     pub retry_on: String,
-    /// Retry when connecting fails or a stream is refused.
+    /// Retry when connecting fails.
     pub connect_failure: bool,
+    /// Retry when an upstream that speaks HTTP/2 refuses the request's stream.
+    pub refused_stream: bool,
     /// Retry on a reset before the response.
     pub reset: bool,
     /// Retry on any 5xx.
@@ -189,6 +216,8 @@ pub struct RetryPolicy {
     pub conflict: bool,
     /// Further statuses to retry on.
     pub statuses: Vec<u16>,
+    /// Statuses of gRPC in a response's head to retry on.
+    pub grpc_statuses: Vec<u8>,
     /// Base of the wait between attempts.
     pub back_off: Duration,
     /// Prefer addresses that were not tried yet.
