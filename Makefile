@@ -38,6 +38,7 @@ help:
 	@echo "make bench      measure the sidecar beside Envoy; writes tests/bench/RESULTS.md"
 	@echo "make bench-cluster  measure the app with a large cluster; writes tests/bench/CLUSTER.md"
 	@echo "make bench-log  measure what a flood of log lines takes; writes tests/bench/LOG.md"
+	@echo "make bench-pod  measure what a sidecar takes of a pod; writes tests/bench/POD.md"
 	@echo "make bench-size measure how a policy of 110,000 objects loads; writes tests/bench/SIZE.md"
 	@echo "make proxy-image    build the sidecar's container image; no container engine is needed"
 	@echo "make bindings   write the window's types again from the Rust ones"
@@ -164,8 +165,8 @@ fuzz: proxy-packages toolchains
 	done
 
 # `make fidelity WORLDS=1000000 DEEP=1000 SEED=7` draws more of them and others: WORLDS for Istio's own code, whose first
-# differences of each kind are printed, shrunk; DEEP for the live mesh, 15 to 30 a minute. The Rust tests do the first with
-# 500, always the same ones.
+# differences of each kind are printed, shrunk; DEEP for the live mesh, 15 to 30 a minute. The tests do the first with 500 and
+# the second with 20, always the same ones.
 fidelity: app-packages toolchains ui oracle mesh-programs
 	@echo "==> the engine beside Istio's own code, and the sidecar beside Envoy on a live mesh"
 	@cargo build $(CARGO_SET) --bin egret-proxy
@@ -181,9 +182,11 @@ desktop-test: rust-test $(TAURI_DRIVER)
 	@echo "==> the story in the real window"
 	@TAURI_DRIVER=$(TAURI_DRIVER) cargo test $(CARGO_SET) --test desktop
 
-mesh-test: rust-test $(TAURI_DRIVER)
+mesh-test: rust-test proxy-image $(TAURI_DRIVER)
 	@echo "==> the story on a real mesh, by kubectl and by clicking"
 	@TAURI_DRIVER=$(TAURI_DRIVER) cargo test $(CARGO_SET) --test mesh
+	@echo "==> the sidecar beside Envoy on a live mesh"
+	@DEEP=20 SEED=1 cargo test $(CARGO_SET) --test fidelity -- the_sidecar_does_as_envoy_does
 
 # --- a real mesh ------------------------------------------------------------------------------------------------------
 
@@ -233,6 +236,11 @@ bench-size: proxy-packages toolchains
 	@echo "==> building the sidecar for release, and measuring (about three minutes)"
 	@cargo build --release -p proxy-core
 	@python3 tests/bench/size.py target/release/egret-proxy tests/bench/SIZE.md
+
+# As the container image runs it: another user, no capability, nothing to write to. That takes root to set up.
+bench-pod: proxy-image
+	@echo "==> measuring (about a minute and a half)"
+	@$(SUDO) python3 tests/bench/pod.py $(STATIC_PROXY) $(PROXY_IMAGE) tests/bench/POD.md
 
 $(ENVOY):
 	@echo "==> fetching Envoy $(ENVOY_VERSION)"

@@ -7,11 +7,12 @@ mod leftovers;
 mod lock;
 mod noted;
 mod open;
+mod sandbox;
 mod shared;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock, mpsc},
     thread,
     time::Instant,
 };
@@ -19,13 +20,16 @@ use std::{
 #[cfg(test)]
 pub use lock::left_by_a_killed_app;
 pub use open::{Opened, Ready, Refused, Source};
-use proxy_core::policy::{Verdict, explain};
+use proxy_core::{
+    model::IstioVersion,
+    policy::{Verdict, explain},
+};
 pub use shared::Shared;
 
 use crate::{
     change::{Changes, Journal},
     cluster::{Cluster, Feature},
-    dto::{Countdown, Holds, JournalEntry, ObjectRef, RequestResult, SandboxState, Unconfirmed},
+    dto::{Countdown, Holds, JournalEntry, ObjectRef, Phase, RequestResult, SourceState, Unconfirmed},
     events::{Event, Events},
     fault::{Fault, Result},
     probe::{self, Bringing, FromPod, FromSandbox},
@@ -51,6 +55,8 @@ pub struct App {
     pub shared: Arc<Shared>,
     /// Why an access log that is due could not be removed, where it could not.
     pub removal: Mutex<Option<Fault>>,
+    /// Held while the release to decide for changes, so that a sandbox is started again for the last one.
+    deciding: Mutex<()>,
     /// The open place is this window's; `None` once it has closed.
     claim: Mutex<Option<claims::Claim>>,
     /// Connecting, while it is under way.
@@ -64,6 +70,15 @@ impl App {
     /// Opens a source for the window `window`, finishes what a killed app left half done there, and follows the flows.
     pub fn start(shared: Arc<Shared>, window: &str, ready: Ready, events: Events) -> Result<Arc<Self>> {
         let traffic = Arc::new(Traffic::default());
+        let (turn_tx, turn_rx) = mpsc::channel();
+        let told = events;
+        let events = Events::new(move |event| {
+            if matches!(event, Event::StagedChanged(_) | Event::SourceChanged(_)) {
+                // Who hears of it ends with the window.
+                let _ = turn_tx.send(());
+            }
+            told.send(event);
+        });
         let sidecar = Sidecar::new(&shared.data, window, traffic.clone(), events.clone());
         let deployment = Deployment::new(traffic.clone(), events.clone());
         let events = deploy::listening(&deployment, events);
@@ -75,7 +90,8 @@ impl App {
             }
             listener.send(event);
         });
-        let session = Session::start(ready.origin, session_events)?;
+        let version = shared.version_for(&ready.origin);
+        let session = Session::start(ready.origin, version, session_events)?;
         ready.listener.set(session.announcer());
         let store = session.view().store.clone();
         let journal = Journal::open(&shared.database(), &*store)?;
@@ -93,11 +109,13 @@ impl App {
             events,
             shared,
             removal: Mutex::default(),
+            deciding: Mutex::default(),
             claim: Mutex::new(Some(ready.claim)),
             under_way: Mutex::default(),
             is_open: RwLock::new(true),
         });
         app.follow();
+        app.follow_staged(turn_rx)?;
         deploy::keep_policy(&app)?;
         Ok(app)
     }
@@ -142,7 +160,7 @@ impl App {
     pub fn send_request(&self, method: &str, url: &str, pod: Option<&str>) -> Result<RequestResult> {
         let view = self.view();
         let Some(workload) = pod else {
-            let snapshot = view.snapshot(&self.sidecar.state().workload);
+            let snapshot = self.sandbox_snapshot();
             return probe::send_request(&FromSandbox(&self.sidecar), &self.traffic, &snapshot, (method, url));
         };
         let cluster = cluster_of(&view)?;
@@ -190,16 +208,22 @@ impl App {
         Ok(())
     }
 
-    /// Starts the sandbox as the workload called `namespace/name`.
-    pub fn start_sandbox(&self, workload: &str) -> Result<SandboxState> {
+    /// Decides as another release of Istio from now on, and whenever this folder is opened again; as the folder itself
+    /// says where none is named. A sandbox that runs goes on with it.
+    pub fn decide_for(&self, version: Option<IstioVersion>) -> Result<SourceState> {
+        let _deciding = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
         let view = self.view();
-        let known = view.workload(workload).ok_or_else(|| {
-            Fault::new("workload", format!("There is no workload {workload:?}."))
-                .hint("Add its Deployment, StatefulSet, DaemonSet or Pod.")
-        })?;
-        let state = self.sidecar.start(&view.folder, known)?;
-        // A window that closed meanwhile leaves nothing that runs.
-        Ok(if self.is_open() { state } else { self.sidecar.stop() })
+        if view.origin.cluster().is_some() {
+            return Err(Fault::input("A cluster is decided for as the Istio that runs there."));
+        }
+        self.shared.settings.set_istio_version(&view.store.name(), version)?;
+        let state = self.session.decide_for(version);
+        let sandbox = self.sidecar.state();
+        if sandbox.state == Phase::Running {
+            self.sidecar.stop();
+            self.start_sandbox(&sandbox.workload, sandbox.staged)?;
+        }
+        Ok(state)
     }
 
     /// Does what writes, unless the window has closed.

@@ -1,11 +1,13 @@
 //! What a person sets once for all sources, kept in the app's own data.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
 
+use proxy_core::model::IstioVersion;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::{Fault, Result};
@@ -20,6 +22,8 @@ const MAX_IMAGE: usize = 512;
 #[serde(default, rename_all = "camelCase")]
 struct Kept {
     probe_image: Option<String>,
+    /// The release of Istio to decide for, by the place that it was chosen for.
+    istio_versions: BTreeMap<String, String>,
 }
 
 /// The settings, in `settings.json`.
@@ -51,10 +55,29 @@ impl Settings {
     /// Keeps another image; the default one is kept as none, so that a newer Egret's default takes its place.
     pub fn set_probe_image(&self, image: &str) -> Result<()> {
         check_image(image)?;
+        self.keep(|kept| kept.probe_image = (image != DEFAULT_PROBE_IMAGE).then(|| image.to_string()))
+    }
+
+    /// The release of Istio that was chosen for `place`. One that is not known any more is as good as none.
+    pub fn istio_version(&self, place: &str) -> Option<IstioVersion> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.istio_versions.get(place)?.parse().ok()
+    }
+
+    /// Keeps the choice for `place`; none is what the place itself says.
+    pub fn set_istio_version(&self, place: &str, version: Option<IstioVersion>) -> Result<()> {
+        self.keep(|kept| {
+            match version {
+                Some(version) => kept.istio_versions.insert(place.to_string(), version.to_string()),
+                None => kept.istio_versions.remove(place),
+            };
+        })
+    }
+
+    fn keep(&self, change: impl FnOnce(&mut Kept)) -> Result<()> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted = Kept {
-            probe_image: (image != DEFAULT_PROBE_IMAGE).then(|| image.to_string()),
-        };
+        let mut wanted = kept.clone();
+        change(&mut wanted);
         let text = serde_json::to_vec_pretty(&wanted).map_err(|error| Fault::new("settings", error.to_string()))?;
         // Written whole, then put in place: an app that is killed leaves the old file.
         let part = self.file.with_extension("part");
@@ -92,6 +115,23 @@ mod tests {
         assert_eq!(again.probe_image(), "registry.corp:5000/tools/curl:8@sha256:ab");
         again.set_probe_image(DEFAULT_PROBE_IMAGE).unwrap();
         assert_eq!(Settings::open(data.path()).probe_image(), DEFAULT_PROBE_IMAGE);
+    }
+
+    #[test]
+    fn the_release_to_decide_for_is_kept_for_each_place_beside_the_image() {
+        let data = tempfile::tempdir().unwrap();
+        let settings = Settings::open(data.path());
+        settings.set_probe_image("registry.corp/curl:8").unwrap();
+        settings.set_istio_version("/a", Some(IstioVersion::minor(24))).unwrap();
+        let again = Settings::open(data.path());
+        assert_eq!(again.istio_version("/a"), Some(IstioVersion::minor(24)));
+        assert_eq!(again.istio_version("/b"), None);
+        again.set_istio_version("/a", None).unwrap();
+        let again = Settings::open(data.path());
+        assert_eq!(
+            (again.istio_version("/a"), again.probe_image().as_str()),
+            (None, "registry.corp/curl:8")
+        );
     }
 
     #[test]

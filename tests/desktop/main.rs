@@ -29,6 +29,23 @@ fn the_story_from_first_window_to_clean_up() {
     stage::play(&session, async |window| story(window, &folder, &data).await);
 }
 
+/// A service whose name no request meets.
+const LOUD: &str = "\
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata:
+  name: loud
+  namespace: default
+spec:
+  hosts:
+  - API.example.com   # as the contract spells it
+  resolution: DNS
+  ports:
+  - number: 80
+    name: http
+    protocol: HTTP
+";
+
 async fn story(window: &Window, folder: &Path, data: &Path) {
     let original = contents(folder);
     let file = |name: &str| fs::read_to_string(folder.join(name)).expect("the file is there");
@@ -204,6 +221,35 @@ async fn story(window: &Window, folder: &Path, data: &Path) {
         window.undo_newest().await;
     }
     assert_eq!(contents(folder), original, "the folder is byte for byte what it was");
+
+    // A finding is mended by its own change, staged and reviewed as any other.
+    let loud = folder.join("loud.yaml");
+    fs::write(&loud, LOUD).expect("the folder can be written");
+    window.click("rail-checks").await;
+    window.wait_for("finding-row", &["EGR05", "API.example.com"]).await;
+    save_screenshot(window, "EGRET_SCREENSHOT_CHECKS").await;
+    window.click("fix").await;
+    window.wait_for("fix-staged", &[]).await;
+    assert_eq!(file("loud.yaml"), LOUD, "staging writes nothing");
+    let policy = window.policy_in_force().await;
+    window.apply(&policy).await;
+    assert_eq!(file("loud.yaml"), LOUD.replace("API", "api"));
+    fs::remove_file(&loud).expect("it is there");
+
+    // The folder is decided as an older release, and as its own again.
+    window.click("rail-policy").await;
+    window.click("policy-mode").await;
+    for (choice, told) in [("1.24", "release-chosen"), ("", "release")] {
+        let select = window.find("release-choice").await;
+        select.select_by_value(choice).await.expect("it can be chosen");
+        window.wait_for(told, &["1.32"]).await;
+        save_screenshot(window, "EGRET_SCREENSHOT_RELEASE").await;
+    }
+    assert_eq!(
+        contents(folder),
+        original,
+        "a choice of the window is not written into the folder"
+    );
     window.click("rail-sandbox").await;
     window.click("sandbox-stop").await;
     window

@@ -27,13 +27,26 @@ pub fn shrink(oracle: &mut Oracle, world: &World, difference: &Difference) -> (W
             difference.subject = Subject::Document(0);
         }
     }
+    smallest(
+        (world, difference),
+        |world, difference| smaller(world, difference.subject),
+        |candidate, difference| still(oracle, candidate, difference),
+    )
+}
+
+/// Goes on to a smaller world as long as there is one that shows the same: `still` says what is found in a candidate.
+pub fn smallest<Found>(
+    (mut world, mut found): (World, Found),
+    smaller: impl Fn(&World, &Found) -> Vec<World>,
+    mut still: impl FnMut(&World, &Found) -> Option<Found>,
+) -> (World, Found) {
     loop {
-        let next = smaller(&world, difference.subject)
+        let next = smaller(&world, &found)
             .into_iter()
-            .find_map(|candidate| Some((still(oracle, &candidate, &difference)?, candidate)));
+            .find_map(|candidate| Some((still(&candidate, &found)?, candidate)));
         match next {
-            Some((found, candidate)) => (difference, world) = (found, candidate),
-            None => return (world, difference),
+            Some(next) => (found, world) = next,
+            None => return (world, found),
         }
     }
 }
@@ -54,34 +67,46 @@ fn still(oracle: &mut Oracle, candidate: &World, difference: &Difference) -> Opt
     })
 }
 
-/// Every world that is one step smaller.
-fn smaller(world: &World, subject: Subject) -> Vec<World> {
+/// Every world with one call that lacks an object, a line of the mesh config or a header.
+pub fn with_less(world: &World) -> Vec<World> {
     let mut all = Vec::new();
     let mut offer = |change: &dyn Fn(&mut World)| {
         let mut candidate = world.clone();
         change(&mut candidate);
         all.push(candidate);
     };
-    if matches!(subject, Subject::Call(_)) {
-        for index in 0..world.documents.len() {
-            offer(&|world| {
-                world.documents.remove(index);
-            });
-        }
-        let lines: Vec<&str> = world.mesh.lines().collect();
-        for index in 0..lines.len() {
-            let mut left = lines.clone();
-            left.remove(index);
-            offer(&|world| world.mesh = left.iter().map(|line| format!("{line}\n")).collect());
-        }
-        if !world.labels.is_empty() {
-            offer(&|world| world.labels.clear());
-        }
-        for header in world.calls[0].headers.keys() {
-            offer(&|world| {
-                world.calls[0].headers.remove(header);
-            });
-        }
+    for index in 0..world.documents.len() {
+        offer(&|world| {
+            world.documents.remove(index);
+        });
+    }
+    let lines: Vec<&str> = world.mesh.lines().collect();
+    for index in 0..lines.len() {
+        let mut left = lines.clone();
+        left.remove(index);
+        offer(&|world| world.mesh = left.iter().map(|line| format!("{line}\n")).collect());
+    }
+    for header in world.calls[0].headers.keys() {
+        offer(&|world| {
+            world.calls[0].headers.remove(header);
+        });
+    }
+    all
+}
+
+/// Every world that is one step smaller.
+fn smaller(world: &World, subject: Subject) -> Vec<World> {
+    let mut all = match subject {
+        Subject::Call(_) => with_less(world),
+        Subject::Document(_) => Vec::new(),
+    };
+    let mut offer = |change: &dyn Fn(&mut World)| {
+        let mut candidate = world.clone();
+        change(&mut candidate);
+        all.push(candidate);
+    };
+    if matches!(subject, Subject::Call(_)) && !world.labels.is_empty() {
+        offer(&|world| world.labels.clear());
     }
     for (index, document) in world.documents.iter().enumerate() {
         let mut paths = Vec::new();

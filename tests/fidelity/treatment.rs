@@ -158,7 +158,7 @@ fn fault(fault: &Fault) -> Value {
         shown["delay_ms"] = json!(delay.as_millis() as u64);
         shown["delayed"] = json!(share.millionths());
     }
-    if let Some(abort) = fault.abort {
+    if let Some(abort) = &fault.abort {
         shown["aborts_with"] = json!(abort.status);
         shown["aborted"] = json!(abort.percentage.millionths());
     }

@@ -8,8 +8,11 @@ mod access_log;
 mod api;
 mod clicks;
 mod connect;
+mod deployed;
 mod flood;
 mod own;
+mod pod;
+mod runas;
 #[path = "../desktop/session.rs"]
 mod session;
 #[path = "../desktop/stage.rs"]
@@ -49,10 +52,32 @@ fn main() {
                 &api,
                 api::server_comes_back_with_what_it_knew,
             ),
+            trial(
+                "runas::a_cluster_is_a_folder_without_a_window",
+                &api,
+                runas::a_cluster_is_a_folder_without_a_window,
+            ),
+            trial(
+                "runas::what_a_window_would_ask_about_is_refused_without_one",
+                &api,
+                runas::what_a_window_would_ask_about_is_refused_without_one,
+            ),
+            trial(
+                "runas::variables_are_taken_over_and_secret_ones_only_after_a_word_of_their_own",
+                &api,
+                runas::variables_are_taken_over_and_secret_ones_only_after_a_word_of_their_own,
+            ),
             trial("a_kubeconfig_by_clicking", &api, connect::story),
             trial("story", &mesh, story::story),
+            trial(
+                "runas::a_command_in_the_place_of_a_clusters_workload",
+                &mesh,
+                runas::a_command_in_the_place_of_a_clusters_workload,
+            ),
+            with_image("a_policy_for_a_pod", &mesh, pod::story),
             trial("the_story_by_clicking", &mesh, clicks::story),
             trial("test_requests_from_any_pod", &mesh, trying::story),
+            with_image("a_sidecar_beside_a_workload_by_clicking", &mesh, deployed::story),
             trial("a_flood_of_lines_comes_whole", &mesh, flood::every_line_comes),
             trial(
                 "access_log_is_switched_on_and_ends_by_clicking",
@@ -64,6 +89,17 @@ fn main() {
     // Before `exit`, which drops nothing.
     drop((api, mesh));
     conclusion.exit();
+}
+
+/// A test on a mesh that needs the sidecar's image too.
+fn with_image(name: &str, mesh: &Arc<Shared<Mesh>>, test: fn(&Mesh)) -> Trial {
+    match pod::archive() {
+        Ok(_) => trial(name, mesh, test),
+        Err(reason) if std::env::var_os("EGRET_REQUIRE_MESH").is_some() => {
+            Trial::test(name, move || Err(Failed::from(reason)))
+        }
+        Err(reason) => Trial::ignorable_test(name, move || Ok(Completion::ignored_with(reason))),
+    }
 }
 
 /// A test on something that is shared.

@@ -78,8 +78,18 @@ fn standing(subject: &Subject) -> (Value, String) {
     (config["generation"].clone(), config["source"].as_str().unwrap().into())
 }
 
-/// Sends a policy; the status, and what was said.
+/// Sends a policy as one who knows the token; the status, and what was said.
 fn push(subject: &Subject, policy: &[u8], headers: &[&str]) -> (u16, Value) {
+    fs::write(subject.folder.path().join("policy/push-token"), "a secret\n").unwrap();
+    send(
+        subject,
+        policy,
+        &[&["Authorization: Bearer a secret"], headers].concat(),
+    )
+}
+
+/// Sends a policy; the status, and what was said.
+fn send(subject: &Subject, policy: &[u8], headers: &[&str]) -> (u16, Value) {
     let file = subject.folder.path().join("pushed");
     fs::write(&file, policy).unwrap();
     let (data, url) = (
@@ -143,6 +153,10 @@ fn a_folder_that_gets_its_config_map_later_is_noticed() {
     assert_eq!(
         (subject.config()["objects"].clone(), standing(&subject).0),
         (0.into(), Value::Null)
+    );
+    assert!(
+        !subject.folder.path().join("keep").exists(),
+        "nothing is nothing to keep"
     );
     Mounted { folder: &path }.hold(
         "1",
@@ -237,7 +251,7 @@ fn an_older_folder_does_not_take_a_pushed_policy_back() {
         "2",
         &[("policy.yaml", naming("two.com").as_bytes()), ("generation", b"2")],
     );
-    subject.message("the policy folder is older");
+    subject.message("is not taken over");
     assert_eq!(subject.hash(), pushed);
     let (status, said) = push(&subject, naming("two.com").as_bytes(), &["Egret-Generation: 2"]);
     assert_eq!(status, 409, "{said}");
@@ -281,18 +295,22 @@ fn no_web_page_and_nobody_without_the_token_changes_the_policy() {
     let subject = Subject::start(&[naming("one.com")], &[]);
     let before = subject.hash();
     let policy = naming("two.com");
+    let token = subject.folder.path().join("policy/push-token");
+    // Where there is no token, or none in it, nobody knows it.
+    for headers in [&[][..], &["Authorization: Bearer"], &["Authorization: Bearer a secret"]] {
+        assert_eq!(send(&subject, policy.as_bytes(), headers).0, 403, "{headers:?}");
+        fs::write(&token, "\n").unwrap();
+        assert_eq!(send(&subject, policy.as_bytes(), headers).0, 403, "{headers:?}");
+        fs::remove_file(&token).unwrap();
+    }
     for header in ["Origin: http://localhost:8080", "Host: evil.example.com"] {
         assert_eq!(push(&subject, policy.as_bytes(), &[header]).0, 403, "{header}");
     }
-    fs::write(subject.folder.path().join("policy/push-token"), "a secret\n").unwrap();
     for headers in [&[][..], &["Authorization: Bearer a"], &["Authorization: a secret"]] {
-        assert_eq!(push(&subject, policy.as_bytes(), headers).0, 401, "{headers:?}");
+        assert_eq!(send(&subject, policy.as_bytes(), headers).0, 401, "{headers:?}");
     }
     assert_eq!(subject.hash(), before);
-    assert_eq!(
-        push(&subject, policy.as_bytes(), &["Authorization: Bearer a secret"]).0,
-        200
-    );
+    assert_eq!(push(&subject, policy.as_bytes(), &[]).0, 200);
     assert_ne!(subject.hash(), before);
 }
 

@@ -1,10 +1,10 @@
 //! `PUT /policy`: a policy that is sent instead of mounted, in force at once.
 //!
-//! The app reaches this through a port-forward. So does every process that shares the workload's loopback, among them the
-//! one that the policy is there for: with a token in the policy folder, which only the sidecar has mounted, who sends a
-//! policy must know it.
+//! The app reaches this through a port-forward. So does every process that shares the sidecar's loopback, among them the
+//! one that the policy is there for: so who sends a policy must know the token in the policy folder, which only the sidecar has
+//! mounted. Without a token there, no policy is taken.
 
-use std::{fs, io, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::{
@@ -45,10 +45,7 @@ async fn take(policy: &Arc<Policy>, folder: &Path, request: Request<Incoming>) -
     if request.headers().contains_key(header::ORIGIN) {
         return Err((StatusCode::FORBIDDEN, "no web page may send a policy".into()));
     }
-    if !knows_the_token(folder, &request)? {
-        let message = format!("the policy folder has a {TOKEN}: send it as Authorization: Bearer");
-        return Err((StatusCode::UNAUTHORIZED, message));
-    }
+    check_token(folder, &request)?;
     let generation = generation(&request)?;
     let bytes = body(request).await?;
     let policy = policy.clone();
@@ -69,19 +66,22 @@ async fn take(policy: &Arc<Policy>, folder: &Path, request: Request<Incoming>) -
     })
 }
 
-/// True where the folder has no token, or the request carries it.
-fn knows_the_token(folder: &Path, request: &Request<Incoming>) -> Result<bool, Refused> {
-    let token = match fs::read_to_string(folder.join(TOKEN)) {
-        Ok(token) => token,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
-        // Nobody is let in by a token that cannot be read.
-        Err(error) => return Err((StatusCode::UNAUTHORIZED, format!("{TOKEN}: {error}"))),
-    };
+/// The request must carry the folder's token.
+fn check_token(folder: &Path, request: &Request<Incoming>) -> Result<(), Refused> {
+    let token = fs::read_to_string(folder.join(TOKEN)).unwrap_or_default();
+    if token.trim().is_empty() {
+        let message = format!("no policy is taken here: the policy folder has no file {TOKEN} with a token in it");
+        return Err((StatusCode::FORBIDDEN, message));
+    }
     let sent = request.headers().get(header::AUTHORIZATION);
     let sent = sent.and_then(|sent| sent.to_str().ok()?.strip_prefix("Bearer "));
     // Compared as hashes, so that how long it takes says nothing of the token.
     let hash = |text: &str| Sha256::digest(text.trim());
-    Ok(sent.is_some_and(|sent| hash(sent) == hash(&token)))
+    if sent.is_some_and(|sent| hash(sent) == hash(&token)) {
+        return Ok(());
+    }
+    let message = format!("send what the file {TOKEN} of the policy folder holds, as Authorization: Bearer");
+    Err((StatusCode::UNAUTHORIZED, message))
 }
 
 fn generation(request: &Request<Incoming>) -> Result<Option<u64>, Refused> {

@@ -77,10 +77,14 @@ impl Failed {
     }
 }
 
-/// The system's words without its error number, spaces as Envoy writes them.
+/// The system's words without its error number, spaces as Envoy writes them, and no quotes: the log has it within such.
 pub(super) fn reason(error: &std::io::Error) -> String {
     let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).replace(' ', "_")
+    text.split(" (os error")
+        .next()
+        .unwrap_or(&text)
+        .replace(' ', "_")
+        .replace('"', "'")
 }
 
 /// How often Istio has Envoy choose again where it chose an address that was tried before.
@@ -139,6 +143,7 @@ pub(super) async fn endpoint(
             let found = worker.resolver.resolve_asked(host, port).await;
             let why = match &found {
                 Err(error) if error.kind() == ErrorKind::NotFound => "{cares_norecords:Domain_name_not_found}",
+                Err(error) if error.kind() == ErrorKind::InvalidInput => "{cares_failure:Misformatted_domain_name}",
                 _ => "",
             };
             let found = found.unwrap_or_default();

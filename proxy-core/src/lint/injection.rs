@@ -72,6 +72,22 @@ fn is_its_own(world: &World, namespace: &Object<Namespace>) -> bool {
             .is_some_and(|mode| mode == "ambient")
 }
 
+/// Ambient's ztunnel carries the traffic of the namespace; a label that asks for sidecars is stronger
+/// (`util.NamespaceInAmbientMode`).
+pub(super) fn is_ambient(world: &World, namespace: &str) -> bool {
+    let mut declared = world.namespaces.iter().filter(|object| *object.meta.name == *namespace);
+    declared.any(|object| {
+        let label = |key: &str| object.meta.labels.get(key).map_or("", String::as_str);
+        label(DATA_PLANE) == "ambient" && label(INJECTION) != "enabled" && label(REVISION).is_empty()
+    })
+}
+
+/// The same of one pod that runs.
+pub(super) fn is_ambient_pod(workload: &Object<WorkloadManifest>) -> bool {
+    let redirection = workload.spec.pod_annotations.get("ambient.istio.io/redirection");
+    redirection.is_some_and(|redirection| redirection == "enabled")
+}
+
 fn undecided(namespace: &Object<Namespace>, findings: &mut Vec<Finding>) {
     let name = &namespace.meta.name;
     let message = format!(

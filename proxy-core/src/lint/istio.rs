@@ -6,7 +6,7 @@
 use super::Level;
 use crate::model::{IstioVersion, Labels};
 
-const CODES: [(&str, Level, u8); 27] = [
+const CODES: [(&str, Level, u8); 28] = [
     ("IST0101", Level::Error, 0),
     ("IST0102", Level::Info, 0),
     ("IST0103", Level::Warning, 0),
@@ -31,6 +31,7 @@ const CODES: [(&str, Level, u8); 27] = [
     ("IST0144", Level::Warning, 12),
     ("IST0150", Level::Warning, 13),
     ("IST0165", Level::Warning, 0),
+    ("IST0167", Level::Warning, 22),
     ("IST0173", Level::Error, 24),
     ("IST0174", Level::Warning, 24),
     ("IST0177", Level::Warning, 31),

@@ -9,6 +9,7 @@ use super::{
     Finding,
     finding::{Report, pointer},
     hosts::{is_domain, is_label, is_partial_wildcard, is_wildcard_domain, selector},
+    injection,
 };
 use crate::model::{Labels, Object, OutboundMode, Sidecar, WorkloadManifest, World};
 
@@ -152,17 +153,29 @@ fn no_pods(report: &mut Report<'_>, world: &World, sidecar: &Object<Sidecar>) {
 /// Two Sidecars for one pod: the older holds.
 fn shared_pods(world: &World, findings: &mut Vec<Finding>) {
     let mut conflicts: BTreeMap<usize, &Object<WorkloadManifest>> = BTreeMap::new();
+    let mut without = BTreeSet::new();
     for workload in &world.workloads {
         let sidecars = world.sidecars.iter().enumerate();
         let owners: Vec<usize> = sidecars
             .filter(|(_, sidecar)| selects(sidecar, workload))
             .map(|(index, _)| index)
             .collect();
-        if owners.len() > 1 {
+        if injection::is_ambient_pod(workload) {
+            without.extend(owners);
+        } else if owners.len() > 1 {
             for index in owners {
                 conflicts.entry(index).or_insert(workload);
             }
         }
+    }
+    for index in without {
+        let sidecar = &world.sidecars[index];
+        ineffective(
+            findings,
+            sidecar,
+            "spec.workloadSelector",
+            "selected workload is in ambient mode",
+        );
     }
     for (index, workload) in conflicts {
         Report::new(findings, "Sidecar", &world.sidecars[index]).analyzed(
@@ -177,13 +190,29 @@ fn shared_pods(world: &World, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Two Sidecars for the rest of a namespace: the older holds.
+/// There is no sidecar that would go by it.
+fn ineffective(findings: &mut Vec<Finding>, sidecar: &Object<Sidecar>, field: &str, why: &str) {
+    let message = format!("The policy has no impact: {why}.");
+    let fix = "take the Sidecar away, or give the workloads sidecars".to_string();
+    Report::new(findings, "Sidecar", sidecar).analyzed("IST0167", field, message, Some(fix));
+}
+
+/// Two Sidecars for the rest of a namespace: the older holds. Where there is no sidecar, none does.
 fn several_defaults(world: &World, findings: &mut Vec<Finding>) {
     let mut defaults: BTreeMap<&str, Vec<&Object<Sidecar>>> = BTreeMap::new();
     for sidecar in world.sidecars.iter().filter(|sidecar| selected(sidecar).is_none()) {
         defaults.entry(&sidecar.meta.namespace).or_default().push(sidecar);
     }
-    for (namespace, sidecars) in defaults.into_iter().filter(|(_, sidecars)| sidecars.len() > 1) {
+    for (namespace, sidecars) in defaults {
+        if injection::is_ambient(world, namespace) {
+            for sidecar in sidecars {
+                ineffective(findings, sidecar, "spec", "namespace is in ambient mode");
+            }
+            continue;
+        }
+        if sidecars.len() == 1 {
+            continue;
+        }
         for sidecar in sidecars {
             Report::new(findings, "Sidecar", sidecar).analyzed(
                 "IST0111",

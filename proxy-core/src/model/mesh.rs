@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccessLog, IstioVersion, Retries};
+use super::{AccessLog, IstioVersion, Retries, VersionSource};
 
 /// What happens to destinations that no policy names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -35,6 +35,8 @@ pub struct MeshConfig {
     pub revision: String,
     /// The release of Istio it is for: what its annotation `egret.dev/istio-version` says, else its chart's label.
     pub version: IstioVersion,
+    /// Where that is known from.
+    pub version_source: VersionSource,
     /// `outboundTrafficPolicy.mode`; a present but empty policy is REGISTRY_ONLY, an absent key ALLOW_ANY.
     pub mode: OutboundMode,
     /// Line of the mode in the file; 0 when it is written nowhere.
@@ -72,6 +74,7 @@ impl Default for MeshConfig {
         Self {
             revision: String::new(),
             version: IstioVersion::NEWEST,
+            version_source: VersionSource::Assumed,
             mode: OutboundMode::AllowAny,
             mode_line: 0,
             mode_is_implied: false,

@@ -15,6 +15,12 @@ impl IstioVersion {
     /// The generation before istiod.
     pub const LEGACY: Self = Self(4);
 
+    /// All that are known, the newest first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let numbered = (OLDEST..=Self::NEWEST.0).rev().map(Self);
+        numbered.chain([Self::LEGACY])
+    }
+
     /// Istio 1.`minor`.
     pub const fn minor(minor: u8) -> Self {
         Self(minor)
@@ -43,6 +49,23 @@ impl fmt::Display for IstioVersion {
         write!(f, "1.{}", self.0)
     }
 }
+
+/// Where the release of a mesh config is known from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum VersionSource {
+    /// Its annotation [`VERSION_ANNOTATION`].
+    Annotation,
+    /// The label that its chart gave it, [`VERSION_LABEL`].
+    Label,
+    /// Nothing says it: the newest that is known is taken.
+    #[default]
+    Assumed,
+}
+
+/// Says which release of Istio a folder's mesh config is for.
+pub const VERSION_ANNOTATION: &str = "egret.dev/istio-version";
+/// What Istio's charts say of themselves.
+pub const VERSION_LABEL: &str = "app.kubernetes.io/version";
 
 /// Why a version cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,6 +102,18 @@ mod tests {
         }
         for text in ["1.19", "1.33", "2.0", "1", "", "1.24.x", "v1.24"] {
             assert!(text.parse::<IstioVersion>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_release_that_is_listed_is_known_by_its_name() {
+        let all: Vec<IstioVersion> = IstioVersion::all().collect();
+        assert_eq!(
+            (all[0], all[all.len() - 1]),
+            (IstioVersion::NEWEST, IstioVersion::LEGACY)
+        );
+        for version in all {
+            assert_eq!(version.to_string().parse(), Ok(version));
         }
     }
 

@@ -1,6 +1,7 @@
 //! Sockets: listening, original destinations, dialling, resolving, copying. No policy words here.
 
 mod dial;
+mod forward;
 mod originate;
 mod resolve;
 mod stream;
@@ -9,6 +10,7 @@ mod tunnel;
 mod unresolved;
 
 pub use dial::{DialError, Dialer};
+pub use forward::Forwarder;
 pub use originate::{Alpn, Originator};
 pub use resolve::Resolver;
 pub use stream::{Prefixed, canonical, listen, original_destination, reset};

@@ -1,4 +1,4 @@
-//! Names to addresses: fixed names first, then the system's resolver with its TTL cache.
+//! Names to addresses: fixed names first, then those of a cluster, then the system's resolver with its TTL cache.
 
 use std::{
     collections::HashMap,
@@ -10,12 +10,13 @@ use std::{
 
 use hickory_resolver::TokioResolver;
 
-use super::Unresolved;
+use super::{Forwarder, Unresolved};
 
 /// Resolves names for one worker.
 #[derive(Debug, Clone)]
 pub struct Resolver {
     fixed: Arc<HashMap<String, Vec<IpAddr>>>,
+    forwarder: Option<Forwarder>,
     /// `None` where the system has no usable resolver configuration: then only fixed names resolve.
     system: Option<TokioResolver>,
     /// What the names of policy objects last resolved to; as many as policy has ever named.
@@ -30,10 +31,16 @@ impl Resolver {
         let system = TokioResolver::builder_tokio().and_then(|builder| builder.build()).ok();
         Self {
             fixed,
+            forwarder: None,
             system,
             last: Arc::default(),
             unresolved,
         }
+    }
+
+    /// The same, with the names that `forwarder` knows.
+    pub fn through(self, forwarder: Option<Forwarder>) -> Self {
+        Self { forwarder, ..self }
     }
 
     /// Addresses of a name that a request asks for, for a port of it. What failed a short time ago fails without waiting.
@@ -44,7 +51,10 @@ impl Resolver {
         {
             return Err(error);
         }
-        let found = self.resolve(name).await;
+        let found = match is_asked_for(name) {
+            true => self.resolve(name).await,
+            false => Err(io::Error::new(ErrorKind::InvalidInput, "no domain name")),
+        };
         if let Err(error) = &found {
             self.unresolved.note(&key(), error, Instant::now());
         }
@@ -75,6 +85,11 @@ impl Resolver {
         if let Some(addresses) = self.fixed.get(&plain) {
             return Ok(addresses.clone());
         }
+        if let Some(forwarder) = &self.forwarder
+            && let Some(addresses) = forwarder.resolve(&plain).await?
+        {
+            return Ok(addresses);
+        }
         let Some(system) = &self.system else {
             return Err(io::Error::other(format!(
                 "{plain} is no fixed name and this system has no resolver"
@@ -92,5 +107,49 @@ impl Resolver {
         let mut addresses: Vec<IpAddr> = found.iter().collect();
         addresses.sort_by_key(IpAddr::is_ipv6);
         Ok(addresses)
+    }
+}
+
+/// What c-ares, Envoy's resolver, asks a server about: labels of up to 63 of these letters; and addresses, which need none.
+fn is_asked_for(name: &str) -> bool {
+    if name
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>()
+        .is_ok()
+    {
+        return true;
+    }
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let known = |letter: u8| letter.is_ascii_alphanumeric() || b"-_/*".contains(&letter);
+    let mut labels = name.split('.');
+    name.len() <= 253 && labels.all(|label| (1..=63).contains(&label.len()) && label.bytes().all(known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_name_is_looked_up_nowhere() {
+        for name in [
+            "a.com",
+            "a_b.com",
+            "-a.com",
+            "*.a.com",
+            "single",
+            "256.1.1.1",
+            "a.com.",
+            "[::1]",
+        ] {
+            assert!(is_asked_for(name), "{name}");
+        }
+        let long = "a".repeat(64);
+        let longer = [&long[..60]; 5].join(".");
+        for name in [
+            "", ".com", "x..com", "a..", "a%.com", "a:b", "[a]", "a@b.com", &long, &longer,
+        ] {
+            assert!(!is_asked_for(name), "{name}");
+        }
     }
 }

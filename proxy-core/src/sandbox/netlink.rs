@@ -78,9 +78,11 @@ impl Netlink {
 
     /// Sends messages that belong together, and waits for the answer to number `last` or for the first that says no.
     pub fn send(&self, messages: &[u8], last: u32) -> io::Result<()> {
-        // A message must fit into the buffer as a whole. Who may send it may also have a larger buffer; else the kernel
-        // says that the message is too long.
-        let _ = setsockopt(&self.0, sockopt::SndBufForce, &(2 * messages.len()));
+        // They must fit into the buffer as a whole. Any user may have some more of it, and root as much as it takes; where
+        // it stays too small the kernel says that the message is too long.
+        let room = 2 * messages.len();
+        let _ = setsockopt(&self.0, sockopt::SndBuf, &room);
+        let _ = setsockopt(&self.0, sockopt::SndBufForce, &room);
         sendto(self.0.as_raw_fd(), messages, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
         let mut buffer = vec![0; 32 * 1024];
         loop {

@@ -153,7 +153,8 @@ impl App {
     fn turn_to(&self, ready: Ready) -> Result<SourceState> {
         self.while_still(|| {
             self.changes.settled(&*self.view().store)?;
-            let state = self.session.open(ready.origin)?;
+            let version = self.shared.version_for(&ready.origin);
+            let state = self.session.open(ready.origin, version)?;
             ready.listener.set(self.session.announcer());
             // The old place is free once nothing here works in it any more.
             let _old = self.claim().replace(ready.claim);

@@ -6,10 +6,13 @@ use std::{
     sync::Arc,
 };
 
+use proxy_core::model::IstioVersion;
+
 use super::{claims::Claims, lock::Lock};
 use crate::{
     cluster::{Kubeconfigs, Mirrors},
     fault::{Fault, Result},
+    session::Origin,
     settings::Settings,
 };
 
@@ -39,6 +42,14 @@ impl Shared {
             mirrors: Mirrors::new(data),
             claims: Claims::default(),
         }))
+    }
+
+    /// The release of Istio that a person chose for a folder; a cluster's is what runs there.
+    pub(super) fn version_for(&self, origin: &Origin) -> Option<IstioVersion> {
+        match origin {
+            Origin::Folder(_) => self.settings.istio_version(&origin.store().name()),
+            Origin::Cluster(_) => None,
+        }
     }
 
     /// The journal of all places; each window has a connection of its own, for which SQLite lets the others wait.

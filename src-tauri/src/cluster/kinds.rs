@@ -188,16 +188,16 @@ pub(super) fn render(object: &DynamicObject, resource: &ApiResource) -> String {
     document.insert("kind".into(), json!(resource.kind));
     document.insert("metadata".into(), Value::Object(head));
     match (&object.data, resource.group.as_str()) {
-        // Of a workload only who it is: its template's labels and annotations, and whether a sidecar can capture it.
+        // Of a workload only who it is: its template's labels and annotations, its account, and whether a sidecar can
+        // capture it.
         (data, "apps") => {
             let template = &data["spec"]["template"];
-            let host = template["spec"]["hostNetwork"].as_bool() == Some(true);
             let template = json!({
                 "metadata": {
                     "labels": template["metadata"]["labels"],
                     "annotations": template["metadata"]["annotations"],
                 },
-                "spec": host.then(|| json!({"hostNetwork": true})),
+                "spec": of_capture(&template["spec"]),
             });
             document.insert("spec".into(), json!({"template": without_nulls(template)}));
         }
@@ -210,6 +210,32 @@ pub(super) fn render(object: &DynamicObject, resource: &ApiResource) -> String {
         _ => {}
     }
     yaml::write(&Value::Object(document))
+}
+
+/// What of a pod's spec decides about capture: the network that it is in, and the users that it runs under.
+fn of_capture(spec: &Value) -> Option<Value> {
+    let host = spec["hostNetwork"].as_bool() == Some(true);
+    let user = |owner: &Value| {
+        let user = owner["securityContext"]["runAsUser"].as_i64();
+        user.map(|user| json!({"runAsUser": user}))
+    };
+    let containers = spec["containers"].as_array().into_iter().flatten();
+    let containers: Vec<Value> = containers
+        .map(|container| json!({"name": container["name"], "securityContext": user(container)}))
+        .collect();
+    let any_user = containers
+        .iter()
+        .any(|container| !container["securityContext"].is_null());
+    let kept = json!({
+        "hostNetwork": host.then_some(true),
+        "serviceAccountName": spec["serviceAccountName"],
+        "securityContext": user(spec),
+        "containers": any_user.then(|| containers.into_iter().map(without_nulls).collect::<Vec<_>>()),
+    });
+    let kept = without_nulls(kept);
+    kept.as_object()
+        .is_some_and(|fields| !fields.is_empty())
+        .then_some(kept)
 }
 
 fn without_nulls(value: Value) -> Value {
@@ -274,11 +300,23 @@ mod tests {
         };
         let deployment = |host: bool| {
             json!({"metadata": {"name": "a", "namespace": "n"}, "spec": {"replicas": 2, "template": {
-                "metadata": {"labels": {"app": "a"}}, "spec": {"hostNetwork": host, "containers": []}}}})
+                "metadata": {"labels": {"app": "a"}}, "spec": {"hostNetwork": host, "serviceAccountName": "robot", "containers": []}}}})
         };
         let plain = written("apps", "Deployment", deployment(false));
+        assert!(plain.contains("serviceAccountName: robot"));
         assert!(plain.contains("app: a") && !plain.contains("hostNetwork") && !plain.contains("replicas"));
         assert!(written("apps", "Deployment", deployment(true)).contains("hostNetwork: true"));
+        let as_sidecar = json!({"metadata": {"name": "a", "namespace": "n"}, "spec": {"template": {"spec": {"containers": [
+            {"name": "app", "image": "i", "securityContext": {"runAsUser": 1337, "privileged": false}}, {"name": "b"}]}}}});
+        let as_sidecar = written("apps", "Deployment", as_sidecar);
+        assert!(
+            as_sidecar.contains("runAsUser: 1337") && as_sidecar.contains("name: b"),
+            "{as_sidecar}"
+        );
+        assert!(
+            !as_sidecar.contains("image") && !as_sidecar.contains("privileged"),
+            "{as_sidecar}"
+        );
         let tag = json!({"metadata": {"name": "istio-revision-tag-prod", "labels": {"istio.io/tag": "prod"}},
             "webhooks": [{"name": "w", "clientConfig": {"caBundle": "secret"}}]});
         let tag = written(ADMISSION, WEBHOOK, tag);

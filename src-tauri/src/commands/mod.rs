@@ -100,6 +100,7 @@ pub fn handler<R: Runtime>() -> impl Fn(Invoke<R>) -> bool + Send + Sync + 'stat
         connect::role_for,
         connect::set_editing,
         source::overview,
+        source::decide_for,
         policy::policy_view,
         policy::registry,
         policy::gateways,

@@ -1,5 +1,6 @@
 //! The source bar and the Overview.
 
+use proxy_core::model::IstioVersion;
 use tauri::{AppHandle, Manager as _, Runtime, WebviewWindow};
 use tauri_plugin_dialog::DialogExt as _;
 
@@ -42,6 +43,14 @@ pub async fn pick_folder<R: Runtime>(
     };
     let folder = folder.into_path().map_err(|error| Fault::input(error.to_string()))?;
     open(&app, asking.app_handle().clone(), Source::Folder(folder), window).await
+}
+
+/// Decides as another release of Istio, or as the folder says.
+#[tauri::command]
+pub async fn decide_for(app: Parts<'_>, version: Option<String>) -> Result<SourceState> {
+    let version = version.map(|text| text.parse::<IstioVersion>()).transpose();
+    let version = version.map_err(|error| Fault::input(error.to_string()))?;
+    patiently(&app, move |app| app.decide_for(version)).await
 }
 
 #[tauri::command]

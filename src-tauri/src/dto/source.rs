@@ -129,6 +129,22 @@ pub struct SourceState {
     pub read_at: String,
     pub editable: bool,
     pub errors: Vec<Fault>,
+    pub istio: IstioRelease,
+}
+
+/// The release of Istio that is decided for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+pub struct IstioRelease {
+    /// `1.24`; several, with `and`, where revisions differ.
+    pub version: String,
+    /// What the source itself says, in the same way.
+    pub found: String,
+    /// Where `found` is known from.
+    pub from: String,
+    /// Another one than `found` was chosen.
+    pub chosen: bool,
+    /// What can be chosen, the newest first; empty for a cluster.
+    pub choices: Vec<String>,
 }
 
 /// How the connection to a cluster stands.

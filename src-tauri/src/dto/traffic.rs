@@ -12,6 +12,8 @@ pub struct Flow {
     pub id: u64,
     pub time: String,
     pub verdict: Verdict,
+    /// What policy would have said, where a sidecar only observes: it was let through all the same.
+    pub would: Option<Verdict>,
     pub workload: String,
     pub source: String,
     pub destination: String,

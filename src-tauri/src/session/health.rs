@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use proxy_core::model::World;
-
-use super::{View, log_source, policy::modes};
+use super::{View, log_source, policy::modes, release::release};
 use crate::{
     cluster::{Cluster, LogState, MAX_PODS},
     dto::{DataSource, Health, Mode, NextAction, NextStep, Phase, SandboxState, StagedEdit, VerdictCounts, Way},
@@ -41,10 +39,7 @@ pub fn health(view: &View, sandbox: &SandboxState, kept: u64, dropped: u64, reco
             Some(_) => format!("{objects} objects, watched"),
             None => format!("{files} files, {objects} objects, watched"),
         };
-        (
-            Health::Good,
-            format!("{said}, decided as Istio {}", releases(view.world())),
-        )
+        (Health::Good, said)
     } else {
         (
             Health::Bad,
@@ -113,35 +108,38 @@ pub fn health(view: &View, sandbox: &SandboxState, kept: u64, dropped: u64, reco
     });
     // Said until the app ends: a change that was cut short is worth a second look.
     let journal = (!recovered.is_empty()).then(|| ("Journal", (Health::Warn, recovered.join(" "))));
-    [(source, folder), ("Sidecar", sidecar), ("Flows", flows)]
-        .into_iter()
-        .chain(logs)
-        .chain(access_log)
-        .chain(visible)
-        .chain(mesh_config)
-        .chain(journal)
-        .map(|(name, (state, detail))| DataSource {
-            name: name.into(),
-            state,
-            detail,
-        })
-        .collect()
+    let istio = release(view);
+    let istio = match istio.chosen {
+        true => (
+            Health::Warn,
+            format!(
+                "decided as {}, chosen here; {} by {}",
+                istio.version, istio.found, istio.from
+            ),
+        ),
+        false => (Health::Good, format!("decided as {}: {}", istio.version, istio.from)),
+    };
+    [
+        (source, folder),
+        ("Istio", istio),
+        ("Sidecar", sidecar),
+        ("Flows", flows),
+    ]
+    .into_iter()
+    .chain(logs)
+    .chain(access_log)
+    .chain(visible)
+    .chain(mesh_config)
+    .chain(journal)
+    .map(|(name, (state, detail))| DataSource {
+        name: name.into(),
+        state,
+        detail,
+    })
+    .collect()
 }
 
 /// How the logs of the mesh's own sidecars are followed.
-/// The releases of Istio that are decided for, one a revision.
-fn releases(world: &World) -> String {
-    let revisions = world.mesh_configs.iter().map(|mesh| mesh.spec.revision.as_str());
-    let mut releases: Vec<_> = revisions.map(|revision| world.istio_version(revision)).collect();
-    releases.sort_unstable();
-    releases.dedup();
-    if releases.is_empty() {
-        releases.push(world.istio_version(""));
-    }
-    let names: Vec<_> = releases.iter().map(ToString::to_string).collect();
-    names.join(" and ")
-}
-
 fn pod_logs(logs: &LogState) -> (Health, String) {
     if let Some(fault) = &logs.fault {
         return (Health::Bad, fault.message.clone());

@@ -15,6 +15,7 @@ mod playground;
 mod pods;
 mod policy;
 mod registry;
+mod release;
 #[cfg(test)]
 mod tests;
 mod view;

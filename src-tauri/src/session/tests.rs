@@ -5,7 +5,7 @@ use std::fs;
 use proxy_core::source::Folder;
 use tempfile::TempDir;
 
-use super::{View, bypass::bypass_view, gateways, object_text, overview, registry_view};
+use super::{Session, View, bypass::bypass_view, folder as opened, gateways, object_text, overview, registry_view};
 use crate::{
     change::{Changes, Journal},
     dto::{CaptureList, Edit, NamespaceRow, Plane, SandboxState},
@@ -261,4 +261,50 @@ fn gateways_that_traffic_leaves_by_come_first_with_their_hosts() {
     assert_eq!(egress.services[0].name, "istio-egressgateway");
     assert_eq!(egress.routes[0].onward, ["httpbin.org:80"]);
     assert_eq!(egress.servers[1].tls_mode.as_deref(), Some("PASSTHROUGH"));
+}
+
+/// A mesh config that says its release in `metadata`, as the release shown for it.
+fn release_of(metadata: &str) -> (String, String) {
+    let (_folder, view) = folder_of(&format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system{metadata}}}\ndata: {{mesh: '{{}}'}}\n"
+    ));
+    let istio = view.state().istio;
+    (istio.version, istio.from)
+}
+
+#[test]
+fn the_release_that_is_decided_for_is_told_with_where_it_is_known_from() {
+    let (version, from) = release_of(", annotations: {egret.dev/istio-version: '1.24'}");
+    assert_eq!(version, "1.24");
+    assert_eq!(
+        from,
+        "annotation egret.dev/istio-version of ConfigMap istio-system/istio"
+    );
+    let (version, from) = release_of(", labels: {app.kubernetes.io/version: 1.28.3}");
+    assert_eq!(version, "1.28");
+    assert_eq!(from, "label app.kubernetes.io/version of ConfigMap istio-system/istio");
+    let (version, from) = release_of("");
+    assert_eq!(version, "1.32");
+    assert!(from.contains("the newest known one"), "{from}");
+}
+
+#[test]
+fn a_chosen_release_holds_for_what_is_decided_until_the_folders_own_holds_again() {
+    let text = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: e, namespace: default}\nspec: {hosts: \
+                [a.com], resolution: DYNAMIC_DNS, ports: [{number: 80, name: http, protocol: HTTP}]}\n";
+    let (folder, _) = folder_of(text);
+    let session = Session::start(opened(folder.path()).unwrap(), None, Events::new(|_| {})).unwrap();
+    let hash = |session: &Session| session.view().snapshot("default/a").hash().to_string();
+    let newest = hash(&session);
+    // Sidecars serve such entries since 1.30.
+    let state = session.decide_for(Some("1.29".parse().unwrap()));
+    assert_eq!(
+        (state.istio.version.as_str(), state.istio.found.as_str()),
+        ("1.29", "1.32")
+    );
+    assert!(state.istio.chosen && state.epoch == 2);
+    assert_ne!(hash(&session), newest);
+    let state = session.decide_for(None);
+    assert!(!state.istio.chosen);
+    assert_eq!(hash(&session), newest);
 }

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use proxy_core::policy::Workload;
+use proxy_core::{model::IstioVersion, policy::Workload};
 
 use super::{
     admin,
@@ -20,6 +20,7 @@ use super::{
     sites,
 };
 use crate::{
+    cluster::Forwarder,
     dto::{Phase, Way},
     fault::{Fault, Result},
     session::now,
@@ -30,15 +31,24 @@ const START: Duration = Duration::from_secs(10);
 
 impl Sidecar {
     /// Starts the child and everything that follows it; returns when it takes connections.
-    pub(super) fn launch(&self, run: u64, proxy: &Path, folder: &Path, workload: &Workload) -> Result<()> {
+    pub(super) fn launch(
+        &self,
+        run: u64,
+        proxy: &Path,
+        (folder, version): (&Path, Option<IstioVersion>),
+        workload: &Workload,
+    ) -> Result<()> {
         self.step(run, "Starting the playground's sites");
         let sites = sites::World::start(&self.scratch)?;
         let access_log = &self.access_log;
         // One sandbox, one log: what an earlier one wrote is of no use to this one.
         std::fs::write(access_log, "").map_err(|error| Fault::file("write", access_log, &error))?;
+        let forwarder = self.inner().forwarder.as_ref().map(Forwarder::variable);
         let launch = Launch {
             proxy,
+            forwarder: forwarder.as_deref(),
             folder,
+            version,
             workload,
             sites: &sites,
             admin: free_address()?,
@@ -68,7 +78,7 @@ impl Sidecar {
     fn attempt(&self, run: u64, launch: &Launch<'_>, way: Way) -> Result<()> {
         let mut child = match way {
             Way::Namespace => launch.spawn(way)?,
-            Way::Proxy => agent_alone(launch.proxy)?,
+            Way::Proxy => agent_alone(launch)?,
         };
         let tail = Tail::default();
         let (Some(input), Some(output), Some(errors)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
@@ -182,8 +192,9 @@ impl Sidecar {
 }
 
 /// The agent outside any sandbox: it runs the explicit proxy, and ends it when the app is gone.
-fn agent_alone(proxy: &Path) -> Result<Child> {
-    let mut command = Command::new(proxy);
+fn agent_alone(launch: &Launch<'_>) -> Result<Child> {
+    let mut command = Command::new(launch.proxy);
+    launch.lead_into_cluster(&mut command);
     command
         .arg("agent")
         // Ctrl+C in a terminal ends the app alone, whose end tells the agent to end the proxy.
@@ -191,5 +202,7 @@ fn agent_alone(proxy: &Path) -> Result<Child> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    command.spawn().map_err(|error| Fault::file("start", proxy, &error))
+    command
+        .spawn()
+        .map_err(|error| Fault::file("start", launch.proxy, &error))
 }

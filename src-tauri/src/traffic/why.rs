@@ -77,7 +77,11 @@ pub fn why(row: &Row, world: &World, snapshot: &Snapshot, folder: &Path) -> Resu
         sentence: format!("{} {}", sentence(row), capitalised(&explained.reason)),
         steps: explained.trace.iter().map(|step| shown(step, folder)).collect(),
         otherwise: explained.otherwise,
-        decided_by,
+        decided_by: format!(
+            "{decided_by}; as Istio {}{}",
+            snapshot.version(),
+            if world.version.is_some() { ", chosen here" } else { "" }
+        ),
     })
 }
 

@@ -70,9 +70,9 @@ pub struct Judgement {
     pub taken: Vec<Value>,
 }
 
-/// Compares both sides on `world`, whose number is told from every other. None where Envoy refuses its configuration.
-pub fn judge(mesh: &Mesh, pair: &mut Pair<'_>, number: u64, world: &World) -> Result<Option<Judgement>, String> {
-    let Some(taken) = pair.enforce(number, world)? else {
+/// Compares both sides on `world`. None where Envoy refuses its configuration.
+pub fn judge(mesh: &Mesh, pair: &mut Pair<'_>, world: &World) -> Result<Option<Judgement>, String> {
+    let Some((number, taken)) = pair.enforce(world)? else {
         return Ok(None);
     };
     let mut judgement = Judgement {

@@ -21,6 +21,7 @@ use egret_tests::mesh::{Mesh, NotUp};
 
 use crate::{
     known::Known,
+    shrink::{smallest, with_less},
     world::{Call, World},
 };
 use judge::Difference;
@@ -55,6 +56,10 @@ pub struct Report {
     kinds: BTreeMap<String, usize>,
     /// Worlds that could not be compared.
     failed: usize,
+    /// Worlds that were tried twice.
+    again: usize,
+    /// Worlds that were made smaller.
+    shrunk: usize,
 }
 
 impl Report {
@@ -78,39 +83,77 @@ fn compare(mesh: &Mesh, worlds: u64, seed: u64) -> Result<Report, String> {
         worlds,
         ..Report::default()
     };
-    // Those by hand first; a number tells each from every other.
-    let by_hand = worlds::by_hand()?;
-    let drawn = (0..worlds).map(|number| (format!("world {number}"), worlds::drawn(seed, number)));
-    for (number, (name, world)) in (0..).zip(by_hand.into_iter().chain(drawn)) {
+    // Those by hand first.
+    let by_hand = worlds::by_hand()?.into_iter().map(|(name, world)| (name, world, true));
+    let drawn = (0..worlds).map(|number| (format!("world {number}"), worlds::drawn(seed, number), false));
+    for (name, world, is_valid) in by_hand.chain(drawn) {
         // What did not settle, or whose row did not come, may do so when it is tried again; what was seen counts once.
-        let mut again = || one(mesh, &mut pair, number, (&name, &world), &known, &mut report);
-        if let Err(error) = again().or_else(|_| again()) {
-            report.failed += 1;
-            say(&format!("{name}: {error}"));
+        let mut differing = one(mesh, &mut pair, (&name, &world, is_valid), &known, &mut report);
+        if differing.is_err() {
+            report.again += 1;
+            differing = one(mesh, &mut pair, (&name, &world, is_valid), &known, &mut report);
+        }
+        match differing {
+            Ok(Some((call, kind))) if report.shrunk < SHRUNK => {
+                report.shrunk += 1;
+                let world = shrink(mesh, &mut pair, &world, call, &kind);
+                say(&format!(
+                    "the same in a smaller world:\n{}",
+                    worlds::written(&kind, &world)
+                ));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                report.failed += 1;
+                say(&format!("{name}: {error}"));
+            }
         }
     }
     Ok(report)
 }
 
+/// How many differing worlds are made smaller: each takes a minute or two.
+const SHRUNK: usize = 3;
+
+/// The smallest world found in which `call` still differs in `kind`, by leaving out objects, settings and headers.
+fn shrink(mesh: &Mesh, pair: &mut Pair<'_>, world: &World, call: usize, kind: &str) -> World {
+    let world = World {
+        calls: vec![world.calls[call].clone()],
+        ..world.clone()
+    };
+    let still = |candidate: &World, (): &()| {
+        let judgement = judge::judge(mesh, pair, candidate).ok()??;
+        judgement
+            .differences
+            .iter()
+            .any(|found| found.kind() == kind)
+            .then_some(())
+    };
+    smallest((world, ()), |world, ()| with_less(world), still).0
+}
+
+/// Compares one world; the first call that differs in a way that is not known, and how.
 fn one(
     mesh: &Mesh,
     pair: &mut Pair<'_>,
-    number: u64,
-    (name, world): (&str, &World),
+    (name, world, is_valid): (&str, &World, bool),
     known: &Known,
     report: &mut Report,
-) -> Result<(), String> {
-    let Some(judgement) = judge::judge(mesh, pair, number, world)? else {
+) -> Result<Option<(usize, String)>, String> {
+    let Some(judgement) = judge::judge(mesh, pair, world)? else {
         report.undecided += world.calls.len();
-        return Ok(());
+        return Ok(None);
     };
+    if is_valid && judgement.taken.len() < world.documents.len() {
+        return Err(format!("the API server takes only {:?}", judgement.taken));
+    }
     report.agreed += judgement.agreed;
     report.unsteady += judgement.unsteady;
     let mut by_call: BTreeMap<usize, Vec<Difference>> = BTreeMap::new();
     for difference in judgement.differences {
         by_call.entry(difference.call).or_default().push(difference);
     }
-    let mut shown = false;
+    let mut first = None;
     for (call, differences) in by_call {
         // What else differs of a call follows from what is listed.
         if differences
@@ -125,17 +168,17 @@ fn one(
             *report.kinds.entry(difference.kind()).or_default() += 1;
         }
         show(name, world, &world.calls[call], &differences);
-        shown = true;
+        first = first.or_else(|| Some((call, differences[0].kind())));
     }
     // What the calls above were made under.
-    for object in judgement.taken.iter().filter(|_| shown) {
+    for object in judgement.taken.iter().filter(|_| first.is_some()) {
         let (kind, metadata) = (&object["kind"], &object["metadata"]);
         say(&format!(
             "  {kind} {}/{}: {}",
             metadata["namespace"], metadata["name"], object["spec"]
         ));
     }
-    Ok(())
+    Ok(first)
 }
 
 /// Shows a call that differed.
@@ -162,9 +205,17 @@ impl fmt::Display for Report {
         }
         writeln!(
             f,
-            "live mesh, {} worlds of seed {}: {} agreed ({} of them when asked again), {} differed, {} known; {} calls \
-             that Envoy leaves undecided, {} worlds not compared",
-            self.worlds, self.seed, self.agreed, self.unsteady, self.differed, self.known, self.undecided, self.failed
+            "live mesh, {} worlds of seed {}: {} calls agreed ({} of them when asked again), {} differed, {} known; {} calls \
+             that Envoy leaves undecided, {} worlds tried again, {} not compared",
+            self.worlds,
+            self.seed,
+            self.agreed,
+            self.unsteady,
+            self.differed,
+            self.known,
+            self.undecided,
+            self.again,
+            self.failed
         )
     }
 }

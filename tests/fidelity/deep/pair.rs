@@ -27,6 +27,8 @@ pub struct Pair<'mesh> {
     /// Behind `egret-proxy`.
     pub egret: Side,
     mesh: &'mesh Mesh,
+    /// How many worlds there were: it tells this one from every other.
+    number: u64,
     /// The mesh config as it was, without the outbound mode.
     base: String,
     /// What a world has added to it.
@@ -74,15 +76,18 @@ impl<'mesh> Pair<'mesh> {
             istio: Side::of(mesh, NAMESPACE, "envoy", "istio-proxy")?,
             egret: Side::of(mesh, NAMESPACE, "egret", "egret")?,
             mesh,
+            number: 0,
             base: without_mode(&text),
             added: "-".into(),
             folder,
         })
     }
 
-    /// Puts `world` in force on both sides, as far as the API server takes it, and gives the objects; `number` is told from
-    /// every other. None where Envoy refuses what istiod makes of them: then nothing is decided.
-    pub fn enforce(&mut self, number: u64, world: &World) -> Result<Option<Vec<Value>>, String> {
+    /// Puts `world` in force on both sides, as far as the API server takes it, and gives its number and objects. None where
+    /// Envoy refuses what istiod makes of them: then nothing is decided.
+    pub fn enforce(&mut self, world: &World) -> Result<Option<(u64, Vec<Value>)>, String> {
+        self.number += 1;
+        let number = self.number;
         self.set_mesh_config(number, &world.mesh)?;
         self.replace_objects(&world.documents)?;
         let taken = wait("istiod to know the objects", || {
@@ -111,7 +116,7 @@ impl<'mesh> Pair<'mesh> {
             return Ok(None);
         }
         self.set_folder(number, &taken)?;
-        Ok(Some(taken))
+        Ok(Some((number, taken)))
     }
 
     fn set_mesh_config(&mut self, number: u64, added: &str) -> Result<(), String> {

@@ -38,6 +38,8 @@ const COLUMNS: [&str; 22] = [
     "server name",
     "route",
 ];
+/// What stands before a TLS library's words.
+const TLS_FAILURE: &str = "TLS_error:";
 const FLAGS: usize = 3;
 const SIZES: [usize; 2] = [7, 8];
 const DURATION: usize = 9;
@@ -159,8 +161,18 @@ fn masked(index: usize, token: &str, address: &str, is_tls: bool) -> String {
         "request id" => "ID".into(),
         "upstream local" | "remote" if plain.starts_with(address) => "POD".into(),
         _ if is_tls && SIZES.contains(&index) && plain != "0" => "N".into(),
+        "failure" | "details" => without_reason(token),
         _ => token.to_string(),
     }
+}
+
+/// A text without what a TLS library said of its failure.
+fn without_reason(text: &str) -> String {
+    let Some((before, said)) = text.split_once(TLS_FAILURE) else {
+        return text.to_string();
+    };
+    let end = said.find(['}', '"']).unwrap_or(said.len());
+    format!("{before}{TLS_FAILURE}...{}", &said[end..])
 }
 
 /// A response's header without what a clock gave.

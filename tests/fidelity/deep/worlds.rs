@@ -25,6 +25,35 @@ pub fn by_hand() -> Result<Vec<(String, World)>, String> {
         .collect())
 }
 
+/// A world as it stands in `by_hand.yaml`, where one that once differed is kept.
+pub fn written(name: &str, world: &World) -> String {
+    let config = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio", "namespace": "istio-system"},
+        "data": {"mesh": world.mesh},
+    });
+    let mut text = format!("name: {}\nresources:\n- {config}\n", json!(name));
+    for document in &world.documents {
+        text.push_str(&format!("- {document}\n"));
+    }
+    text.push_str("cases:\n");
+    for call in &world.calls {
+        let (protocol, version) = match call.protocol.as_str() {
+            "http1.0" => ("http", "1.0"),
+            protocol => (protocol, ""),
+        };
+        let send = json!({
+            "protocol": protocol, "version": version, "host": call.host, "sni": call.sni, "method": call.method,
+            "path": call.path, "headers": call.headers,
+        });
+        let mut case = json!({"connect": {"ip": call.address, "port": call.port}, "send": send});
+        if let Some(send) = case["send"].as_object_mut() {
+            send.retain(|_, value| *value != "" && *value != json!({}));
+        }
+        text.push_str(&format!("- {case}\n"));
+    }
+    text
+}
+
 /// World `number` of `seed`, with its calls.
 pub fn drawn(seed: u64, number: u64) -> World {
     let mut world = generate::world(seed, number);

@@ -204,6 +204,7 @@ fn annotate(seed: &mut Seed, metadata: &mut Value) {
         "networking.istio.io/traffic-distribution",
         "sidecar.istio.io/inject",
         "sidecar.istio.io/status",
+        "ambient.istio.io/redirection",
         "kubernetes.io/ingress.class",
         "example.com/exportTo",
         "istio.io",
@@ -211,6 +212,7 @@ fn annotate(seed: &mut Seed, metadata: &mut Value) {
     let count = seed.between(1, 2);
     for key in seed.texts(&keys, count) {
         let value = match key.as_str() {
+            "ambient.istio.io/redirection" => "enabled".into(),
             "sidecar.istio.io/inject" => seed.text(&["true", "false"]),
             "networking.istio.io/exportTo" => seed.text(&["*", "."]),
             _ => "80".into(),

@@ -145,6 +145,28 @@ impl Mesh {
         let (cluster, guard) = up("mesh")?;
         Ok(Self { cluster, _guard: guard })
     }
+
+    /// Gives the node an image archive.
+    pub fn import(&self, archive: &Path) {
+        self.containerd(&["images", "import", &archive.display().to_string()]);
+    }
+
+    /// Kills a container's first process.
+    pub fn kill_container(&self, id: &str) {
+        self.containerd(&["tasks", "kill", "--signal=SIGKILL", id]);
+    }
+
+    fn containerd(&self, arguments: &[&str]) {
+        let output = Command::new(cache().join("debian/usr/bin/ctr"))
+            .arg("--address")
+            .arg(cache().join("mesh/containerd.sock"))
+            .args(["--namespace=k8s.io", "--timeout=60s"])
+            .args(arguments)
+            .output()
+            .expect("the mesh is up, so its programs are there");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "ctr {}: {said}", arguments.join(" "));
+    }
 }
 
 fn up(kind: &str) -> Result<(Cluster, Guard), NotUp> {

@@ -83,7 +83,7 @@ export type PluginRow = { command: string,
  */
 variables: Array<string>, };
 export type Connecting = { file: string, context: string, step: string, };
-export type Feature = "seePolicy" | "seeRevisions" | "seeOwnRanges" | "seeAccessLog" | "followLogs" | "writeServiceEntries" | "writeVirtualServices" | "writeSidecars" | "writeMesh" | "writeTelemetry" | "writeWorkloads" | "sendRequests" | "ephemeralContainers" | "deployProbe" | "restartWorkloads" | "seeSync" | "deploySidecar";
+export type Feature = "seePolicy" | "seeRevisions" | "seeOwnRanges" | "seeAccessLog" | "followLogs" | "writeServiceEntries" | "writeVirtualServices" | "writeSidecars" | "writeMesh" | "writeTelemetry" | "writeWorkloads" | "sendRequests" | "ephemeralContainers" | "deployProbe" | "restartWorkloads" | "seeSync" | "deploySidecar" | "reachServices" | "seeEnvironment" | "seeSecrets";
 export type Right = { feature: Feature, words: string, everywhere: boolean, 
 /**
  * Else only in these.
@@ -107,7 +107,28 @@ export type SourceState = { name: string,
 /**
  * Path of the folder, or address of the API server.
  */
-path: string, cluster: ClusterState | null, files: number, objects: number, ignored: Array<IgnoredKind>, epoch: number, readAt: string, editable: boolean, errors: Array<Fault>, };
+path: string, cluster: ClusterState | null, files: number, objects: number, ignored: Array<IgnoredKind>, epoch: number, readAt: string, editable: boolean, errors: Array<Fault>, istio: IstioRelease, };
+export type IstioRelease = { 
+/**
+ * `1.24`; several, with `and`, where revisions differ.
+ */
+version: string, 
+/**
+ * What the source itself says, in the same way.
+ */
+found: string, 
+/**
+ * Where `found` is known from.
+ */
+from: string, 
+/**
+ * Another one than `found` was chosen.
+ */
+chosen: boolean, 
+/**
+ * What can be chosen, the newest first; empty for a cluster.
+ */
+choices: Array<string>, };
 export type InWindow = "this" | "new";
 export type ModeScope = { scope: string, mode: Mode, written: Place | null, object: ObjectRef | null, };
 export type VerdictCounts = { registered: number, passthrough: number, blocked: number, bypassed: number, };
@@ -494,7 +515,24 @@ export type Keep = "mine" | "theirs";
 export type Phase = "stopped" | "starting" | "running" | "failed";
 export type Way = "namespace" | "proxy";
 export type Site = { host: string, address: string, ports: Array<number>, what: string, };
-export type SandboxState = { state: Phase, workload: string, step: string | null, policyHash: string | null, captured: string | null, explicitProxy: string | null, admin: string | null, pid: number | null, memoryKb: number | null, connections: number | null, since: string | null, fault: Fault | null, way: Way, editToEffectMs: number | null, sites: Array<Site>, };
+export type Reach = { total: number, open: number, 
+/**
+ * Why the last one failed that did, unless one has succeeded since.
+ */
+fault: Fault | null, };
+export type SandboxState = { state: Phase, workload: string, step: string | null, policyHash: string | null, captured: string | null, explicitProxy: string | null, admin: string | null, pid: number | null, memoryKb: number | null, connections: number | null, since: string | null, fault: Fault | null, way: Way, editToEffectMs: number | null, sites: Array<Site>, 
+/**
+ * It enforces the staged changes too.
+ */
+staged: boolean, 
+/**
+ * Why what is staged now is not enforced.
+ */
+stagedFault: Fault | null, 
+/**
+ * The way to the cluster's Services, where a cluster is open.
+ */
+reach: Reach | null, };
 export type Expectation = { 
 /**
  * `None` where too little is known to decide.
@@ -660,12 +698,20 @@ export type DeployLeft = { session: string, namespace: string,
 workload: string, since: string | null, objects: Array<string>, };
 export type CommandStream = "stdout" | "stderr" | "exit";
 export type CommandEvent = { id: number, stream: CommandStream, text: string, code: number | null, };
-export type Workload = { name: string, labels: Array<[string, string]>, plane: Plane, 
+export type Workload = { name: string, 
+/**
+ * `Deployment`, `StatefulSet`, `DaemonSet` or `Pod`.
+ */
+kind: string, serviceAccount: string, labels: Array<[string, string]>, plane: Plane, 
 /**
  * The revision whose injector its sidecar is from, empty for the default one.
  */
 revision: string, };
-export type Flow = { id: number, time: string, verdict: Verdict, workload: string, source: string, destination: string, host: string | null, sni: string | null, 
+export type Flow = { id: number, time: string, verdict: Verdict, 
+/**
+ * What policy would have said, where a sidecar only observes: it was let through all the same.
+ */
+would: Verdict | null, workload: string, source: string, destination: string, host: string | null, sni: string | null, 
 /**
  * Host, else SNI, else the address.
  */

@@ -71,6 +71,8 @@ export const roleFor = (feature: Feature, namespace: string | null) => call<stri
 export const setEditing = (on: boolean) => call<SourceState>("set_editing", { on });
 /** Resolves to null too where none is chosen. */
 export const pickFolder = (window: InWindow) => call<SourceState | null>("pick_folder", { window });
+/** Decides as another release of Istio; as the folder says where it is null. */
+export const decideFor = (version: string | null) => call<SourceState>("decide_for", { version });
 export const overview = () => call<Overview>("overview");
 export const policyView = () => call<PolicyView>("policy_view");
 /** Kubernetes Services and DestinationRules. */
@@ -120,7 +122,8 @@ export const pauseRestart = (paused: boolean) => call<null>("pause_restart", { p
 export const stopRestart = () => call<null>("stop_restart");
 
 export const sandboxState = () => call<SandboxState>("sandbox_state");
-export const sandboxStart = (workload: string) => call<SandboxState>("sandbox_start", { workload });
+export const sandboxStart = (workload: string, staged: boolean) =>
+  call<SandboxState>("sandbox_start", { workload, staged });
 export const sandboxStop = () => call<SandboxState>("sandbox_stop");
 export const workloads = () => call<Workload[]>("workloads");
 /** From the sandbox, or from a pod of the workload `pod` of the open cluster. */

@@ -27,6 +27,7 @@ import * as example from "./example";
 
 /** Every argument any command takes; each command uses its own. */
 interface Arguments {
+  version: string | null;
   fixes: FixKey[];
   kind: ObjectKind;
   form: never;
@@ -46,6 +47,7 @@ interface Arguments {
   minutes: number | null;
   workloads: string[];
   workload: string;
+  staged: boolean;
   method: string;
   url: string;
   query: LogQuery;
@@ -166,6 +168,12 @@ export function standin(options: { empty?: boolean } = {}): Channel {
         editable: on,
         cluster: source.cluster && { ...source.cluster, editing: on },
       }),
+    decide_for: ({ version }) => {
+      const istio = { ...source.istio, version: version ?? source.istio.found, chosen: version !== null };
+      source = { ...source, istio };
+      emit("source-changed", source);
+      return source;
+    },
     overview: () =>
       empty
         ? {
@@ -304,8 +312,8 @@ export function standin(options: { empty?: boolean } = {}): Channel {
       return entry;
     },
     sandbox_state: () => sandbox,
-    sandbox_start: ({ workload }) => {
-      sandbox = { ...example.sandbox, workload };
+    sandbox_start: ({ workload, staged: withStaged }) => {
+      sandbox = { ...example.sandbox, workload, staged: withStaged };
       emit("sandbox-changed", sandbox);
       return sandbox;
     },

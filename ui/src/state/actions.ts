@@ -117,13 +117,18 @@ export async function openLog(): Promise<void> {
 }
 
 export async function startSandbox(workload: string): Promise<void> {
-  const state = await attempt(() => calls.sandboxStart(workload));
+  const state = await attempt(() => calls.sandboxStart(workload, navigation.sandboxStaged));
   if (state !== null) sandbox.put(state);
 }
 
 export async function stopSandbox(): Promise<void> {
   const state = await attempt(calls.sandboxStop);
   if (state !== null) sandbox.put(state);
+}
+
+export async function restartSandbox(workload: string): Promise<void> {
+  await stopSandbox();
+  await startSandbox(workload);
 }
 
 export async function pickFolder(window: InWindow): Promise<void> {
@@ -142,6 +147,12 @@ export async function openContext(file: string, name: string, window: InWindow):
   } catch (error) {
     if (asFault(error).code !== "cancelled") toasts.fail(error);
   }
+}
+
+/** Decides as another release of Istio, or as the folder says. */
+export async function decideFor(version: string | null): Promise<void> {
+  const state = await attempt(() => calls.decideFor(version));
+  if (state !== null) source.put(state);
 }
 
 export async function cancelConnecting(): Promise<void> {

@@ -1,8 +1,9 @@
 /** Words of the Policy screen. */
 import type {
   DestinationRuleRow,
-  GatewayRow,
   GatewayRouteRow,
+  GatewayRow,
+  IstioRelease,
   KubernetesServiceRow,
   ServiceRow,
   TimeoutRow,
@@ -163,3 +164,9 @@ export const conflict = (isNew: boolean) =>
   isNew
     ? "There is an object of this name already. Give this one another name, or stage it: Review shows both, and asks which to keep."
     : "Somebody else has changed this object while it was open. Stage it: Review shows both versions, and asks which to keep.";
+
+export const decideAs = "Decide as";
+export const asFound = (found: string) => `Istio ${found}, as found`;
+export const releaseFrom = ({ from }: IstioRelease) => `Found: ${from}.`;
+export const releaseChosen = ({ version, found, from }: IstioRelease) =>
+  `Chosen here: everything in this window, its sandbox too, is decided as Istio ${version}. Found was ${found}: ${from}.`;

@@ -183,3 +183,32 @@ fn nothing_runs_under_the_user_whose_traffic_is_not_captured() {
         &container("istio-proxy"),
     );
 }
+
+#[test]
+fn a_sidecar_is_for_workloads_that_have_one() {
+    let sidecar = |selector: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {{namespace: n, name: s}}\nspec: {{egress: [{{hosts: \
+             ['*/*']}}]{selector}}}\n---\n"
+        )
+    };
+    let in_mode = |labels: &str| format!("{}{}", sidecar(""), namespace(labels));
+    row(
+        "IST0167",
+        "Sidecar n/s",
+        "spec",
+        &in_mode("istio.io/dataplane-mode: ambient"),
+        &in_mode("istio.io/dataplane-mode: ambient, istio-injection: enabled"),
+    );
+    let pod = |annotations: &str| {
+        let selected = sidecar(", workloadSelector: {labels: {app: a}}");
+        format!("{selected}{}", annotated("Pod", "app: a", annotations))
+    };
+    row(
+        "IST0167",
+        "Sidecar n/s",
+        "spec.workloadSelector",
+        &pod("ambient.istio.io/redirection: enabled"),
+        &pod(""),
+    );
+}

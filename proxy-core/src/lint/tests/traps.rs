@@ -4,7 +4,6 @@
 use serde_json::Value as Json;
 
 use super::*;
-use crate::yaml::write;
 
 fn text(kind: &str, name: &str, spec: &str) -> String {
     format!(

@@ -8,12 +8,10 @@ use super::{
 use crate::{
     model::{
         InjectorConfig, InjectorLayout, IstioVersion, Labels, MeshConfig, OutboundMode, RevisionTag, UnknownVersion,
+        VERSION_ANNOTATION, VERSION_LABEL, VersionSource,
     },
     yaml::{self, Node, Style, Value},
 };
-
-/// Says which release of Istio a folder's mesh config is for.
-const VERSION: &str = "egret.dev/istio-version";
 
 /// The revision that a ConfigMap called `name` stands for. `default` is none: an istiod of that revision reads the one
 /// without a suffix (`pilot/pkg/bootstrap/sidecarinjector.go`), and no istiod reads the other.
@@ -37,11 +35,12 @@ pub fn tag(labels: &Labels) -> Option<RevisionTag> {
 
 /// ConfigMap `istio[-rev]`, key `mesh`; `None` where the key is missing.
 pub fn mesh(root: Cursor<'_>, revision: String) -> Option<MeshConfig> {
-    let version = version(root);
+    let (version, version_source) = version(root);
     inner(root, "mesh", "data.mesh", |mesh, lines| {
         let mut config = MeshConfig {
             revision: revision.clone(),
             version,
+            version_source,
             ..MeshConfig::default()
         };
         let Some(mesh) = mesh else { return config };
@@ -104,21 +103,23 @@ pub fn mesh(root: Cursor<'_>, revision: String) -> Option<MeshConfig> {
 }
 
 /// The release of Istio that a mesh config is for, as it is set for a folder, or as the chart that made it says.
-fn version(root: Cursor<'_>) -> IstioVersion {
+fn version(root: Cursor<'_>) -> (IstioVersion, VersionSource) {
+    let assumed = (IstioVersion::default(), VersionSource::Assumed);
     let Some(metadata) = root.mapping("metadata") else {
-        return IstioVersion::default();
+        return assumed;
     };
     if let Some(annotations) = metadata.mapping("annotations")
-        && let Some(text) = annotations.text(VERSION)
+        && let Some(text) = annotations.text(VERSION_ANNOTATION)
     {
-        return text.parse().unwrap_or_else(|error: UnknownVersion| {
-            annotations.error_at(VERSION, error.to_string());
+        let version = text.parse().unwrap_or_else(|error: UnknownVersion| {
+            annotations.error_at(VERSION_ANNOTATION, error.to_string());
             IstioVersion::default()
         });
+        return (version, VersionSource::Annotation);
     }
     let labels = metadata.mapping("labels");
-    let chart = labels.and_then(|labels| IstioVersion::found(labels.text("app.kubernetes.io/version")?));
-    chart.unwrap_or_default()
+    let chart = labels.and_then(|labels| IstioVersion::found(labels.text(VERSION_LABEL)?));
+    chart.map_or(assumed, |version| (version, VersionSource::Label))
 }
 
 /// ConfigMap `istio-sidecar-injector[-rev]`: key `values`, else the template in the key `config` (before Istio 1.4);

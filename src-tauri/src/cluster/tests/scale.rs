@@ -225,13 +225,13 @@ fn a_large_cluster_is_seen_soon_and_follows_changes() {
             let _ = seen_tx.send((Instant::now(), state.objects));
         }
     });
-    let session = Session::start(session::folder(&folder).unwrap(), events.clone()).unwrap();
+    let session = Session::start(session::folder(&folder).unwrap(), None, events.clone()).unwrap();
     let traffic = std::sync::Arc::new(Traffic::default());
     let sidecar = Sidecar::new(root.path(), "main-1", traffic.clone(), events.clone());
     let began = Instant::now();
     let cluster = open("mirror");
     tell("everything listed and mirrored", ms(began.elapsed()));
-    session.open(Origin::Cluster(cluster.clone())).unwrap();
+    session.open(Origin::Cluster(cluster.clone()), None).unwrap();
     tell("read as policy", ms(began.elapsed()));
     let view = session.view();
     let changes = Changes::new(

@@ -74,7 +74,8 @@ fn proxy(options: &Options, identity: &Identity) -> Value {
         "imagePullPolicy": "IfNotPresent",
         "restartPolicy": "Always",
         "args": arguments,
-        "startupProbe": {"exec": {"command": ["/egret-proxy", "get", "-f", "-s", ready]}, "periodSeconds": 1, "failureThreshold": 30},
+        "startupProbe": {"exec": {"command": ["/egret-proxy", "get", "-f", "-s", ready]}, "periodSeconds": 1,
+            "timeoutSeconds": 5, "failureThreshold": 60},
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
         "securityContext": {
             "runAsUser": USER, "runAsGroup": USER, "runAsNonRoot": true, "allowPrivilegeEscalation": false,

@@ -13,13 +13,13 @@ use super::{
     prepare::Prepared,
 };
 use crate::{
-    cluster::{Cluster, SESSION},
+    cluster::Cluster,
     dto::{DeployPhase, DeployPlace},
     fault::{Fault, Result},
 };
 
-/// Longest that what was deleted may take to be gone.
-const GONE: Duration = Duration::from_secs(90);
+/// Longest that what was deleted may take to be gone: a workload's pods are replaced one after the other.
+const GONE: Duration = Duration::from_secs(300);
 
 impl Deployment {
     /// Takes what stands out of the hands of everything else.
@@ -41,12 +41,7 @@ impl Deployment {
         let same = self.remove(cluster, prepared)?;
         let until = Instant::now() + GONE;
         loop {
-            let mut left = cluster.session_objects(namespace, id)?;
-            let of_session = cluster
-                .pods()
-                .into_iter()
-                .filter(|pod| pod.workload.labels.get(SESSION) == Some(id));
-            left.extend(of_session.map(|pod| format!("Pod {}", pod.name)));
+            let left = cluster.session_objects(namespace, id)?;
             if left.is_empty() {
                 break;
             }

@@ -139,6 +139,8 @@ impl Deployment {
     /// The window turns to another place, or closes: what stands is taken away, and nobody waits for the last pod's end.
     pub fn end(&self) {
         self.cancel();
+        // A start that is called off takes away what it made.
+        let _alone = self.shared.busy.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((cluster, prepared)) = self.lets_go() {
             // What cannot be taken away now is found by its label when the cluster is opened.
             let _ = self.remove(&cluster, &prepared);

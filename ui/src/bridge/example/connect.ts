@@ -81,6 +81,7 @@ export const clusterSource = (name: string): SourceState => ({
   name,
   path: kubeconfigs[0]?.contexts.find((each) => each.name === name)?.server ?? "",
   editable: false,
+  istio: { ...source.istio, choices: [] },
   cluster: {
     file: "default",
     version: "v1.36.3",

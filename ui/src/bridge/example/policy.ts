@@ -20,6 +20,13 @@ export const source: SourceState = {
   epoch: 3,
   readAt: "2026-11-23T14:02:18Z",
   editable: true,
+  istio: {
+    version: "1.31",
+    found: "1.31",
+    from: "label app.kubernetes.io/version of ConfigMap istio-system/istio",
+    chosen: false,
+    choices: ["1.32", "1.31", "1.24", "1.4"],
+  },
   errors: [],
 };
 
@@ -208,7 +215,12 @@ export const overview: Overview = {
     },
   ],
   health: [
-    { name: "Folder", state: "good", detail: "9 files, 14 objects, watched, decided as Istio 1.32" },
+    { name: "Folder", state: "good", detail: "9 files, 14 objects, watched" },
+    {
+      name: "Istio",
+      state: "good",
+      detail: "decided as 1.31: label app.kubernetes.io/version of ConfigMap istio-system/istio",
+    },
     { name: "Access log", state: "good", detail: "sandbox, 0 s behind, dropped 0" },
     { name: "Names", state: "warn", detail: "71 % of rows have a name" },
     { name: "Cluster", state: "off", detail: "not connected; not needed" },

@@ -57,11 +57,28 @@ export const sandbox: SandboxState = {
     { host: "api.example.com", address: "198.18.0.40", ports: [80], what: "A JSON API, registered" },
     { host: "mongo.example.com", address: "198.18.0.50", ports: [27017], what: "TCP; the server speaks first" },
   ],
+  staged: false,
+  stagedFault: null,
+  reach: null,
 };
 
 export const workloads: Workload[] = [
-  { name: "default/sleep", kind: "Deployment", labels: [["app", "sleep"]], plane: "sidecar", revision: "" },
-  { name: "shop/cart", kind: "Deployment", labels: [["app", "cart"]], plane: "sidecar", revision: "" },
+  {
+    name: "default/sleep",
+    kind: "Deployment",
+    serviceAccount: "sleep",
+    labels: [["app", "sleep"]],
+    plane: "sidecar",
+    revision: "",
+  },
+  {
+    name: "shop/cart",
+    kind: "StatefulSet",
+    serviceAccount: "default",
+    labels: [["app", "cart"]],
+    plane: "sidecar",
+    revision: "",
+  },
 ];
 
 const flowOf = (row: DestinationRow, id: number): Flow => {
@@ -71,6 +88,7 @@ const flowOf = (row: DestinationRow, id: number): Flow => {
     id,
     time: new Date(Date.UTC(2026, 10, 23, 14, 2, 0, id * 137)).toISOString(),
     verdict: row.verdict,
+    would: null,
     workload: row.workloads[0] ?? "default/sleep",
     source: `10.1.2.3:${50000 + id}`,
     destination: `198.18.0.${10 + (id % 5) * 10}:${row.port}`,
