@@ -43,7 +43,7 @@ pub(super) async fn forward(
         Action::Forward(forward) => {
             flow.cluster = forward.cluster.name.to_string();
             flow.service_host = forward.cluster.host.to_string();
-            flow.service_namespace = forward.cluster.namespace.to_string();
+            flow.service_namespace = forward.cluster.namespace().to_string();
             worker.recorder.stream_opened(flow);
             let name = flow.sni.clone();
             match upstream::connect(worker, forward.cluster, destination, &name).await {

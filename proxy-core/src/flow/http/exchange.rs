@@ -165,13 +165,13 @@ pub async fn exchange(
         Err(failed) => return Err((failed.into(), Some(request.into_body()))),
     };
     *reached.upstream = Some(address);
-    let tls = cluster.tls.as_ref();
+    let tls = cluster.settings.tls.as_ref();
     let key: Key = (
         address,
         tls.map(|tls| upstream::server_name(tls, authority).to_ascii_lowercase().into()),
     );
     // An upgrade takes a connection of its own.
-    let spoken = match cluster.http.spoken(caller) {
+    let spoken = match cluster.settings.http.spoken(caller) {
         HttpVersion::H2c if !request.headers().contains_key(header::UPGRADE) => HttpVersion::H2c,
         _ => HttpVersion::Http11,
     };
@@ -272,11 +272,11 @@ async fn connection(
         };
         return Ok((lease, was_open));
     }
-    let serves = cluster.limits.requests_per_connection;
+    let serves = cluster.settings.limits.requests_per_connection;
     if let Some(lease) = idle(worker, key, serves) {
         return Ok((lease, true));
     }
-    let limit = cluster.connect_timeout;
+    let limit = cluster.settings.connect_timeout;
     let open = async |share| {
         let opened = Box::pin(speak::open(worker, key, limit, Http1(share))).await?;
         Ok((whole(opened.sender, key, opened.local, 0, serves), false))

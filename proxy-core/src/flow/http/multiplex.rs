@@ -169,7 +169,7 @@ pub async fn stream(
     breaker: Option<&Breaker>,
     key: &Key,
 ) -> Result<(Stream, bool), Lost> {
-    let limits = cluster.limits;
+    let limits = cluster.settings.limits;
     let found = worker.multiplexed.borrow().find(key, limits).map(Place::on);
     let found = match found {
         Some(place) => match place.0.clone().opened.get() {
@@ -185,7 +185,7 @@ pub async fn stream(
         (None, Some(breaker)) => room(worker, limits, breaker, key).await,
     };
     let connection = place.0.clone();
-    let opening = || speak::open(worker, key, cluster.connect_timeout, Http2(&connection.share));
+    let opening = || speak::open(worker, key, cluster.settings.connect_timeout, Http2(&connection.share));
     match connection.opened.get_or_init(opening).await {
         Ok(opened) => Ok((Stream::new(opened, place), false)),
         Err(failed) => {
