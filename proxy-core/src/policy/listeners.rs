@@ -7,7 +7,11 @@ use std::{collections::HashSet, sync::Arc};
 
 use ipnet::IpNet;
 
-use super::{Claims, Cluster, Facts, HttpVersion, SniffNeeds, hosts::HostMap, nets::NetMap};
+use super::{
+    Claims, Cluster, Facts, HttpVersion, SniffNeeds,
+    hosts::{self, HostMap},
+    nets::NetMap,
+};
 use crate::model::ObjectRef;
 
 /// One listener.
@@ -183,14 +187,19 @@ impl Listener {
         }
         if anywhere {
             let refused = self.any_address.add(condition, chain);
-            self.contested.extend(refused);
+            self.contest(&refused);
         }
     }
 
     /// Notes that a chain was left out, since an older one asks for the same.
     pub fn left_out(&mut self, condition: &ChainMatch) {
         self.mixed |= !condition.is_by_name();
-        self.contested.extend(condition.names.iter().cloned());
+        self.contest(&condition.names);
+    }
+
+    /// Notes that others have asked for these names too. Chains are found by them in lower case.
+    fn contest(&mut self, names: &[Arc<str>]) {
+        self.contested.extend(names.iter().map(hosts::shared_lower_case));
     }
 
     /// The same listener with the names of `new` in the place of those of `old`, which are parts of what makes it, before

@@ -148,7 +148,7 @@ impl RouteTable {
         let virtual_host = Arc::new(virtual_host);
         for domain in domains {
             if !self.domains.insert(domain.clone(), virtual_host.clone()) {
-                self.contested.insert(domain);
+                self.contested.insert(hosts::shared_lower_case(&domain));
             }
         }
     }

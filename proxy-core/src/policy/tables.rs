@@ -263,7 +263,7 @@ impl Tables<'_> {
         let mut is_known = |name: &str| {
             let is_known = on_port.get(name).is_some_and(|one| known[one.at]);
             if is_known {
-                left_out.insert(name.into());
+                left_out.insert(hosts::lower_case(name).into());
             }
             is_known
         };

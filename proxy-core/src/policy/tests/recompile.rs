@@ -303,7 +303,6 @@ proptest! {
                 files[file] = said;
             }
             let now = world_of("REGISTRY_ONLY", version, &files);
-            eprintln!("PATCHED {}", patch(&snapshot, &world, &now).is_some());
             snapshot = recompile(&snapshot, &world, &now, &caller);
             let (made, expected) = (picture(&snapshot), picture(&compile(&now, &caller)));
             for (name, expected) in &expected {
@@ -359,6 +358,15 @@ fn what_reaches_further_than_names_compiles_the_whole_policy() {
     for edited in [&*wildcard, &tcp, &new_port, &delegate, &of_service, sidecar] {
         assert!(!is_patched([None; 3], [Some(edited), None, None]), "{edited}");
     }
+    // Two ask for one server name, whose letters count for neither.
+    let (shouted, other_port) = (
+        PLAIN.replace("a.com", "UP.com"),
+        PLAIN.replace("name: b", "name: other"),
+    );
+    let claimed = ROUTED.replace("http: [{timeout: 3s, ", "tls: [{match: [{sniHosts: [UP.com]}], ");
+    let contested = |own| [Some(own), Some(&*shouted), Some(&*claimed)];
+    assert!(!is_patched(contested(PLAIN), contested(&other_port)));
+
     let everywhere = ROUTED.replace("[a.com]", "['*.com']");
     let with_wildcard = |edited| is_patched([Some(&*everywhere), None, None], [Some(&*everywhere), edited, None]);
     assert!(!with_wildcard(Some(PLAIN)));
