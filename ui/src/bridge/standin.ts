@@ -55,6 +55,7 @@ interface Arguments {
   countdown: Countdown | null;
   window: InWindow;
   options: DeployOptions;
+  staged: boolean;
 }
 
 const noCounts = { registered: 0, passthrough: 0, blocked: 0, bypassed: 0 };
