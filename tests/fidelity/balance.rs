@@ -16,7 +16,7 @@ pub fn of_engine(cluster: &Cluster) -> Value {
         Endpoints::Dns(names) => names.iter().map(|(name, port)| format!("{name}:{port}")).collect(),
     };
     let default = Balance::default();
-    let balance = cluster.balance.as_deref().unwrap_or(&default);
+    let balance = cluster.settings.balance.as_deref().unwrap_or(&default);
     let policy = match balance.balancer {
         Balancer::LeastRequest => "LEAST_REQUEST".into(),
         Balancer::RoundRobin => "ROUND_ROBIN".into(),
@@ -115,7 +115,7 @@ pub fn hash_of_engine(key: &HashKey) -> String {
 
 /// How connections to a cluster are kept.
 pub fn upkeep_of_engine(cluster: &Cluster) -> Value {
-    let upkeep = cluster.upkeep.as_deref().copied().unwrap_or_default();
+    let upkeep = cluster.settings.upkeep.as_deref().copied().unwrap_or_default();
     let seconds = |time: Option<Duration>| time.unwrap_or_default().as_secs();
     let mut shown = limits(upkeep.idle_timeout, upkeep.max_duration);
     if let Some(keepalive) = upkeep.keepalive {

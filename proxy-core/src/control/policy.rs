@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     lint::Finding,
-    model::{Object, UnknownWorkload, WorkloadManifest},
+    model::{Object, UnknownWorkload, WorkloadManifest, World},
     policy::{self, Capture, Snapshot, Workload},
     record::Timestamp,
     source::{self, Folder, Reading, SourceError},
@@ -51,6 +51,8 @@ pub(super) enum Refusal {
 /// Holds the snapshot that all workers decide by.
 pub(super) struct Policy {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// What the snapshot was compiled from.
+    world: Mutex<World>,
     choice: WorkloadChoice,
     keep: Option<Keep>,
     /// Whoever changes the policy holds this from the first look to the last word.
@@ -85,6 +87,7 @@ impl Policy {
         log_errors(&state);
         let policy = Arc::new(Self {
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
+            world: Mutex::new(reading.world),
             choice,
             keep,
             standing: Mutex::new(standing),
@@ -168,7 +171,9 @@ impl Policy {
             tracing::warn!("{gone} any more; its last identity stays");
             self.snapshot.load().workload().clone()
         });
-        let snapshot = policy::compile(&reading.world, &workload);
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.snapshot.load_full();
+        let snapshot = policy::recompile(&before, &world, &reading.world, &workload);
         let state = state(&reading, &snapshot, &self.choice, standing, started);
         log_errors(&state);
         tracing::info!(
@@ -179,15 +184,16 @@ impl Policy {
             "policy loaded"
         );
         // The rules first: what they no longer capture must not be captured and then passed on unseen.
-        if self.snapshot.load().capture() != snapshot.capture()
+        if before.capture() != snapshot.capture()
             && let Some(listener) = self.capture_listener.get()
         {
             listener(snapshot.capture());
         }
-        let before = self.snapshot.swap(Arc::new(snapshot));
+        self.snapshot.store(Arc::new(snapshot));
         // Only now all of it is in force.
         *self.state_mut() = state;
         // A large policy takes a while to be taken apart: not before the new one holds, and not on a thread with traffic.
+        *world = reading.world;
         drop(before);
     }
 

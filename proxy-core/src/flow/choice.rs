@@ -87,7 +87,7 @@ impl Choosing {
         addresses: Addresses<'_>,
         wish: Wish<'_>,
     ) -> Option<(SocketAddr, Option<Busy>)> {
-        if addresses.len() == 1 && cluster.balance.is_none() {
+        if addresses.len() == 1 && cluster.settings.balance.is_none() {
             return Some((addresses.get(0).0, None));
         }
         let mut all = self.met.borrow_mut();
@@ -100,7 +100,7 @@ impl Choosing {
         }
         let met = all.get_mut(&cluster.name)?;
         met.refresh(cluster, addresses, || worker.draw());
-        let outlier = cluster.balance.as_ref().and_then(|balance| balance.outlier);
+        let outlier = cluster.settings.balance.as_ref().and_then(|balance| balance.outlier);
         let Met { members, hosts, .. } = met;
         let mut choose = |attempt| {
             let active = |index: usize| hosts[index].active();
@@ -132,11 +132,11 @@ impl Met {
 
     /// Takes over what has changed since.
     fn refresh(&mut self, cluster: &Cluster, addresses: Addresses<'_>, mut draw: impl FnMut() -> u64) {
-        let balance = cluster.balance.as_deref();
+        let balance = cluster.settings.balance.as_deref();
         let outlier = balance.and_then(|balance| balance.outlier.as_ref());
         let same = self.balance.as_deref() == balance && addresses.iter().eq(self.addresses.iter().copied());
         if !same {
-            self.balance = cluster.balance.clone();
+            self.balance = cluster.settings.balance.clone();
             self.addresses = addresses.iter().collect();
             let hosts = addresses.iter().map(|(address, _)| self.cluster.host(address));
             self.hosts = hosts.collect();

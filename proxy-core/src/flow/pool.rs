@@ -36,7 +36,7 @@ pub(super) struct IdleLimits {
 impl IdleLimits {
     /// Those of a connection to `cluster` that is opened at `now`.
     pub fn of(cluster: &Cluster, now: Instant) -> Self {
-        let upkeep = cluster.upkeep.as_deref();
+        let upkeep = cluster.settings.upkeep.as_deref();
         let idle = upkeep.and_then(|upkeep| upkeep.idle_timeout).unwrap_or(IDLE);
         let oldest = upkeep.and_then(|upkeep| upkeep.max_duration);
         Self {

@@ -50,7 +50,7 @@ pub(super) async fn forward(
         Action::Forward(forward) => {
             flow.cluster = forward.cluster.name.to_string();
             flow.service_host = forward.cluster.host.to_string();
-            flow.service_namespace = forward.cluster.namespace.to_string();
+            flow.service_namespace = forward.cluster.namespace().to_string();
             worker.recorder.stream_opened(flow);
             let name = flow.sni.clone();
             let hashes = forward.stream.is_some_and(|stream| stream.by_source);

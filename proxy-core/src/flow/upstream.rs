@@ -93,6 +93,24 @@ pub(super) fn reason(error: &std::io::Error) -> String {
         .replace('"', "'")
 }
 
+/// All addresses of these names, each with the place of its name among them.
+async fn resolved<'n>(worker: &Worker, names: impl IntoIterator<Item = (&'n str, u16)>) -> Vec<(SocketAddr, usize)> {
+    let mut addresses = Vec::new();
+    for (index, (name, port)) in names.into_iter().enumerate() {
+        // A name that does not resolve has no addresses; the others serve.
+        let found: Vec<IpAddr> = worker.resolver.resolve_declared(name).await;
+        addresses.extend(found.into_iter().map(|address| (SocketAddr::new(address, port), index)));
+    }
+    // Without dual-stack mode Istio's sidecars use IPv4 where there is any.
+    if addresses.iter().any(|(address, _)| address.is_ipv4()) {
+        addresses.retain(|(address, _)| address.is_ipv4());
+    }
+    // In whatever order a name's addresses come, they are the same ones.
+    addresses.sort_unstable();
+    addresses.dedup_by_key(|(address, _)| *address);
+    addresses
+}
+
 /// The address to dial for a cluster. `name` is the request's Host or the stream's SNI. Where endpoints are chosen among, the
 /// call counts for as long as the second part lives.
 pub(super) async fn endpoint(
@@ -113,25 +131,10 @@ pub(super) async fn endpoint(
             Ok((address, None))
         }
         Endpoints::Static(addresses) => choose(Addresses::Written(addresses)),
+        Endpoints::Host(port) => choose(Addresses::Found(&resolved(worker, [(&*cluster.host, *port)]).await)),
         Endpoints::Dns(names) => {
-            let mut addresses = Vec::new();
-            for (index, (name, port)) in names.iter().enumerate() {
-                // A name that does not resolve has no addresses; the others serve.
-                let found: Vec<IpAddr> = worker.resolver.resolve_declared(name).await;
-                addresses.extend(
-                    found
-                        .into_iter()
-                        .map(|address| (SocketAddr::new(address, *port), index)),
-                );
-            }
-            // Without dual-stack mode Istio's sidecars use IPv4 where there is any.
-            if addresses.iter().any(|(address, _)| address.is_ipv4()) {
-                addresses.retain(|(address, _)| address.is_ipv4());
-            }
-            // In whatever order a name's addresses come, they are the same ones.
-            addresses.sort_unstable();
-            addresses.dedup_by_key(|(address, _)| *address);
-            choose(Addresses::Found(&addresses))
+            let names = names.iter().map(|(name, port)| (&**name, *port));
+            choose(Addresses::Found(&resolved(worker, names).await))
         }
         Endpoints::DynamicDns(port) => {
             let (host, port) = match name.rsplit_once(':') {
@@ -165,8 +168,8 @@ pub(super) fn server_name<'n>(tls: &'n OriginateTls, authority: &'n str) -> &'n 
 
 /// Opens a connection to an address of a cluster.
 pub(super) async fn dial(worker: &Worker, cluster: &Cluster, address: SocketAddr) -> Result<TcpStream, DialError> {
-    let stream = worker.dialer.dial(address, cluster.connect_timeout).await?;
-    if let Some(keepalive) = cluster.upkeep.as_ref().and_then(|upkeep| upkeep.keepalive) {
+    let stream = worker.dialer.dial(address, cluster.settings.connect_timeout).await?;
+    if let Some(keepalive) = cluster.settings.upkeep.as_ref().and_then(|upkeep| upkeep.keepalive) {
         // Envoy: to the second.
         let seconds = |time: Option<Duration>| time.map(|time| Duration::from_secs(time.as_secs()));
         let some = |time: &Duration| !time.is_zero();
@@ -200,11 +203,11 @@ pub(super) async fn connect(
         address: None,
         why: Why::Overflow,
     })?;
-    let limit = cluster.connect_timeout;
+    let limit = cluster.settings.connect_timeout;
     let opening = async {
         let stream = dial(worker, cluster, address).await?;
         let local = stream.local_addr().ok();
-        let stream = match &cluster.tls {
+        let stream = match &cluster.settings.tls {
             None => Stream::Plain(stream),
             Some(tls) => {
                 let opened = worker

@@ -8,7 +8,7 @@ use super::{
     StreamSettings, Workload, clusters,
     clusters::Clusters,
     hosts,
-    listeners::{Chain, ChainMatch, Target},
+    listeners::{Chain, ChainMatch, Weighted},
     registry::{Address, RegistryService},
     routes::{WeightedCluster, other_names},
     virtual_services::{Attachments, Visible, stream_fits},
@@ -64,11 +64,11 @@ impl Stream<'_> {
         });
         let only = first.filter(|_| route.route.len() == 1);
         let subset = only.and_then(|only| only.subset.as_deref()).unwrap_or_default();
-        Chain {
-            target: Target::Tcp(targets.into_iter().map(target).collect()),
-            object: Some(visible.reference(route.line)),
+        Chain::Weighted(Arc::new(Weighted {
+            targets: targets.into_iter().map(target).collect(),
+            object: visible.reference(route.line),
             stream: self.settings(&host, subset),
-        }
+        }))
     }
 
     /// What the DestinationRule of `host` says of streams.
@@ -159,13 +159,13 @@ impl Stream<'_> {
             _ => self.port.number,
         };
         let name = clusters::name(port, "", &self.service.host);
-        Chain {
-            target: Target::Tcp(vec![(self.clusters.get(&name).cloned(), 1)]),
-            stream: self.settings(&self.service.host, ""),
-            object: Some(crate::model::ObjectRef {
-                line: self.port.line,
-                ..self.service.object.clone()
-            }),
+        match (self.clusters.get(&name), self.settings(&self.service.host, "")) {
+            (Some(cluster), None) => Chain::Own(cluster.clone()),
+            (cluster, stream) => Chain::Weighted(Arc::new(Weighted {
+                targets: vec![(cluster.cloned(), 1)],
+                object: self.service.object.at(self.port.line),
+                stream,
+            })),
         }
     }
 }

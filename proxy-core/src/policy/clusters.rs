@@ -3,9 +3,10 @@
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use super::{
-    Cluster, Endpoints, OriginateTls, Spread, Upkeep, UpstreamHttp, Workload,
+    Cluster, ClusterSettings, Endpoints, OriginateTls, Spread, Upkeep, UpstreamHttp, Workload,
     balance::{self, Placed, Spreading},
     host_rules::HostRule,
+    names::{NameMap, Named},
     registry::{RegistryService, ServiceKind},
     rules::{Rule, Rules},
     shared_endpoints::{Declared, OfHost, SamePort, SharedEndpoints},
@@ -15,16 +16,22 @@ use crate::model::{
     RouteDestination, SimpleBalancer, Subset, TrafficPolicy, World,
 };
 
-/// Clusters by name (`outbound|80||httpbin.org`).
+/// Clusters by name (`outbound|80||httpbin.org`), and what else of their services routes are made by.
 #[derive(Debug, Default)]
 pub(super) struct Clusters {
-    by_name: HashMap<Arc<str>, Arc<Cluster>>,
-    /// The only port of a host's service; `None` where it has several.
+    pub by_name: NameMap<Arc<Cluster>>,
+    /// The only port of a host's service; `None` where it has several. Known where VirtualServices route streams.
     only_port: HashMap<Arc<str>, Option<u16>>,
     /// What the names of ExternalName Services stand for.
     alias_of: HashMap<Arc<str>, Arc<str>>,
     /// What DestinationRules say of the routes and streams to a host, where they do.
     rules: HashMap<Arc<str>, HostRule>,
+}
+
+impl Named for Arc<Cluster> {
+    fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 impl Clusters {
@@ -34,14 +41,10 @@ impl Clusters {
 
     /// The cluster of this name with the name itself, which all that lead to it share.
     pub fn named(&self, name: String) -> (Option<Arc<Cluster>>, Arc<str>) {
-        match self.by_name.get_key_value(name.as_str()) {
-            Some((name, cluster)) => (Some(cluster.clone()), name.clone()),
+        match self.get(&name) {
+            Some(cluster) => (Some(cluster.clone()), cluster.name.clone()),
             None => (None, name.into()),
         }
-    }
-
-    pub fn values(&self) -> impl Iterator<Item = &Arc<Cluster>> {
-        self.by_name.values()
     }
 
     /// The only port of a service.
@@ -81,9 +84,10 @@ pub(super) fn host_and_port(name: &str) -> Option<(&str, &str)> {
     Some((host, port))
 }
 
-/// The clusters of `services`, one service for each host.
+/// The clusters of `services`, one service for each host; with their only ports where VirtualServices route streams.
 pub(super) fn clusters(
     services: &[Arc<RegistryService>],
+    routes_streams: bool,
     shared: &SharedEndpoints<'_>,
     world: &World,
     mesh: &MeshConfig,
@@ -91,17 +95,17 @@ pub(super) fn clusters(
 ) -> Clusters {
     let rules = Rules::new(world, mesh);
     let ports = services.iter().map(|service| service.ports.len()).sum();
-    let mut clusters = Clusters {
-        by_name: HashMap::with_capacity(ports),
-        only_port: HashMap::with_capacity(services.len()),
-        ..Clusters::default()
-    };
+    let mut clusters = Clusters::default();
+    clusters.by_name.reserve(ports);
+    let plain = Plain::new(mesh);
     for service in services {
-        let only_port = match &*service.ports {
-            [only] => Some(only.number),
-            _ => None,
-        };
-        clusters.only_port.insert(service.host.clone(), only_port);
+        if routes_streams {
+            let only_port = match &*service.ports {
+                [only] => Some(only.number),
+                _ => None,
+            };
+            clusters.only_port.insert(service.host.clone(), only_port);
+        }
         if let Some(target) = service.alias_of() {
             clusters.alias_of.insert(service.host.clone(), target.clone());
             continue;
@@ -123,8 +127,13 @@ pub(super) fn clusters(
             };
             let policy = rule.and_then(|rule| rule.policy).map(|set| set.of_port(port.number).0);
             let mut add = |subset: &str, endpoints, policy: Option<&TrafficPolicy>| {
-                let cluster = made(service, port, subset, endpoints, policy, rule, mesh);
-                clusters.by_name.insert(cluster.name.clone(), Arc::new(cluster));
+                let (endpoints, spread): Spreaded = endpoints;
+                let settings = match (policy, &spread) {
+                    (None, None) => plain.of(port),
+                    _ => Arc::new(settings(policy, rule, service, port, mesh, (&endpoints, spread))),
+                };
+                let cluster = made(service, port, subset, endpoints, settings);
+                clusters.by_name.put(Arc::new(cluster));
             };
             // Istio leaves a service that has no endpoint to resolve out, with its subsets.
             let Some(all) = endpoints(None, policy) else { continue };
@@ -148,6 +157,36 @@ pub(super) fn clusters(
         }
     }
     clusters
+}
+
+/// The settings of clusters without a DestinationRule: there is one of each kind, which all of that kind share.
+struct Plain<'m> {
+    mesh: &'m MeshConfig,
+    kinds: [Arc<ClusterSettings>; 3],
+}
+
+impl<'m> Plain<'m> {
+    fn new(mesh: &'m MeshConfig) -> Self {
+        let kinds = [UpstreamHttp::Http1, UpstreamHttp::Http2, UpstreamHttp::AsCaller];
+        Self {
+            mesh,
+            kinds: kinds.map(|http| {
+                Arc::new(ClusterSettings {
+                    upkeep: upkeep(None, mesh).map(Box::new),
+                    ..ClusterSettings::plain(http, mesh.connect_timeout())
+                })
+            }),
+        }
+    }
+
+    fn of(&self, port: &Port) -> Arc<ClusterSettings> {
+        let [one, two, as_caller] = &self.kinds;
+        match upstream_http(port.protocol, None, self.mesh) {
+            UpstreamHttp::Http1 => one.clone(),
+            UpstreamHttp::Http2 => two.clone(),
+            UpstreamHttp::AsCaller => as_caller.clone(),
+        }
+    }
 }
 
 fn has_cluster(service: &RegistryService, port: &Port) -> bool {
@@ -241,42 +280,43 @@ fn made(
     service: &RegistryService,
     port: &Port,
     subset: &str,
-    (endpoints, spread): Spreaded,
-    policy: Option<&TrafficPolicy>,
-    rule: Option<&Rule<'_>>,
-    mesh: &MeshConfig,
+    endpoints: Endpoints,
+    settings: Arc<ClusterSettings>,
 ) -> Cluster {
-    let pool = policy.and_then(|policy| policy.connection_pool.as_ref());
     Cluster {
         name: name(port.number, subset, &service.host).into(),
         host: service.host.clone(),
-        namespace: service.namespace.clone(),
+        endpoints,
+        settings,
+        object: Some(service.object.at(port.line)),
+    }
+}
+
+/// What `policy`, which is of `rule`, and differences among its `endpoints` make of a cluster of `service`.
+fn settings(
+    policy: Option<&TrafficPolicy>,
+    rule: Option<&Rule<'_>>,
+    service: &RegistryService,
+    port: &Port,
+    mesh: &MeshConfig,
+    (endpoints, spread): (&Endpoints, Option<Spread>),
+) -> ClusterSettings {
+    let pool = policy.and_then(|policy| policy.connection_pool.as_ref());
+    let connect_timeout = pool.and_then(|pool| pool.connect_timeout);
+    let of_pool = pool.into_iter().flat_map(|pool| &pool.unapplied);
+    let of_policy = policy.into_iter().flat_map(|policy| &policy.unapplied);
+    ClusterSettings {
+        connect_timeout: connect_timeout.unwrap_or(mesh.connect_timeout()),
         balance: match endpoints {
             // Neither has anything to choose from.
             Endpoints::OriginalDst(_) | Endpoints::DynamicDns(_) => None,
-            Endpoints::Static(_) | Endpoints::Dns(_) => balance::balance_of(policy, spread),
+            Endpoints::Static(_) | Endpoints::Host(_) | Endpoints::Dns(_) => balance::balance_of(policy, spread),
         },
-        endpoints,
-        connect_timeout: pool
-            .and_then(|pool| pool.connect_timeout)
-            .unwrap_or_else(|| mesh.connect_timeout()),
         upkeep: upkeep(policy, mesh).map(Box::new),
         http: upstream_http(port.protocol, pool, mesh),
         tls: policy.and_then(|policy| originate(policy, rule, service)),
         limits: pool.map(|pool| pool.limits).unwrap_or_default(),
-        unapplied: {
-            let of_pool = pool.into_iter().flat_map(|pool| &pool.unapplied);
-            policy
-                .into_iter()
-                .flat_map(|policy| &policy.unapplied)
-                .chain(of_pool)
-                .copied()
-                .collect()
-        },
-        object: Some(crate::model::ObjectRef {
-            line: port.line,
-            ..service.object.clone()
-        }),
+        unapplied: of_policy.chain(of_pool).copied().collect(),
     }
 }
 
@@ -307,10 +347,9 @@ fn originate(policy: &TrafficPolicy, rule: Option<&Rule<'_>>, service: &Registry
         sni: tls.sni.as_deref().map(Into::into),
         // Istio: those of the ServiceEntry where the rule has none.
         names: match &service.kind {
-            ServiceKind::Entry(entry) if tls.subject_alt_names.is_empty() => &entry.spec.subject_alt_names,
-            _ => &tls.subject_alt_names,
+            ServiceKind::Entry(entry) if tls.subject_alt_names.is_empty() => entry.spec.subject_alt_names.iter(),
+            _ => tls.subject_alt_names.iter(),
         }
-        .iter()
         .map(|name| name.as_str().into())
         .collect(),
     })
@@ -345,7 +384,7 @@ fn endpoints(
                     Some((address, declared))
                 });
                 let (addresses, spread) = placed(addresses.collect(), spreading);
-                return Some((Endpoints::Static(addresses), spread));
+                return Some((Endpoints::Static(addresses.into()), spread));
             }
             Resolution::Dns | Resolution::DnsRoundRobin => {
                 let named = declared.endpoints(SamePort::Number(port.number), labels);
@@ -355,11 +394,13 @@ fn endpoints(
                         false => ((declared.address.into(), declared.port), declared),
                     })
                     .collect();
-                if names.is_empty() {
-                    return None;
-                }
                 let (names, spread) = placed(names, spreading);
-                return Some((Endpoints::Dns(names), spread));
+                let endpoints = match &*names {
+                    [] => return None,
+                    [(name, port)] if *name == service.host => Endpoints::Host(*port),
+                    _ => Endpoints::Dns(names.into()),
+                };
+                return Some((endpoints, spread));
             }
         },
     };

@@ -9,7 +9,7 @@ use crate::model::HashKey;
 
 /// The step, where something is said of the choice. `forward` goes to the cluster.
 pub(super) fn endpoint_step(forward: &Forward<'_>, facts: &Facts<'_>) -> Option<Step> {
-    let balance = forward.cluster.balance.as_deref()?;
+    let balance = forward.cluster.settings.balance.as_deref()?;
     let mut parts = Vec::new();
     match &balance.spread {
         Some(spread) if spread.by_locality => parts.push(format!("a locality by its weight: {spread}")),

@@ -2,6 +2,7 @@
 
 mod balancing;
 mod otherwise;
+mod recompile;
 mod versions;
 
 use std::{net::SocketAddr, sync::Arc};

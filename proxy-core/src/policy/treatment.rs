@@ -3,11 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    Cluster, HeaderEdits, PathRewrite, Rewrite, Step,
-    routes::{Text, WeightedCluster},
-    steps::step,
-};
+use super::{Cluster, HeaderEdits, PathRewrite, Rewrite, Step, conditions::Text, routes::WeightedCluster, steps::step};
 use crate::model::{self, HttpMatch, HttpRoute, ObjectRef, Percentage, TextMatch};
 
 /// What a route does beside sending a request somewhere. Chance, as for a fault's percentage, is left to who acts.

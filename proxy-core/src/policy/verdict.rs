@@ -134,10 +134,24 @@ pub struct Cluster {
     pub name: Arc<str>,
     /// The service's host, for metrics; empty for the special clusters.
     pub host: Arc<str>,
-    /// Namespace of the object that declares it, for metrics.
-    pub namespace: Arc<str>,
     /// Where its endpoints come from.
     pub endpoints: Endpoints,
+    /// How it is called: most clusters share one and the same.
+    pub settings: Arc<ClusterSettings>,
+    /// The object that declares it; `None` for the special clusters.
+    pub object: Option<ObjectRef>,
+}
+
+impl Cluster {
+    /// Namespace of the object that declares it, for metrics; `unknown` of the special clusters.
+    pub fn namespace(&self) -> &str {
+        self.object.as_ref().map_or("unknown", |object| &object.namespace)
+    }
+}
+
+/// How the endpoints of a cluster are called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterSettings {
     /// Limit for connecting.
     pub connect_timeout: Duration,
     /// TLS to originate, where a DestinationRule says so.
@@ -152,8 +166,21 @@ pub struct Cluster {
     pub upkeep: Option<Box<Upkeep>>,
     /// What its DestinationRule asks for that this engine does not do.
     pub unapplied: Vec<&'static str>,
-    /// The object that declares it; `None` for the special clusters.
-    pub object: Option<ObjectRef>,
+}
+
+impl ClusterSettings {
+    /// Those of a service without a DestinationRule.
+    pub fn plain(http: UpstreamHttp, connect_timeout: Duration) -> Self {
+        Self {
+            connect_timeout,
+            http,
+            tls: None,
+            limits: Limits::default(),
+            balance: None,
+            upkeep: None,
+            unapplied: Vec::new(),
+        }
+    }
 }
 
 /// How connections to a cluster are kept.
@@ -173,9 +200,11 @@ pub enum Endpoints {
     /// The connection's original destination, with another port where `targetPort` says so.
     OriginalDst(Option<u16>),
     /// Fixed addresses.
-    Static(Vec<SocketAddr>),
+    Static(Box<[SocketAddr]>),
+    /// All addresses of the cluster's own host, at this port.
+    Host(u16),
     /// Names to resolve, with their port; all addresses count.
-    Dns(Vec<(Arc<str>, u16)>),
+    Dns(Box<[(Arc<str>, u16)]>),
     /// The Host or SNI of each request, at this port where the authority names none.
     DynamicDns(u16),
 }

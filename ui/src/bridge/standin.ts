@@ -47,7 +47,6 @@ interface Arguments {
   minutes: number | null;
   workloads: string[];
   workload: string;
-  staged: boolean;
   method: string;
   url: string;
   query: LogQuery;

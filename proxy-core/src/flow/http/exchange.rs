@@ -189,13 +189,13 @@ pub async fn exchange(
         }
     };
     *reached.upstream = Some(address);
-    let tls = cluster.tls.as_ref();
+    let tls = cluster.settings.tls.as_ref();
     let key: Key = (
         address,
         tls.map(|tls| upstream::server_name(tls, authority).to_ascii_lowercase().into()),
     );
     // An upgrade takes a connection of its own.
-    let spoken = match cluster.http.spoken(caller) {
+    let spoken = match cluster.settings.http.spoken(caller) {
         HttpVersion::H2c if !request.headers().contains_key(header::UPGRADE) => HttpVersion::H2c,
         _ => HttpVersion::Http11,
     };
@@ -305,7 +305,7 @@ async fn connection(
         };
         return Ok((lease, was_open));
     }
-    let serves = cluster.limits.requests_per_connection;
+    let serves = cluster.settings.limits.requests_per_connection;
     if let Some(lease) = idle(worker, key, serves) {
         return Ok((lease, true));
     }

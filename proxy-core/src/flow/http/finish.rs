@@ -85,7 +85,7 @@ impl Finish {
         if let Action::Forward(Forward { cluster, .. }) = decision.action {
             self.flow.cluster = cluster.name.to_string();
             self.flow.service_host = cluster.host.to_string();
-            self.flow.service_namespace = cluster.namespace.to_string();
+            self.flow.service_namespace = cluster.namespace().to_string();
         }
     }
 

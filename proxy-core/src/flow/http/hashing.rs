@@ -47,7 +47,7 @@ impl Hashed for Sent<'_> {
 
 /// The hash of the request, for a cluster that is balanced by it.
 pub(super) fn hashing(forward: &Forward<'_>, parts: &Parts, source: SocketAddr, destination: SocketAddr) -> Hashing {
-    let balance = forward.cluster.balance.as_deref();
+    let balance = forward.cluster.settings.balance.as_deref();
     let mut made = Hashing::default();
     if forward.hash.is_empty() || !balance.is_some_and(|balance| balance.balancer.hashes()) {
         return made;

@@ -189,7 +189,7 @@ pub async fn stream(
     breaker: Option<&Breaker>,
     key: &Key,
 ) -> Result<(Stream, bool), Lost> {
-    let limits = cluster.limits;
+    let limits = cluster.settings.limits;
     let found = worker.multiplexed.borrow().find(key, limits).map(Place::on);
     let found = match found {
         Some(place) => match place.0.clone().opened.get() {
@@ -230,7 +230,7 @@ async fn room(worker: &Worker, cluster: &Cluster, breaker: &Breaker, key: &Key) 
 
 fn vacancy(worker: &Worker, cluster: &Cluster, breaker: &Breaker, key: &Key) -> Option<Place> {
     let mut connections = worker.multiplexed.borrow_mut();
-    let connection = connections.find(key, cluster.limits).or_else(|| {
+    let connection = connections.find(key, cluster.settings.limits).or_else(|| {
         let share = breaker.connection(key.0).ok()?;
         Some(connections.add(cluster, key, Some(share)))
     });

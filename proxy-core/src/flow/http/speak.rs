@@ -129,7 +129,7 @@ pub(super) async fn open<S: Speak>(
     key: &Key,
     speaker: S,
 ) -> Result<Opened<S::Sender>, Failed> {
-    let (address, limit) = (key.0, cluster.connect_timeout);
+    let (address, limit) = (key.0, cluster.settings.connect_timeout);
     let opening = async {
         let stream = upstream::dial(worker, cluster, address).await?;
         let local = stream.local_addr().ok();
