@@ -13,6 +13,7 @@ pub fn of_engine(cluster: &Cluster) -> Value {
     let names: Vec<String> = match &cluster.endpoints {
         Endpoints::OriginalDst(_) | Endpoints::DynamicDns(_) => return Value::Null,
         Endpoints::Static(addresses) => addresses.iter().map(ToString::to_string).collect(),
+        Endpoints::Host(port) => vec![format!("{}:{port}", cluster.host)],
         Endpoints::Dns(names) => names.iter().map(|(name, port)| format!("{name}:{port}")).collect(),
     };
     let default = Balance::default();
@@ -76,7 +77,7 @@ pub fn of_istio(told: &Value) -> Value {
     };
     let by_locality = told["by_locality"] == true;
     let differ = |field: &str| all.windows(2).any(|two| two[0][field] != two[1][field]);
-    let alike = !differ("weight") && !differ("priority") && !(by_locality && differ("locality"));
+    let alike = !(differ("weight") || differ("priority") || by_locality && differ("locality"));
     let mut places: Vec<Value> = all
         .iter()
         .map(|place| match alike {

@@ -19,7 +19,7 @@ use super::{
     worker::{self, Parts},
 };
 use crate::{
-    flow::{Breakers, Hosts, InForce},
+    flow::{InForce, Shared},
     model::UnknownWorkload,
     net::{Dialer, Originator, Unresolved},
     policy::Capture,
@@ -85,8 +85,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
     };
     let policy = Policy::new(&folder, settings.workload.clone(), keep)?;
     let workload = policy.snapshot.load().workload().clone();
-    let breakers = Arc::<Breakers>::default();
-    let hosts_known = Arc::<Hosts>::default();
+    let shared = Shared::default();
     let recorder = Recorder::open(
         &settings.access_log,
         settings.access_log_format,
@@ -123,8 +122,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
             forwarder: settings.forwarder.clone(),
             unresolved: unresolved.clone(),
             recorder: recorder.clone(),
-            breakers: breakers.clone(),
-            hosts_known: hosts_known.clone(),
+            shared: shared.clone(),
             outbound: sockets.outbound.iter().map(&clone).collect::<Result<_, _>>()?,
             explicit: sockets.explicit.as_ref().map(&clone).transpose()?,
             drain_rx: drain_rx.clone(),
@@ -151,7 +149,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
             policy: policy.clone(),
             folder: settings.policy,
             recorder: recorder.clone(),
-            hosts: hosts_known,
+            hosts: shared.hosts,
             drain_rx,
         };
         thread::Builder::new()

@@ -36,8 +36,7 @@ pub(super) struct Parts {
     pub forwarder: Option<Forwarder>,
     pub unresolved: Unresolved,
     pub recorder: Arc<Recorder>,
-    pub breakers: Arc<flow::Breakers>,
-    pub hosts_known: Arc<flow::Hosts>,
+    pub shared: flow::Shared,
     pub outbound: Vec<TcpListener>,
     pub explicit: Option<TcpListener>,
     pub drain_rx: watch::Receiver<bool>,
@@ -58,8 +57,7 @@ async fn serve(parts: Parts) -> io::Result<()> {
         Resolver::new(parts.hosts, parts.unresolved).through(parts.forwarder),
         parts.originator,
         parts.recorder.worker(),
-        parts.breakers,
-        parts.hosts_known,
+        parts.shared,
         parts.seed,
     );
     let mut accepting = Vec::new();

@@ -56,6 +56,15 @@ pub struct InForce {
     pub enforcement: Enforcement,
 }
 
+/// What all workers know of clusters.
+#[derive(Debug, Clone, Default)]
+pub struct Shared {
+    /// How much goes on with those that have limits.
+    pub breakers: Arc<Breakers>,
+    /// Their endpoints.
+    pub hosts: Arc<Hosts>,
+}
+
 /// What every connection of one worker uses. Nothing in it is shared with other workers but the snapshot, counters of
 /// clusters that have limits, what is known of endpoints that are chosen among, and names that could not be resolved.
 #[derive(Debug)]
@@ -86,8 +95,7 @@ impl Worker {
         resolver: Resolver,
         originator: Originator,
         recorder: WorkerRecorder,
-        breakers: Arc<Breakers>,
-        hosts: Arc<Hosts>,
+        shared: Shared,
         seed: u64,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -99,8 +107,8 @@ impl Worker {
             recorder,
             pool: RefCell::default(),
             multiplexed: RefCell::default(),
-            breaking: breaker::Breaking::new(breakers),
-            choosing: choice::Choosing::new(hosts),
+            breaking: breaker::Breaking::new(shared.breakers),
+            choosing: choice::Choosing::new(shared.hosts),
             hostname: hostname(),
             random: Cell::new(seed | 1),
             draining: Cell::new(false),

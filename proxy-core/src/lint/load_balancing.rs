@@ -125,7 +125,8 @@ fn is_prime(number: u64) -> bool {
     if (1..4).contains(&number) {
         return true;
     }
-    number % 2 != 0 && (3..=number.isqrt()).step_by(2).all(|factor| number % factor != 0)
+    let divides = |factor: u64| number.is_multiple_of(factor);
+    !divides(2) && !(3..=number.isqrt()).step_by(2).any(divides)
 }
 
 /// What is wrong with where calls are to go, and at which part of the setting.

@@ -272,7 +272,6 @@ fn of_subset(rule: Option<&TrafficPolicy>, subset: &Subset, port: u16) -> Option
             let inherited = rule.filter(|part| !own.unapplied.contains(part));
             own.unapplied.iter().chain(inherited).copied().collect()
         },
-        ..TrafficPolicy::default()
     })
 }
 

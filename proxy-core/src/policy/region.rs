@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{edits::Edits, hosts, registry};
-use crate::model::{Object, VirtualService, World};
+use crate::model::{Object, Port, VirtualService, World};
 
 /// Where more hosts are touched than this, the whole policy is compiled as fast.
 const MOST_HOSTS: usize = 5_000;
@@ -105,6 +105,12 @@ impl Region {
         {
             return false;
         }
+        // Of a port that is declared twice, a listener may have one half and a route table the other.
+        let mut entries = edits.service_entries.all();
+        if entries.any(|entry| entry.spec.hosts.iter().any(|host| self.has(host)) && declares_twice(&entry.spec.ports))
+        {
+            return false;
+        }
         // Streams to a wildcard's service are routed by each VirtualService that meets it.
         let streams = routed
             .iter()
@@ -155,6 +161,11 @@ impl Region {
         });
         [was, now_]
     }
+}
+
+fn declares_twice(ports: &[Port]) -> bool {
+    let is_earlier = |at: usize| ports[..at].iter().any(|port| port.number == ports[at].number);
+    (1..ports.len()).any(is_earlier)
 }
 
 fn lower(host: &str) -> Cow<'_, str> {

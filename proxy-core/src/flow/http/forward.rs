@@ -271,10 +271,13 @@ async fn one(
     let sending = exchange(&target, request, reached);
     let sent = match per_try {
         None => sending.await,
-        Some(limit) => time::timeout(limit, sending).await.unwrap_or_else(|_| {
-            finish.failed(Outcome::TimedOut);
-            Err((Lost::PerTry, None))
-        }),
+        Some(limit) => match time::timeout(limit, sending).await {
+            Ok(sent) => sent,
+            Err(_) => {
+                finish.failed(Outcome::TimedOut);
+                Err((Lost::PerTry, None))
+            }
+        },
     };
     sent.map(|(response, lease)| (response, lease, started.elapsed()))
 }
