@@ -165,8 +165,8 @@ fuzz: proxy-packages toolchains
 	done
 
 # `make fidelity WORLDS=1000000 DEEP=1000 SEED=7` draws more of them and others: WORLDS for Istio's own code, whose first
-# differences of each kind are printed, shrunk; DEEP for the live mesh, 15 to 30 a minute. The Rust tests do the first with
-# 500, always the same ones.
+# differences of each kind are printed, shrunk; DEEP for the live mesh, 15 to 30 a minute. The tests do the first with 500 and
+# the second with 20, always the same ones.
 fidelity: app-packages toolchains ui oracle mesh-programs
 	@echo "==> the engine beside Istio's own code, and the sidecar beside Envoy on a live mesh"
 	@cargo build $(CARGO_SET) --bin egret-proxy
@@ -185,6 +185,8 @@ desktop-test: rust-test $(TAURI_DRIVER)
 mesh-test: rust-test proxy-image $(TAURI_DRIVER)
 	@echo "==> the story on a real mesh, by kubectl and by clicking"
 	@TAURI_DRIVER=$(TAURI_DRIVER) cargo test $(CARGO_SET) --test mesh
+	@echo "==> the sidecar beside Envoy on a live mesh"
+	@DEEP=20 SEED=1 cargo test $(CARGO_SET) --test fidelity -- the_sidecar_does_as_envoy_does
 
 # --- a real mesh ------------------------------------------------------------------------------------------------------
 

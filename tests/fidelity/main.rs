@@ -28,8 +28,8 @@ use egret_tests::mesh::NotUp;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use oracle::Oracle;
 
-/// How many worlds are compared on a live mesh. Only where it is set: what many programs do within seconds on a busy
-/// machine is not steady enough yet to fail a change for.
+/// How many worlds are compared on a live mesh. Only where it is set: it takes minutes, and has a step of its own in
+/// `make test`.
 const LIVE: &str = "DEEP";
 
 /// Set where missing programs are a failure.

@@ -249,6 +249,7 @@ fn cluster_of_engine(cluster: &Cluster) -> Value {
         _ if of_service => (OF_A_SERVICE, BTreeSet::new(), 0),
         Endpoints::OriginalDst(port) => ("original_dst", BTreeSet::new(), port.unwrap_or_default()),
         Endpoints::Static(_) => ("static", BTreeSet::new(), 0),
+        Endpoints::Host(port) => ("dns", [format!("{}:{port}", cluster.host)].into(), 0),
         Endpoints::Dns(names) => (
             "dns",
             names.iter().map(|(name, port)| format!("{name}:{port}")).collect(),
@@ -260,9 +261,9 @@ fn cluster_of_engine(cluster: &Cluster) -> Value {
         "kind": kind,
         "names": names,
         "port_override": port_override,
-        "connect_timeout_ms": cluster.connect_timeout.as_millis() as u64,
-        "tls": cluster.tls.as_ref().map(|tls| tls.sni.as_deref().unwrap_or_default()),
-        "limits": limits(cluster.limits),
+        "connect_timeout_ms": cluster.settings.connect_timeout.as_millis() as u64,
+        "tls": cluster.settings.tls.as_ref().map(|tls| tls.sni.as_deref().unwrap_or_default()),
+        "limits": limits(cluster.settings.limits),
     })
 }
 

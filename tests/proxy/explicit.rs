@@ -395,6 +395,11 @@ fn an_upstream_that_is_not_trusted_gets_no_request() {
             line.contains(" 503 URX,UF upstream_reset_before_response_started{remote_connection_failure|TLS_error:_"),
             "{line}"
         );
+        assert_eq!(
+            line.matches('"').count(),
+            14,
+            "seven columns are quoted, whatever TLS says: {line}"
+        );
         assert_eq!(site.last_head(), "");
     }
 }

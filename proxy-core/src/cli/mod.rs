@@ -8,6 +8,7 @@ mod exec;
 mod explain;
 mod get;
 mod image;
+mod mirror;
 mod request;
 mod run;
 mod test;

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     flow::{Breakers, InForce},
+    model::UnknownWorkload,
     net::{Dialer, Originator, Unresolved},
     policy::Capture,
     record::{FlowWorkload, Recorder},
@@ -32,6 +33,9 @@ pub enum Fault {
     /// The policy folder cannot be read.
     #[error("policy folder: {0}")]
     Policy(#[from] SourceError),
+    /// The workload whose policy shall hold is not in it.
+    #[error(transparent)]
+    Workload(#[from] UnknownWorkload),
     /// It cannot be watched.
     #[error(transparent)]
     Watch(#[from] WatchError),
@@ -79,7 +83,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
         }
         Err(error) => return Err(error.into()),
     };
-    let policy = Policy::new(&folder, settings.workload.clone(), keep);
+    let policy = Policy::new(&folder, settings.workload.clone(), keep)?;
     let workload = policy.snapshot.load().workload().clone();
     let breakers = Arc::<Breakers>::default();
     let recorder = Recorder::open(
@@ -98,7 +102,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
 
     let system = |what| move |error| Fault::System { what, error };
     let hosts = Arc::new(host_table(&settings.hosts));
-    let dialer = Dialer::new(settings.map);
+    let dialer = Dialer::new(settings.map).through(settings.forwarder.clone());
     let originator = Originator::default();
     let unresolved = Unresolved::default();
     let clone = |socket: &TcpListener| -> Result<TcpListener, Fault> {
@@ -115,6 +119,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
             dialer: dialer.clone(),
             originator: originator.clone(),
             hosts: hosts.clone(),
+            forwarder: settings.forwarder.clone(),
             unresolved: unresolved.clone(),
             recorder: recorder.clone(),
             breakers: breakers.clone(),

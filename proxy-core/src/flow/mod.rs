@@ -5,10 +5,12 @@ mod body;
 mod breaker;
 mod connection;
 mod explicit;
+mod grpc;
 mod headers;
 mod http;
 mod pool;
 mod reply;
+mod reset;
 mod stream;
 mod upstream;
 
@@ -61,6 +63,7 @@ pub struct Worker {
     originator: Originator,
     pub(crate) recorder: WorkerRecorder,
     pool: RefCell<pool::Pool>,
+    multiplexed: RefCell<http::Connections>,
     breaking: breaker::Breaking,
     /// The name of this machine, which header edits may ask for.
     hostname: String,
@@ -91,6 +94,7 @@ impl Worker {
             originator,
             recorder,
             pool: RefCell::default(),
+            multiplexed: RefCell::default(),
             breaking: breaker::Breaking::new(breakers),
             hostname: hostname(),
             turn: Cell::new(0),

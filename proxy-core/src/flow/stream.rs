@@ -43,7 +43,7 @@ pub(super) async fn forward(
         Action::Forward(forward) => {
             flow.cluster = forward.cluster.name.to_string();
             flow.service_host = forward.cluster.host.to_string();
-            flow.service_namespace = forward.cluster.namespace.to_string();
+            flow.service_namespace = forward.cluster.namespace().to_string();
             worker.recorder.stream_opened(flow);
             let name = flow.sni.clone();
             match upstream::connect(worker, forward.cluster, destination, &name).await {
@@ -91,7 +91,7 @@ pub(super) async fn forward(
                 tunnel(&mut client, direct.split(), &first, &mut row.ended, |_| false).await;
             }
         }
-        // HTTP/2 that policy would answer: this sidecar does not speak it, so the connection ends here.
+        // Only HTTP is answered.
         Action::Reply(_) => net::reset(client),
     }
 }

@@ -77,10 +77,14 @@ impl Failed {
     }
 }
 
-/// The system's words without its error number, spaces as Envoy writes them.
+/// The system's words without its error number, spaces as Envoy writes them, and no quotes: the log has it within such.
 pub(super) fn reason(error: &std::io::Error) -> String {
     let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).replace(' ', "_")
+    text.split(" (os error")
+        .next()
+        .unwrap_or(&text)
+        .replace(' ', "_")
+        .replace('"', "'")
 }
 
 /// How often Istio has Envoy choose again where it chose an address that was tried before.
@@ -96,6 +100,25 @@ fn choose(worker: &Worker, addresses: &[SocketAddr], tried: &[SocketAddr]) -> So
         chosen = addresses[worker.next_turn() % addresses.len()];
     }
     chosen
+}
+
+/// One of all addresses of these names; `None` where none has any.
+async fn resolved<'n>(
+    worker: &Worker,
+    names: impl IntoIterator<Item = (&'n str, u16)>,
+    tried: &[SocketAddr],
+) -> Option<SocketAddr> {
+    let mut addresses = Vec::new();
+    for (name, port) in names {
+        // A name that does not resolve has no addresses; the others serve.
+        let found: Vec<IpAddr> = worker.resolver.resolve_declared(name).await;
+        addresses.extend(found.into_iter().map(|address| SocketAddr::new(address, port)));
+    }
+    // Without dual-stack mode Istio's sidecars use IPv4 where there is any.
+    if addresses.iter().any(SocketAddr::is_ipv4) {
+        addresses.retain(SocketAddr::is_ipv4);
+    }
+    (!addresses.is_empty()).then(|| choose(worker, &addresses, tried))
 }
 
 /// The address to dial for a cluster, rather than one that was tried. `name` is the request's Host or the stream's SNI.
@@ -114,22 +137,10 @@ pub(super) async fn endpoint(
         Endpoints::OriginalDst(port) => Ok(SocketAddr::new(destination.ip(), port.unwrap_or(destination.port()))),
         Endpoints::Static(addresses) if addresses.is_empty() => Err(none),
         Endpoints::Static(addresses) => Ok(choose(worker, addresses, tried)),
+        Endpoints::Host(port) => resolved(worker, [(&*cluster.host, *port)], tried).await.ok_or(none),
         Endpoints::Dns(names) => {
-            let mut addresses = Vec::new();
-            for (name, port) in names {
-                // A name that does not resolve has no addresses; the others serve.
-                let found: Vec<IpAddr> = worker.resolver.resolve_declared(name).await;
-                addresses.extend(found.into_iter().map(|address| SocketAddr::new(address, *port)));
-            }
-            // Without dual-stack mode Istio's sidecars use IPv4 where there is any.
-            if addresses.iter().any(SocketAddr::is_ipv4) {
-                addresses.retain(SocketAddr::is_ipv4);
-            }
-            if addresses.is_empty() {
-                Err(none)
-            } else {
-                Ok(choose(worker, &addresses, tried))
-            }
+            let names = names.iter().map(|(name, port)| (&**name, *port));
+            resolved(worker, names, tried).await.ok_or(none)
         }
         Endpoints::DynamicDns(port) => {
             let (host, port) = match name.rsplit_once(':') {
@@ -175,11 +186,11 @@ pub(super) async fn connect(
         address: None,
         why: Why::Overflow,
     })?;
-    let limit = cluster.connect_timeout;
+    let limit = cluster.settings.connect_timeout;
     let opening = async {
         let stream = worker.dialer.dial(address, limit).await?;
         let local = stream.local_addr().ok();
-        let stream = match &cluster.tls {
+        let stream = match &cluster.settings.tls {
             None => Stream::Plain(stream),
             Some(tls) => {
                 let opened = worker

@@ -87,6 +87,10 @@ pub struct ConnectionPool {
     pub connect_timeout: Option<Duration>,
     /// How much may go on at once.
     pub limits: Limits,
+    /// `http.h2UpgradePolicy`, where it is not DEFAULT: whether requests go out in HTTP/2.
+    pub h2_upgrade: Option<bool>,
+    /// `http.useClientProtocol`: requests go out in the HTTP that the caller speaks.
+    pub use_client_protocol: bool,
     /// Settings that this engine does not act on.
     pub unapplied: Vec<&'static str>,
     /// Neither `tcp` nor `http` is written.
@@ -106,6 +110,8 @@ pub struct Limits {
     pub retries: Option<u32>,
     /// `http.maxRequestsPerConnection`.
     pub requests_per_connection: Option<u32>,
+    /// `http.maxConcurrentStreams`: requests at once on one connection that speaks HTTP/2.
+    pub streams: Option<u32>,
 }
 
 impl PolicySet {

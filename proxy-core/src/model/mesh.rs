@@ -57,6 +57,8 @@ pub struct MeshConfig {
     pub default_destination_rule_export_to: Vec<String>,
     /// `defaultHttpRetryPolicy`, for routes that say nothing of retries.
     pub default_retries: Option<Retries>,
+    /// `h2UpgradePolicy: UPGRADE`: services that speak HTTP are spoken to in HTTP/2.
+    pub h2_upgrade: bool,
     /// `enableTracing`, default true; decides about `x-envoy-decorator-operation`.
     pub enable_tracing: bool,
     /// `defaultConfig.proxyMetadata.ISTIO_META_DNS_CAPTURE`.
@@ -83,6 +85,7 @@ impl Default for MeshConfig {
             default_virtual_service_export_to: vec!["*".into()],
             default_destination_rule_export_to: vec!["*".into()],
             default_retries: None,
+            h2_upgrade: false,
             enable_tracing: true,
             dns_capture: false,
             dns_auto_allocate: false,

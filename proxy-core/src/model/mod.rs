@@ -16,6 +16,7 @@ mod telemetry;
 mod text_match;
 mod version;
 mod virtual_service;
+mod workload_name;
 mod world;
 
 pub use command_operator::{CommandOperator, Written, command_operators};
@@ -34,4 +35,5 @@ pub use telemetry::*;
 pub use text_match::*;
 pub use version::{IstioVersion, UnknownVersion, VERSION_ANNOTATION, VERSION_LABEL, VersionSource};
 pub use virtual_service::*;
+pub use workload_name::{NotAName, UnknownWorkload, WorkloadName};
 pub use world::World;

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::{
     Workload, clusters,
     clusters::Clusters,
-    listeners::{Chain, ChainMatch, Target},
+    listeners::{Chain, ChainMatch, Weighted},
     registry::{Address, RegistryService},
     routes::{WeightedCluster, other_names},
     virtual_services::{Attachments, Visible, stream_fits},
@@ -56,10 +56,10 @@ impl Stream<'_> {
             (self.clusters.concrete(host).to_string(), port)
         });
         let target = |target: WeightedCluster| (target.cluster, target.weight);
-        Chain {
-            target: Target::Tcp(targets.into_iter().map(target).collect()),
-            object: Some(visible.reference(route.line)),
-        }
+        Chain::Weighted(Arc::new(Weighted {
+            targets: targets.into_iter().map(target).collect(),
+            object: visible.reference(route.line),
+        }))
     }
 
     /// Istio: each match by name is a chain, an equal one only once; ranges that one match names hold for those after it.
@@ -144,12 +144,12 @@ impl Stream<'_> {
             _ => self.port.number,
         };
         let name = clusters::name(port, "", &self.service.host);
-        Chain {
-            target: Target::Tcp(vec![(self.clusters.get(&name).cloned(), 1)]),
-            object: Some(crate::model::ObjectRef {
-                line: self.port.line,
-                ..self.service.object.clone()
-            }),
+        match self.clusters.get(&name) {
+            Some(cluster) => Chain::Own(cluster.clone()),
+            None => Chain::Weighted(Arc::new(Weighted {
+                targets: vec![(None, 1)],
+                object: self.service.object.at(self.port.line),
+            })),
         }
     }
 }

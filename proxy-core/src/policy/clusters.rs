@@ -1,23 +1,33 @@
 //! Upstream groups: one for each service and port, and one for each subset of it.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use super::{
-    Cluster, Endpoints, OriginateTls, Workload,
+    Cluster, ClusterSettings, Endpoints, OriginateTls, UpstreamHttp, Workload,
+    names::{NameMap, Named},
     registry::{RegistryService, ServiceKind},
     rules::{Rule, Rules},
     shared_endpoints::{OfHost, SamePort, SharedEndpoints},
 };
-use crate::model::{Labels, MeshConfig, Port, Protocol, Resolution, RouteDestination, Subset, TrafficPolicy, World};
+use crate::model::{
+    ConnectionPool, Labels, MeshConfig, Port, Protocol, ProtocolClass, Resolution, RouteDestination, Subset,
+    TrafficPolicy, World,
+};
 
-/// Clusters by name (`outbound|80||httpbin.org`).
+/// Clusters by name (`outbound|80||httpbin.org`), and what else of their services routes are made by.
 #[derive(Debug, Default)]
 pub(super) struct Clusters {
-    by_name: HashMap<Arc<str>, Arc<Cluster>>,
-    /// The only port of a host's service; `None` where it has several.
+    pub by_name: NameMap<Arc<Cluster>>,
+    /// The only port of a host's service; `None` where it has several. Known where VirtualServices route streams.
     only_port: HashMap<Arc<str>, Option<u16>>,
     /// What the names of ExternalName Services stand for.
     alias_of: HashMap<Arc<str>, Arc<str>>,
+}
+
+impl Named for Arc<Cluster> {
+    fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 impl Clusters {
@@ -27,14 +37,10 @@ impl Clusters {
 
     /// The cluster of this name with the name itself, which all that lead to it share.
     pub fn named(&self, name: String) -> (Option<Arc<Cluster>>, Arc<str>) {
-        match self.by_name.get_key_value(name.as_str()) {
-            Some((name, cluster)) => (Some(cluster.clone()), name.clone()),
+        match self.get(&name) {
+            Some(cluster) => (Some(cluster.clone()), cluster.name.clone()),
             None => (None, name.into()),
         }
-    }
-
-    pub fn values(&self) -> impl Iterator<Item = &Arc<Cluster>> {
-        self.by_name.values()
     }
 
     /// The only port of a service.
@@ -69,9 +75,10 @@ pub(super) fn host_and_port(name: &str) -> Option<(&str, &str)> {
     Some((host, port))
 }
 
-/// The clusters of `services`, one service for each host.
+/// The clusters of `services`, one service for each host; with their only ports where VirtualServices route streams.
 pub(super) fn clusters(
     services: &[Arc<RegistryService>],
+    routes_streams: bool,
     shared: &SharedEndpoints<'_>,
     world: &World,
     mesh: &MeshConfig,
@@ -79,17 +86,17 @@ pub(super) fn clusters(
 ) -> Clusters {
     let rules = Rules::new(world, mesh);
     let ports = services.iter().map(|service| service.ports.len()).sum();
-    let mut clusters = Clusters {
-        by_name: HashMap::with_capacity(ports),
-        only_port: HashMap::with_capacity(services.len()),
-        ..Clusters::default()
-    };
+    let mut clusters = Clusters::default();
+    clusters.by_name.reserve(ports);
+    let plain = Plain::new(mesh);
     for service in services {
-        let only_port = match &*service.ports {
-            [only] => Some(only.number),
-            _ => None,
-        };
-        clusters.only_port.insert(service.host.clone(), only_port);
+        if routes_streams {
+            let only_port = match &*service.ports {
+                [only] => Some(only.number),
+                _ => None,
+            };
+            clusters.only_port.insert(service.host.clone(), only_port);
+        }
         if let Some(target) = service.alias_of() {
             clusters.alias_of.insert(service.host.clone(), target.clone());
             continue;
@@ -100,8 +107,12 @@ pub(super) fn clusters(
             let endpoints = |labels| endpoints(service, port, labels, declared);
             let policy = rule.and_then(|rule| rule.policy).map(|set| set.of_port(port.number).0);
             let mut add = |subset: &str, endpoints, policy: Option<&TrafficPolicy>| {
-                let cluster = made(service, port, subset, endpoints, policy, rule, mesh.connect_timeout());
-                clusters.by_name.insert(cluster.name.clone(), Arc::new(cluster));
+                let settings = match policy {
+                    Some(policy) => Arc::new(settings(policy, rule, service, port, mesh)),
+                    None => plain.of(port),
+                };
+                let cluster = made(service, port, subset, endpoints, settings);
+                clusters.by_name.put(Arc::new(cluster));
             };
             // Istio leaves a service that has no endpoint to resolve out, with its subsets.
             let Some(all) = endpoints(None) else { continue };
@@ -122,6 +133,31 @@ pub(super) fn clusters(
         }
     }
     clusters
+}
+
+/// The settings of clusters without a DestinationRule: there is one of each kind, which all of that kind share.
+struct Plain<'m> {
+    mesh: &'m MeshConfig,
+    kinds: [Arc<ClusterSettings>; 3],
+}
+
+impl<'m> Plain<'m> {
+    fn new(mesh: &'m MeshConfig) -> Self {
+        let kinds = [UpstreamHttp::Http1, UpstreamHttp::Http2, UpstreamHttp::AsCaller];
+        Self {
+            mesh,
+            kinds: kinds.map(|http| Arc::new(ClusterSettings::plain(http, mesh.connect_timeout()))),
+        }
+    }
+
+    fn of(&self, port: &Port) -> Arc<ClusterSettings> {
+        let [one, two, as_caller] = &self.kinds;
+        match upstream_http(port.protocol, None, self.mesh) {
+            UpstreamHttp::Http1 => one.clone(),
+            UpstreamHttp::Http2 => two.clone(),
+            UpstreamHttp::AsCaller => as_caller.clone(),
+        }
+    }
 }
 
 fn has_cluster(service: &RegistryService, port: &Port) -> bool {
@@ -169,33 +205,48 @@ fn made(
     port: &Port,
     subset: &str,
     endpoints: Endpoints,
-    policy: Option<&TrafficPolicy>,
-    rule: Option<&Rule<'_>>,
-    connect_timeout: Duration,
+    settings: Arc<ClusterSettings>,
 ) -> Cluster {
-    let pool = policy.and_then(|policy| policy.connection_pool.as_ref());
     Cluster {
         name: name(port.number, subset, &service.host).into(),
         host: service.host.clone(),
-        namespace: service.namespace.clone(),
         endpoints,
-        connect_timeout: pool.and_then(|pool| pool.connect_timeout).unwrap_or(connect_timeout),
-        tls: policy.and_then(|policy| originate(policy, rule, service)),
+        settings,
+        object: Some(service.object.at(port.line)),
+    }
+}
+
+/// What `policy`, which is of `rule`, makes of a cluster of `service`.
+fn settings(
+    policy: &TrafficPolicy,
+    rule: Option<&Rule<'_>>,
+    service: &RegistryService,
+    port: &Port,
+    mesh: &MeshConfig,
+) -> ClusterSettings {
+    let pool = policy.connection_pool.as_ref();
+    let connect_timeout = pool.and_then(|pool| pool.connect_timeout);
+    let of_pool = pool.into_iter().flat_map(|pool| &pool.unapplied);
+    ClusterSettings {
+        connect_timeout: connect_timeout.unwrap_or(mesh.connect_timeout()),
+        http: upstream_http(port.protocol, pool, mesh),
+        tls: originate(policy, rule, service),
         limits: pool.map(|pool| pool.limits).unwrap_or_default(),
-        consistent_hash: policy.is_some_and(|policy| policy.consistent_hash),
-        unapplied: {
-            let of_pool = pool.into_iter().flat_map(|pool| &pool.unapplied);
-            policy
-                .into_iter()
-                .flat_map(|policy| &policy.unapplied)
-                .chain(of_pool)
-                .copied()
-                .collect()
-        },
-        object: Some(crate::model::ObjectRef {
-            line: port.line,
-            ..service.object.clone()
-        }),
+        consistent_hash: policy.consistent_hash,
+        unapplied: policy.unapplied.iter().chain(of_pool).copied().collect(),
+    }
+}
+
+/// The HTTP of a cluster. Istio: what a port declares stands; a rule upgrades any port that says neither HTTP/2 nor
+/// nothing, the mesh those of HTTP alone; and to keep the caller's protocol goes before all.
+fn upstream_http(protocol: Protocol, pool: Option<&ConnectionPool>, mesh: &MeshConfig) -> UpstreamHttp {
+    let upgrade = pool.and_then(|pool| pool.h2_upgrade);
+    let upgraded = upgrade.unwrap_or(mesh.h2_upgrade && protocol.class() == ProtocolClass::Http);
+    match protocol {
+        _ if pool.is_some_and(|pool| pool.use_client_protocol) => UpstreamHttp::AsCaller,
+        Protocol::Auto => UpstreamHttp::AsCaller,
+        protocol if protocol.is_http2() || upgraded => UpstreamHttp::Http2,
+        _ => UpstreamHttp::Http1,
     }
 }
 
@@ -213,10 +264,9 @@ fn originate(policy: &TrafficPolicy, rule: Option<&Rule<'_>>, service: &Registry
         sni: tls.sni.as_deref().map(Into::into),
         // Istio: those of the ServiceEntry where the rule has none.
         names: match &service.kind {
-            ServiceKind::Entry(entry) if tls.subject_alt_names.is_empty() => &entry.spec.subject_alt_names,
-            _ => &tls.subject_alt_names,
+            ServiceKind::Entry(entry) if tls.subject_alt_names.is_empty() => entry.spec.subject_alt_names.iter(),
+            _ => tls.subject_alt_names.iter(),
         }
-        .iter()
         .map(|name| name.as_str().into())
         .collect(),
     })
@@ -256,10 +306,11 @@ fn endpoints(
                         false => (name.into(), port),
                     })
                     .collect();
-                if named.is_empty() {
-                    return None;
+                match &*named {
+                    [] => return None,
+                    [(name, port)] if *name == service.host => Endpoints::Host(*port),
+                    _ => Endpoints::Dns(named.into()),
                 }
-                Endpoints::Dns(named)
             }
         },
     })

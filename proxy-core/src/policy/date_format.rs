@@ -5,11 +5,15 @@ use std::fmt::{self, Write as _};
 
 use time::{
     OffsetDateTime, UtcOffset,
-    format_description::{OwnedFormatItem, parse_strftime_owned},
+    format_description::{BorrowedFormatItem, OwnedFormatItem, parse_strftime_owned},
+    macros::format_description,
 };
 
 /// What stands where no format is written.
 const DEFAULT: &str = "%Y-%m-%dT%H:%M:%E3SZ";
+
+/// The weekday, 0 on Sundays: this library's own `%w` has 1 there.
+const WEEKDAY: &[BorrowedFormatItem<'_>] = format_description!("[weekday repr:sunday one_indexed:false]");
 
 /// A format, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +107,9 @@ fn specifier(text: &str) -> (Part, &str) {
     // The zone has no name in this library; it is always the same.
     if let Some(after) = inner.strip_prefix('Z') {
         return (Part::Literal("UTC".to_string()), after);
+    }
+    if let Some(after) = inner.strip_prefix('w') {
+        return (Part::Standard(WEEKDAY.into()), after);
     }
     let padding = inner.starts_with(['_', '-', '0', '^', '#']);
     let letters = inner.chars().take(if padding { 2 } else { 1 });

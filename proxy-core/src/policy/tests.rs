@@ -1,6 +1,7 @@
 //! Rules that hold for any policy and any connection.
 
 mod otherwise;
+mod recompile;
 mod versions;
 
 use std::{net::SocketAddr, sync::Arc};

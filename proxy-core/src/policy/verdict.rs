@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{DestinationEdits, Treatment};
+use super::{DestinationEdits, HttpVersion, Treatment};
 use crate::model::{Limits, ObjectRef};
 
 /// The four verdicts.
@@ -128,22 +128,50 @@ pub struct Cluster {
     pub name: Arc<str>,
     /// The service's host, for metrics; empty for the special clusters.
     pub host: Arc<str>,
-    /// Namespace of the object that declares it, for metrics.
-    pub namespace: Arc<str>,
     /// Where its endpoints come from.
     pub endpoints: Endpoints,
+    /// How it is called: most clusters share one and the same.
+    pub settings: Arc<ClusterSettings>,
+    /// The object that declares it; `None` for the special clusters.
+    pub object: Option<ObjectRef>,
+}
+
+impl Cluster {
+    /// Namespace of the object that declares it, for metrics; `unknown` of the special clusters.
+    pub fn namespace(&self) -> &str {
+        self.object.as_ref().map_or("unknown", |object| &object.namespace)
+    }
+}
+
+/// How the endpoints of a cluster are called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterSettings {
     /// Limit for connecting.
     pub connect_timeout: Duration,
     /// TLS to originate, where a DestinationRule says so.
     pub tls: Option<OriginateTls>,
+    /// The HTTP that its requests are sent in.
+    pub http: UpstreamHttp,
     /// How much may go on at once.
     pub limits: Limits,
     /// Istio balances it by a hash of the request. This engine does not, but then no attempt avoids an address.
     pub consistent_hash: bool,
     /// What its DestinationRule asks for that this engine does not do.
     pub unapplied: Vec<&'static str>,
-    /// The object that declares it; `None` for the special clusters.
-    pub object: Option<ObjectRef>,
+}
+
+impl ClusterSettings {
+    /// Those of a service without a DestinationRule.
+    pub fn plain(http: UpstreamHttp, connect_timeout: Duration) -> Self {
+        Self {
+            connect_timeout,
+            http,
+            tls: None,
+            limits: Limits::default(),
+            consistent_hash: false,
+            unapplied: Vec::new(),
+        }
+    }
 }
 
 /// Where a cluster's endpoints come from.
@@ -152,11 +180,36 @@ pub enum Endpoints {
     /// The connection's original destination, with another port where `targetPort` says so.
     OriginalDst(Option<u16>),
     /// Fixed addresses.
-    Static(Vec<SocketAddr>),
+    Static(Box<[SocketAddr]>),
+    /// All addresses of the cluster's own host, at this port.
+    Host(u16),
     /// Names to resolve, with their port; all addresses count.
-    Dns(Vec<(Arc<str>, u16)>),
+    Dns(Box<[(Arc<str>, u16)]>),
     /// The Host or SNI of each request, at this port where the authority names none.
     DynamicDns(u16),
+}
+
+/// The HTTP that a cluster's requests are sent in. Source: `setUpstreamProtocol` and `shouldH2Upgrade` of Istio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UpstreamHttp {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2, with prior knowledge where TLS does not agree on it.
+    Http2,
+    /// What the caller speaks.
+    AsCaller,
+}
+
+impl UpstreamHttp {
+    /// What a request of a caller that speaks `caller` is sent in.
+    pub fn spoken(self, caller: HttpVersion) -> HttpVersion {
+        match self {
+            Self::Http1 => HttpVersion::Http11,
+            Self::Http2 => HttpVersion::H2c,
+            Self::AsCaller => caller,
+        }
+    }
 }
 
 /// TLS towards the upstream.
@@ -177,8 +230,10 @@ pub struct RetryPolicy {
     pub per_try_timeout: Option<Duration>,
     /// Envoy's `retry_on`, as Istio writes it; the conditions below are what it means.
     pub retry_on: String,
-    /// Retry when connecting fails or a stream is refused.
+    /// Retry when connecting fails.
     pub connect_failure: bool,
+    /// Retry when an upstream that speaks HTTP/2 refuses the request's stream.
+    pub refused_stream: bool,
     /// Retry on a reset before the response.
     pub reset: bool,
     /// Retry on any 5xx.
@@ -189,6 +244,8 @@ pub struct RetryPolicy {
     pub conflict: bool,
     /// Further statuses to retry on.
     pub statuses: Vec<u16>,
+    /// Statuses of gRPC in a response's head to retry on.
+    pub grpc_statuses: Vec<u8>,
     /// Base of the wait between attempts.
     pub back_off: Duration,
     /// Prefer addresses that were not tried yet.

@@ -10,10 +10,11 @@ use std::{
 use super::{
     DestinationEdits, Mirror, Treatment, Workload,
     clusters::{self, Clusters},
+    conditions::Condition,
     delegates,
     hosts::{self, HostMap},
     registry,
-    routes::{Condition, Route, RouteAction, WeightedCluster, retries},
+    routes::{Route, RouteAction, WeightedCluster, retries},
     tables::PortServices,
     visibility::{self, Export, Fits},
 };
@@ -94,6 +95,12 @@ impl<'w> Attachments<'w> {
             exact,
             wildcards,
         }
+    }
+
+    /// Whether any routes streams.
+    pub fn routes_streams(&self) -> bool {
+        let mut specs = self.all.iter().map(|visible| &visible.object.spec);
+        specs.any(|spec| !spec.tls.is_empty() || !spec.tcp.is_empty())
     }
 
     /// The VirtualService whose host is the most specific that covers `host`.
@@ -254,7 +261,11 @@ impl Visible<'_> {
     /// Where copies of requests are sent.
     fn mirrors(&self, route: &HttpRoute, clusters: &Clusters, meant: impl Fn(&str) -> (String, u16)) -> Vec<Mirror> {
         let share = route.mirror_percentage.or(route.mirror_percent);
-        let one = route.mirror.iter().map(|one| (one, share.unwrap_or(Percentage::ALL)));
+        let one = route
+            .mirror
+            .as_deref()
+            .into_iter()
+            .map(|one| (one, share.unwrap_or(Percentage::ALL)));
         let several = route
             .mirrors
             .iter()

@@ -89,7 +89,8 @@ fn compare(mesh: &Mesh, worlds: u64, seed: u64) -> Result<Report, String> {
     for (name, world, is_valid) in by_hand.chain(drawn) {
         // What did not settle, or whose row did not come, may do so when it is tried again; what was seen counts once.
         let mut differing = one(mesh, &mut pair, (&name, &world, is_valid), &known, &mut report);
-        if differing.is_err() {
+        if let Err(error) = &differing {
+            say(&format!("{name} is tried again: {error}"));
             report.again += 1;
             differing = one(mesh, &mut pair, (&name, &world, is_valid), &known, &mut report);
         }

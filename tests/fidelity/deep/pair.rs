@@ -1,6 +1,11 @@
 //! The same caller behind Istio's sidecar and behind ours, in one live mesh, under the same objects.
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use egret_tests::mesh::Mesh;
 use serde_json::{Value, json};
@@ -19,6 +24,10 @@ pub const NAMESPACE: &str = "shop";
 /// Marks the objects of a world.
 const LABEL: &str = "egret.test/world";
 const KINDS: &str = "serviceentries,virtualservices,destinationrules,sidecars";
+
+/// Route tables come last in the stream from istiod: where all else is there for so long and they stay away, Envoy has refused
+/// one of them, which its dump does not say.
+const REFUSED: Duration = Duration::from_secs(12);
 
 /// Both sides, and what holds for them now.
 pub struct Pair<'mesh> {
@@ -98,20 +107,24 @@ impl<'mesh> Pair<'mesh> {
             }
         })?;
         self.push(number);
-        let mut only_routes = false;
+        let mut only_routes: Option<Instant> = None;
         let state = wait("Envoy to have what istiod makes of it", || {
             let dump = self.istio.admin("/config_dump")?;
             match configuration::state(&serde_json::from_str(&dump.body).unwrap_or_default(), number) {
+                State::Older(what) if what.starts_with(configuration::TABLE) => {
+                    let since = only_routes.get_or_insert_with(Instant::now);
+                    match since.elapsed() > REFUSED {
+                        true => Ok(State::Refused),
+                        false => Err(format!("{what} is not there")),
+                    }
+                }
                 State::Older(what) => {
-                    only_routes = what.starts_with(configuration::TABLE);
+                    only_routes = None;
                     Err(format!("{what} is not there"))
                 }
                 state => Ok(state),
             }
-        });
-        // They come last in the same stream: where all else is there and they stay away, Envoy has refused one of them,
-        // which its dump does not say.
-        let state = state.or_else(|error| if only_routes { Ok(State::Refused) } else { Err(error) })?;
+        })?;
         if state == State::Refused {
             return Ok(None);
         }

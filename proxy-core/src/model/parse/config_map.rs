@@ -83,6 +83,8 @@ pub fn mesh(root: Cursor<'_>, revision: String) -> Option<MeshConfig> {
             }
         }
         config.default_retries = mesh.mapping("defaultHttpRetryPolicy").map(super::routes::retries);
+        // A number is the enum's: the mesh's decoder takes both.
+        config.h2_upgrade = matches!(mesh.text("h2UpgradePolicy"), Some("UPGRADE" | "1"));
         config.enable_tracing = mesh.boolean("enableTracing").unwrap_or(true);
         let metadata = mesh
             .node

@@ -127,20 +127,20 @@ impl<'a> Cursor<'a> {
     /// The items of a list below `key`, each read by `read`.
     pub fn list<T>(&self, key: &str, mut read: impl FnMut(Cursor<'_>) -> Option<T>) -> Vec<T> {
         self.field(key, |list| match &list.node.value {
-            Value::Sequence(items) => Some(
-                items
-                    .iter()
-                    .enumerate()
-                    .filter_map(|(index, node)| {
-                        read(Cursor {
-                            node,
-                            parent: Some(&list),
-                            step: Step::Index(index),
-                            errors: list.errors,
-                        })
+            Value::Sequence(items) => {
+                let read = items.iter().enumerate().filter_map(|(index, node)| {
+                    read(Cursor {
+                        node,
+                        parent: Some(&list),
+                        step: Step::Index(index),
+                        errors: list.errors,
                     })
-                    .collect(),
-            ),
+                });
+                let mut found: Vec<T> = read.collect();
+                // There may be very many objects, with lists of one item each.
+                found.shrink_to_fit();
+                Some(found)
+            }
             _ => {
                 list.error(format!("expected a list, found {}", list.node.describe()));
                 None

@@ -113,8 +113,12 @@ fn connection_pool(pool: Cursor<'_>) -> ConnectionPool {
     ];
     let of_http = [
         ("idleTimeout", "connectionPool.http.idleTimeout"),
-        ("h2UpgradePolicy", "connectionPool.http.h2UpgradePolicy"),
-        ("useClientProtocol", "connectionPool.http.useClientProtocol"),
+        ("http2KeepAlive", "connectionPool.http.http2KeepAlive"),
+    ];
+    let upgrades = [
+        ("DEFAULT", None),
+        ("UPGRADE", Some(true)),
+        ("DO_NOT_UPGRADE", Some(false)),
     ];
     ConnectionPool {
         connect_timeout: tcp.and_then(|tcp| tcp.duration("connectTimeout")),
@@ -124,7 +128,14 @@ fn connection_pool(pool: Cursor<'_>) -> ConnectionPool {
             requests: limit(http, "http2MaxRequests"),
             retries: limit(http, "maxRetries"),
             requests_per_connection: limit(http, "maxRequestsPerConnection"),
+            streams: limit(http, "maxConcurrentStreams"),
         },
+        h2_upgrade: http
+            .and_then(|http| choice(http, "h2UpgradePolicy", &upgrades))
+            .flatten(),
+        use_client_protocol: http
+            .and_then(|http| http.boolean("useClientProtocol"))
+            .unwrap_or_default(),
         unapplied: [written(tcp, &of_tcp), written(http, &of_http)].concat(),
         is_empty: tcp.is_none() && http.is_none(),
     }
