@@ -393,9 +393,11 @@ fn endpoints(
                         false => ((declared.address.into(), declared.port), declared),
                     })
                     .collect();
+                if names.is_empty() {
+                    return None;
+                }
                 let (names, spread) = placed(names, spreading);
                 let endpoints = match &*names {
-                    [] => return None,
                     [(name, port)] if *name == service.host => Endpoints::Host(*port),
                     _ => Endpoints::Dns(names.into()),
                 };
