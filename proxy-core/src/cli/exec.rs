@@ -209,6 +209,13 @@ pub struct Init {
     command: Vec<String>,
 }
 
+/// Arguments of `become`, the command before it is one.
+#[derive(Debug, Args)]
+pub struct Become {
+    #[arg(last = true, required = true)]
+    command: Vec<String>,
+}
+
 impl Inside {
     /// Enters the namespaces and serves its parent.
     pub fn run(self) -> ExitCode {
@@ -220,5 +227,12 @@ impl Init {
     /// Runs the command without any rights.
     pub fn run(self) -> ExitCode {
         sandbox::init(&self.command)
+    }
+}
+
+impl Become {
+    /// Lets signals through and becomes the command.
+    pub fn run(self) -> ExitCode {
+        sandbox::become_command(&self.command)
     }
 }
