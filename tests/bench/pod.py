@@ -20,34 +20,11 @@ import threading
 import time
 import urllib.request
 
+from manifests import ENTRY, MESH
+
 ENTRIES, ROUNDS, RATE, SECONDS = 5_000, 7, 100, 20
 LIMITS = {"start": 10.0, "entries": 25.0, "ready": 300, "processor": 10.0}
 ADMIN, HEALTH, EXPLICIT = "127.0.0.1:15970", "127.0.0.1:15971", ("127.0.0.1", 15972)
-
-MESH = """apiVersion: v1
-kind: ConfigMap
-metadata: {name: istio, namespace: istio-system}
-data:
-  mesh: 'outboundTrafficPolicy: {mode: REGISTRY_ONLY}'
-"""
-ENTRY = """apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata:
-  name: site-{0}
-  namespace: default
-spec:
-  hosts:
-  - site-{0}.example.com
-  ports:
-  - number: 80
-    name: http
-    protocol: HTTP
-  - number: 443
-    name: https
-    protocol: TLS
-  location: MESH_EXTERNAL
-  resolution: DNS
-"""
 
 
 class Sidecar:

@@ -94,12 +94,5 @@ pub(super) fn also(fault: Fault, left: Result<String>) -> Fault {
         Ok(_) => "Everything was taken away again.".to_string(),
         Err(own) => format!("It could not be taken away: {}", own.told()),
     };
-    let hint = fault
-        .hint
-        .as_deref()
-        .map_or_else(String::new, |hint| format!("{hint} "));
-    Fault {
-        hint: Some(format!("{hint}{left}")),
-        ..fault
-    }
+    fault.also(&left)
 }
