@@ -11,6 +11,7 @@ use std::{
 use super::{
     Cluster, ClusterSettings, Endpoints, Mode, Snapshot, SniffNeeds, Upkeep, UpstreamHttp, Workload,
     capture::capture_of,
+    cluster_settings,
     clusters::{self, Clusters},
     entries::Entries,
     listeners::Listener,
@@ -193,7 +194,7 @@ const IDLE_UNKNOWN: Duration = Duration::from_secs(300);
 fn special(name: &str, endpoints: Endpoints, mesh: &MeshConfig) -> Arc<Cluster> {
     let upkeep = Upkeep {
         idle_timeout: Some(IDLE_UNKNOWN),
-        ..clusters::upkeep(None, mesh).unwrap_or_default()
+        ..cluster_settings::upkeep(None, mesh).unwrap_or_default()
     };
     Arc::new(Cluster {
         name: name.into(),

@@ -5,6 +5,7 @@ mod access_log;
 mod balance;
 mod capture;
 mod chains;
+mod cluster_settings;
 mod clusters;
 mod compile;
 mod conditions;
