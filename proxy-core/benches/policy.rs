@@ -6,8 +6,8 @@ use std::{net::SocketAddr, sync::Arc};
 
 use divan::{Bencher, black_box};
 use proxy_core::{
-    model::{self, World},
-    policy::{Claims, Facts, HttpClaims, HttpVersion, Snapshot, Workload, compile, decide},
+    model::{self, Resolution, World},
+    policy::{Claims, Facts, HttpClaims, HttpVersion, Snapshot, Workload, compile, decide, recompile},
     yaml,
 };
 
@@ -63,6 +63,17 @@ fn read_yaml(bencher: Bencher<'_, '_>, count: usize) {
 fn compile_policy(bencher: Bencher<'_, '_>, count: usize) {
     let world = world(count);
     bencher.bench_local(|| compile(black_box(&world), &workload()));
+}
+
+/// What a sidecar does when a file of its folder says another resolution for one host.
+#[divan::bench(args = SIZES, sample_count = 20, sample_size = 1)]
+fn recompile_one_host(bencher: Bencher<'_, '_>, count: usize) {
+    let was = world(count);
+    let mut now = was.clone();
+    let edited = was.service_entries[777].but(|entry| entry.resolution = Resolution::DnsRoundRobin);
+    now.service_entries[777] = Arc::new(edited);
+    let snapshot = compile(&was, &workload());
+    bencher.bench_local(|| recompile(black_box(&snapshot), &was, black_box(&now), &workload()));
 }
 
 fn decides(bencher: Bencher<'_, '_>, count: usize, destination: &str, claims: Claims<'_>) {

@@ -7,11 +7,12 @@ mod leftovers;
 mod lock;
 mod noted;
 mod open;
+mod sandbox;
 mod shared;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock, mpsc},
     thread,
     time::Instant,
 };
@@ -28,7 +29,7 @@ pub use shared::Shared;
 use crate::{
     change::{Changes, Journal},
     cluster::{Cluster, Feature},
-    dto::{Countdown, Holds, JournalEntry, ObjectRef, Phase, RequestResult, SandboxState, SourceState, Unconfirmed},
+    dto::{Countdown, Holds, JournalEntry, ObjectRef, Phase, RequestResult, SourceState, Unconfirmed},
     events::{Event, Events},
     fault::{Fault, Result},
     probe::{self, Bringing, FromPod, FromSandbox},
@@ -69,6 +70,15 @@ impl App {
     /// Opens a source for the window `window`, finishes what a killed app left half done there, and follows the flows.
     pub fn start(shared: Arc<Shared>, window: &str, ready: Ready, events: Events) -> Result<Arc<Self>> {
         let traffic = Arc::new(Traffic::default());
+        let (turn_tx, turn_rx) = mpsc::channel();
+        let told = events;
+        let events = Events::new(move |event| {
+            if matches!(event, Event::StagedChanged(_) | Event::SourceChanged(_)) {
+                // Who hears of it ends with the window.
+                let _ = turn_tx.send(());
+            }
+            told.send(event);
+        });
         let sidecar = Sidecar::new(&shared.data, window, traffic.clone(), events.clone());
         let deployment = Deployment::new(traffic.clone(), events.clone());
         let events = deploy::listening(&deployment, events);
@@ -105,6 +115,7 @@ impl App {
             is_open: RwLock::new(true),
         });
         app.follow();
+        app.follow_staged(turn_rx)?;
         deploy::keep_policy(&app)?;
         Ok(app)
     }
@@ -149,7 +160,7 @@ impl App {
     pub fn send_request(&self, method: &str, url: &str, pod: Option<&str>) -> Result<RequestResult> {
         let view = self.view();
         let Some(workload) = pod else {
-            let snapshot = view.snapshot(&self.sidecar.state().workload);
+            let snapshot = self.sandbox_snapshot();
             return probe::send_request(&FromSandbox(&self.sidecar), &self.traffic, &snapshot, (method, url));
         };
         let cluster = cluster_of(&view)?;
@@ -197,18 +208,6 @@ impl App {
         Ok(())
     }
 
-    /// Starts the sandbox as the workload called `namespace/name`.
-    pub fn start_sandbox(&self, workload: &str) -> Result<SandboxState> {
-        let view = self.view();
-        let known = view.workload(workload).ok_or_else(|| {
-            Fault::new("workload", format!("There is no workload {workload:?}."))
-                .hint("Add its Deployment, StatefulSet, DaemonSet or Pod.")
-        })?;
-        let state = self.sidecar.start(&view.folder, known, view.world().version)?;
-        // A window that closed meanwhile leaves nothing that runs.
-        Ok(if self.is_open() { state } else { self.sidecar.stop() })
-    }
-
     /// Decides as another release of Istio from now on, and whenever this folder is opened again; as the folder itself
     /// says where none is named. A sandbox that runs goes on with it.
     pub fn decide_for(&self, version: Option<IstioVersion>) -> Result<SourceState> {
@@ -222,7 +221,7 @@ impl App {
         let sandbox = self.sidecar.state();
         if sandbox.state == Phase::Running {
             self.sidecar.stop();
-            self.start_sandbox(&sandbox.workload)?;
+            self.start_sandbox(&sandbox.workload, sandbox.staged)?;
         }
         Ok(state)
     }

@@ -106,6 +106,7 @@ fn typescript() -> String {
         dto::Phase,
         dto::Way,
         dto::Site,
+        dto::Reach,
         dto::SandboxState,
         dto::Expectation,
         dto::ProbeFinding,

@@ -57,6 +57,15 @@ impl Fault {
         self
     }
 
+    /// With more advice, behind what there is.
+    pub fn also(self, more: &str) -> Self {
+        let hint = match &self.hint {
+            Some(hint) => format!("{hint} {more}"),
+            None => more.to_string(),
+        };
+        self.hint(hint)
+    }
+
     /// With a place.
     pub fn at(mut self, place: Place) -> Self {
         self.at = Some(place);

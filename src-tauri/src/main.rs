@@ -11,6 +11,7 @@ mod draft;
 mod dto;
 mod events;
 mod fault;
+mod headless;
 mod probe;
 mod session;
 mod settings;

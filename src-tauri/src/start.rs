@@ -16,6 +16,7 @@ use crate::{
     desk::{Desk, Places},
     events::Event,
     fault::Fault,
+    headless,
     sidecar::find_proxy,
     windows,
 };
@@ -25,6 +26,10 @@ const LOCALE_SET: &str = "EGRET_LOCALE_SET";
 
 /// Runs the app until its last window is closed.
 pub fn main() -> ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == "mirror") {
+        return headless::mirror(words);
+    }
     let folder = match arguments() {
         Ok(folder) => folder,
         Err(code) => return code,
@@ -111,7 +116,10 @@ fn arguments() -> Result<Option<PathBuf>, ExitCode> {
             Err(ExitCode::SUCCESS)
         }
         [one] if one == "--help" || one == "-h" => {
-            println!("egret [FOLDER]\n\nOpens a folder of Istio manifests; without one, the bundled playground.");
+            println!(
+                "egret [FOLDER]\n\nOpens a folder of Istio manifests; without one, the bundled playground.\n\n{}",
+                headless::USAGE
+            );
             Err(ExitCode::SUCCESS)
         }
         [folder] => Ok(Some(folder.into())),

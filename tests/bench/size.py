@@ -14,33 +14,11 @@ import tempfile
 import time
 import urllib.request
 
+from manifests import ENTRY, MESH
+
 ENTRIES, VIRTUAL_SERVICES, CHANGES = 100_000, 10_000, 9
 ADMIN = "127.0.0.1:15990"
 
-MESH = """apiVersion: v1
-kind: ConfigMap
-metadata: {name: istio, namespace: istio-system}
-data:
-  mesh: 'outboundTrafficPolicy: {mode: REGISTRY_ONLY}'
-"""
-ENTRY = """apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata:
-  name: site-{0}
-  namespace: default
-spec:
-  hosts:
-  - site-{0}.example.com
-  ports:
-  - number: 80
-    name: http
-    protocol: HTTP
-  - number: 443
-    name: https
-    protocol: HTTPS
-  location: MESH_EXTERNAL
-  resolution: DNS
-"""
 VIRTUAL_SERVICE = """apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata:

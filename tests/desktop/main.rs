@@ -239,10 +239,13 @@ async fn story(window: &Window, folder: &Path, data: &Path) {
     // The folder is decided as an older release, and as its own again.
     window.click("rail-policy").await;
     window.click("policy-mode").await;
-    for (choice, told) in [("1.24", "release-chosen"), ("", "release")] {
+    for (choice, told) in [
+        ("1.24", "as Istio 1.24. Found was 1.32"),
+        ("", "Found: nothing says which"),
+    ] {
         let select = window.find("release-choice").await;
         select.select_by_value(choice).await.expect("it can be chosen");
-        window.wait_for(told, &["1.32"]).await;
+        window.wait_for("release", &[told]).await;
         save_screenshot(window, "EGRET_SCREENSHOT_RELEASE").await;
     }
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use fantoccini::{Locator, wd::WindowHandle};
+use fantoccini::wd::WindowHandle;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 

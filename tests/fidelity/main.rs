@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod analyze;
+mod balance;
 mod deep;
 mod generate;
 mod judge;

@@ -71,6 +71,7 @@ pub struct Answer {
     pub body: String,
     pub route: Option<Matched>,
     pub clusters: Vec<Target>,
+    pub stream: serde_json::Value,
 }
 
 /// The route that a request took.
@@ -82,6 +83,7 @@ pub struct Matched {
     pub retries: Option<Retries>,
     pub redirect: Option<serde_json::Value>,
     pub operation: String,
+    pub hash: Vec<String>,
     pub treatment: Treatment,
 }
 
@@ -131,6 +133,8 @@ pub struct Target {
     pub connect_timeout_ms: u64,
     pub tls: Option<Origin>,
     pub limits: serde_json::Value,
+    pub balance: serde_json::Value,
+    pub upkeep: serde_json::Value,
     pub host: String,
     pub request_headers: serde_json::Value,
     pub response_headers: serde_json::Value,

@@ -1,8 +1,8 @@
 //! What became of a call, field by field in Envoy's words, from either side.
 //!
 //! Not compared, because a side cannot tell: names of filter chains (the engine has none; where a chain leads is compared),
-//! addresses of STATIC endpoints (Istio sends them apart), and where a Kubernetes Service's endpoints come from (the engine
-//! dials its cluster address, as there is no pod network outside of a cluster).
+//! and where a Kubernetes Service's endpoints come from (the engine dials its cluster address, as there is no pod network
+//! outside of a cluster).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,6 +20,7 @@ use proxy_core::{
 use serde_json::{Value, json};
 
 use crate::{
+    balance,
     oracle::{Answer, Matched, Target},
     treatment::{self, Destinations, edits_of_engine},
     world::Call,
@@ -29,7 +30,7 @@ use crate::{
 pub type Outcome = BTreeMap<&'static str, Value>;
 
 /// All fields, in the order in which a call is decided.
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 15] = [
     "listener",
     "http",
     "virtual_host",
@@ -42,6 +43,8 @@ const FIELDS: [&str; 13] = [
     "timeout_ms",
     "retries",
     "operation",
+    "hash",
+    "stream",
     "upstream",
 ];
 
@@ -74,6 +77,11 @@ pub fn of_istio(answer: &Answer) -> Outcome {
     if let Some(route) = route.filter(|_| forwarded) {
         acting(&mut outcome, route);
     }
+    // A stream that is cut has nothing to keep.
+    let cut = |target: &Target| target.kind.is_empty() || target.cluster == "BlackHoleCluster";
+    if !answer.http && !answer.clusters.iter().all(cut) {
+        outcome.insert("stream", answer.stream.clone());
+    }
     let mut shares: BTreeMap<&str, u32> = BTreeMap::new();
     for target in &answer.clusters {
         let name = if target.kind.is_empty() {
@@ -100,6 +108,7 @@ pub fn of_istio(answer: &Answer) -> Outcome {
 fn acting(outcome: &mut Outcome, route: &Matched) {
     outcome.insert("timeout_ms", json!(route.timeout_ms));
     outcome.insert("operation", json!(route.operation));
+    outcome.insert("hash", json!(route.hash));
     let retries = route.retries.as_ref().map(|retries| {
         json!({
             "attempts": retries.attempts, "retry_on": retries.retry_on.join(","), "statuses": retries.statuses,
@@ -122,6 +131,8 @@ fn cluster_of_istio(target: &Target) -> Value {
         "connect_timeout_ms": target.connect_timeout_ms,
         "tls": target.tls.as_ref().map(|tls| &tls.sni),
         "limits": target.limits,
+        "balance": balance::of_istio(&target.balance),
+        "upkeep": target.upkeep,
     })
 }
 
@@ -197,6 +208,9 @@ pub fn of_engine(snapshot: &Snapshot, call: &Call, draws: u32) -> Outcome {
     edited.put(&mut outcome);
     match shown.action {
         Action::Forward(forward) if shown.layer == Layer::Http => forwarding(&mut outcome, &forward),
+        Action::Forward(forward) => {
+            outcome.insert("stream", balance::stream_of_engine(forward.stream));
+        }
         Action::Reply(reply) if shares.is_empty() => {
             outcome.insert("status", json!(reply.status));
             outcome.insert("details", json!(reply.details));
@@ -214,6 +228,10 @@ fn forwarding(outcome: &mut Outcome, forward: &Forward<'_>) {
     let milliseconds = |duration: Option<Duration>| duration.map_or(0, |duration| duration.as_millis() as u64);
     outcome.insert("timeout_ms", json!(milliseconds(forward.timeout)));
     outcome.insert("operation", json!(forward.operation.unwrap_or_default()));
+    outcome.insert(
+        "hash",
+        json!(forward.hash.iter().map(balance::hash_of_engine).collect::<Vec<_>>()),
+    );
     let retries = forward.retries.map(|retries: &RetryPolicy| {
         json!({
             "attempts": retries.attempts, "retry_on": retries.retry_on, "statuses": retries.statuses,
@@ -249,6 +267,7 @@ fn cluster_of_engine(cluster: &Cluster) -> Value {
         _ if of_service => (OF_A_SERVICE, BTreeSet::new(), 0),
         Endpoints::OriginalDst(port) => ("original_dst", BTreeSet::new(), port.unwrap_or_default()),
         Endpoints::Static(_) => ("static", BTreeSet::new(), 0),
+        Endpoints::Host(port) => ("dns", [format!("{}:{port}", cluster.host)].into(), 0),
         Endpoints::Dns(names) => (
             "dns",
             names.iter().map(|(name, port)| format!("{name}:{port}")).collect(),
@@ -260,9 +279,11 @@ fn cluster_of_engine(cluster: &Cluster) -> Value {
         "kind": kind,
         "names": names,
         "port_override": port_override,
-        "connect_timeout_ms": cluster.connect_timeout.as_millis() as u64,
-        "tls": cluster.tls.as_ref().map(|tls| tls.sni.as_deref().unwrap_or_default()),
-        "limits": limits(cluster.limits),
+        "connect_timeout_ms": cluster.settings.connect_timeout.as_millis() as u64,
+        "tls": cluster.settings.tls.as_ref().map(|tls| tls.sni.as_deref().unwrap_or_default()),
+        "limits": limits(cluster.settings.limits),
+        "balance": balance::of_engine(cluster),
+        "upkeep": balance::upkeep_of_engine(cluster),
     })
 }
 
@@ -291,7 +312,7 @@ fn settle_services(istio: &Outcome, engine: &mut Outcome) {
         .iter_mut()
         .filter(|(_, cluster)| cluster["kind"] == OF_A_SERVICE)
     {
-        for field in ["kind", "names", "port_override"] {
+        for field in ["kind", "names", "port_override", "balance"] {
             cluster[field] = istio["upstream"][name][field].clone();
         }
     }

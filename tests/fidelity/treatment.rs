@@ -158,9 +158,9 @@ fn fault(fault: &Fault) -> Value {
         shown["delay_ms"] = json!(delay.as_millis() as u64);
         shown["delayed"] = json!(share.millionths());
     }
-    if let Some((share, status)) = fault.abort {
-        shown["aborts_with"] = json!(status);
-        shown["aborted"] = json!(share.millionths());
+    if let Some(abort) = &fault.abort {
+        shown["aborts_with"] = json!(abort.status);
+        shown["aborted"] = json!(abort.percentage.millionths());
     }
     shown
 }

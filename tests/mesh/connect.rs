@@ -48,7 +48,7 @@ async fn play(window: &Window, mark: &Path) {
 }
 
 /// The kubeconfig with a program that gives the same token.
-fn with_program(kubeconfig: &Path, mark: &Path) -> String {
+pub fn with_program(kubeconfig: &Path, mark: &Path) -> String {
     let text = fs::read_to_string(kubeconfig).unwrap();
     let program = format!(
         "{{exec: {{apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, command: sh, args: [-c, 'touch {}; \

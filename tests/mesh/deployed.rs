@@ -54,7 +54,6 @@ async fn in_a_copy(mesh: &Mesh, window: &Window) {
     comes_out(window, "http://www.google.com/headers", "502", "Blocked").await;
     mesh.text(&["delete", "serviceentry/httpbin"]);
     mesh.set_mode("REGISTRY_ONLY", "ALLOW_ANY");
-    policy_is(window, "no. 5").await;
     window.click("deploy-stop").await;
     stands(window, "none").await;
     window

@@ -12,6 +12,7 @@ mod deployed;
 mod flood;
 mod own;
 mod pod;
+mod runas;
 #[path = "../desktop/session.rs"]
 mod session;
 #[path = "../desktop/stage.rs"]
@@ -51,8 +52,28 @@ fn main() {
                 &api,
                 api::server_comes_back_with_what_it_knew,
             ),
+            trial(
+                "runas::a_cluster_is_a_folder_without_a_window",
+                &api,
+                runas::a_cluster_is_a_folder_without_a_window,
+            ),
+            trial(
+                "runas::what_a_window_would_ask_about_is_refused_without_one",
+                &api,
+                runas::what_a_window_would_ask_about_is_refused_without_one,
+            ),
+            trial(
+                "runas::variables_are_taken_over_and_secret_ones_only_after_a_word_of_their_own",
+                &api,
+                runas::variables_are_taken_over_and_secret_ones_only_after_a_word_of_their_own,
+            ),
             trial("a_kubeconfig_by_clicking", &api, connect::story),
             trial("story", &mesh, story::story),
+            trial(
+                "runas::a_command_in_the_place_of_a_clusters_workload",
+                &mesh,
+                runas::a_command_in_the_place_of_a_clusters_workload,
+            ),
             with_image("a_policy_for_a_pod", &mesh, pod::story),
             trial("the_story_by_clicking", &mesh, clicks::story),
             trial("test_requests_from_any_pod", &mesh, trying::story),

@@ -209,8 +209,9 @@ impl Guarded<'_> {
             .mesh
             .stream(&["port-forward", "pod/guarded", ":15900", "--address=127.0.0.1"]);
         let mut said = String::new();
-        let output = forward.stdout.take().unwrap();
-        BufReader::new(output).read_line(&mut said).unwrap();
+        // kubectl ends when nobody reads what it says of each connection.
+        let mut lines = BufReader::new(forward.stdout.take().unwrap());
+        lines.read_line(&mut said).unwrap();
         let address = said.split(' ').nth(2).unwrap();
         let output = Command::new("curl")
             .args([
@@ -229,6 +230,7 @@ impl Guarded<'_> {
             .arg(format!("http://{address}/policy"))
             .output()
             .unwrap();
+        drop(lines);
         forward.kill().unwrap();
         forward.wait().unwrap();
         String::from_utf8_lossy(&output.stdout).parse().unwrap()

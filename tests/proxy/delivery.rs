@@ -154,6 +154,10 @@ fn a_folder_that_gets_its_config_map_later_is_noticed() {
         (subject.config()["objects"].clone(), standing(&subject).0),
         (0.into(), Value::Null)
     );
+    assert!(
+        !subject.folder.path().join("keep").exists(),
+        "nothing is nothing to keep"
+    );
     Mounted { folder: &path }.hold(
         "1",
         &[("policy.yaml", naming("one.com").as_bytes()), ("generation", b"1")],
@@ -247,7 +251,7 @@ fn an_older_folder_does_not_take_a_pushed_policy_back() {
         "2",
         &[("policy.yaml", naming("two.com").as_bytes()), ("generation", b"2")],
     );
-    subject.message("the policy folder is older");
+    subject.message("is not taken over");
     assert_eq!(subject.hash(), pushed);
     let (status, said) = push(&subject, naming("two.com").as_bytes(), &["Egret-Generation: 2"]);
     assert_eq!(status, 409, "{said}");

@@ -7,9 +7,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod actions;
+mod balance;
 mod captured;
 mod delivery;
 mod explicit;
+mod grpc;
+mod http2;
 mod image;
 mod lifecycle;
 mod limits;
@@ -17,4 +20,5 @@ mod namespace;
 mod observe;
 mod replies;
 mod site;
+mod streams;
 mod subject;

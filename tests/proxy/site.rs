@@ -22,6 +22,8 @@ pub struct Site {
     pub address: SocketAddr,
     /// Connections taken so far.
     pub connections: Arc<AtomicUsize>,
+    /// Connections that are open now.
+    open: Arc<AtomicUsize>,
     /// The last request, as it arrived.
     last: Arc<Mutex<Seen>>,
 }
@@ -46,6 +48,10 @@ impl Site {
 
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
     }
 }
 
@@ -96,16 +102,21 @@ fn serve(handle: impl Fn(TcpStream, &Mutex<Seen>) -> io::Result<()> + Send + Syn
     let site = Site {
         address: listener.local_addr().unwrap(),
         connections: Arc::default(),
+        open: Arc::default(),
         last: Arc::default(),
     };
-    let (connections, last) = (site.connections.clone(), site.last.clone());
+    let (connections, open, last) = (site.connections.clone(), site.open.clone(), site.last.clone());
     let handle = Arc::new(handle);
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             connections.fetch_add(1, Ordering::SeqCst);
-            let (handle, last) = (handle.clone(), last.clone());
-            // A client that breaks off is what some tests do.
-            thread::spawn(move || drop(handle(stream, &last)));
+            open.fetch_add(1, Ordering::SeqCst);
+            let (handle, open, last) = (handle.clone(), open.clone(), last.clone());
+            thread::spawn(move || {
+                // A client that breaks off is what some tests do.
+                drop(handle(stream, &last));
+                open.fetch_sub(1, Ordering::SeqCst);
+            });
         }
     });
     site

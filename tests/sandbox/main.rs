@@ -8,6 +8,8 @@
 
 mod capture;
 mod closed;
+mod identity;
 mod life;
+mod reach;
 mod rules;
 mod trial;

@@ -66,7 +66,8 @@ impl Trial {
         ));
     }
 
-    fn write(&self, file: &str, text: &str) {
+    /// Puts a manifest into the policy folder, as an editor saves it.
+    pub fn write(&self, file: &str, text: &str) {
         let fresh = self.folder.path().join("policy/.new");
         fs::write(&fresh, text).unwrap();
         fs::rename(fresh, self.folder.path().join("policy").join(file)).unwrap();
@@ -79,14 +80,24 @@ impl Trial {
         command
     }
 
+    /// The same, as another workload than the trial's own.
+    pub fn command_as(&self, workload: &[&str], argv: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(self.arguments_as(workload, argv));
+        command
+    }
+
     /// The arguments of `egret-proxy` for this command.
     pub fn arguments(&self, argv: &[&str]) -> Vec<String> {
+        self.arguments_as(&["--labels", "app=sleep"], argv)
+    }
+
+    fn arguments_as(&self, workload: &[&str], argv: &[&str]) -> Vec<String> {
         let path = |name: &str| self.folder.path().join(name).display().to_string();
         let (policy, log, relay_log) = (path("policy"), path("access.log"), path("relay.log"));
         let map = format!("{SITE}={}", self.site.address);
-        let mut arguments: Vec<String> = ["exec", "--labels", "app=sleep", "--policy", &policy]
-            .map(String::from)
-            .into();
+        let mut arguments: Vec<String> = ["exec", "--policy", &policy].map(String::from).into();
+        arguments.extend(workload.iter().map(ToString::to_string));
         arguments.extend(["--access-log", &log, "--relay-log", &relay_log, "--map", &map].map(String::from));
         arguments.extend(["--host", "httpbin.org=198.18.0.10", "--"].map(String::from));
         arguments.extend(argv.iter().map(ToString::to_string));

@@ -1,7 +1,6 @@
 //! `egret-proxy exec`: a command in a private network, all its TCP and DNS through the sidecar.
 
 use std::{
-    collections::BTreeMap,
     fs::OpenOptions,
     io::Write,
     net::SocketAddr,
@@ -12,12 +11,15 @@ use std::{
     time::Duration,
 };
 
-use clap::Args;
+use clap::{Args, builder::ArgPredicate};
 
-use super::run::{SidecarOptions, listen, log_to_stderr};
+use super::{
+    mirror::{Asked, Mirror},
+    run::{SidecarOptions, listen, log_to_stderr},
+};
 use crate::{
     control::{self, Settings},
-    net::Dialer,
+    net::{Dialer, Forwarder},
     record::{AccessLogTarget, FlowWorkload},
     sandbox::{self, Command, Fault, Plan, Redirect, Relay, Sandbox, Signals},
 };
@@ -27,9 +29,26 @@ const RULES: Duration = Duration::from_secs(5);
 
 /// Arguments of `exec`.
 #[derive(Debug, Args)]
+// The policy can come from a cluster instead, in a folder that is not known yet.
+#[command(mut_arg("policy", |policy| policy
+    .required(false)
+    .required_unless_present("context")
+    .default_value_if("context", ArgPredicate::IsPresent, "cluster")))]
 pub struct Exec {
     #[command(flatten)]
     sidecar: SidecarOptions,
+    /// The policy of the cluster that this context of the kubeconfig leads to, kept up while the command runs
+    #[arg(long, value_name = "NAME", conflicts_with = "policy")]
+    context: Option<String>,
+    /// The kubeconfig; by default KUBECONFIG, else ~/.kube/config
+    #[arg(long, value_name = "FILE", requires = "context")]
+    kubeconfig: Option<PathBuf>,
+    /// Start the command with the variables of the workload's container too, without those that come from Secrets
+    #[arg(long, requires = "context", requires = "workload")]
+    environment: bool,
+    /// Take over those that come from Secrets too; they are written to no disk
+    #[arg(long, requires = "environment")]
+    secrets: bool,
     /// Admin server, loopback only
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
@@ -61,6 +80,25 @@ impl Exec {
         // Standard output is the command's.
         let quiet = self.sidecar.access_log.is_none();
         let mut settings = self.sidecar.raw().check()?;
+        // Before the signals are held: it ends with its input, and is asked by nobody else.
+        let named = settings.workload.named.as_ref();
+        let asked = self.context.as_ref().map(|context| Asked {
+            context,
+            kubeconfig: self.kubeconfig.as_deref(),
+            environment: named
+                .filter(|_| self.environment)
+                .map(|named| (named, settings.workload.namespace.as_str())),
+            secrets: self.secrets,
+        });
+        let mut mirror = asked.as_ref().map(Mirror::start).transpose()?;
+        let mut environment = mirror.as_mut().map(Mirror::take_variables).unwrap_or_default();
+        settings.forwarder = match &mirror {
+            Some(mirror) => {
+                settings.policy = mirror.folder();
+                Some(mirror.forwarder(&settings.workload.namespace))
+            }
+            None => Forwarder::from_environment(&settings.workload.namespace)?,
+        };
         if quiet {
             settings.access_log = AccessLogTarget::Off;
         }
@@ -74,6 +112,7 @@ impl Exec {
             None => Box::new(std::io::sink()),
         };
         let (map, hosts, drain) = (settings.map.clone(), settings.hosts.clone(), settings.drain);
+        let forwarder = settings.forwarder.clone();
         let sidecar = control::start(
             settings.clone(),
             control::Sockets {
@@ -103,15 +142,15 @@ impl Exec {
         });
         let table = Arc::new(control::host_table(&hosts));
         for (udp, tcp) in sockets.dns {
-            let table = table.clone();
+            let (table, forwarder) = (table.clone(), forwarder.clone());
             thread::Builder::new().name("dns".into()).spawn(move || {
-                if let Err(error) = sandbox::serve_dns(udp, tcp, table) {
+                if let Err(error) = sandbox::serve_dns(udp, tcp, table, forwarder) {
                     tracing::error!(%error, "the sandbox's DNS ended");
                 }
             })?;
         }
         let relay = Arc::new(Relay {
-            dialer: Dialer::new(map),
+            dialer: Dialer::new(map).through(forwarder),
             workload: workload(&settings, &sidecar).into(),
             log: Mutex::new(relay_log),
             count: Default::default(),
@@ -131,7 +170,6 @@ impl Exec {
                 }
             }
         })?;
-        let mut environment = BTreeMap::new();
         if let Some(ca) = &self.ca {
             let ca = ca.display().to_string();
             environment.insert("SSL_CERT_FILE".to_string(), ca.clone());
@@ -147,6 +185,7 @@ impl Exec {
         })?;
         relay.finish(drain);
         sidecar.drain();
+        drop(mirror);
         Ok(code)
     }
 }
@@ -170,6 +209,13 @@ pub struct Init {
     command: Vec<String>,
 }
 
+/// Arguments of `become`, the command before it is one.
+#[derive(Debug, Args)]
+pub struct Become {
+    #[arg(last = true, required = true)]
+    command: Vec<String>,
+}
+
 impl Inside {
     /// Enters the namespaces and serves its parent.
     pub fn run(self) -> ExitCode {
@@ -181,5 +227,12 @@ impl Init {
     /// Runs the command without any rights.
     pub fn run(self) -> ExitCode {
         sandbox::init(&self.command)
+    }
+}
+
+impl Become {
+    /// Lets signals through and becomes the command.
+    pub fn run(self) -> ExitCode {
+        sandbox::become_command(&self.command)
     }
 }

@@ -24,7 +24,7 @@ use tokio::{
     runtime, task, time,
 };
 
-use crate::net::Originator;
+use crate::net::{Alpn, Originator};
 
 /// Largest answer of a proxy to CONNECT.
 const MAX_HEAD: usize = 16 * 1024;
@@ -151,13 +151,16 @@ impl Get {
         if !secure {
             return self.talk(stream, proxy.is_some(), &mut seen.status).await;
         }
-        let stream = Originator::default().originate(stream, host).await.map_err(|error| {
-            let untrusted = error.to_string().contains("certificate");
-            Failed(
-                if untrusted { UNTRUSTED } else { TLS_FAILED },
-                format!("TLS with {host}: {error}"),
-            )
-        })?;
+        let stream = Originator::default()
+            .originate(stream, host, Alpn::Http11)
+            .await
+            .map_err(|error| {
+                let untrusted = error.to_string().contains("certificate");
+                Failed(
+                    if untrusted { UNTRUSTED } else { TLS_FAILED },
+                    format!("TLS with {host}: {error}"),
+                )
+            })?;
         self.talk(stream, false, &mut seen.status).await
     }
 

@@ -8,6 +8,7 @@ mod exec;
 mod explain;
 mod get;
 mod image;
+mod mirror;
 mod request;
 mod run;
 mod test;
@@ -52,6 +53,9 @@ enum Command {
     /// First process of a sandbox; started by exec.
     #[command(hide = true)]
     Init(exec::Init),
+    /// Become the command of a sandbox; started by init.
+    #[command(hide = true)]
+    Become(exec::Become),
     /// Explain one decision, with the object and line behind each step
     Explain(Box<explain::Explain>),
     /// Run policy test files
@@ -74,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => arguments.run(),
         Command::Inside(arguments) => arguments.run(),
         Command::Init(arguments) => arguments.run(),
+        Command::Become(arguments) => arguments.run(),
         Command::Explain(arguments) => arguments.run(),
         Command::Test(arguments) => arguments.run(),
         Command::Version(arguments) => arguments.run(),

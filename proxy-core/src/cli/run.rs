@@ -18,7 +18,8 @@ use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::Subscriber
 
 use crate::{
     control::{self, RawSettings, Sockets},
-    model::IstioVersion,
+    model::{IstioVersion, WorkloadName},
+    net::Forwarder,
     record::AccessLogFormat,
 };
 
@@ -35,8 +36,11 @@ pub struct SidecarOptions {
     #[arg(long = "host", value_name = "NAME=ADDR")]
     pub hosts: Vec<String>,
     /// Namespace of the workload
-    #[arg(long, default_value = "default")]
+    #[arg(long, short, default_value = "default")]
     pub namespace: String,
+    /// The workload of the manifests to act as: deploy/NAME, sts/NAME, ds/NAME, pod/NAME
+    #[arg(long, value_name = "KIND/NAME", conflicts_with = "labels")]
+    pub workload: Option<WorkloadName>,
     /// Labels of the workload
     #[arg(long, default_value = "", value_name = "a=b,c=d")]
     pub labels: String,
@@ -70,6 +74,7 @@ impl SidecarOptions {
             policy: self.policy,
             namespace: self.namespace,
             labels: self.labels,
+            workload: self.workload,
             service_account: self.service_account,
             observe: self.observe,
             keep: None,
@@ -121,7 +126,8 @@ impl Run {
             keep: self.keep,
             ..self.sidecar.raw()
         };
-        let settings = raw.check()?;
+        let mut settings = raw.check()?;
+        settings.forwarder = Forwarder::from_environment(&settings.workload.namespace)?;
         raise_descriptor_limit();
         let sockets = Sockets {
             outbound: listen_for_redirected(&self.outbound)?,

@@ -29,8 +29,11 @@ use tokio::{
     task, time,
 };
 
-use super::{policy::Policy, push};
-use crate::record::{FlowStream, Recorder};
+use super::{PolicyState, policy::Policy, push};
+use crate::{
+    flow::{EjectedHost, Ejections, Hosts},
+    record::{FlowStream, Recorder},
+};
 
 /// Records that wait for a slow reader before the broadcast's own bound counts for it.
 const STREAM_BUFFER: usize = 64;
@@ -95,6 +98,7 @@ pub(super) struct Admin {
     /// The policy folder: with a token in it, who pushes must know it.
     pub folder: PathBuf,
     pub recorder: Arc<Recorder>,
+    pub hosts: Arc<Hosts>,
     pub drain_rx: watch::Receiver<bool>,
 }
 
@@ -125,9 +129,16 @@ impl Admin {
                     state.errors.len(),
                     resident_bytes()
                 ));
+                self.ejections(&mut metrics);
                 text(StatusCode::OK, metrics)
             }
-            ("/config", Door::Admin) => json(StatusCode::OK, &self.policy.state()),
+            ("/config", Door::Admin) => {
+                let configuration = Configuration {
+                    policy: self.policy.state(),
+                    ejected: self.hosts.ejected(),
+                };
+                json(StatusCode::OK, &configuration)
+            }
             ("/flows", Door::Admin) => {
                 let mut response = Response::new(Either::Right(Flows::new(self.recorder.subscribe())));
                 response
@@ -142,6 +153,40 @@ impl Admin {
             (_, Door::Health) => text(StatusCode::NOT_FOUND, "/ready and /metrics are served here\n".into()),
         }
     }
+}
+
+impl Admin {
+    /// What outlier detection did, under Envoy's names.
+    fn ejections(&self, metrics: &mut String) {
+        let clusters = self.hosts.ejections();
+        let mut family = |name: &str, kind: &str, value: &dyn Fn(&Ejections) -> u64| {
+            metrics.push_str(&format!("# TYPE {name} {kind}\n"));
+            for cluster in &clusters {
+                // Names of clusters are host names, which hold nothing that would need escaping.
+                let value = value(cluster);
+                metrics.push_str(&format!("{name}{{cluster_name=\"{}\"}} {value}\n", cluster.cluster));
+            }
+        };
+        family(
+            "envoy_cluster_outlier_detection_ejections_active",
+            "gauge",
+            &|cluster| cluster.active as u64,
+        );
+        family(
+            "envoy_cluster_outlier_detection_ejections_enforced_total",
+            "counter",
+            &|cluster| cluster.total,
+        );
+    }
+}
+
+/// What `/config` says: the policy in force, and what came of it.
+#[derive(Serialize)]
+struct Configuration {
+    #[serde(flatten)]
+    policy: PolicyState,
+    /// Endpoints that outlier detection leaves out now.
+    ejected: Vec<EjectedHost>,
 }
 
 /// Resident memory of this process; 0 where the system does not tell.

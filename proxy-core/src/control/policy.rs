@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     lint::Finding,
+    model::{Object, UnknownWorkload, WorkloadManifest, World},
     policy::{self, Capture, Snapshot, Workload},
     record::Timestamp,
     source::{self, Folder, Reading, SourceError},
@@ -50,6 +51,8 @@ pub(super) enum Refusal {
 /// Holds the snapshot that all workers decide by.
 pub(super) struct Policy {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// What the snapshot was compiled from.
+    world: Mutex<World>,
     choice: WorkloadChoice,
     keep: Option<Keep>,
     /// Whoever changes the policy holds this from the first look to the last word.
@@ -68,7 +71,7 @@ impl std::fmt::Debug for Policy {
 
 impl Policy {
     /// Compiles what `folder` says, or what was kept, where that is newer or the folder cannot be read.
-    pub fn new(folder: &Folder, choice: WorkloadChoice, keep: Option<Keep>) -> Arc<Self> {
+    pub fn new(folder: &Folder, choice: WorkloadChoice, keep: Option<Keep>) -> Result<Arc<Self>, UnknownWorkload> {
         let started = Instant::now();
         let mounted = folder.reading();
         let standing = Standing::from_now(Origin::Mounted, mounted.generation);
@@ -79,21 +82,22 @@ impl Policy {
             _ => (mounted, standing),
         };
         reading.world.version = choice.istio_version;
-        let snapshot = policy::compile(&reading.world, &workload(&reading, &choice));
+        let snapshot = policy::compile(&reading.world, &workload(&reading, &choice)?);
         let state = state(&reading, &snapshot, &choice, &standing, started);
         log_errors(&state);
         let policy = Arc::new(Self {
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
+            world: Mutex::new(reading.world),
             choice,
             keep,
             standing: Mutex::new(standing),
             state: Mutex::new(state),
             capture_listener: OnceLock::new(),
         });
-        if standing.origin == Origin::Mounted && reading.errors.is_empty() {
+        if standing.origin == Origin::Mounted && reading.errors.is_empty() && reading.files > 0 {
             policy.keep_folder(folder, &standing);
         }
-        policy
+        Ok(policy)
     }
 
     /// Takes over what the folder says now, where it is not older than what is in force. When it cannot be read at all,
@@ -106,23 +110,11 @@ impl Policy {
         }
         let reading = folder.reading();
         let mut standing = self.standing();
-        if reading.files == 0 && self.keep.is_some() {
-            tracing::error!("the policy folder is empty; the last good policy stays in force");
-            self.state_mut().errors = vec!["the policy folder is empty".into()];
-            return;
-        }
-        let errors: Vec<String> = reading.errors.iter().map(ToString::to_string).collect();
-        if !errors.is_empty() && standing.origin != Origin::Mounted {
-            errors
-                .iter()
-                .for_each(|error| tracing::error!("{error}; the policy in force stays"));
-            self.state_mut().errors = errors;
-            return;
-        }
-        if standing.is_newer_than(reading.generation) {
-            tracing::info!(
+        if let Some(errors) = self.passes_over(&reading, &standing) {
+            tracing::warn!(
                 generation = reading.generation,
-                "the policy folder is older than the policy in force"
+                errors = errors.join("; "),
+                "what the policy folder says is not taken over; the policy in force stays"
             );
             self.state_mut().errors = errors;
             return;
@@ -133,6 +125,17 @@ impl Policy {
         if whole {
             self.keep_folder(folder, &standing);
         }
+    }
+
+    /// What to tell of the folder where the policy in force stays all the same; `None` where the folder's is taken over.
+    fn passes_over(&self, reading: &Reading, standing: &Standing) -> Option<Vec<String>> {
+        if reading.files == 0 && self.keep.is_some() {
+            return Some(vec!["the policy folder is empty".into()]);
+        }
+        // Of a mounted policy the last good version of each file holds; another one holds as a whole.
+        let broken = !reading.errors.is_empty() && standing.origin != Origin::Mounted;
+        (broken || standing.is_newer_than(reading.generation))
+            .then(|| reading.errors.iter().map(ToString::to_string).collect())
     }
 
     /// Takes over a policy that was sent: one file's text, or that packed. Without a generation it counts as the next.
@@ -164,7 +167,13 @@ impl Policy {
     fn install(&self, mut reading: Reading, standing: &Standing) {
         let started = Instant::now();
         reading.world.version = self.choice.istio_version;
-        let snapshot = policy::compile(&reading.world, &workload(&reading, &self.choice));
+        let workload = workload(&reading, &self.choice).unwrap_or_else(|gone| {
+            tracing::warn!("{gone} any more; its last identity stays");
+            self.snapshot.load().workload().clone()
+        });
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.snapshot.load_full();
+        let snapshot = policy::recompile(&before, &world, &reading.world, &workload);
         let state = state(&reading, &snapshot, &self.choice, standing, started);
         log_errors(&state);
         tracing::info!(
@@ -175,15 +184,16 @@ impl Policy {
             "policy loaded"
         );
         // The rules first: what they no longer capture must not be captured and then passed on unseen.
-        if self.snapshot.load().capture() != snapshot.capture()
+        if before.capture() != snapshot.capture()
             && let Some(listener) = self.capture_listener.get()
         {
             listener(snapshot.capture());
         }
-        let before = self.snapshot.swap(Arc::new(snapshot));
+        self.snapshot.store(Arc::new(snapshot));
         // Only now all of it is in force.
         *self.state_mut() = state;
         // A large policy takes a while to be taken apart: not before the new one holds, and not on a thread with traffic.
+        *world = reading.world;
         drop(before);
     }
 
@@ -252,9 +262,14 @@ fn log_errors(state: &PolicyState) {
     }
 }
 
-/// Who calls: the folder's workload with these labels gives its name and annotations.
-pub(super) fn workload(reading: &Reading, choice: &WorkloadChoice) -> Workload {
-    let declared = reading.world.workloads.iter().find(|workload| {
+/// Who calls: the workload of the folder that was named, or else the one with these labels, gives its name and annotations.
+fn workload(reading: &Reading, choice: &WorkloadChoice) -> Result<Workload, UnknownWorkload> {
+    if let Some(named) = &choice.named {
+        return named
+            .find(&reading.world, &choice.namespace)
+            .map(|found| declared(found));
+    }
+    let found = reading.world.workloads.iter().find(|workload| {
         *workload.meta.namespace == *choice.namespace
             && !choice.labels.is_empty()
             && choice
@@ -262,18 +277,22 @@ pub(super) fn workload(reading: &Reading, choice: &WorkloadChoice) -> Workload {
                 .iter()
                 .all(|(key, value)| workload.spec.pod_labels.get(key) == Some(value))
     });
-    match declared {
-        Some(declared) => Workload {
-            namespace: declared.meta.namespace.clone(),
-            name: declared.meta.name.clone(),
-            labels: declared.spec.pod_labels.clone(),
-            annotations: declared.spec.pod_annotations.clone(),
-        },
+    Ok(match found {
+        Some(found) => declared(found),
         None => Workload {
             namespace: choice.namespace.as_str().into(),
             name: choice.labels.get("app").map_or("", String::as_str).into(),
             labels: choice.labels.clone(),
             ..Workload::default()
         },
+    })
+}
+
+fn declared(workload: &Object<WorkloadManifest>) -> Workload {
+    Workload {
+        namespace: workload.meta.namespace.clone(),
+        name: workload.meta.name.clone(),
+        labels: workload.spec.pod_labels.clone(),
+        annotations: workload.spec.pod_annotations.clone(),
     }
 }

@@ -9,7 +9,8 @@ use std::{
 
 use crate::{
     flow::Enforcement,
-    model::{IstioVersion, Labels},
+    model::{IstioVersion, Labels, WorkloadName},
+    net::Forwarder,
     record::{AccessLogFormat, AccessLogTarget},
 };
 
@@ -26,6 +27,8 @@ pub struct WorkloadChoice {
     pub namespace: String,
     /// Pod labels; a workload of the folder with these labels gives its name and annotations.
     pub labels: Labels,
+    /// The workload of the folder that gives name, labels and annotations, where one was named.
+    pub named: Option<WorkloadName>,
     /// Service account; empty where it is not known.
     pub service_account: String,
     /// Whether policy decides what becomes of its traffic.
@@ -47,6 +50,8 @@ pub struct Settings {
     pub map: Vec<(SocketAddr, SocketAddr)>,
     /// Names with fixed addresses.
     pub hosts: Vec<(String, IpAddr)>,
+    /// The way to the Services of a cluster that this process is not in.
+    pub forwarder: Option<Forwarder>,
     /// Where the access log goes.
     pub access_log: AccessLogTarget,
     /// How it is written.
@@ -66,6 +71,8 @@ pub struct RawSettings {
     pub namespace: String,
     /// `--labels a=b,c=d`
     pub labels: String,
+    /// `--workload KIND/NAME`
+    pub workload: Option<WorkloadName>,
     /// `--service-account`
     pub service_account: String,
     /// `--observe`
@@ -153,6 +160,7 @@ impl RawSettings {
             workload: WorkloadChoice {
                 namespace: self.namespace,
                 labels: labels(&self.labels)?,
+                named: self.workload,
                 service_account: self.service_account,
                 enforcement: match self.observe {
                     true => Enforcement::Observe,
@@ -163,6 +171,7 @@ impl RawSettings {
             keep: self.keep,
             map,
             hosts,
+            forwarder: None,
             access_log,
             access_log_format: self.access_log_format,
             drain: self.drain_seconds.map_or(DEFAULT_DRAIN, Duration::from_secs),

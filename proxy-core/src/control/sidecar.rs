@@ -19,7 +19,8 @@ use super::{
     worker::{self, Parts},
 };
 use crate::{
-    flow::{Breakers, InForce},
+    flow::{InForce, Shared},
+    model::UnknownWorkload,
     net::{Dialer, Originator, Unresolved},
     policy::Capture,
     record::{FlowWorkload, Recorder},
@@ -32,6 +33,9 @@ pub enum Fault {
     /// The policy folder cannot be read.
     #[error("policy folder: {0}")]
     Policy(#[from] SourceError),
+    /// The workload whose policy shall hold is not in it.
+    #[error(transparent)]
+    Workload(#[from] UnknownWorkload),
     /// It cannot be watched.
     #[error(transparent)]
     Watch(#[from] WatchError),
@@ -79,9 +83,9 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
         }
         Err(error) => return Err(error.into()),
     };
-    let policy = Policy::new(&folder, settings.workload.clone(), keep);
+    let policy = Policy::new(&folder, settings.workload.clone(), keep)?;
     let workload = policy.snapshot.load().workload().clone();
-    let breakers = Arc::<Breakers>::default();
+    let shared = Shared::default();
     let recorder = Recorder::open(
         &settings.access_log,
         settings.access_log_format,
@@ -98,7 +102,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
 
     let system = |what| move |error| Fault::System { what, error };
     let hosts = Arc::new(host_table(&settings.hosts));
-    let dialer = Dialer::new(settings.map);
+    let dialer = Dialer::new(settings.map).through(settings.forwarder.clone());
     let originator = Originator::default();
     let unresolved = Unresolved::default();
     let clone = |socket: &TcpListener| -> Result<TcpListener, Fault> {
@@ -115,9 +119,10 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
             dialer: dialer.clone(),
             originator: originator.clone(),
             hosts: hosts.clone(),
+            forwarder: settings.forwarder.clone(),
             unresolved: unresolved.clone(),
             recorder: recorder.clone(),
-            breakers: breakers.clone(),
+            shared: shared.clone(),
             outbound: sockets.outbound.iter().map(&clone).collect::<Result<_, _>>()?,
             explicit: sockets.explicit.as_ref().map(&clone).transpose()?,
             drain_rx: drain_rx.clone(),
@@ -144,6 +149,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
             policy: policy.clone(),
             folder: settings.policy,
             recorder: recorder.clone(),
+            hosts: shared.hosts,
             drain_rx,
         };
         thread::Builder::new()

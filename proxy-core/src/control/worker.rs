@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     flow::{self, Worker},
-    net::{self, Dialer, Originator, Resolver, Unresolved},
+    net::{self, Dialer, Forwarder, Originator, Resolver, Unresolved},
     record::Recorder,
 };
 
@@ -33,9 +33,10 @@ pub(super) struct Parts {
     pub dialer: Dialer,
     pub originator: Originator,
     pub hosts: Arc<std::collections::HashMap<String, Vec<std::net::IpAddr>>>,
+    pub forwarder: Option<Forwarder>,
     pub unresolved: Unresolved,
     pub recorder: Arc<Recorder>,
-    pub breakers: Arc<flow::Breakers>,
+    pub shared: flow::Shared,
     pub outbound: Vec<TcpListener>,
     pub explicit: Option<TcpListener>,
     pub drain_rx: watch::Receiver<bool>,
@@ -53,10 +54,10 @@ async fn serve(parts: Parts) -> io::Result<()> {
     let worker = Worker::new(
         parts.policy,
         parts.dialer,
-        Resolver::new(parts.hosts, parts.unresolved),
+        Resolver::new(parts.hosts, parts.unresolved).through(parts.forwarder),
         parts.originator,
         parts.recorder.worker(),
-        parts.breakers,
+        parts.shared,
         parts.seed,
     );
     let mut accepting = Vec::new();

@@ -81,7 +81,7 @@ impl Breaking {
 
     /// The breaker of a cluster; `None` where it has no limits, which is the common case.
     pub fn of(&self, cluster: &Cluster) -> Option<Breaker> {
-        if cluster.limits == Limits::default() {
+        if cluster.settings.limits == Limits::default() {
             return None;
         }
         let known = self.met.borrow().get(&cluster.name).cloned();
@@ -96,7 +96,7 @@ impl Breaking {
             met
         });
         Some(Breaker {
-            limits: cluster.limits,
+            limits: cluster.settings.limits,
             met,
         })
     }
@@ -170,19 +170,18 @@ impl Drop for ConnectionShare {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::{ClusterSettings, UpstreamHttp};
 
     fn breaker(shared: &Arc<Breakers>, limits: Limits) -> Breaker {
         let breaking = Breaking::new(shared.clone());
         let cluster = Cluster {
             name: "outbound|80||a.com".into(),
             host: "a.com".into(),
-            namespace: "default".into(),
             endpoints: crate::policy::Endpoints::OriginalDst(None),
-            connect_timeout: std::time::Duration::from_secs(1),
-            tls: None,
-            limits,
-            consistent_hash: false,
-            unapplied: Vec::new(),
+            settings: Arc::new(ClusterSettings {
+                limits,
+                ..ClusterSettings::plain(UpstreamHttp::Http1, std::time::Duration::from_secs(1))
+            }),
             object: None,
         };
         breaking.of(&cluster).expect("the cluster has limits")

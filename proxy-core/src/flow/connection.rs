@@ -82,7 +82,8 @@ pub(super) async fn connection(worker: Rc<Worker>, mut client: TcpStream, source
         sniffed,
     };
     match (layer, &accepted.sniffed) {
-        // HTTP/2 with prior knowledge is not spoken yet: it is decided, and passes or is cut as a byte stream.
+        // In a box of its own: it is large, and connections that speak something else need not be.
+        (Layer::Http, Sniffed::Http2) => Box::pin(http::serve_streams(worker, accepted, destination)).await,
         // Policy would not let a tunnel be asked for, but there may be a proxy that gives one.
         (Layer::Http, Sniffed::Http1(head)) if !(worker.observes() && head.method == "CONNECT") => {
             http::serve(worker, accepted, Some(destination)).await;

@@ -7,6 +7,7 @@ use hyper::{
     header::{self, HeaderName, HeaderValue},
 };
 
+use super::grpc;
 use crate::policy::HeaderLines;
 
 /// Control headers that Envoy strips from callers it takes for external: sidecars do, for they do not use the remote
@@ -91,6 +92,25 @@ pub(super) fn number_attempt(headers: &mut HeaderMap, attempt: u32) {
 pub(super) fn expect_within(headers: &mut HeaderMap, timeout: Option<Duration>) {
     if let Some(timeout) = timeout {
         headers.insert(EXPECTED_TIMEOUT, HeaderValue::from(timeout.as_millis() as u64));
+        if grpc::is_grpc(headers) {
+            grpc::expect_within(headers, timeout);
+        }
+    }
+}
+
+/// One line of cookies: HTTP/2 may send them in pieces. Source: RFC 9113, section 8.2.3.
+pub(super) fn join_cookies(headers: &mut HeaderMap) {
+    let header::Entry::Occupied(pieces) = headers.entry(header::COOKIE) else {
+        return;
+    };
+    if pieces.iter().count() < 2 {
+        return;
+    }
+    let (name, pieces) = pieces.remove_entry_mult();
+    let pieces: Vec<HeaderValue> = pieces.collect();
+    let pieces: Vec<&[u8]> = pieces.iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(line) = HeaderValue::from_bytes(&pieces.join(&b"; "[..])) {
+        headers.insert(name, line);
     }
 }
 

@@ -1,73 +1,70 @@
-//! HTTP/1.1: each request on a connection is decided, forwarded and recorded on its own.
+//! HTTP: each request on a connection is decided, forwarded and recorded on its own.
 
-use std::{mem, net::SocketAddr, pin::pin, rc::Rc, time::Duration};
+use std::{mem, net::SocketAddr, rc::Rc, time::Duration};
 
 use hyper::{
     HeaderMap, Method, Request, Response,
     body::Incoming,
     header::{self, HeaderValue},
-    server::conn::http1,
-    service::service_fn,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::{
     Worker,
     body::{Progress, RequestBody, ResponseBody},
-    connection::Accepted,
-    explicit, headers, reply,
+    grpc, headers, reply,
 };
 use crate::{
-    net::Prefixed,
     policy::{Action, Claims, Facts, Forward, HttpClaims, HttpVersion, Reply, decide},
     record::HttpPart,
 };
 
+mod authority;
 mod cors;
 mod edits;
 mod exchange;
 mod fault;
 mod finish;
 mod forward;
+mod hashing;
+mod http1;
+mod http2;
 mod mirror;
+mod multiplex;
+mod speak;
 
+use authority::{authority, named_destination, names_path, names_port};
 use cors::Crossing;
 use edits::{Asked, Sent};
 pub(super) use finish::Finish;
 use forward::Upgrade;
+pub(super) use http1::serve;
+use http2::Streams;
+pub(super) use http2::serve as serve_streams;
+pub(super) use multiplex::Connections;
 
-/// Largest request head, as Envoy's default of 60 KiB.
-const MAX_HEAD: usize = 64 * 1024;
+/// Who sends requests over a connection, and where to.
+pub(super) struct Caller {
+    source: SocketAddr,
+    /// Without one each request names its own (explicit proxy).
+    destination: Option<SocketAddr>,
+    /// Where the connection speaks HTTP/2.
+    streams: Option<Rc<Streams>>,
+}
 
-/// Serves a connection that speaks HTTP/1.1. Without a destination each request names its own (explicit proxy).
-pub(super) async fn serve(worker: Rc<Worker>, accepted: Accepted, destination: Option<SocketAddr>) {
-    let Accepted {
-        client, source, first, ..
-    } = accepted;
-    let io = TokioIo::new(Prefixed::new(first, client));
-    let shared = worker.clone();
-    let service = service_fn(move |request| {
-        let worker = shared.clone();
-        async move { handle(worker, request, source, destination).await }
-    });
-    let mut connection = pin!(
-        http1::Builder::new()
-            // As with Envoy, who says no more has left: what waits for an answer ends then.
-            .half_close(false)
-            .auto_date_header(false)
-            .max_buf_size(MAX_HEAD)
-            .timer(TokioTimer::new())
-            .header_read_timeout(None)
-            .serve_connection(io, service)
-            .with_upgrades()
-    );
-    // What went wrong inside a request is in its record; a caller that breaks the connection off needs no second row.
-    tokio::select! {
-        _ = connection.as_mut() => {}
-        () = worker.drain_begun() => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+impl Caller {
+    fn version(&self) -> HttpVersion {
+        match self.streams {
+            Some(_) => HttpVersion::H2c,
+            None => HttpVersion::Http11,
         }
+    }
+
+    /// Ends the connection: that of HTTP/1.1 with its request, that of HTTP/2 with its last one.
+    fn cut(&self) -> Cut {
+        if let Some(streams) = &self.streams {
+            streams.unwanted();
+        }
+        Cut
     }
 }
 
@@ -79,11 +76,12 @@ struct Cut;
 async fn handle(
     worker: Rc<Worker>,
     request: Request<Incoming>,
-    source: SocketAddr,
-    fixed: Option<SocketAddr>,
+    caller: &Caller,
 ) -> Result<Response<ResponseBody>, Cut> {
+    let fixed = caller.destination;
+    let streams = caller.streams.as_deref();
     let progress = Rc::<Progress>::default();
-    let mut request = request.map(|body| RequestBody::new(body, progress.clone()));
+    let mut request = request.map(|body| RequestBody::new(body, caller.version(), progress.clone()));
     let authority = authority(&request);
     let is_connect = request.method() == Method::CONNECT;
     let sent_path = request
@@ -102,7 +100,7 @@ async fn handle(
         } else {
             path.clone().unwrap_or(sent_path)
         },
-        version: "HTTP/1.1",
+        version: written(streams),
         forwarded_for: headers::text(
             request.headers(),
             "x-forwarded-for".parse().unwrap_or(header::FORWARDED),
@@ -110,6 +108,7 @@ async fn handle(
         user_agent: headers::text(request.headers(), header::USER_AGENT),
         request_id: headers::request_id(request.headers(), || worker.draw()),
         authority: authority.clone().unwrap_or_default(),
+        grpc: grpc::is_grpc(request.headers()),
         ..HttpPart::default()
     };
     let snapshot = worker.snapshot.load_full();
@@ -122,12 +121,17 @@ async fn handle(
         worker.clone(),
         &snapshot,
         http,
-        source,
+        caller,
         destination.unwrap_or(unknown),
     ));
     finish.progress = Some(progress);
     finish.endless = is_connect;
-    if is_connect && !authority.as_deref().is_some_and(names_port) {
+    if let Some(streams) = streams
+        && (authority.is_none() || !is_connect && !names_path(request.uri().path()))
+    {
+        return Err(streams.violated(finish));
+    }
+    if is_connect && streams.is_none() && !authority.as_deref().is_some_and(names_port) {
         // To Envoy's parser this is no request at all, and so it has nothing of it.
         *finish.http_part() = HttpPart {
             version: "HTTP/1.1",
@@ -142,7 +146,7 @@ async fn handle(
         return Ok(finish.reply(400, "", "path_normalization_failed", ""));
     };
     let claims = HttpClaims {
-        version: HttpVersion::Http11,
+        version: finish.version,
         method: &finish.http_part().method.clone(),
         authority: authority.as_deref(),
         path: &path,
@@ -193,14 +197,16 @@ async fn handle(
                 authority: authority.as_deref(),
                 path: &path,
             };
-            forwarded(&worker, call, request, finish, crossing).await
+            // Room that is needed while a request is under way only: hyper keeps that of this function for as long as the
+            // connection lasts.
+            Box::pin(forwarded(&worker, call, request, finish, crossing)).await
         }
         Action::Cut { cluster, flags } => {
             finish.cut(cluster, flags);
-            return Err(Cut);
+            return Err(caller.cut());
         }
         // Nothing captures this any more: the caller's next connection goes straight.
-        Action::Bypass => return Err(Cut),
+        Action::Bypass => return Err(caller.cut()),
     };
     Ok(closing(&worker, response))
 }
@@ -218,10 +224,11 @@ async fn intervene(
         return Ok((finish, Crossing::None));
     };
     if let Some(fault) = &treatment.fault
-        && let Some(status) = fault::inject(worker, fault, &mut finish, request.body_mut()).await
+        && let Some(abort) = fault::inject(worker, fault, &mut finish, request.body_mut()).await
     {
         let sent = asked.remember(request.headers(), path);
-        let response = finish.reply(status, "FI", "fault_filter_abort", "fault filter abort");
+        let grpc = abort.grpc.unwrap_or_else(|| grpc::status_for(abort.status));
+        let response = finish.reply_as(abort.status, grpc, "FI", "fault_filter_abort", "fault filter abort");
         return Err(Box::new(treated(response, asked, &sent, Crossing::None)));
     }
     let cors = treatment.cors.as_ref();
@@ -252,8 +259,13 @@ async fn forwarded(
     crossing: Crossing,
 ) -> Response<ResponseBody> {
     let Call {
-        forward, destination, ..
+        mut forward,
+        destination,
+        ..
     } = call;
+    if finish.http_part().grpc {
+        forward.timeout = grpc::timeout(request.headers(), forward.timeout);
+    }
     finish.endless = false;
     let websocket = match forward::upgrade(&request) {
         Upgrade::None => false,
@@ -266,10 +278,13 @@ async fn forwarded(
     let on_upgrade = websocket.then(|| hyper::upgrade::on(&mut request));
     let (mut parts, mut body) = request.into_parts();
     headers::strip_hop_by_hop(&mut parts.headers, websocket);
+    if finish.version == HttpVersion::H2c {
+        headers::join_cookies(&mut parts.headers);
+    }
     let id = finish.http_part().request_id.clone();
     let expected = forward::expected(&forward, Duration::ZERO);
     headers::prepare_request(&mut parts.headers, &id, forward.operation, expected);
-    // Whatever the caller speaks, upstreams are spoken to in HTTP/1.1.
+    // As HTTP/1.1 writes it, until it is known what the upstream is spoken to in.
     parts.version = hyper::Version::HTTP_11;
     if let Ok(uri) = call.path.parse() {
         parts.uri = uri;
@@ -294,6 +309,7 @@ async fn forwarded(
             destination,
             source: finish.flow.source,
             timeout: forward.timeout,
+            caller: finish.version,
         };
         mirror::send(worker, &treatment.mirrors, &original, &mut body);
     }
@@ -355,35 +371,26 @@ fn closing(worker: &Worker, response: Response<ResponseBody>) -> Response<Respon
     }
 }
 
-/// True for `host:port`.
-fn names_port(authority: &str) -> bool {
-    let port = authority.rsplit_once(':').map(|(_, port)| port);
-    port.is_some_and(|port| port.parse::<u16>().is_ok())
-}
-
-/// The authority of an absolute target, else the Host lines; two lines become one with a comma, as in Envoy.
-fn authority(request: &Request<RequestBody>) -> Option<String> {
-    if let Some(authority) = request.uri().authority() {
-        return Some(authority.to_string());
-    }
-    let lines: Vec<&str> = request
-        .headers()
-        .get_all(header::HOST)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .collect();
-    (!lines.is_empty()).then(|| lines.join(","))
-}
-
-async fn named_destination(worker: &Worker, authority: Option<&str>) -> Option<SocketAddr> {
-    let authority = authority?;
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !authority.ends_with(']') => (host, port.parse().ok()?),
-        _ => (authority, 80),
-    };
-    explicit::resolve(worker, host, port).await
+/// The version as logs write it.
+fn written(streams: Option<&Streams>) -> &'static str {
+    if streams.is_some() { "HTTP/2" } else { "HTTP/1.1" }
 }
 
 fn flags(flags: &'static str) -> &'static str {
     if flags == "-" { "" } else { flags }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The size of what handles a request.
+    fn size<'c, F>(_: fn(Rc<Worker>, Request<Incoming>, &'c Caller) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_connection_has_no_more_than_three_kib_of_room_for_a_request() {
+        assert!(size(handle) <= 3 * 1024, "{}", size(handle));
+    }
 }

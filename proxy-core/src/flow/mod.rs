@@ -3,12 +3,17 @@
 
 mod body;
 mod breaker;
+mod choice;
 mod connection;
 mod explicit;
+mod grpc;
 mod headers;
+mod hosts;
 mod http;
+mod outlier;
 mod pool;
 mod reply;
+mod reset;
 mod stream;
 mod upstream;
 
@@ -24,6 +29,7 @@ use tokio::sync::Notify;
 pub use breaker::Breakers;
 pub use connection::captured;
 pub use explicit::explicit;
+pub use hosts::{EjectedHost, Ejections, Hosts};
 
 use crate::{
     net::{Dialer, Originator, Resolver},
@@ -50,8 +56,17 @@ pub struct InForce {
     pub enforcement: Enforcement,
 }
 
+/// What all workers know of clusters.
+#[derive(Debug, Clone, Default)]
+pub struct Shared {
+    /// How much goes on with those that have limits.
+    pub breakers: Arc<Breakers>,
+    /// Their endpoints.
+    pub hosts: Arc<Hosts>,
+}
+
 /// What every connection of one worker uses. Nothing in it is shared with other workers but the snapshot, counters of
-/// clusters that have limits, and names that could not be resolved.
+/// clusters that have limits, what is known of endpoints that are chosen among, and names that could not be resolved.
 #[derive(Debug)]
 pub struct Worker {
     pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
@@ -61,11 +76,11 @@ pub struct Worker {
     originator: Originator,
     pub(crate) recorder: WorkerRecorder,
     pool: RefCell<pool::Pool>,
+    multiplexed: RefCell<http::Connections>,
     breaking: breaker::Breaking,
+    choosing: choice::Choosing,
     /// The name of this machine, which header edits may ask for.
     hostname: String,
-    /// Turns with each connection, so that all addresses of a name are used.
-    turn: Cell<usize>,
     /// State of the generator for draws and request ids.
     random: Cell<u64>,
     draining: Cell<bool>,
@@ -80,7 +95,7 @@ impl Worker {
         resolver: Resolver,
         originator: Originator,
         recorder: WorkerRecorder,
-        breakers: Arc<Breakers>,
+        shared: Shared,
         seed: u64,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -91,9 +106,10 @@ impl Worker {
             originator,
             recorder,
             pool: RefCell::default(),
-            breaking: breaker::Breaking::new(breakers),
+            multiplexed: RefCell::default(),
+            breaking: breaker::Breaking::new(shared.breakers),
+            choosing: choice::Choosing::new(shared.hosts),
             hostname: hostname(),
-            turn: Cell::new(0),
             random: Cell::new(seed | 1),
             draining: Cell::new(false),
             drain_begins: Notify::new(),
@@ -130,10 +146,6 @@ impl Worker {
         if !self.draining.get() {
             begins.await;
         }
-    }
-
-    fn next_turn(&self) -> usize {
-        self.turn.replace(self.turn.get().wrapping_add(1))
     }
 
     /// A random number (xorshift): for load balancing and request ids, not for secrets.

@@ -1,14 +1,15 @@
 //! Idle upstream connections of one worker, by address and TLS identity.
 
-use std::{
-    collections::HashMap,
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, net::SocketAddr, rc::Rc, time::Duration};
 
 use hyper::client::conn::http1::SendRequest;
+use tokio::{
+    task,
+    time::{self, Instant},
+};
 
-use super::body::RequestBody;
+use super::{Worker, body::RequestBody};
+use crate::policy::Cluster;
 
 /// Idle connections kept for one address: as many as one worker can use at once without a queue growing elsewhere.
 const PER_ADDRESS: usize = 256;
@@ -16,9 +17,45 @@ const PER_ADDRESS: usize = 256;
 /// Idle connections kept in all.
 const IN_ALL: usize = 2048;
 
-/// Istio closes idle upstream connections after an hour, those of PassthroughCluster after five minutes; the shorter
-/// one costs a reconnect at worst.
+/// Where policy says nothing Istio closes idle upstream connections after an hour, those of PassthroughCluster after five
+/// minutes; the shorter one costs a reconnect at worst.
 const IDLE: Duration = Duration::from_secs(300);
+
+/// Connections are closed in batches no closer than this: to close one on time is not worth waking up for each.
+const BATCH: Duration = Duration::from_millis(100);
+
+/// How long a connection may be kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct IdleLimits {
+    /// For so long without a request; `None` is for ever.
+    idle: Option<Duration>,
+    /// And not longer than until then.
+    until: Option<Instant>,
+}
+
+impl IdleLimits {
+    /// Those of a connection to `cluster` that is opened at `now`.
+    pub fn of(cluster: &Cluster, now: Instant) -> Self {
+        let upkeep = cluster.settings.upkeep.as_deref();
+        let idle = upkeep.and_then(|upkeep| upkeep.idle_timeout).unwrap_or(IDLE);
+        let oldest = upkeep.and_then(|upkeep| upkeep.max_duration);
+        Self {
+            idle: (!idle.is_zero()).then_some(idle),
+            until: oldest.map(|limit| now + limit),
+        }
+    }
+
+    /// True where it is as old as it may become.
+    pub fn is_too_old(self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+
+    /// When one is closed that is idle from `now` on.
+    pub fn end(self, now: Instant) -> Option<Instant> {
+        let idle = self.idle.map(|idle| now + idle);
+        idle.into_iter().chain(self.until).min()
+    }
+}
 
 /// An upstream connection that can take a request.
 #[derive(Debug)]
@@ -27,7 +64,9 @@ pub(super) struct Idle {
     pub local: Option<SocketAddr>,
     /// Requests that it has served.
     pub served: u32,
-    since: Instant,
+    pub limits: IdleLimits,
+    /// When it is closed.
+    end: Option<Instant>,
 }
 
 /// What two requests must share to use the same connection: the address, and the server's name where TLS is spoken.
@@ -38,15 +77,18 @@ pub(super) type Key = (SocketAddr, Option<Box<str>>);
 pub(super) struct Pool {
     idle: HashMap<Key, Vec<Idle>>,
     count: usize,
+    /// Somebody closes what is too old.
+    is_swept: bool,
 }
 
 impl Pool {
     /// The connection for `key` that was used last, if one is alive.
     pub fn take(&mut self, key: &Key) -> Option<Idle> {
         let list = self.idle.get_mut(key)?;
+        let now = Instant::now();
         while let Some(idle) = list.pop() {
             self.count -= 1;
-            if idle.sender.is_ready() && !idle.sender.is_closed() && idle.since.elapsed() < IDLE {
+            if idle.sender.is_ready() && !idle.sender.is_closed() && idle.end.is_none_or(|end| now < end) {
                 return Some(idle);
             }
         }
@@ -55,7 +97,14 @@ impl Pool {
     }
 
     /// Keeps a connection for the next request; beyond the bounds it is closed.
-    pub fn put(&mut self, key: Key, sender: SendRequest<RequestBody>, local: Option<SocketAddr>, served: u32) {
+    pub fn put(
+        &mut self,
+        key: Key,
+        sender: SendRequest<RequestBody>,
+        local: Option<SocketAddr>,
+        served: u32,
+        limits: IdleLimits,
+    ) {
         if sender.is_closed() || self.count >= IN_ALL {
             return;
         }
@@ -65,9 +114,41 @@ impl Pool {
                 sender,
                 local,
                 served,
-                since: Instant::now(),
+                limits,
+                end: limits.end(Instant::now()),
             });
             self.count += 1;
         }
     }
+
+    /// Closes what is too old at `now`; the time at which more will be, or `None` where nothing is left to close.
+    fn close_old(&mut self, now: Instant) -> Option<Instant> {
+        let mut next = None;
+        self.idle.retain(|_, list| {
+            list.retain(|idle| !idle.sender.is_closed() && idle.end.is_none_or(|end| now < end));
+            next = next.into_iter().chain(list.iter().filter_map(|idle| idle.end)).min();
+            !list.is_empty()
+        });
+        self.count = self.idle.values().map(Vec::len).sum();
+        next
+    }
+}
+
+/// Sees to it that idle connections are closed in time, for as long as there are any.
+pub(super) fn sweep(worker: &Rc<Worker>) {
+    if std::mem::replace(&mut worker.pool.borrow_mut().is_swept, true) {
+        return;
+    }
+    let worker = worker.clone();
+    task::spawn_local(async move {
+        let mut next = Some(Instant::now());
+        while let Some(at) = next {
+            time::sleep_until(at.max(Instant::now() + BATCH)).await;
+            let now = Instant::now();
+            let of_pool = worker.pool.borrow_mut().close_old(now);
+            let shared = worker.multiplexed.borrow_mut().close_old(now);
+            next = of_pool.into_iter().chain(shared).min();
+        }
+        worker.pool.borrow_mut().is_swept = false;
+    });
 }

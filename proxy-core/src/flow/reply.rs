@@ -4,22 +4,26 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use hyper::{
-    Response, StatusCode,
+    HeaderMap, Response, StatusCode,
     ext::ReasonPhrase,
     header::{self, HeaderValue},
 };
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
-use super::{body::ResponseBody, http::Finish};
-use crate::model::Redirect;
+use super::{body::ResponseBody, grpc, http::Finish};
+use crate::{model::Redirect, policy::HttpVersion};
 
 const HTTP_DATE: &[BorrowedFormatItem<'_>] =
     format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
 
 /// A response with Envoy's headers of a local reply, in its order. The length of an empty one is written by hyper, last.
 pub(super) fn local(status: u16, text: &str, finish: Box<Finish>) -> Response<ResponseBody> {
-    let body = Bytes::copy_from_slice(text.as_bytes());
-    let length = body.len();
+    let length = text.len();
+    // hyper knows of the requests of HTTP/1.1 that their answer has no body.
+    let body = match finish.version {
+        HttpVersion::H2c if finish.asks_for_head() => Bytes::new(),
+        _ => Bytes::copy_from_slice(text.as_bytes()),
+    };
     let mut response = Response::new(ResponseBody::own(body, finish));
     // Codes come from Istio's validation (200 to 599) or from this crate.
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -31,10 +35,23 @@ pub(super) fn local(status: u16, text: &str, finish: Box<Finish>) -> Response<Re
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     }
+    finish_head(headers);
+    response
+}
+
+fn finish_head(headers: &mut HeaderMap) {
     if let Some(date) = date() {
         headers.insert(header::DATE, date);
     }
     headers.insert(header::SERVER, HeaderValue::from_static("envoy"));
+}
+
+/// An answer of our own to a call of gRPC: a head alone, whose status is always 200. Source: Envoy's local replies.
+pub(super) fn grpc(status: u8, text: &str, finish: Box<Finish>) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::own(Bytes::new(), finish));
+    let headers = response.headers_mut();
+    grpc::answer(headers, status, text);
+    finish_head(headers);
     response
 }
 
@@ -51,7 +68,7 @@ pub(super) fn phrase(status: StatusCode) -> Option<ReasonPhrase> {
     Some(ReasonPhrase::from_static(words))
 }
 
-/// Has the connection end with `response`.
+/// Has the connection end with `response`. In HTTP/2, which ends connections otherwise, hyper leaves the header out.
 pub(super) fn close(mut response: Response<ResponseBody>) -> Response<ResponseBody> {
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(header::CONNECTION, close);

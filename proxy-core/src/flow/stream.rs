@@ -1,9 +1,13 @@
 //! Byte streams: TLS passthrough, TCP, and the black hole.
 
 use std::{
+    cell::Cell,
+    future::pending,
     net::SocketAddr,
     time::{Duration, Instant},
 };
+
+use tokio::time;
 
 use super::{
     Worker,
@@ -12,10 +16,13 @@ use super::{
 };
 use crate::{
     net::{self, Ended, Side, tunnel},
-    policy::{Action, Decision, Snapshot, Verdict},
+    policy::{Action, Decision, Snapshot, StreamSettings, Verdict, source_hash},
     record::{Flow, Name},
     sniff::{self, Sniffed},
 };
+
+/// Envoy's limit for streams on which nothing passes, which Istio leaves as it is.
+const IDLE: Duration = Duration::from_secs(3600);
 
 /// Limit for connecting where policy says nothing: Istio's default.
 const BYPASS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,14 +50,19 @@ pub(super) async fn forward(
         Action::Forward(forward) => {
             flow.cluster = forward.cluster.name.to_string();
             flow.service_host = forward.cluster.host.to_string();
-            flow.service_namespace = forward.cluster.namespace.to_string();
+            flow.service_namespace = forward.cluster.namespace().to_string();
             worker.recorder.stream_opened(flow);
             let name = flow.sni.clone();
-            match upstream::connect(worker, forward.cluster, destination, &name).await {
+            let hashes = forward.stream.is_some_and(|stream| stream.by_source);
+            let hash = hashes.then(|| source_hash(source.ip()));
+            match upstream::connect(worker, forward.cluster, destination, &name, hash).await {
                 Ok(mut connected) => {
                     flow.upstream = Some(connected.address);
                     flow.upstream_local = connected.local;
                     let mut naming = Naming::new(&sniffed, &first);
+                    let passed = Cell::new(time::Instant::now());
+                    let over = over(forward.stream, &passed);
+                    let seen = || passed.set(time::Instant::now());
                     let watch = |bytes: &[u8]| {
                         let more = naming.watch(bytes);
                         if let Some(found) = naming.found.take() {
@@ -58,15 +70,24 @@ pub(super) async fn forward(
                         }
                         more
                     };
-                    match &mut connected.stream {
-                        Stream::Plain(stream) => {
-                            tunnel(&mut client, stream.split(), &first, &mut row.ended, watch).await;
+                    let passing = async {
+                        match &mut connected.stream {
+                            Stream::Plain(stream) => {
+                                tunnel(&mut client, stream.split(), &first, &mut row.ended, seen, watch).await;
+                            }
+                            Stream::Tls(stream) => {
+                                let upstream = tokio::io::split(stream);
+                                // Boxed: few streams need its room, and each would have it.
+                                Box::pin(tunnel(&mut client, upstream, &first, &mut row.ended, seen, watch)).await;
+                            }
                         }
-                        Stream::Tls(stream) => {
-                            let upstream = tokio::io::split(stream);
-                            // Boxed: few streams need its room, and each would have it.
-                            Box::pin(tunnel(&mut client, upstream, &first, &mut row.ended, watch)).await;
-                        }
+                    };
+                    let cut = tokio::select! {
+                        () = passing => None,
+                        why = over => Some(why),
+                    };
+                    if let Some(Over::Old) = cut {
+                        flow.flags = "DT";
                     }
                 }
                 Err(failed) => {
@@ -88,11 +109,40 @@ pub(super) async fn forward(
         Action::Bypass => {
             row.silent = true;
             if let Ok(mut direct) = worker.dialer.dial(destination, BYPASS_TIMEOUT).await {
-                tunnel(&mut client, direct.split(), &first, &mut row.ended, |_| false).await;
+                tunnel(&mut client, direct.split(), &first, &mut row.ended, || {}, |_| false).await;
             }
         }
-        // HTTP/2 that policy would answer: this sidecar does not speak it, so the connection ends here.
+        // Only HTTP is answered.
         Action::Reply(_) => net::reset(client),
+    }
+}
+
+/// Why a stream that could go on is ended.
+enum Over {
+    /// Nothing has passed for too long. Envoy has no flag for it.
+    Idle,
+    /// It is as old as it may become.
+    Old,
+}
+
+/// Ends when a stream must.
+async fn over(settings: Option<&StreamSettings>, passed: &Cell<time::Instant>) -> Over {
+    let idle = settings.and_then(|settings| settings.idle_timeout).unwrap_or(IDLE);
+    let oldest = settings.and_then(|settings| settings.max_duration);
+    let oldest = oldest.map(|limit| time::Instant::now() + limit);
+    loop {
+        let quiet = (!idle.is_zero()).then(|| passed.get() + idle);
+        let now = time::Instant::now();
+        if oldest.is_some_and(|oldest| oldest <= now) {
+            return Over::Old;
+        }
+        if quiet.is_some_and(|quiet| quiet <= now) {
+            return Over::Idle;
+        }
+        match quiet.into_iter().chain(oldest).min() {
+            Some(next) => time::sleep_until(next).await,
+            None => pending().await,
+        }
     }
 }
 

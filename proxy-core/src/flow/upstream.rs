@@ -3,6 +3,7 @@
 use std::{
     io::ErrorKind,
     net::{IpAddr, SocketAddr},
+    time::Duration,
 };
 
 use tokio::{net::TcpStream, time};
@@ -11,9 +12,12 @@ use tokio_rustls::client::TlsStream;
 use super::{
     Worker,
     breaker::{Breaker, Overflow, Share},
+    choice::{Addresses, Wish},
+    hosts::Busy,
+    outlier::Outcome,
 };
 use crate::{
-    net::DialError,
+    net::{self, DialError},
     policy::{Cluster, Endpoints, OriginateTls},
 };
 
@@ -26,6 +30,8 @@ pub(super) struct Connected {
     pub address: SocketAddr,
     /// Its share of the cluster's connections.
     pub _share: Option<Share>,
+    /// The endpoint is busy with it.
+    pub _busy: Option<Busy>,
 }
 
 /// What goes over a connection.
@@ -87,53 +93,48 @@ pub(super) fn reason(error: &std::io::Error) -> String {
         .replace('"', "'")
 }
 
-/// How often Istio has Envoy choose again where it chose an address that was tried before.
-const CHOICES: usize = 5;
-
-/// One of several addresses: each in its turn, rather one that was not tried.
-fn choose(worker: &Worker, addresses: &[SocketAddr], tried: &[SocketAddr]) -> SocketAddr {
-    let mut chosen = addresses[worker.next_turn() % addresses.len()];
-    for _ in 0..CHOICES {
-        if !tried.contains(&chosen) {
-            break;
-        }
-        chosen = addresses[worker.next_turn() % addresses.len()];
+/// All addresses of these names, each with the place of its name among them.
+async fn resolved<'n>(worker: &Worker, names: impl IntoIterator<Item = (&'n str, u16)>) -> Vec<(SocketAddr, usize)> {
+    let mut addresses = Vec::new();
+    for (index, (name, port)) in names.into_iter().enumerate() {
+        // A name that does not resolve has no addresses; the others serve.
+        let found: Vec<IpAddr> = worker.resolver.resolve_declared(name).await;
+        addresses.extend(found.into_iter().map(|address| (SocketAddr::new(address, port), index)));
     }
-    chosen
+    // Without dual-stack mode Istio's sidecars use IPv4 where there is any.
+    if addresses.iter().any(|(address, _)| address.is_ipv4()) {
+        addresses.retain(|(address, _)| address.is_ipv4());
+    }
+    // In whatever order a name's addresses come, they are the same ones.
+    addresses.sort_unstable();
+    addresses.dedup_by_key(|(address, _)| *address);
+    addresses
 }
 
-/// The address to dial for a cluster, rather than one that was tried. `name` is the request's Host or the stream's SNI.
+/// The address to dial for a cluster. `name` is the request's Host or the stream's SNI. Where endpoints are chosen among, the
+/// call counts for as long as the second part lives.
 pub(super) async fn endpoint(
     worker: &Worker,
     cluster: &Cluster,
     destination: SocketAddr,
     name: &str,
-    tried: &[SocketAddr],
-) -> Result<SocketAddr, Failed> {
+    wish: Wish<'_>,
+) -> Result<(SocketAddr, Option<Busy>), Failed> {
     let none = Failed {
         address: None,
         why: Why::NoEndpoint,
     };
+    let choose = |addresses| worker.choosing.choose(worker, cluster, addresses, wish).ok_or(none);
     match &cluster.endpoints {
-        Endpoints::OriginalDst(port) => Ok(SocketAddr::new(destination.ip(), port.unwrap_or(destination.port()))),
-        Endpoints::Static(addresses) if addresses.is_empty() => Err(none),
-        Endpoints::Static(addresses) => Ok(choose(worker, addresses, tried)),
+        Endpoints::OriginalDst(port) => {
+            let address = SocketAddr::new(destination.ip(), port.unwrap_or(destination.port()));
+            Ok((address, None))
+        }
+        Endpoints::Static(addresses) => choose(Addresses::Written(addresses)),
+        Endpoints::Host(port) => choose(Addresses::Found(&resolved(worker, [(&*cluster.host, *port)]).await)),
         Endpoints::Dns(names) => {
-            let mut addresses = Vec::new();
-            for (name, port) in names {
-                // A name that does not resolve has no addresses; the others serve.
-                let found: Vec<IpAddr> = worker.resolver.resolve_declared(name).await;
-                addresses.extend(found.into_iter().map(|address| SocketAddr::new(address, *port)));
-            }
-            // Without dual-stack mode Istio's sidecars use IPv4 where there is any.
-            if addresses.iter().any(SocketAddr::is_ipv4) {
-                addresses.retain(SocketAddr::is_ipv4);
-            }
-            if addresses.is_empty() {
-                Err(none)
-            } else {
-                Ok(choose(worker, &addresses, tried))
-            }
+            let names = names.iter().map(|(name, port)| (&**name, *port));
+            choose(Addresses::Found(&resolved(worker, names).await))
         }
         Endpoints::DynamicDns(port) => {
             let (host, port) = match name.rsplit_once(':') {
@@ -151,7 +152,7 @@ pub(super) async fn endpoint(
                 address: None,
                 why: Why::Unresolvable(why),
             })?;
-            Ok(SocketAddr::new(*address, port))
+            Ok((SocketAddr::new(*address, port), None))
         }
     }
 }
@@ -165,25 +166,48 @@ pub(super) fn server_name<'n>(tls: &'n OriginateTls, authority: &'n str) -> &'n 
     }
 }
 
+/// Opens a connection to an address of a cluster.
+pub(super) async fn dial(worker: &Worker, cluster: &Cluster, address: SocketAddr) -> Result<TcpStream, DialError> {
+    let stream = worker.dialer.dial(address, cluster.settings.connect_timeout).await?;
+    if let Some(keepalive) = cluster.settings.upkeep.as_ref().and_then(|upkeep| upkeep.keepalive) {
+        // Envoy: to the second.
+        let seconds = |time: Option<Duration>| time.map(|time| Duration::from_secs(time.as_secs()));
+        let some = |time: &Duration| !time.is_zero();
+        let (time, interval) = (
+            seconds(keepalive.time).filter(some),
+            seconds(keepalive.interval).filter(some),
+        );
+        net::keep_alive(
+            &stream,
+            time,
+            interval,
+            Some(keepalive.probes).filter(|probes| *probes > 0),
+        )?;
+    }
+    Ok(stream)
+}
+
 /// Connects a byte stream to a cluster.
 pub(super) async fn connect(
     worker: &Worker,
     cluster: &Cluster,
     destination: SocketAddr,
     name: &str,
+    hash: Option<u64>,
 ) -> Result<Connected, Failed> {
-    let address = endpoint(worker, cluster, destination, name, &[]).await?;
+    let wish = Wish { hash, tried: &[] };
+    let (address, busy) = endpoint(worker, cluster, destination, name, wish).await?;
     let breaker = worker.breaking.of(cluster);
     let share = breaker.as_ref().map(Breaker::stream).transpose();
     let share = share.map_err(|Overflow| Failed {
         address: None,
         why: Why::Overflow,
     })?;
-    let limit = cluster.connect_timeout;
+    let limit = cluster.settings.connect_timeout;
     let opening = async {
-        let stream = worker.dialer.dial(address, limit).await?;
+        let stream = dial(worker, cluster, address).await?;
         let local = stream.local_addr().ok();
-        let stream = match &cluster.tls {
+        let stream = match &cluster.settings.tls {
             None => Stream::Plain(stream),
             Some(tls) => {
                 let opened = worker
@@ -193,18 +217,28 @@ pub(super) async fn connect(
                 Stream::Tls(Box::new(opened.map_err(DialError::Tls)?))
             }
         };
-        Ok(Connected {
+        Ok((stream, local))
+    };
+    let opened = time::timeout(limit, opening).await;
+    let opened = opened.unwrap_or(Err(DialError::TimedOut(limit)));
+    if let Some(busy) = &busy {
+        busy.report(match &opened {
+            Ok(_) => Outcome::Connected,
+            Err(DialError::TimedOut(_)) => Outcome::TimedOut,
+            Err(DialError::Refused(_) | DialError::Tls(_)) => Outcome::Failed,
+        });
+    }
+    match opened {
+        Ok((stream, local)) => Ok(Connected {
             stream,
             local,
             address,
             _share: share,
-        })
-    };
-    let opened = time::timeout(limit, opening).await;
-    opened
-        .unwrap_or(Err(DialError::TimedOut(limit)))
-        .map_err(|error| Failed {
+            _busy: busy,
+        }),
+        Err(error) => Err(Failed {
             address: Some(address),
             why: Why::Dial(error),
-        })
+        }),
+    }
 }

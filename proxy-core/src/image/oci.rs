@@ -12,6 +12,10 @@ pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
+/// What the allocator is told: to give back within half a second what loading a policy took, for which it would else wait for
+/// work, and an idle sidecar has none; and to keep one arena, since the two data threads have caches of their own.
+const ALLOCATOR: &str = "_RJEM_MALLOC_CONF=background_thread:true,narenas:1,dirty_decay_ms:500,muzzy_decay_ms:0";
+
 /// Where a document or a layer is found.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -107,6 +111,7 @@ pub struct ImageConfig {
 struct Run {
     user: String,
     entrypoint: [&'static str; 1],
+    env: [&'static str; 1],
     working_dir: &'static str,
     labels: BTreeMap<&'static str, &'static str>,
 }
@@ -127,6 +132,7 @@ impl ImageConfig {
             config: Run {
                 user: format!("{USER}:{USER}"),
                 entrypoint: ["/egret-proxy"],
+                env: [ALLOCATOR],
                 working_dir: "/",
                 labels: BTreeMap::from([
                     ("org.opencontainers.image.title", "egret-proxy"),

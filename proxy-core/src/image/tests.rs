@@ -75,6 +75,8 @@ fn one_program_gives_an_image_that_runs_it_as_its_own_user() {
     let config = opened.document(&manifest["config"]);
     assert_eq!(config["config"]["User"], "1339:1339");
     assert_eq!(config["config"]["Entrypoint"], serde_json::json!(["/egret-proxy"]));
+    let environment = config["config"]["Env"][0].as_str().unwrap();
+    assert!(environment.starts_with("_RJEM_MALLOC_CONF="), "{environment}");
     assert_eq!(config["architecture"], "amd64");
     assert_eq!(config["rootfs"]["diff_ids"][0], manifest["layers"][0]["digest"]);
 

@@ -4,6 +4,7 @@ use super::{
     Finding, Level, export_to,
     finding::{Report, pointer},
     hosts::{is_label, is_wildcard_domain, labels, selector},
+    load_balancing,
 };
 use crate::model::{ClientTls, DestinationRule, Object, PolicySet, TrafficPolicy, World};
 
@@ -17,6 +18,9 @@ pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
         let own = &*rule.meta.namespace;
         unverified(&mut report, rule);
         policies(&mut report, "spec.trafficPolicy", spec.policy.as_ref(), own);
+        if let Some(set) = &spec.policy {
+            load_balancing::warnings(&mut report, "spec.trafficPolicy", &set.policy);
+        }
         for (index, subset) in spec.subsets.iter().enumerate() {
             let (field, name) = (format!("spec.subsets[{index}]"), &subset.name);
             if name.is_empty() {
@@ -112,7 +116,11 @@ fn policies(report: &mut Report<'_>, field: &str, set: Option<&PolicySet>, names
 }
 
 fn is_empty(policy: &TrafficPolicy) -> bool {
-    policy.tls.is_none() && policy.connection_pool.is_none() && !policy.has_load_balancer && policy.unapplied.is_empty()
+    policy.tls.is_none()
+        && policy.connection_pool.is_none()
+        && policy.load_balancer.is_none()
+        && policy.outlier_detection.is_none()
+        && policy.unapplied.is_empty()
 }
 
 fn policy(report: &mut Report<'_>, field: &str, policy: &TrafficPolicy, namespace: &str) {
@@ -121,6 +129,15 @@ fn policy(report: &mut Report<'_>, field: &str, policy: &TrafficPolicy, namespac
             format!("{field}.connectionPool"),
             "connection pool must have at least one field",
         );
+    }
+    if let Some(outlier) = &policy.outlier_detection {
+        load_balancing::outlier_detection(report, &format!("{field}.outlierDetection"), outlier);
+    }
+    if let Some(balancer) = &policy.load_balancer {
+        load_balancing::load_balancer(report, &format!("{field}.loadBalancer"), balancer);
+    }
+    if policy.unapplied.contains(&"tunnel") && policy.unapplied.contains(&"proxyProtocol") {
+        report.rejected(field, "tunnel and proxyProtocol must not be set together");
     }
     let pool = policy.connection_pool.iter().flat_map(|pool| &pool.unapplied);
     for part in policy.unapplied.iter().chain(pool) {

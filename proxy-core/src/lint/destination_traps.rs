@@ -80,7 +80,14 @@ fn dropped(report: &mut Report<'_>, set: &PolicySet) {
                 "connectionPool",
                 set.policy.connection_pool.is_some() && own.connection_pool.is_none(),
             ),
-            ("loadBalancer", set.policy.has_load_balancer && !own.has_load_balancer),
+            (
+                "loadBalancer",
+                set.policy.load_balancer.is_some() && own.load_balancer.is_none(),
+            ),
+            (
+                "outlierDetection",
+                set.policy.outlier_detection.is_some() && own.outlier_detection.is_none(),
+            ),
         ];
         let lost: Vec<&str> = blocks.iter().filter(|(_, lost)| *lost).map(|(name, _)| *name).collect();
         if !lost.is_empty() {

@@ -109,7 +109,7 @@ pub(super) fn http(report: &mut Report<'_>, field: &str, route: &HttpRoute, is_d
         for_nobody(report, &format!("{field}.fault"), fault);
     }
     let of_destinations = route.route.iter().filter_map(|one| one.headers.as_deref());
-    let headers = route.headers.iter().chain(of_destinations);
+    let headers = route.headers.as_deref().into_iter().chain(of_destinations);
     for operator in headers.flat_map(unknown_operators) {
         report.add(
             "EGR06",

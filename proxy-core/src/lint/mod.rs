@@ -16,6 +16,7 @@ mod http_route;
 mod injection;
 mod istio;
 mod known_annotations;
+mod load_balancing;
 mod mesh_hosts;
 mod outbound;
 mod place;

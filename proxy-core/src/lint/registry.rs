@@ -36,7 +36,7 @@ impl<'w> Declared<'w> {
     /// Labels of the workloads behind an entry.
     pub fn selector(self) -> Option<&'w Labels> {
         match self {
-            Self::Entry(entry) => entry.workload_selector.as_ref(),
+            Self::Entry(entry) => entry.workload_selector.as_deref(),
             Self::Service(_) => None,
         }
     }

@@ -1,4 +1,5 @@
 mod analyzed;
+mod balanced;
 mod injected;
 mod rejected;
 mod traps;

@@ -1,9 +1,9 @@
-//! DestinationRule, as far as this engine acts on it: which host it is for, its subsets, how it connects and whether it
-//! originates TLS.
+//! DestinationRule, as far as this engine acts on it: which host it is for, its subsets, how it connects, which endpoint
+//! is called and whether it originates TLS.
 
 use std::{sync::Arc, time::Duration};
 
-use super::Labels;
+use super::{Keepalive, Labels, LoadBalancer, OutlierDetection};
 
 /// Spec of a DestinationRule.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -47,12 +47,10 @@ pub struct TrafficPolicy {
     pub tls: Option<ClientTls>,
     /// `connectionPool`.
     pub connection_pool: Option<ConnectionPool>,
-    /// `loadBalancer` is written.
-    pub has_load_balancer: bool,
-    /// `loadBalancer.simple: PASSTHROUGH`.
-    pub to_original_address: bool,
-    /// `loadBalancer.consistentHash` is written.
-    pub consistent_hash: bool,
+    /// `loadBalancer`.
+    pub load_balancer: Option<LoadBalancer>,
+    /// `outlierDetection`.
+    pub outlier_detection: Option<OutlierDetection>,
     /// Further blocks, and parts of blocks, that this engine does not act on: said in traces and checks.
     pub unapplied: Vec<&'static str>,
 }
@@ -85,8 +83,20 @@ pub struct ClientTls {
 pub struct ConnectionPool {
     /// `tcp.connectTimeout`.
     pub connect_timeout: Option<Duration>,
+    /// `tcp.idleTimeout`; zero is never.
+    pub idle_timeout: Option<Duration>,
+    /// `tcp.maxConnectionDuration`.
+    pub max_connection_duration: Option<Duration>,
+    /// `tcp.tcpKeepalive`.
+    pub keepalive: Option<Keepalive>,
+    /// `http.idleTimeout`.
+    pub http_idle_timeout: Option<Duration>,
     /// How much may go on at once.
     pub limits: Limits,
+    /// `http.h2UpgradePolicy`, where it is not DEFAULT: whether requests go out in HTTP/2.
+    pub h2_upgrade: Option<bool>,
+    /// `http.useClientProtocol`: requests go out in the HTTP that the caller speaks.
+    pub use_client_protocol: bool,
     /// Settings that this engine does not act on.
     pub unapplied: Vec<&'static str>,
     /// Neither `tcp` nor `http` is written.
@@ -106,6 +116,8 @@ pub struct Limits {
     pub retries: Option<u32>,
     /// `http.maxRequestsPerConnection`.
     pub requests_per_connection: Option<u32>,
+    /// `http.maxConcurrentStreams`: requests at once on one connection that speaks HTTP/2.
+    pub streams: Option<u32>,
 }
 
 impl PolicySet {

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccessLog, IstioVersion, Retries, VersionSource};
+use super::{AccessLog, IstioVersion, Keepalive, LocalitySetting, Retries, VersionSource};
 
 /// What happens to destinations that no policy names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -47,6 +47,10 @@ pub struct MeshConfig {
     pub root_namespace: String,
     /// `connectTimeout`, where written.
     pub connect_timeout: Option<Duration>,
+    /// `tcpKeepalive`, where written.
+    pub keepalive: Option<Keepalive>,
+    /// `localityLbSetting`; `None` where it is not written, which switches failover on.
+    pub locality: Option<LocalitySetting>,
     /// `protocolDetectionTimeout`, where written; zero waits for ever.
     pub protocol_detection_timeout: Option<Duration>,
     /// `defaultServiceExportTo`, default `["*"]`.
@@ -57,6 +61,8 @@ pub struct MeshConfig {
     pub default_destination_rule_export_to: Vec<String>,
     /// `defaultHttpRetryPolicy`, for routes that say nothing of retries.
     pub default_retries: Option<Retries>,
+    /// `h2UpgradePolicy: UPGRADE`: services that speak HTTP are spoken to in HTTP/2.
+    pub h2_upgrade: bool,
     /// `enableTracing`, default true; decides about `x-envoy-decorator-operation`.
     pub enable_tracing: bool,
     /// `defaultConfig.proxyMetadata.ISTIO_META_DNS_CAPTURE`.
@@ -78,11 +84,14 @@ impl Default for MeshConfig {
             mode_is_implied: false,
             root_namespace: "istio-system".into(),
             connect_timeout: None,
+            keepalive: None,
+            locality: None,
             protocol_detection_timeout: None,
             default_service_export_to: vec!["*".into()],
             default_virtual_service_export_to: vec!["*".into()],
             default_destination_rule_export_to: vec!["*".into()],
             default_retries: None,
+            h2_upgrade: false,
             enable_tracing: true,
             dns_capture: false,
             dns_auto_allocate: false,

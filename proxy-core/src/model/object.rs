@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, hash_map::DefaultHasher},
     fmt::{self, Write as _},
     hash::Hasher as _,
+    ops::Deref,
     sync::Arc,
 };
 
@@ -59,9 +60,9 @@ pub struct Object<T> {
     digest: u64,
 }
 
-/// Names an object in traces, findings and the journal.
+/// Which object, and the file it is written in.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub struct ObjectRef {
+pub struct ObjectName {
     /// Kind, such as `ServiceEntry`.
     pub kind: &'static str,
     /// Namespace.
@@ -70,8 +71,34 @@ pub struct ObjectRef {
     pub name: Arc<str>,
     /// File it is written in.
     pub file: Arc<str>,
+}
+
+/// Names an object in traces, findings and the journal. What is compiled refers to each object many times over, and so
+/// the references share its name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct ObjectRef {
+    #[serde(flatten)]
+    object: Arc<ObjectName>,
     /// The line that matters: of the field that decided where known, else of the object.
     pub line: u32,
+}
+
+impl ObjectRef {
+    /// The same object at another line.
+    pub fn at(&self, line: u32) -> Self {
+        Self {
+            object: self.object.clone(),
+            line,
+        }
+    }
+}
+
+impl Deref for ObjectRef {
+    type Target = ObjectName;
+
+    fn deref(&self) -> &ObjectName {
+        &self.object
+    }
 }
 
 impl<T: fmt::Debug> Object<T> {
@@ -119,10 +146,12 @@ impl<T> Object<T> {
     /// A reference to this object pointing at `line`, or at the object's start when `line` is 0.
     pub fn reference(&self, kind: &'static str, line: u32) -> ObjectRef {
         ObjectRef {
-            kind,
-            namespace: self.meta.namespace.clone(),
-            name: self.meta.name.clone(),
-            file: self.place.file.clone(),
+            object: Arc::new(ObjectName {
+                kind,
+                namespace: self.meta.namespace.clone(),
+                name: self.meta.name.clone(),
+                file: self.place.file.clone(),
+            }),
             line: if line == 0 { self.place.line } else { line },
         }
     }

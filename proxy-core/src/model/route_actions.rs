@@ -113,14 +113,14 @@ pub struct Delay {
 }
 
 /// `fault.abort`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Abort {
     /// Of how many requests; none where it is not written.
     pub percentage: Percentage,
     /// `httpStatus`; 200 for a `grpcStatus`, which only gRPC can carry.
     pub status: u16,
-    /// `grpcStatus`.
-    pub grpc: Option<String>,
+    /// `grpcStatus`, as its number.
+    pub grpc: Option<u8>,
 }
 
 /// One element of `mirrors`.

@@ -6,17 +6,17 @@ use ipnet::IpNet;
 
 use super::Labels;
 
-/// Spec of a ServiceEntry.
+/// Spec of a ServiceEntry. There may be very many, and so its lists are of no more than their items.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ServiceEntry {
     /// Host names, lower or upper case as written.
-    pub hosts: Vec<Arc<str>>,
+    pub hosts: Box<[Arc<str>]>,
     /// Line of each host.
-    pub host_lines: Vec<u32>,
+    pub host_lines: Box<[u32]>,
     /// Virtual addresses; a bare address is a full-length prefix.
-    pub addresses: Vec<IpNet>,
+    pub addresses: Box<[IpNet]>,
     /// Whether each address is written as a range, even if of one address.
-    pub ranges: Vec<bool>,
+    pub ranges: Box<[bool]>,
     /// Ports; shared with what is compiled from them.
     pub ports: Arc<[Port]>,
     /// `location: MESH_INTERNAL`.
@@ -24,15 +24,15 @@ pub struct ServiceEntry {
     /// How endpoints are found.
     pub resolution: Resolution,
     /// Fixed endpoints.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Box<[Endpoint]>,
     /// `workloadSelector.labels`, where present.
-    pub workload_selector: Option<Labels>,
+    pub workload_selector: Option<Box<Labels>>,
     /// `exportTo`; empty means the mesh's default.
-    pub export_to: Vec<String>,
+    pub export_to: Box<[String]>,
     /// `subjectAltNames`.
-    pub subject_alt_names: Vec<String>,
+    pub subject_alt_names: Box<[String]>,
     /// Addresses allocated by the controller (`status.addresses`).
-    pub allocated: Vec<Allocated>,
+    pub allocated: Box<[Allocated]>,
 }
 
 /// An address that the control plane has allocated to a host.
@@ -127,6 +127,11 @@ impl Protocol {
         })
     }
 
+    /// True where services are spoken to in HTTP/2.
+    pub fn is_http2(self) -> bool {
+        matches!(self, Self::Http2 | Self::Grpc | Self::GrpcWeb)
+    }
+
     /// Class of this protocol.
     pub fn class(self) -> ProtocolClass {
         match self {
@@ -188,4 +193,6 @@ pub struct Endpoint {
     pub network: Option<String>,
     /// Load-balancing weight, 0 when unset.
     pub weight: u32,
+    /// `locality`, empty when unset: `region/zone/subzone`.
+    pub locality: String,
 }

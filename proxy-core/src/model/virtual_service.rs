@@ -23,7 +23,7 @@ pub struct VirtualService {
     pub tcp: Vec<L4Route>,
 }
 
-/// One `http[]` entry.
+/// One `http[]` entry. What is seldom written stands apart.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct HttpRoute {
     /// `name`, for the access log.
@@ -35,7 +35,7 @@ pub struct HttpRoute {
     /// Weighted destinations.
     pub route: Vec<RouteDestination>,
     /// `redirect`.
-    pub redirect: Option<Redirect>,
+    pub redirect: Option<Box<Redirect>>,
     /// `directResponse`.
     pub direct_response: Option<DirectResponse>,
     /// `delegate`: the VirtualService that supplies the routes here.
@@ -47,13 +47,13 @@ pub struct HttpRoute {
     /// `retries`.
     pub retries: Option<Retries>,
     /// `rewrite`.
-    pub rewrite: Option<Rewrite>,
+    pub rewrite: Option<Box<Rewrite>>,
     /// `headers`.
-    pub headers: Option<Headers>,
+    pub headers: Option<Box<Headers>>,
     /// `fault`.
-    pub fault: Option<Fault>,
+    pub fault: Option<Box<Fault>>,
     /// `mirror`: where copies of requests are sent.
-    pub mirror: Option<RouteDestination>,
+    pub mirror: Option<Box<RouteDestination>>,
     /// `mirrorPercentage`.
     pub mirror_percentage: Option<Percentage>,
     /// `mirrorPercent`, which is older and counts only without the other one.
@@ -63,7 +63,7 @@ pub struct HttpRoute {
     /// Line of `mirror` or `mirrors`, 0 when absent.
     pub mirror_line: u32,
     /// `corsPolicy`.
-    pub cors: Option<Cors>,
+    pub cors: Option<Box<Cors>>,
 }
 
 /// A VirtualService without hosts, which only supplies routes.

@@ -1,6 +1,7 @@
 //! Sockets: listening, original destinations, dialling, resolving, copying. No policy words here.
 
 mod dial;
+mod forward;
 mod originate;
 mod resolve;
 mod stream;
@@ -9,8 +10,9 @@ mod tunnel;
 mod unresolved;
 
 pub use dial::{DialError, Dialer};
-pub use originate::Originator;
+pub use forward::Forwarder;
+pub use originate::{Alpn, Originator};
 pub use resolve::Resolver;
-pub use stream::{Prefixed, canonical, listen, original_destination, reset};
+pub use stream::{Prefixed, canonical, keep_alive, listen, original_destination, reset};
 pub use tunnel::{Ended, Side, tunnel};
 pub use unresolved::Unresolved;

@@ -30,21 +30,37 @@ pub struct Originator {
     configs: Arc<OnceLock<Result<Configs, String>>>,
 }
 
+/// The protocol that an upstream is told will be spoken inside TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alpn {
+    /// `http/1.1`.
+    Http11,
+    /// `h2`.
+    Http2,
+}
+
 /// How TLS is spoken.
 #[derive(Debug, Clone)]
 struct Configs {
-    /// Where HTTP is spoken within.
-    http: Arc<ClientConfig>,
+    /// Where HTTP/1.1 is spoken within.
+    http1: Arc<ClientConfig>,
+    /// Where HTTP/2 is.
+    http2: Arc<ClientConfig>,
     /// Where anything may be.
     stream: Arc<ClientConfig>,
 }
 
 impl Originator {
     /// Speaks TLS over `stream` with the server `name`, which the certificate must carry, for HTTP.
-    pub async fn originate(&self, stream: TcpStream, name: &str) -> io::Result<TlsStream<TcpStream>> {
+    pub async fn originate(&self, stream: TcpStream, name: &str, alpn: Alpn) -> io::Result<TlsStream<TcpStream>> {
+        let configs = self.configs()?;
+        let config = match alpn {
+            Alpn::Http11 => configs.http1,
+            Alpn::Http2 => configs.http2,
+        };
         let plain = name.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(plain.to_string()).map_err(io::Error::other)?;
-        TlsConnector::from(self.configs()?.http).connect(name, stream).await
+        TlsConnector::from(config).connect(name, stream).await
     }
 
     /// Speaks TLS over `stream` for a byte stream, with the server `name`, or with whoever is trusted; and who has one of
@@ -94,15 +110,20 @@ fn load() -> io::Result<Configs> {
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)
     };
-    let mut http = config()?.with_root_certificates(roots.clone()).with_no_client_auth();
-    http.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let http = config()?.with_root_certificates(roots.clone()).with_no_client_auth();
+    let telling = |protocol: &[u8]| {
+        let mut config = http.clone();
+        config.alpn_protocols = vec![protocol.to_vec()];
+        Arc::new(config)
+    };
     let trusted = Trusted::new(roots, provider.clone()).map_err(io::Error::other)?;
     let stream = config()?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(trusted))
         .with_no_client_auth();
     Ok(Configs {
-        http: Arc::new(http),
+        http1: telling(b"http/1.1"),
+        http2: telling(b"h2"),
         stream: Arc::new(stream),
     })
 }

@@ -1,4 +1,4 @@
-//! Names to addresses: fixed names first, then the system's resolver with its TTL cache.
+//! Names to addresses: fixed names first, then those of a cluster, then the system's resolver with its TTL cache.
 
 use std::{
     collections::HashMap,
@@ -10,12 +10,13 @@ use std::{
 
 use hickory_resolver::TokioResolver;
 
-use super::Unresolved;
+use super::{Forwarder, Unresolved};
 
 /// Resolves names for one worker.
 #[derive(Debug, Clone)]
 pub struct Resolver {
     fixed: Arc<HashMap<String, Vec<IpAddr>>>,
+    forwarder: Option<Forwarder>,
     /// `None` where the system has no usable resolver configuration: then only fixed names resolve.
     system: Option<TokioResolver>,
     /// What the names of policy objects last resolved to; as many as policy has ever named.
@@ -30,10 +31,16 @@ impl Resolver {
         let system = TokioResolver::builder_tokio().and_then(|builder| builder.build()).ok();
         Self {
             fixed,
+            forwarder: None,
             system,
             last: Arc::default(),
             unresolved,
         }
+    }
+
+    /// The same, with the names that `forwarder` knows.
+    pub fn through(self, forwarder: Option<Forwarder>) -> Self {
+        Self { forwarder, ..self }
     }
 
     /// Addresses of a name that a request asks for, for a port of it. What failed a short time ago fails without waiting.
@@ -77,6 +84,11 @@ impl Resolver {
         let plain = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
         if let Some(addresses) = self.fixed.get(&plain) {
             return Ok(addresses.clone());
+        }
+        if let Some(forwarder) = &self.forwarder
+            && let Some(addresses) = forwarder.resolve(&plain).await?
+        {
+            return Ok(addresses);
         }
         let Some(system) = &self.system else {
             return Err(io::Error::other(format!(

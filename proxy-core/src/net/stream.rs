@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -38,6 +38,27 @@ pub fn original_destination(stream: &TcpStream) -> Option<SocketAddr> {
 /// IPv4 written as IPv4: a listener on `[::]` sees IPv4 callers in mapped form.
 pub fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Has the system ask, while nothing passes, whether the other side is still there: after `time`, each `interval`, and
+/// `probes` times before the connection counts as dead. What is absent is left to the system.
+pub fn keep_alive(
+    stream: &TcpStream,
+    time: Option<Duration>,
+    interval: Option<Duration>,
+    probes: Option<u32>,
+) -> io::Result<()> {
+    let mut keepalive = TcpKeepalive::new();
+    if let Some(time) = time {
+        keepalive = keepalive.with_time(time);
+    }
+    if let Some(interval) = interval {
+        keepalive = keepalive.with_interval(interval);
+    }
+    if let Some(probes) = probes {
+        keepalive = keepalive.with_retries(probes);
+    }
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
 /// Closes with RST instead of FIN: what Envoy's black hole does to a client whose bytes it has only peeked at.

@@ -46,13 +46,14 @@ pub struct Ended {
 }
 
 /// Copies until both directions have ended or one fails. `upstream` is the two halves of a connection. `first` bytes of the
-/// client were read already. `watch` sees the client's bytes as they pass until it returns false. `ended` is right at any time,
-/// also when this is dropped halfway.
+/// client were read already. `watch` sees the client's bytes as they pass until it returns false; `passed` is called as bytes
+/// of either side do. `ended` is right at any time, also when this is dropped halfway.
 pub async fn tunnel(
     client: &mut TcpStream,
     upstream: (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
     first: &[u8],
     ended: &mut Ended,
+    passed: impl Fn(),
     mut watch: impl FnMut(&[u8]) -> bool,
 ) {
     ended.received = first.len() as u64;
@@ -65,11 +66,12 @@ pub async fn tunnel(
     let mut watching = true;
     let (received, sent) = (&mut ended.received, &mut ended.sent);
     let up = pump(client_read, &mut upstream_write, received, Side::Client, |bytes| {
+        passed();
         if watching {
             watching = watch(bytes);
         }
     });
-    let down = pump(upstream_read, &mut client_write, sent, Side::Upstream, |_| {});
+    let down = pump(upstream_read, &mut client_write, sent, Side::Upstream, |_| passed());
     if let Err(failed) = tokio::try_join!(up, down) {
         ended.failed = Some(failed);
     }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::{
-    Workload, clusters,
+    StreamSettings, Workload, clusters,
     clusters::Clusters,
-    listeners::{Chain, ChainMatch, Target},
+    hosts,
+    listeners::{Chain, ChainMatch, Weighted},
     registry::{Address, RegistryService},
     routes::{WeightedCluster, other_names},
     virtual_services::{Attachments, Visible, stream_fits},
@@ -56,10 +57,24 @@ impl Stream<'_> {
             (self.clusters.concrete(host).to_string(), port)
         });
         let target = |target: WeightedCluster| (target.cluster, target.weight);
-        Chain {
-            target: Target::Tcp(targets.into_iter().map(target).collect()),
-            object: Some(visible.reference(route.line)),
-        }
+        // Istio: the rule of the first destination counts for all.
+        let first = route.route.first();
+        let host = first.map_or_else(String::new, |first| {
+            hosts::qualify(&first.host, &visible.object.meta.namespace)
+        });
+        let only = first.filter(|_| route.route.len() == 1);
+        let subset = only.and_then(|only| only.subset.as_deref()).unwrap_or_default();
+        Chain::Weighted(Arc::new(Weighted {
+            targets: targets.into_iter().map(target).collect(),
+            object: visible.reference(route.line),
+            stream: self.settings(&host, subset),
+        }))
+    }
+
+    /// What the DestinationRule of `host` says of streams.
+    fn settings(&self, host: &str, subset: &str) -> Option<Box<StreamSettings>> {
+        let settings = self.clusters.rule(host)?.stream(subset);
+        (settings != StreamSettings::default()).then(|| Box::new(settings))
     }
 
     /// Istio: each match by name is a chain, an equal one only once; ranges that one match names hold for those after it.
@@ -144,12 +159,13 @@ impl Stream<'_> {
             _ => self.port.number,
         };
         let name = clusters::name(port, "", &self.service.host);
-        Chain {
-            target: Target::Tcp(vec![(self.clusters.get(&name).cloned(), 1)]),
-            object: Some(crate::model::ObjectRef {
-                line: self.port.line,
-                ..self.service.object.clone()
-            }),
+        match (self.clusters.get(&name), self.settings(&self.service.host, "")) {
+            (Some(cluster), None) => Chain::Own(cluster.clone()),
+            (cluster, stream) => Chain::Weighted(Arc::new(Weighted {
+                targets: vec![(cluster.cloned(), 1)],
+                object: self.service.object.at(self.port.line),
+                stream,
+            })),
         }
     }
 }

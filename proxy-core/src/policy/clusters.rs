@@ -1,23 +1,37 @@
 //! Upstream groups: one for each service and port, and one for each subset of it.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use super::{
-    Cluster, Endpoints, OriginateTls, Workload,
+    Cluster, ClusterSettings, Endpoints, Spread, Workload,
+    balance::{Placed, Spreading},
+    cluster_settings::{Plain, locality_setting, of_subset, settings},
+    host_rules::HostRule,
+    names::{NameMap, Named},
     registry::{RegistryService, ServiceKind},
-    rules::{Rule, Rules},
-    shared_endpoints::{OfHost, SamePort, SharedEndpoints},
+    rules::Rules,
+    shared_endpoints::{Declared, OfHost, SamePort, SharedEndpoints},
 };
-use crate::model::{Labels, MeshConfig, Port, Protocol, Resolution, RouteDestination, Subset, TrafficPolicy, World};
+use crate::model::{
+    Labels, MeshConfig, Port, Protocol, Resolution, RouteDestination, SimpleBalancer, TrafficPolicy, World,
+};
 
-/// Clusters by name (`outbound|80||httpbin.org`).
+/// Clusters by name (`outbound|80||httpbin.org`), and what else of their services routes are made by.
 #[derive(Debug, Default)]
 pub(super) struct Clusters {
-    by_name: HashMap<Arc<str>, Arc<Cluster>>,
-    /// The only port of a host's service; `None` where it has several.
+    pub by_name: NameMap<Arc<Cluster>>,
+    /// The only port of a host's service; `None` where it has several. Known where VirtualServices route streams.
     only_port: HashMap<Arc<str>, Option<u16>>,
     /// What the names of ExternalName Services stand for.
     alias_of: HashMap<Arc<str>, Arc<str>>,
+    /// What DestinationRules say of the routes and streams to a host, where they do.
+    rules: HashMap<Arc<str>, HostRule>,
+}
+
+impl Named for Arc<Cluster> {
+    fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 impl Clusters {
@@ -27,14 +41,10 @@ impl Clusters {
 
     /// The cluster of this name with the name itself, which all that lead to it share.
     pub fn named(&self, name: String) -> (Option<Arc<Cluster>>, Arc<str>) {
-        match self.by_name.get_key_value(name.as_str()) {
-            Some((name, cluster)) => (Some(cluster.clone()), name.clone()),
+        match self.get(&name) {
+            Some(cluster) => (Some(cluster.clone()), cluster.name.clone()),
             None => (None, name.into()),
         }
-    }
-
-    pub fn values(&self) -> impl Iterator<Item = &Arc<Cluster>> {
-        self.by_name.values()
     }
 
     /// The only port of a service.
@@ -44,6 +54,11 @@ impl Clusters {
 }
 
 impl Clusters {
+    /// What a DestinationRule says of the routes and streams to a host.
+    pub fn rule(&self, host: &str) -> Option<&HostRule> {
+        self.rules.get(host)
+    }
+
     /// The host whose cluster traffic to `host` goes to.
     pub fn concrete<'h>(&'h self, host: &'h str) -> &'h str {
         self.alias_of.get(host).map_or(host, |target| target)
@@ -69,9 +84,10 @@ pub(super) fn host_and_port(name: &str) -> Option<(&str, &str)> {
     Some((host, port))
 }
 
-/// The clusters of `services`, one service for each host.
+/// The clusters of `services`, one service for each host; with their only ports where VirtualServices route streams.
 pub(super) fn clusters(
     services: &[Arc<RegistryService>],
+    routes_streams: bool,
     shared: &SharedEndpoints<'_>,
     world: &World,
     mesh: &MeshConfig,
@@ -79,40 +95,59 @@ pub(super) fn clusters(
 ) -> Clusters {
     let rules = Rules::new(world, mesh);
     let ports = services.iter().map(|service| service.ports.len()).sum();
-    let mut clusters = Clusters {
-        by_name: HashMap::with_capacity(ports),
-        only_port: HashMap::with_capacity(services.len()),
-        ..Clusters::default()
-    };
+    let mut clusters = Clusters::default();
+    clusters.by_name.reserve(ports);
+    let plain = Plain::new(mesh);
     for service in services {
-        let only_port = match &*service.ports {
-            [only] => Some(only.number),
-            _ => None,
-        };
-        clusters.only_port.insert(service.host.clone(), only_port);
+        if routes_streams {
+            let only_port = match &*service.ports {
+                [only] => Some(only.number),
+                _ => None,
+            };
+            clusters.only_port.insert(service.host.clone(), only_port);
+        }
         if let Some(target) = service.alias_of() {
             clusters.alias_of.insert(service.host.clone(), target.clone());
             continue;
         }
         let rule = rules.for_service(service, workload);
+        if let Some(rule) = rule.and_then(HostRule::of) {
+            clusters.rules.insert(service.host.clone(), rule);
+        }
         let declared = shared.of(service);
         for port in service.ports.iter().filter(|port| has_cluster(service, port)) {
-            let endpoints = |labels| endpoints(service, port, labels, declared);
+            let endpoints = |labels: Option<&Labels>, policy: Option<&TrafficPolicy>| {
+                let spreading = Spreading {
+                    labels: &workload.labels,
+                    setting: locality_setting(policy, mesh),
+                    ejects: policy.is_some_and(|policy| policy.outlier_detection.is_some()),
+                    by_labels: labels.is_none() || !service.is_named(),
+                };
+                endpoints(service, port, labels, declared, &spreading)
+            };
             let policy = rule.and_then(|rule| rule.policy).map(|set| set.of_port(port.number).0);
             let mut add = |subset: &str, endpoints, policy: Option<&TrafficPolicy>| {
-                let cluster = made(service, port, subset, endpoints, policy, rule, mesh.connect_timeout());
-                clusters.by_name.insert(cluster.name.clone(), Arc::new(cluster));
+                let (endpoints, spread): Spreaded = endpoints;
+                let settings = match (policy, &spread) {
+                    (None, None) => plain.of(port),
+                    _ => Arc::new(settings(policy, rule, service, port, mesh, (&endpoints, spread))),
+                };
+                let cluster = made(service, port, subset, endpoints, settings);
+                clusters.by_name.put(Arc::new(cluster));
             };
             // Istio leaves a service that has no endpoint to resolve out, with its subsets.
-            let Some(all) = endpoints(None) else { continue };
+            let Some(all) = endpoints(None, policy) else { continue };
             add("", balanced(all, policy), policy);
             // What the sidecar resolves by itself has no parts.
             let subsets = rule.filter(|_| !service.is_dynamic()).map(|rule| &*rule.subsets);
             for subset in subsets.unwrap_or_default() {
                 let own = of_subset(policy, subset, port.number);
-                let to_itself = subset.policy.as_ref().is_some_and(|set| set.policy.to_original_address);
-                let endpoints = match endpoints(Some(&subset.labels)) {
-                    None if to_itself => Some(Endpoints::OriginalDst(None)),
+                let to_itself = subset
+                    .policy
+                    .as_ref()
+                    .is_some_and(|set| to_original_address(&set.policy));
+                let endpoints = match endpoints(Some(&subset.labels), own.as_ref()) {
+                    None if to_itself => Some((Endpoints::OriginalDst(None), None)),
                     endpoints => endpoints,
                 };
                 if let Some(endpoints) = endpoints {
@@ -132,36 +167,21 @@ fn has_cluster(service: &RegistryService, port: &Port) -> bool {
     }
 }
 
+/// Endpoints, and how they differ where they do.
+type Spreaded = (Endpoints, Option<Spread>);
+
 /// Istio: load balancing by PASSTHROUGH goes to the connection's own address, whatever the endpoints are.
-fn balanced(endpoints: Endpoints, policy: Option<&TrafficPolicy>) -> Endpoints {
+fn balanced((endpoints, spread): Spreaded, policy: Option<&TrafficPolicy>) -> Spreaded {
     match endpoints {
-        Endpoints::OriginalDst(_) | Endpoints::DynamicDns(_) => endpoints,
-        _ if policy.is_some_and(|policy| policy.to_original_address) => Endpoints::OriginalDst(None),
-        _ => endpoints,
+        Endpoints::OriginalDst(_) | Endpoints::DynamicDns(_) => (endpoints, None),
+        _ if policy.is_some_and(to_original_address) => (Endpoints::OriginalDst(None), None),
+        _ => (endpoints, spread),
     }
 }
 
-/// The policy of a subset: its own blocks over the rule's; a policy for the very port replaces all of them.
-fn of_subset(rule: Option<&TrafficPolicy>, subset: &Subset, port: u16) -> Option<TrafficPolicy> {
-    let Some(own) = &subset.policy else {
-        return rule.cloned();
-    };
-    let (own, replaces) = own.of_port(port);
-    let rule = rule.filter(|_| !replaces);
-    let over = |block: fn(&TrafficPolicy) -> bool| if block(own) { Some(own) } else { rule };
-    Some(TrafficPolicy {
-        tls: over(|policy| policy.tls.is_some()).and_then(|policy| policy.tls.clone()),
-        connection_pool: over(|policy| policy.connection_pool.is_some())
-            .and_then(|policy| policy.connection_pool.clone()),
-        to_original_address: over(|policy| policy.has_load_balancer).is_some_and(|policy| policy.to_original_address),
-        consistent_hash: over(|policy| policy.has_load_balancer).is_some_and(|policy| policy.consistent_hash),
-        unapplied: {
-            let rule = rule.into_iter().flat_map(|rule| &rule.unapplied);
-            let inherited = rule.filter(|part| !own.unapplied.contains(part));
-            own.unapplied.iter().chain(inherited).copied().collect()
-        },
-        ..TrafficPolicy::default()
-    })
+fn to_original_address(policy: &TrafficPolicy) -> bool {
+    let balancer = policy.load_balancer.as_ref();
+    balancer.is_some_and(|balancer| balancer.simple == SimpleBalancer::Passthrough)
 }
 
 fn made(
@@ -169,68 +189,27 @@ fn made(
     port: &Port,
     subset: &str,
     endpoints: Endpoints,
-    policy: Option<&TrafficPolicy>,
-    rule: Option<&Rule<'_>>,
-    connect_timeout: Duration,
+    settings: Arc<ClusterSettings>,
 ) -> Cluster {
-    let pool = policy.and_then(|policy| policy.connection_pool.as_ref());
     Cluster {
         name: name(port.number, subset, &service.host).into(),
         host: service.host.clone(),
-        namespace: service.namespace.clone(),
         endpoints,
-        connect_timeout: pool.and_then(|pool| pool.connect_timeout).unwrap_or(connect_timeout),
-        tls: policy.and_then(|policy| originate(policy, rule, service)),
-        limits: pool.map(|pool| pool.limits).unwrap_or_default(),
-        consistent_hash: policy.is_some_and(|policy| policy.consistent_hash),
-        unapplied: {
-            let of_pool = pool.into_iter().flat_map(|pool| &pool.unapplied);
-            policy
-                .into_iter()
-                .flat_map(|policy| &policy.unapplied)
-                .chain(of_pool)
-                .copied()
-                .collect()
-        },
-        object: Some(crate::model::ObjectRef {
-            line: port.line,
-            ..service.object.clone()
-        }),
+        settings,
+        object: Some(service.object.at(port.line)),
     }
 }
 
-fn originate(policy: &TrafficPolicy, rule: Option<&Rule<'_>>, service: &RegistryService) -> Option<OriginateTls> {
-    let tls = policy.tls.as_ref()?;
-    // Istio: secrets reach a sidecar only by a rule that selects it; otherwise it speaks plain text.
-    let secret = tls
-        .credential_name
-        .as_ref()
-        .filter(|name| !name.starts_with("configmap://"));
-    if secret.is_some() && rule.is_none_or(|rule| rule.selector.is_none()) {
-        return None;
-    }
-    matches!(&*tls.mode, "SIMPLE" | "MUTUAL").then(|| OriginateTls {
-        sni: tls.sni.as_deref().map(Into::into),
-        // Istio: those of the ServiceEntry where the rule has none.
-        names: match &service.kind {
-            ServiceKind::Entry(entry) if tls.subject_alt_names.is_empty() => &entry.spec.subject_alt_names,
-            _ => &tls.subject_alt_names,
-        }
-        .iter()
-        .map(|name| name.as_str().into())
-        .collect(),
-    })
-}
-
-/// Where the endpoints with `labels` come from; `None` where Istio leaves the cluster out.
+/// Where the endpoints with `labels` come from, and how they differ; `None` where Istio leaves the cluster out.
 fn endpoints(
     service: &RegistryService,
     port: &Port,
     labels: Option<&Labels>,
     declared: OfHost<'_>,
-) -> Option<Endpoints> {
+    spreading: &Spreading<'_>,
+) -> Option<Spreaded> {
     let target = port.target_port.unwrap_or(port.number);
-    Some(match &service.kind {
+    let plain = match &service.kind {
         // Outside the cluster's network the cluster address is what can be dialled; inside, kube-proxy does the rest.
         ServiceKind::Kubernetes(addresses) if addresses.is_empty() => Endpoints::OriginalDst(None),
         ServiceKind::Kubernetes(addresses) => Endpoints::Static(
@@ -245,22 +224,53 @@ fn endpoints(
             Resolution::DynamicDns => Endpoints::DynamicDns(target),
             Resolution::Static => {
                 let named = declared.endpoints(SamePort::Name(&port.name), labels);
-                let addresses = named.filter_map(|(address, port)| Some(SocketAddr::new(address.parse().ok()?, port)));
-                Endpoints::Static(addresses.collect())
+                let addresses = named.filter_map(|declared| {
+                    let address = SocketAddr::new(declared.address.parse().ok()?, declared.port);
+                    Some((address, declared))
+                });
+                let (addresses, spread) = placed(addresses.collect(), spreading);
+                return Some((Endpoints::Static(addresses.into()), spread));
             }
             Resolution::Dns | Resolution::DnsRoundRobin => {
-                let named: Vec<_> = declared
-                    .endpoints(SamePort::Number(port.number), labels)
-                    .map(|(name, port)| match *name == *service.host {
-                        true => (service.host.clone(), port),
-                        false => (name.into(), port),
+                let named = declared.endpoints(SamePort::Number(port.number), labels);
+                let names: Vec<_> = named
+                    .map(|declared| match *declared.address == *service.host {
+                        true => ((service.host.clone(), declared.port), declared),
+                        false => ((declared.address.into(), declared.port), declared),
                     })
                     .collect();
-                if named.is_empty() {
+                if names.is_empty() {
                     return None;
                 }
-                Endpoints::Dns(named)
+                let (names, spread) = placed(names, spreading);
+                let endpoints = match &*names {
+                    [(name, port)] if *name == service.host => Endpoints::Host(*port),
+                    _ => Endpoints::Dns(names.into()),
+                };
+                return Some((endpoints, spread));
             }
         },
-    })
+    };
+    Some((plain, None))
+}
+
+/// The endpoints that there are to this caller, and how they differ.
+fn placed<T>(endpoints: Vec<(T, Declared<'_>)>, spreading: &Spreading<'_>) -> (Vec<T>, Option<Spread>) {
+    static NO_LABELS: Labels = Labels::new();
+    let distributes = spreading.setting.is_some_and(|setting| !setting.distribute.is_empty());
+    if endpoints.len() < 2 && !distributes {
+        return (endpoints.into_iter().map(|(endpoint, _)| endpoint).collect(), None);
+    }
+    let places: Vec<Placed<'_>> = endpoints
+        .iter()
+        .map(|(_, declared)| Placed {
+            weight: declared.written.map_or(0, |written| written.weight),
+            locality: declared.written.map_or("", |written| &written.locality),
+            labels: declared.written.map_or(&NO_LABELS, |written| &written.labels),
+        })
+        .collect();
+    let (spread, there) = spreading.places(&places);
+    let endpoints = endpoints.into_iter().zip(there);
+    let endpoints = endpoints.filter_map(|((endpoint, _), there)| there.then_some(endpoint));
+    (endpoints.collect(), spread)
 }

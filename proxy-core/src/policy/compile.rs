@@ -3,99 +3,174 @@
 use std::{
     collections::{HashMap, hash_map::DefaultHasher},
     hash::{Hash, Hasher},
+    net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
 
 use super::{
-    Cluster, Endpoints, Snapshot, SniffNeeds, Workload,
+    Cluster, ClusterSettings, Endpoints, Mode, Snapshot, SniffNeeds, Upkeep, UpstreamHttp, Workload,
     capture::capture_of,
-    clusters,
+    cluster_settings,
+    clusters::{self, Clusters},
     entries::Entries,
     listeners::Listener,
+    names::NameMap,
     registry,
+    routes::RouteTable,
     scope::{self, Scope},
     shared_endpoints::SharedEndpoints,
     tables::Tables,
     version, visibility,
 };
-use crate::model::{EgressListener, Limits, OutboundMode, World};
+use crate::model::{EgressListener, MeshConfig, Object, OutboundMode, Sidecar, World};
 
 /// Ports that Istio keeps for itself on the wildcard address.
 pub(super) const RESERVED_PORTS: [u16; 4] = [15021, 15090, 15001, 15006];
 
 /// Compiles what `workload` is subject to. Never fails: what the world does not say takes Istio's defaults.
 pub fn compile(world: &World, workload: &Workload) -> Snapshot {
-    let revision = visibility::revision(world, workload);
-    let version = world.istio_version(revision);
-    let world = &*version::as_read(world, version);
-    let mesh = world.mesh_config(revision);
-    let settings = mesh.as_ref().map(|mesh| mesh.spec.clone()).unwrap_or_default();
-    let sidecar = visibility::sidecar_of(world, workload, &settings.root_namespace);
-    let mode = visibility::mode(
-        workload,
-        sidecar.as_deref(),
-        mesh.map(|mesh| &**mesh),
-        &settings.root_namespace,
-    );
-
-    let everything = [EgressListener {
-        hosts: vec!["*/*".into()],
-        ..EgressListener::default()
-    }];
-    let egress = match &sidecar {
-        Some(sidecar) if !sidecar.spec.egress.is_empty() => sidecar.spec.egress.as_slice(),
-        _ => &everything,
-    };
-    let registry = registry::services(world, &settings, &workload.namespace);
-    let scopes: Vec<Scope<'_>> = egress
-        .iter()
-        .map(|listener| Scope::new(listener, &registry, world, &settings, workload))
-        .collect();
-    let of_clusters = scope::of_clusters(&scopes, &registry, workload);
-    let shared = SharedEndpoints::new(world);
-    let clusters = clusters::clusters(&of_clusters, &shared, world, &settings, workload);
-
-    let mut entries = Entries::new(&clusters, &shared, workload);
-    for scope in &scopes {
-        entries.add(scope);
-    }
-    let (listeners, tabled) = entries.finish();
-    let tables = Tables::new(&clusters, workload, &settings).all(&scopes, tabled);
-
-    let timeout = settings.protocol_detection_timeout.filter(|timeout| !timeout.is_zero());
+    let version = world.istio_version(visibility::revision(world, workload));
+    let read = version::as_read(world, version);
+    let ground = Ground::of(&read, workload);
+    let services = ground.services();
+    let (listeners, tables) = ground.routes(&services, &[]);
     let (mut exact, mut wildcard) = (HashMap::new(), HashMap::new());
-    for (address, mut listener) in listeners {
-        // Istio: the detection timeout counts only where the HTTP inspector is attached.
-        listener.needs.timeout = timeout.filter(|_| listener.needs.http);
+    for (address, listener) in listeners {
         if address.ip().is_unspecified() {
-            wildcard.insert(address.port(), listener);
+            wildcard.insert(address.port(), Arc::new(listener));
         } else {
             exact.insert(address, listener);
         }
     }
-    drop(scopes);
-    let special = |name, endpoints| special(name, endpoints, settings.connect_timeout());
+    let clusters = services.clusters.by_name;
+    let special = |name, endpoints| special(name, endpoints, &ground.settings);
     let passthrough = special("PassthroughCluster", Endpoints::OriginalDst(None));
-    let proxy = sidecar.as_ref().and_then(|sidecar| sidecar.spec.egress_proxy.as_ref());
-    let unknown = match proxy {
-        Some(proxy) => clusters.get(&clusters::name_of(proxy)).cloned(),
-        None => Some(passthrough.clone()),
-    };
+    let mode = ground.mode();
     Snapshot {
         hash: hash(world, workload),
         version,
         workload: workload.clone(),
         capture: capture_of(world, workload),
+        unknown: ground.unknown(&clusters, &passthrough),
         passthrough,
-        unknown,
         dynamic_dns: special("AllowAnyDynamicDNSCluster", Endpoints::DynamicDns(80)),
         clusters,
-        exact,
+        exact: Arc::new(exact),
         wildcard,
-        fallback: fallback(mode.mode, timeout),
+        fallback: fallback(mode.mode, ground.detection_timeout()),
         mode,
-        tables,
+        tables: tables.into_iter().map(Arc::new).collect(),
+    }
+}
+
+/// What holds for all services of a workload, and the world that says so, as its release of Istio reads it.
+pub(super) struct Ground<'w> {
+    world: &'w World,
+    workload: &'w Workload,
+    mesh: Option<&'w Arc<Object<MeshConfig>>>,
+    settings: MeshConfig,
+    sidecar: Option<Arc<Object<Sidecar>>>,
+    egress: Vec<EgressListener>,
+}
+
+/// The services of a workload, with what routes to them are made from.
+pub(super) struct Services<'g> {
+    pub scopes: Vec<Scope<'g>>,
+    shared_endpoints: SharedEndpoints<'g>,
+    pub clusters: Clusters,
+}
+
+impl<'w> Ground<'w> {
+    pub fn of(world: &'w World, workload: &'w Workload) -> Self {
+        let mesh = world.mesh_config(visibility::revision(world, workload));
+        let settings = mesh.map(|mesh| mesh.spec.clone()).unwrap_or_default();
+        let sidecar = visibility::sidecar_of(world, workload, &settings.root_namespace);
+        let written = sidecar.as_ref().map(|sidecar| sidecar.spec.egress.clone());
+        let everything = || {
+            vec![EgressListener {
+                hosts: vec!["*/*".into()],
+                ..EgressListener::default()
+            }]
+        };
+        let egress = written
+            .filter(|listeners| !listeners.is_empty())
+            .unwrap_or_else(everything);
+        Self {
+            world,
+            workload,
+            mesh,
+            settings,
+            sidecar,
+            egress,
+        }
+    }
+
+    /// All services are imported by one listener for all ports and addresses.
+    pub fn is_undivided(&self) -> bool {
+        matches!(&*self.egress, [only] if only.port.is_none() && only.bind.is_none())
+    }
+
+    fn mode(&self) -> Mode {
+        let mesh = self.mesh.map(|mesh| &**mesh);
+        visibility::mode(
+            self.workload,
+            self.sidecar.as_deref(),
+            mesh,
+            &self.settings.root_namespace,
+        )
+    }
+
+    fn detection_timeout(&self) -> Option<Duration> {
+        let timeout = self.settings.protocol_detection_timeout;
+        timeout.filter(|timeout| !timeout.is_zero())
+    }
+
+    /// Where unknown traffic goes that is let through.
+    pub fn unknown(&self, clusters: &NameMap<Arc<Cluster>>, passthrough: &Arc<Cluster>) -> Option<Arc<Cluster>> {
+        let sidecar = self.sidecar.as_ref();
+        match sidecar.and_then(|sidecar| sidecar.spec.egress_proxy.as_ref()) {
+            Some(proxy) => clusters.get(&clusters::name_of(proxy)).cloned(),
+            None => Some(passthrough.clone()),
+        }
+    }
+
+    /// The services and their clusters.
+    pub fn services(&self) -> Services<'_> {
+        let registry = registry::services(self.world, &self.settings, &self.workload.namespace);
+        let scope = |listener| Scope::new(listener, &registry, self.world, &self.settings, self.workload);
+        let scopes: Vec<Scope<'_>> = self.egress.iter().map(scope).collect();
+        let of_clusters = scope::of_clusters(&scopes, &registry, self.workload);
+        let shared_endpoints = SharedEndpoints::new(self.world);
+        let clusters = clusters::clusters(
+            &of_clusters,
+            scopes.iter().any(|scope| scope.attachments.routes_streams()),
+            &shared_endpoints,
+            self.world,
+            &self.settings,
+            self.workload,
+        );
+        Services {
+            scopes,
+            shared_endpoints,
+            clusters,
+        }
+    }
+
+    /// The listeners, and the route tables that they ask for. Those of the `ports` are asked for anyway.
+    pub fn routes(&self, services: &Services<'_>, ports: &[u16]) -> (Vec<(SocketAddr, Listener)>, Vec<RouteTable>) {
+        let mut entries = Entries::new(&services.clusters, &services.shared_endpoints, self.workload, ports);
+        for scope in &services.scopes {
+            entries.add(scope);
+        }
+        let (mut listeners, tabled) = entries.finish();
+        let timeout = self.detection_timeout();
+        for (_, listener) in &mut listeners {
+            // Istio: the detection timeout counts only where the HTTP inspector is attached.
+            listener.needs.timeout = timeout.filter(|_| listener.needs.http);
+        }
+        let tables = Tables::new(&services.clusters, self.workload, &self.settings);
+        (listeners, tables.all(&services.scopes, tabled))
     }
 }
 
@@ -112,26 +187,31 @@ fn fallback(mode: OutboundMode, timeout: Option<Duration>) -> Listener {
     listener
 }
 
+/// Istio: how long a connection that belongs to no service is kept for a further request.
+const IDLE_UNKNOWN: Duration = Duration::from_secs(300);
+
 /// A cluster that no object declares.
-fn special(name: &str, endpoints: Endpoints, connect_timeout: Duration) -> Arc<Cluster> {
+fn special(name: &str, endpoints: Endpoints, mesh: &MeshConfig) -> Arc<Cluster> {
+    let upkeep = Upkeep {
+        idle_timeout: Some(IDLE_UNKNOWN),
+        ..cluster_settings::upkeep(None, mesh).unwrap_or_default()
+    };
     Arc::new(Cluster {
         name: name.into(),
         host: "".into(),
-        namespace: "unknown".into(),
         endpoints,
-        connect_timeout,
-        limits: Limits::default(),
-        consistent_hash: false,
-        unapplied: Vec::new(),
-        tls: None,
+        settings: Arc::new(ClusterSettings {
+            upkeep: Some(Box::new(upkeep)),
+            ..ClusterSettings::plain(UpstreamHttp::AsCaller, mesh.connect_timeout())
+        }),
         object: None,
     })
 }
 
 /// A hash over everything the snapshot was made from, stable from run to run.
-fn hash(world: &World, workload: &Workload) -> String {
+pub(super) fn hash(world: &World, workload: &Workload) -> String {
     let mut hasher = DefaultHasher::new();
-    format!("{workload:?}").hash(&mut hasher);
+    format!("{workload:?}{:?}", world.version).hash(&mut hasher);
     macro_rules! objects {
         ($($list:ident),*) => {
             $(for object in &world.$list {

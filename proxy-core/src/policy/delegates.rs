@@ -69,7 +69,12 @@ fn join(root: &HttpRoute, own: &HttpRoute, namespace: &str) -> Option<HttpRoute>
         destination.host = hosts::qualify(&destination.host, namespace).into();
     };
     let own_mirrors = joined.mirrors.iter_mut().map(|mirror| &mut mirror.destination);
-    for destination in joined.route.iter_mut().chain(&mut joined.mirror).chain(own_mirrors) {
+    for destination in joined
+        .route
+        .iter_mut()
+        .chain(joined.mirror.as_deref_mut())
+        .chain(own_mirrors)
+    {
         qualify(destination, namespace);
     }
     if joined.mirror.is_none() {

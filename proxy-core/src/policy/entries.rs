@@ -3,7 +3,6 @@
 use std::{
     collections::{HashMap, HashSet},
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::Arc,
 };
 
 use super::{
@@ -11,7 +10,7 @@ use super::{
     chains::Stream,
     clusters::Clusters,
     compile::RESERVED_PORTS,
-    listeners::{Chain, ChainKey, ChainMatch, Listener, Target},
+    listeners::{Chain, ChainKey, ChainMatch, Listener},
     registry::{Address, RegistryService},
     scope::Scope,
     shared_endpoints::{SamePort, SharedEndpoints},
@@ -46,20 +45,26 @@ struct Entry {
     protocol: Protocol,
     /// A Sidecar's listener for this very port made it; the one for all other ports leaves it alone.
     locked: bool,
-    chains: Vec<(ChainMatch, Arc<Chain>)>,
+    listener: Listener,
     keys: HashSet<ChainKey>,
-    more_addresses: Vec<IpAddr>,
+    more_addresses: Box<[IpAddr]>,
 }
 
 impl<'s> Entries<'s> {
-    pub fn new(clusters: &'s Clusters, shared_endpoints: &'s SharedEndpoints<'s>, workload: &'s Workload) -> Self {
+    /// With the tables of `ports` before all others.
+    pub fn new(
+        clusters: &'s Clusters,
+        shared_endpoints: &'s SharedEndpoints<'s>,
+        workload: &'s Workload,
+        ports: &[u16],
+    ) -> Self {
         Self {
             clusters,
             shared_endpoints,
             workload,
             entries: HashMap::new(),
-            tabled: Vec::new(),
-            shared: HashMap::new(),
+            tabled: ports.iter().map(|port| Tabled::Shared(*port)).collect(),
+            shared: ports.iter().enumerate().map(|(at, port)| (*port, at)).collect(),
         }
     }
 
@@ -92,19 +97,12 @@ impl<'s> Entries<'s> {
     pub fn finish(self) -> (Vec<(SocketAddr, Listener)>, Vec<Tabled<'s>>) {
         let mut listeners = Vec::new();
         for (address, entry) in self.entries {
-            let ip = match address.ip() {
-                IpAddr::V4(ip) => ip.to_string(),
-                IpAddr::V6(ip) => format!("[{ip}]"),
-            };
-            let all = std::iter::once(address.ip()).chain(entry.more_addresses);
-            for own in all {
-                let mut listener = Listener::new(format!("{ip}_{}", address.port()));
-                listener.exclusive = matches!(entry.protocol, Protocol::Mongo | Protocol::MySql);
-                for (condition, chain) in &entry.chains {
-                    listener.add(condition, chain);
-                }
-                listeners.push((SocketAddr::new(own, address.port()), listener));
+            let mut listener = entry.listener;
+            listener.exclusive = matches!(entry.protocol, Protocol::Mongo | Protocol::MySql);
+            for more in entry.more_addresses {
+                listeners.push((SocketAddr::new(more, address.port()), listener.clone()));
             }
+            listeners.push((address, listener));
         }
         (listeners, self.tabled)
     }
@@ -124,7 +122,7 @@ impl<'s> Entries<'s> {
             .shared_endpoints
             .of(service)
             .endpoints(SamePort::Number(port.number), None);
-        let endpoints: Vec<&str> = endpoints.map(|(address, _)| address).collect();
+        let endpoints: Vec<&str> = endpoints.map(|declared| declared.address).collect();
         if endpoints.is_empty() && !service.is_kubernetes() && !service.selects_pods() {
             self.listener(scope, service, port, None);
         }
@@ -150,6 +148,7 @@ impl<'s> Entries<'s> {
             None => (None, false),
         };
         if locked || existing.is_some_and(|existing| refuse_each_other(existing, port.protocol)) {
+            self.is_mixed(address);
             return;
         }
         let sniffs = class == ProtocolClass::Auto || class == ProtocolClass::Http && ip == ANY;
@@ -160,6 +159,9 @@ impl<'s> Entries<'s> {
             && existing.is_some_and(is_told_apart)
             && !(class == ProtocolClass::Auto && existing != Some(Protocol::Auto))
         {
+            if class == ProtocolClass::Auto {
+                self.is_mixed(address);
+            }
             return;
         }
         let mut chains = Vec::new();
@@ -186,6 +188,13 @@ impl<'s> Entries<'s> {
         self.merge(address, service, made_by, chains);
     }
 
+    /// Notes that a listener depends on the order in which services come.
+    fn is_mixed(&mut self, address: SocketAddr) {
+        if let Some(entry) = self.entries.get_mut(&address) {
+            entry.listener.mixed = true;
+        }
+    }
+
     fn routed(&mut self, service: &'s RegistryService, port: &Port, class: ProtocolClass, ip: IpAddr) -> Chain {
         let next = self.tabled.len();
         let table = if class == ProtocolClass::Auto && ip != ANY {
@@ -197,10 +206,7 @@ impl<'s> Entries<'s> {
                 next
             })
         };
-        Chain {
-            target: Target::Http(table),
-            object: None,
-        }
+        Chain::Http(table)
     }
 
     /// Adds chains to a listener; those that ask for the same as an older one are left out.
@@ -211,12 +217,9 @@ impl<'s> Entries<'s> {
         protocol: Protocol,
         chains: Vec<(ChainMatch, Chain)>,
     ) {
-        let chains = chains
-            .into_iter()
-            .map(|(condition, chain)| (condition, Arc::new(chain)));
         let more_addresses = match service.address {
             Address::Ip(own) if own == address.ip() => service.more_addresses.clone(),
-            _ => Vec::new(),
+            _ => Box::default(),
         };
         let of_http = |protocol: Protocol| protocol.class() == ProtocolClass::Http;
         match self.entries.get_mut(&address) {
@@ -224,7 +227,9 @@ impl<'s> Entries<'s> {
             Some(entry) if !(of_http(entry.protocol) && protocol == Protocol::Auto) => {
                 for (condition, chain) in chains {
                     if entry.keys.insert(condition.key()) {
-                        entry.chains.push((condition, chain));
+                        entry.listener.add(&condition, &chain);
+                    } else {
+                        entry.listener.left_out(&condition);
                     }
                 }
                 let streams = |protocol: Protocol| matches!(protocol.class(), ProtocolClass::Tls | ProtocolClass::Tcp);
@@ -233,18 +238,29 @@ impl<'s> Entries<'s> {
                 }
             }
             _ => {
-                let chains: Vec<_> = chains.collect();
+                let mut listener = Listener::new(listener_name(address));
+                for (condition, chain) in &chains {
+                    listener.add(condition, chain);
+                }
                 let keys = chains.iter().map(|(condition, _)| condition.key()).collect();
                 let entry = Entry {
                     protocol,
                     locked: false,
-                    chains,
+                    listener,
                     keys,
                     more_addresses,
                 };
                 self.entries.insert(address, entry);
             }
         }
+    }
+}
+
+/// Istio's name of a listener.
+fn listener_name(address: SocketAddr) -> String {
+    match address.ip() {
+        IpAddr::V4(ip) => format!("{ip}_{}", address.port()),
+        IpAddr::V6(ip) => format!("[{ip}]_{}", address.port()),
     }
 }
 

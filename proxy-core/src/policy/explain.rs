@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use super::{
-    Action, Change, Claims, Endpoints, ExplainedCors, ExplainedEdits, ExplainedFault, ExplainedMirror,
-    ExplainedRewrite, Facts, Snapshot, Step, Verdict, decide, explain_treatment, otherwise,
+    Action, Change, Claims, Cluster, Endpoints, ExplainedCors, ExplainedEdits, ExplainedFault, ExplainedMirror,
+    ExplainedRewrite, Facts, Snapshot, Step, Verdict, decide, explain_endpoint::endpoint_step, explain_treatment,
+    otherwise,
 };
 use crate::model::World;
 
@@ -93,7 +94,7 @@ pub struct ExplainedTls {
 }
 
 /// Steps that follow from a decision.
-const FOLLOWING: [&str; 6] = ["cluster", "fault", "cors", "headers", "rewrite", "mirror"];
+const FOLLOWING: [&str; 7] = ["cluster", "endpoint", "fault", "cors", "headers", "rewrite", "mirror"];
 
 /// Decides, says why, and what would change it in `world`, of which `snapshot` was made. Tries each change, and so takes as
 /// long as compiling the policy a few times.
@@ -116,6 +117,9 @@ pub fn explain(snapshot: &Snapshot, facts: &Facts<'_>) -> Explanation {
         Action::Forward(forward) => Some(forward),
         _ => None,
     };
+    if let Some(endpoint) = forward.and_then(|forward| endpoint_step(&forward, facts)) {
+        trace.push(endpoint);
+    }
     let treatment = decision.treatment;
     let own = forward.and_then(|forward| forward.edits);
     let path = match facts.claims {
@@ -152,7 +156,7 @@ pub fn explain(snapshot: &Snapshot, facts: &Facts<'_>) -> Explanation {
             }),
             Action::Forward(_) | Action::Bypass => None,
         },
-        upstream: forward.map(|forward| upstream(&forward.cluster.endpoints, facts)),
+        upstream: forward.map(|forward| upstream(forward.cluster, facts)),
         timeout_ms: forward
             .and_then(|forward| forward.timeout)
             .map(|timeout| timeout.as_millis() as u64),
@@ -164,7 +168,7 @@ pub fn explain(snapshot: &Snapshot, facts: &Facts<'_>) -> Explanation {
                 retry_on: retries.retry_on.clone(),
             }),
         tls: forward
-            .and_then(|forward| forward.cluster.tls.as_ref())
+            .and_then(|forward| forward.cluster.settings.tls.as_ref())
             .map(|tls| ExplainedTls {
                 sni: tls.sni.as_deref().map(str::to_string),
             }),
@@ -189,8 +193,8 @@ pub fn explain(snapshot: &Snapshot, facts: &Facts<'_>) -> Explanation {
     }
 }
 
-fn upstream(endpoints: &Endpoints, facts: &Facts<'_>) -> ExplainedUpstream {
-    let (kind, addresses) = match endpoints {
+fn upstream(cluster: &Cluster, facts: &Facts<'_>) -> ExplainedUpstream {
+    let (kind, addresses) = match &cluster.endpoints {
         Endpoints::OriginalDst(port) => {
             let (address, own) = (facts.destination.ip(), facts.destination.port());
             (
@@ -199,6 +203,7 @@ fn upstream(endpoints: &Endpoints, facts: &Facts<'_>) -> ExplainedUpstream {
             )
         }
         Endpoints::Static(addresses) => ("static", addresses.iter().map(ToString::to_string).collect()),
+        Endpoints::Host(port) => ("dns", vec![format!("{}:{port}", cluster.host)]),
         Endpoints::Dns(names) => (
             "dns",
             names.iter().map(|(name, port)| format!("{name}:{port}")).collect(),

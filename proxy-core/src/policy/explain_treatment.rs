@@ -96,8 +96,8 @@ impl ExplainedFault {
         Some(Self {
             delay_ms: fault.delay.map(|(_, delay)| delay.as_millis() as u64),
             delay_percent: fault.delay.map(|(share, _)| share.percent()),
-            abort_status: fault.abort.map(|(_, status)| status),
-            abort_percent: fault.abort.map(|(share, _)| share.percent()),
+            abort_status: fault.abort.map(|abort| abort.status),
+            abort_percent: fault.abort.map(|abort| abort.percentage.percent()),
         })
     }
 }

@@ -3,112 +3,135 @@
 //! Envoy: an exact name beats every wildcard, a longer wildcard suffix beats a shorter one, `*.a.b` needs at least one
 //! character in place of the star and matches any number of labels.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{net::IpAddr, sync::Arc};
+
+use super::names::{NameMap, Named};
 
 /// Longest name that is looked up; no declared host is longer (DNS ends at 255).
 const MAX_HOST: usize = 255;
 
 /// A map from host patterns to values; the first value for a pattern stays.
 #[derive(Debug, Clone)]
-pub struct HostMap<T> {
-    exact: HashMap<Box<str>, T>,
+pub(super) struct HostMap<T> {
+    exact: NameMap<Pattern<T>>,
     /// `*.a.b` by `.a.b`.
-    dotted: HashMap<Box<str>, T>,
+    dotted: NameMap<Pattern<T>>,
     /// Suffixes that do not start at a dot (`*-api.a.b`), longest first.
-    partial: Vec<(Box<str>, T)>,
+    partial: Vec<Pattern<T>>,
+}
+
+/// The value of a name, or of all that end in it.
+#[derive(Debug, Clone)]
+struct Pattern<T> {
+    name: Arc<str>,
+    value: T,
+}
+
+impl<T> Named for Pattern<T> {
+    fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 impl<T> Default for HostMap<T> {
     fn default() -> Self {
         Self {
-            exact: HashMap::new(),
-            dotted: HashMap::new(),
+            exact: NameMap::default(),
+            dotted: NameMap::default(),
             partial: Vec::new(),
         }
     }
 }
 
-impl<T> HostMap<T> {
+impl<T: Clone> HostMap<T> {
+    pub fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.dotted.is_empty() && self.partial.is_empty()
+    }
+
     /// Makes room for this many names.
     pub fn reserve(&mut self, names: usize) {
         self.exact.reserve(names);
     }
 
     /// Adds `pattern`; false when it was there already.
-    pub fn insert(&mut self, pattern: impl Into<String>, value: T) -> bool {
-        let mut pattern = pattern.into();
-        pattern.make_ascii_lowercase();
-        let (map, key) = match pattern.strip_prefix('*') {
-            None => (&mut self.exact, pattern.into_boxed_str()),
-            Some(suffix) if suffix.starts_with('.') => (&mut self.dotted, suffix.into()),
+    pub fn insert(&mut self, pattern: impl Into<Arc<str>>, value: T) -> bool {
+        let pattern = shared_lower_case(&pattern.into());
+        match pattern.strip_prefix('*') {
+            None => self.exact.add(Pattern { name: pattern, value }),
+            Some(suffix) if suffix.starts_with('.') => self.dotted.add(Pattern {
+                name: suffix.into(),
+                value,
+            }),
             Some(suffix) => {
-                if self.partial.iter().any(|(known, _)| &**known == suffix) {
-                    return false;
+                let is_new = self.partial.iter().all(|known| &*known.name != suffix);
+                if is_new {
+                    let longer = |known: &Pattern<T>| known.name.len() >= suffix.len();
+                    let at = self.partial.partition_point(longer);
+                    let name = suffix.into();
+                    self.partial.insert(at, Pattern { name, value });
                 }
-                let at = self.partial.partition_point(|(known, _)| known.len() >= suffix.len());
-                self.partial.insert(at, (suffix.into(), value));
-                return true;
-            }
-        };
-        match map.entry(key) {
-            Entry::Occupied(_) => false,
-            Entry::Vacant(free) => {
-                free.insert(value);
-                true
+                is_new
             }
         }
+    }
+
+    /// The names, where there are no wildcards among them.
+    pub fn names(&self) -> Option<impl Iterator<Item = &str>> {
+        let plain = self.dotted.is_empty() && self.partial.is_empty();
+        plain.then(|| self.exact.iter().map(Named::name))
+    }
+
+    /// Puts what `new` has in the place of what `old` has; `None`, and all is lost, where that is more than plain names, or
+    /// where others have a part in them.
+    pub fn replace(&mut self, old: &Self, new: &Self) -> Option<()> {
+        for name in old.names()? {
+            self.exact.remove(name)?;
+        }
+        let is_plain = new.names().is_some();
+        (is_plain && new.exact.iter().all(|known| self.exact.add(known.clone()))).then_some(())
     }
 
     /// The value of this very pattern.
     pub fn exactly(&self, pattern: &str) -> Option<&T> {
         let pattern = lower_case(pattern);
-        match pattern.strip_prefix('*') {
-            None => self.exact.get(pattern.as_str()),
+        let found = match pattern.strip_prefix('*') {
+            None => self.exact.get(&pattern),
             Some(suffix) if suffix.starts_with('.') => self.dotted.get(suffix),
-            Some(suffix) => self
-                .partial
-                .iter()
-                .find(|(known, _)| **known == *suffix)
-                .map(|(_, value)| value),
-        }
+            Some(suffix) => self.partial.iter().find(|known| &*known.name == suffix),
+        };
+        found.map(|known| &known.value)
     }
 
     /// The value for a server name. Envoy keeps a wildcard without its star among the exact names, so that a name which
     /// begins with a dot is one. Does not allocate.
     pub fn for_server_name(&self, name: &str) -> Option<&T> {
-        self.exact
-            .get(name)
-            .or_else(|| self.dotted.get(name))
-            .or_else(|| self.get(name))
+        let by_letter = self.exact.get(name).or_else(|| self.dotted.get(name));
+        by_letter.map(|known| &known.value).or_else(|| self.get(name))
     }
 
     /// The value of the most specific pattern that matches `host`, whatever its case. Does not allocate.
     pub fn get(&self, host: &str) -> Option<&T> {
         let mut buffer = [0; MAX_HOST];
         let host = lower(host, &mut buffer)?;
-        if let Some(value) = self.exact.get(host) {
-            return Some(value);
+        if let Some(known) = self.exact.get(host) {
+            return Some(&known.value);
         }
         let dotted = (!self.dotted.is_empty())
             .then(|| {
                 host.match_indices('.')
                     .filter(|(at, _)| *at > 0)
-                    .find_map(|(at, _)| self.dotted.get(&host[at..]).map(|value| (host.len() - at, value)))
+                    .find_map(|(at, _)| self.dotted.get(&host[at..]))
             })
             .flatten();
         let partial = self
             .partial
             .iter()
-            .find(|(suffix, _)| host.len() > suffix.len() && host.ends_with(&**suffix))
-            .map(|(suffix, value)| (suffix.len(), value));
-        match (dotted, partial) {
-            (Some(a), Some(b)) => Some(if a.0 >= b.0 { a.1 } else { b.1 }),
-            (a, b) => a.or(b).map(|(_, value)| value),
-        }
+            .find(|known| host.len() > known.name.len() && host.ends_with(&*known.name));
+        let found = match (dotted, partial) {
+            (Some(a), Some(b)) if a.name.len() < b.name.len() => Some(b),
+            (a, b) => a.or(b),
+        };
+        found.map(|known| &known.value)
     }
 }
 

@@ -3,15 +3,19 @@
 //! Envoy: destination address by longest prefix, then server name, then transport and application protocol; each step
 //! keeps only the most specific group and never goes back. A dead end leads to the default chain.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use ipnet::IpNet;
 
-use super::{Claims, Cluster, Facts, HttpVersion, SniffNeeds, hosts::HostMap, nets::NetMap};
+use super::{
+    Claims, Cluster, Facts, HttpVersion, SniffNeeds, StreamSettings,
+    hosts::{self, HostMap},
+    nets::NetMap,
+};
 use crate::model::ObjectRef;
 
 /// One listener.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Listener {
     /// `0.0.0.0_80`, `10.0.0.1_443` or `virtualOutbound`.
     pub name: String,
@@ -20,14 +24,19 @@ pub(super) struct Listener {
     pub exclusive: bool,
     by_address: Option<NetMap<NameGroup>>,
     any_address: NameGroup,
+    /// More has made it than chains that are told apart by name, and that of all HTTP: what it is depends on the order in
+    /// which services come.
+    pub mixed: bool,
+    /// Names that several chains have asked for; the oldest has them.
+    contested: HashSet<Arc<str>>,
     /// Where connections go that no chain takes; `None` is the mode's fallback.
-    pub default: Option<Arc<Chain>>,
+    pub default: Option<Chain>,
 }
 
-/// Chains by server name.
-#[derive(Debug, Default)]
+/// Chains by server name. A name comes with TLS alone, and so asks for nothing further.
+#[derive(Debug, Clone, Default)]
 struct NameGroup {
-    by_name: HostMap<Leaf>,
+    by_name: HostMap<Chain>,
     any_name: Leaf,
 }
 
@@ -35,26 +44,31 @@ struct NameGroup {
 #[derive(Debug, Default, Clone)]
 struct Leaf {
     /// Transport `raw_buffer` with HTTP's application protocols.
-    http: Option<Arc<Chain>>,
+    http: Option<Chain>,
     /// No further condition.
-    any: Option<Arc<Chain>>,
+    any: Option<Chain>,
 }
 
 /// What a filter chain does.
 #[derive(Debug, Clone)]
-pub(super) struct Chain {
-    pub target: Target,
-    /// What declares it.
-    pub object: Option<ObjectRef>,
-}
-
-/// The network filter of a chain.
-#[derive(Debug, Clone)]
-pub(super) enum Target {
-    /// tcp_proxy to weighted clusters; `None` where the cluster does not exist.
-    Tcp(Vec<(Option<Arc<Cluster>>, u32)>),
+pub(super) enum Chain {
     /// HTTP connection manager with a route table.
     Http(usize),
+    /// tcp_proxy to the cluster of the service that declares it, as of nearly every chain of a large policy.
+    Own(Arc<Cluster>),
+    /// tcp_proxy to weighted clusters.
+    Weighted(Arc<Weighted>),
+}
+
+/// Where a tcp_proxy leads that does not simply lead to one service's cluster.
+#[derive(Debug)]
+pub(super) struct Weighted {
+    /// `None` where the cluster does not exist.
+    pub targets: Vec<(Option<Arc<Cluster>>, u32)>,
+    /// What declares the chain.
+    pub object: ObjectRef,
+    /// How its streams are kept, where something is said of it.
+    pub stream: Option<Box<StreamSettings>>,
 }
 
 /// What a chain asks for.
@@ -67,7 +81,12 @@ pub(super) struct ChainMatch {
 
 /// What makes two chains of one listener the same to Istio: order, `*` and the range of everything do not count.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct ChainKey(bool, Vec<Arc<str>>, Vec<IpNet>);
+pub(super) enum ChainKey {
+    /// One name and nothing else, as nearly every chain of a large policy asks for.
+    Name(Arc<str>),
+    /// HTTP, names, ranges.
+    Other(Box<(bool, Vec<Arc<str>>, Vec<IpNet>)>),
+}
 
 impl ChainMatch {
     pub fn key(&self) -> ChainKey {
@@ -77,7 +96,20 @@ impl ChainMatch {
         names.dedup();
         ranges.sort_unstable();
         ranges.dedup();
-        ChainKey(self.http, names, ranges)
+        match (&*names, &*ranges, self.http) {
+            ([only], [], false) => ChainKey::Name(only.clone()),
+            _ => ChainKey::Other(Box::new((self.http, names, ranges))),
+        }
+    }
+
+    /// Told from others by names and nothing else.
+    fn is_by_name(&self) -> bool {
+        !self.http && self.ranges.is_empty() && !self.names().is_empty()
+    }
+
+    /// For whatever HTTP reaches the listener.
+    fn is_all_http(&self) -> bool {
+        self.http && self.ranges.is_empty() && self.names.is_empty()
     }
 
     /// The ranges that narrow anything down.
@@ -134,14 +166,17 @@ impl Listener {
             exclusive: false,
             by_address: None,
             any_address: NameGroup::default(),
+            mixed: false,
+            contested: HashSet::new(),
             default: None,
         }
     }
 
     /// Adds a chain; where an equal one exists the older stays. A chain without any condition is the default chain.
-    pub fn add(&mut self, condition: &ChainMatch, chain: &Arc<Chain>) {
+    pub fn add(&mut self, condition: &ChainMatch, chain: &Chain) {
         self.needs.tls |= !condition.names.is_empty();
         self.needs.http |= condition.http;
+        self.mixed |= !condition.is_by_name() && !condition.is_all_http();
         if condition.ranges.is_empty() && condition.names().is_empty() && !condition.http {
             self.default = Some(chain.clone());
             return;
@@ -153,7 +188,50 @@ impl Listener {
             nets.entry(range, NameGroup::default).add(condition, chain);
         }
         if anywhere {
-            self.any_address.add(condition, chain);
+            let refused = self.any_address.add(condition, chain);
+            self.contest(&refused);
+        }
+    }
+
+    /// Notes that a chain was left out, since an older one asks for the same.
+    pub fn left_out(&mut self, condition: &ChainMatch) {
+        self.mixed |= !condition.is_by_name();
+        self.contest(&condition.names);
+    }
+
+    /// Notes that others have asked for these names too. Chains are found by them in lower case.
+    fn contest(&mut self, names: &[Arc<str>]) {
+        self.contested.extend(names.iter().map(hosts::shared_lower_case));
+    }
+
+    /// The same listener with the names of `new` in the place of those of `old`, which are parts of what makes it, before
+    /// a change and after it. `None` where names do not say all.
+    pub fn patched(&self, old: Option<&Self>, new: Option<&Self>) -> Option<Self> {
+        let empty = Self::new(String::new());
+        let (old, new) = (old.unwrap_or(&empty), new.unwrap_or(&empty));
+        let plain = [self, old, new]
+            .iter()
+            .all(|listener| !listener.mixed && !listener.exclusive);
+        let (own, old_names, new_names) = (&self.any_address, &old.any_address.by_name, &new.any_address.by_name);
+        let mut names = old_names.names()?.chain(new_names.names()?);
+        let is_free = !names.any(|name| self.contested.contains(name));
+        // It has a chain for HTTP by then, and asks for names by then: both are for the whole listener.
+        let has_http = own.any_name.http.is_some() || new.any_address.any_name.http.is_none();
+        if !(plain && is_free && has_http) {
+            return None;
+        }
+        let mut patched = self.clone();
+        patched.any_address.by_name.replace(old_names, new_names)?;
+        patched.contested.extend(new.contested.iter().cloned());
+        (patched.any_address.by_name.is_empty() == own.by_name.is_empty()).then_some(patched)
+    }
+
+    /// The same without what is only kept for the next change.
+    #[cfg(test)]
+    pub fn as_decided(&self) -> Self {
+        Self {
+            contested: HashSet::new(),
+            ..self.clone()
         }
     }
 
@@ -164,34 +242,30 @@ impl Listener {
             .as_ref()
             .and_then(|nets| nets.get(seen.address))
             .unwrap_or(&self.any_address);
-        let leaf = seen
-            .name
-            .and_then(|name| group.by_name.for_server_name(name))
-            .unwrap_or(&group.any_name);
-        match &leaf.http {
+        if let Some(chain) = seen.name.and_then(|name| group.by_name.for_server_name(name)) {
+            return Some(chain);
+        }
+        match &group.any_name.http {
             // The group of transport raw_buffer holds only HTTP: anything else in it is a dead end.
             Some(http) if !seen.tls => seen.http.then_some(http),
-            _ => leaf.any.as_deref(),
+            _ => group.any_name.any.as_ref(),
         }
     }
 }
 
 impl NameGroup {
-    fn add(&mut self, condition: &ChainMatch, chain: &Arc<Chain>) {
+    /// Adds a chain; gives the names that another one has. A second chain for one name is a conflict, and the older stays.
+    fn add(&mut self, condition: &ChainMatch, chain: &Chain) -> Vec<Arc<str>> {
         if condition.names().is_empty() {
             self.any_name.add(condition.http, chain);
         }
-        for name in condition.names() {
-            let mut leaf = Leaf::default();
-            leaf.add(condition.http, chain);
-            // Names only come with TLS, so a second chain for one name is a conflict and the older stays.
-            self.by_name.insert(&**name, leaf);
-        }
+        let refused = |name: &&Arc<str>| !self.by_name.insert((*name).clone(), chain.clone());
+        condition.names().iter().filter(refused).cloned().collect()
     }
 }
 
 impl Leaf {
-    fn add(&mut self, http: bool, chain: &Arc<Chain>) {
+    fn add(&mut self, http: bool, chain: &Chain) {
         let slot = if http { &mut self.http } else { &mut self.any };
         slot.get_or_insert_with(|| chain.clone());
     }

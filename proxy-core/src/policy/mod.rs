@@ -2,25 +2,35 @@
 //! No I/O, no clock, no logging. A verdict is made here and nowhere else.
 
 mod access_log;
+mod balance;
 mod capture;
 mod chains;
+mod cluster_settings;
 mod clusters;
 mod compile;
+mod conditions;
 mod data_plane;
 mod date_format;
 mod decide;
 mod delegates;
+mod edits;
 mod entries;
 mod explain;
+mod explain_endpoint;
 mod explain_treatment;
 mod facts;
 mod gateways;
 mod header_edits;
+mod host_rules;
 mod hosts;
 mod listeners;
+mod names;
 mod nets;
 mod otherwise;
+mod recompile;
+mod region;
 mod registry;
+mod requests;
 mod rewrite;
 mod routes;
 mod rules;
@@ -39,6 +49,10 @@ mod visibility;
 mod witness;
 
 pub use access_log::{Logged, logged, logged_twice, output_provider, telemetry_of};
+pub use balance::{
+    Balance, Balancer, Group, Hashed, Locality, Member, Members, Outlier, Place, Spread, connection_cookie, hash_of,
+    source_hash,
+};
 pub use capture::{BypassRule, CAPTURE_ANNOTATIONS, Capture, OUTBOUND_PORT, capture_of, capture_under};
 pub use compile::compile;
 pub use data_plane::DataPlane;
@@ -49,8 +63,10 @@ pub use explain_treatment::{ExplainedCors, ExplainedEdits, ExplainedFault, Expla
 pub use facts::*;
 pub use gateways::{GatewayRoute, GatewayUse, gateways, service_host};
 pub use header_edits::{HeaderEdits, Template, Value, Values, unknown_operators};
+pub use host_rules::StreamSettings;
 pub use hosts::{covers, overlap, qualify};
 pub use otherwise::{CaptureEdit, Change};
+pub use recompile::recompile;
 pub use rewrite::{PathRewrite, Rewrite};
 pub(crate) use routes::is_status;
 pub use snapshot::Snapshot;

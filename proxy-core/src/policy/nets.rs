@@ -1,11 +1,15 @@
 //! Longest-prefix match over CIDR ranges, as Envoy's trie does it: one hash lookup for each prefix length in use.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    net::IpAddr,
+};
 
 use ipnet::IpNet;
 
 /// A map from ranges to values.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct NetMap<T> {
     /// Prefix lengths in use with their ranges, longest first. The key is the network address.
     levels: Vec<(u8, HashMap<IpAddr, T>)>,
@@ -14,6 +18,17 @@ pub struct NetMap<T> {
 impl<T> Default for NetMap<T> {
     fn default() -> Self {
         Self { levels: Vec::new() }
+    }
+}
+
+/// In the order of the ranges, so that equal maps read alike.
+impl<T: fmt::Debug> fmt::Debug for NetMap<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let levels = self.levels.iter();
+        let all: BTreeMap<_, _> = levels
+            .flat_map(|(length, nets)| nets.iter().map(move |(net, value)| ((length, net), value)))
+            .collect();
+        f.debug_map().entries(all).finish()
     }
 }
 

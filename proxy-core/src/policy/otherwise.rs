@@ -221,7 +221,7 @@ impl Change {
                 protocol,
             } => {
                 let spec = ServiceEntry {
-                    hosts: vec![host.clone()],
+                    hosts: [host.clone()].into(),
                     addresses: address.iter().copied().map(IpNet::from).collect(),
                     ports: [Port {
                         number: *port,
@@ -236,7 +236,7 @@ impl Change {
                     } else {
                         Resolution::Dns
                     },
-                    export_to: vec![".".into()],
+                    export_to: [".".into()].into(),
                     ..ServiceEntry::default()
                 };
                 let meta = Meta {

@@ -18,10 +18,12 @@ use crate::model::{MeshConfig, Meta, Object, ObjectRef, Port, Resolution, Servic
 pub(super) struct RegistryService {
     pub host: Arc<str>,
     pub namespace: Arc<str>,
-    pub age: Age,
+    /// With `order`, what its age is compared by.
+    pub created: Option<OffsetDateTime>,
+    pub order: u64,
     pub address: Address,
     /// Addresses of a Kubernetes Service beside its first.
-    pub more_addresses: Vec<IpAddr>,
+    pub more_addresses: Box<[IpAddr]>,
     pub ports: Arc<[Port]>,
     pub kind: ServiceKind,
     pub export: Export,
@@ -53,28 +55,30 @@ pub(super) enum ServiceKind {
 }
 
 /// Age of an object: `creationTimestamp`, else order of appearance (file, then place in it), then names.
-pub(super) type Age = (OffsetDateTime, Arc<str>, u64, Arc<str>, Arc<str>);
+pub(super) type Age<'o> = (OffsetDateTime, &'o str, u64, &'o str, &'o str);
 
 /// The age of an object; `first_name` breaks ties (the host for entries, the object's name for all others).
-pub(super) fn age<T>(object: &Object<T>, first_name: &Arc<str>) -> Age {
+pub(super) fn age<'o, T>(object: &'o Object<T>, first_name: &'o str) -> Age<'o> {
     let Meta {
         created,
         order,
         namespace,
         ..
     } = &object.meta;
-    let (file, order) = if created.is_some() {
-        ("".into(), 0)
-    } else {
-        (object.place.file.clone(), *order)
-    };
-    (
-        created.unwrap_or(OffsetDateTime::UNIX_EPOCH),
-        file,
-        order,
-        first_name.clone(),
-        namespace.clone(),
-    )
+    aged(*created, &object.place.file, *order, first_name, namespace)
+}
+
+fn aged<'o>(
+    created: Option<OffsetDateTime>,
+    file: &'o str,
+    order: u64,
+    first_name: &'o str,
+    namespace: &'o str,
+) -> Age<'o> {
+    match created {
+        Some(created) => (created, "", 0, first_name, namespace),
+        None => (OffsetDateTime::UNIX_EPOCH, file, order, first_name, namespace),
+    }
 }
 
 impl Address {
@@ -91,6 +95,15 @@ impl Address {
 }
 
 impl RegistryService {
+    /// The age of the object that declares it.
+    pub fn age(&self) -> Age<'_> {
+        let first_name = match self.is_kubernetes() {
+            true => &self.object.name,
+            false => &self.host,
+        };
+        aged(self.created, &self.object.file, self.order, first_name, &self.namespace)
+    }
+
     /// Its virtual addresses.
     pub fn virtual_ips(&self) -> impl Iterator<Item = IpAddr> + '_ {
         let first = match self.address {
@@ -103,6 +116,15 @@ impl RegistryService {
     /// The port that clients call by `number`.
     pub fn port(&self, number: u16) -> Option<&Port> {
         self.ports.iter().find(|port| port.number == number)
+    }
+
+    /// True where its endpoints are names to resolve.
+    pub fn is_named(&self) -> bool {
+        let resolution = match &self.kind {
+            ServiceKind::Entry(entry) => entry.spec.resolution,
+            ServiceKind::Kubernetes(_) | ServiceKind::Alias(_) => return false,
+        };
+        matches!(resolution, Resolution::Dns | Resolution::DnsRoundRobin)
     }
 
     pub fn is_kubernetes(&self) -> bool {
@@ -181,6 +203,11 @@ fn sorted(list: &[String]) -> Vec<&String> {
     sorted
 }
 
+/// Whether a Kubernetes Service may have this host.
+pub(super) fn is_of_kubernetes(host: &str) -> bool {
+    host.ends_with(".svc.cluster.local")
+}
+
 /// All services, with what `exportTo` makes them for `namespace`: exported to it first, then public, each by age.
 pub(super) fn services(world: &World, mesh: &MeshConfig, namespace: &str) -> Vec<Arc<RegistryService>> {
     let mut services = Vec::with_capacity(world.service_entries.len() + world.services.len());
@@ -192,7 +219,7 @@ pub(super) fn services(world: &World, mesh: &MeshConfig, namespace: &str) -> Vec
         .iter()
         .map(|service| Arc::new(kubernetes_service(service, mesh, namespace)));
     services.extend(of_kubernetes);
-    services.sort_by(|a, b| (a.export.rank(), &a.age).cmp(&(b.export.rank(), &b.age)));
+    services.sort_by(|a, b| (a.export.rank(), a.age()).cmp(&(b.export.rank(), b.age())));
     resolve_aliases(&mut services);
     services
 }
@@ -253,9 +280,10 @@ fn entry_services(
             Arc::new(RegistryService {
                 host: host.clone(),
                 namespace: entry.meta.namespace.clone(),
-                age: age(entry, host),
+                created: entry.meta.created,
+                order: entry.meta.order,
                 address: *address,
-                more_addresses: Vec::new(),
+                more_addresses: Box::default(),
                 ports: spec.ports.clone(),
                 kind: ServiceKind::Entry(entry.clone()),
                 export,
@@ -295,7 +323,8 @@ fn kubernetes_service(service: &Object<Service>, mesh: &MeshConfig, namespace: &
         .unwrap_or_default();
     RegistryService {
         namespace: own.clone(),
-        age: age(service, &service.meta.name),
+        created: service.meta.created,
+        order: service.meta.order,
         address: spec
             .cluster_ips
             .first()

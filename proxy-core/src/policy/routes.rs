@@ -1,43 +1,105 @@
 //! Virtual hosts and routes of one port.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
-
-use regex::Regex;
+use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
 
 use super::{
-    Cluster, DestinationEdits, HttpClaims, RetryPolicy, Treatment,
+    Cluster, DestinationEdits, RetryPolicy, Treatment,
+    conditions::Condition,
     hosts::{self, HostMap},
     registry::RegistryService,
 };
-use crate::model::{HttpMatch, MeshConfig, ObjectRef, Redirect, Retries, TextMatch};
+use crate::model::{HashKey, MeshConfig, ObjectRef, Redirect, Retries};
 
 /// The route configuration of one port (or of one sniffed virtual address).
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct RouteTable {
-    pub domains: HostMap<usize>,
-    pub virtual_hosts: Vec<VirtualHost>,
+    /// The port, where it is that of everything on a port.
+    pub port: Option<u16>,
+    pub domains: HostMap<Arc<VirtualHost>>,
     pub otherwise: Otherwise,
+    /// How many services it serves.
+    pub services: usize,
+    /// Domains that several virtual hosts have asked for; the first has them.
+    pub contested: HashSet<Arc<str>>,
 }
 
 /// What takes requests whose authority is in no domain.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) enum Otherwise {
     /// The outbound mode decides.
     #[default]
     Mode,
     /// This virtual host takes them too.
-    VirtualHost(usize),
+    VirtualHost(Arc<VirtualHost>),
     /// Nothing: 404.
     Nothing,
 }
 
 /// One virtual host.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct VirtualHost {
-    /// `host:port`.
-    pub name: String,
+    /// `host:port`; with `/*` behind it where the only route is to its own service, whose operation is called so.
+    text: Box<str>,
     pub object: ObjectRef,
-    pub routes: Arc<[Route]>,
+    pub routes: Routes,
+}
+
+/// The routes of a virtual host.
+#[derive(Debug)]
+pub(super) enum Routes {
+    /// In order.
+    Several(Arc<[Route]>),
+    /// One, to its own service: that of nearly every host of a large policy, kept in little space.
+    Own(OwnRoute),
+}
+
+/// The route `default` to a service that no VirtualService has.
+#[derive(Debug)]
+pub(super) struct OwnRoute {
+    pub cluster: Arc<Cluster>,
+    pub retries: Option<Arc<RetryPolicy>>,
+    /// The service is told the operation.
+    pub traced: bool,
+    /// Line of the host in the object of the virtual host.
+    pub line: u32,
+}
+
+/// Istio's name of a route that no VirtualService makes.
+pub(super) const DEFAULT_ROUTE: &str = "default";
+
+/// What matches everything below a host, behind the host's name.
+const EVERY_PATH: &str = "/*";
+
+impl VirtualHost {
+    pub fn new(host: &str, port: u16, object: ObjectRef, routes: Routes) -> Self {
+        // An address has brackets in the name, and so has not what its operation is called; see `own`.
+        let name = match host.contains(':') {
+            true => format!("[{host}]:{port}"),
+            false => format!("{host}:{port}"),
+        };
+        let text = match &routes {
+            Routes::Several(_) => name,
+            Routes::Own(_) => name + EVERY_PATH,
+        };
+        Self {
+            text: text.into(),
+            object,
+            routes,
+        }
+    }
+
+    /// `host:port`.
+    pub fn name(&self) -> &str {
+        match &self.routes {
+            Routes::Several(_) => &self.text,
+            Routes::Own(_) => self.text.strip_suffix(EVERY_PATH).unwrap_or(&self.text),
+        }
+    }
+
+    /// What its own route is called for tracing: Istio's name for every path of the service.
+    pub fn own_operation(&self) -> &str {
+        &self.text
+    }
 }
 
 /// One route: a condition and an action.
@@ -59,6 +121,8 @@ pub(super) enum RouteAction {
         clusters: Vec<WeightedCluster>,
         timeout: Option<Duration>,
         retries: Option<Arc<RetryPolicy>>,
+        /// What of a request is hashed.
+        hash: Box<[HashKey]>,
     },
     Redirect(Redirect),
     Respond {
@@ -82,50 +146,66 @@ pub(super) struct WeightedCluster {
 impl RouteTable {
     /// Adds a virtual host under its domains; the first owner of a domain keeps it, a host left without domains is
     /// dropped (Istio reports it as `pilot_vservice_dup_domain`).
-    pub fn add(&mut self, virtual_host: VirtualHost, domains: Vec<String>) {
-        let index = self.virtual_hosts.len();
-        let mut owns = false;
+    pub fn add(&mut self, virtual_host: VirtualHost, domains: Vec<Arc<str>>) {
+        let virtual_host = Arc::new(virtual_host);
         for domain in domains {
-            owns |= self.domains.insert(domain, index);
+            if !self.domains.insert(domain.clone(), virtual_host.clone()) {
+                self.contested.insert(hosts::shared_lower_case(&domain));
+            }
         }
-        if owns {
-            self.virtual_hosts.push(virtual_host);
+    }
+
+    /// The same table with what `new` has in the place of what `old` has, which are parts of it, before a change and after
+    /// it. `None` where others have a part in these.
+    pub fn patched(self: &Arc<Self>, old: &Self, new: &Self) -> Option<Arc<Self>> {
+        if old.domains.is_empty() && new.domains.is_empty() {
+            return Some(self.clone());
         }
+        let mut names = old.domains.names()?.chain(new.domains.names()?);
+        if names.any(|name| self.contested.contains(name)) {
+            return None;
+        }
+        let mut patched = Self::clone(self);
+        patched.domains.replace(&old.domains, &new.domains)?;
+        patched.services = (self.services + new.services).checked_sub(old.services)?;
+        patched.contested.extend(new.contested.iter().cloned());
+        // Without a service there is no listener that asks for it.
+        ((patched.services == 0) == (self.services == 0)).then(|| Arc::new(patched))
     }
 
     /// The virtual host for an authority.
     pub fn virtual_host(&self, authority: &str) -> Option<&VirtualHost> {
         let otherwise = match &self.otherwise {
-            Otherwise::VirtualHost(index) => Some(index),
+            Otherwise::VirtualHost(virtual_host) => Some(virtual_host),
             Otherwise::Mode | Otherwise::Nothing => None,
         };
-        let index = self.domains.get(hosts::strip_port(authority)).or(otherwise);
-        index.map(|index| &self.virtual_hosts[*index])
+        let found = self.domains.get(hosts::strip_port(authority)).or(otherwise);
+        found.map(|virtual_host| &**virtual_host)
     }
 }
 
 /// Domains of a service: its host, the host with a trailing dot, the short names of a Service seen from
 /// `own_namespace` unless they are the host of a service that `is_known`, and its addresses.
 pub(super) fn domains(
-    host: &str,
+    host: &Arc<str>,
     own_namespace: &str,
     service: &RegistryService,
-    is_known: impl Fn(&str) -> bool,
-) -> Vec<String> {
-    let mut names = Vec::new();
-    for own in std::iter::once(host).chain(service.aliases.iter().map(|alias| &**alias)) {
-        names.push(own.to_string());
+    mut is_known: impl FnMut(&str) -> bool,
+) -> Vec<Arc<str>> {
+    let mut names: Vec<Arc<str>> = Vec::new();
+    for own in std::iter::once(host).chain(&service.aliases) {
+        names.push(own.clone());
         let others = other_names(own, own_namespace).into_iter();
-        names.extend(others.filter(|name| !is_known(name)));
+        names.extend(others.filter(|name| !is_known(name)).map(Into::into));
     }
     if service.is_headless() {
         // A pod of the service by its name.
-        let pods: Vec<_> = names.iter().map(|name| format!("*.{name}")).collect();
+        let pods: Vec<Arc<str>> = names.iter().map(|name| format!("*.{name}").into()).collect();
         names.extend(pods);
     }
     names.extend(service.virtual_ips().map(|address| match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("[{address}]"),
+        IpAddr::V4(address) => address.to_string().into(),
+        IpAddr::V6(address) => format!("[{address}]").into(),
     }));
     names
 }
@@ -142,140 +222,6 @@ pub(super) fn other_names(host: &str, own_namespace: &str) -> Vec<String> {
         names.extend([short.to_string(), format!("{short}.svc")]);
     }
     names
-}
-
-/// The compiled condition of a route.
-#[derive(Debug, Default)]
-pub(super) struct Condition {
-    uri: Option<(Text, bool)>,
-    method: Option<Text>,
-    scheme: Option<Text>,
-    authority: Option<Text>,
-    headers: Vec<(String, Text)>,
-    without_headers: Vec<(String, Text)>,
-    query: Vec<(String, Text)>,
-}
-
-/// A compiled StringMatch.
-#[derive(Debug)]
-pub(super) enum Text {
-    Exact(String),
-    Prefix(String),
-    Regex(Regex),
-    Present,
-}
-
-impl Text {
-    pub fn of(text: &TextMatch) -> Option<Self> {
-        Some(match text {
-            TextMatch::Exact(text) => Self::Exact(text.clone()),
-            TextMatch::Prefix(text) => Self::Prefix(text.clone()),
-            // No expression: any value.
-            TextMatch::Regex(text) if text == "*" => Self::Present,
-            // RE2 matches the whole text; a pattern that does not compile was refused when it was read.
-            TextMatch::Regex(text) => Self::Regex(Regex::new(&format!("^(?:{text})$")).ok()?),
-            TextMatch::Present => Self::Present,
-        })
-    }
-
-    pub fn matches(&self, text: &str) -> bool {
-        match self {
-            Self::Exact(expected) => text == expected,
-            Self::Prefix(prefix) => text.starts_with(prefix.as_str()),
-            Self::Regex(regex) => regex.is_match(text),
-            Self::Present => true,
-        }
-    }
-
-    fn matches_ignoring_case(&self, text: &str) -> bool {
-        match self {
-            Self::Exact(expected) => text.eq_ignore_ascii_case(expected),
-            Self::Prefix(prefix) => text
-                .get(..prefix.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(prefix)),
-            _ => self.matches(text),
-        }
-    }
-}
-
-impl Condition {
-    /// Compiles the request-time part of a match; `None` is a match for everything.
-    pub fn of(condition: &HttpMatch) -> Option<Self> {
-        let catch_all_uri = match &condition.uri {
-            Some(TextMatch::Prefix(prefix)) => prefix == "/",
-            Some(TextMatch::Regex(regex)) => regex == ".*",
-            Some(TextMatch::Present) | None => true,
-            Some(TextMatch::Exact(_)) => false,
-        };
-        let list = |map: &std::collections::BTreeMap<String, TextMatch>| {
-            map.iter()
-                .filter_map(|(name, text)| Some((name.clone(), Text::of(text)?)))
-                .collect::<Vec<_>>()
-        };
-        let compiled = Self {
-            uri: condition
-                .uri
-                .as_ref()
-                .filter(|_| !catch_all_uri)
-                .and_then(|text| Some((Text::of(text)?, condition.ignore_uri_case))),
-            method: condition.method.as_ref().and_then(Text::of),
-            scheme: condition.scheme.as_ref().and_then(Text::of),
-            authority: condition.authority.as_ref().and_then(Text::of),
-            headers: list(&condition.headers),
-            without_headers: list(&condition.without_headers),
-            query: list(&condition.query_params),
-        };
-        let empty = compiled.uri.is_none()
-            && compiled.method.is_none()
-            && compiled.scheme.is_none()
-            && compiled.authority.is_none()
-            && compiled.headers.is_empty()
-            && compiled.without_headers.is_empty()
-            && compiled.query.is_empty();
-        (!empty).then_some(compiled)
-    }
-
-    /// True where the request fits. Does not allocate.
-    pub fn matches(&self, http: &HttpClaims<'_>) -> bool {
-        let (path, query) = http.path.split_once('?').unwrap_or((http.path, ""));
-        let fits = |text: &Option<Text>, value: &str| text.as_ref().is_none_or(|text| text.matches(value));
-        self.uri.as_ref().is_none_or(|(text, ignore_case)| {
-            if *ignore_case {
-                text.matches_ignoring_case(path)
-            } else {
-                text.matches(path)
-            }
-        }) && fits(&self.method, http.method)
-            && fits(&self.scheme, "http")
-            && fits(&self.authority, http.authority.unwrap_or_default())
-            && self
-                .headers
-                .iter()
-                .all(|(name, text)| http.headers.any(name, &mut |value| text.matches(value)))
-            && self.without_headers.iter().all(|(name, text)| {
-                // A missing header counts as empty text, except where only presence is asked for.
-                let present = http.headers.any(name, &mut |_| true);
-                let matches = http.headers.any(name, &mut |value| text.matches(value));
-                let fails_as_empty = !present && !matches!(text, Text::Present) && text.matches("");
-                !matches && !fails_as_empty
-            })
-            && self.query.iter().all(|(name, text)| {
-                let value = query.split('&').find_map(|pair| {
-                    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-                    (key == name).then_some(value)
-                });
-                value.is_some_and(|value| text.matches(value))
-            })
-    }
-
-    /// The matched path for the decorator.
-    pub fn operation_path(condition: &HttpMatch) -> String {
-        match &condition.uri {
-            Some(TextMatch::Prefix(prefix)) => format!("{prefix}*"),
-            Some(TextMatch::Exact(text) | TextMatch::Regex(text)) => text.clone(),
-            Some(TextMatch::Present) | None => "/*".into(),
-        }
-    }
 }
 
 /// The index that `draw` picks among weights.
@@ -298,20 +244,28 @@ const DEFAULT_RETRY_ON: &str = "connect-failure,refused-stream,unavailable,cance
 const BACK_OFF: Duration = Duration::from_millis(25);
 
 /// The retry policy of a route: its own, else the mesh's, else two retries when connecting fails or a stream is refused;
-/// `None` where retries are switched off. `only` is the cluster of a route that names one: what a hash has chosen there is
-/// chosen again.
-pub(super) fn retries(own: Option<&Retries>, mesh: &MeshConfig, only: Option<&Cluster>) -> Option<RetryPolicy> {
+/// `None` where retries are switched off. Where the route has one destination and hashes (`hashes`), what the hash has chosen
+/// is chosen again.
+pub(super) fn retries(own: Option<&Retries>, mesh: &MeshConfig, hashes: bool) -> Option<RetryPolicy> {
     let default = Retries {
         attempts: 2,
         ..Retries::default()
     };
     let retries = own.or(mesh.default_retries.as_ref()).unwrap_or(&default);
-    let avoid = !only.is_some_and(|cluster| cluster.consistent_hash);
     (retries.attempts > 0).then(|| RetryPolicy {
-        avoid_previous_hosts: retries.ignore_previous_hosts.unwrap_or(avoid),
+        avoid_previous_hosts: retries.ignore_previous_hosts.unwrap_or(!hashes),
         ..retry_policy(retries)
     })
 }
+
+/// Words of `retryOn` that stand for a status of gRPC.
+const GRPC_WORDS: [(&str, u8); 5] = [
+    ("cancelled", 1),
+    ("deadline-exceeded", 4),
+    ("resource-exhausted", 8),
+    ("internal", 13),
+    ("unavailable", 14),
+];
 
 /// Istio: numbers among the words are statuses, and stand in a list of their own.
 fn retry_policy(retries: &Retries) -> RetryPolicy {
@@ -332,10 +286,16 @@ fn retry_policy(retries: &Retries) -> RetryPolicy {
         attempts: retries.attempts,
         per_try_timeout: retries.per_try_timeout,
         connect_failure: reset || any(&["connect-failure", "reset-before-request"]),
+        refused_stream: reset || any(&["refused-stream"]),
         reset,
         server_error: any(&["5xx"]),
         gateway_error: any(&["gateway-error"]),
         conflict: any(&["retriable-4xx"]),
+        grpc_statuses: GRPC_WORDS
+            .iter()
+            .filter(|(word, _)| any(&[word]))
+            .map(|(_, status)| *status)
+            .collect(),
         retry_on,
         statuses,
         back_off: retries.back_off.unwrap_or(BACK_OFF),

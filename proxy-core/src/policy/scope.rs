@@ -175,7 +175,7 @@ impl<'r> ByHost<'r> {
     fn new(all: &'r [Arc<RegistryService>], wanted: &HashSet<&str>) -> Self {
         let is_wanted = |service: &&Arc<RegistryService>| !wanted.is_empty() && wanted.contains(&*service.host);
         let mut by_age: Vec<&Arc<RegistryService>> = all.iter().filter(is_wanted).collect();
-        by_age.sort_by(|a, b| a.age.cmp(&b.age));
+        by_age.sort_by(|a, b| a.age().cmp(&b.age()));
         let mut by_host: HashMap<&str, Vec<&Arc<RegistryService>>> = HashMap::new();
         for service in by_age {
             let of_host = by_host.entry(&service.host).or_default();
@@ -194,7 +194,7 @@ impl<'r> ByHost<'r> {
         let exported = || all.iter().filter(|service| service.export != Export::Hidden);
         all.iter()
             .find(|service| &*service.namespace == own)
-            .or_else(|| exported().min_by(|a, b| (!a.is_kubernetes(), &a.age).cmp(&(!b.is_kubernetes(), &b.age))))
+            .or_else(|| exported().min_by(|a, b| (!a.is_kubernetes(), a.age()).cmp(&(!b.is_kubernetes(), b.age()))))
             .copied()
     }
 }

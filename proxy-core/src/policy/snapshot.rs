@@ -3,8 +3,8 @@
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use super::{
-    Action, Capture, Cluster, Decision, Forward, Layer, SniffNeeds, Verdict, Workload, clusters::Clusters,
-    listeners::Listener, routes::RouteTable, visibility::Mode,
+    Action, Capture, Cluster, Decision, Forward, Layer, SniffNeeds, Verdict, Workload, listeners::Listener,
+    names::NameMap, routes::RouteTable, visibility::Mode,
 };
 
 use crate::model::IstioVersion;
@@ -23,14 +23,14 @@ pub struct Snapshot {
     /// may have no cluster.
     pub(super) unknown: Option<Arc<Cluster>>,
     pub(super) dynamic_dns: Arc<Cluster>,
-    pub(super) clusters: Clusters,
+    pub(super) clusters: NameMap<Arc<Cluster>>,
     /// Listeners of virtual addresses.
-    pub(super) exact: HashMap<SocketAddr, Listener>,
+    pub(super) exact: Arc<HashMap<SocketAddr, Listener>>,
     /// Listeners of the wildcard address, by port.
-    pub(super) wildcard: HashMap<u16, Listener>,
+    pub(super) wildcard: HashMap<u16, Arc<Listener>>,
     /// What takes everything else: `virtualOutbound`.
     pub(super) fallback: Listener,
-    pub(super) tables: Vec<RouteTable>,
+    pub(super) tables: Vec<Arc<RouteTable>>,
 }
 
 impl Snapshot {
@@ -87,7 +87,12 @@ impl Snapshot {
 
     /// All clusters but the special ones.
     pub fn clusters(&self) -> impl Iterator<Item = &Arc<Cluster>> {
-        self.clusters.values()
+        self.clusters.iter()
+    }
+
+    /// True where a cluster has this name, but for the special ones.
+    pub fn has_cluster(&self, name: &str) -> bool {
+        self.clusters.get(name).is_some()
     }
 
     /// Hash of everything it was made from, 16 hexadecimal digits.
@@ -98,7 +103,7 @@ impl Snapshot {
     pub(super) fn listener(&self, destination: SocketAddr) -> &Listener {
         self.exact
             .get(&destination)
-            .or_else(|| self.wildcard.get(&destination.port()))
+            .or_else(|| self.wildcard.get(&destination.port()).map(|listener| &**listener))
             .unwrap_or(&self.fallback)
     }
 }

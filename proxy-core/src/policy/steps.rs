@@ -1,9 +1,9 @@
 //! What a decision's steps say, in words a platform engineer uses.
 
 use super::{
-    Cluster, Facts, Snapshot, Step,
+    Cluster, Facts, Snapshot, Step, UpstreamHttp,
     listeners::{Listener, Seen},
-    routes::{Route, RouteAction},
+    routes::{DEFAULT_ROUTE, OwnRoute, Route, RouteAction, VirtualHost},
 };
 use crate::model::ObjectRef;
 
@@ -53,9 +53,17 @@ pub(super) fn route_step(route: &Route) -> Step {
     step("route", outcome, Some(route.object.clone()))
 }
 
+pub(super) fn own_route_step(virtual_host: &VirtualHost, own: &OwnRoute) -> Step {
+    let object = virtual_host.object.at(own.line);
+    step("route", format!("route {DEFAULT_ROUTE}"), Some(object))
+}
+
 pub(super) fn cluster_step(cluster: &Cluster) -> Step {
     let mut outcome = cluster.name.to_string();
-    let limits = &cluster.limits;
+    if cluster.settings.http == UpstreamHttp::Http2 {
+        outcome.push_str(", in HTTP/2");
+    }
+    let limits = &cluster.settings.limits;
     for (limit, of) in [
         (limits.connections, "connections"),
         (limits.pending, "waiting requests"),
@@ -66,13 +74,15 @@ pub(super) fn cluster_step(cluster: &Cluster) -> Step {
             outcome.push_str(&format!(", at most {limit} {of} at once"));
         }
     }
-    if !cluster.unapplied.is_empty() {
-        outcome.push_str(&format!(
-            "; not done by Egret's sidecar: {}",
-            cluster.unapplied.join(", ")
-        ));
+    let unapplied = &cluster.settings.unapplied;
+    if !unapplied.is_empty() {
+        outcome.push_str(&format!("; not done by Egret's sidecar: {}", unapplied.join(", ")));
     }
     step("cluster", outcome, cluster.object.clone())
+}
+
+pub(super) fn chain_step(seen: &Seen<'_>, object: Option<ObjectRef>) -> Step {
+    step("chain", format!("a filter chain takes {}", describe(seen)), object)
 }
 
 pub(super) fn describe(seen: &Seen<'_>) -> String {

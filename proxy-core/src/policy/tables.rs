@@ -6,17 +6,20 @@ use std::{
 };
 
 use super::{
-    RetryPolicy, Workload,
+    Cluster, RetryPolicy, Workload,
     clusters::{self, Clusters},
     entries::Tabled,
     hosts,
     registry::RegistryService,
-    routes::{Otherwise, Route, RouteAction, RouteTable, VirtualHost, WeightedCluster, domains, retries},
+    routes::{
+        DEFAULT_ROUTE, Otherwise, OwnRoute, Route, RouteAction, RouteTable, Routes, VirtualHost, WeightedCluster,
+        domains, retries,
+    },
     scope::Scope,
     version::{self, Change},
     virtual_services::Visible,
 };
-use crate::model::{MeshConfig, ObjectRef, Port, Protocol, ProtocolClass};
+use crate::model::{HashKey, MeshConfig, ObjectRef, Port, Protocol, ProtocolClass};
 
 /// Makes the tables of one workload.
 pub(super) struct Tables<'s> {
@@ -86,7 +89,7 @@ impl<'s> PortServices<'s> {
     }
 }
 
-/// Routes that some hosts share.
+/// Routes of a VirtualService, that its hosts share.
 struct Routed<'s> {
     routes: Arc<[Route]>,
     object: ObjectRef,
@@ -102,8 +105,8 @@ impl<'s> Tables<'s> {
             clusters,
             workload,
             mesh,
-            retries: retries(None, mesh, None).map(Arc::new),
-            default_name: "default".into(),
+            retries: retries(None, mesh, false).map(Arc::new),
+            default_name: DEFAULT_ROUTE.into(),
         }
     }
 }
@@ -143,27 +146,22 @@ impl Tables<'_> {
             .all
             .iter()
             .filter(|one| one.is_http() && one.service.alias_of().is_none() && !taken[one.at]);
-        all.reserve(services.all.len());
-        all.extend(left.map(|one| self.unrouted(one)));
-        self.table(&all, &services, port)
+        let mut table = self.table(&all, &left.collect::<Vec<_>>(), &services, port);
+        table.port = Some(port);
+        let served = |one: &&OnPort<'_>| one.is_http() && one.service.alias_of().is_none();
+        table.services = services.all.iter().filter(served).count();
+        table
     }
 
     /// The table of a sniffed port at a virtual address: the host of `service` alone, whatever a request's Host says.
     /// `shared` is that of everything on the port.
     fn own(shared: &RouteTable, service: &RegistryService) -> RouteTable {
         // Istio looks its own host up as it is written, among domains in lower case.
-        let found = shared.domains.get(&service.host).copied();
+        let found = shared.domains.get(&service.host).cloned();
         let found = found.filter(|_| *service.host == *hosts::lower_case(&service.host));
-        match found {
-            None => RouteTable {
-                otherwise: Otherwise::Nothing,
-                ..RouteTable::default()
-            },
-            Some(index) => RouteTable {
-                virtual_hosts: vec![shared.virtual_hosts[index].clone()],
-                otherwise: Otherwise::VirtualHost(0),
-                ..RouteTable::default()
-            },
+        RouteTable {
+            otherwise: found.map_or(Otherwise::Nothing, Otherwise::VirtualHost),
+            ..RouteTable::default()
         }
     }
 
@@ -213,11 +211,30 @@ impl Tables<'_> {
         })
     }
 
-    /// A service that no VirtualService has.
-    fn unrouted<'s>(&self, one: &'s OnPort<'s>) -> Routed<'s> {
+    /// The virtual host of a service that no VirtualService has.
+    fn unrouted(&self, one: &OnPort<'_>) -> VirtualHost {
         // The route names the host in lower case; a cluster declared in upper case is therefore not found (503 NC).
         let (cluster, name) = self.clusters.named(clusters::name(one.port.number, "", &one.host));
-        let route = Route {
+        let routes = match cluster {
+            Some(cluster) if !one.host.contains(':') && self.hash(one).is_none() => Routes::Own(OwnRoute {
+                cluster,
+                retries: self.retries.clone(),
+                traced: self.mesh.enable_tracing,
+                line: one.service.object.line,
+            }),
+            cluster => Routes::Several(Arc::new([self.default_route(one, cluster, name)])),
+        };
+        VirtualHost::new(&one.host, one.port.number, one.service.object.at(one.port.line), routes)
+    }
+
+    /// What of a request to a service is hashed.
+    fn hash(&self, one: &OnPort<'_>) -> Option<&HashKey> {
+        self.clusters.rule(&one.host)?.of_service(one.port.number)
+    }
+
+    /// The same route where it is to a cluster that does not exist, is called by an address, or hashes.
+    fn default_route(&self, one: &OnPort<'_>, cluster: Option<Arc<Cluster>>, name: Arc<str>) -> Route {
+        Route {
             name: Some(self.default_name.clone()),
             condition: None,
             action: RouteAction::Forward {
@@ -229,6 +246,7 @@ impl Tables<'_> {
                 }],
                 timeout: None,
                 retries: self.retries.clone(),
+                hash: self.hash(one).cloned().into_iter().collect(),
             },
             operation: self
                 .mesh
@@ -236,55 +254,57 @@ impl Tables<'_> {
                 .then(|| format!("{}:{}/*", one.host, one.port.number)),
             object: one.service.object.clone(),
             treatment: None,
-        };
-        Routed {
-            routes: Arc::new([route]),
-            object: ObjectRef {
-                line: one.port.line,
-                ..one.service.object.clone()
-            },
-            hosts: Vec::new(),
-            services: vec![one],
         }
     }
 
-    /// Virtual hosts in order; of equal names and equal domains the first stays.
-    fn table(&self, all: &[Routed<'_>], on_port: &PortServices<'_>, port: u16) -> RouteTable {
+    /// Virtual hosts in order, those of `routed` before those of services that are `left`; of equal names and equal
+    /// domains the first stays.
+    fn table(&self, routed: &[Routed<'_>], left: &[&OnPort<'_>], on_port: &PortServices<'_>, port: u16) -> RouteTable {
         let mut known = vec![false; on_port.all.len()];
-        for one in all.iter().flat_map(|routed| &routed.services) {
+        for one in routed.iter().flat_map(|routed| &routed.services).chain(left) {
             known[one.at] = true;
         }
-        let is_known = |name: &str| on_port.get(name).is_some_and(|one| known[one.at]);
+        // Names that a service would have, were they not those of another one.
+        let mut left_out: HashSet<Arc<str>> = HashSet::new();
+        let mut is_known = |name: &str| {
+            let is_known = on_port.get(name).is_some_and(|one| known[one.at]);
+            if is_known {
+                left_out.insert(hosts::lower_case(name).into());
+            }
+            is_known
+        };
         let mut table = RouteTable::default();
-        table.virtual_hosts.reserve(all.len());
         // Each has a second name with a dot behind it.
-        table.domains.reserve(2 * all.len());
+        table.domains.reserve(2 * (routed.len() + left.len()));
+        let mut domains = |one: &OnPort<'_>| {
+            let mut domains = domains(&one.host, &self.workload.namespace, one.service, &mut is_known);
+            if !version::has(self.mesh.version, Change::TrailingDots) {
+                domains.retain(|domain| !domain.ends_with('.'));
+            }
+            domains
+        };
         // A host of a service is never one of those that no service has.
         let (mut done, mut free) = (vec![false; on_port.all.len()], HashSet::new());
-        for routed in all {
-            let made = |host: &str| VirtualHost {
-                name: match host.contains(':') {
-                    true => format!("[{host}]:{port}"),
-                    false => format!("{host}:{port}"),
-                },
-                object: routed.object.clone(),
-                routes: routed.routes.clone(),
+        for routed in routed {
+            let made = |host: &str| {
+                let routes = Routes::Several(routed.routes.clone());
+                VirtualHost::new(host, port, routed.object.clone(), routes)
             };
             for host in routed.hosts.iter().map(|host| hosts::lower_case(host)) {
                 if free.insert(host.clone()) {
-                    table.add(made(&host), vec![host]);
+                    table.add(made(&host), vec![host.into()]);
                 }
             }
             for one in &routed.services {
                 if !std::mem::replace(&mut done[one.at], true) {
-                    let mut domains = domains(&one.host, &self.workload.namespace, one.service, is_known);
-                    if !version::has(self.mesh.version, Change::TrailingDots) {
-                        domains.retain(|domain| !domain.ends_with('.'));
-                    }
-                    table.add(made(&one.host), domains);
+                    table.add(made(&one.host), domains(one));
                 }
             }
         }
+        for one in left {
+            table.add(self.unrouted(one), domains(one));
+        }
+        table.contested.extend(left_out);
         table
     }
 }

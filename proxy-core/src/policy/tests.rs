@@ -1,6 +1,8 @@
 //! Rules that hold for any policy and any connection.
 
+mod balancing;
 mod otherwise;
+mod recompile;
 mod versions;
 
 use std::{net::SocketAddr, sync::Arc};

@@ -3,11 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    Cluster, HeaderEdits, PathRewrite, Rewrite, Step,
-    routes::{Text, WeightedCluster},
-    steps::step,
-};
+use super::{Cluster, HeaderEdits, PathRewrite, Rewrite, Step, conditions::Text, routes::WeightedCluster, steps::step};
 use crate::model::{self, HttpMatch, HttpRoute, ObjectRef, Percentage, TextMatch};
 
 /// What a route does beside sending a request somewhere. Chance, as for a fault's percentage, is left to who acts.
@@ -43,8 +39,8 @@ struct Steps {
 pub struct Fault {
     /// A share of the requests waits for so long.
     pub delay: Option<(Percentage, Duration)>,
-    /// A share of the requests is answered with this status.
-    pub abort: Option<(Percentage, u16)>,
+    /// A share of the requests is answered with a status.
+    pub abort: Option<model::Abort>,
 }
 
 /// A copy of each request, or of a share of them.
@@ -216,7 +212,7 @@ impl Fault {
         let abort = fault.abort.as_ref().filter(|abort| !abort.percentage.is_none());
         (delay.is_some() || abort.is_some()).then(|| Self {
             delay: delay.map(|delay| (delay.percentage, delay.duration)),
-            abort: abort.map(|abort| (abort.percentage, abort.status)),
+            abort: abort.copied(),
         })
     }
 }
@@ -228,7 +224,7 @@ impl std::fmt::Display for Fault {
             .map(|(share, delay)| format!("{share} of requests wait {} ms", delay.as_millis()));
         let abort = self
             .abort
-            .map(|(share, status)| format!("{share} of requests are answered {status}"));
+            .map(|abort| format!("{} of requests are answered {}", abort.percentage, abort.status));
         let parts: Vec<String> = delay.into_iter().chain(abort).collect();
         f.write_str(&parts.join(", then "))
     }

@@ -4,8 +4,8 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{DestinationEdits, Treatment};
-use crate::model::{Limits, ObjectRef};
+use super::{Balance, DestinationEdits, HttpVersion, StreamSettings, Treatment};
+use crate::model::{HashKey, Keepalive, Limits, ObjectRef};
 
 /// The four verdicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -91,6 +91,10 @@ pub struct Forward<'s> {
     pub operation: Option<&'s str>,
     /// Edits of this destination, where it is one of several.
     pub edits: Option<&'s DestinationEdits>,
+    /// What of a request is hashed, for a cluster that is balanced by it.
+    pub hash: &'s [HashKey],
+    /// How a stream is kept, where something is said of it.
+    pub stream: Option<&'s StreamSettings>,
 }
 
 impl<'s> Forward<'s> {
@@ -102,6 +106,8 @@ impl<'s> Forward<'s> {
             retries: None,
             operation: None,
             edits: None,
+            hash: &[],
+            stream: None,
         }
     }
 }
@@ -128,22 +134,64 @@ pub struct Cluster {
     pub name: Arc<str>,
     /// The service's host, for metrics; empty for the special clusters.
     pub host: Arc<str>,
-    /// Namespace of the object that declares it, for metrics.
-    pub namespace: Arc<str>,
     /// Where its endpoints come from.
     pub endpoints: Endpoints,
+    /// How it is called: most clusters share one and the same.
+    pub settings: Arc<ClusterSettings>,
+    /// The object that declares it; `None` for the special clusters.
+    pub object: Option<ObjectRef>,
+}
+
+impl Cluster {
+    /// Namespace of the object that declares it, for metrics; `unknown` of the special clusters.
+    pub fn namespace(&self) -> &str {
+        self.object.as_ref().map_or("unknown", |object| &object.namespace)
+    }
+}
+
+/// How the endpoints of a cluster are called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterSettings {
     /// Limit for connecting.
     pub connect_timeout: Duration,
     /// TLS to originate, where a DestinationRule says so.
     pub tls: Option<OriginateTls>,
+    /// The HTTP that its requests are sent in.
+    pub http: UpstreamHttp,
     /// How much may go on at once.
     pub limits: Limits,
-    /// Istio balances it by a hash of the request. This engine does not, but then no attempt avoids an address.
-    pub consistent_hash: bool,
+    /// How one of its endpoints is chosen, where they are not all alike or something is said of it.
+    pub balance: Option<Box<Balance>>,
+    /// How its connections are kept, where something is said of it.
+    pub upkeep: Option<Box<Upkeep>>,
     /// What its DestinationRule asks for that this engine does not do.
     pub unapplied: Vec<&'static str>,
-    /// The object that declares it; `None` for the special clusters.
-    pub object: Option<ObjectRef>,
+}
+
+impl ClusterSettings {
+    /// Those of a service without a DestinationRule.
+    pub fn plain(http: UpstreamHttp, connect_timeout: Duration) -> Self {
+        Self {
+            connect_timeout,
+            http,
+            tls: None,
+            limits: Limits::default(),
+            balance: None,
+            upkeep: None,
+            unapplied: Vec::new(),
+        }
+    }
+}
+
+/// How connections to a cluster are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Upkeep {
+    /// A connection that no request uses for so long is closed; zero is never.
+    pub idle_timeout: Option<Duration>,
+    /// One that is older takes no further request.
+    pub max_duration: Option<Duration>,
+    /// Probes of the system's that notice who is gone.
+    pub keepalive: Option<Keepalive>,
 }
 
 /// Where a cluster's endpoints come from.
@@ -152,11 +200,36 @@ pub enum Endpoints {
     /// The connection's original destination, with another port where `targetPort` says so.
     OriginalDst(Option<u16>),
     /// Fixed addresses.
-    Static(Vec<SocketAddr>),
+    Static(Box<[SocketAddr]>),
+    /// All addresses of the cluster's own host, at this port.
+    Host(u16),
     /// Names to resolve, with their port; all addresses count.
-    Dns(Vec<(Arc<str>, u16)>),
+    Dns(Box<[(Arc<str>, u16)]>),
     /// The Host or SNI of each request, at this port where the authority names none.
     DynamicDns(u16),
+}
+
+/// The HTTP that a cluster's requests are sent in. Source: `setUpstreamProtocol` and `shouldH2Upgrade` of Istio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UpstreamHttp {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2, with prior knowledge where TLS does not agree on it.
+    Http2,
+    /// What the caller speaks.
+    AsCaller,
+}
+
+impl UpstreamHttp {
+    /// What a request of a caller that speaks `caller` is sent in.
+    pub fn spoken(self, caller: HttpVersion) -> HttpVersion {
+        match self {
+            Self::Http1 => HttpVersion::Http11,
+            Self::Http2 => HttpVersion::H2c,
+            Self::AsCaller => caller,
+        }
+    }
 }
 
 /// TLS towards the upstream.
@@ -177,8 +250,10 @@ pub struct RetryPolicy {
     pub per_try_timeout: Option<Duration>,
     /// Envoy's `retry_on`, as Istio writes it; the conditions below are what it means.
     pub retry_on: String,
-    /// Retry when connecting fails or a stream is refused.
+    /// Retry when connecting fails.
     pub connect_failure: bool,
+    /// Retry when an upstream that speaks HTTP/2 refuses the request's stream.
+    pub refused_stream: bool,
     /// Retry on a reset before the response.
     pub reset: bool,
     /// Retry on any 5xx.
@@ -189,6 +264,8 @@ pub struct RetryPolicy {
     pub conflict: bool,
     /// Further statuses to retry on.
     pub statuses: Vec<u16>,
+    /// Statuses of gRPC in a response's head to retry on.
+    pub grpc_statuses: Vec<u8>,
     /// Base of the wait between attempts.
     pub back_off: Duration,
     /// Prefer addresses that were not tried yet.

@@ -10,16 +10,17 @@ use std::{
 use super::{
     DestinationEdits, Mirror, Treatment, Workload,
     clusters::{self, Clusters},
+    conditions::Condition,
     delegates,
     hosts::{self, HostMap},
     registry,
-    routes::{Condition, Route, RouteAction, WeightedCluster, retries},
+    routes::{Route, RouteAction, WeightedCluster, retries},
     tables::PortServices,
     visibility::{self, Export, Fits},
 };
 use crate::model::{
-    EgressListener, HttpMatch, HttpRoute, L4Match, Labels, MeshConfig, Object, ObjectRef, Percentage, Redirect,
-    RouteDestination, TextMatch, VirtualService, World,
+    ConsistentHash, EgressListener, HttpMatch, HttpRoute, L4Match, Labels, MeshConfig, Object, ObjectRef, Percentage,
+    Redirect, RouteDestination, TextMatch, VirtualService, World,
 };
 
 /// A VirtualService that the workload sees, with its hosts written out.
@@ -94,6 +95,12 @@ impl<'w> Attachments<'w> {
             exact,
             wildcards,
         }
+    }
+
+    /// Whether any routes streams.
+    pub fn routes_streams(&self) -> bool {
+        let mut specs = self.all.iter().map(|visible| &visible.object.spec);
+        specs.any(|spec| !spec.tls.is_empty() || !spec.tcp.is_empty())
     }
 
     /// The VirtualService whose host is the most specific that covers `host`.
@@ -199,13 +206,13 @@ impl Visible<'_> {
                 body: response.body.clone(),
             }
         } else {
-            let clusters = self.weighted(&route.route, clusters, |host| (on_port.meant(host), port));
-            let only = clusters.first().filter(|_| route.route.len() == 1);
-            let only = only.and_then(|only| only.cluster.as_deref());
+            let hashes = self.hashes(&route.route, clusters);
+            let hashes_alone = route.route.len() == 1 && !hashes.is_empty();
             RouteAction::Forward {
-                retries: retries(route.retries.as_ref(), self.mesh, only).map(Arc::new),
+                retries: retries(route.retries.as_ref(), self.mesh, hashes_alone).map(Arc::new),
                 timeout: route.timeout,
-                clusters,
+                clusters: self.weighted(&route.route, clusters, |host| (on_port.meant(host), port)),
+                hash: hashes.into_iter().filter_map(|hash| hash.key.clone()).collect(),
             }
         };
         let name = match (&route.name, &condition.name) {
@@ -251,10 +258,28 @@ impl Visible<'_> {
             .collect()
     }
 
+    /// The hashes of the destinations; on a request all of them count, whichever is chosen.
+    fn hashes<'c>(&self, destinations: &[RouteDestination], clusters: &'c Clusters) -> Vec<&'c ConsistentHash> {
+        let single = destinations.len() == 1;
+        let counted = destinations
+            .iter()
+            .filter(|destination| single || destination.weight > 0);
+        let hash = |destination: &RouteDestination| {
+            let host = hosts::qualify(&destination.host, &self.object.meta.namespace);
+            let subset = destination.subset.as_deref().unwrap_or_default();
+            clusters.rule(&host)?.of_destination(destination.port, subset)
+        };
+        counted.filter_map(hash).collect()
+    }
+
     /// Where copies of requests are sent.
     fn mirrors(&self, route: &HttpRoute, clusters: &Clusters, meant: impl Fn(&str) -> (String, u16)) -> Vec<Mirror> {
         let share = route.mirror_percentage.or(route.mirror_percent);
-        let one = route.mirror.iter().map(|one| (one, share.unwrap_or(Percentage::ALL)));
+        let one = route
+            .mirror
+            .as_deref()
+            .into_iter()
+            .map(|one| (one, share.unwrap_or(Percentage::ALL)));
         let several = route
             .mirrors
             .iter()

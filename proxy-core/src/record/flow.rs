@@ -86,6 +86,8 @@ pub struct HttpPart {
     pub request_id: String,
     /// Host.
     pub authority: String,
+    /// A call of gRPC.
+    pub grpc: bool,
 }
 
 impl Flow {

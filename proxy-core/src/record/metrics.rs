@@ -93,6 +93,7 @@ struct Series {
     special: Option<&'static str>,
     /// HTTP status; `None` for a stream.
     status: Option<u16>,
+    grpc: bool,
     flags: &'static str,
 }
 
@@ -211,6 +212,7 @@ fn series(flow: &Flow) -> Series {
             _ => None,
         },
         status: flow.http.as_ref().map(|http| http.status),
+        grpc: flow.http.as_ref().is_some_and(|http| http.grpc),
         flags: if flow.flags.is_empty() { "-" } else { flow.flags },
     }
 }
@@ -316,7 +318,10 @@ fn histogram<T>(text: &mut String, name: &str, all: &BTreeMap<String, T>, value:
 fn labels(host: &str, namespace: &str, series: &Series, workload: &FlowWorkload) -> String {
     let or_unknown = |text: &str| escape(if host.is_empty() { "unknown" } else { text });
     let (protocol, code) = match series.status {
-        Some(status) => ("http", format!(",response_code=\"{status}\"")),
+        Some(status) => (
+            if series.grpc { "grpc" } else { "http" },
+            format!(",response_code=\"{status}\""),
+        ),
         None => ("tcp", String::new()),
     };
     format!(

@@ -1,22 +1,26 @@
 //! Takes finished flows from the workers: access log lines to one writer thread, records to whoever streams `/flows`,
 //! counts to the metrics.
 //!
-//! Nothing here blocks a worker: queues are bounded, what does not fit is dropped and counted.
+//! Nothing here blocks a worker: queues are bounded, what does not fit is dropped and counted. A queue takes memory as it
+//! fills, and that of `/flows` from its first reader on: most sidecars are idle, and there are many of them.
 
 use std::{
     fs::OpenOptions,
     io::{self, Write},
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
-        mpsc::{self, SyncSender, TrySendError},
+        mpsc as channel,
     },
     thread,
     time::{Duration, Instant},
 };
 
-use tokio::sync::broadcast;
+use tokio::sync::{
+    broadcast,
+    mpsc::{self, error::TrySendError},
+};
 
 use super::{
     Flow, FlowWorkload,
@@ -63,7 +67,7 @@ pub enum AccessLogFormat {
 enum Entry {
     Line(String),
     /// Everything before this must be written; then the sender is told.
-    Flush(mpsc::Sender<()>),
+    Flush(channel::Sender<()>),
 }
 
 /// How long the last lines may take to be written when the sidecar ends.
@@ -76,8 +80,8 @@ pub type FlowStream = broadcast::Receiver<Arc<str>>;
 #[derive(Debug)]
 pub struct Recorder {
     format: AccessLogFormat,
-    log_tx: Option<SyncSender<Entry>>,
-    stream_tx: broadcast::Sender<Arc<str>>,
+    log_tx: Option<mpsc::Sender<Entry>>,
+    stream_tx: OnceLock<broadcast::Sender<Arc<str>>>,
     workload: Arc<FlowWorkload>,
     dropped: AtomicU64,
     workers: Mutex<Vec<Arc<WorkerCounts>>>,
@@ -101,18 +105,17 @@ impl Recorder {
         let log_tx = match output {
             None => None,
             Some(output) => {
-                let (log_tx, log_rx) = mpsc::sync_channel(LOG_QUEUE);
+                let (log_tx, log_rx) = mpsc::channel(LOG_QUEUE);
                 thread::Builder::new()
                     .name("access-log".into())
-                    .spawn(move || write_lines(&log_rx, output))?;
+                    .spawn(move || write_lines(log_rx, output))?;
                 Some(log_tx)
             }
         };
-        let (stream_tx, _) = broadcast::channel(STREAM_QUEUE);
         Ok(Arc::new(Self {
             format,
             log_tx,
-            stream_tx,
+            stream_tx: OnceLock::new(),
             workload: workload.into(),
             dropped: AtomicU64::new(0),
             workers: Mutex::default(),
@@ -134,14 +137,15 @@ impl Recorder {
 
     /// Streams the records from now on.
     pub fn subscribe(&self) -> FlowStream {
-        self.stream_tx.subscribe()
+        let stream_tx = self.stream_tx.get_or_init(|| broadcast::Sender::new(STREAM_QUEUE));
+        stream_tx.subscribe()
     }
 
     /// Waits until all lines so far are written: the process may end afterwards. A log that hangs is not waited for.
     pub fn flush(&self) {
         let Some(log_tx) = &self.log_tx else { return };
         let until = Instant::now() + FLUSH;
-        let (done_tx, done_rx) = mpsc::channel();
+        let (done_tx, done_rx) = channel::channel();
         let mut entry = Entry::Flush(done_tx);
         while let Err(TrySendError::Full(back)) = log_tx.try_send(entry) {
             if Instant::now() >= until {
@@ -171,9 +175,9 @@ impl Recorder {
 }
 
 /// The writer thread: gathers lines for a moment and writes them at once, so that a busy worker wakes nobody.
-fn write_lines(log_rx: &mpsc::Receiver<Entry>, mut output: Box<dyn Write + Send>) {
+fn write_lines(mut log_rx: mpsc::Receiver<Entry>, mut output: Box<dyn Write + Send>) {
     let mut batch = String::new();
-    while let Ok(first) = log_rx.recv() {
+    while let Some(first) = log_rx.blocking_recv() {
         if matches!(first, Entry::Line(_)) {
             thread::sleep(GATHER);
         }
@@ -222,12 +226,15 @@ impl WorkerRecorder {
                 shared.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }
-        if shared.stream_tx.receiver_count() > 0
+        if let Some(stream_tx) = shared
+            .stream_tx
+            .get()
+            .filter(|stream_tx| stream_tx.receiver_count() > 0)
             && let Ok(mut json) = serde_json::to_string(&flow.record(&shared.workload))
         {
             json.push('\n');
             // Nobody listening any more is no error.
-            let _ = shared.stream_tx.send(json.into());
+            let _ = stream_tx.send(json.into());
         }
         self.counts.finished(flow);
     }

@@ -1,4 +1,4 @@
-//! The sandbox's DNS: fixed names first, everything else through the host's resolver.
+//! The sandbox's DNS: fixed names first, then those of a cluster, everything else through the host's resolver.
 
 use std::{
     collections::HashMap,
@@ -16,7 +16,7 @@ use tokio::{
     runtime, task,
 };
 
-use crate::net::{Resolver, Unresolved};
+use crate::net::{Forwarder, Resolver, Unresolved};
 
 /// Seconds that answers may be kept: names may be mapped anew while a sandbox runs.
 const TTL: u32 = 5;
@@ -25,14 +25,19 @@ const TTL: u32 = 5;
 const AT_ONCE: usize = 256;
 
 /// Answers until the process ends; blocks its thread.
-pub fn serve(udp: UdpSocket, tcp: TcpListener, hosts: Arc<HashMap<String, Vec<IpAddr>>>) -> io::Result<()> {
+pub fn serve(
+    udp: UdpSocket,
+    tcp: TcpListener,
+    hosts: Arc<HashMap<String, Vec<IpAddr>>>,
+    forwarder: Option<Forwarder>,
+) -> io::Result<()> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         udp.set_nonblocking(true)?;
         tcp.set_nonblocking(true)?;
         let udp = Arc::new(tokio::net::UdpSocket::from_std(udp)?);
         let tcp = tokio::net::TcpListener::from_std(tcp)?;
-        let resolver = Resolver::new(hosts, Unresolved::default());
+        let resolver = Resolver::new(hosts, Unresolved::default()).through(forwarder);
         task::spawn(over_tcp(tcp, resolver.clone()));
         let slots = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
         let mut buffer = [0; 1500];

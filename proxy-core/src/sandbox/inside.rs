@@ -4,7 +4,10 @@ use std::{
     fs,
     io::{self, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket},
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::process::CommandExt as _,
+    },
     process::{self, ExitCode, Stdio},
     thread,
 };
@@ -160,9 +163,6 @@ pub fn init(argv: &[String]) -> ExitCode {
         eprintln!("egret-proxy: the sandbox cannot give its rights away: {error}");
         return ExitCode::from(NOT_EXECUTABLE);
     }
-    let Some((program, arguments)) = argv.split_first() else {
-        return ExitCode::from(NOT_FOUND);
-    };
     let signals = match Signals::hold() {
         Ok(signals) => signals,
         Err(error) => {
@@ -170,15 +170,14 @@ pub fn init(argv: &[String]) -> ExitCode {
             return ExitCode::from(NOT_EXECUTABLE);
         }
     };
-    let spawned = signals.let_through(|| process::Command::new(program).args(arguments).spawn());
-    let child = match spawned.flatten() {
+    // Never let through in here, where a signal that comes just then would be lost: the kernel takes none to the first
+    // process of a namespace that has no handler for it.
+    let spawned = own_program().and_then(|own| process::Command::new(own).args(["become", "--"]).args(argv).spawn());
+    let child = match spawned {
         Ok(child) => Pid::from_raw(child.id().cast_signed()),
         Err(error) => {
-            eprintln!("egret-proxy: {program}: {error}");
-            return ExitCode::from(match error.kind() {
-                io::ErrorKind::NotFound => NOT_FOUND,
-                _ => NOT_EXECUTABLE,
-            });
+            eprintln!("egret-proxy: the sandbox cannot start the command: {error}");
+            return ExitCode::from(NOT_EXECUTABLE);
         }
     };
     thread::spawn(move || {
@@ -198,6 +197,23 @@ pub fn init(argv: &[String]) -> ExitCode {
             Err(_) => return ExitCode::FAILURE,
         }
     }
+}
+
+/// Becomes the command, which knows nothing of the signals that are held back around it.
+pub fn become_command(argv: &[String]) -> ExitCode {
+    let Some((program, arguments)) = argv.split_first() else {
+        return ExitCode::from(NOT_FOUND);
+    };
+    // Where this goes well it does not come back.
+    let error = match Signals::release() {
+        Ok(()) => process::Command::new(program).args(arguments).exec(),
+        Err(error) => error,
+    };
+    eprintln!("egret-proxy: {program}: {error}");
+    ExitCode::from(match error.kind() {
+        io::ErrorKind::NotFound => NOT_FOUND,
+        _ => NOT_EXECUTABLE,
+    })
 }
 
 /// The kernel kills this process when its parent ends, however it ends.

@@ -80,11 +80,11 @@ impl From<io::Error> for Refused {
 /// Puts the plan in force, in the place of what was applied before: all of it, or nothing changes.
 pub fn apply(plan: &Plan) -> Result<(), Refused> {
     let mut batch = Batch::replacing();
-    batch.add(NEW_TABLE, CREATE, &table());
+    batch.add(NEW_TABLE, CREATE, table());
     for chain in &plan.chains {
-        batch.add(NEW_CHAIN, CREATE, &chain_attributes(chain));
+        batch.add(NEW_CHAIN, CREATE, chain_attributes(chain));
         for rule in &chain.rules {
-            batch.add(NEW_RULE, CREATE | APPEND, &rule_attributes(chain, rule));
+            batch.add(NEW_RULE, CREATE | APPEND, rule_attributes(chain, rule));
         }
     }
     batch.commit()
@@ -95,46 +95,41 @@ pub fn remove() -> Result<(), Refused> {
     Batch::replacing().commit()
 }
 
-/// Messages that the kernel takes as one transaction.
-struct Batch {
-    messages: Vec<u8>,
-    number: u32,
-}
+/// Messages that the kernel takes as one transaction: kind, flags, attributes.
+struct Batch(Vec<(u16, u16, Vec<u8>)>);
 
 impl Batch {
     /// Begins with the table gone. It is made first, so that there is one to delete.
     fn replacing() -> Self {
-        let mut batch = Self {
-            messages: Vec::new(),
-            number: 0,
+        Self(vec![(NEW_TABLE, CREATE, table()), (DELETE_TABLE, 0, table())])
+    }
+
+    fn add(&mut self, kind: u16, flags: u16, attributes: Vec<u8>) {
+        self.0.push((kind, flags, attributes));
+    }
+
+    fn commit(self) -> Result<(), Refused> {
+        let mut messages = Vec::new();
+        let mut number = 0;
+        let mut push = |kind, flags, family: u8, resource: u16, attributes: &[u8]| {
+            // struct nfgenmsg: family, version, resource.
+            let mut body = vec![family, 0];
+            body.extend(resource.to_be_bytes());
+            body.extend(attributes);
+            message(&mut messages, kind, flags, number, &body);
+            number += 1;
+            number - 1
         };
-        batch.frame(BATCH_BEGIN);
-        batch.add(NEW_TABLE, CREATE, &table());
-        batch.add(DELETE_TABLE, 0, &table());
-        batch
-    }
-
-    fn add(&mut self, kind: u16, flags: u16, attributes: &[u8]) {
-        self.push(kind, ACK | flags, INET, 0, attributes);
-    }
-
-    fn frame(&mut self, kind: u16) {
-        self.push(kind, 0, UNSPECIFIED, SUBSYSTEM, &[]);
-    }
-
-    fn push(&mut self, kind: u16, flags: u16, family: u8, resource: u16, attributes: &[u8]) {
-        // struct nfgenmsg: family, version, resource.
-        let mut body = vec![family, 0];
-        body.extend(resource.to_be_bytes());
-        body.extend(attributes);
-        message(&mut self.messages, kind, flags, self.number, &body);
-        self.number += 1;
-    }
-
-    fn commit(mut self) -> Result<(), Refused> {
-        let last = self.number - 1;
-        self.frame(BATCH_END);
-        Netlink::open(SockProtocol::NetlinkNetFilter)?.send(&self.messages, last)?;
+        push(BATCH_BEGIN, 0, UNSPECIFIED, SUBSYSTEM, &[]);
+        let mut last = 0;
+        for (index, (kind, flags, attributes)) in self.0.iter().enumerate() {
+            // What fails is told of in any case. Of what does not, one answer says it for all: more would not fit into the
+            // socket's buffer.
+            let answer = if index + 1 == self.0.len() { ACK } else { 0 };
+            last = push(*kind, flags | answer, INET, 0, attributes);
+        }
+        push(BATCH_END, 0, UNSPECIFIED, SUBSYSTEM, &[]);
+        Netlink::open(SockProtocol::NetlinkNetFilter)?.send(&messages, last)?;
         Ok(())
     }
 }

@@ -85,7 +85,7 @@ impl Relay {
         match self.dialer.dial(destination, CONNECT).await {
             Ok(mut upstream) => {
                 let mut ended = Ended::default();
-                tunnel(&mut client, upstream.split(), &[], &mut ended, |_| false).await;
+                tunnel(&mut client, upstream.split(), &[], &mut ended, || {}, |_| false).await;
                 (sent, received) = (ended.sent, ended.received);
             }
             Err(_) => {

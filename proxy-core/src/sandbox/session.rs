@@ -13,6 +13,7 @@ use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::{Fault, channel::Channel, plan::Ports};
+use crate::net::Forwarder;
 
 /// What the parent asks of the helper.
 #[derive(Debug, Serialize, Deserialize)]
@@ -74,6 +75,8 @@ impl Sandbox {
             .and_then(|program| {
                 process::Command::new(program)
                     .arg("inside")
+                    // The command goes through the sidecar like any other.
+                    .env_remove(Forwarder::VARIABLE)
                     .stdin(Stdio::from(theirs))
                     .spawn()
             })

@@ -26,12 +26,9 @@ impl Signals {
         Ok(Self(SignalFd::with_flags(&set(), SfdFlags::SFD_CLOEXEC)?))
     }
 
-    /// Runs `start` with the signals let through, so that the program it starts knows nothing of this.
-    pub fn let_through<T>(&self, start: impl FnOnce() -> T) -> io::Result<T> {
-        set().thread_unblock()?;
-        let started = start();
-        set().thread_block()?;
-        Ok(started)
+    /// Lets them through again in this thread, for a program that it is about to become.
+    pub fn release() -> io::Result<()> {
+        Ok(set().thread_unblock()?)
     }
 
     /// Waits for the next one that a process sent.

@@ -7,6 +7,7 @@ use std::{
     hash::{Hash, Hasher},
     io,
     num::NonZero,
+    ops::Bound,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
@@ -43,7 +44,8 @@ struct File {
     hash: u64,
     /// The file's marks when these bytes were read, where they can be trusted.
     stamp: Option<Stamp>,
-    good: World,
+    /// Apart, since there may be very many files.
+    good: Box<World>,
     objects: u64,
     errors: Vec<SourceError>,
 }
@@ -177,9 +179,18 @@ impl Folder {
             Ok(metadata) if metadata.is_file() && is_manifest(path) => Touched::File(name),
             Ok(metadata) if metadata.is_file() => Touched::Nothing,
             Err(_) if self.files.contains_key(&name) => Touched::Gone(name),
+            // As what an editor writes before it takes the place of the file.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.has_below(&name) => Touched::Nothing,
             // A folder, a link, or what may have been a folder.
             _ => Touched::More,
         }
+    }
+
+    /// Whether anything was read in a folder of this name.
+    fn has_below(&self, name: &str) -> bool {
+        let below = format!("{name}/");
+        let mut from = self.files.range::<str, _>((Bound::Included(&*below), Bound::Unbounded));
+        from.next().is_some_and(|(first, _)| first.starts_with(&below))
     }
 
     /// The manifests as they are written now, unpacked, by their names in the folder.
@@ -295,7 +306,7 @@ fn refresh_file(name: &Arc<str>, path: &Path, file: &mut File) -> bool {
     file.hash = hash;
     let (world, objects, errors) = read_file(name, &bytes);
     if errors.is_empty() || file.objects == 0 {
-        file.good = world;
+        *file.good = world;
         file.objects = objects;
     }
     file.errors = errors;

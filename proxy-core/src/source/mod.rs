@@ -7,6 +7,6 @@ mod reading;
 mod watch;
 
 pub use folder::Folder;
-pub use reading::{Reading, SourceError, read_folder, read_paths, read_texts, unpacked};
+pub use reading::{Reading, SourceError, manifests, read_folder, read_paths, read_texts, unpacked};
 #[cfg(feature = "sidecar")]
 pub use watch::{Watch, WatchError};

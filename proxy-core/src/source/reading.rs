@@ -192,6 +192,13 @@ pub(super) fn list(folder: &Path) -> io::Result<Listing> {
     Ok(listing)
 }
 
+/// The manifests below a folder as they are read, by their paths relative to it.
+pub fn manifests(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let paths = list(folder)?.paths.into_iter();
+    let below = paths.filter_map(|path| path.strip_prefix(folder).map(Path::to_path_buf).ok());
+    Ok(below.collect())
+}
+
 fn list_below(folder: &Path, depth: usize, listing: &mut Listing) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;

@@ -45,8 +45,9 @@ pub fn patch(text: &str, pointer: &str, change: &Change) -> Result<String, EditE
 }
 
 fn made(text: &str, root: &Node, keys: &[&str], change: &Change) -> Result<String, &'static str> {
-    // The innermost item of a list on the way, with the list and the first key below it.
+    // The innermost item of a list on the way, with the list and the first key below it; and the innermost mapping.
     let (mut node, mut within, mut list, mut below) = (root, root, None, 0);
+    let mut mapping = root;
     for (depth, key) in keys.iter().enumerate() {
         if let Value::Sequence(items) = &node.value {
             let index = key.parse().ok().filter(|index: &usize| *index < items.len());
@@ -54,25 +55,30 @@ fn made(text: &str, root: &Node, keys: &[&str], change: &Change) -> Result<Strin
             (list, below) = (Some((node, index)), depth + 1);
             node = &items[index];
             within = node;
-        } else if let Some(next) = node.get(key) {
-            node = next;
-        } else {
-            break;
+            continue;
+        }
+        if matches!(node.value, Value::Mapping(_)) {
+            mapping = node;
+        }
+        match node.get(key) {
+            Some(next) => node = next,
+            None => break,
         }
     }
     match (&keys[below..], list) {
         ([], Some((list, index))) => item(text, list, index, change),
-        (rest, _) => set_below(text, within, rest, &field(text, within, change)),
+        (rest, _) => set_below(text, within, rest, &field(is_flow(text, mapping), change)),
     }
 }
 
-fn field(text: &str, within: &Node, change: &Change) -> Field {
+/// `flow` where it comes to stand in braces.
+fn field(flow: bool, change: &Change) -> Field {
     match change {
         Change::Remove => Field::Absent,
         Change::Put(Json::String(value)) => Field::Text(value.clone()),
-        Change::Put(value @ Json::Array(_)) if !is_flow(text, within) => Field::Block(write(value)),
+        Change::Put(value @ Json::Array(_)) if !flow => Field::Block(write(value)),
         // Unlike a list, a mapping stands further in than its key.
-        Change::Put(value @ Json::Object(_)) if !is_flow(text, within) => {
+        Change::Put(value @ Json::Object(_)) if !flow => {
             Field::Block(write(value).lines().map(|line| format!("  {line}\n")).collect())
         }
         Change::Put(value) => Field::Plain(value.to_string()),

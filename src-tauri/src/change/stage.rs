@@ -20,7 +20,7 @@ use super::{
     set::Set,
     standing::{settle, shown},
     store::Store,
-    write,
+    write::{self, FileEdit},
 };
 use crate::{
     dto::{Countdown, DraftKind, Edit, Holds, JournalEntry, Keep, Review, StagedEdit},
@@ -153,6 +153,12 @@ impl Changes {
         let set = self.set();
         let fits = (!set.edits.is_empty()).then(|| Proposal::of(view, &set.base, &set.plain()))?;
         fits.ok()
+    }
+
+    /// The files that the staged edits would change.
+    pub fn files(&self, view: &View) -> Result<Vec<FileEdit>> {
+        let set = self.set();
+        Proposal::of(view, &set.base, &set.plain()).map(|proposal| proposal.files)
     }
 
     /// The YAML of an object as it is staged, and the file that it was made from.

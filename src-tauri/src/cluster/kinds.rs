@@ -188,7 +188,8 @@ pub(super) fn render(object: &DynamicObject, resource: &ApiResource) -> String {
     document.insert("kind".into(), json!(resource.kind));
     document.insert("metadata".into(), Value::Object(head));
     match (&object.data, resource.group.as_str()) {
-        // Of a workload only who it is: its template's labels and annotations, and whether a sidecar can capture it.
+        // Of a workload only who it is: its template's labels and annotations, its account, and whether a sidecar can
+        // capture it.
         (data, "apps") => {
             let template = &data["spec"]["template"];
             let template = json!({
@@ -227,6 +228,7 @@ fn of_capture(spec: &Value) -> Option<Value> {
         .any(|container| !container["securityContext"].is_null());
     let kept = json!({
         "hostNetwork": host.then_some(true),
+        "serviceAccountName": spec["serviceAccountName"],
         "securityContext": user(spec),
         "containers": any_user.then(|| containers.into_iter().map(without_nulls).collect::<Vec<_>>()),
     });
@@ -298,9 +300,10 @@ mod tests {
         };
         let deployment = |host: bool| {
             json!({"metadata": {"name": "a", "namespace": "n"}, "spec": {"replicas": 2, "template": {
-                "metadata": {"labels": {"app": "a"}}, "spec": {"hostNetwork": host, "containers": []}}}})
+                "metadata": {"labels": {"app": "a"}}, "spec": {"hostNetwork": host, "serviceAccountName": "robot", "containers": []}}}})
         };
         let plain = written("apps", "Deployment", deployment(false));
+        assert!(plain.contains("serviceAccountName: robot"));
         assert!(plain.contains("app: a") && !plain.contains("hostNetwork") && !plain.contains("replicas"));
         assert!(written("apps", "Deployment", deployment(true)).contains("hostNetwork: true"));
         let as_sidecar = json!({"metadata": {"name": "a", "namespace": "n"}, "spec": {"template": {"spec": {"containers": [

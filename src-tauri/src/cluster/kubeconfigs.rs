@@ -112,6 +112,18 @@ impl Kubeconfigs {
 
     /// Remembers a file that can be read, and gives its handle. One that is listed already is not listed twice.
     pub fn add(&self, file: &Path) -> Result<String> {
+        self.list_with(file, |kept, next| self.keep(kept, next))
+    }
+
+    /// The same for as long as this value lives.
+    pub fn lend(&self, file: &Path) -> Result<String> {
+        self.list_with(file, |kept, next| {
+            *kept = next;
+            Ok(())
+        })
+    }
+
+    fn list_with(&self, file: &Path, keep: impl FnOnce(&mut Kept, Kept) -> Result<()>) -> Result<String> {
         let file = file.canonicalize().map_err(|_| {
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             Fault::new("file", format!("{name} cannot be opened."))
@@ -135,7 +147,7 @@ impl Kubeconfigs {
         }
         let mut next = kept.clone();
         next.files.push(file);
-        self.keep(&mut kept, next)?;
+        keep(&mut kept, next)?;
         Ok(own)
     }
 

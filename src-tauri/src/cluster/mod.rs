@@ -8,9 +8,11 @@ mod connect;
 mod contexts;
 mod deployed;
 mod digest;
+mod environment;
 mod exec;
 mod facts;
 mod follow;
+mod forward;
 mod gates;
 mod image;
 mod istiod;
@@ -31,6 +33,7 @@ mod pods;
 mod probe;
 mod pulse;
 mod ranges;
+mod reach;
 mod refusal;
 mod renew;
 mod restart;
@@ -38,6 +41,7 @@ mod rights;
 mod role;
 mod rollout;
 mod seen;
+mod services;
 mod sight;
 mod spaces;
 mod standing;
@@ -53,8 +57,10 @@ pub use deployed::{
     Disruption, Following, Heard, INJECTOR, LeftSession, MODE, Node, OWN_SIDECAR, PLACE, Refusal, SESSION,
     SidecarPolicy, WORKLOAD,
 };
+pub use environment::{Environment, Wanted};
 pub use exec::{End, Executed, Place};
 pub use facts::{Facts, look};
+pub use forward::{Forwarder, Forwarding};
 pub use gates::Missing;
 pub use image::version_of_tag;
 pub use kubeconfigs::{Kubeconfigs, Target};

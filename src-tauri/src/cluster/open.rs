@@ -33,6 +33,7 @@ use super::{
     renew::{self, Credentials},
     restart::Restarts,
     rights::Feature,
+    services::Services,
     spaces::Spaces,
     standing::KindWatch,
 };
@@ -45,6 +46,8 @@ use crate::{
 const CALL: Duration = Duration::from_secs(15);
 /// Longest that credentials may take: a program may open a browser for a person to log in.
 const CREDENTIALS: Duration = Duration::from_secs(180);
+/// Longest that a connection's tasks may take to end.
+const END: Duration = Duration::from_secs(2);
 /// How often a window is told of pods at most.
 const PACE: Duration = Duration::from_millis(300);
 
@@ -63,6 +66,7 @@ pub struct Cluster {
     pub(super) client: Client,
     pub(super) mirror: Arc<Mirror>,
     pub(super) pods: Arc<Pods>,
+    pub(super) services: Arc<Services>,
     pub(super) restarts: Arc<Restarts>,
     pub(super) resources: HashMap<String, ApiResource>,
     /// Nothing is written before a person switches it on.
@@ -139,6 +143,7 @@ impl Cluster {
             .map(|kind| (kind.resource.kind.clone(), kind.resource.clone()))
             .collect();
         let pods = Arc::new(Pods::default());
+        let services = Services::new(mirror.clone());
         let own = credentials.clone();
         let (pulse, felt) = Pulse::of(move || own.client());
         runtime.spawn(felt);
@@ -147,6 +152,7 @@ impl Cluster {
         for kind in served {
             let sink: Arc<dyn Sink> = match kind.resource.kind.as_str() {
                 "Pod" => pods.clone(),
+                "Service" => services.clone(),
                 _ => mirror.clone(),
             };
             let follower = Follower {
@@ -184,6 +190,7 @@ impl Cluster {
             client,
             mirror,
             pods,
+            services,
             restarts: Arc::default(),
             resources,
             editing: AtomicBool::new(false),
@@ -196,6 +203,14 @@ impl Cluster {
             who,
             runtime: None,
         })
+    }
+
+    /// Closes the connection and waits until nothing works on the mirror any more: it is gone then.
+    pub fn end(self: Arc<Self>) {
+        let own = Arc::into_inner(self).and_then(|mut own| own.runtime.take());
+        if let Some(runtime) = own {
+            runtime.shutdown_timeout(END);
+        }
     }
 
     /// The folder that says what the cluster says.

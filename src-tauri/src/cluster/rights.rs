@@ -25,6 +25,9 @@ pub enum Feature {
     RestartWorkloads,
     SeeSync,
     DeploySidecar,
+    ReachServices,
+    SeeEnvironment,
+    SeeSecrets,
 }
 
 /// Who does it; each role adds to the one before.
@@ -36,6 +39,8 @@ pub enum Role {
     Editor,
     /// Also acts on workloads.
     Operator,
+    /// Also reads Secrets, where a person asks for those of a workload.
+    Secrets,
 }
 
 impl Role {
@@ -45,6 +50,7 @@ impl Role {
             Self::Viewer => "egret-viewer",
             Self::Editor => "egret-editor",
             Self::Operator => "egret-operator",
+            Self::Secrets => "egret-secrets",
         }
     }
 }
@@ -279,6 +285,34 @@ pub const TABLE: &[Needs] = &[
             rule("", &["pods/portforward"], SOCKET),
             rule("policy", &["poddisruptionbudgets"], &["list"]),
         ],
+    },
+    Needs {
+        feature: Feature::ReachServices,
+        words: "Reach Services from the sandbox",
+        role: Role::Operator,
+        everywhere: false,
+        rules: &[
+            rule("", &["services"], &["get"]),
+            rule("", &["pods"], &["list"]),
+            rule("", &["pods/portforward"], SOCKET),
+        ],
+    },
+    Needs {
+        feature: Feature::SeeEnvironment,
+        words: "Take a workload's variables over",
+        role: Role::Operator,
+        everywhere: false,
+        rules: &[
+            rule("apps", &["deployments", "statefulsets", "daemonsets"], &["get"]),
+            rule("", &["pods", "configmaps"], &["get"]),
+        ],
+    },
+    Needs {
+        feature: Feature::SeeSecrets,
+        words: "Take those over that come from Secrets",
+        role: Role::Secrets,
+        everywhere: false,
+        rules: &[rule("", &["secrets"], &["get"])],
     },
 ];
 

@@ -33,7 +33,7 @@ pub(super) fn role_for(name: &str, accesses: &[Access], namespace: Option<&str>,
 #[cfg(test)]
 pub(super) fn documented() -> String {
     let mut documents = Vec::new();
-    for wanted in [Role::Viewer, Role::Editor, Role::Operator] {
+    for wanted in [Role::Viewer, Role::Editor, Role::Operator, Role::Secrets] {
         let name = wanted.name();
         let lines = TABLE.iter().filter(|needs| needs.role == wanted);
         let (own, all): (Vec<Access>, Vec<Access>) = lines.flat_map(Needs::accesses).partition(|access| access.at_home);

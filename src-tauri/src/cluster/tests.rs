@@ -16,6 +16,7 @@ mod follow;
 mod lost;
 mod pods;
 mod probe;
+mod reach;
 mod refused;
 mod registry;
 mod revisions;

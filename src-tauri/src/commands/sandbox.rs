@@ -13,8 +13,8 @@ pub fn sandbox_state(app: Parts<'_>) -> SandboxState {
 }
 
 #[tauri::command]
-pub async fn sandbox_start(app: Parts<'_>, workload: String) -> Result<SandboxState> {
-    patiently(&app, move |app| app.start_sandbox(&workload)).await
+pub async fn sandbox_start(app: Parts<'_>, workload: String, staged: bool) -> Result<SandboxState> {
+    patiently(&app, move |app| app.start_sandbox(&workload, staged)).await
 }
 
 #[tauri::command]

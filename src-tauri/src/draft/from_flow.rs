@@ -68,7 +68,7 @@ fn service(view: &View, present: &Present<'_>, namespace: &str, row: &Row) -> Re
         target_port: None,
     };
     let own = |object: &&Arc<Object<ServiceEntry>>| {
-        &*object.meta.namespace == namespace && matches!(object.spec.hosts.as_slice(), [own] if **own == *host)
+        &*object.meta.namespace == namespace && matches!(&*object.spec.hosts, [own] if **own == *host)
     };
     if let Some(object) = present.world.service_entries.iter().find(own).filter(|_| named) {
         let draft = present.open(view, KIND, &object.meta)?;

@@ -134,7 +134,7 @@ fn form_of(entry: &Object<ServiceEntry>) -> ServiceForm {
             "MESH_EXTERNAL"
         }
         .into(),
-        export_to: spec.export_to.clone(),
+        export_to: spec.export_to.to_vec(),
     }
 }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 use ts_rs::TS;
 
 use super::{Expectation, Plane, Verdict};
-use crate::fault::Fault;
+use crate::{cluster::Forwarding, fault::Fault};
 
 /// How the sandbox stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, TS)]
@@ -56,6 +56,27 @@ pub struct SandboxState {
     pub way: Way,
     pub edit_to_effect_ms: Option<u64>,
     pub sites: Vec<Site>,
+    /// It enforces the staged changes too.
+    pub staged: bool,
+    /// Why what is staged now is not enforced.
+    pub staged_fault: Option<Fault>,
+    /// The way to the cluster's Services, where a cluster is open.
+    pub reach: Option<Reach>,
+}
+
+/// Connections of the sandbox to Services of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+pub struct Reach {
+    pub total: u64,
+    pub open: u64,
+    /// Why the last one failed that did, unless one has succeeded since.
+    pub fault: Option<Fault>,
+}
+
+impl From<Forwarding> for Reach {
+    fn from(Forwarding { total, open, fault }: Forwarding) -> Self {
+        Self { total, open, fault }
+    }
 }
 
 /// What a test request met.
@@ -97,12 +118,14 @@ pub struct CommandEvent {
     pub code: Option<i32>,
 }
 
-/// A workload of the folder.
+/// A workload of the source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "camelCase")]
 pub struct Workload {
     pub name: String,
-    /// Deployment, StatefulSet, DaemonSet or Pod.
+    /// `Deployment`, `StatefulSet`, `DaemonSet` or `Pod`.
     pub kind: String,
+    pub service_account: String,
     pub labels: Vec<(String, String)>,
     pub plane: Plane,
     /// The revision whose injector its sidecar is from, empty for the default one.

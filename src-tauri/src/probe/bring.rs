@@ -55,7 +55,7 @@ impl Bringing {
                 place.pod
             );
             self.wait(|| cluster.added_container(&place, &name))
-                .map_err(|fault| also(fault, &left))?;
+                .map_err(|fault| fault.also(&left))?;
             Ok(place.pod)
         })
     }
@@ -71,7 +71,7 @@ impl Bringing {
                     Ok(()) => "The probe was taken away again.".to_string(),
                     Err(own) => format!("The probe is still there: {}", own.message),
                 };
-                also(fault, &left)
+                fault.also(&left)
             })?;
             Ok(format!("{namespace}/{PROBE}"))
         })
@@ -136,18 +136,6 @@ impl Bringing {
 
     fn say(&self, step: Option<String>) {
         self.events.send(Event::ProbeChanged(ProbeStep { step }));
-    }
-}
-
-/// What stays behind, put behind the advice.
-fn also(fault: Fault, left: &str) -> Fault {
-    let hint = fault
-        .hint
-        .as_deref()
-        .map_or_else(String::new, |hint| format!("{hint} "));
-    Fault {
-        hint: Some(format!("{hint}{left}")),
-        ..fault
     }
 }
 

@@ -115,7 +115,7 @@ fn service(entry: &Object<ServiceEntry>, staged: Option<Staged>, limits: &HashMa
             "MESH_EXTERNAL"
         }
         .into(),
-        export_to: spec.export_to.clone(),
+        export_to: spec.export_to.to_vec(),
         timeout_ms: spec.hosts.iter().find_map(|host| limits.get(&**host).copied()),
         staged,
     }

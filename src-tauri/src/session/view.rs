@@ -164,15 +164,16 @@ impl View {
     /// Workloads for the pickers.
     pub fn workload_rows(&self) -> Vec<Workload> {
         let planes = Planes::of(self);
-        let kinds = self.world().workloads.iter().map(|object| object.spec.kind);
+        let manifests = self.world().workloads.iter().map(|object| &object.spec);
         let rows = self
             .workloads_on_hosts()
-            .zip(kinds)
-            .map(|((workload, host_network), kind)| {
+            .zip(manifests)
+            .map(|((workload, host_network), manifest)| {
                 let carried = planes.workload(&workload, host_network);
                 Workload {
                     name: workload_name(&workload),
-                    kind: kind.into(),
+                    kind: manifest.kind.to_string(),
+                    service_account: manifest.service_account.clone(),
                     labels: workload.labels.into_iter().collect(),
                     plane: carried.plane,
                     revision: carried.revision,

@@ -20,6 +20,7 @@ use super::{
     sites,
 };
 use crate::{
+    cluster::Forwarder,
     dto::{Phase, Way},
     fault::{Fault, Result},
     session::now,
@@ -42,8 +43,10 @@ impl Sidecar {
         let access_log = &self.access_log;
         // One sandbox, one log: what an earlier one wrote is of no use to this one.
         std::fs::write(access_log, "").map_err(|error| Fault::file("write", access_log, &error))?;
+        let forwarder = self.inner().forwarder.as_ref().map(Forwarder::variable);
         let launch = Launch {
             proxy,
+            forwarder: forwarder.as_deref(),
             folder,
             version,
             workload,
@@ -75,7 +78,7 @@ impl Sidecar {
     fn attempt(&self, run: u64, launch: &Launch<'_>, way: Way) -> Result<()> {
         let mut child = match way {
             Way::Namespace => launch.spawn(way)?,
-            Way::Proxy => agent_alone(launch.proxy)?,
+            Way::Proxy => agent_alone(launch)?,
         };
         let tail = Tail::default();
         let (Some(input), Some(output), Some(errors)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
@@ -189,8 +192,9 @@ impl Sidecar {
 }
 
 /// The agent outside any sandbox: it runs the explicit proxy, and ends it when the app is gone.
-fn agent_alone(proxy: &Path) -> Result<Child> {
-    let mut command = Command::new(proxy);
+fn agent_alone(launch: &Launch<'_>) -> Result<Child> {
+    let mut command = Command::new(launch.proxy);
+    launch.lead_into_cluster(&mut command);
     command
         .arg("agent")
         // Ctrl+C in a terminal ends the app alone, whose end tells the agent to end the proxy.
@@ -198,5 +202,7 @@ fn agent_alone(proxy: &Path) -> Result<Child> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    command.spawn().map_err(|error| Fault::file("start", proxy, &error))
+    command
+        .spawn()
+        .map_err(|error| Fault::file("start", launch.proxy, &error))
 }

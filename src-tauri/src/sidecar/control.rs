@@ -18,15 +18,17 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use proxy_core::{model::IstioVersion, policy::Workload};
+use proxy_core::{model::IstioVersion, net, policy::Workload};
 
 use super::{
     admin::{self, FlowLine},
     agent::{Agent, Output},
     launch::find_proxy,
     sites,
+    staged::StagedFolder,
 };
 use crate::{
+    cluster::{Cluster, Forwarder},
     dto::{Phase, SandboxState, Way},
     events::{Event, Events},
     fault::{Fault, Result},
@@ -68,6 +70,10 @@ pub(super) struct Inner {
     pub state: SandboxState,
     pub running: Option<Running>,
     pub stopping: bool,
+    /// The way to the cluster's Services, for as long as the sidecar runs.
+    pub forwarder: Option<Forwarder>,
+    /// The policy with the staged changes, where that is enforced.
+    pub staged: Option<Arc<StagedFolder>>,
 }
 
 #[derive(Clone)]
@@ -78,6 +84,18 @@ pub(super) struct Running {
     pub pid: u32,
     pub way: Way,
     pub ca: PathBuf,
+}
+
+/// The policy that a sidecar is to enforce.
+pub struct Enforced<'a> {
+    /// The source's own folder.
+    pub folder: &'a Path,
+    /// The release of Istio to decide as, where it is chosen.
+    pub version: Option<IstioVersion>,
+    /// The cluster that it is of: its Services can be reached.
+    pub cluster: Option<&'a Arc<Cluster>>,
+    /// What the folder would say with the staged changes, to be enforced instead.
+    pub staged: Option<StagedFolder>,
 }
 
 /// The last lines of the sidecar's own log.
@@ -102,7 +120,9 @@ impl Sidecar {
     pub fn state(&self) -> SandboxState {
         let (mut state, running) = {
             let inner = self.inner();
-            (inner.state.clone(), inner.running.clone())
+            let mut state = inner.state.clone();
+            state.reach = inner.forwarder.as_ref().map(|forwarder| forwarder.state().into());
+            (state, inner.running.clone())
         };
         let gauges = running.and_then(|running| admin::gauges(running.admin).ok());
         if let Some(gauges) = gauges.filter(|_| state.state == Phase::Running) {
@@ -113,25 +133,38 @@ impl Sidecar {
 
     /// Starts it for a workload with the policy of `folder` and returns when it runs or has failed. The steps come as
     /// events meanwhile.
-    pub fn start(&self, folder: &Path, workload: Workload, version: Option<IstioVersion>) -> Result<SandboxState> {
+    pub fn start(&self, workload: Workload, enforced: Enforced<'_>) -> Result<SandboxState> {
+        let Enforced {
+            folder,
+            version,
+            cluster,
+            staged,
+        } = enforced;
+        let folder = staged.as_ref().map_or(folder, StagedFolder::path).to_path_buf();
         let proxy = find_proxy()?;
+        let telling = self.clone();
+        let forwarder = cluster.map(|cluster| cluster.forwarder(move || telling.told()));
+        let forwarder = forwarder.transpose()?;
         let run = {
             let mut inner = self.inner();
             if matches!(inner.state.state, Phase::Starting | Phase::Running) {
                 return Err(Fault::new("running", "The sandbox runs already.").hint("Stop it first."));
             }
             inner.stopping = false;
+            inner.forwarder = forwarder;
             inner.state = SandboxState {
                 state: Phase::Starting,
+                staged: staged.is_some(),
                 workload: workload_name(&workload),
                 step: Some("Looking for the sidecar".into()),
                 sites: sites::rows(),
                 ..SandboxState::default()
             };
+            inner.staged = staged.map(Arc::new);
             self.shared.run.fetch_add(1, Ordering::SeqCst) + 1
         };
         self.told();
-        if let Err(fault) = self.launch(run, &proxy, (folder, version), &workload) {
+        if let Err(fault) = self.launch(run, &proxy, (&folder, version), &workload) {
             self.failed(run, fault);
         }
         Ok(self.state())
@@ -158,6 +191,7 @@ impl Sidecar {
         // Nothing is left behind; where there was no log there is none to delete.
         let _ = std::fs::remove_file(&self.access_log);
         let mut inner = self.inner();
+        (inner.forwarder, inner.staged) = (None, None);
         inner.state = SandboxState {
             workload: inner.state.workload.clone(),
             sites: sites::rows(),
@@ -174,7 +208,8 @@ impl Sidecar {
         let mut all: Vec<String> = Vec::new();
         if running.way == Way::Proxy {
             let (proxy, ca) = (format!("http://{}", running.explicit), running.ca.display().to_string());
-            all.push("env".into());
+            // The way into the cluster is the sidecar's.
+            all.extend(["env", "-u", net::Forwarder::VARIABLE].map(String::from));
             all.extend(
                 ["http_proxy", "https_proxy"]
                     .iter()
@@ -262,6 +297,7 @@ impl Sidecar {
             return;
         }
         inner.running = None;
+        (inner.forwarder, inner.staged) = (None, None);
         if !inner.stopping {
             let fault = ended_fault(status, tail);
             inner.state = SandboxState {
@@ -285,6 +321,7 @@ impl Sidecar {
         inner.state.state = Phase::Failed;
         inner.state.step = None;
         inner.state.fault = Some(fault);
+        (inner.forwarder, inner.staged) = (None, None);
         drop(inner);
         self.told();
     }

@@ -6,7 +6,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use proxy_core::{model::IstioVersion, policy::Workload};
+use proxy_core::{model::IstioVersion, net, policy::Workload};
 
 use super::sites::World as Sites;
 use crate::{
@@ -38,6 +38,8 @@ pub fn find_proxy() -> Result<PathBuf> {
 /// What a sidecar is started with.
 pub struct Launch<'a> {
     pub proxy: &'a Path,
+    /// The way to a cluster's Services, as the sidecar reads it.
+    pub forwarder: Option<&'a str>,
     pub folder: &'a Path,
     /// The release of Istio to decide for, where it is chosen.
     pub version: Option<IstioVersion>,
@@ -54,6 +56,7 @@ impl Launch<'_> {
         let argv = self.command_line(way);
         let mut command = Command::new(&argv[0]);
         command.args(&argv[1..]);
+        self.lead_into_cluster(&mut command);
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -63,20 +66,21 @@ impl Launch<'_> {
             .map_err(|error| Fault::file("start", self.proxy, &error))
     }
 
+    /// By a variable: every user can read a command line.
+    pub fn lead_into_cluster(&self, command: &mut Command) {
+        if let Some(way) = self.forwarder {
+            command.env(net::Forwarder::VARIABLE, way);
+        }
+    }
+
     /// Program and arguments.
     pub fn command_line(&self, way: Way) -> Vec<String> {
         let text = |path: &Path| path.display().to_string();
         let mut argv = vec![text(self.proxy)];
         let mut add = |parts: &[&str]| argv.extend(parts.iter().map(ToString::to_string));
         add(&[if way == Way::Namespace { "exec" } else { "run" }]);
-        let labels: Vec<String> = self
-            .workload
-            .labels
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
         add(&["--policy", &text(self.folder), "--namespace", &self.workload.namespace]);
-        add(&["--labels", &labels.join(",")]);
+        add(&["--workload", &self.workload.name]);
         if let Some(version) = self.version {
             add(&["--istio-version", &version.to_string()]);
         }

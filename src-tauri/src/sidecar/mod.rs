@@ -9,7 +9,9 @@ mod control;
 pub mod deploy;
 mod launch;
 mod sites;
+mod staged;
 
 pub use agent::{Output, Stream};
-pub use control::Sidecar;
+pub use control::{Enforced, Sidecar};
 pub use launch::find_proxy;
+pub use staged::StagedFolder;

@@ -178,8 +178,11 @@ fn field(key: Key, wanted: &str, row: &Row) -> bool {
         Key::Cluster => optional(&record.cluster),
         Key::Route => optional(&record.route),
         Key::Policy => record.policy_hash.starts_with(wanted),
-        // Of a sidecar that Egret deployed.
-        Key::Session => record.workload.labels.get(SESSION).is_some_and(|own| own == wanted),
+        // Of a sidecar that Egret deployed; Istio's in the same pod knows no policy by its hash.
+        Key::Session => {
+            let own = record.workload.labels.get(SESSION);
+            own.is_some_and(|own| own == wanted) && !record.policy_hash.is_empty()
+        }
     }
 }
 

@@ -122,6 +122,9 @@ pub fn sentence(row: &Row) -> String {
         (504, _) => format!("the answer was 504, after {} ms.", record.duration_ms),
         (status, _) => format!("the answer was {status}, after {} ms.", record.duration_ms),
     };
+    if let Some(would) = record.would {
+        return format!("{who} reached {what}: the sidecar only observes. It would have been {would}; {answer}");
+    }
     match record.verdict {
         Decided::Registered => format!("{who} reached {what}, which the policy names; {answer}"),
         Decided::Passthrough => format!("{who} reached {what}, which no policy names; it was let through and {answer}"),

@@ -5,6 +5,7 @@ use proxy_core::record::{FlowRecord, Formats};
 use super::{Traffic, counts, destinations, details};
 use crate::{
     change::tests::flow,
+    cluster::SESSION,
     dto::{FacetField, LogQuery, Verdict},
 };
 
@@ -197,4 +198,37 @@ fn flows_of_one_caller_share_what_is_known_of_it() {
     let id = traffic.add(other);
     assert!(!std::sync::Arc::ptr_eq(&of(1), &of(id)));
     assert_eq!(of(id).name, "another");
+}
+
+#[test]
+fn a_session_is_the_flows_of_its_own_sidecar_and_none_of_istios_beside_it() {
+    let traffic = Traffic::default();
+    let of_session = |session: &str, hash: &str| {
+        let mut record = record("a.com", "passthrough", 200);
+        let mut workload = (*record.workload).clone();
+        workload.labels.insert(SESSION.into(), session.into());
+        record.workload = workload.into();
+        record.policy_hash = hash.into();
+        record
+    };
+    traffic.add(of_session("3f9a1c07", "8c1f02a7"));
+    traffic.add(of_session("3f9a1c07", ""));
+    traffic.add(of_session("00000000", "8c1f02a7"));
+    traffic.add(record("a.com", "passthrough", 200));
+    assert_eq!(ids(&traffic, "session:3f9a1c07"), [1]);
+}
+
+#[test]
+fn what_only_observing_let_through_is_told_with_what_policy_would_have_said() {
+    let mut observed = record("a.com", "passthrough", 200);
+    observed.would = Some(proxy_core::policy::Verdict::Blocked);
+    let traffic = Traffic::default();
+    traffic.add(observed);
+    let row = traffic.row(1).unwrap();
+    assert_eq!(row.flow().would, Some(Verdict::Blocked));
+    let said = details(&row, 0, &Formats::default()).sentence;
+    assert!(
+        said.contains("only observes") && said.contains("would have been blocked"),
+        "{said}"
+    );
 }

@@ -104,7 +104,7 @@ fn fit(document: &mut Value) {
         metadata.remove("creationTimestamp");
     }
     let spec = &mut document["spec"];
-    // HTTP/2 is not spoken yet, and neither do the sites.
+    // The sites do not speak HTTP/2.
     for port in spec["ports"].as_array_mut().into_iter().flatten() {
         let protocol = port["protocol"].as_str().unwrap_or_default().to_ascii_uppercase();
         if protocol == "HTTP2" || protocol.starts_with("GRPC") {
@@ -196,7 +196,7 @@ fn settle(documents: &mut Vec<Value>) {
 
 /// The call as it can be made, if it can.
 fn fit_call(mut call: Call) -> Option<Call> {
-    // HTTP/2 is not spoken yet, and what is sent to the capture port itself is in nobody's log.
+    // The sites do not speak HTTP/2, and what is sent to the capture port itself is in nobody's log.
     if call.protocol == "http2" || call.port == 15001 {
         return None;
     }

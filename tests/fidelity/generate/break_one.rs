@@ -303,6 +303,91 @@ fn add(seed: &mut Seed, spec: &mut Value) {
             ),
             ("/trafficPolicy", json!({"loadBalancer": {"simple": "ROUND_ROBIN"}})),
             ("/trafficPolicy", json!({"outlierDetection": {"interval": "0s"}})),
+            ("/trafficPolicy", json!({"outlierDetection": {}})),
+            (
+                "/trafficPolicy",
+                json!({"outlierDetection": {"maxEjectionPercent": 101, "minHealthPercent": -1}}),
+            ),
+            (
+                "/trafficPolicy",
+                json!({"outlierDetection": {"consecutiveLocalOriginFailures": 2}}),
+            ),
+            ("/trafficPolicy", json!({"outlierDetection": {"consecutiveErrors": 2}})),
+            (
+                "/trafficPolicy",
+                json!({"loadBalancer": {"simple": "RANDOM", "consistentHash": {"useSourceIp": true}}}),
+            ),
+            (
+                "/trafficPolicy",
+                json!({"loadBalancer": {"consistentHash": {"useSourceIp": true, "httpHeaderName": "a"}}}),
+            ),
+            (
+                "/trafficPolicy",
+                json!({"loadBalancer": {"consistentHash": {"httpCookie": {"name": ""}}}}),
+            ),
+            (
+                "/trafficPolicy",
+                json!({"loadBalancer": {"consistentHash": {"httpCookie": {"ttl": "1s"}}}}),
+            ),
+            (
+                "/trafficPolicy",
+                json!({"loadBalancer": {"consistentHash": {"httpCookie": {
+                    "name": "a", "attributes": [{"name": "b"}, {"name": "b"}, {"name": ""}]
+                }}}}),
+            ),
+            (
+                "/trafficPolicy",
+                json!({"loadBalancer": {"consistentHash": {"useSourceIp": true, "maglev": {"tableSize": seed.pick(&[0, 1, 2, 9, 250, 5_000_011])}}}}),
+            ),
+            (
+                "/trafficPolicy",
+                json!({"loadBalancer": {"consistentHash": {"useSourceIp": true, "minimumRingSize": 4}}}),
+            ),
+            (
+                "/trafficPolicy",
+                json!({"loadBalancer": {"consistentHash": {"minimumRingSize": 4, "ringHash": {"minimumRingSize": 4}}}}),
+            ),
+            (
+                "/trafficPolicy",
+                json!({"loadBalancer": {"localityLbSetting": {"failover": [{"from": "a", "to": seed.text(&["a", "b/c", "*", "b"])}]}}}),
+            ),
+            (
+                "/trafficPolicy",
+                json!({"loadBalancer": {"localityLbSetting": {"distribute": [{"from": "a", "to": {"b": seed.pick(&[0, 50, 100, 101])}}]}}}),
+            ),
+            (
+                "/trafficPolicy",
+                json!({"loadBalancer": {"localityLbSetting": {
+                    "distribute": [
+                        {"from": seed.text(&["a", "a/b", "a/b/*", "*", "a//b", "*/a"]), "to": {"c": 100}},
+                        {"from": seed.text(&["a/b/c", "a/*", "b", "*", "a/b"]), "to": {"c": 100}}
+                    ]
+                }}}),
+            ),
+            (
+                "/trafficPolicy",
+                json!({"loadBalancer": {"localityLbSetting": {
+                    "distribute": [{"from": "a", "to": {"c": 100}}], "failover": [{"from": "a", "to": "b"}]
+                }}}),
+            ),
+            (
+                "/trafficPolicy",
+                json!({"loadBalancer": {"localityLbSetting": {
+                    "failover": [{"from": "a", "to": "b"}], "failoverPriority": [seed.text(&["topology.kubernetes.io/zone", "x"])]
+                }}}),
+            ),
+            (
+                "/trafficPolicy",
+                json!({"connectionPool": {"tcp": {"idleTimeout": seed.text(&["0s", "500us", "x"])}}}),
+            ),
+            (
+                "/trafficPolicy",
+                json!({"connectionPool": {"http": {"idleTimeout": "0s"}}}),
+            ),
+            (
+                "/trafficPolicy",
+                json!({"tunnel": {"targetHost": "a.com", "targetPort": 80}, "proxyProtocol": {"version": "V1"}}),
+            ),
             ("/workloadSelector", json!({"matchLabels": {"app": "*"}})),
             ("/exportTo", json!(["*", "shop"])),
         ]

@@ -79,7 +79,7 @@ fn endpoints(seed: &mut Seed, spec: &Value, fixed: bool) -> Value {
     let count = if spec["resolution"] == "DNS_ROUND_ROBIN" {
         1
     } else {
-        seed.between(1, 2)
+        seed.between(1, 3)
     };
     (0..count)
         .map(|_| {
@@ -94,6 +94,12 @@ fn endpoints(seed: &mut Seed, spec: &Value, fixed: bool) -> Value {
             }
             if seed.once_in(3) {
                 endpoint["labels"] = json!({"version": seed.text(&["v1", "v2"])});
+            }
+            if seed.once_in(4) {
+                endpoint["weight"] = json!(seed.pick(&[0, 1, 3, 7]));
+            }
+            if seed.once_in(3) {
+                endpoint["locality"] = json!(seed.text(&["r1/z1/s1", "r1/z2", "r2", "r3/z1"]));
             }
             endpoint
         })

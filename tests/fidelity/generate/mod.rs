@@ -9,6 +9,7 @@
 
 mod actions;
 mod analyzed;
+mod balance;
 mod break_one;
 mod calls;
 mod entries;
@@ -18,6 +19,8 @@ mod scope;
 
 pub use analyzed::analyzed;
 pub use break_one::broken;
+
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
@@ -87,11 +90,13 @@ pub fn world(seed: u64, number: u64) -> World {
         identify(seed, index, document);
     }
     settle(&mut documents);
-    let labels = if seed.once_in(3) {
-        Default::default()
-    } else {
-        [("app".to_string(), seed.text(&["cart", "web"]))].into()
-    };
+    let mut labels: BTreeMap<String, String> = BTreeMap::new();
+    if seed.below(3) > 0 {
+        labels.insert("app".into(), seed.text(&["cart", "web"]));
+    }
+    if seed.once_in(3) {
+        labels.insert("istio-locality".into(), seed.text(&["r1.z1.s1", "r1.z3", "r2"]));
+    }
     let mut world = World {
         mesh: scope::mesh(seed),
         documents,

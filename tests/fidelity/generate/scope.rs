@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{PORTS, export_to};
+use super::{PORTS, balance, export_to};
 use crate::seed::Seed;
 
 pub fn destination_rule(seed: &mut Seed) -> Value {
@@ -67,12 +67,11 @@ pub fn policy(seed: &mut Seed) -> Value {
     if seed.once_in(3) || policy.get("tls").is_none() {
         policy["connectionPool"] = connection_pool(seed);
     }
-    if seed.once_in(8) {
-        policy["loadBalancer"] = match seed.below(3) {
-            0 => json!({"consistentHash": {"httpHeaderName": "x-one"}}),
-            1 => json!({"simple": "PASSTHROUGH"}),
-            _ => json!({"simple": "ROUND_ROBIN"}),
-        };
+    if seed.once_in(3) {
+        policy["loadBalancer"] = balance::load_balancer(seed);
+    }
+    if seed.once_in(4) {
+        policy["outlierDetection"] = balance::outlier_detection(seed);
     }
     policy
 }
@@ -84,6 +83,18 @@ fn connection_pool(seed: &mut Seed) -> Value {
         if seed.once_in(3) {
             pool["tcp"]["maxConnections"] = json!(seed.pick(&[0, 1, 100]));
         }
+        for (setting, value) in [
+            ("idleTimeout", json!(seed.text(&["0s", "20s"]))),
+            ("maxConnectionDuration", json!("90s")),
+            ("tcpKeepalive", balance::keepalive(seed)),
+        ] {
+            if seed.once_in(6) {
+                pool["tcp"][setting] = value;
+            }
+        }
+    }
+    if seed.once_in(6) {
+        pool["http"]["idleTimeout"] = json!("40s");
     }
     for setting in [
         "http1MaxPendingRequests",
@@ -172,6 +183,12 @@ pub fn mesh(seed: &mut Seed) -> String {
             12,
         ),
         ("defaultHttpRetryPolicy: {attempts: 0}\n", 12),
+        ("tcpKeepalive: {time: 60s, probes: 4}\n", 12),
+        ("localityLbSetting: {enabled: false}\n", 12),
+        (
+            "localityLbSetting: {distribute: [{from: 'r1/*', to: {r1: 60, r2: 40}}]}\n",
+            12,
+        ),
         ("defaultServiceExportTo: ['.']\n", 12),
         ("defaultVirtualServiceExportTo: ['.']\n", 12),
         ("defaultDestinationRuleExportTo: ['.']\n", 12),

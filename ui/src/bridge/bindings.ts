@@ -83,7 +83,7 @@ export type PluginRow = { command: string,
  */
 variables: Array<string>, };
 export type Connecting = { file: string, context: string, step: string, };
-export type Feature = "seePolicy" | "seeRevisions" | "seeOwnRanges" | "seeAccessLog" | "followLogs" | "writeServiceEntries" | "writeVirtualServices" | "writeSidecars" | "writeMesh" | "writeTelemetry" | "writeWorkloads" | "sendRequests" | "ephemeralContainers" | "deployProbe" | "restartWorkloads" | "seeSync" | "deploySidecar";
+export type Feature = "seePolicy" | "seeRevisions" | "seeOwnRanges" | "seeAccessLog" | "followLogs" | "writeServiceEntries" | "writeVirtualServices" | "writeSidecars" | "writeMesh" | "writeTelemetry" | "writeWorkloads" | "sendRequests" | "ephemeralContainers" | "deployProbe" | "restartWorkloads" | "seeSync" | "deploySidecar" | "reachServices" | "seeEnvironment" | "seeSecrets";
 export type Right = { feature: Feature, words: string, everywhere: boolean, 
 /**
  * Else only in these.
@@ -515,7 +515,24 @@ export type Keep = "mine" | "theirs";
 export type Phase = "stopped" | "starting" | "running" | "failed";
 export type Way = "namespace" | "proxy";
 export type Site = { host: string, address: string, ports: Array<number>, what: string, };
-export type SandboxState = { state: Phase, workload: string, step: string | null, policyHash: string | null, captured: string | null, explicitProxy: string | null, admin: string | null, pid: number | null, memoryKb: number | null, connections: number | null, since: string | null, fault: Fault | null, way: Way, editToEffectMs: number | null, sites: Array<Site>, };
+export type Reach = { total: number, open: number, 
+/**
+ * Why the last one failed that did, unless one has succeeded since.
+ */
+fault: Fault | null, };
+export type SandboxState = { state: Phase, workload: string, step: string | null, policyHash: string | null, captured: string | null, explicitProxy: string | null, admin: string | null, pid: number | null, memoryKb: number | null, connections: number | null, since: string | null, fault: Fault | null, way: Way, editToEffectMs: number | null, sites: Array<Site>, 
+/**
+ * It enforces the staged changes too.
+ */
+staged: boolean, 
+/**
+ * Why what is staged now is not enforced.
+ */
+stagedFault: Fault | null, 
+/**
+ * The way to the cluster's Services, where a cluster is open.
+ */
+reach: Reach | null, };
 export type Expectation = { 
 /**
  * `None` where too little is known to decide.
@@ -683,9 +700,9 @@ export type CommandStream = "stdout" | "stderr" | "exit";
 export type CommandEvent = { id: number, stream: CommandStream, text: string, code: number | null, };
 export type Workload = { name: string, 
 /**
- * Deployment, StatefulSet, DaemonSet or Pod.
+ * `Deployment`, `StatefulSet`, `DaemonSet` or `Pod`.
  */
-kind: string, labels: Array<[string, string]>, plane: Plane, 
+kind: string, serviceAccount: string, labels: Array<[string, string]>, plane: Plane, 
 /**
  * The revision whose injector its sidecar is from, empty for the default one.
  */

@@ -122,7 +122,8 @@ export const pauseRestart = (paused: boolean) => call<null>("pause_restart", { p
 export const stopRestart = () => call<null>("stop_restart");
 
 export const sandboxState = () => call<SandboxState>("sandbox_state");
-export const sandboxStart = (workload: string) => call<SandboxState>("sandbox_start", { workload });
+export const sandboxStart = (workload: string, staged: boolean) =>
+  call<SandboxState>("sandbox_start", { workload, staged });
 export const sandboxStop = () => call<SandboxState>("sandbox_stop");
 export const workloads = () => call<Workload[]>("workloads");
 /** From the sandbox, or from a pod of the workload `pod` of the open cluster. */

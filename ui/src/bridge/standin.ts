@@ -311,8 +311,8 @@ export function standin(options: { empty?: boolean } = {}): Channel {
       return entry;
     },
     sandbox_state: () => sandbox,
-    sandbox_start: ({ workload }) => {
-      sandbox = { ...example.sandbox, workload };
+    sandbox_start: ({ workload, staged: withStaged }) => {
+      sandbox = { ...example.sandbox, workload, staged: withStaged };
       emit("sandbox-changed", sandbox);
       return sandbox;
     },

@@ -3,13 +3,13 @@ import type { IconName } from "../parts/shapes";
 import type { MarkName } from "../parts/marks";
 import * as actions from "../state/actions";
 import { navigation, screens } from "../state/navigation.svelte";
-import { destinations, journal, policy, sandbox, staged } from "../state/store.svelte";
+import { destinations, journal, policy, sandbox, staged, workloads } from "../state/store.svelte";
 import { count, plural } from "../words/format";
 import { railIcon, screenTitle } from "../words/frame";
 
 export interface Command {
   id: string;
-  group: "Screens" | "Destinations" | "Rules" | "Commands";
+  group: "Screens" | "Destinations" | "Rules" | "Workloads" | "Commands";
   title: string;
   detail: string;
   icon: IconName | null;
@@ -60,6 +60,17 @@ export function allCommands(): Command[] {
       key: "",
       impossible: null,
       run: () => navigation.openDraft({ kind: "ServiceEntry", object: row.object, flowId: null }),
+    })),
+    ...(workloads.value ?? []).map((row): Command => ({
+      id: `workload ${row.kind} ${row.name}`,
+      group: "Workloads",
+      title: `Run as ${row.name}`,
+      detail: `${row.kind}, behind the sidecar on this computer`,
+      icon: "flask-conical",
+      mark: null,
+      key: "",
+      impossible: null,
+      run: () => navigation.runAs(row.name),
     })),
     ...screens.map((screen, index): Command => ({
       id: `screen ${screen}`,
@@ -156,6 +167,6 @@ export function search(commands: Command[], text: string): Command[] {
   });
   if (wanted === "") return hits.filter((each) => each.group === "Screens" || each.group === "Commands");
   const rank = (each: Command) => (each.title.toLowerCase().startsWith(wanted) ? 0 : 1);
-  const order = ["Destinations", "Rules", "Screens", "Commands"];
+  const order = ["Destinations", "Rules", "Workloads", "Screens", "Commands"];
   return hits.sort((a, b) => order.indexOf(a.group) - order.indexOf(b.group) || rank(a) - rank(b));
 }

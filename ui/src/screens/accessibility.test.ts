@@ -87,6 +87,29 @@ it.each(["palette", "keys", "source"] as const)("the layer %s is accessible", as
   expect(await violations()).toEqual([]);
 });
 
+it.each([
+  { phase: "none", state: example.noDeployment },
+  { phase: "running", state: example.deployed },
+])("a sidecar beside a workload is accessible, $phase", async ({ state }) => {
+  const base = standin({ empty: false });
+  const answers: Record<string, unknown> = {
+    source_state: example.clusterSource("kind-dev"),
+    deploy_state: state,
+    deploy_left: [example.leftIn("shop")],
+  };
+  useChannel({
+    ...base,
+    call: async <T>(command: string, args: Record<string, unknown> = {}) =>
+      command in answers ? (answers[command] as T) : base.call<T>(command, args),
+  });
+  navigation.openSandbox("cluster");
+  render(App);
+  await screen.findByTestId("deploy-left");
+  if (state === example.noDeployment) await userEvent.click(await screen.findByTestId("deploy-check-all"));
+  expect(await violations()).toEqual([]);
+  navigation.sandbox = "computer";
+});
+
 it("the menu of an open cluster is accessible, with a program to allow", async () => {
   const base = standin({ empty: false });
   const answers: Record<string, unknown> = {

@@ -117,13 +117,18 @@ export async function openLog(): Promise<void> {
 }
 
 export async function startSandbox(workload: string): Promise<void> {
-  const state = await attempt(() => calls.sandboxStart(workload));
+  const state = await attempt(() => calls.sandboxStart(workload, navigation.sandboxStaged));
   if (state !== null) sandbox.put(state);
 }
 
 export async function stopSandbox(): Promise<void> {
   const state = await attempt(calls.sandboxStop);
   if (state !== null) sandbox.put(state);
+}
+
+export async function restartSandbox(workload: string): Promise<void> {
+  await stopSandbox();
+  await startSandbox(workload);
 }
 
 export async function pickFolder(window: InWindow): Promise<void> {

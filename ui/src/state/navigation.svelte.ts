@@ -36,6 +36,10 @@ class Navigation {
   whyFlow = $state<number | null>(null);
   journalEntry = $state<number | null>(null);
   consoleUrl = $state("http://httpbin.org/headers");
+  /** The workload that the sandbox shall act as, where one was chosen. */
+  sandboxAs = $state<string | null>(null);
+  /** The sandbox shall enforce the staged changes too. */
+  sandboxStaged = $state(false);
   rehearse = $state<"staged" | "registryOnly">("registryOnly");
   /** Where the sidecar of the Sandbox is: the second one only where a cluster is open. */
   sandbox = $state<"computer" | "cluster">("computer");
@@ -86,6 +90,13 @@ class Navigation {
     this.go("sandbox");
   }
 
+  /** Opens the sandbox with this workload chosen. */
+  runAs(workload: string): void {
+    this.sandboxAs = workload;
+    this.sandbox = "computer";
+    this.go("sandbox");
+  }
+
   /** Closes the topmost layer; true when there was one. */
   escape(): boolean {
     if (this.layer !== null) {
@@ -109,6 +120,8 @@ class Navigation {
     this.gateway = null;
     this.modeScope = "mesh";
     this.destinationFilter = "";
+    this.sandboxAs = null;
+    this.sandboxStaged = false;
     this.whyFlow = null;
     this.journalEntry = null;
     this.rehearse = "registryOnly";

@@ -1,5 +1,6 @@
 /** Words of the Sandbox. */
-import type { RequestResult, SandboxState } from "../bridge/bindings";
+import type { Reach, RequestResult, SandboxState } from "../bridge/bindings";
+import { plural } from "./format";
 
 export const heading: Record<SandboxState["state"], string> = {
   stopped: "No sidecar runs",
@@ -25,6 +26,20 @@ export const ways = {
 };
 
 export const leavesNothing = "Stops with the app. Leaves no rule, namespace or file behind.";
+
+export const runsAs = "Run as…";
+export const runsAsOther = (running: string, wanted: string) =>
+  `The sandbox runs as ${running}. Starting it as ${wanted} ends what runs in it now.`;
+
+export const withStagedChoice = "With the staged changes";
+export const withStagedWhy = "It enforces what is staged too, as you stage it, before anything is applied.";
+/** What the sandbox enforces beside the policy as it is. */
+export const withStaged = (edits: number) =>
+  edits === 0 ? "with what is staged: nothing now" : `with ${plural(edits, "staged change")}`;
+
+/** Connections to the cluster's Services. */
+export const reach = ({ total, open }: Reach) =>
+  total === 0 ? "through port-forwards, none yet" : `${plural(total, "port-forward")}, ${open} open`;
 
 /** What a request came to, in one word or number: the HTTP status, or the exit code of the client. */
 export const outcome = (result: RequestResult) =>

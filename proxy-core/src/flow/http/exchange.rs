@@ -1,52 +1,106 @@
 //! One request over one upstream connection: choose an address, take or open a connection, send, wait for the head.
 
-use std::{net::SocketAddr, pin::pin, rc::Rc, time::Duration};
+use std::{mem, net::SocketAddr, pin::pin, rc::Rc};
 
 use hyper::{
-    Request, Response,
+    HeaderMap, Request, Response, Uri, Version,
     body::Incoming,
-    client::conn::http1::{self, SendRequest},
+    client::conn::{TrySendError, http1::SendRequest},
+    header::{self, HeaderValue},
 };
-use hyper_util::rt::TokioIo;
-use tokio::{task, time};
 
+use tokio::time::Instant;
+
+use super::{
+    multiplex::{self, Stream},
+    speak::{self, Http1},
+};
 use crate::{
     flow::{
         Worker,
         body::RequestBody,
-        breaker::{Breaker, ConnectionShare, Overflow, Share},
-        pool::Key,
-        upstream::{self, Failed, Why},
+        breaker::{Breaker, Overflow, Share},
+        choice::Wish,
+        hosts::Busy,
+        outlier::Outcome,
+        pool::{self, IdleLimits, Key},
+        reset::Reset,
+        upstream::{self, Failed},
     },
-    net::DialError,
-    policy::{Cluster, Endpoints},
+    policy::{Cluster, Endpoints, HttpVersion},
 };
 
 /// An upstream connection in use.
 #[derive(Debug)]
 pub struct Lease {
-    sender: SendRequest<RequestBody>,
-    key: Key,
+    line: Line,
     pub local: Option<SocketAddr>,
-    /// Requests that it has served, with this one.
-    served: u32,
-    /// How many it may serve.
-    serves: Option<u32>,
     /// The request's share of its cluster's limits.
     request: Option<Share>,
 }
 
+/// What a request is sent over.
+#[derive(Debug)]
+enum Line {
+    /// A connection that it has for itself: HTTP/1.1.
+    Whole {
+        sender: SendRequest<RequestBody>,
+        key: Key,
+        /// Requests that it has served, with this one.
+        served: u32,
+        /// How many it may serve.
+        serves: Option<u32>,
+        /// How long it may be kept.
+        limits: IdleLimits,
+    },
+    /// One that it shares: HTTP/2.
+    Shared(Stream),
+}
+
 impl Lease {
     /// For the next request.
-    pub fn give_back(self, worker: &Worker) {
-        if self.serves.is_none_or(|serves| self.served < serves) {
-            worker
-                .pool
-                .borrow_mut()
-                .put(self.key, self.sender, self.local, self.served);
+    pub fn give_back(self, worker: &Rc<Worker>) {
+        match self.line {
+            Line::Whole {
+                sender,
+                key,
+                served,
+                serves,
+                limits,
+            } => {
+                if serves.is_none_or(|serves| served < serves) {
+                    worker.pool.borrow_mut().put(key, sender, self.local, served, limits);
+                    pool::sweep(worker);
+                }
+            }
+            Line::Shared(stream) => {
+                drop(stream);
+                pool::sweep(worker);
+            }
         }
         // Only now, so that who waits finds the connection.
         drop(self.request);
+    }
+
+    /// The version that is spoken.
+    pub fn version(&self) -> HttpVersion {
+        match self.line {
+            Line::Whole { .. } => HttpVersion::Http11,
+            Line::Shared(_) => HttpVersion::H2c,
+        }
+    }
+
+    async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+        match &mut self.line {
+            Line::Whole { sender, served, .. } => {
+                *served += 1;
+                sender.try_send_request(request).await
+            }
+            Line::Shared(stream) => stream.send(request).await,
+        }
     }
 }
 
@@ -54,8 +108,8 @@ impl Lease {
 pub enum Lost {
     /// No connection.
     Connect(Failed),
-    /// The connection ended before a response.
-    Reset,
+    /// It ended before a response.
+    Reset(Reset),
     /// The attempt took too long.
     PerTry,
     /// The cluster has as much to do as it may.
@@ -81,14 +135,18 @@ pub struct Target<'t> {
     pub destination: SocketAddr,
     /// The Host that is sent: for TLS, and where it is resolved.
     pub authority: &'t str,
-    /// Addresses that others are preferred to.
-    pub tried: &'t [SocketAddr],
+    /// What counts for the choice of an endpoint.
+    pub wish: Wish<'t>,
+    /// What the caller speaks.
+    pub caller: HttpVersion,
 }
 
 /// Addresses of an exchange, noted as soon as they are known.
 pub struct Reached<'r> {
     pub upstream: &'r mut Option<SocketAddr>,
     pub local: &'r mut Option<SocketAddr>,
+    /// The endpoint is busy with the exchange.
+    pub busy: &'r mut Option<Busy>,
 }
 
 /// Sends a request and waits for the head of the response. On failure the body comes back where nothing of it was sent.
@@ -102,50 +160,129 @@ pub async fn exchange(
         cluster,
         destination,
         authority,
-        tried,
+        wish,
+        caller,
     } = *target;
     let breaker = worker.breaking.of(cluster);
     let mut share = match breaker.as_ref().map(Breaker::request).transpose() {
         Ok(share) => share,
         Err(overflow) => return Err((overflow.into(), Some(request.into_body()))),
     };
-    let finding = upstream::endpoint(worker, cluster, destination, authority, tried);
+    // An attempt before is over.
+    *reached.busy = None;
+    let finding = upstream::endpoint(worker, cluster, destination, authority, wish);
     let found = match &cluster.endpoints {
         Endpoints::DynamicDns(_) => request.body_mut().while_reading(finding).await,
         // What policy names Envoy knows beforehand.
         _ => finding.await,
     };
     let address = match found {
-        Ok(address) => address,
+        Ok((address, busy)) => {
+            *reached.busy = busy;
+            address
+        }
         Err(failed) => return Err((failed.into(), Some(request.into_body()))),
     };
+    let report = |outcome| {
+        if let Some(busy) = reached.busy.as_ref() {
+            busy.report(outcome);
+        }
+    };
     *reached.upstream = Some(address);
-    let tls = cluster.tls.as_ref();
+    let tls = cluster.settings.tls.as_ref();
     let key: Key = (
         address,
         tls.map(|tls| upstream::server_name(tls, authority).to_ascii_lowercase().into()),
     );
+    // An upgrade takes a connection of its own.
+    let spoken = match cluster.settings.http.spoken(caller) {
+        HttpVersion::H2c if !request.headers().contains_key(header::UPGRADE) => HttpVersion::H2c,
+        _ => HttpVersion::Http11,
+    };
+    match (caller, spoken) {
+        (_, HttpVersion::H2c) => {
+            address_stream(&mut request);
+            request.body_mut().stream(caller);
+        }
+        (HttpVersion::H2c, _) => begin_with_host(request.headers_mut()),
+        _ => {}
+    }
     loop {
-        let opening = connection(worker, cluster, breaker.as_ref(), &key);
+        let opening = connection(worker, cluster, breaker.as_ref(), &key, spoken);
         let (mut lease, was_reused) = match request.body_mut().while_reading(opening).await {
             Ok(found) => found,
-            Err(lost) => return Err((lost, Some(request.into_body()))),
+            Err(lost) => {
+                if let Lost::Connect(_) = &lost {
+                    report(Outcome::Failed);
+                }
+                return Err((lost, Some(request.into_body())));
+            }
         };
-        lease.served += 1;
-        lease.serves = cluster.limits.requests_per_connection;
         lease.request = share.take();
         *reached.local = lease.local;
-        match lease.sender.try_send_request(request).await {
-            Ok(response) => return Ok((response, lease)),
+        match lease.send(request).await {
+            Ok(response) => {
+                report(Outcome::Answered(response.status().as_u16()));
+                return Ok((response, lease));
+            }
             Err(mut error) => match error.take_message() {
                 // An idle connection that the upstream had closed: nothing was sent, a fresh one serves.
                 Some(unsent) if was_reused => {
                     request = unsent;
                     share = lease.request.take();
                 }
-                unsent => return Err((Lost::Reset, unsent.map(Request::into_body))),
+                unsent => {
+                    report(Outcome::Failed);
+                    let reset = Reset::of(error.error());
+                    return Err((Lost::Reset(reset), unsent.map(Request::into_body)));
+                }
             },
         }
+    }
+}
+
+/// Names the authority as HTTP/2 does. Envoy: the scheme is the caller's, which no TLS of the sidecar's own changes.
+fn address_stream(request: &mut Request<RequestBody>) {
+    *request.version_mut() = Version::HTTP_2;
+    let Some(host) = request.headers().get(header::HOST) else {
+        return;
+    };
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let named = Uri::builder()
+        .scheme("http")
+        .authority(host.as_bytes())
+        .path_and_query(path);
+    // A Host that is no authority stays a header, which stands for one.
+    if let Ok(uri) = named.build() {
+        *request.uri_mut() = uri;
+        take_host(request.headers_mut());
+    }
+}
+
+/// Takes the Host out; the other lines keep their order, which they would not if it were only removed.
+fn take_host(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    let mut host = None;
+    let mut kept = HeaderMap::with_capacity(headers.keys_len());
+    let mut last = None;
+    for (name, value) in mem::take(headers) {
+        // A further line of a name comes without it.
+        last = name.or(last);
+        match &last {
+            Some(header::HOST) => host = Some(value),
+            Some(name) => drop(kept.append(name, value)),
+            None => {}
+        }
+    }
+    *headers = kept;
+    host
+}
+
+/// Has the Host come first, where HTTP/1.1 has it and HTTP/2 its authority.
+fn begin_with_host(headers: &mut HeaderMap) {
+    if let Some(host) = take_host(headers) {
+        let others = mem::take(headers);
+        headers.insert(header::HOST, host);
+        headers.extend(others);
     }
 }
 
@@ -156,95 +293,68 @@ async fn connection(
     cluster: &Cluster,
     breaker: Option<&Breaker>,
     key: &Key,
+    spoken: HttpVersion,
 ) -> Result<(Lease, bool), Lost> {
-    if let Some(lease) = idle(worker, key) {
+    if spoken == HttpVersion::H2c {
+        // In boxes, here and where a connection is opened: every connection of a caller has room for its largest request.
+        let (stream, was_open) = Box::pin(multiplex::stream(worker, cluster, breaker, key)).await?;
+        let lease = Lease {
+            local: stream.local,
+            line: Line::Shared(stream),
+            request: None,
+        };
+        return Ok((lease, was_open));
+    }
+    let serves = cluster.settings.limits.requests_per_connection;
+    if let Some(lease) = idle(worker, key, serves) {
         return Ok((lease, true));
     }
+    let open = async |share| {
+        let opened = Box::pin(speak::open(worker, cluster, key, Http1(share))).await?;
+        let limits = IdleLimits::of(cluster, Instant::now());
+        Ok((whole(opened.sender, key, opened.local, (0, serves), limits), false))
+    };
     let Some(breaker) = breaker else {
-        return Ok((open(worker, key, cluster.connect_timeout, None).await?, false));
+        return open(None).await;
     };
     let _waiting = breaker.pending()?;
     loop {
         let mut freed = pin!(breaker.freed());
         // From here on nothing that is freed is missed.
         freed.as_mut().enable();
-        if let Some(lease) = idle(worker, key) {
+        if let Some(lease) = idle(worker, key, serves) {
             return Ok((lease, true));
         }
         match breaker.connection(key.0) {
-            Ok(share) => return Ok((open(worker, key, cluster.connect_timeout, Some(share)).await?, false)),
+            Ok(share) => return open(Some(share)).await,
             Err(Overflow) => freed.await,
         }
     }
 }
 
-fn idle(worker: &Worker, key: &Key) -> Option<Lease> {
+fn idle(worker: &Worker, key: &Key, serves: Option<u32>) -> Option<Lease> {
     let idle = worker.pool.borrow_mut().take(key)?;
-    Some(Lease {
-        sender: idle.sender,
-        key: key.clone(),
-        local: idle.local,
-        served: idle.served,
-        serves: None,
-        request: None,
-    })
+    let limits = idle.limits;
+    Some(whole(idle.sender, key, idle.local, (idle.served, serves), limits))
 }
 
-/// Opens a connection for `key`; the limit covers TLS too. It has its share of the cluster's connections while it lives.
-async fn open(
-    worker: &Rc<Worker>,
+fn whole(
+    sender: SendRequest<RequestBody>,
     key: &Key,
-    limit: Duration,
-    share: Option<ConnectionShare>,
-) -> Result<Lease, Failed> {
-    let address = key.0;
-    let opening = async {
-        let stream = worker.dialer.dial(address, limit).await?;
-        let local = stream.local_addr().ok();
-        let sender = match &key.1 {
-            None => speak(TokioIo::new(stream), share).await?,
-            Some(name) => {
-                let stream = worker
-                    .originator
-                    .originate(stream, name)
-                    .await
-                    .map_err(DialError::Tls)?;
-                speak(TokioIo::new(stream), share).await?
-            }
-        };
-        Ok((sender, local))
+    local: Option<SocketAddr>,
+    (served, serves): (u32, Option<u32>),
+    limits: IdleLimits,
+) -> Lease {
+    let line = Line::Whole {
+        sender,
+        key: key.clone(),
+        served,
+        serves,
+        limits,
     };
-    let opened = time::timeout(limit, opening)
-        .await
-        .unwrap_or(Err(DialError::TimedOut(limit)));
-    match opened {
-        Ok((sender, local)) => Ok(Lease {
-            sender,
-            key: key.clone(),
-            local,
-            served: 0,
-            serves: None,
-            request: None,
-        }),
-        Err(error) => Err(Failed {
-            address: Some(address),
-            why: Why::Dial(error),
-        }),
+    Lease {
+        line,
+        local,
+        request: None,
     }
-}
-
-/// Speaks HTTP/1.1 over an open connection.
-async fn speak<S>(stream: S, share: Option<ConnectionShare>) -> Result<SendRequest<RequestBody>, DialError>
-where
-    S: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
-{
-    let (sender, connection) = http1::handshake(stream)
-        .await
-        .map_err(|error| DialError::Refused(std::io::Error::other(error)))?;
-    // Its end is seen by the request that waits on it; there is nothing else to tell.
-    task::spawn_local(async move {
-        let _ = connection.with_upgrades().await;
-        drop(share);
-    });
-    Ok(sender)
 }

@@ -7,14 +7,17 @@ use hyper::{
     header::{self, HeaderName},
 };
 
-use super::exchange::Lease;
+use super::{Caller, exchange::Lease, http2::Streams};
 use crate::{
     flow::{
         Worker,
         body::{Broken, Progress, ResponseBody},
-        headers, reply,
+        grpc, headers,
+        hosts::Busy,
+        outlier::Outcome,
+        reply,
     },
-    policy::{Action, Decision, Forward, Snapshot, Verdict},
+    policy::{Action, Decision, Forward, HttpVersion, Snapshot, Verdict},
     record::{Flow, HttpPart},
 };
 
@@ -23,8 +26,14 @@ use crate::{
 pub struct Finish {
     pub worker: Rc<Worker>,
     pub flow: Flow,
+    /// What the caller speaks.
+    pub version: HttpVersion,
+    /// The caller's connection, where it carries many requests.
+    streams: Option<Rc<Streams>>,
     started: Instant,
     pub progress: Option<Rc<Progress>>,
+    /// The endpoint is busy with the request for as long.
+    pub busy: Option<Busy>,
     /// Given back to the pool when the response ended well.
     pub lease: Option<Lease>,
     /// A fault made the request wait.
@@ -41,19 +50,27 @@ impl Finish {
         worker: Rc<Worker>,
         snapshot: &Snapshot,
         http: HttpPart,
-        source: SocketAddr,
+        caller: &Caller,
         destination: SocketAddr,
     ) -> Self {
+        let version = caller.version();
+        let protocol = match version {
+            HttpVersion::H2c => "http2",
+            _ => "http",
+        };
         let flow = Flow {
-            protocol: "http",
+            protocol,
             http: Some(http),
-            ..Flow::begin(Verdict::Blocked, source, destination, snapshot.hash())
+            ..Flow::begin(Verdict::Blocked, caller.source, destination, snapshot.hash())
         };
         Self {
             worker,
             flow,
+            version,
+            streams: caller.streams.clone(),
             started: Instant::now(),
             progress: None,
+            busy: None,
             lease: None,
             delayed: false,
             endless: false,
@@ -68,13 +85,18 @@ impl Finish {
         if let Action::Forward(Forward { cluster, .. }) = decision.action {
             self.flow.cluster = cluster.name.to_string();
             self.flow.service_host = cluster.host.to_string();
-            self.flow.service_namespace = cluster.namespace.to_string();
+            self.flow.service_namespace = cluster.namespace().to_string();
         }
     }
 
     /// The HTTP part; this flow always has one.
     pub fn http_part(&mut self) -> &mut HttpPart {
         self.flow.http.get_or_insert_default()
+    }
+
+    /// The request asks for a head alone.
+    pub fn asks_for_head(&self) -> bool {
+        self.flow.http.as_ref().is_some_and(|http| http.method == "HEAD")
     }
 
     /// The log shows the request as it is sent, but for its path.
@@ -89,19 +111,45 @@ impl Finish {
 
     /// Answers here.
     pub fn reply(
-        mut self: Box<Self>,
+        self: Box<Self>,
         status: u16,
         flags: &'static str,
         details: &str,
         body: &str,
     ) -> Response<ResponseBody> {
-        self.http_part().status = status;
+        let grpc = grpc::status_for(status);
+        self.reply_as(status, grpc, flags, details, body)
+    }
+
+    /// Answers here; `grpc` is what gRPC is told.
+    pub fn reply_as(
+        mut self: Box<Self>,
+        status: u16,
+        grpc: u8,
+        flags: &'static str,
+        details: &str,
+        body: &str,
+    ) -> Response<ResponseBody> {
         self.flow.flags = flags;
         self.flow.details = details.to_string();
         // Before the request has ended Envoy's answer ends the connection.
         let unread = self.endless || self.progress.as_ref().is_some_and(|progress| !progress.ended.get());
-        let response = reply::local(status, body, self);
+        let response = if self.http_part().grpc {
+            self.http_part().status = 200;
+            reply::grpc(grpc, body, self)
+        } else {
+            self.http_part().status = status;
+            reply::local(status, body, self)
+        };
         if unread { reply::close(response) } else { response }
+    }
+
+    /// The caller broke its request off: nobody reads an answer.
+    pub fn abandoned(mut self: Box<Self>) -> Response<ResponseBody> {
+        self.left();
+        let silent = Box::new(self.silent());
+        self.complete();
+        reply::local(400, "", silent)
     }
 
     /// Policy cuts the connection that carries it.
@@ -125,18 +173,30 @@ impl Finish {
                 self.flow.flags = "UT";
                 self.flow.details = "response_timeout".into();
             }
-            Broken::Upstream(_) => {
-                self.flow.flags = "UC";
-                self.flow.details = "upstream_reset_after_response_started{connection_termination}".into();
+            Broken::Upstream(reset) => {
+                self.flow.flags = reset.flags();
+                self.flow.details = format!("upstream_reset_after_response_started{{{}}}", reset.details());
+                self.failed(Outcome::Failed);
             }
+        }
+    }
+
+    /// The endpoint failed in a way that the exchange with it did not see.
+    pub fn failed(&self, outcome: Outcome) {
+        if let Some(busy) = &self.busy {
+            busy.report(outcome);
         }
     }
 
     /// The caller went away before the end.
     pub fn left(&mut self) {
         self.lease = None;
-        self.flow.flags = "DC";
-        self.flow.details = "downstream_remote_disconnect".into();
+        // A stream that ends on a connection that goes on was reset.
+        let reset = self.streams.as_ref().is_some_and(|streams| !streams.ended.get());
+        (self.flow.flags, self.flow.details) = match reset {
+            true => ("DR", "http2.remote_reset".into()),
+            false => ("DC", "downstream_remote_disconnect".into()),
+        };
     }
 
     /// A stand-in that records nothing: for the head of an upgraded connection, whose flow goes on.
@@ -144,8 +204,11 @@ impl Finish {
         Self {
             worker: self.worker.clone(),
             flow: self.flow.clone(),
+            version: self.version,
+            streams: None,
             started: self.started,
             progress: None,
+            busy: None,
             lease: None,
             delayed: false,
             endless: false,
@@ -180,12 +243,11 @@ impl Finish {
 impl Drop for Finish {
     fn drop(&mut self) {
         if !self.silent {
-            self.flow.flags = "DC";
-            self.flow.details = if self.worker.draining.get() {
-                "downstream_local_disconnect".into()
-            } else {
-                "downstream_remote_disconnect".into()
-            };
+            self.left();
+            if self.worker.draining.get() {
+                self.flow.flags = "DC";
+                self.flow.details = "downstream_local_disconnect".into();
+            }
             self.record();
         }
     }
@@ -211,6 +273,13 @@ fn after_delay(flags: &'static str) -> &'static str {
         "DF" => "DI,DF",
         "NC" => "DI,NC",
         "DC" => "DI,DC",
+        "DR" => "DI,DR",
+        "UR" => "DI,UR",
+        "URX,UR" => "DI,URX,UR",
+        "UPE" => "DI,UPE",
+        "URX,UPE" => "DI,URX,UPE",
+        "UO,UR" => "DI,UO,UR",
+        "UO,UPE" => "DI,UO,UPE",
         other => other,
     }
 }

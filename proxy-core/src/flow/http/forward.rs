@@ -7,7 +7,7 @@ use std::{
 };
 
 use hyper::{
-    Request, Response, StatusCode,
+    HeaderMap, Request, Response, StatusCode,
     body::Incoming,
     header::{self, HeaderValue},
     http::request::Parts,
@@ -19,14 +19,19 @@ use tokio::{task, time};
 use super::{
     Finish,
     exchange::{Lease, Lost, Reached, Target, exchange},
+    hashing::hashing,
     headers,
 };
 use crate::{
     flow::{
         Worker,
-        body::{Progress, RequestBody, ResponseBody},
+        body::{Deadline, RequestBody, ResponseBody},
         breaker::{Breaker, Overflow, Share},
+        choice::Wish,
+        grpc,
+        outlier::Outcome,
         reply,
+        reset::Reset,
         upstream::{Failed, Why},
     },
     net::DialError,
@@ -44,17 +49,18 @@ pub(super) async fn forward(
     on_upgrade: Option<OnUpgrade>,
 ) -> Response<ResponseBody> {
     // A delay that a fault injected is over by now, and no part of the timeout.
-    let begun = time::Instant::now();
     let progress = finish.progress.clone().unwrap_or_default();
-    let answer = attempts(worker, &forward, destination, parts, body, &mut finish);
-    let deadline = forward.timeout.map(|timeout| expire(progress, timeout));
-    let answer = match deadline {
+    let hashing = hashing(&forward, &parts, finish.flow.source, destination);
+    let answer = attempts(worker, &forward, destination, parts, body, &mut finish, hashing.hash);
+    let mut deadline = forward.timeout.map(|timeout| Deadline::new(timeout, progress));
+    let answer = match &mut deadline {
         None => answer.await,
         Some(deadline) => {
             tokio::select! {
                 biased;
                 answer = answer => answer,
                 () = deadline => {
+                    finish.failed(Outcome::TimedOut);
                     return finish.reply(504, "UT", "response_timeout", "upstream request timeout");
                 }
             }
@@ -72,19 +78,21 @@ pub(super) async fn forward(
                 let head = Response::from_parts(response.into_parts().0, ());
                 return switch(client, upstream, head, finish);
             }
+            let version = lease.version();
             finish.lease = Some(lease);
             let (mut head, body) = response.into_parts();
             headers::strip_hop_by_hop(&mut head.headers, false);
             headers::prepare_response(&mut head.headers, service_time);
+            hashing.give(&mut head.headers);
             // The upstream's own words for its status are replaced by the standard ones.
             head.extensions.clear();
             if let Some(phrase) = reply::phrase(head.status) {
                 head.extensions.insert(phrase);
             }
             head.version = hyper::Version::HTTP_11;
-            let deadline = forward.timeout.map(|timeout| begun + timeout);
-            Response::from_parts(head, ResponseBody::upstream(body, deadline, finish))
+            Response::from_parts(head, ResponseBody::upstream(body, version, deadline, finish))
         }
+        Err(_) if finish.progress.as_ref().is_some_and(|progress| progress.broken.get()) => finish.abandoned(),
         Err(refusal) => refuse(refusal, finish),
     }
 }
@@ -95,12 +103,6 @@ pub(super) fn expected(forward: &Forward<'_>, elapsed: Duration) -> Option<Durat
     let own = per_try.or(forward.timeout)?;
     let left = forward.timeout.map_or(own, |timeout| timeout.saturating_sub(elapsed));
     Some(own.min(left).max(LEAST))
-}
-
-/// Envoy: the timeout runs from the end of the request.
-async fn expire(progress: Rc<Progress>, timeout: Duration) {
-    progress.received().await;
-    time::sleep(timeout).await;
 }
 
 /// None would be no limit.
@@ -126,6 +128,7 @@ async fn attempts(
     parts: Parts,
     mut body: RequestBody,
     finish: &mut Finish,
+    hash: Option<u64>,
 ) -> Result<Answered, Refusal> {
     let begun = Instant::now();
     let allowed = forward.retries.map_or(0, |retries| retries.attempts);
@@ -149,13 +152,25 @@ async fn attempts(
             headers::number_attempt(request.headers_mut(), attempt);
             headers::expect_within(request.headers_mut(), expected(forward, begun.elapsed()));
         }
-        let answer = one(worker, forward, destination, request, finish, &tried).await;
+        let answer = one(
+            worker,
+            forward,
+            destination,
+            request,
+            finish,
+            Wish { hash, tried: &tried },
+        )
+        .await;
         let left = attempt <= allowed;
         let repeatable = is_empty || kept.as_ref().is_some_and(|kept| kept.is_whole());
         match answer {
             Ok(answered) => {
                 let status = answered.0.status().as_u16();
-                let again = repeatable && forward.retries.is_some_and(|retries| retries_status(retries, status));
+                let headers = answered.0.headers();
+                let again = repeatable
+                    && forward
+                        .retries
+                        .is_some_and(|retries| retries_status(retries, status, headers));
                 if !again {
                     return Ok(answered);
                 }
@@ -172,7 +187,8 @@ async fn attempts(
                 let wanted = forward.retries.is_some_and(|retries| match &lost {
                     Lost::Connect(Failed { why: Why::Dial(_), .. }) => retries.connect_failure,
                     Lost::Connect(_) | Lost::Overflow => false,
-                    Lost::Reset => retries.reset,
+                    Lost::Reset(Reset::Refused) => retries.refused_stream,
+                    Lost::Reset(_) => retries.reset,
                     Lost::PerTry => retries.server_error || retries.gateway_error,
                 });
                 body = unsent;
@@ -219,11 +235,13 @@ fn retry(breaker: Option<&Breaker>, retrying: &mut Option<Share>) -> Result<(), 
     Ok(())
 }
 
-fn retries_status(retries: &RetryPolicy, status: u16) -> bool {
+fn retries_status(retries: &RetryPolicy, status: u16, headers: &HeaderMap) -> bool {
     retries.server_error && (500..600).contains(&status)
         || retries.gateway_error && (502..=504).contains(&status)
         || retries.conflict && status == 409
         || retries.statuses.contains(&status)
+        || !retries.grpc_statuses.is_empty()
+            && grpc::status(headers).is_some_and(|status| retries.grpc_statuses.contains(&status))
 }
 
 /// One attempt. On failure the body comes back where nothing of it was sent.
@@ -233,7 +251,7 @@ async fn one(
     destination: SocketAddr,
     request: Request<RequestBody>,
     finish: &mut Finish,
-    tried: &[SocketAddr],
+    wish: Wish<'_>,
 ) -> Result<Answered, (Lost, Option<RequestBody>)> {
     let per_try = forward.retries.and_then(|retries| retries.per_try_timeout);
     let started = Instant::now();
@@ -242,16 +260,24 @@ async fn one(
         cluster: forward.cluster,
         destination,
         authority: finish.flow.http.as_ref().map_or("", |http| http.authority.as_str()),
-        tried,
+        wish,
+        caller: finish.version,
     };
     let reached = Reached {
         upstream: &mut finish.flow.upstream,
         local: &mut finish.flow.upstream_local,
+        busy: &mut finish.busy,
     };
     let sending = exchange(&target, request, reached);
     let sent = match per_try {
         None => sending.await,
-        Some(limit) => time::timeout(limit, sending).await.unwrap_or(Err((Lost::PerTry, None))),
+        Some(limit) => match time::timeout(limit, sending).await {
+            Ok(sent) => sent,
+            Err(_) => {
+                finish.failed(Outcome::TimedOut);
+                Err((Lost::PerTry, None))
+            }
+        },
     };
     sent.map(|(response, lease)| (response, lease, started.elapsed()))
 }
@@ -291,13 +317,17 @@ fn refuse(refusal: Refusal, mut finish: Box<Finish>) -> Response<ResponseBody> {
                 ),
             }
         }
-        Lost::Reset => ("connection termination", "connection_termination".to_string(), "UC"),
+        Lost::Reset(reset) => (reset.words(), reset.details().to_string(), reset.flags()),
         Lost::Overflow | Lost::Connect(Failed { why: Why::Overflow, .. }) => ("overflow", "overflow".to_string(), "UO"),
     };
     let again = if retried { "retried and the latest " } else { "" };
     let body = format!("upstream connect error or disconnect/reset before headers. {again}reset reason: {reason}");
     let details = format!("upstream_reset_before_response_started{{{short}}}");
-    let mut response = finish.reply(503, both(flags, own), &details, &body);
+    let status = match lost {
+        Lost::Reset(reset) => reset.status(),
+        _ => 503,
+    };
+    let mut response = finish.reply(status, both(flags, own), &details, &body);
     if own == "UO" {
         response
             .headers_mut()
@@ -312,9 +342,13 @@ fn both(first: &'static str, second: &'static str) -> &'static str {
         ("URX", "UF") => "URX,UF",
         ("URX", "UC") => "URX,UC",
         ("URX", "UT") => "URX,UT",
+        ("URX", "UR") => "URX,UR",
+        ("URX", "UPE") => "URX,UPE",
         ("UO", "UF") => "UO,UF",
         ("UO", "UC") => "UO,UC",
         ("UO", "UT") => "UO,UT",
+        ("UO", "UR") => "UO,UR",
+        ("UO", "UPE") => "UO,UPE",
         _ => second,
     }
 }

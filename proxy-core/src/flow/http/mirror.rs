@@ -15,7 +15,10 @@ use super::{
     exchange::{Reached, Target, exchange},
     headers,
 };
-use crate::{flow::body::RequestBody, policy::Mirror};
+use crate::{
+    flow::{body::RequestBody, choice::Wish},
+    policy::{HttpVersion, Mirror},
+};
 
 const INTERNAL: HeaderName = HeaderName::from_static("x-envoy-internal");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -28,6 +31,8 @@ pub struct Original<'o> {
     /// The pod's own address, which the copies name as theirs.
     pub source: SocketAddr,
     pub timeout: Option<Duration>,
+    /// What the caller speaks.
+    pub caller: HttpVersion,
 }
 
 /// Sends a copy to each of `mirrors` that the draw says so of. They read the body as the original is sent; one that falls
@@ -41,19 +46,21 @@ pub fn send(worker: &Rc<Worker>, mirrors: &[Mirror], original: &Original<'_>, bo
         mark(&mut parts, original.source);
         let request = Request::from_parts(parts, body.copy());
         let (worker, authority) = (worker.clone(), original.authority.to_string());
-        let (destination, timeout) = (original.destination, original.timeout);
+        let (destination, timeout, caller) = (original.destination, original.timeout, original.caller);
         task::spawn_local(async move {
             let target = Target {
                 worker: &worker,
                 cluster: &cluster,
                 destination,
                 authority: &authority,
-                tried: &[],
+                wish: Wish::default(),
+                caller,
             };
-            let (mut upstream, mut local) = (None, None);
+            let (mut upstream, mut local, mut busy) = (None, None, None);
             let reached = Reached {
                 upstream: &mut upstream,
                 local: &mut local,
+                busy: &mut busy,
             };
             let answered = async {
                 let (response, lease) = exchange(&target, request, reached).await.ok()?;

@@ -58,6 +58,10 @@ pub fn mesh(root: Cursor<'_>, revision: String) -> Option<MeshConfig> {
         if let Some(timeout) = mesh.duration("connectTimeout") {
             config.connect_timeout = Some(timeout);
         }
+        config.keepalive = mesh.mapping("tcpKeepalive").map(super::load_balancing::keepalive);
+        config.locality = mesh
+            .mapping("localityLbSetting")
+            .map(super::load_balancing::locality_setting);
         if let Some(timeout) = mesh.field("protocolDetectionTimeout", |value| {
             let parsed = value.node.as_str().and_then(super::cursor::parse_duration);
             if parsed.is_none() {
@@ -83,6 +87,8 @@ pub fn mesh(root: Cursor<'_>, revision: String) -> Option<MeshConfig> {
             }
         }
         config.default_retries = mesh.mapping("defaultHttpRetryPolicy").map(super::routes::retries);
+        // A number is the enum's: the mesh's decoder takes both.
+        config.h2_upgrade = matches!(mesh.text("h2UpgradePolicy"), Some("UPGRADE" | "1"));
         config.enable_tracing = mesh.boolean("enableTracing").unwrap_or(true);
         let metadata = mesh
             .node

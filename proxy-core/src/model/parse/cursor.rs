@@ -127,20 +127,20 @@ impl<'a> Cursor<'a> {
     /// The items of a list below `key`, each read by `read`.
     pub fn list<T>(&self, key: &str, mut read: impl FnMut(Cursor<'_>) -> Option<T>) -> Vec<T> {
         self.field(key, |list| match &list.node.value {
-            Value::Sequence(items) => Some(
-                items
-                    .iter()
-                    .enumerate()
-                    .filter_map(|(index, node)| {
-                        read(Cursor {
-                            node,
-                            parent: Some(&list),
-                            step: Step::Index(index),
-                            errors: list.errors,
-                        })
+            Value::Sequence(items) => {
+                let read = items.iter().enumerate().filter_map(|(index, node)| {
+                    read(Cursor {
+                        node,
+                        parent: Some(&list),
+                        step: Step::Index(index),
+                        errors: list.errors,
                     })
-                    .collect(),
-            ),
+                });
+                let mut found: Vec<T> = read.collect();
+                // There may be very many objects, with lists of one item each.
+                found.shrink_to_fit();
+                Some(found)
+            }
             _ => {
                 list.error(format!("expected a list, found {}", list.node.describe()));
                 None
@@ -281,12 +281,37 @@ impl<'a> Cursor<'a> {
 
     /// A whole number from 0 below `key`.
     pub fn count(&self, key: &str) -> Option<u32> {
+        self.field(key, |value| value.as_count())
+    }
+
+    /// This node as a whole number from 0.
+    pub fn as_count(&self) -> Option<u32> {
+        let number = self.node.as_integer().and_then(|number| u32::try_from(number).ok());
+        if number.is_none() {
+            self.error("expected a whole number, 0 or more");
+        }
+        number
+    }
+
+    /// A whole number below `key`, of the size that protobuf calls int32.
+    pub fn integer(&self, key: &str) -> Option<i32> {
         self.field(key, |value| {
-            let number = value.node.as_integer().and_then(|number| u32::try_from(number).ok());
+            let number = value.node.as_integer().and_then(|number| i32::try_from(number).ok());
             if number.is_none() {
-                value.error("expected a whole number, 0 or more");
+                value.error("expected a whole number");
             }
             number
+        })
+    }
+
+    /// A duration below `key`, which may be zero.
+    pub fn any_duration(&self, key: &str) -> Option<Duration> {
+        self.field(key, |value| {
+            let parsed = value.node.as_str().and_then(parse_duration);
+            if parsed.is_none() {
+                value.error("expected a duration such as 3s, 500ms or 1m30s");
+            }
+            parsed
         })
     }
 

@@ -7,6 +7,7 @@ mod envoy_filter;
 mod errors;
 mod identity;
 mod injection_template;
+mod load_balancing;
 mod route_actions;
 mod routes;
 mod service_entry;
@@ -77,8 +78,12 @@ fn add_object(root: Cursor<'_>, kind: &str, meta: Meta, place: Place, world: &mu
     let group = group.split_once('/').map_or("", |(group, _)| group);
     macro_rules! take {
         ($list:ident, $spec:expr) => {{
-            let spec = $spec;
+            let (spec, mut meta) = ($spec, meta);
             if errors.is_empty() {
+                // Objects beside each other are mostly of one namespace, whose name they share.
+                if let Some(last) = world.$list.last().filter(|last| last.meta.namespace == meta.namespace) {
+                    meta.namespace = last.meta.namespace.clone();
+                }
                 world.$list.push(Arc::new(Object::new(meta, place, spec)));
             }
         }};

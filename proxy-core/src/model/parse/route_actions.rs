@@ -9,7 +9,7 @@ use crate::model::{
     Abort, Cors, Delay, Fault, HeaderOperations, Headers, Mirror, PathRewrite, Percentage, Rewrite, TextMatch,
 };
 
-/// Codes that `grpcStatus` takes by name.
+/// Codes that `grpcStatus` takes by name, each at its number.
 const GRPC_STATUS: [&str; 17] = [
     "OK",
     "CANCELLED",
@@ -68,13 +68,14 @@ fn abort(abort: Cursor<'_>) -> Option<Abort> {
         abort.error_at("http2Error", "HTTP/2 abort fault injection not supported yet");
     }
     if let Some(name) = abort.text("grpcStatus") {
-        if !GRPC_STATUS.contains(&name) {
+        let number = GRPC_STATUS.iter().position(|own| *own == name);
+        if number.is_none() {
             abort.error_at("grpcStatus", format!("gRPC status {name:?} is not supported"));
         }
         return Some(Abort {
             percentage,
             status: 200,
-            grpc: Some(name.to_string()),
+            grpc: number.and_then(|number| u8::try_from(number).ok()),
         });
     }
     let status = abort.count("httpStatus")?;

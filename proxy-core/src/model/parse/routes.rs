@@ -36,7 +36,7 @@ fn http_route(route: Cursor<'_>) -> HttpRoute {
                 ..destination(entry)?
             })
         }),
-        redirect: route.mapping("redirect").map(redirect),
+        redirect: route.mapping("redirect").map(redirect).map(Box::new),
         direct_response: route.mapping("directResponse").map(|response| DirectResponse {
             status: response
                 .count("status")
@@ -55,15 +55,15 @@ fn http_route(route: Cursor<'_>) -> HttpRoute {
         timeout: route.duration("timeout"),
         timeout_line: route.line_of("timeout"),
         retries: route.mapping("retries").map(retries),
-        rewrite: actions::rewrite(route),
-        headers: headers(route),
-        fault: actions::fault(route),
-        mirror: route.mapping("mirror").and_then(destination_of),
+        rewrite: actions::rewrite(route).map(Box::new),
+        headers: headers(route).map(Box::new),
+        fault: actions::fault(route).map(Box::new),
+        mirror: route.mapping("mirror").and_then(destination_of).map(Box::new),
         mirror_percentage: actions::mirrored(route, "mirrorPercentage"),
         mirror_percent: actions::mirror_percent(route),
         mirrors: actions::mirrors(route),
         mirror_line: route.line_of("mirror").max(route.line_of("mirrors")),
-        cors: actions::cors(route),
+        cors: actions::cors(route).map(Box::new),
     }
 }
 

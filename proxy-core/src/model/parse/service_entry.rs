@@ -10,19 +10,16 @@ pub fn service_entry(root: Cursor<'_>) -> ServiceEntry {
         return ServiceEntry::default();
     };
     let hosts = spec.list("hosts", |host| Some((host.as_text()?.into(), host.line())));
-    let (mut hosts, mut host_lines): (Vec<_>, Vec<_>) = hosts.into_iter().unzip();
-    // There may be very many entries, of one host each.
-    hosts.shrink_to_fit();
-    host_lines.shrink_to_fit();
+    let (hosts, host_lines): (Vec<_>, Vec<_>) = hosts.into_iter().unzip();
     let addresses = spec.list("addresses", |address| {
         Some((address.as_range()?, address.as_text()?.contains('/')))
     });
-    let (addresses, ranges) = addresses.into_iter().unzip();
+    let (addresses, ranges): (Vec<_>, Vec<_>) = addresses.into_iter().unzip();
     ServiceEntry {
-        hosts,
-        host_lines,
-        addresses,
-        ranges,
+        hosts: hosts.into(),
+        host_lines: host_lines.into(),
+        addresses: addresses.into(),
+        ranges: ranges.into(),
         ports: spec.mappings("ports", port).into(),
         mesh_internal: choice(spec, "location", &[("MESH_EXTERNAL", false), ("MESH_INTERNAL", true)])
             .unwrap_or_default(),
@@ -38,12 +35,12 @@ pub fn service_entry(root: Cursor<'_>) -> ServiceEntry {
             ],
         )
         .unwrap_or_default(),
-        endpoints: spec.mappings("endpoints", endpoint),
+        endpoints: spec.mappings("endpoints", endpoint).into(),
         workload_selector: spec
             .mapping("workloadSelector")
-            .map(|selector| selector.labels("labels")),
-        export_to: spec.texts("exportTo"),
-        subject_alt_names: spec.texts("subjectAltNames"),
+            .map(|selector| Box::new(selector.labels("labels"))),
+        export_to: spec.texts("exportTo").into(),
+        subject_alt_names: spec.texts("subjectAltNames").into(),
         allocated: root
             .mapping("status")
             .map(|status| {
@@ -54,7 +51,8 @@ pub fn service_entry(root: Cursor<'_>) -> ServiceEntry {
                     })
                 })
             })
-            .unwrap_or_default(),
+            .unwrap_or_default()
+            .into(),
     }
 }
 
@@ -104,5 +102,6 @@ fn endpoint(endpoint: Cursor<'_>) -> Option<Endpoint> {
         labels: endpoint.labels("labels"),
         network: endpoint.text("network").map(str::to_string),
         weight: endpoint.count("weight").unwrap_or_default(),
+        locality: endpoint.text("locality").unwrap_or_default().to_string(),
     })
 }

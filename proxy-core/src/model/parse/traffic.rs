@@ -1,6 +1,11 @@
 //! DestinationRule, Gateway and Sidecar.
 
-use super::{cursor::Cursor, routes::destination_of, service_entry::choice};
+use super::{
+    cursor::Cursor,
+    load_balancing::{keepalive, load_balancer, outlier_detection},
+    routes::destination_of,
+    service_entry::choice,
+};
 use crate::model::{
     ClientTls, ConnectionPool, DestinationRule, EgressListener, Gateway, GatewayServer, Limits, OutboundMode,
     PolicySet, Protocol, Sidecar, Subset, TrafficPolicy,
@@ -68,87 +73,66 @@ fn traffic_policy(policy: Cursor<'_>) -> TrafficPolicy {
                 .map(str::to_string),
         }),
         connection_pool: policy.mapping("connectionPool").map(connection_pool),
-        has_load_balancer: policy.has("loadBalancer"),
-        to_original_address: policy.mapping("loadBalancer").and_then(balancing) == Some("PASSTHROUGH"),
-        consistent_hash: policy
-            .mapping("loadBalancer")
-            .is_some_and(|balancer| balancer.has("consistentHash")),
+        load_balancer: policy.mapping("loadBalancer").map(load_balancer),
+        outlier_detection: policy.mapping("outlierDetection").map(outlier_detection),
         unapplied: others(policy),
     }
-}
-
-/// The simple way of balancing.
-fn balancing(balancer: Cursor<'_>) -> Option<&'static str> {
-    let ways = [
-        "UNSPECIFIED",
-        "LEAST_CONN",
-        "RANDOM",
-        "PASSTHROUGH",
-        "ROUND_ROBIN",
-        "LEAST_REQUEST",
-    ];
-    choice(balancer, "simple", &ways.map(|way| (way, way)))
 }
 
 fn connection_pool(pool: Cursor<'_>) -> ConnectionPool {
     let (tcp, http) = (pool.mapping("tcp"), pool.mapping("http"));
     // Istio: 0 is no limit.
     let limit = |part: Option<Cursor<'_>>, key: &str| part?.count(key).filter(|limit| *limit > 0);
-    if let Some(tcp) = tcp {
-        tcp.duration("maxConnectionDuration");
-    }
-    if let Some(http) = http {
-        http.duration("idleTimeout");
-    }
     let written = |part: Option<Cursor<'_>>, settings: &[(&str, &'static str)]| {
         let present = settings
             .iter()
             .filter(|(key, _)| part.is_some_and(|part| part.has(key)));
         present.map(|(_, name)| *name).collect::<Vec<_>>()
     };
-    let of_tcp = [
-        ("maxConnectionDuration", "connectionPool.tcp.maxConnectionDuration"),
-        ("idleTimeout", "connectionPool.tcp.idleTimeout"),
-        ("tcpKeepalive", "connectionPool.tcp.tcpKeepalive"),
-    ];
-    let of_http = [
-        ("idleTimeout", "connectionPool.http.idleTimeout"),
-        ("h2UpgradePolicy", "connectionPool.http.h2UpgradePolicy"),
-        ("useClientProtocol", "connectionPool.http.useClientProtocol"),
+    let of_http = [("http2KeepAlive", "connectionPool.http.http2KeepAlive")];
+    let upgrades = [
+        ("DEFAULT", None),
+        ("UPGRADE", Some(true)),
+        ("DO_NOT_UPGRADE", Some(false)),
     ];
     ConnectionPool {
         connect_timeout: tcp.and_then(|tcp| tcp.duration("connectTimeout")),
+        idle_timeout: tcp.and_then(|tcp| tcp.any_duration("idleTimeout")),
+        max_connection_duration: tcp.and_then(|tcp| tcp.duration("maxConnectionDuration")),
+        keepalive: tcp.and_then(|tcp| tcp.mapping("tcpKeepalive").map(keepalive)),
+        http_idle_timeout: http.and_then(|http| http.duration("idleTimeout")),
         limits: Limits {
             connections: limit(tcp, "maxConnections"),
             pending: limit(http, "http1MaxPendingRequests"),
             requests: limit(http, "http2MaxRequests"),
             retries: limit(http, "maxRetries"),
             requests_per_connection: limit(http, "maxRequestsPerConnection"),
+            streams: limit(http, "maxConcurrentStreams"),
         },
-        unapplied: [written(tcp, &of_tcp), written(http, &of_http)].concat(),
+        h2_upgrade: http
+            .and_then(|http| choice(http, "h2UpgradePolicy", &upgrades))
+            .flatten(),
+        use_client_protocol: http
+            .and_then(|http| http.boolean("useClientProtocol"))
+            .unwrap_or_default(),
+        unapplied: written(http, &of_http),
         is_empty: tcp.is_none() && http.is_none(),
     }
 }
 
-/// Blocks that this engine does not act on, whose values are read so that wrong ones are found.
+/// Blocks, and parts of blocks, that this engine does not act on.
 fn others(policy: Cursor<'_>) -> Vec<&'static str> {
-    if let Some(outlier) = policy.mapping("outlierDetection") {
-        outlier.duration("interval");
-        outlier.duration("baseEjectionTime");
-    }
-    let blocks = ["outlierDetection", "tunnel", "proxyProtocol", "retryBudget"];
+    let blocks = ["tunnel", "proxyProtocol", "retryBudget"];
     let mut found: Vec<_> = blocks.into_iter().filter(|key| policy.has(key)).collect();
     if let Some(balancer) = policy.mapping("loadBalancer") {
+        balancer.duration("warmupDurationSecs");
         let parts = [
-            ("consistentHash", "loadBalancer.consistentHash"),
-            ("localityLbSetting", "loadBalancer.localityLbSetting"),
+            ("warmup", "loadBalancer.warmup"),
+            ("warmupDurationSecs", "loadBalancer.warmupDurationSecs"),
+            ("zoneAwareLbSetting", "loadBalancer.zoneAwareLbSetting"),
         ];
-        found.extend(
-            parts
-                .into_iter()
-                .filter(|(key, _)| balancer.has(key))
-                .map(|(_, name)| name),
-        );
+        let written = parts.into_iter().filter(|(key, _)| balancer.has(key));
+        found.extend(written.map(|(_, name)| name));
     }
     found
 }

@@ -199,7 +199,7 @@ fn limits_of_time_have_other_defaults() {
         world.version = Some(IstioVersion::minor(minor));
         let snapshot = compile(&world, &workload);
         let needs = snapshot.sniff_needs("10.1.2.3:80".parse().unwrap());
-        let connect = snapshot.clusters().next().unwrap().connect_timeout;
+        let connect = snapshot.clusters().next().unwrap().settings.connect_timeout;
         (needs.timeout.map(|limit| limit.as_millis()), connect.as_secs())
     };
     assert_eq!(

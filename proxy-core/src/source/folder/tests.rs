@@ -71,6 +71,20 @@ fn a_broken_file_keeps_its_last_good_version_and_says_where() {
 }
 
 #[test]
+fn what_was_never_read_and_is_gone_does_not_have_the_whole_folder_read() {
+    let place = tempfile::tempdir().unwrap();
+    let at = |file: &str| place.path().join(file);
+    fs::create_dir(at("sub")).unwrap();
+    fs::write(at("sub/b.yaml"), ENTRY).unwrap();
+    let folder = Folder::open(place.path()).unwrap();
+    assert!(matches!(folder.stands_for(&at("sub/b.new")), Touched::Nothing));
+    assert!(matches!(folder.stands_for(&at("su")), Touched::Nothing));
+    fs::remove_dir_all(at("sub")).unwrap();
+    assert!(matches!(folder.stands_for(&at("sub")), Touched::More));
+    assert!(matches!(folder.stands_for(&at("sub/b.yaml")), Touched::Gone(_)));
+}
+
+#[test]
 fn what_is_read_at_one_path_is_what_the_whole_folder_says() {
     let place = tempfile::tempdir().unwrap();
     let elsewhere = tempfile::tempdir().unwrap();

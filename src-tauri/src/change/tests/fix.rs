@@ -119,11 +119,9 @@ fn an_object_that_a_form_replaces_is_not_mended_and_the_other_way_round() {
 #[test]
 fn what_cannot_be_edited_in_place_says_why() {
     let bench = bench();
-    let list = format!(
-        "apiVersion: v1\nkind: List\nitems:\n- apiVersion: networking.istio.io/v1\n  kind: Sidecar\n  metadata: {{name: s, \
-         namespace: default}}\n  spec: {{outboundTrafficPolicy: {{}}}}\n"
-    );
-    bench.write("list.yaml", &list);
+    let list = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: networking.istio.io/v1\n  kind: Sidecar\n  metadata: {name: s, \
+                namespace: default}\n  spec: {outboundTrafficPolicy: {}}\n";
+    bench.write("list.yaml", list);
     let fault = bench
         .changes
         .stage_fixes(

@@ -32,6 +32,8 @@ pub enum Heard {
     Connected(String, SidecarPolicy),
     /// A pod is not, or no longer, for this reason.
     Lost(String, Fault),
+    /// A pod is no more.
+    Gone(String),
     /// A line of `/flows`.
     Line(String),
 }
@@ -80,29 +82,38 @@ async fn follow(
 ) {
     let mut changed = pods.changed.subscribe();
     let api: Api<v1::Pod> = Api::namespaced(client, &namespace);
-    let mut followed: HashSet<String> = HashSet::new();
+    let (mut seen, mut followed): (HashSet<String>, HashSet<String>) = Default::default();
     let mut tasks = JoinSet::new();
     loop {
         changed.mark_unchanged();
         let of_session = pods.all().into_iter().filter(|pod| {
             pod.workload.namespace == namespace && pod.workload.labels.get(SESSION).is_some_and(|own| *own == id)
         });
-        for pod in of_session.take(MAX_FOLLOWED) {
-            if followed.insert(pod.name.clone()) {
-                tasks.spawn(one(api.clone(), pod.name, port, hear.clone()));
+        let now: HashSet<String> = of_session.map(|pod| pod.name).collect();
+        for gone in seen.difference(&now) {
+            hear(Heard::Gone(gone.clone()));
+        }
+        for pod in &now {
+            if followed.len() < MAX_FOLLOWED && followed.insert(pod.clone()) {
+                tasks.spawn(one(api.clone(), pod.clone(), port, hear.clone()));
             }
         }
+        seen = now;
         tokio::select! {
             seen = changed.changed() => if seen.is_err() { return },
-            Some(ended) = tasks.join_next() => if let Ok(pod) = ended {
+            Some(ended) = tasks.join_next() => if let Ok((pod, fault)) = ended {
                 followed.remove(&pod);
+                // One that is told to end goes without a fault.
+                if pods.all().iter().any(|each| each.name == pod) {
+                    hear(Heard::Lost(pod, fault));
+                }
             },
         }
     }
 }
 
-/// Follows one pod until its connection breaks, and gives its name.
-async fn one(api: Api<v1::Pod>, pod: String, port: u16, hear: Arc<impl Fn(Heard) + Send + Sync>) -> String {
+/// Follows one pod until its connection breaks; gives its name, and why.
+async fn one(api: Api<v1::Pod>, pod: String, port: u16, hear: Arc<impl Fn(Heard) + Send + Sync>) -> (String, Fault) {
     let fault = match config(&api, &pod, port).await {
         Ok(policy) => {
             hear(Heard::Connected(pod.clone(), policy));
@@ -113,7 +124,6 @@ async fn one(api: Api<v1::Pod>, pod: String, port: u16, hear: Arc<impl Fn(Heard)
         }
         Err(fault) => fault,
     };
-    hear(Heard::Lost(pod.clone(), fault));
     time::sleep(REST).await;
-    pod
+    (pod, fault)
 }

@@ -1,7 +1,10 @@
 //! Writes the objects of a session, and takes them away. The ConfigMap comes first and goes last: a copy is its dependent,
 //! and whatever is left is found by it.
 
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{ConfigMap, Pod},
+};
 use kube::{
     Api, Client,
     api::{DeleteParams, ListParams, Patch, PatchParams},
@@ -107,21 +110,14 @@ impl Cluster {
         })
     }
 
-    /// What is left of the session `id` in `namespace`, as names for a person.
+    /// What is left of the session `id` in `namespace`, as names for a person; pods too, until they have ended.
     pub fn session_objects(&self, namespace: &str, id: &str) -> Result<Vec<String>> {
-        let client: Client = self.client.clone();
-        let (namespace, own) = (namespace.to_string(), own(id));
+        let (client, namespace, own) = (self.client.clone(), namespace.to_string(), own(id));
         self.call(async move {
-            let deployments: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
-            let maps: Api<ConfigMap> = Api::namespaced(client, &namespace);
-            let deployments = deployments.list_metadata(&own).await.map_err(|error| told(&error))?;
-            let maps = maps.list_metadata(&own).await.map_err(|error| told(&error))?;
-            let named = |kind: &str, name: Option<String>| format!("{kind} {}", name.unwrap_or_default());
-            let deployments = deployments
-                .into_iter()
-                .map(|each| named("Deployment", each.metadata.name));
-            let maps = maps.into_iter().map(|each| named("ConfigMap", each.metadata.name));
-            Ok(deployments.chain(maps).collect())
+            let mut left = names::<Deployment>(&client, &namespace, &own).await?;
+            left.extend(names::<ConfigMap>(&client, &namespace, &own).await?);
+            left.extend(names::<Pod>(&client, &namespace, &own).await?);
+            Ok(left)
         })
     }
 
@@ -137,6 +133,19 @@ impl Cluster {
 /// Everything that a session made.
 pub(super) fn own(id: &str) -> ListParams {
     ListParams::default().labels(&format!("{SESSION}={id}"))
+}
+
+async fn names<K>(client: &Client, namespace: &str, own: &ListParams) -> Result<Vec<String>>
+where
+    K: Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned
+        + kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
+{
+    let api: Api<K> = Api::namespaced(client.clone(), namespace);
+    let all = api.list_metadata(own).await.map_err(|error| told(&error))?;
+    let named = |name: Option<String>| format!("{} {}", K::kind(&()), name.unwrap_or_default());
+    Ok(all.into_iter().map(|each| named(each.metadata.name)).collect())
 }
 
 /// One by one: who may delete an object may not always delete a collection.

@@ -29,6 +29,8 @@ fn the_documented_viewer_sees_everything_and_changes_nothing() {
                 | Feature::SeeOwnRanges
                 | Feature::SeeAccessLog
                 | Feature::FollowLogs
+                // Of Istio's own workloads: ConfigMaps are read where these are.
+                | Feature::SeeEnvironment
         );
         assert_eq!(reach.anywhere(), reads, "{feature:?} {reach:?}");
     }
@@ -113,7 +115,10 @@ fn the_documented_roles_together_allow_everything_in_the_table() {
         return;
     };
     let own = ["viewer", "editor", "operator"].map(|role| ("istio-system", role));
-    let bench = open(api, &account(api, "whole", &["viewer", "editor", "operator"], &own));
+    let bench = open(
+        api,
+        &account(api, "whole", &["viewer", "editor", "operator", "secrets"], &own),
+    );
     for (feature, reach) in bench.cluster.rights().all() {
         assert!(reach.everywhere, "{feature:?} {reach:?}");
     }

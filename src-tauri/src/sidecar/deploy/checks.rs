@@ -226,8 +226,8 @@ fn nodes(image: &str, nodes: Option<&[Node]>) -> DeployCheck {
 }
 
 fn second(workload: &Value) -> DeployCheck {
-    let mut text = "A second copy of the program runs: what it does by itself, such as taking from a queue or a timed job, is \
-                    done twice. No Service and no policy that selects the workload's labels holds for it, a NetworkPolicy neither."
+    let mut text = "The program runs a second time: what it does by itself, such as taking from a queue or a timed job, is done \
+                    twice. No Service, no NetworkPolicy and no policy of Istio that selects the workload's labels holds for it."
         .to_string();
     for left in copy::leaves_out(workload) {
         text.push_str(&format!(" Also, {left}."));

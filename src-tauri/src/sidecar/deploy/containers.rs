@@ -60,6 +60,9 @@ fn proxy(options: &Options, identity: &Identity) -> Value {
         format!("--health=0.0.0.0:{HEALTH_PORT}"),
         format!("--keep={KEPT}"),
     ];
+    if let Some(version) = identity.istio_version {
+        arguments.push(format!("--istio-version={version}"));
+    }
     if options.mode == DeployMode::Observe {
         arguments.push("--observe".into());
     }

@@ -13,7 +13,7 @@ use super::{
     prepare::Prepared,
 };
 use crate::{
-    cluster::{Cluster, SESSION},
+    cluster::Cluster,
     dto::{DeployPhase, DeployPlace},
     fault::{Fault, Result},
 };
@@ -41,12 +41,7 @@ impl Deployment {
         let same = self.remove(cluster, prepared)?;
         let until = Instant::now() + GONE;
         loop {
-            let mut left = cluster.session_objects(namespace, id)?;
-            let of_session = cluster
-                .pods()
-                .into_iter()
-                .filter(|pod| pod.workload.labels.get(SESSION) == Some(id));
-            left.extend(of_session.map(|pod| format!("Pod {}", pod.name)));
+            let left = cluster.session_objects(namespace, id)?;
             if left.is_empty() {
                 break;
             }
@@ -99,12 +94,5 @@ pub(super) fn also(fault: Fault, left: Result<String>) -> Fault {
         Ok(_) => "Everything was taken away again.".to_string(),
         Err(own) => format!("It could not be taken away: {}", own.told()),
     };
-    let hint = fault
-        .hint
-        .as_deref()
-        .map_or_else(String::new, |hint| format!("{hint} "));
-    Fault {
-        hint: Some(format!("{hint}{left}")),
-        ..fault
-    }
+    fault.also(&left)
 }

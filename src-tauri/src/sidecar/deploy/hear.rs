@@ -31,6 +31,7 @@ impl Deployment {
                 row.policy_hash = None;
                 row.fault = Some(fault.told());
             }),
+            Heard::Gone(pod) => self.change(|inner| inner.state.pods.retain(|row| row.name != pod)),
             Heard::Line(line) => match FlowLine::parse(&line) {
                 Some(FlowLine::Flow(mut record)) => {
                     record.workload = caller.clone();

@@ -168,7 +168,8 @@ impl Deployment {
 
     /// Waits until the policy of what stands may be another one; `false` once the window has closed.
     pub fn await_change(&self) -> bool {
-        let waits = |inner: &mut Inner| !inner.closed && !(inner.stale && inner.state.phase == DeployPhase::Running);
+        let is_due = |inner: &Inner| inner.stale && inner.state.phase == DeployPhase::Running;
+        let waits = |inner: &mut Inner| !inner.closed && !is_due(inner);
         let inner = self.shared.changed.wait_while(self.inner(), waits);
         let mut inner = inner.unwrap_or_else(PoisonError::into_inner);
         inner.stale = false;

@@ -1,6 +1,9 @@
 //! What a person chose: which workload, what the sidecar does there, where it stands, and how traffic reaches it.
 
-use proxy_core::policy::{Capture, Workload};
+use proxy_core::{
+    model::IstioVersion,
+    policy::{Capture, Workload},
+};
 
 use crate::{
     dto::{DeployMode, DeployOptions, DeployPlace, DeployWay},
@@ -97,6 +100,8 @@ pub struct Identity {
     pub service_account: String,
     /// What is captured, as Istio would for it.
     pub capture: Capture,
+    /// The release of Istio that a person chose to decide as; else the cluster says its own.
+    pub istio_version: Option<IstioVersion>,
     /// Istio's own sidecar stands, or will stand, beside ours.
     pub beside_istio: bool,
 }

@@ -123,6 +123,7 @@ fn identity(view: &View, options: &Options, live: &Value) -> Identity {
             .as_str()
             .unwrap_or("default")
             .into(),
+        istio_version: view.world().version,
         capture: capture_of(view.world(), &workload),
         // Where nobody knows it is taken to be there: to leave its user alone harms nothing.
         beside_istio: options.place == DeployPlace::Workload && !nothing,

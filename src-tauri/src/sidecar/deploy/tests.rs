@@ -74,6 +74,7 @@ fn identity(beside_istio: bool) -> Identity {
             ..Workload::default()
         },
         service_account: "cart".into(),
+        istio_version: Some("1.30".parse().unwrap()),
         capture: Capture::read([None, Some("10.0.0.0/8"), None, Some("5432")]),
         beside_istio,
     }

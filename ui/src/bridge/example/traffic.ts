@@ -57,11 +57,28 @@ export const sandbox: SandboxState = {
     { host: "api.example.com", address: "198.18.0.40", ports: [80], what: "A JSON API, registered" },
     { host: "mongo.example.com", address: "198.18.0.50", ports: [27017], what: "TCP; the server speaks first" },
   ],
+  staged: false,
+  stagedFault: null,
+  reach: null,
 };
 
 export const workloads: Workload[] = [
-  { name: "default/sleep", kind: "Deployment", labels: [["app", "sleep"]], plane: "sidecar", revision: "" },
-  { name: "shop/cart", kind: "Deployment", labels: [["app", "cart"]], plane: "sidecar", revision: "" },
+  {
+    name: "default/sleep",
+    kind: "Deployment",
+    serviceAccount: "sleep",
+    labels: [["app", "sleep"]],
+    plane: "sidecar",
+    revision: "",
+  },
+  {
+    name: "shop/cart",
+    kind: "StatefulSet",
+    serviceAccount: "default",
+    labels: [["app", "cart"]],
+    plane: "sidecar",
+    revision: "",
+  },
 ];
 
 const flowOf = (row: DestinationRow, id: number): Flow => {

@@ -64,10 +64,10 @@ it("is not offered where a folder is open: it has no workloads that run", async 
 it("checks what is chosen before anything can be started", async () => {
   await open(true);
   expect(await id("deploy-start")).toBeDisabled();
-  await userEvent.selectOptions(await id("deploy-target"), "Deployment shop/cart");
+  await userEvent.selectOptions(await id("deploy-target"), "StatefulSet shop/cart");
   await userEvent.click(await id("deploy-mode-enforce"));
   await userEvent.click(await id("deploy-check-all"));
-  const options = { kind: "Deployment", workload: "shop/cart", mode: "enforce", place: "copy", way: "capture" };
+  const options = { kind: "StatefulSet", workload: "shop/cart", mode: "enforce", place: "copy", way: "capture" };
   expect(asked("deploy_checks")).toEqual([{ options: { ...options, staged: false, image: example.deployImage } }]);
   const checks = await screen.findAllByTestId("deploy-check");
   expect(checks.map((each) => each.dataset.outcome)).toEqual(["fine", "unknown", "warning"]);

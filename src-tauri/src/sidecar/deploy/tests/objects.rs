@@ -135,7 +135,7 @@ fn the_sidecar_runs_without_rights_and_only_the_redirection_has_one() {
         said.contains("--labels=app=cart,version=v1") && said.contains("--namespace=shop"),
         "{said}"
     );
-    assert!(!said.contains("--observe"));
+    assert!(said.contains("--istio-version=1.30") && !said.contains("--observe"));
     let said = capture["args"].to_string();
     assert!(
         said.contains("--exclude-ranges=10.0.0.0/8") && said.contains("--exclude-ports=5432"),

@@ -26,6 +26,8 @@ type target struct {
 	ConnectTimeoutMS int64    `json:"connect_timeout_ms,omitempty"`
 	TLS              *origin  `json:"tls,omitempty"`
 	Limits           limits   `json:"limits"`
+	Balance          *balance `json:"balance,omitempty"` // absent: one of several by Istio's default
+	Upkeep           upkeep   `json:"upkeep"`
 	// Edits of this one of several.
 	Host     string `json:"host,omitempty"`
 	Request  *edits `json:"request_headers,omitempty"`
@@ -101,6 +103,8 @@ func (c *configuration) target(name string, weight uint32) target {
 			}
 		}
 	}
+	made.Balance = balanceOf(found)
+	made.Upkeep = upkeepOf(found)
 	context := &tls.UpstreamTlsContext{}
 	if found.GetTransportSocket().GetTypedConfig().UnmarshalTo(context) == nil {
 		made.TLS = &origin{SNI: context.Sni}

@@ -33,6 +33,7 @@ type answer struct {
 	Body        string   `json:"body,omitempty"`
 	Route       *matched `json:"route,omitempty"`
 	Clusters    []target `json:"clusters,omitempty"`
+	Stream      *stream  `json:"stream,omitempty"` // how a byte stream is kept
 }
 
 func (c *configuration) decide(call *call) answer {
@@ -66,6 +67,7 @@ func (c *configuration) decideBy(tables routeTables, call *call) answer {
 			proxy := &tcp.TcpProxy{}
 			if filter.GetTypedConfig().UnmarshalTo(proxy) == nil {
 				a.Clusters = c.streamTargets(proxy)
+				a.Stream = streamOf(proxy)
 			}
 			return a
 		case wellknown.HTTPConnectionManager:

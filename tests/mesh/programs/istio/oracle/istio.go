@@ -14,12 +14,16 @@ import (
 	"istio.io/istio/pilot/pkg/config/kube/crd"
 	"istio.io/istio/pilot/pkg/model"
 	"istio.io/istio/pilot/pkg/networking/core"
+	"istio.io/istio/pilot/pkg/networking/util"
 	kubeservice "istio.io/istio/pilot/pkg/serviceregistry/kube"
+	"istio.io/istio/pilot/pkg/serviceregistry/util/label"
+	"istio.io/istio/pilot/pkg/xds/endpoints"
 	"istio.io/istio/pkg/config"
 	validation "istio.io/istio/pkg/config/crd"
 	"istio.io/istio/pkg/config/mesh"
 	"istio.io/istio/pkg/config/schema/collections"
 	"istio.io/istio/pkg/config/schema/resource"
+	pm "istio.io/istio/pkg/model"
 	"istio.io/istio/pkg/test"
 )
 
@@ -135,10 +139,13 @@ func generate(w *world, accepted *policy) (*configuration, error) {
 		})
 		// The injector gives a pod these settings of the mesh as metadata of its proxy.
 		metadata := meshConfig.GetDefaultConfig().GetProxyMetadata()
+		// As istiod sets them for a pod that connects.
+		locality := pm.SanitizeLocalityLabel(pm.GetLocalityLabel(w.Labels))
 		proxy := generator.SetupProxy(&model.Proxy{
 			ID:              fmt.Sprintf("caller-%d.%s", serial.Add(1), w.Namespace),
 			ConfigNamespace: w.Namespace,
-			Labels:          w.Labels,
+			Labels:          label.AugmentLabels(w.Labels, clusterID, locality, "", ""),
+			Locality:        util.ConvertLocality(locality),
 			Metadata: &model.NodeMetadata{
 				Namespace:    w.Namespace,
 				Labels:       w.Labels,
@@ -159,6 +166,11 @@ func generate(w *world, accepted *policy) (*configuration, error) {
 			made.routes = append(made.routes, tables)
 		}
 		for _, c := range generator.Clusters(proxy) {
+			if c.GetType() == cluster.Cluster_EDS {
+				// Sent apart; a sidecar has both.
+				builder := endpoints.NewEndpointBuilder(c.Name, proxy, generator.PushContext())
+				c.LoadAssignment = builder.BuildClusterLoadAssignment(generator.Env().EndpointIndex)
+			}
 			made.clusters[c.Name] = c
 		}
 	})

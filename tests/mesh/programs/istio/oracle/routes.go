@@ -16,6 +16,7 @@ type matched struct {
 	Retries   *retries  `json:"retries,omitempty"`
 	Redirect  *redirect `json:"redirect,omitempty"`
 	Operation string    `json:"operation,omitempty"` // the decorator's
+	Hash      []string  `json:"hash,omitempty"`      // what is hashed, in its order
 	Treatment treatment `json:"treatment"`
 }
 
@@ -187,6 +188,7 @@ func (c *configuration) act(found *route.Route, call *call, a *answer) {
 		a.Route.TimeoutMS = action.Route.GetTimeout().AsDuration().Milliseconds()
 		a.Route.Retries = retriesOf(action.Route.GetRetryPolicy())
 		a.Clusters = c.routeTargets(action.Route)
+		a.Route.Hash = hashesOf(action.Route)
 	default:
 		// A route without an action answers nothing.
 		a.Status, a.Details = 404, "route_not_found"

@@ -56,7 +56,7 @@ impl RequestBody {
     }
 
     fn may_read_ahead(&self) -> bool {
-        matches!(self.source, Source::Caller(_)) && !self.progress.ended.get() && self.ahead_size() < KEPT
+        matches!(self.source, Source::Caller { .. }) && !self.progress.ended.get() && self.ahead_size() < KEPT
     }
 
     /// Bytes that are read and not sent yet.

@@ -1,0 +1,303 @@
+//! A request's body: counted, kept for another attempt, and shown to copies.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    pin::Pin,
+    rc::{Rc, Weak},
+    task::{Context, Poll, ready},
+    vec,
+};
+
+use bytes::Bytes;
+use hyper::{
+    HeaderMap,
+    body::{Body, Frame, Incoming, SizeHint},
+};
+use tokio::sync::mpsc;
+
+use super::{Progress, is_cut, is_trailers};
+use crate::policy::HttpVersion;
+
+mod ahead;
+
+/// How many pieces of a body a copy may fall behind before it is given up.
+const BEHIND: usize = 64;
+
+/// How much of a body is kept for another attempt: Envoy's default, by Istio left as it is.
+const KEPT: usize = 1024 * 1024;
+
+/// A request's body as it was read, for another attempt.
+#[derive(Debug, Default)]
+pub(in crate::flow) struct Kept {
+    pieces: RefCell<Vec<Bytes>>,
+    trailers: RefCell<Option<HeaderMap>>,
+    size: Cell<usize>,
+    ended: Cell<bool>,
+}
+
+impl Kept {
+    /// True where all of it was read and kept: only then Envoy tries again.
+    pub fn is_whole(&self) -> bool {
+        self.ended.get() && self.size.get() <= KEPT
+    }
+
+    fn keep(&self, frame: Option<&Frame<Bytes>>, ended: bool) {
+        if let Some(trailers) = frame.and_then(Frame::trailers_ref) {
+            *self.trailers.borrow_mut() = Some(trailers.clone());
+        }
+        if let Some(data) = frame.and_then(Frame::data_ref) {
+            self.size.set(self.size.get() + data.len());
+            if self.size.get() <= KEPT {
+                self.pieces.borrow_mut().push(data.clone());
+            } else {
+                self.pieces.borrow_mut().clear();
+            }
+        }
+        self.ended.set(ended);
+    }
+}
+
+/// A request's body on its way to the upstream.
+#[derive(Debug)]
+pub(in crate::flow) struct RequestBody {
+    source: Source,
+    progress: Rc<Progress>,
+    /// What is sent, for as long as somebody may want it once more.
+    kept: Weak<Kept>,
+    /// It is sent in HTTP/2, whose streams end without a length.
+    streamed: bool,
+    /// Trailers are sent. Envoy: in HTTP/2 only, and not those of a caller that speaks HTTP/1.1.
+    trailers: bool,
+    /// Copies that are sent elsewhere.
+    copies: Vec<mpsc::Sender<Piece>>,
+    /// What was read of the caller's body before it could be sent.
+    ahead: VecDeque<Result<Frame<Bytes>, RequestBroken>>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Empty,
+    Caller {
+        body: Incoming,
+        version: HttpVersion,
+    },
+    /// What an attempt before has sent.
+    Again(vec::IntoIter<Bytes>, Option<HeaderMap>),
+    /// What another body was seen to send.
+    Copy(mpsc::Receiver<Piece>),
+}
+
+/// What a copy sees of a body; without an end it was broken off.
+#[derive(Debug)]
+enum Piece {
+    Data(Bytes),
+    Trailers(HeaderMap),
+    End,
+}
+
+impl Piece {
+    fn of(frame: &Frame<Bytes>) -> Option<Self> {
+        let data = frame.data_ref().cloned().map(Self::Data);
+        data.or_else(|| frame.trailers_ref().cloned().map(Self::Trailers))
+    }
+}
+
+/// Why a request's body broke off.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::flow) enum RequestBroken {
+    #[error(transparent)]
+    Caller(#[from] hyper::Error),
+    #[error("the caller broke the stream off")]
+    Stream,
+    #[error("the request that is copied was broken off")]
+    Original,
+}
+
+impl RequestBody {
+    pub fn new(body: Incoming, version: HttpVersion, progress: Rc<Progress>) -> Self {
+        if body.is_end_stream() {
+            return Self::empty(progress);
+        }
+        Self {
+            source: Source::Caller { body, version },
+            ..Self::nothing(progress)
+        }
+    }
+
+    pub fn empty(progress: Rc<Progress>) -> Self {
+        progress.finish();
+        Self::nothing(progress)
+    }
+
+    fn nothing(progress: Rc<Progress>) -> Self {
+        Self {
+            source: Source::Empty,
+            progress,
+            kept: Weak::new(),
+            streamed: false,
+            trailers: false,
+            copies: Vec::new(),
+            ahead: VecDeque::new(),
+        }
+    }
+
+    /// It goes to an upstream that speaks HTTP/2: what a caller that does so too says behind it is passed on.
+    pub fn stream(&mut self, caller: HttpVersion) {
+        self.streamed = true;
+        self.trailers = caller == HttpVersion::H2c;
+    }
+
+    pub fn is_empty(&self) -> bool {
+        matches!(self.source, Source::Empty)
+    }
+
+    /// Keeps what is sent, until what is given back is dropped.
+    pub fn keep(&mut self) -> Rc<Kept> {
+        let kept = Rc::<Kept>::default();
+        for frame in self.ahead.iter().flatten() {
+            kept.keep(Some(frame), false);
+        }
+        kept.ended.set(self.is_whole());
+        self.kept = Rc::downgrade(&kept);
+        kept
+    }
+
+    /// True where all of the caller's body was read.
+    fn is_whole(&self) -> bool {
+        self.progress.ended.get() && self.ahead.iter().all(Result::is_ok)
+    }
+
+    /// The same body once more.
+    pub fn again(kept: &Kept, progress: Rc<Progress>) -> Self {
+        let pieces = kept.pieces.borrow().clone();
+        let trailers = kept.trailers.borrow().clone();
+        if pieces.is_empty() && trailers.is_none() {
+            return Self::empty(progress);
+        }
+        Self {
+            source: Source::Again(pieces.into_iter(), trailers),
+            ..Self::empty(progress)
+        }
+    }
+
+    /// A copy, which sees what this one sends.
+    pub fn copy(&mut self) -> Self {
+        if self.is_empty() {
+            return Self::empty(Rc::default());
+        }
+        let (pieces_tx, pieces_rx) = mpsc::channel(BEHIND);
+        for piece in self.ahead.iter().flatten().filter_map(Piece::of) {
+            // One that is too far behind already ends without its end.
+            let _ = pieces_tx.try_send(piece);
+        }
+        if self.is_whole() {
+            let _ = pieces_tx.try_send(Piece::End);
+        }
+        self.copies.push(pieces_tx);
+        Self {
+            source: Source::Copy(pieces_rx),
+            ..Self::nothing(Rc::default())
+        }
+    }
+
+    /// Reads on, and notes what is read.
+    fn poll_caller(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBroken>>> {
+        let Source::Caller { body, version } = &mut self.source else {
+            return Poll::Ready(None);
+        };
+        let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+            None if is_cut(body, *version) => Some(Err(RequestBroken::Stream)),
+            frame => frame.map(|frame| frame.map_err(RequestBroken::from)),
+        };
+        let broken = matches!(frame, Some(Err(_)));
+        let ended = frame.is_none() || body.is_end_stream();
+        let read = frame.as_ref().and_then(|frame| frame.as_ref().ok());
+        if let Some(data) = read.and_then(Frame::data_ref) {
+            self.progress.bytes.set(self.progress.bytes.get() + data.len() as u64);
+        }
+        if broken && *version == HttpVersion::H2c {
+            self.progress.broken.set(true);
+        }
+        let whole = ended && !broken;
+        if let Some(kept) = self.kept.upgrade() {
+            kept.keep(read, whole);
+        }
+        if !self.copies.is_empty() {
+            self.show(read, whole);
+        }
+        if ended {
+            self.progress.finish();
+        }
+        Poll::Ready(frame)
+    }
+
+    /// Shows the copies what was sent.
+    fn show(&mut self, frame: Option<&Frame<Bytes>>, ended: bool) {
+        self.copies.retain(|copy| {
+            let keeps_up = |piece: Option<Piece>| piece.is_none_or(|piece| copy.try_send(piece).is_ok());
+            keeps_up(frame.and_then(Piece::of)) && keeps_up(ended.then_some(Piece::End))
+        });
+    }
+
+    /// The next frame, also one that is not sent.
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBroken>>> {
+        match &mut self.source {
+            Source::Empty => Poll::Ready(None),
+            Source::Caller { .. } => match self.ahead.pop_front() {
+                Some(frame) => Poll::Ready(Some(frame)),
+                None => self.poll_caller(cx),
+            },
+            Source::Again(pieces, trailers) => {
+                let data = pieces.next().map(Frame::data);
+                Poll::Ready(data.or_else(|| trailers.take().map(Frame::trailers)).map(Ok))
+            }
+            Source::Copy(pieces) => Poll::Ready(match ready!(pieces.poll_recv(cx)) {
+                Some(Piece::Data(data)) => Some(Ok(Frame::data(data))),
+                Some(Piece::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
+                Some(Piece::End) => {
+                    self.source = Source::Empty;
+                    None
+                }
+                None => Some(Err(RequestBroken::Original)),
+            }),
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = RequestBroken;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBroken>>> {
+        let frame = ready!(self.next(cx));
+        Poll::Ready(frame.filter(|frame| self.trailers || !is_trailers(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Empty => true,
+            Source::Caller { body, .. } => self.ahead.is_empty() && body.is_end_stream(),
+            Source::Again(pieces, trailers) => pieces.as_slice().is_empty() && !(self.trailers && trailers.is_some()),
+            Source::Copy(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Empty if self.streamed => SizeHint::default(),
+            Source::Empty => SizeHint::with_exact(0),
+            Source::Caller { body, .. } => {
+                let (rest, ahead) = (body.size_hint(), self.ahead_size() as u64);
+                let mut whole = SizeHint::default();
+                whole.set_lower(rest.lower().saturating_add(ahead));
+                if let Some(upper) = rest.upper() {
+                    whole.set_upper(upper.saturating_add(ahead));
+                }
+                whole
+            }
+            // Framed as the request's own headers say.
+            Source::Again(..) | Source::Copy(_) => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! A response's body, whose end is the end of its flow.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+
+use super::{Deadline, is_cut, is_trailers};
+use crate::{
+    flow::{http::Finish, reset::Reset},
+    policy::HttpVersion,
+    record::Flow,
+};
+
+/// A response's body on its way to the caller: ours, or the upstream's. Its end is the end of the flow.
+#[derive(Debug)]
+pub(in crate::flow) struct ResponseBody {
+    inner: Inner,
+    /// What the caller speaks. Trailers are passed on in HTTP/2 only, as Envoy does.
+    caller: HttpVersion,
+    finish: Option<Box<Finish>>,
+}
+
+#[derive(Debug)]
+enum Inner {
+    Own(Full<Bytes>),
+    Upstream {
+        body: Incoming,
+        version: HttpVersion,
+        deadline: Option<Deadline>,
+    },
+}
+
+impl ResponseBody {
+    /// The flow that ends with it.
+    pub fn flow(&self) -> Option<&Flow> {
+        self.finish.as_ref().map(|finish| &finish.flow)
+    }
+
+    /// A local reply.
+    pub fn own(text: Bytes, finish: Box<Finish>) -> Self {
+        Self {
+            inner: Inner::Own(Full::new(text)),
+            caller: finish.version,
+            finish: Some(finish),
+        }
+    }
+
+    /// What the upstream sends in `version`; it must end before `deadline`.
+    pub fn upstream(body: Incoming, version: HttpVersion, deadline: Option<Deadline>, finish: Box<Finish>) -> Self {
+        Self {
+            inner: Inner::Upstream {
+                body,
+                version,
+                deadline,
+            },
+            caller: finish.version,
+            finish: Some(finish),
+        }
+    }
+}
+
+/// Why a response's body broke off; hyper then ends the connection or the stream, so that the caller sees it too. It holds
+/// no error of HTTP/2's: callers are told of an internal one, whatever the upstream's reason was, as Envoy does.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::flow) enum Broken {
+    #[error("{}", .0.words())]
+    Upstream(Reset),
+    #[error("the route's timeout ended the response")]
+    TimedOut,
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let this = &mut *self;
+        let frame = match &mut this.inner {
+            Inner::Own(body) => {
+                ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(|never| match never {}))
+            }
+            Inner::Upstream {
+                body,
+                version,
+                deadline,
+            } => match Pin::new(&mut *body).poll_frame(cx) {
+                Poll::Ready(None) if is_cut(body, *version) => Some(Err(Broken::Upstream(Reset::Remote))),
+                Poll::Ready(frame) => frame.map(|frame| frame.map_err(|error| Broken::Upstream(Reset::of(&error)))),
+                Poll::Pending => {
+                    let expired = deadline
+                        .as_mut()
+                        .is_some_and(|deadline| Pin::new(deadline).poll(cx).is_ready());
+                    if !expired {
+                        return Poll::Pending;
+                    }
+                    Some(Err(Broken::TimedOut))
+                }
+            },
+        };
+        if let Some(finish) = &mut this.finish {
+            match &frame {
+                Some(Ok(frame)) => finish.sent(frame.data_ref().map_or(0, Bytes::len)),
+                Some(Err(broken)) => finish.broken(broken),
+                None => {}
+            }
+        }
+        let carries = match &this.inner {
+            Inner::Upstream { version, .. } => *version == HttpVersion::H2c && this.caller == HttpVersion::H2c,
+            Inner::Own(_) => true,
+        };
+        let frame = frame.filter(|frame| carries || !is_trailers(frame));
+        let ended = match (&frame, &this.inner) {
+            (Some(Ok(_)), Inner::Own(body)) => body.is_end_stream(),
+            (Some(Ok(_)), Inner::Upstream { body, .. }) => body.is_end_stream(),
+            (Some(Err(_)) | None, _) => true,
+        };
+        if ended && let Some(finish) = this.finish.take() {
+            finish.complete();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.inner {
+            Inner::Own(body) => body.is_end_stream(),
+            Inner::Upstream { body, .. } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.inner {
+            Inner::Own(body) => body.size_hint(),
+            Inner::Upstream { body, .. } => body.size_hint(),
+        }
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        let ended = self.is_end_stream();
+        if let Some(mut finish) = self.finish.take() {
+            if !ended {
+                finish.left();
+            }
+            finish.complete();
+        }
+    }
+}

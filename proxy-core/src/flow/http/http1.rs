@@ -1,0 +1,52 @@
+//! Callers that speak HTTP/1.1: one request after another.
+
+use std::{net::SocketAddr, pin::pin, rc::Rc};
+
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+
+use super::{Caller, handle};
+use crate::{
+    flow::{Worker, connection::Accepted},
+    net::Prefixed,
+};
+
+/// Largest request head, as Envoy's default of 60 KiB.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// Serves a connection that speaks HTTP/1.1. Without a destination each request names its own (explicit proxy).
+pub async fn serve(worker: Rc<Worker>, accepted: Accepted, destination: Option<SocketAddr>) {
+    let Accepted {
+        client, source, first, ..
+    } = accepted;
+    let io = TokioIo::new(Prefixed::new(first, client));
+    let shared = worker.clone();
+    let caller = Rc::new(Caller {
+        source,
+        destination,
+        streams: None,
+    });
+    let service = service_fn(move |request| {
+        let (worker, caller) = (shared.clone(), caller.clone());
+        async move { handle(worker, request, &caller).await }
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            // As with Envoy, who says no more has left: what waits for an answer ends then.
+            .half_close(false)
+            .auto_date_header(false)
+            .max_buf_size(MAX_HEAD)
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .serve_connection(io, service)
+            .with_upgrades()
+    );
+    // What went wrong inside a request is in its record; a caller that breaks the connection off needs no second row.
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        () = worker.drain_begun() => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Istio's validation of load balancing and outlier detection.
+
+use std::cmp::Reverse;
+
+use super::finding::Report;
+use crate::model::{
+    ConsistentHash, HashAlgorithm, HashKey, LoadBalancer, LocalitySetting, OutlierDetection, TrafficPolicy,
+};
+
+/// Istio: `validateOutlierDetection`.
+pub(super) fn outlier_detection(report: &mut Report<'_>, field: &str, outlier: &OutlierDetection) {
+    if !outlier.splits_local && outlier.consecutive_local.is_some_and(|count| count > 0) {
+        report.rejected(
+            format!("{field}.consecutiveLocalOriginFailures"),
+            "outlier detection consecutive local origin failures is specified, but split external local origin errors \
+             is set to false",
+        );
+    }
+    for (name, percent) in [
+        ("maxEjectionPercent", outlier.max_ejection_percent),
+        ("minHealthPercent", outlier.min_health_percent),
+    ] {
+        if !(0..=100).contains(&percent) {
+            report.rejected(
+                format!("{field}.{name}"),
+                format!("percentage {percent} is not in range 0..100"),
+            );
+        }
+    }
+}
+
+/// What Istio takes with a warning, of the policy at `field`. It forgets warnings about ports and subsets.
+pub(super) fn warnings(report: &mut Report<'_>, field: &str, policy: &TrafficPolicy) {
+    let outlier = policy.outlier_detection.as_ref();
+    if outlier.is_some_and(|outlier| outlier.has_deprecated_errors) {
+        report.warned(
+            format!("{field}.outlierDetection.consecutiveErrors"),
+            "outlier detection consecutive errors is deprecated, use consecutiveGatewayErrors or consecutive5xxErrors \
+             instead",
+        );
+    }
+    let Some(balancer) = &policy.load_balancer else { return };
+    let hash = balancer.consistent_hash.as_ref();
+    if hash.is_some_and(|hash| hash.minimum_ring_size > 0) {
+        report.warned(
+            format!("{field}.loadBalancer.consistentHash.minimumRingSize"),
+            "consistent hash MinimumRingSize is deprecated, use ConsistentHashLB's RingHash configuration instead",
+        );
+    }
+    let locality = balancer.locality.as_ref().filter(|locality| shares(locality).is_ok());
+    let fails_over =
+        locality.is_some_and(|locality| !(locality.failover.is_empty() && locality.failover_priority.is_empty()));
+    if fails_over && outlier.is_none() {
+        report.warned(
+            format!("{field}.loadBalancer.localityLbSetting"),
+            "outlier detection policy must be provided for failover",
+        );
+    }
+}
+
+/// Istio: `validateLoadBalancer`.
+pub(super) fn load_balancer(report: &mut Report<'_>, field: &str, balancer: &LoadBalancer) {
+    if let Some(hash) = &balancer.consistent_hash {
+        consistent_hash(report, &format!("{field}.consistentHash"), hash);
+    }
+    let Some(locality) = &balancer.locality else { return };
+    if balancer.is_zone_aware {
+        report.rejected(field, "only one of localityLbSetting and zoneAwareLbSetting can be set");
+    }
+    let field = format!("{field}.localityLbSetting");
+    if let Err((part, message)) = shares(locality) {
+        report.rejected(format!("{field}{part}"), message);
+        return;
+    }
+    for (index, (from, to)) in locality.failover.iter().enumerate() {
+        let field = format!("{field}.failover[{index}]");
+        if from == to {
+            report.rejected(&field, "locality lb failover settings must specify different regions");
+        }
+        if from.contains('/') || to.contains('/') {
+            report.rejected(&field, "locality lb failover only specify region");
+        }
+        if from.contains('*') || to.contains('*') {
+            report.rejected(&field, "locality lb failover region should not contain '*' wildcard");
+        }
+    }
+}
+
+fn consistent_hash(report: &mut Report<'_>, field: &str, hash: &ConsistentHash) {
+    if let Some(HashKey::Cookie(cookie)) = &hash.key {
+        if cookie.name.is_empty() {
+            report.rejected(format!("{field}.httpCookie.name"), "name required for HttpCookie");
+        }
+        for (index, (name, _)) in cookie.attributes.iter().enumerate() {
+            let field = format!("{field}.httpCookie.attributes[{index}].name");
+            if name.is_empty() {
+                report.rejected(field, "cookie attribute name cannot be empty");
+            } else if cookie.attributes[..index].iter().any(|(earlier, _)| earlier == name) {
+                report.rejected(field, format!("duplicate cookie attribute name: {name}"));
+            }
+        }
+    }
+    if hash.minimum_ring_size > 0 && hash.algorithm != HashAlgorithm::Unspecified {
+        report.rejected(
+            format!("{field}.minimumRingSize"),
+            "only one of MinimumRingSize or Maglev/Ringhash can be specified",
+        );
+    }
+    if let HashAlgorithm::Maglev(size) = hash.algorithm {
+        let field = format!("{field}.maglev.tableSize");
+        if size == 0 {
+            report.rejected(&field, "tableSize must be set for maglev");
+        }
+        if size >= 5_000_011 {
+            report.rejected(&field, "tableSize must be less than 5000011 for maglev");
+        }
+        if !is_prime(size) {
+            report.rejected(&field, "tableSize must be a prime number for maglev");
+        }
+    }
+}
+
+/// As Envoy asks it, for which 1 is a prime.
+fn is_prime(number: u64) -> bool {
+    if (1..4).contains(&number) {
+        return true;
+    }
+    let divides = |factor: u64| number.is_multiple_of(factor);
+    !divides(2) && !(3..=number.isqrt()).step_by(2).any(divides)
+}
+
+/// What is wrong with where calls are to go, and at which part of the setting.
+fn shares(locality: &LocalitySetting) -> Result<(), (String, String)> {
+    let (distribute, failover) = (&locality.distribute, &locality.failover);
+    if !distribute.is_empty() && !failover.is_empty() {
+        let message = "can not simultaneously specify 'distribute' and 'failover'";
+        return Err((String::new(), message.into()));
+    }
+    let topology = [
+        "topology.kubernetes.io/region",
+        "topology.kubernetes.io/zone",
+        "topology.istio.io/subzone",
+    ];
+    let label = locality
+        .failover_priority
+        .iter()
+        .find(|label| topology.contains(&label.as_str()));
+    if let Some(label) = label.filter(|_| !failover.is_empty()) {
+        let message =
+            format!("can not simultaneously set 'failover' and topology label '{label}' in 'failover_priority'");
+        return Err((".failoverPriority".into(), message));
+    }
+    for (index, distribution) in distribute.iter().enumerate() {
+        let at = |message: String| (format!(".distribute[{index}].to"), message);
+        if distribution.to.values().any(|weight| !(1..=100).contains(weight)) {
+            return Err(at("locality weight must be in range [1, 100]".into()));
+        }
+        let total: u32 = distribution.to.values().sum();
+        if total != 100 {
+            return Err(at(format!("total locality weight {total} != 100")));
+        }
+        // Istio goes through a map, and in some orders finds nothing wrong: those count here.
+        let mut to: Vec<&String> = distribution.to.keys().collect();
+        to.sort_by_key(|locality| (locality.contains('*'), Reverse(locality.len())));
+        distinct(to.into_iter()).map_err(at)?;
+    }
+    let from = distribute.iter().map(|distribution| &distribution.from);
+    distinct(from).map_err(|message| (".distribute".into(), message))
+}
+
+/// No locality covers another one. Istio: `validateLocalities`.
+fn distinct<'l>(localities: impl Iterator<Item = &'l String>) -> Result<(), String> {
+    let mut known: Vec<Vec<&str>> = Vec::new();
+    for locality in localities {
+        let stars = locality.matches('*').count();
+        if stars > 1 || stars == 1 && !locality.ends_with('*') {
+            return Err(format!(
+                "locality {locality} wildcard '*' number can not exceed 1 and must be in the end"
+            ));
+        }
+        let parts: Vec<&str> = locality.splitn(3, '/').collect();
+        if parts.contains(&"") {
+            return Err(format!(
+                "locality {locality} must not contain empty region/zone/subzone info"
+            ));
+        }
+        // What stands behind a star, or is not said, is everything.
+        let covers = |wide: &[&str]| {
+            let ends = wide.iter().position(|part| *part == "*").unwrap_or(wide.len());
+            parts.len() >= ends && parts[..ends] == wide[..ends]
+        };
+        let narrows = |wide: &[&str]| parts.len() < wide.len() && wide.starts_with(&parts);
+        if known.iter().any(|wide| covers(wide) || narrows(wide)) {
+            return Err(format!("locality {locality} overlap with previous specified ones"));
+        }
+        known.push(parts);
+    }
+    Ok(())
+}

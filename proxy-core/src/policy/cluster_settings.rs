@@ -1,0 +1,169 @@
+//! How the endpoints of a cluster are called: what a DestinationRule, the port and the mesh make of that.
+
+use std::sync::Arc;
+
+use super::{
+    ClusterSettings, Endpoints, OriginateTls, Spread, Upkeep, UpstreamHttp, balance,
+    registry::{RegistryService, ServiceKind},
+    rules::Rule,
+};
+use crate::model::{
+    ConnectionPool, Keepalive, LocalitySetting, MeshConfig, Port, Protocol, ProtocolClass, Subset, TrafficPolicy,
+};
+
+/// The settings of clusters without a DestinationRule: there is one of each kind, which all of that kind share.
+pub(super) struct Plain<'m> {
+    mesh: &'m MeshConfig,
+    kinds: [Arc<ClusterSettings>; 3],
+}
+
+impl<'m> Plain<'m> {
+    pub fn new(mesh: &'m MeshConfig) -> Self {
+        let kinds = [UpstreamHttp::Http1, UpstreamHttp::Http2, UpstreamHttp::AsCaller];
+        Self {
+            mesh,
+            kinds: kinds.map(|http| {
+                Arc::new(ClusterSettings {
+                    upkeep: upkeep(None, mesh).map(Box::new),
+                    ..ClusterSettings::plain(http, mesh.connect_timeout())
+                })
+            }),
+        }
+    }
+
+    pub fn of(&self, port: &Port) -> Arc<ClusterSettings> {
+        let [one, two, as_caller] = &self.kinds;
+        match upstream_http(port.protocol, None, self.mesh) {
+            UpstreamHttp::Http1 => one.clone(),
+            UpstreamHttp::Http2 => two.clone(),
+            UpstreamHttp::AsCaller => as_caller.clone(),
+        }
+    }
+}
+
+/// The locality setting that holds: the rule's, else the mesh's, which falls back where nothing is written. Istio:
+/// `GetEffectiveLbSetting`.
+pub(super) fn locality_setting<'s>(
+    policy: Option<&'s TrafficPolicy>,
+    mesh: &'s MeshConfig,
+) -> Option<&'s LocalitySetting> {
+    static FAILS_OVER: LocalitySetting = LocalitySetting {
+        enabled: None,
+        distribute: Vec::new(),
+        failover: Vec::new(),
+        failover_priority: Vec::new(),
+    };
+    let balancer = policy.and_then(|policy| policy.load_balancer.as_ref());
+    if balancer.is_some_and(|balancer| balancer.is_zone_aware) {
+        return None;
+    }
+    let own = balancer.and_then(|balancer| balancer.locality.as_ref());
+    let setting = own.or(mesh.locality.as_ref()).unwrap_or(&FAILS_OVER);
+    (setting.enabled != Some(false)).then_some(setting)
+}
+
+/// How connections are kept: what the mesh says of probes holds but for what the rule says of the same.
+pub(super) fn upkeep(policy: Option<&TrafficPolicy>, mesh: &MeshConfig) -> Option<Upkeep> {
+    let pool = policy.and_then(|policy| policy.connection_pool.as_ref());
+    let own = pool.and_then(|pool| pool.keepalive);
+    let keepalive = match (mesh.keepalive, own) {
+        (Some(mesh), Some(own)) => Some(Keepalive {
+            probes: if own.probes > 0 { own.probes } else { mesh.probes },
+            time: own.time.or(mesh.time),
+            interval: own.interval.or(mesh.interval),
+        }),
+        (mesh, own) => own.or(mesh),
+    };
+    let upkeep = Upkeep {
+        idle_timeout: pool.and_then(|pool| pool.http_idle_timeout.or(pool.idle_timeout)),
+        max_duration: pool.and_then(|pool| pool.max_connection_duration),
+        keepalive,
+    };
+    (upkeep != Upkeep::default()).then_some(upkeep)
+}
+
+/// The policy of a subset: its own blocks over the rule's; a policy for the very port replaces all of them.
+pub(super) fn of_subset(rule: Option<&TrafficPolicy>, subset: &Subset, port: u16) -> Option<TrafficPolicy> {
+    let Some(own) = &subset.policy else {
+        return rule.cloned();
+    };
+    let (own, replaces) = own.of_port(port);
+    let rule = rule.filter(|_| !replaces);
+    let over = |block: fn(&TrafficPolicy) -> bool| if block(own) { Some(own) } else { rule };
+    Some(TrafficPolicy {
+        tls: over(|policy| policy.tls.is_some()).and_then(|policy| policy.tls.clone()),
+        connection_pool: over(|policy| policy.connection_pool.is_some())
+            .and_then(|policy| policy.connection_pool.clone()),
+        load_balancer: over(|policy| policy.load_balancer.is_some()).and_then(|policy| policy.load_balancer.clone()),
+        outlier_detection: over(|policy| policy.outlier_detection.is_some())
+            .and_then(|policy| policy.outlier_detection.clone()),
+        unapplied: {
+            let rule = rule.into_iter().flat_map(|rule| &rule.unapplied);
+            let inherited = rule.filter(|part| !own.unapplied.contains(part));
+            own.unapplied.iter().chain(inherited).copied().collect()
+        },
+    })
+}
+
+/// What `policy`, which is of `rule`, and differences among its `endpoints` make of a cluster of `service`.
+pub(super) fn settings(
+    policy: Option<&TrafficPolicy>,
+    rule: Option<&Rule<'_>>,
+    service: &RegistryService,
+    port: &Port,
+    mesh: &MeshConfig,
+    (endpoints, spread): (&Endpoints, Option<Spread>),
+) -> ClusterSettings {
+    let pool = policy.and_then(|policy| policy.connection_pool.as_ref());
+    let connect_timeout = pool.and_then(|pool| pool.connect_timeout);
+    let of_pool = pool.into_iter().flat_map(|pool| &pool.unapplied);
+    let of_policy = policy.into_iter().flat_map(|policy| &policy.unapplied);
+    ClusterSettings {
+        connect_timeout: connect_timeout.unwrap_or(mesh.connect_timeout()),
+        balance: match endpoints {
+            // Neither has anything to choose from.
+            Endpoints::OriginalDst(_) | Endpoints::DynamicDns(_) => None,
+            Endpoints::Static(_) | Endpoints::Host(_) | Endpoints::Dns(_) => balance::balance_of(policy, spread),
+        },
+        upkeep: upkeep(policy, mesh).map(Box::new),
+        http: upstream_http(port.protocol, pool, mesh),
+        tls: policy.and_then(|policy| originate(policy, rule, service)),
+        limits: pool.map(|pool| pool.limits).unwrap_or_default(),
+        unapplied: of_policy.chain(of_pool).copied().collect(),
+    }
+}
+
+/// The HTTP of a cluster. Istio: what a port declares stands; a rule upgrades any port that says neither HTTP/2 nor
+/// nothing, the mesh those of HTTP alone; and to keep the caller's protocol goes before all.
+fn upstream_http(protocol: Protocol, pool: Option<&ConnectionPool>, mesh: &MeshConfig) -> UpstreamHttp {
+    let upgrade = pool.and_then(|pool| pool.h2_upgrade);
+    let upgraded = upgrade.unwrap_or(mesh.h2_upgrade && protocol.class() == ProtocolClass::Http);
+    match protocol {
+        _ if pool.is_some_and(|pool| pool.use_client_protocol) => UpstreamHttp::AsCaller,
+        Protocol::Auto => UpstreamHttp::AsCaller,
+        protocol if protocol.is_http2() || upgraded => UpstreamHttp::Http2,
+        _ => UpstreamHttp::Http1,
+    }
+}
+
+fn originate(policy: &TrafficPolicy, rule: Option<&Rule<'_>>, service: &RegistryService) -> Option<OriginateTls> {
+    let tls = policy.tls.as_ref()?;
+    // Istio: secrets reach a sidecar only by a rule that selects it; otherwise it speaks plain text.
+    let secret = tls
+        .credential_name
+        .as_ref()
+        .filter(|name| !name.starts_with("configmap://"));
+    if secret.is_some() && rule.is_none_or(|rule| rule.selector.is_none()) {
+        return None;
+    }
+    matches!(&*tls.mode, "SIMPLE" | "MUTUAL").then(|| OriginateTls {
+        sni: tls.sni.as_deref().map(Into::into),
+        // Istio: those of the ServiceEntry where the rule has none.
+        names: match &service.kind {
+            ServiceKind::Entry(entry) if tls.subject_alt_names.is_empty() => entry.spec.subject_alt_names.iter(),
+            _ => tls.subject_alt_names.iter(),
+        }
+        .map(|name| name.as_str().into())
+        .collect(),
+    })
+}

@@ -1,0 +1,81 @@
+//! What is said of who is called, and how it follows from rules, ports and subsets.
+
+use super::*;
+
+/// What the step about the endpoint says of a request to a.com, under a DestinationRule with `spec` beside its host.
+fn steps(spec: &str, protocol: &str, claims: Claims<'_>) -> Vec<String> {
+    let endpoint = |port: u16| format!("{{address: 127.0.0.1, ports: {{p: {port}}}}}");
+    let text = format!(
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: a, namespace: default}}\nspec: {{hosts: \
+         [a.com], resolution: STATIC, ports: [{{number: 80, name: p, protocol: {protocol}}}], endpoints: [{}, {}]}}\n---\n\
+         apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: a, namespace: default}}\nspec: \
+         {{host: a.com, {spec}}}\n",
+        endpoint(21001),
+        endpoint(21002)
+    );
+    let world = read(&text);
+    let (snapshot, facts) = call(&world, "1.2.3.4:80", claims);
+    let trace = explain(&snapshot, &facts).trace;
+    let endpoint = trace.into_iter().filter(|step| step.step == "endpoint");
+    endpoint.map(|step| step.outcome).collect()
+}
+
+fn request(headers: &Vec<(String, String)>) -> Claims<'_> {
+    Claims::Http(HttpClaims {
+        version: HttpVersion::Http11,
+        method: "GET",
+        authority: Some("a.com"),
+        path: "/x?q=1",
+        headers,
+    })
+}
+
+#[test]
+fn a_step_says_who_is_called_and_why() {
+    let headers = vec![("x-user".to_string(), "user-0".to_string())];
+    for (policy, expected) in [
+        ("connectionPool: {tcp: {maxConnections: 1}}", None),
+        (
+            "loadBalancer: {simple: ROUND_ROBIN}",
+            Some("ROUND_ROBIN, each in its turn"),
+        ),
+        (
+            "loadBalancer: {consistentHash: {httpHeaderName: x-user}}",
+            Some(
+                "by the hash of header x-user, the next of at least 1024 points on a ring, to 127.0.0.1:21001 while all are \
+                 well",
+            ),
+        ),
+        (
+            "loadBalancer: {consistentHash: {httpCookie: {name: c, ttl: 1s}, maglev: {tableSize: 7}}}",
+            Some("by the hash of cookie c, which is set where there is none, a Maglev table of 7 places"),
+        ),
+        (
+            "outlierDetection: {consecutiveGatewayErrors: 2, maxEjectionPercent: 50, minHealthPercent: 30}",
+            Some(
+                "LEAST_REQUEST, the less busy one of two that are drawn; 5 errors (5xx) or 2 gateway errors (502, 503, 504) \
+                 in a row eject an endpoint, 30000 ms for each time so far, at most 50 % of all at once; with less than 30 % \
+                 left all are called",
+            ),
+        ),
+        // A port's settings take the place of all others.
+        (
+            "loadBalancer: {simple: RANDOM}, portLevelSettings: [{port: {number: 80}, outlierDetection: \
+             {consecutive5xxErrors: 0}}]",
+            Some("LEAST_REQUEST, the less busy one of two that are drawn; no endpoint is ejected"),
+        ),
+    ] {
+        let found = steps(&format!("trafficPolicy: {{{policy}}}"), "HTTP", request(&headers));
+        assert_eq!(found, Vec::from_iter(expected), "{policy}");
+    }
+    let source = "trafficPolicy: {loadBalancer: {consistentHash: {useSourceIp: true}}}";
+    assert_eq!(
+        steps(source, "TCP", Claims::Tcp),
+        ["by the hash of the caller's address, the next of at least 1024 points on a ring"]
+    );
+    let header = "trafficPolicy: {loadBalancer: {consistentHash: {httpHeaderName: x-user}}}";
+    assert_eq!(
+        steps(header, "TCP", Claims::Tcp),
+        ["no hash, so that one is drawn, the next of at least 1024 points on a ring"]
+    );
+}

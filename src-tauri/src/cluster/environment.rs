@@ -1,0 +1,376 @@
+//! The variables that a workload's container would be started with, as the kubelet puts them together: what its ConfigMaps
+//! say, what it is to know of its own pod, and its Secrets only where a person wants these too. They go to the command that
+//! asked for them, never to a window, a log or a disk.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::{
+    apps::v1::{DaemonSet, Deployment, StatefulSet},
+    core::v1::{ConfigMap, Container, EnvVar, EnvVarSource, Pod, PodTemplateSpec, Secret},
+};
+use kube::{Api, Client};
+use proxy_core::model::WorkloadName;
+
+use super::{
+    Cluster,
+    connect::{MISSING, told},
+    logs::SIDECAR,
+    rights::Feature,
+};
+use crate::fault::{Fault, Result};
+
+/// By which kubectl chooses the container of a pod.
+const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
+/// What this computer's own programs are found and loaded by: those of the image would not be here.
+const OF_THE_IMAGE: [&str; 4] = ["PATH", "HOME", "LD_LIBRARY_PATH", "LD_PRELOAD"];
+/// The address that processes of the sandbox have.
+const SANDBOX_ADDRESS: &str = "192.0.0.2";
+
+/// Whose variables, and which.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    pub namespace: String,
+    pub workload: WorkloadName,
+    /// Those that come from Secrets too.
+    pub secrets: bool,
+}
+
+/// Variables of a container.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Environment {
+    pub variables: BTreeMap<String, String>,
+    /// What was left out, in words; no values.
+    pub left_out: Vec<String>,
+}
+
+/// ConfigMaps or Secrets by name; `None` where there is none of that name.
+type Maps = BTreeMap<String, Option<BTreeMap<String, String>>>;
+
+impl Cluster {
+    /// The variables that the workload's container is started with.
+    pub fn environment(&self, wanted: &Wanted) -> Result<Environment> {
+        let (client, own) = (self.client.clone(), wanted.clone());
+        let found = self.call(async move { environment(&client, &own).await });
+        found.map_err(|fault| {
+            let needed = [Feature::SeeEnvironment, Feature::SeeSecrets];
+            let needed = needed.into_iter().take(if wanted.secrets { 2 } else { 1 });
+            let mut missing = needed.filter_map(|feature| self.require(feature, &wanted.namespace).err());
+            missing.next().unwrap_or(fault)
+        })
+    }
+}
+
+async fn environment(client: &Client, wanted: &Wanted) -> Result<Environment> {
+    let (name, template) = template(client, wanted).await?;
+    let container = container(&template).ok_or_else(|| Fault::new("container", "Its pods have no container."))?;
+    let (maps, secrets) = named(container);
+    let mut config = Maps::new();
+    for name in maps {
+        let api: Api<ConfigMap> = Api::namespaced(client.clone(), &wanted.namespace);
+        let map = api.get_opt(&name).await.map_err(|error| told(&error))?;
+        config.insert(name, map.map(|map| map.data.unwrap_or_default()));
+    }
+    let mut secret = Maps::new();
+    for name in secrets.into_iter().filter(|_| wanted.secrets) {
+        let api: Api<Secret> = Api::namespaced(client.clone(), &wanted.namespace);
+        let map = api.get_opt(&name).await.map_err(|error| told(&error))?;
+        let texts = map.map(|map| map.data.unwrap_or_default().into_iter());
+        let text = |(key, value): (String, k8s_openapi::ByteString)| Some((key, String::from_utf8(value.0).ok()?));
+        secret.insert(name, texts.map(|all| all.filter_map(text).collect()));
+    }
+    let pod = OfPod {
+        name: format!("{name}-sandbox"),
+        namespace: wanted.namespace.clone(),
+        template: &template,
+    };
+    Ok(gathered(container, &pod, &config, wanted.secrets.then_some(&secret)))
+}
+
+/// The workload's own name and what its pods are made from.
+async fn template(client: &Client, wanted: &Wanted) -> Result<(String, PodTemplateSpec)> {
+    let (namespace, name) = (&wanted.namespace, wanted.workload.name());
+    macro_rules! of {
+        ($kind:ty, $word:literal, $template:expr) => {
+            if wanted.workload.may_be($word) {
+                let api: Api<$kind> = Api::namespaced(client.clone(), namespace);
+                if let Some(object) = api.get_opt(name).await.map_err(|error| told(&error))? {
+                    return Ok((name.to_string(), $template(object)));
+                }
+            }
+        };
+    }
+    of!(Deployment, "Deployment", |object: Deployment| object
+        .spec
+        .unwrap_or_default()
+        .template);
+    of!(StatefulSet, "StatefulSet", |object: StatefulSet| object
+        .spec
+        .unwrap_or_default()
+        .template);
+    of!(DaemonSet, "DaemonSet", |object: DaemonSet| object
+        .spec
+        .unwrap_or_default()
+        .template);
+    of!(Pod, "Pod", |object: Pod| PodTemplateSpec {
+        metadata: Some(object.metadata),
+        spec: object.spec,
+    });
+    let missing = format!("There is no workload {} in {namespace}.", wanted.workload);
+    Err(Fault::new(MISSING, missing))
+}
+
+fn container(template: &PodTemplateSpec) -> Option<&Container> {
+    let annotations = template
+        .metadata
+        .as_ref()
+        .and_then(|metadata| metadata.annotations.as_ref());
+    let chosen = annotations.and_then(|all| all.get(DEFAULT_CONTAINER));
+    let all = &template.spec.as_ref()?.containers;
+    let named = all.iter().find(|container| Some(&container.name) == chosen);
+    named.or_else(|| all.iter().find(|container| container.name != SIDECAR))
+}
+
+/// Names of the ConfigMaps and of the Secrets that variables come from.
+fn named(container: &Container) -> (Vec<String>, Vec<String>) {
+    let (mut maps, mut secrets) = (Vec::new(), Vec::new());
+    for source in container.env_from.iter().flatten() {
+        maps.extend(source.config_map_ref.iter().map(|map| map.name.clone()));
+        secrets.extend(source.secret_ref.iter().map(|map| map.name.clone()));
+    }
+    for source in container
+        .env
+        .iter()
+        .flatten()
+        .filter_map(|each| each.value_from.as_ref())
+    {
+        maps.extend(source.config_map_key_ref.iter().map(|key| key.name.clone()));
+        secrets.extend(source.secret_key_ref.iter().map(|key| key.name.clone()));
+    }
+    for names in [&mut maps, &mut secrets] {
+        names.sort();
+        names.dedup();
+    }
+    (maps, secrets)
+}
+
+/// What a variable can say of its pod.
+struct OfPod<'t> {
+    name: String,
+    namespace: String,
+    template: &'t PodTemplateSpec,
+}
+
+/// All of them, the later ones over the earlier, as the kubelet makes them. `secrets` is none where nobody wants these.
+fn gathered(container: &Container, pod: &OfPod<'_>, maps: &Maps, secrets: Option<&Maps>) -> Environment {
+    let mut made = Environment::default();
+    for source in container.env_from.iter().flatten() {
+        let prefix = source.prefix.as_deref().unwrap_or_default();
+        let (kind, name, all) = match (&source.config_map_ref, &source.secret_ref) {
+            (Some(map), _) => ("ConfigMap", &map.name, Some(maps)),
+            (None, Some(secret)) => ("Secret", &secret.name, secrets),
+            (None, None) => continue,
+        };
+        match all.map(|all| all.get(name).and_then(Option::as_ref)) {
+            Some(Some(map)) => map
+                .iter()
+                .for_each(|(key, value)| made.set(&format!("{prefix}{key}"), value.clone())),
+            Some(None) => made.left_out.push(format!("all of {kind} {name}, which is not there")),
+            None => made
+                .left_out
+                .push(format!("all of {kind} {name}: Secrets were not asked for")),
+        }
+    }
+    for EnvVar {
+        name,
+        value,
+        value_from,
+    } in container.env.iter().flatten()
+    {
+        match (value, value_from) {
+            (_, Some(source)) => match valued(source, pod, maps, secrets) {
+                Ok(Some(value)) => made.set(name, value),
+                Ok(None) => {}
+                Err(why) => made.left_out.push(format!("{name}: {why}")),
+            },
+            (value, None) => {
+                let value = expanded(value.as_deref().unwrap_or_default(), &made.variables);
+                made.set(name, value);
+            }
+        }
+    }
+    made
+}
+
+/// A variable's value from elsewhere; none where it is optional and not there.
+fn valued(
+    source: &EnvVarSource,
+    pod: &OfPod<'_>,
+    maps: &Maps,
+    secrets: Option<&Maps>,
+) -> Result<Option<String>, String> {
+    let from = |kind: &str, all: &Maps, name: &str, key: &str, optional: Option<bool>| {
+        let value = all.get(name).and_then(|map| map.as_ref()?.get(key).cloned());
+        match value {
+            None if optional != Some(true) => Err(format!("{kind} {name} has no key {key} that is text")),
+            value => Ok(value),
+        }
+    };
+    if let Some(key) = &source.config_map_key_ref {
+        return from("ConfigMap", maps, &key.name, &key.key, key.optional);
+    }
+    if let Some(key) = &source.secret_key_ref {
+        let all = secrets.ok_or_else(|| format!("Secret {}: Secrets were not asked for", key.name))?;
+        return from("Secret", all, &key.name, &key.key, key.optional);
+    }
+    match &source.field_ref {
+        Some(field) => pod.field(&field.field_path).map(Some),
+        None => Err("it is known only where the pod runs".into()),
+    }
+}
+
+impl OfPod<'_> {
+    /// What the pod's own field would say; of a pod that is none, a value that it could have.
+    fn field(&self, path: &str) -> Result<String, String> {
+        let metadata = self.template.metadata.clone().unwrap_or_default();
+        let key = |all: Option<BTreeMap<String, String>>, prefix: &str| {
+            let key = path.strip_prefix(prefix)?.strip_suffix("']")?;
+            Some(all.unwrap_or_default().get(key).cloned().unwrap_or_default())
+        };
+        let account = self
+            .template
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.service_account_name.clone());
+        match path {
+            "metadata.name" => Ok(self.name.clone()),
+            "metadata.namespace" => Ok(self.namespace.clone()),
+            "spec.serviceAccountName" => Ok(account.unwrap_or_else(|| "default".into())),
+            "status.podIP" | "status.podIPs" => Ok(SANDBOX_ADDRESS.into()),
+            _ => key(metadata.labels, "metadata.labels['")
+                .or_else(|| key(metadata.annotations, "metadata.annotations['"))
+                .ok_or_else(|| format!("{path} is known only where the pod runs")),
+        }
+    }
+}
+
+impl Environment {
+    fn set(&mut self, name: &str, value: String) {
+        // A NUL ends a variable for the system.
+        if OF_THE_IMAGE.contains(&name) || name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            self.left_out.push(format!(
+                "{name}: it is for the image's own programs, or no variable of this system"
+            ));
+        } else {
+            self.variables.insert(name.to_string(), value);
+        }
+    }
+}
+
+/// `$(NAME)` stands for an earlier variable, and `$$` for a dollar sign (Kubernetes: dependent environment variables).
+fn expanded(text: &str, variables: &BTreeMap<String, String>) -> String {
+    let (mut made, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find('$') {
+        made.push_str(&rest[..at]);
+        let after = &rest[at + 1..];
+        let named = after.strip_prefix('(').and_then(|inner| inner.split_once(')'));
+        if let Some(escaped) = after.strip_prefix('$') {
+            made.push('$');
+            rest = escaped;
+        } else if let Some((name, behind)) = named {
+            match variables.get(name) {
+                Some(value) => made.push_str(value),
+                None => made.push_str(&rest[at..rest.len() - behind.len()]),
+            }
+            rest = behind;
+        } else {
+            made.push('$');
+            rest = after;
+        }
+    }
+    made + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn made(container: Value, secrets: bool) -> Environment {
+        let template: PodTemplateSpec = serde_json::from_value(json!({
+            "metadata": {"labels": {"app": "cart"}},
+            "spec": {"serviceAccountName": "robot", "containers": [{"name": "istio-proxy"}, container]}}))
+        .unwrap();
+        let map = |name: &str, pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter().map(|(key, value)| (key.to_string(), value.to_string()));
+            (name.to_string(), Some(pairs.collect()))
+        };
+        let maps = [map("settings", &[("A", "1"), ("B", "2")])].into();
+        let kept = [map("db", &[("password", "s3cret")])].into();
+        let pod = OfPod {
+            name: "cart-sandbox".into(),
+            namespace: "shop".into(),
+            template: &template,
+        };
+        gathered(container_of(&template), &pod, &maps, secrets.then_some(&kept))
+    }
+
+    fn container_of(template: &PodTemplateSpec) -> &Container {
+        container(template).unwrap()
+    }
+
+    #[test]
+    fn variables_are_put_together_as_the_kubelet_does() {
+        let made = made(
+            json!({"name": "app",
+                "envFrom": [{"prefix": "X_", "configMapRef": {"name": "settings"}}, {"configMapRef": {"name": "gone"}}],
+                "env": [
+                    {"name": "X_A", "value": "own"},
+                    {"name": "URL", "value": "http://$(X_A):$(NO)/$$(X_B)$"},
+                    {"name": "B", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "B"}}},
+                    {"name": "C", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "C", "optional": true}}},
+                    {"name": "D", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "D"}}},
+                    {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+                    {"name": "APP", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['app']"}}},
+                    {"name": "WHO", "valueFrom": {"fieldRef": {"fieldPath": "spec.serviceAccountName"}}},
+                    {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+                    {"name": "PATH", "value": "/app/bin"}]}),
+            false,
+        );
+        let all: Vec<_> = made
+            .variables
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        assert_eq!(
+            all,
+            [
+                "APP=cart",
+                "B=2",
+                "POD=cart-sandbox",
+                "URL=http://own:$(NO)/$(X_B)$",
+                "WHO=robot",
+                "X_A=own",
+                "X_B=2"
+            ]
+        );
+        let left: Vec<_> = made
+            .left_out
+            .iter()
+            .map(|each| each.split([':', ',']).next().unwrap())
+            .collect();
+        assert_eq!(left, ["all of ConfigMap gone", "D", "NODE", "PATH"]);
+    }
+
+    #[test]
+    fn secrets_are_taken_only_where_they_are_wanted() {
+        let container = json!({"name": "app", "envFrom": [{"secretRef": {"name": "db"}}],
+            "env": [{"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}]});
+        let without = made(container.clone(), false);
+        assert!(without.variables.is_empty());
+        assert_eq!(without.left_out.len(), 2, "{:?}", without.left_out);
+        let with = made(container, true);
+        assert_eq!(with.variables["PASSWORD"], "s3cret");
+        assert_eq!(with.variables["password"], "s3cret");
+    }
+}
