@@ -169,7 +169,7 @@ impl App {
             cluster: &cluster,
             workload,
         };
-        match self.deployed_policy(&view, workload) {
+        match self.deployed_policy(&view, workload)? {
             None => probe::send_request(&start, &self.traffic, &view.snapshot(workload), (method, url)),
             Some((snapshot, mode)) => {
                 let sent = probe::send_request(&start, &self.traffic, &snapshot, (method, url))?;

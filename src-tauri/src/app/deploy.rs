@@ -103,19 +103,28 @@ impl App {
 
     /// The policy that the deployed sidecar in the pods of `workload` decides by, and what it does with it; `None` where
     /// there is no such sidecar.
-    pub(super) fn deployed_policy(&self, view: &View, workload: &str) -> Option<(Snapshot, DeployMode)> {
+    pub(super) fn deployed_policy(&self, view: &View, workload: &str) -> Result<Option<(Snapshot, DeployMode)>> {
         let state = self.deployment.state();
-        let mode = state
-            .mode
-            .filter(|_| state.phase == DeployPhase::Running && state.stands_in == workload)?;
-        let caller = view.workload(&state.workload)?;
-        let staged = state.staged.then(|| self.changes.proposed(view)).flatten();
-        Some((policy::compile(staged.as_ref().unwrap_or(view.world()), &caller), mode))
+        let stands_there = state.phase == DeployPhase::Running && state.stands_in == workload;
+        let caller = view.workload(&state.workload).filter(|_| stands_there);
+        let Some((mode, caller)) = state.mode.zip(caller) else {
+            return Ok(None);
+        };
+        let staged = self.staged(view, state.staged)?;
+        let world = staged.as_ref().map_or(view.world(), |staged| &staged.world);
+        Ok(Some((policy::compile(world, &caller), mode)))
+    }
+
+    /// What is staged, where it is `wanted`. Where the edits no longer fit, that is said: without them, what they allow
+    /// would be blocked in a workload that runs.
+    fn staged(&self, view: &View, wanted: bool) -> Result<Option<Proposal>> {
+        let staged = wanted.then(|| self.changes.proposal(view)).transpose()?;
+        Ok(staged.flatten())
     }
 
     fn prepared(&self, cluster: &Cluster, view: &View, options: DeployOptions) -> Result<Prepared> {
         let options = Options::read(options)?;
-        let staged = options.staged.then(|| self.changes.proposal(view)).flatten();
+        let staged = self.staged(view, options.staged)?;
         deploy::prepare(cluster, view, staged.as_ref(), options)
     }
 
@@ -125,7 +134,7 @@ impl App {
         if view.origin.cluster().is_none() {
             return Ok(());
         }
-        let staged: Option<Proposal> = state.staged.then(|| self.changes.proposal(&view)).flatten();
+        let staged = self.staged(&view, state.staged)?;
         let target = deploy::Target::read(&state.kind, &state.workload)?;
         self.deployment.update(Policy::of(&view, staged.as_ref(), &target)?)
     }

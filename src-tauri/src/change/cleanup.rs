@@ -7,6 +7,7 @@ use proxy_core::model::{Meta, Object, Place, World};
 
 use super::{
     journal::{Entry, State},
+    proposal::Base,
     stage::Changes,
     store::Store,
     write::FileEdit,
@@ -71,7 +72,7 @@ impl Changes {
                 text,
             })
         };
-        self.stage_together(view, files.iter().map(restore).collect::<Result<_>>()?)
+        self.stage_together(view, files.iter().map(restore).collect::<Result<_>>()?, &Base::new())
     }
 }
 

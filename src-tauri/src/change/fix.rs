@@ -1,12 +1,15 @@
 //! The fixes of findings: what is offered, and how it becomes an edit. The change is always the one that the checks name
 //! for the object as it is, never one that a window sends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proxy_core::{lint, source::edit, yaml::Change};
 use serde_json::json;
 
-use super::{Changes, proposal::Draft};
+use super::{
+    Changes,
+    proposal::{Base, Draft},
+};
 use crate::{
     cluster::{Feature, shell_word},
     dto::{Edit, Fix, FixKey, FixOffer, StagedEdit},
@@ -65,36 +68,23 @@ fn blocked(view: &View, kind: &str) -> Option<String> {
 impl Changes {
     /// Stages what mends the findings `wanted`, an edit an object.
     pub fn stage_fixes(&self, view: &View, wanted: &[FixKey]) -> Result<Vec<StagedEdit>> {
-        let found = lint::check(view.world());
+        let file = |key: &FixKey| edit::file_of(view.world(), &key.kind, &key.namespace, &key.name);
+        let files: BTreeSet<String> = wanted.iter().filter_map(file).map(|file| file.to_string()).collect();
+        let now = files
+            .into_iter()
+            .map(|file| Ok((file.clone(), view.store.read(&file)?)));
+        let now = now.collect::<Result<Base>>()?;
+        let found = said_of(view, &now)?;
         let mut objects: BTreeMap<(String, String, String), Vec<Fix>> = BTreeMap::new();
         for key in wanted {
             let finding = found.iter().find(|finding| is(finding, key));
             let patch = finding.and_then(|finding| Some((finding, finding.patch.as_ref()?)));
-            let (finding, patch) = patch.ok_or_else(|| {
-                let FixKey {
-                    code,
-                    kind,
-                    namespace,
-                    name,
-                    ..
-                } = key;
-                Fault::new(
-                    "gone",
-                    format!("{code} is not said about {kind} {namespace}/{name} any more."),
-                )
-            })?;
+            let (finding, patch) = patch.ok_or_else(|| gone(key))?;
             if let Some(reason) = blocked(view, &key.kind) {
                 return Err(Fault::new("kept", reason));
             }
             let object = (key.kind.clone(), key.namespace.clone(), key.name.clone());
-            objects.entry(object).or_default().push(Fix {
-                code: key.code.clone(),
-                field: key.field.clone(),
-                why: finding.message.clone(),
-                change: in_words(patch),
-                path: patch.path.clone(),
-                value: patch.value.clone(),
-            });
+            objects.entry(object).or_default().push(fix_of(finding, patch));
         }
         let edits = objects.into_iter().map(|((object, namespace, name), fixes)| Edit::Fix {
             object,
@@ -102,8 +92,81 @@ impl Changes {
             name,
             fixes,
         });
-        self.stage_together(view, edits.collect())
+        self.stage_together(view, edits.collect(), &now)
     }
+}
+
+/// `edits` for the files as they are `now`: a fix names places of the text that it was found in, so that it is found there
+/// anew. Refuses where the checks do not say the same any more.
+pub(super) fn found_again(view: &View, now: &Base, edits: &[StagedEdit]) -> Result<Vec<StagedEdit>> {
+    let found = said_of(view, now)?;
+    let mut edits = edits.to_vec();
+    for staged in &mut edits {
+        let Edit::Fix {
+            object,
+            namespace,
+            name,
+            fixes,
+        } = &mut staged.edit
+        else {
+            continue;
+        };
+        let file = edit::file_of(view.world(), object, namespace, name);
+        if !file.is_some_and(|file| now.contains_key(&*file)) {
+            continue;
+        }
+        for fix in fixes {
+            let key = FixKey {
+                code: fix.code.clone(),
+                kind: object.clone(),
+                namespace: namespace.clone(),
+                name: name.clone(),
+                field: fix.field.clone(),
+            };
+            let same = found
+                .iter()
+                .find(|finding| is(finding, &key) && finding.message == fix.why);
+            let patch = same.and_then(|finding| Some(fix_of(finding, finding.patch.as_ref()?)));
+            *fix = patch
+                .ok_or_else(|| gone(&key).hint("Take the fix out of the change set, or keep the other version."))?;
+        }
+    }
+    Ok(edits)
+}
+
+/// What the checks say with the files as they are `now`: a view may be a moment older.
+fn said_of(view: &View, now: &Base) -> Result<Vec<lint::Finding>> {
+    let mut draft = Draft::new(view, now);
+    for file in now.keys() {
+        let text = draft.text(file)?;
+        draft.set(file.clone(), Some(text))?;
+    }
+    Ok(lint::check(&draft.world))
+}
+
+fn fix_of(finding: &lint::Finding, patch: &lint::Patch) -> Fix {
+    Fix {
+        code: finding.code.to_string(),
+        field: finding.field.to_string(),
+        why: finding.message.clone(),
+        change: in_words(patch),
+        path: patch.path.clone(),
+        value: patch.value.clone(),
+    }
+}
+
+fn gone(key: &FixKey) -> Fault {
+    let FixKey {
+        code,
+        kind,
+        namespace,
+        name,
+        ..
+    } = key;
+    Fault::new(
+        "gone",
+        format!("{code} is not said about {kind} {namespace}/{name} any more."),
+    )
 }
 
 fn is(finding: &lint::Finding, key: &FixKey) -> bool {

@@ -5,6 +5,7 @@ mod access_log;
 mod back;
 mod cleanup;
 mod confirm;
+mod conflict;
 mod diff;
 mod edits;
 mod fix;

@@ -50,15 +50,7 @@ pub(super) struct Draft<'v> {
 impl Proposal {
     /// Makes `edits` one after the other, on what `base` says and else on what is on disk.
     pub fn of(view: &View, base: &Base, edits: &[Edit]) -> Result<Self> {
-        let mut draft = Draft {
-            view,
-            base,
-            before: BTreeMap::new(),
-            after: BTreeMap::new(),
-            world: view.world().clone(),
-            errors: BTreeMap::new(),
-            touched: Vec::new(),
-        };
+        let mut draft = Draft::new(view, base);
         let mut touched = Vec::new();
         for edit in edits {
             draft.make(edit)?;
@@ -80,6 +72,21 @@ impl Proposal {
             touched,
             restored: restored.collect(),
         })
+    }
+}
+
+impl<'v> Draft<'v> {
+    /// What `view` says, with no edit made; texts are read from `base` and else from the place itself.
+    pub(super) fn new(view: &'v View, base: &'v Base) -> Self {
+        Self {
+            view,
+            base,
+            before: BTreeMap::new(),
+            after: BTreeMap::new(),
+            world: view.world().clone(),
+            errors: BTreeMap::new(),
+            touched: Vec::new(),
+        }
     }
 }
 

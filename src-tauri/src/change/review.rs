@@ -2,7 +2,7 @@
 
 use proxy_core::{lint, model::World};
 
-use super::{Proposal, access_log, diff::file_diff, impact, refusal::Refused, set::Set, write::FileEdit};
+use super::{Proposal, access_log, conflict::conflicts, diff::file_diff, impact, refusal::Refused, set::Set};
 use crate::{
     dto::{Conflict, Edit, Finding, Impact, ImpactCounts, ImpactRow, Level, Mode, Review, StagedEdit},
     fault::{Fault, Result},
@@ -160,25 +160,6 @@ pub fn blocked(edits: &[StagedEdit], proposal: &Proposal, conflicts: &[Conflict]
         .files
         .is_empty()
         .then(|| "The files say this already; there is nothing to write.".into())
-}
-
-/// Files that are no longer what they were when they were staged.
-pub fn conflicts(view: &View, files: &[FileEdit]) -> Result<Vec<Conflict>> {
-    let text = |bytes: &Option<Vec<u8>>| String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned();
-    let mut conflicts = Vec::new();
-    for edit in files {
-        let theirs = view.store.read(&edit.file)?;
-        if theirs != edit.before {
-            conflicts.push(Conflict {
-                file: edit.file.clone(),
-                base: text(&edit.before),
-                mine: text(&edit.after),
-                theirs: text(&theirs),
-                by: view.store.changed_by(&edit.file),
-            });
-        }
-    }
-    Ok(conflicts)
 }
 
 /// As the journal keeps it.

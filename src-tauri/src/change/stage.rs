@@ -11,11 +11,13 @@ use super::{
     Proposal,
     back::{By, bring_to, put_back},
     confirm::{self, Countdowns, but_for},
+    conflict::conflicts,
     edits::{clash, joined, same_target, title},
     impact,
     journal::{Confirm, Journal, State},
+    proposal::Base,
     refusal::Refused,
-    review::{blocked, conflicts, counts, review},
+    review::{blocked, counts, review},
     seen::see,
     set::Set,
     standing::{settle, shown},
@@ -23,7 +25,7 @@ use super::{
     write::{self, FileEdit},
 };
 use crate::{
-    dto::{Countdown, DraftKind, Edit, Holds, JournalEntry, Keep, Review, StagedEdit},
+    dto::{Countdown, DraftKind, Edit, Holds, JournalEntry, Review, StagedEdit},
     events::{Event, Events},
     fault::{Fault, Result},
     session::{View, now},
@@ -93,11 +95,12 @@ impl Changes {
 
     /// Adds an edit. One that sets the same thing as an earlier one takes its place.
     pub fn stage(&self, view: &View, edit: Edit) -> Result<Vec<StagedEdit>> {
-        self.stage_together(view, vec![edit])
+        self.stage_together(view, vec![edit], &Base::new())
     }
 
-    /// Adds all of `new`, or none: nobody sees, or applies, a part of them.
-    pub(super) fn stage_together(&self, view: &View, new: Vec<Edit>) -> Result<Vec<StagedEdit>> {
+    /// Adds all of `new`, or none: nobody sees, or applies, a part of them. `made_for` are the texts whose places they name,
+    /// where they name any: the edits that wait must be for the same.
+    pub(super) fn stage_together(&self, view: &View, new: Vec<Edit>, made_for: &Base) -> Result<Vec<StagedEdit>> {
         let mut set = self.set();
         let mut edits = set.edits.clone();
         for edit in new {
@@ -117,6 +120,10 @@ impl Changes {
                 edit,
                 at: now(),
             });
+        }
+        let is_other = |(file, text): &(&String, _)| set.base.get(*file).is_some_and(|base| base != *text);
+        if let Some((file, _)) = made_for.iter().find(is_other) {
+            return Err(write::changed(file));
         }
         let plain: Vec<Edit> = edits.iter().map(|staged| staged.edit.clone()).collect();
         let proposal = Proposal::of(view, &set.base, &plain)?;
@@ -145,14 +152,14 @@ impl Changes {
 
     /// The World with the staged edits, `None` when nothing is staged or the edits no longer fit the folder.
     pub fn proposed(&self, view: &View) -> Option<proxy_core::model::World> {
-        self.proposal(view).map(|proposal| proposal.world)
+        Some(self.proposal(view).ok()??.world)
     }
 
-    /// The same with the texts of the files that change.
-    pub fn proposal(&self, view: &View) -> Option<Proposal> {
+    /// The same with the texts of the files that change; why, where the edits no longer fit.
+    pub fn proposal(&self, view: &View) -> Result<Option<Proposal>> {
         let set = self.set();
-        let fits = (!set.edits.is_empty()).then(|| Proposal::of(view, &set.base, &set.plain()))?;
-        fits.ok()
+        let fits = (!set.edits.is_empty()).then(|| Proposal::of(view, &set.base, &set.plain()));
+        fits.transpose()
     }
 
     /// The files that the staged edits would change.
@@ -197,22 +204,6 @@ impl Changes {
         let proposal = Proposal::of(view, &set.base, &edits)?;
         see(&self.journal(), view, (&edits, &proposal), &mut set.base)?;
         set.edits = edits.into_iter().map(unstaged).collect();
-        review(view, traffic, &set)
-    }
-
-    /// Settles a file that changed on disk since it was staged.
-    pub fn resolve(&self, view: &View, traffic: &Traffic, file: &str, keep: Keep) -> Result<Review> {
-        let mut set = self.set();
-        match keep {
-            Keep::Mine => {
-                let text = view.store.read(file)?;
-                set.base.insert(file.to_string(), text);
-            }
-            Keep::Theirs => {
-                set.drop_where(view, |_, touched| touched == file)?;
-            }
-        }
-        self.told(set.edits.clone());
         review(view, traffic, &set)
     }
 
@@ -379,13 +370,13 @@ impl Changes {
         shown(&journal.entry(id)?.ok_or_else(|| gone(id))?, store)
     }
 
-    fn told(&self, edits: Vec<StagedEdit>) -> Vec<StagedEdit> {
+    pub(super) fn told(&self, edits: Vec<StagedEdit>) -> Vec<StagedEdit> {
         self.events.send(Event::StagedChanged(edits.clone()));
         edits
     }
 
     // Both are replaced or extended whole; a panic elsewhere leaves them usable.
-    fn set(&self) -> MutexGuard<'_, Set> {
+    pub(super) fn set(&self) -> MutexGuard<'_, Set> {
         self.set.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Bench, put};
 use crate::{
-    dto::{Edit, FixKey},
+    dto::{Edit, FixKey, Keep},
     session::findings_of,
 };
 
@@ -94,6 +94,58 @@ fn a_finding_that_is_gone_is_not_mended() {
     bench.write("v.yaml", &ROUTES.replace("  - directResponse: {status: 200}\n", ""));
     let fault = bench.changes.stage_fixes(&bench.view(), &[rule()]).unwrap_err();
     assert_eq!((fault.code.as_str(), bench.changes.staged().len()), ("gone", 0));
+}
+
+#[test]
+fn a_fix_is_made_in_another_hands_text_only_where_the_checks_say_the_same_of_it() {
+    let bench = bench();
+    bench.changes.stage_fixes(&bench.view(), &[rule()]).unwrap();
+    let keep_mine = || {
+        bench
+            .changes
+            .resolve(&bench.view(), &bench.traffic, "v.yaml", Keep::Mine)
+    };
+    // With one more in front, the third rule is the one that takes everything.
+    let first = "  http:\n  - match: [{uri: {prefix: /b}}]\n    route: [{destination: {host: httpbin.org}}]\n";
+    bench.write("v.yaml", &ROUTES.replace("  http:\n", first));
+    let fault = keep_mine().unwrap_err();
+    assert_eq!(fault.code, "gone", "{fault:?}");
+    let review = bench.changes.review(&bench.view(), &bench.traffic).unwrap();
+    assert_eq!(
+        (review.conflicts.len(), review.edits.len()),
+        (1, 1),
+        "nothing is settled"
+    );
+
+    let theirs = format!("# theirs\n{ROUTES}");
+    bench.write("v.yaml", &theirs);
+    assert_eq!(keep_mine().unwrap().conflicts, []);
+    bench.changes.apply(&bench.view(), &bench.traffic, None).unwrap();
+    assert_eq!(
+        bench.text("v.yaml"),
+        theirs.replace("  - directResponse: {status: 200}\n", "")
+    );
+}
+
+#[test]
+fn no_fix_joins_others_that_were_found_in_another_text() {
+    let bench = bench();
+    bench.changes.stage_fixes(&bench.view(), &[rule()]).unwrap();
+    bench.write("v.yaml", &format!("# theirs\n{ROUTES}"));
+    let fault = bench.changes.stage_fixes(&bench.view(), &[condition()]).unwrap_err();
+    assert_eq!(fault.code, "conflict");
+    let staged = bench.changes.staged();
+    assert_eq!(staged[0].title, "Fix IST0130 in VirtualService default/v");
+}
+
+#[test]
+fn a_fix_is_sought_in_the_text_that_it_is_made_in_also_where_the_view_is_older() {
+    let bench = bench();
+    let older = bench.view();
+    let first = "  http:\n  - match: [{uri: {prefix: /b}}]\n    route: [{destination: {host: httpbin.org}}]\n";
+    bench.write("v.yaml", &ROUTES.replace("  http:\n", first));
+    let fault = bench.changes.stage_fixes(&older, &[rule()]).unwrap_err();
+    assert_eq!(fault.code, "gone");
 }
 
 #[test]

@@ -97,3 +97,19 @@ fn a_form_in_which_an_object_was_made_and_applied_goes_on_with_it() {
         assert!(bench.text("httpbin.yaml").contains(host));
     }
 }
+
+#[test]
+fn edits_that_do_not_fit_any_more_are_said_and_never_taken_for_nothing_staged() {
+    let bench = Bench::new();
+    assert!(bench.changes.proposal(&bench.view()).unwrap().is_none());
+    bench.write("httpbin.yaml", HTTPBIN);
+    bench.stage(Edit::Delete {
+        object: DraftKind::ServiceEntry,
+        namespace: "default".into(),
+        name: "httpbin".into(),
+    });
+    assert!(bench.changes.proposal(&bench.view()).unwrap().is_some());
+    std::fs::remove_file(bench.folder.join("httpbin.yaml")).unwrap();
+    let fault = bench.changes.proposal(&bench.view()).unwrap_err();
+    assert_eq!((fault.code.as_str(), bench.changes.staged().len()), ("missing", 1));
+}
