@@ -22,3 +22,4 @@ mod replies;
 mod site;
 mod streams;
 mod subject;
+mod uploads;

@@ -207,6 +207,7 @@ pub async fn exchange(
         (HttpVersion::H2c, _) => begin_with_host(request.headers_mut()),
         _ => {}
     }
+    let progress = request.body().progress();
     loop {
         let opening = connection(worker, cluster, breaker.as_ref(), &key, spoken);
         let (mut lease, was_reused) = match request.body_mut().while_reading(opening).await {
@@ -218,8 +219,16 @@ pub async fn exchange(
                 return Err((lost, Some(request.into_body())));
             }
         };
+        if progress.broken.get() {
+            // Given up by its caller meanwhile: nobody is asked, and the connection serves another one.
+            lease.give_back(worker);
+            return Err((Lost::Reset(Reset::Termination), None));
+        }
         lease.request = share.take();
         *reached.local = lease.local;
+        if let Some(busy) = reached.busy.as_ref() {
+            busy.ask();
+        }
         match lease.send(request).await {
             Ok(response) => {
                 report(Outcome::Answered(response.status().as_u16()));
@@ -232,7 +241,10 @@ pub async fn exchange(
                     share = lease.request.take();
                 }
                 unsent => {
-                    report(Outcome::Failed);
+                    // That its caller broke it off says nothing of the endpoint.
+                    if !progress.broken.get() {
+                        report(Outcome::Failed);
+                    }
                     let reset = Reset::of(error.error());
                     return Err((Lost::Reset(reset), unsent.map(Request::into_body)));
                 }

@@ -28,9 +28,7 @@ use crate::{
         body::{Deadline, RequestBody, ResponseBody},
         breaker::{Breaker, Overflow, Share},
         choice::Wish,
-        grpc,
-        outlier::Outcome,
-        reply,
+        grpc, reply,
         reset::Reset,
         upstream::{Failed, Why},
     },
@@ -60,7 +58,7 @@ pub(super) async fn forward(
                 biased;
                 answer = answer => answer,
                 () = deadline => {
-                    finish.failed(Outcome::TimedOut);
+                    finish.timed_out();
                     return finish.reply(504, "UT", "response_timeout", "upstream request timeout");
                 }
             }
@@ -92,7 +90,7 @@ pub(super) async fn forward(
             head.version = hyper::Version::HTTP_11;
             Response::from_parts(head, ResponseBody::upstream(body, version, deadline, finish))
         }
-        Err(_) if finish.progress.as_ref().is_some_and(|progress| progress.broken.get()) => finish.abandoned(),
+        Err(_) if finish.is_abandoned() => finish.abandoned(),
         Err(refusal) => refuse(refusal, finish),
     }
 }
@@ -192,7 +190,7 @@ async fn attempts(
                     Lost::PerTry => retries.server_error || retries.gateway_error,
                 });
                 body = unsent;
-                let possible = body.is_some() || repeatable;
+                let possible = (body.is_some() || repeatable) && !finish.is_abandoned();
                 let retried = attempt > 1;
                 if !(wanted && left && possible) {
                     if let Some(body) = &mut body
@@ -274,7 +272,7 @@ async fn one(
         Some(limit) => match time::timeout(limit, sending).await {
             Ok(sent) => sent,
             Err(_) => {
-                finish.failed(Outcome::TimedOut);
+                finish.timed_out();
                 Err((Lost::PerTry, None))
             }
         },
