@@ -197,6 +197,13 @@ fn a_timeout_is_answered_before_the_response_and_ends_the_stream_after_it() {
         line.contains("\"GET /hang HTTP/2\" 504 UT response_timeout - \"-\" 0 24 "),
         "{line}"
     );
+    let ended = ask(&subject, get(&url("/stall"))).unwrap_err();
+    assert_eq!(ended.reason(), Some(Reason::INTERNAL_ERROR));
+    let line = &subject.log(2)[1];
+    assert!(
+        line.contains("\"GET /stall HTTP/2\" 200 UT response_timeout - \"-\" 0 4 "),
+        "{line}"
+    );
 }
 
 #[test]

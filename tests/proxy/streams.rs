@@ -219,6 +219,11 @@ impl Site {
                 time::sleep(Duration::from_millis(50)).await;
                 return send.send_reset(code(1).into());
             }
+            "stall" => {
+                let mut send = head(&mut respond, &[], false).unwrap();
+                send.send_data("part".into(), false).unwrap();
+                std::future::pending::<()>().await;
+            }
             "hang" => {
                 self.end(number, whole(&mut body).await.map(|(_, trailers)| trailers));
                 std::future::pending::<()>().await;
