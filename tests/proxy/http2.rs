@@ -3,10 +3,12 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    time::Duration,
 };
 
 use h2::Reason;
 use http::{HeaderMap, Request, Version};
+use tokio::time;
 
 use crate::{
     streams::{Answer, Caller, Site, TUNNELLED, call, get, run, until, whole},
@@ -381,6 +383,27 @@ fn streams_that_are_reset_as_fast_as_they_are_opened_end_their_connection() {
         caller.ended().await
     });
     assert_eq!(reason, Some(Reason::ENHANCE_YOUR_CALM));
+}
+
+#[test]
+fn a_connection_whose_last_stream_was_reset_is_closed_when_it_was_idle_for_long_enough() {
+    let (subject, site) = serving("HTTP2", &[rule("{connectionPool: {http: {idleTimeout: 1s}}}")]);
+    for before in [0, 1] {
+        run(async {
+            let mut caller = Caller::connect(subject.explicit, TARGET).await;
+            for _ in 0..before {
+                caller.ask(get(&url("/"))).await.unwrap();
+            }
+            let known = site.asked().len();
+            let (_response, mut send) = caller.begin(get(&url("/hang")), false).await.unwrap();
+            until(|| (site.asked().len() > known).then_some(())).await;
+            // Busy for longer than it may be idle.
+            time::sleep(Duration::from_millis(1500)).await;
+            assert_eq!(site.open(), 1, "it is busy");
+            send.send_reset(Reason::CANCEL);
+            until(|| (site.open() == 0).then_some(())).await;
+        });
+    }
 }
 
 #[test]

@@ -24,6 +24,9 @@ const IDLE: Duration = Duration::from_secs(300);
 /// Connections are closed in batches no closer than this: to close one on time is not worth waking up for each.
 const BATCH: Duration = Duration::from_millis(100);
 
+/// A busy connection that is too old already is looked at no more often than this.
+const BUSY: Duration = Duration::from_secs(1);
+
 /// How long a connection may be kept.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct IdleLimits {
@@ -48,6 +51,11 @@ impl IdleLimits {
     /// True where it is as old as it may become.
     pub fn is_too_old(self, now: Instant) -> bool {
         self.until.is_some_and(|until| until <= now)
+    }
+
+    /// When to look again at one that is busy at `now`.
+    pub fn next_look(self, now: Instant) -> Option<Instant> {
+        self.end(now).map(|end| end.max(now + BUSY))
     }
 
     /// When one is closed that is idle from `now` on.
@@ -134,7 +142,7 @@ impl Pool {
     }
 }
 
-/// Sees to it that idle connections are closed in time, for as long as there are any.
+/// Sees to it that idle connections are closed in time, for as long as there are any, or such as may become idle.
 pub(super) fn sweep(worker: &Rc<Worker>) {
     if std::mem::replace(&mut worker.pool.borrow_mut().is_swept, true) {
         return;

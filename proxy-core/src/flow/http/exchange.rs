@@ -73,10 +73,7 @@ impl Lease {
                     pool::sweep(worker);
                 }
             }
-            Line::Shared(stream) => {
-                drop(stream);
-                pool::sweep(worker);
-            }
+            Line::Shared(stream) => drop(stream),
         }
         // Only now, so that who waits finds the connection.
         drop(self.request);
