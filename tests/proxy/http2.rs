@@ -3,12 +3,10 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
-    time::Duration,
 };
 
 use h2::Reason;
 use http::{HeaderMap, Request, Version};
-use tokio::time;
 
 use crate::{
     streams::{Answer, Caller, Site, TUNNELLED, call, get, run, until, whole},
@@ -24,7 +22,7 @@ pub fn serving(protocol: &str, more: &[String]) -> (Subject, Site) {
     (behind(&site, protocol, more), site)
 }
 
-fn behind(site: &Site, protocol: &str, more: &[String]) -> Subject {
+pub fn behind(site: &Site, protocol: &str, more: &[String]) -> Subject {
     start(
         site,
         [&[mesh("REGISTRY_ONLY"), entry(NAME, 80, protocol)], more].concat(),
@@ -43,7 +41,7 @@ pub fn routed(http: &str) -> String {
 pub const TO_IT: &str = "route: [{destination: {host: calls.example.com}}]";
 
 /// A DestinationRule for the service.
-fn rule(policy: &str) -> String {
+pub fn rule(policy: &str) -> String {
     format!(
         "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: rule, namespace: default}}\nspec: \
          {{host: {NAME}, trafficPolicy: {policy}}}\n"
@@ -283,45 +281,6 @@ fn a_body_that_is_cut_does_not_pass_for_a_whole_one() {
 }
 
 #[test]
-fn many_streams_share_a_connection_and_more_than_it_takes_have_another() {
-    let site = Site::start(20);
-    let subject = behind(&site, "HTTP2", &[]);
-    site.hold(110);
-    run(async {
-        let mut caller = Caller::connect(subject.explicit, TARGET).await;
-        // By now the sidecar knows how many the site takes.
-        caller.ask(get(&url("/"))).await.unwrap();
-        caller.ask(get(&url("/"))).await.unwrap();
-        let mut waiting = Vec::new();
-        for _ in 0..108 {
-            waiting.push(caller.begin(get(&url("/gate")), true).await.unwrap().0);
-        }
-        for response in waiting {
-            let (head, mut body) = response.await.unwrap().into_parts();
-            assert_eq!(
-                (head.status.as_u16(), whole(&mut body).await.unwrap().0),
-                (200, b"open".to_vec())
-            );
-        }
-    });
-    // 108 streams at once, 20 on each.
-    assert_eq!(site.connections(), 6);
-    subject.log(110);
-}
-
-#[test]
-fn an_upstream_that_goes_away_serves_what_it_has_begun_and_another_connection_the_rest() {
-    let (subject, site) = serving("HTTP2", &[]);
-    run(async {
-        let mut caller = Caller::connect(subject.explicit, TARGET).await;
-        for path in ["/goaway", "/", "/"] {
-            assert_eq!(caller.ask(get(&url(path))).await.unwrap().status, 200, "{path}");
-        }
-    });
-    assert_eq!(site.connections(), 2);
-}
-
-#[test]
 fn draining_says_goaway_and_lets_streams_end() {
     let (mut subject, site) = serving("HTTP2", &[]);
     site.hold(2);
@@ -383,48 +342,4 @@ fn streams_that_are_reset_as_fast_as_they_are_opened_end_their_connection() {
         caller.ended().await
     });
     assert_eq!(reason, Some(Reason::ENHANCE_YOUR_CALM));
-}
-
-#[test]
-fn a_connection_whose_last_stream_was_reset_is_closed_when_it_was_idle_for_long_enough() {
-    let (subject, site) = serving("HTTP2", &[rule("{connectionPool: {http: {idleTimeout: 1s}}}")]);
-    for before in [0, 1] {
-        run(async {
-            let mut caller = Caller::connect(subject.explicit, TARGET).await;
-            for _ in 0..before {
-                caller.ask(get(&url("/"))).await.unwrap();
-            }
-            let known = site.asked().len();
-            let (_response, mut send) = caller.begin(get(&url("/hang")), false).await.unwrap();
-            until(|| (site.asked().len() > known).then_some(())).await;
-            // Busy for longer than it may be idle.
-            time::sleep(Duration::from_millis(1500)).await;
-            assert_eq!(site.open(), 1, "it is busy");
-            send.send_reset(Reason::CANCEL);
-            until(|| (site.open() == 0).then_some(())).await;
-        });
-    }
-}
-
-#[test]
-fn a_connection_carries_no_more_than_its_destination_rule_allows() {
-    for (pool, connections) in [
-        ("{http: {h2UpgradePolicy: UPGRADE, maxConcurrentStreams: 2}}", 2),
-        ("{http: {maxRequestsPerConnection: 1}}", 4),
-        ("{tcp: {maxConnections: 1}}", 1),
-    ] {
-        let (subject, site) = serving("HTTP2", &[rule(&format!("{{connectionPool: {pool}}}"))]);
-        site.hold(4);
-        run(async {
-            let mut caller = Caller::connect(subject.explicit, TARGET).await;
-            let mut waiting = Vec::new();
-            for _ in 0..4 {
-                waiting.push(caller.begin(get(&url("/gate")), true).await.unwrap().0);
-            }
-            for response in waiting {
-                assert_eq!(response.await.unwrap().status(), 200, "{pool}");
-            }
-        });
-        assert_eq!(site.connections(), connections, "{pool}");
-    }
 }

@@ -9,6 +9,7 @@
 mod actions;
 mod balance;
 mod captured;
+mod connections;
 mod delivery;
 mod explicit;
 mod grpc;
