@@ -95,6 +95,11 @@ class Deploy {
     deployLeft.touch();
   }
 
+  reset(): void {
+    Object.assign(this, { mode: "observe", place: "copy", way: "capture", staged: false, image: "", chosen: null });
+    this.changed();
+  }
+
   async #settle(work: () => Promise<DeployState>): Promise<void> {
     this.fault = null;
     try {

@@ -122,6 +122,7 @@ class Navigation {
     this.destinationFilter = "";
     this.sandboxAs = null;
     this.sandboxStaged = false;
+    this.sandbox = "computer";
     this.whyFlow = null;
     this.journalEntry = null;
     this.rehearse = "registryOnly";
