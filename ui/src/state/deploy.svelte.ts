@@ -30,6 +30,8 @@ class Deploy {
   /** Of what is chosen now; null before it was checked. */
   checks = $state.raw<DeployChecks | null>(null);
   checking = $state(false);
+  /** True while a start or a stop has not come to its end. */
+  busy = $state(false);
   fault = $state.raw<Fault | null>(null);
   #asked = 0;
 
@@ -66,11 +68,13 @@ class Deploy {
 
   async start(target: { kind: string; workload: string }): Promise<void> {
     await this.#settle(() => calls.deployStart(this.options(target)));
+    // It was found before the cluster was touched.
+    this.checks = null;
   }
 
   async stop(): Promise<void> {
-    await this.#settle(calls.deployStop);
     this.changed();
+    await this.#settle(calls.deployStop);
   }
 
   async cancel(): Promise<void> {
@@ -97,15 +101,19 @@ class Deploy {
 
   reset(): void {
     Object.assign(this, { mode: "observe", place: "copy", way: "capture", staged: false, image: "", chosen: null });
+    this.busy = false;
     this.changed();
   }
 
   async #settle(work: () => Promise<DeployState>): Promise<void> {
+    this.busy = true;
     this.fault = null;
     try {
       deployment.put(await work());
     } catch (error) {
       this.fault = asFault(error);
+    } finally {
+      this.busy = false;
     }
     deployLeft.touch();
   }

@@ -56,6 +56,16 @@ it("forgets what the checks found when something else is chosen", async () => {
   expect(screen.queryByTestId("deploy-check")).toBeNull();
 });
 
+it("says by which labels what is added is found, and how it goes", async () => {
+  await open(true);
+  await userEvent.click(await id("deploy-check-all"));
+  expect(await id("deploy-marked")).toHaveTextContent("Both carry app.kubernetes.io/managed-by=egret");
+  await userEvent.click(await id("deploy-place-workload"));
+  await userEvent.click(await id("deploy-check-all"));
+  expect(await id("deploy-marked")).toHaveTextContent("the workload and its pods egret.dev/session only");
+  expect(await id("deploy-marked")).toHaveTextContent("does not wait to look");
+});
+
 it("starts nothing that a check refuses, and gives the Role where a right is missing", async () => {
   const refused: DeployCheck = {
     title: "Permissions",
@@ -140,4 +150,43 @@ it("tells of what a killed app left when its cluster is opened, and removes it w
   expect(await id("deploy-left")).toHaveTextContent("a sidecar in Deployment cart");
   await userEvent.click(await id("deploy-left-remove"));
   expect(app.asked("deploy_remove")).toEqual([{ namespace: "shop", session: "ab12cd34" }]);
+});
+
+it("is started once, however often Start is clicked while it is checked again", async () => {
+  app.answers.deploy_start = () => new Promise(() => undefined);
+  await open(true);
+  await userEvent.click(await id("deploy-check-all"));
+  await userEvent.click(await id("deploy-start"));
+  for (const control of ["deploy-start", "deploy-check-all", "deploy-target"]) expect(await id(control)).toBeDisabled();
+  app.tell("deploy-changed", { ...example.deployed, phase: "starting" });
+  expect(await id("deploy-cancel")).toBeEnabled();
+  expect(app.asked("deploy_start")).toHaveLength(1);
+});
+
+it("says why Stop came to nothing", async () => {
+  app.answers.deploy_state = () => example.deployed;
+  app.answers.deploy_stop = () => {
+    throw { code: "busy", message: "A sidecar is being started or removed.", hint: "Wait for it.", at: null };
+  };
+  await open(true);
+  await userEvent.click(await id("deploy-stop"));
+  expect(await id("error-banner")).toHaveTextContent("A sidecar is being started or removed. Wait for it.");
+  expect(await id("deploy-stop")).toBeEnabled();
+});
+
+it("keeps nothing of the checks once a start has touched the cluster", async () => {
+  const fault = { code: "image", message: "The image cannot be fetched.", hint: null, at: null };
+  app.answers.deploy_start = () => ({ ...example.deployed, phase: "failed", pods: [], fault });
+  await open(true);
+  await userEvent.click(await id("deploy-check-all"));
+  expect(await screen.findAllByTestId("deploy-check")).toHaveLength(3);
+  await userEvent.click(await id("deploy-start"));
+  expect(await id("error-banner")).toHaveTextContent("The image cannot be fetched.");
+  expect(await screen.findAllByTestId("deploy-step")).toHaveLength(3);
+  expect(screen.queryByTestId("deploy-check")).toBeNull();
+  expect(await id("deploy-start")).toBeDisabled();
+  // What is found anew stands under the steps of the last try.
+  await userEvent.click(await id("deploy-check-all"));
+  expect(await screen.findAllByTestId("deploy-check")).toHaveLength(3);
+  expect(await id("deploy-start")).toBeEnabled();
 });
