@@ -1,5 +1,5 @@
 /** A sidecar beside a workload of the cluster: what is chosen, what the checks found, how it stands, and what is left. */
-import type { DeployChecks, DeployOptions, DeployState, Fault, SourceState } from "../bridge/bindings";
+import type { DeployChecks, DeployOptions, DeployState, Fault } from "../bridge/bindings";
 import * as calls from "../bridge/calls";
 import { asFault } from "../bridge/channel";
 import { on } from "../bridge/events";
@@ -99,6 +99,18 @@ class Deploy {
     deployLeft.touch();
   }
 
+  /** What earlier sessions left in a cluster is told of once, when it is opened. */
+  async turnsToPlace(isCluster: boolean): Promise<void> {
+    this.chosen = null;
+    this.staged = false;
+    this.changed();
+    deployLeft.forget();
+    if (!isCluster) return;
+    await deployLeft.refresh();
+    const count = deployLeft.value?.length ?? 0;
+    if (count) toasts.say(words.left(count), { label: words.leftLabel, run: () => navigation.openSandbox("cluster") });
+  }
+
   reset(): void {
     Object.assign(this, { mode: "observe", place: "copy", way: "capture", staged: false, image: "", chosen: null });
     this.busy = false;
@@ -121,22 +133,6 @@ class Deploy {
 
 export const deploy = new Deploy();
 
-let source = "";
-
-/** What an earlier session left is told of once, when its cluster is opened. */
-async function tellWhatIsLeft(state: SourceState): Promise<void> {
-  const opened = state.cluster ? state.path : "";
-  if (opened === source) return;
-  source = opened;
-  deploy.chosen = null;
-  deploy.changed();
-  deployLeft.forget();
-  if (opened === "") return;
-  await deployLeft.refresh();
-  const count = deployLeft.value?.length ?? 0;
-  if (count) toasts.say(words.left(count), { label: words.leftLabel, run: () => navigation.openSandbox("cluster") });
-}
-
 export async function listenToDeployment(): Promise<() => void> {
   const stops = await Promise.all([
     on("deploy-changed", (state) => {
@@ -144,7 +140,6 @@ export async function listenToDeployment(): Promise<() => void> {
       deployedFlows.touch();
     }),
     on("flows-added", () => deployedFlows.touch()),
-    on("source-changed", (state) => void tellWhatIsLeft(state)),
   ]);
   return () => stops.forEach((stop) => stop());
 }

@@ -190,3 +190,27 @@ it("keeps nothing of the checks once a start has touched the cluster", async () 
   expect(await screen.findAllByTestId("deploy-check")).toHaveLength(3);
   expect(await id("deploy-start")).toBeEnabled();
 });
+
+it("tells of what is left in a window that was opened with its cluster", async () => {
+  app.answers.deploy_left = () => [example.leftIn("shop")];
+  app.answers.source_state = () => example.clusterWith({ editing: false });
+  render(App);
+  expect(await id("toast")).toHaveTextContent("A sidecar of an earlier session is left");
+});
+
+it.each([
+  { what: "another context", next: { name: "admin@kind-dev" } },
+  { what: "a context of the same name in another kubeconfig", next: {}, file: "team" },
+])("tells of what is left for $what of the same API server, and of no place twice", async ({ next, file }) => {
+  const first = example.clusterWith({});
+  const second = { ...example.clusterWith(file ? { file } : {}), ...next };
+  app.answers.source_state = () => first;
+  render(App);
+  await id("overview-sentence");
+  await vi.waitFor(() => expect(app.asked("deploy_left")).toHaveLength(1));
+  app.tell("source-changed", { ...first, epoch: first.epoch + 1 });
+  app.answers.deploy_left = () => [example.leftIn("shop")];
+  app.tell("source-changed", second);
+  expect(await id("toast")).toHaveTextContent("A sidecar of an earlier session is left");
+  expect(app.asked("deploy_left")).toHaveLength(2);
+});

@@ -1,7 +1,7 @@
 /** Any workload's place: chosen from where workloads are shown, and never taken silently from what runs. */
 import { render, screen } from "@testing-library/svelte";
 import userEvent from "@testing-library/user-event";
-import { beforeEach, expect, it } from "vitest";
+import { beforeEach, expect, it, vi } from "vitest";
 import App from "../../App.svelte";
 import * as example from "../../bridge/example";
 import { record, type Recording } from "../../bridge/recording";
@@ -55,4 +55,28 @@ it("says how many connections went to Services, and why one did not", async () =
   render(App);
   expect(await screen.findByTestId("sandbox-reach")).toHaveTextContent("3 port-forwards, 1 open");
   expect(screen.getByTestId("sandbox-reach-fault")).toHaveTextContent("pods/portforward in shop");
+});
+
+it("goes with the source that it was chosen in, and so does what is staged", async () => {
+  app.answers.sandbox_state = () => ({ ...example.sandbox, state: "stopped" });
+  render(App);
+  await screen.findByTestId("overview-sentence");
+  navigation.runAs("shop/cart");
+  navigation.sandboxStaged = true;
+  expect(await screen.findByTestId("sandbox-start")).toHaveTextContent("Start as shop/cart");
+  app.tell("source-changed", { ...example.source, epoch: example.source.epoch + 1 });
+  expect(navigation.sandboxAs).toBe("shop/cart");
+  app.tell("source-changed", { ...example.source, path: "/elsewhere", name: "elsewhere" });
+  await vi.waitFor(() => expect(screen.getByTestId("sandbox-start")).toHaveTextContent("Start as default/sleep"));
+  expect(screen.getByTestId("sandbox-with-staged")).not.toBeChecked();
+});
+
+it("is not a workload that the source no longer has", async () => {
+  const [first] = example.workloads;
+  app.answers.sandbox_state = () => ({ ...example.sandbox, state: "stopped", workload: "gone/before" });
+  app.answers.workloads = () => [first];
+  render(App);
+  await screen.findByTestId("overview-sentence");
+  navigation.runAs("gone/away");
+  await vi.waitFor(() => expect(screen.getByTestId("sandbox-start")).toHaveTextContent(`Start as ${first?.name}`));
 });

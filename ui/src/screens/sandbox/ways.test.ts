@@ -67,7 +67,10 @@ it("sends from a probe that is left over, and says why it could not be removed",
 });
 
 it("shows what was expected beside what happened, the difference, and the sidecar's own line", async () => {
-  const result = (await standin({ empty: false }).call("send_request", { method: "GET", url: "http://a.com/" })) as object;
+  const result = (await standin({ empty: false }).call("send_request", {
+    method: "GET",
+    url: "http://a.com/",
+  })) as object;
   const finding = { level: "warning", message: "Expected 502.", hint: "Restart the workload." };
   app.answers.send_request = () => ({
     ...result,
@@ -100,4 +103,11 @@ it("tells of a probe that an earlier session left when its cluster is opened", a
   expect(await id("toast")).toHaveTextContent("A probe of Egret is left in shop.");
   await userEvent.click(screen.getByText("Open Sandbox"));
   expect(await id("screen-sandbox")).toBeInTheDocument();
+});
+
+it("tells of a probe that is left in a window that was opened with its cluster", async () => {
+  app.answers.probes = () => [example.probeIn("shop")];
+  app.answers.source_state = () => example.clusterSource("eu-prod");
+  render(App);
+  expect(await id("toast")).toHaveTextContent("A probe of Egret is left in shop.");
 });
