@@ -71,6 +71,15 @@ it("goes with the source that it was chosen in, and so does what is staged", asy
   expect(screen.getByTestId("sandbox-with-staged")).not.toBeChecked();
 });
 
+it("is kept while it runs, also when the source no longer has it", async () => {
+  app.answers.sandbox_state = () => ({ ...example.sandbox, workload: "gone/away" });
+  navigation.go("sandbox");
+  render(App);
+  await vi.waitFor(() => expect(app.asked("workloads")).toHaveLength(1));
+  await screen.findByText(example.workloads[0]?.name ?? "");
+  expect(screen.queryByTestId("sandbox-other")).toBeNull();
+});
+
 it("is not a workload that the source no longer has", async () => {
   const [first] = example.workloads;
   app.answers.sandbox_state = () => ({ ...example.sandbox, state: "stopped", workload: "gone/before" });
