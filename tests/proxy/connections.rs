@@ -1,13 +1,15 @@
 //! Upstream connections that speak HTTP/2: how many there are, and when they end.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use h2::Reason;
 use tokio::time;
 
 use crate::{
-    http2::{TARGET, behind, rule, serving, url},
+    http2::{NAME, TARGET, behind, rule, serving, url},
+    site,
     streams::{Caller, Site, get, run, until, whole},
+    subject::{Subject, entry, eventually, host, map, mesh, through},
 };
 
 #[test]
@@ -91,4 +93,30 @@ fn a_connection_carries_no_more_than_its_destination_rule_allows() {
         });
         assert_eq!(site.connections(), connections, "{pool}");
     }
+}
+
+#[test]
+fn a_connection_that_may_be_idle_for_long_delays_the_end_of_none_that_may_not() {
+    let (long, short) = (site::http(), site::http());
+    let policy = [
+        mesh("REGISTRY_ONLY"),
+        entry(NAME, 80, "HTTP"),
+        entry("long.example.com", 80, "HTTP"),
+        rule("{connectionPool: {http: {idleTimeout: 1s}}}"),
+    ];
+    let options = [
+        host(NAME, "198.18.0.10"),
+        host("long.example.com", "198.18.0.11"),
+        map(TARGET, short.address),
+        map("198.18.0.11:80", long.address),
+        ["--workers".into(), "1".into()],
+    ];
+    let subject = Subject::start(&policy, &options.concat());
+    for url in ["http://long.example.com/", &url("/")] {
+        assert_eq!(through(&subject, &[url]).status(), 200);
+        // Until then it is known how long nobody need look.
+        thread::sleep(Duration::from_millis(500));
+    }
+    eventually("the end of the idle connection", || (short.open() == 0).then_some(()));
+    assert_eq!(long.open(), 1);
 }

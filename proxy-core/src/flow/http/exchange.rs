@@ -70,7 +70,7 @@ impl Lease {
             } => {
                 if serves.is_none_or(|serves| served < serves) {
                     worker.pool.borrow_mut().put(key, sender, self.local, served, limits);
-                    pool::sweep(worker);
+                    pool::sweep(worker, limits.end(Instant::now()));
                 }
             }
             Line::Shared(stream) => drop(stream),

@@ -218,7 +218,7 @@ pub async fn stream(
     let opening = || speak::open(worker, cluster, key, Http2(&connection.share));
     match connection.opened.get_or_init(opening).await {
         Ok(opened) => {
-            pool::sweep(worker);
+            pool::sweep(worker, connection.limits.next_look(Instant::now()));
             Ok((Stream::new(opened, place), false))
         }
         Err(failed) => {
