@@ -11,11 +11,11 @@ SHELL := /bin/bash
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
 
 # Debian and Ubuntu packages, by what needs them. Only those absent are installed.
-PROXY_PACKAGES := build-essential pkg-config nftables iproute2 curl
+PROXY_PACKAGES := build-essential pkg-config iproute2 curl
 APP_PACKAGES   := $(PROXY_PACKAGES) libwebkit2gtk-4.1-dev libayatana-appindicator3-dev librsvg2-dev libxdo-dev
-TEST_PACKAGES  := $(APP_PACKAGES) webkit2gtk-driver xvfb dbus dbus-x11
-BENCH_PACKAGES := $(PROXY_PACKAGES) wrk python3 python3-pip openssl
-MESH_PACKAGES  := $(PROXY_PACKAGES) iptables openssl python3 python3-pip ca-certificates procps
+TEST_PACKAGES  := $(APP_PACKAGES) nftables webkit2gtk-driver xvfb dbus dbus-x11
+BENCH_PACKAGES := $(PROXY_PACKAGES) nftables wrk python3 python3-pip openssl
+MESH_PACKAGES  := $(PROXY_PACKAGES) nftables iptables openssl python3 python3-pip ca-certificates procps
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # Tools that are downloaded rather than built here; outside the tree, so that `git clean` leaves them.
@@ -167,7 +167,7 @@ fuzz: proxy-packages toolchains
 # `make fidelity WORLDS=1000000 DEEP=1000 SEED=7` draws more of them and others: WORLDS for Istio's own code, whose first
 # differences of each kind are printed, shrunk; DEEP for the live mesh, 15 to 30 a minute. The tests do the first with 500 and
 # the second with 20, always the same ones.
-fidelity: app-packages toolchains ui oracle mesh-programs
+fidelity: app-packages mesh-packages toolchains ui oracle mesh-programs
 	@echo "==> the engine beside Istio's own code, and the sidecar beside Envoy on a live mesh"
 	@cargo build $(CARGO_SET) --bin egret-proxy
 	@WORLDS=$(or $(WORLDS),10000) DEEP=$(or $(DEEP),300) SEED=$(or $(SEED),1) cargo test $(CARGO_SET) --test fidelity

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use proxy_core::{
     model::{self, World},
-    policy::{Claims, Facts, HttpClaims, HttpVersion},
+    policy::{Claims, Facts, HttpClaims, HttpVersion, Snapshot, explain},
     sniff::{Sniffed, sniff},
     yaml,
 };
@@ -56,6 +56,31 @@ pub fn with_facts<T>(bytes: &[u8], ask: impl FnOnce(&Facts<'_>) -> T) -> Option<
         draw: u32::from(head[6]),
     }))
 }
+
+/// How a request to a declared host is decided about, with every step: that makes the tables its endpoints are chosen by.
+pub fn call_declared(world: &World, snapshot: &Snapshot) {
+    let entries = world.service_entries.iter().take(MOST_CALLED);
+    for entry in entries {
+        let (host, ports) = (entry.spec.hosts.first(), entry.spec.ports.iter().take(MOST_CALLED));
+        for port in ports {
+            let facts = Facts {
+                destination: SocketAddr::from(([1, 2, 3, 4], port.number)),
+                claims: Claims::Http(HttpClaims {
+                    version: HttpVersion::Http11,
+                    method: "GET",
+                    authority: host.map(|host| &**host),
+                    path: "/x?q=1",
+                    headers: &vec![("x-user".to_string(), "u".to_string())],
+                }),
+                draw: 0,
+            };
+            explain(snapshot, &facts);
+        }
+    }
+}
+
+/// Entries, and ports of each, that calls are made to.
+const MOST_CALLED: usize = 4;
 
 /// What `bytes` are is told the same however they arrive, and once told, it stays.
 pub fn sniffs_the_same_in_any_pieces(bytes: &[u8]) {

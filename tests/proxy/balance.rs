@@ -33,13 +33,13 @@ fn balanced(port: u16, protocol: &str, policy: &str, sites: &[SocketAddr]) -> Su
         "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: many, namespace: default}}\nspec: \
          {{host: {HOST}, trafficPolicy: {policy}}}\n"
     );
-    let once = routes(
-        HOST,
-        &format!("[{{retries: {{attempts: 0}}, route: [{{destination: {{host: {HOST}}}}}]}}]"),
-    );
     let mut policy = vec![mesh("REGISTRY_ONLY"), entry, rule];
     if protocol == "HTTP" {
-        policy.push(once);
+        let to_it = format!("retries: {{attempts: 0}}, route: [{{destination: {{host: {HOST}}}}}]");
+        policy.push(routes(
+            HOST,
+            &format!("[{{match: [{{uri: {{prefix: /soon}}}}], timeout: 0.3s, {to_it}}}, {{{to_it}}}]"),
+        ));
     }
     Subject::start(&policy, &options)
 }
@@ -120,6 +120,24 @@ fn by_default_no_more_than_a_tenth_is_left_out() {
             answer.head
         );
     }
+}
+
+#[test]
+fn an_endpoint_that_was_not_asked_is_not_to_blame_for_a_timeout() {
+    let site = site::http();
+    let policy = "{connectionPool: {tcp: {maxConnections: 1}}, \
+                  outlierDetection: {consecutive5xxErrors: 1, baseEjectionTime: 1h, maxEjectionPercent: 100}}";
+    let subject = balanced(80, "HTTP", policy, &[site.address]);
+    thread::scope(|scope| {
+        let first = scope.spawn(|| ask(&subject, "/delay/3", &[]).status());
+        eventually("the first request at the site", || {
+            (site.connections() > 0).then_some(())
+        });
+        assert_eq!(ask(&subject, "/soon", &[]).status(), 504, "it waits for the connection");
+        assert_eq!(first.join().unwrap(), 200);
+    });
+    assert_eq!(subject.config()["ejected"], serde_json::json!([]));
+    assert_eq!(ask(&subject, "/", &[]).status(), 200);
 }
 
 #[test]

@@ -9,6 +9,7 @@
 mod actions;
 mod balance;
 mod captured;
+mod connections;
 mod delivery;
 mod explicit;
 mod grpc;
@@ -22,3 +23,4 @@ mod replies;
 mod site;
 mod streams;
 mod subject;
+mod uploads;

@@ -24,12 +24,11 @@ pub struct Site {
     pub connections: Arc<AtomicUsize>,
     /// Connections that are open now.
     open: Arc<AtomicUsize>,
-    /// The last request, as it arrived.
-    last: Arc<Mutex<Seen>>,
+    /// The requests that arrived whole, in their order.
+    seen: Arc<Mutex<Vec<Seen>>>,
 }
 
 /// A request as a site sees it.
-#[derive(Default)]
 struct Seen {
     head: String,
     body: String,
@@ -38,12 +37,19 @@ struct Seen {
 impl Site {
     /// The head of the last request as it came over the wire.
     pub fn last_head(&self) -> String {
-        self.last.lock().unwrap().head.clone()
+        let seen = self.seen.lock().unwrap();
+        seen.last().map(|last| last.head.clone()).unwrap_or_default()
     }
 
     /// The body of the last request.
     pub fn last_body(&self) -> String {
-        self.last.lock().unwrap().body.clone()
+        self.bodies().pop().unwrap_or_default()
+    }
+
+    /// The bodies of all requests that arrived whole.
+    pub fn bodies(&self) -> Vec<String> {
+        let seen = self.seen.lock().unwrap();
+        seen.iter().map(|request| request.body.clone()).collect()
     }
 
     pub fn connections(&self) -> usize {
@@ -97,24 +103,24 @@ pub fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-fn serve(handle: impl Fn(TcpStream, &Mutex<Seen>) -> io::Result<()> + Send + Sync + 'static) -> Site {
+fn serve(handle: impl Fn(TcpStream, &Mutex<Vec<Seen>>) -> io::Result<()> + Send + Sync + 'static) -> Site {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let site = Site {
         address: listener.local_addr().unwrap(),
         connections: Arc::default(),
         open: Arc::default(),
-        last: Arc::default(),
+        seen: Arc::default(),
     };
-    let (connections, open, last) = (site.connections.clone(), site.open.clone(), site.last.clone());
+    let (connections, open, seen) = (site.connections.clone(), site.open.clone(), site.seen.clone());
     let handle = Arc::new(handle);
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             connections.fetch_add(1, Ordering::SeqCst);
             open.fetch_add(1, Ordering::SeqCst);
-            let (handle, open, last) = (handle.clone(), open.clone(), last.clone());
+            let (handle, open, seen) = (handle.clone(), open.clone(), seen.clone());
             thread::spawn(move || {
                 // A client that breaks off is what some tests do.
-                drop(handle(stream, &last));
+                drop(handle(stream, &seen));
                 open.fetch_sub(1, Ordering::SeqCst);
             });
         }
@@ -122,7 +128,7 @@ fn serve(handle: impl Fn(TcpStream, &Mutex<Seen>) -> io::Result<()> + Send + Syn
     site
 }
 
-fn answer_all<S: Read + Write>(stream: S, last: &Mutex<Seen>) -> io::Result<()> {
+fn answer_all<S: Read + Write>(stream: S, seen: &Mutex<Vec<Seen>>) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     loop {
         let mut head = String::new();
@@ -131,14 +137,11 @@ fn answer_all<S: Read + Write>(stream: S, last: &Mutex<Seen>) -> io::Result<()> 
                 return Ok(());
             }
         }
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
-        stream.read_exact(&mut body)?;
-        let body = String::from_utf8_lossy(&body).into_owned();
-        *last.lock().unwrap() = Seen {
+        let body = body(&mut stream, &head)?;
+        seen.lock().unwrap().push(Seen {
             head: head.clone(),
-            body,
-        };
+            body: String::from_utf8_lossy(&body).into_owned(),
+        });
         let path = head.split(' ').nth(1).unwrap_or_default().to_string();
         let parts: Vec<&str> = path.trim_start_matches('/').split(['/', '?']).collect();
         let number = |at: usize| parts.get(at).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
@@ -157,5 +160,27 @@ fn answer_all<S: Read + Write>(stream: S, last: &Mutex<Seen>) -> io::Result<()> 
         );
         stream.get_mut().write_all(answer.as_bytes())?;
         stream.get_mut().flush()?;
+    }
+}
+
+/// The whole body of a request with this head; an error where it is cut.
+fn body(stream: &mut impl BufRead, head: &str) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    if !head.contains("\r\ntransfer-encoding: chunked\r\n") {
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        body.resize(length.map_or(0, |length| length.parse().unwrap()), 0);
+        stream.read_exact(&mut body)?;
+        return Ok(body);
+    }
+    loop {
+        let mut size = String::new();
+        stream.read_line(&mut size)?;
+        let size = usize::from_str_radix(size.trim_end(), 16).map_err(io::Error::other)?;
+        let mut chunk = vec![0; size + "\r\n".len()];
+        stream.read_exact(&mut chunk)?;
+        if size == 0 {
+            return Ok(body);
+        }
+        body.extend(&chunk[..size]);
     }
 }

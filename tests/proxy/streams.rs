@@ -58,6 +58,8 @@ pub async fn until<T>(mut try_once: impl FnMut() -> Option<T>) -> T {
 pub struct Site {
     pub address: Option<SocketAddr>,
     connections: Arc<AtomicUsize>,
+    /// Connections that are open now.
+    open: Arc<AtomicUsize>,
     asked: Arc<Mutex<Vec<Asked>>>,
     /// What callers hold back until all of them are there.
     gate: Arc<Mutex<Option<Arc<Semaphore>>>>,
@@ -106,7 +108,8 @@ impl Site {
                 let listener = TcpListener::from_std(listener).unwrap();
                 while let Ok((stream, _)) = listener.accept().await {
                     own.connections.fetch_add(1, Ordering::SeqCst);
-                    let (own, tls) = (own.clone(), tls.clone());
+                    own.open.fetch_add(1, Ordering::SeqCst);
+                    let (own, open, tls) = (own.clone(), own.open.clone(), tls.clone());
                     tokio::spawn(async move {
                         match tls {
                             Some(tls) => {
@@ -116,6 +119,7 @@ impl Site {
                             }
                             None => own.connection(stream, at_once).await,
                         }
+                        open.fetch_sub(1, Ordering::SeqCst);
                     });
                 }
             });
@@ -125,6 +129,10 @@ impl Site {
 
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
     }
 
     /// The requests so far.
@@ -218,6 +226,11 @@ impl Site {
                 send.send_data("part".into(), false).unwrap();
                 time::sleep(Duration::from_millis(50)).await;
                 return send.send_reset(code(1).into());
+            }
+            "stall" => {
+                let mut send = head(&mut respond, &[], false).unwrap();
+                send.send_data("part".into(), false).unwrap();
+                std::future::pending::<()>().await;
             }
             "hang" => {
                 self.end(number, whole(&mut body).await.map(|(_, trailers)| trailers));

@@ -2,7 +2,9 @@
 import "@testing-library/jest-dom/vitest";
 import { cleanup, configure } from "@testing-library/svelte";
 import { afterEach } from "vitest";
+import { deploy, deployedFlows, deployLeft, deployment } from "./state/deploy.svelte";
 import { navigation } from "./state/navigation.svelte";
+import { probes } from "./state/probe.svelte";
 import { forgetAll } from "./state/store.svelte";
 import { testConsole } from "./state/console.svelte";
 import { toasts } from "./state/toasts.svelte";
@@ -29,6 +31,8 @@ Range.prototype.getBoundingClientRect ??= () => new DOMRect();
 afterEach(() => {
   cleanup();
   forgetAll();
+  for (const query of [deployment, deployLeft, deployedFlows, probes]) query.forget();
+  deploy.reset();
   navigation.reset();
   testConsole.clear();
   toasts.list = [];

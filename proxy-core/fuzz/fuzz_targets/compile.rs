@@ -1,4 +1,4 @@
-//! Manifests -> model -> findings, their fixes, and compiled policy: nothing that can be written takes the engine down.
+//! Manifests -> model -> findings, their fixes, compiled policy, and calls to what it declares: nothing that can be written takes the engine down.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -15,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
         namespace: "default".into(),
         ..policy::Workload::default()
     };
-    policy::compile(&world, &workload);
+    proxy_core_fuzz::call_declared(&world, &policy::compile(&world, &workload));
 });
 
 /// Makes the fix of a finding, or says why it cannot be made.

@@ -47,7 +47,7 @@ struct Rules {
     #[arg(long, value_name = "PORT,...", default_value = "")]
     exclude_ports: List<u16>,
     /// Users whose own connections are never captured: the proxy's, and that of another proxy beside it
-    #[arg(long, value_name = "UID,...", default_value = "1337")]
+    #[arg(long, value_name = "UID,...", default_value = "1339,1337")]
     uid: List<u32>,
     /// Where the proxy takes redirected connections
     #[arg(long, default_value_t = OUTBOUND_PORT)]
@@ -161,6 +161,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::image;
 
     #[derive(Debug, Parser)]
     struct Line {
@@ -182,9 +183,11 @@ mod tests {
 
     #[test]
     fn everything_is_captured_but_loopback_and_the_proxy_itself() {
+        let own = format!("meta skuid {} return", image::USER);
         assert_eq!(
             plan(&[]).unwrap(),
             [
+                &*own,
                 "meta skuid 1337 return",
                 "ip daddr 127.0.0.0/8 return",
                 "ip6 daddr ::1 return",

@@ -24,7 +24,7 @@ use crate::{
     sandbox::{self, Command, Fault, Plan, Redirect, Relay, Sandbox, Signals},
 };
 
-/// How long new capture rules may take; `nft` needs some milliseconds.
+/// How long new capture rules may take; the kernel needs some milliseconds.
 const RULES: Duration = Duration::from_secs(5);
 
 /// Arguments of `exec`.
@@ -123,11 +123,11 @@ impl Exec {
             },
         )?;
         let redirect = Redirect::Sandbox(sandbox.ports());
-        sandbox.install(Plan::of(&sidecar.capture(), &redirect).to_string())?;
+        sandbox.install(Plan::of(&sidecar.capture(), &redirect))?;
         let (replaced_tx, replaced_rx) = mpsc::channel();
         let (replacing, replaced_rx) = (sandbox.clone(), Mutex::new(replaced_rx));
         sidecar.on_capture(move |capture| {
-            let rules = Plan::of(capture, &redirect).to_string();
+            let rules = Plan::of(capture, &redirect);
             let replaced = replaced_rx.lock().unwrap_or_else(PoisonError::into_inner);
             // An answer that came too late for an earlier set says nothing of this one.
             while replaced.try_recv().is_ok() {}

@@ -212,13 +212,10 @@ impl Policy {
         let _ = self.capture_listener.set(listener);
     }
 
-    /// What is in force.
+    /// What is in force. It waits for nobody who takes over another policy: readiness is asked for on one thread.
     pub fn state(&self) -> PolicyState {
-        let age_seconds = self.standing().age_seconds();
-        PolicyState {
-            age_seconds,
-            ..self.state_mut().clone()
-        }
+        let state = self.state_mut().clone();
+        state.by_now()
     }
 
     fn standing(&self) -> MutexGuard<'_, Standing> {
@@ -294,5 +291,26 @@ fn declared(workload: &Object<WorkloadManifest>) -> Workload {
         name: workload.meta.name.clone(),
         labels: workload.spec.pod_labels.clone(),
         annotations: workload.spec.pod_annotations.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, thread, time::Duration};
+
+    use super::*;
+
+    #[test]
+    fn what_is_in_force_is_told_while_another_policy_is_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::open(folder.path()).unwrap();
+        let policy = Policy::new(&folder, WorkloadChoice::default(), None).unwrap();
+        let taking_over = policy.standing();
+        let (told_tx, told_rx) = mpsc::channel();
+        let asked = policy.clone();
+        thread::spawn(move || told_tx.send(asked.state().source));
+        let told = told_rx.recv_timeout(Duration::from_secs(15));
+        drop(taking_over);
+        assert!(told.is_ok_and(|source| source == Origin::Mounted));
     }
 }

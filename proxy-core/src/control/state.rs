@@ -32,7 +32,7 @@ impl fmt::Display for Origin {
 }
 
 /// What `/config` says.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct PolicyState {
     /// Hash of the policy in force.
     pub hash: String,
@@ -46,6 +46,9 @@ pub struct PolicyState {
     pub files: usize,
     /// When the policy in force was loaded; for a kept one, when it first was.
     pub loaded: String,
+    /// The same as a time.
+    #[serde(skip)]
+    since: OffsetDateTime,
     /// Seconds since then.
     pub age_seconds: u64,
     /// How long reading and compiling took.
@@ -72,6 +75,21 @@ pub struct PolicyState {
     pub include_ranges: Option<Vec<String>>,
 }
 
+impl PolicyState {
+    /// The same, with the age that the policy has by now.
+    pub(super) fn by_now(self) -> Self {
+        Self {
+            age_seconds: age_seconds(self.since),
+            ..self
+        }
+    }
+}
+
+fn age_seconds(since: OffsetDateTime) -> u64 {
+    let age = (OffsetDateTime::now_utc() - since).whole_seconds();
+    u64::try_from(age).unwrap_or_default()
+}
+
 /// Which policy is in force, and since when.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Standing {
@@ -94,12 +112,6 @@ impl Standing {
     pub fn is_newer_than(&self, generation: Option<u64>) -> bool {
         matches!((self.generation, generation), (Some(own), Some(other)) if other < own)
     }
-
-    /// Seconds since it is in force.
-    pub fn age_seconds(&self) -> u64 {
-        let age = (OffsetDateTime::now_utc() - self.since).whole_seconds();
-        u64::try_from(age).unwrap_or_default()
-    }
 }
 
 /// What a policy that was read and compiled says.
@@ -119,7 +131,8 @@ pub(super) fn state(
         objects: reading.objects,
         files: reading.files,
         loaded: Timestamp(standing.since).to_string(),
-        age_seconds: standing.age_seconds(),
+        since: standing.since,
+        age_seconds: age_seconds(standing.since),
         load_ms: started.elapsed().as_millis() as u64,
         mode: snapshot.mode().mode.to_string(),
         observe: choice.enforcement == Enforcement::Observe,

@@ -1,5 +1,5 @@
 //! One data thread: its own runtime, pool and counters; nothing shared with the others but the snapshot, the counters of
-//! circuit breakers, and the names that could not be resolved.
+//! circuit breakers, what is known of endpoints that are chosen among, and the names that could not be resolved.
 
 use std::{
     future::Future,

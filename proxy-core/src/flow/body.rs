@@ -26,8 +26,9 @@ pub(super) use response::{Broken, ResponseBody};
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     pub bytes: Cell<u64>,
+    /// Nothing more comes.
     pub ended: Cell<bool>,
-    /// The caller broke its stream off.
+    /// The caller broke it off: what it has sent is not the whole request.
     pub broken: Cell<bool>,
     pub end: Notify,
 }

@@ -2,6 +2,7 @@
 //! What is known of an endpoint lasts for as long as some worker has it among its cluster's.
 
 use std::{
+    cell::Cell,
     collections::HashMap,
     net::SocketAddr,
     sync::{
@@ -257,6 +258,8 @@ pub(super) struct Busy {
     cluster: Arc<ClusterHosts>,
     host: Arc<Host>,
     settings: Option<Outlier>,
+    /// It was sent a request, and nothing came of it yet.
+    asked: Cell<bool>,
 }
 
 impl Busy {
@@ -266,11 +269,25 @@ impl Busy {
             cluster: cluster.clone(),
             host: host.clone(),
             settings,
+            asked: Cell::new(false),
+        }
+    }
+
+    /// The request is sent.
+    pub fn ask(&self) {
+        self.asked.set(true);
+    }
+
+    /// The time for an answer is over. Who was not asked yet, or has answered, is not to blame.
+    pub fn timed_out(&self) {
+        if self.asked.get() {
+            self.report(Outcome::TimedOut);
         }
     }
 
     /// What came of it.
     pub fn report(&self, outcome: Outcome) {
+        self.asked.set(false);
         if let Some(settings) = &self.settings
             && self.host.streaks.count(outcome, settings)
         {
@@ -282,5 +299,35 @@ impl Busy {
 impl Drop for Busy {
     fn drop(&mut self) {
         self.host.active.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_times_out_once_and_only_where_it_was_made() {
+        let settings = Outlier {
+            consecutive_5xx: 2,
+            consecutive_gateway: 0,
+            consecutive_local: None,
+            interval: Duration::from_secs(10),
+            base_time: Duration::from_secs(30),
+            max_time: Duration::from_secs(300),
+            max_percent: 100,
+        };
+        let cluster = Hosts::default().cluster(&"outbound|80||a.com".into());
+        let host = cluster.host(SocketAddr::from(([10, 0, 0, 1], 80)));
+        let busy = Busy::new(&cluster, &host, Some(settings));
+        busy.timed_out();
+        busy.ask();
+        // An attempt's time is over, and then that of the whole.
+        busy.timed_out();
+        busy.timed_out();
+        assert!(!host.is_ejected());
+        busy.ask();
+        busy.timed_out();
+        assert!(host.is_ejected());
     }
 }

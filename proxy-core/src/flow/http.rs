@@ -31,16 +31,17 @@ mod http2;
 mod mirror;
 mod multiplex;
 mod speak;
+mod upgrade;
 
 use authority::{authority, named_destination, names_path, names_port};
 use cors::Crossing;
 use edits::{Asked, Sent};
 pub(super) use finish::Finish;
-use forward::Upgrade;
 pub(super) use http1::serve;
 use http2::Streams;
 pub(super) use http2::serve as serve_streams;
 pub(super) use multiplex::Connections;
+use upgrade::Upgrade;
 
 /// Who sends requests over a connection, and where to.
 pub(super) struct Caller {
@@ -267,7 +268,7 @@ async fn forwarded(
         forward.timeout = grpc::timeout(request.headers(), forward.timeout);
     }
     finish.endless = false;
-    let websocket = match forward::upgrade(&request) {
+    let websocket = match upgrade::asked(&request) {
         Upgrade::None => false,
         Upgrade::WebSocket => true,
         Upgrade::Refused if worker.observes() => true,

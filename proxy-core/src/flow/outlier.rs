@@ -33,7 +33,8 @@ impl Streaks {
     /// Counts; true where a count is full, which is then begun anew.
     pub fn count(&self, outcome: Outcome, settings: &Outlier) -> bool {
         let reached = |streak: &AtomicU32, limit: u32| {
-            let full = streak.fetch_add(1, Ordering::AcqRel) + 1 == limit;
+            // Another policy may have set a limit that is passed already.
+            let full = limit != 0 && streak.fetch_add(1, Ordering::AcqRel) + 1 >= limit;
             if full {
                 streak.store(0, Ordering::Release);
             }
@@ -171,6 +172,18 @@ mod tests {
         for (settings, outcomes, expected) in cases {
             assert_eq!(full_at(settings, outcomes), expected, "{outcomes:?} with {settings:?}");
         }
+    }
+
+    #[test]
+    fn a_limit_that_is_lowered_below_the_count_is_full_with_the_next_failure() {
+        let lax = Outlier {
+            consecutive_5xx: 5,
+            ..SETTINGS
+        };
+        let streaks = Streaks::default();
+        assert!((0..4).all(|_| !streaks.count(Outcome::Answered(500), &lax)));
+        assert!(streaks.count(Outcome::Answered(500), &SETTINGS));
+        assert!(!streaks.count(Outcome::Answered(500), &SETTINGS), "it is begun anew");
     }
 
     #[test]

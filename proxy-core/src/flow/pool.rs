@@ -4,6 +4,7 @@ use std::{collections::HashMap, net::SocketAddr, rc::Rc, time::Duration};
 
 use hyper::client::conn::http1::SendRequest;
 use tokio::{
+    sync::Notify,
     task,
     time::{self, Instant},
 };
@@ -23,6 +24,9 @@ const IDLE: Duration = Duration::from_secs(300);
 
 /// Connections are closed in batches no closer than this: to close one on time is not worth waking up for each.
 const BATCH: Duration = Duration::from_millis(100);
+
+/// A busy connection that is too old already is looked at no more often than this.
+const BUSY: Duration = Duration::from_secs(1);
 
 /// How long a connection may be kept.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +52,11 @@ impl IdleLimits {
     /// True where it is as old as it may become.
     pub fn is_too_old(self, now: Instant) -> bool {
         self.until.is_some_and(|until| until <= now)
+    }
+
+    /// When to look again at one that is busy at `now`.
+    pub fn next_look(self, now: Instant) -> Option<Instant> {
+        self.end(now).map(|end| end.max(now + BUSY))
     }
 
     /// When one is closed that is idle from `now` on.
@@ -77,8 +86,10 @@ pub(super) type Key = (SocketAddr, Option<Box<str>>);
 pub(super) struct Pool {
     idle: HashMap<Key, Vec<Idle>>,
     count: usize,
-    /// Somebody closes what is too old.
-    is_swept: bool,
+    /// When somebody looks for what is too old, if anybody does.
+    next_look: Option<Instant>,
+    /// Tells who looks that it is sooner than that.
+    sooner: Rc<Notify>,
 }
 
 impl Pool {
@@ -134,21 +145,37 @@ impl Pool {
     }
 }
 
-/// Sees to it that idle connections are closed in time, for as long as there are any.
-pub(super) fn sweep(worker: &Rc<Worker>) {
-    if std::mem::replace(&mut worker.pool.borrow_mut().is_swept, true) {
-        return;
+/// Sees to it that idle connections are closed in time, for as long as there are any, or such as may become idle; `end` is when
+/// one more of them may be closed.
+pub(super) fn sweep(worker: &Rc<Worker>, end: Option<Instant>) {
+    let Some(end) = end else { return };
+    let before = {
+        let mut pool = worker.pool.borrow_mut();
+        let before = pool.next_look;
+        pool.next_look = before.into_iter().chain([end]).min();
+        before
+    };
+    match before {
+        None => drop(task::spawn_local(look(worker.clone()))),
+        Some(before) if end < before => worker.pool.borrow().sooner.notify_one(),
+        Some(_) => {}
     }
-    let worker = worker.clone();
-    task::spawn_local(async move {
-        let mut next = Some(Instant::now());
-        while let Some(at) = next {
-            time::sleep_until(at.max(Instant::now() + BATCH)).await;
-            let now = Instant::now();
-            let of_pool = worker.pool.borrow_mut().close_old(now);
-            let shared = worker.multiplexed.borrow_mut().close_old(now);
-            next = of_pool.into_iter().chain(shared).min();
+}
+
+/// Closes what is too old, until nothing is left that will be.
+async fn look(worker: Rc<Worker>) {
+    let sooner = worker.pool.borrow().sooner.clone();
+    loop {
+        let Some(next) = worker.pool.borrow().next_look else {
+            return;
+        };
+        tokio::select! {
+            () = time::sleep_until(next.max(Instant::now() + BATCH)) => {}
+            () = sooner.notified() => continue,
         }
-        worker.pool.borrow_mut().is_swept = false;
-    });
+        let now = Instant::now();
+        let of_pool = worker.pool.borrow_mut().close_old(now);
+        let shared = worker.multiplexed.borrow_mut().close_old(now);
+        worker.pool.borrow_mut().next_look = of_pool.into_iter().chain(shared).min();
+    }
 }

@@ -2,10 +2,11 @@
 //! Istio's `annotations.K8sAnalyzer`, which looks at what is written on the object itself, not in a pod template.
 
 use super::{Finding, finding::Report, known_annotations::known};
-use crate::model::{Meta, World};
+use crate::{
+    model::{Meta, World},
+    policy::INJECT,
+};
 
-/// A label of the same name is what the annotation is deprecated for.
-const INJECT: &str = "sidecar.istio.io/inject";
 /// Of Kubernetes, but Istio documents it.
 const INGRESS_CLASS: &str = "kubernetes.io/ingress.class";
 /// Written by Istio itself (`maturity.AlwaysIgnoredAnnotations`).
@@ -49,6 +50,7 @@ fn of_key(report: &mut Report<'_>, kind: &str, meta: &Meta, key: &str) {
         let fix = "look at how it is spelt: nothing reads it".to_string();
         return report.analyzed("IST0108", field(), format!("Unknown annotation: {key}"), Some(fix));
     };
+    // A label of the same name is what this annotation is deprecated for.
     if known.deprecated && !(key == INJECT && meta.labels.contains_key(INJECT)) {
         let (instead, fix) = match key == INJECT {
             true => (

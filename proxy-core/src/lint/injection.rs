@@ -5,12 +5,11 @@
 use std::collections::HashSet;
 
 use super::{Finding, finding::Report, istio};
-use crate::model::{Namespace, Object, WorkloadManifest, World};
+use crate::{
+    model::{Namespace, Object, WorkloadManifest, World},
+    policy::{INJECT, INJECTION, MODE, REVISION},
+};
 
-const INJECTION: &str = "istio-injection";
-const INJECT: &str = "sidecar.istio.io/inject";
-const REVISION: &str = "istio.io/rev";
-const DATA_PLANE: &str = "istio.io/dataplane-mode";
 /// Kubernetes' own, into which Istio's webhook injects nothing.
 const OF_KUBERNETES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
 
@@ -65,11 +64,7 @@ fn is_its_own(world: &World, namespace: &Object<Namespace>) -> bool {
     name == "istio-system"
         || world.mesh_configs.iter().any(|mesh| *mesh.meta.namespace == *name)
         || OF_KUBERNETES.contains(&name)
-        || namespace
-            .meta
-            .labels
-            .get(DATA_PLANE)
-            .is_some_and(|mode| mode == "ambient")
+        || namespace.meta.labels.get(MODE).is_some_and(|mode| mode == "ambient")
 }
 
 /// Ambient's ztunnel carries the traffic of the namespace; a label that asks for sidecars is stronger
@@ -78,7 +73,7 @@ pub(super) fn is_ambient(world: &World, namespace: &str) -> bool {
     let mut declared = world.namespaces.iter().filter(|object| *object.meta.name == *namespace);
     declared.any(|object| {
         let label = |key: &str| object.meta.labels.get(key).map_or("", String::as_str);
-        label(DATA_PLANE) == "ambient" && label(INJECTION) != "enabled" && label(REVISION).is_empty()
+        label(MODE) == "ambient" && label(INJECTION) != "enabled" && label(REVISION).is_empty()
     })
 }
 

@@ -3,8 +3,9 @@
 use std::cmp::Reverse;
 
 use super::finding::Report;
-use crate::model::{
-    ConsistentHash, HashAlgorithm, HashKey, LoadBalancer, LocalitySetting, OutlierDetection, TrafficPolicy,
+use crate::{
+    model::{ConsistentHash, HashAlgorithm, HashKey, LoadBalancer, LocalitySetting, OutlierDetection, TrafficPolicy},
+    policy::{MAGLEV_SIZES_END, TOPOLOGY, is_prime},
 };
 
 /// Istio: `validateOutlierDetection`.
@@ -111,22 +112,13 @@ fn consistent_hash(report: &mut Report<'_>, field: &str, hash: &ConsistentHash) 
         if size == 0 {
             report.rejected(&field, "tableSize must be set for maglev");
         }
-        if size >= 5_000_011 {
+        if size >= MAGLEV_SIZES_END {
             report.rejected(&field, "tableSize must be less than 5000011 for maglev");
         }
         if !is_prime(size) {
             report.rejected(&field, "tableSize must be a prime number for maglev");
         }
     }
-}
-
-/// As Envoy asks it, for which 1 is a prime.
-fn is_prime(number: u64) -> bool {
-    if (1..4).contains(&number) {
-        return true;
-    }
-    let divides = |factor: u64| number.is_multiple_of(factor);
-    !divides(2) && !(3..=number.isqrt()).step_by(2).any(divides)
 }
 
 /// What is wrong with where calls are to go, and at which part of the setting.
@@ -136,15 +128,10 @@ fn shares(locality: &LocalitySetting) -> Result<(), (String, String)> {
         let message = "can not simultaneously specify 'distribute' and 'failover'";
         return Err((String::new(), message.into()));
     }
-    let topology = [
-        "topology.kubernetes.io/region",
-        "topology.kubernetes.io/zone",
-        "topology.istio.io/subzone",
-    ];
     let label = locality
         .failover_priority
         .iter()
-        .find(|label| topology.contains(&label.as_str()));
+        .find(|label| TOPOLOGY.contains(&label.as_str()));
     if let Some(label) = label.filter(|_| !failover.is_empty()) {
         let message =
             format!("can not simultaneously set 'failover' and topology label '{label}' in 'failover_priority'");

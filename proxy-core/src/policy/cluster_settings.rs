@@ -99,7 +99,8 @@ pub(super) fn of_subset(rule: Option<&TrafficPolicy>, subset: &Subset, port: u16
             .and_then(|policy| policy.outlier_detection.clone()),
         unapplied: {
             let rule = rule.into_iter().flat_map(|rule| &rule.unapplied);
-            let inherited = rule.filter(|part| !own.unapplied.contains(part));
+            let is_replaced = |part: &&&str| own.load_balancer.is_some() && part.starts_with("loadBalancer.");
+            let inherited = rule.filter(|part| !own.unapplied.contains(part) && !is_replaced(part));
             own.unapplied.iter().chain(inherited).copied().collect()
         },
     })

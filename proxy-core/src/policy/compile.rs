@@ -226,7 +226,9 @@ pub(super) fn hash(world: &World, workload: &Workload) -> String {
         service_entries,
         virtual_services,
         destination_rules,
-        sidecars
+        sidecars,
+        namespaces,
+        tags
     );
     format!("{:016x}", hasher.finish())
 }

@@ -7,10 +7,14 @@
 use super::Workload;
 use crate::model::{Labels, World};
 
-const INJECTION: &str = "istio-injection";
-const REVISION: &str = "istio.io/rev";
-const INJECT: &str = "sidecar.istio.io/inject";
-const MODE: &str = "istio.io/dataplane-mode";
+/// Label of a namespace that says whether its pods get a sidecar.
+pub(crate) const INJECTION: &str = "istio-injection";
+/// Label that names the revision which injects it.
+pub(crate) const REVISION: &str = "istio.io/rev";
+/// A pod's own label, and annotation, for the same.
+pub(crate) const INJECT: &str = "sidecar.istio.io/inject";
+/// Label that says whether ambient carries the traffic.
+pub(crate) const MODE: &str = "istio.io/dataplane-mode";
 /// Namespaces whose pods the injector always leaves alone (`pkg/kube/inject/inject.go`, `IgnoredNamespaces`).
 const IGNORED: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "local-path-storage"];
 

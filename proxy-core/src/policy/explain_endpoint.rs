@@ -36,8 +36,12 @@ pub(super) fn endpoint_step(forward: &Forward<'_>, facts: &Facts<'_>) -> Option<
 fn hashed(forward: &Forward<'_>, facts: &Facts<'_>, balance: &Balance) -> String {
     let by_source = forward.stream.is_some_and(|stream| stream.by_source);
     let of: Vec<String> = match (facts.claims, by_source) {
-        (Claims::Http(_), _) => forward.hash.iter().map(name).collect(),
         (_, true) => vec![name(&HashKey::SourceIp(true))],
+        // Written `false`, the caller's address is no key.
+        (Claims::Http(_), false) => {
+            let keys = forward.hash.iter().filter(|key| **key != HashKey::SourceIp(false));
+            keys.map(name).collect()
+        }
         (_, false) => Vec::new(),
     };
     let by = match of.is_empty() {

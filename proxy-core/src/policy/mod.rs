@@ -53,9 +53,11 @@ pub use balance::{
     Balance, Balancer, Group, Hashed, Locality, Member, Members, Outlier, Place, Spread, connection_cookie, hash_of,
     source_hash,
 };
+pub(crate) use balance::{MAGLEV_SIZES_END, TOPOLOGY, is_prime};
 pub use capture::{BypassRule, CAPTURE_ANNOTATIONS, Capture, OUTBOUND_PORT, capture_of, capture_under};
 pub use compile::compile;
 pub use data_plane::DataPlane;
+pub(crate) use data_plane::{INJECT, INJECTION, MODE, REVISION};
 pub use date_format::DateFormat;
 pub use decide::decide;
 pub use explain::*;

@@ -99,10 +99,12 @@ impl Region {
         {
             return false;
         }
-        if routed
-            .iter()
-            .any(|service| service.spec.http.iter().any(|route| route.delegate.is_some()))
-        {
+        // Of supplied routes neither side says whose they are: not who supplies them, which has no hosts, and not who
+        // takes them, which has no destinations.
+        let is_supplied = |service: &&Object<VirtualService>| {
+            service.spec.hosts.is_empty() || service.spec.http.iter().any(|route| route.delegate.is_some())
+        };
+        if routed.iter().any(is_supplied) {
             return false;
         }
         // Of a port that is declared twice, a listener may have one half and a route table the other.

@@ -18,28 +18,12 @@ pub enum Fault {
         /// What an administrator can change.
         remedy: String,
     },
-    /// A program that the sandbox needs is missing.
-    #[error(
-        "no private network: `{program}` was not found; install it (Debian, Ubuntu: `apt install {package}`), or {EXPLICIT}"
-    )]
-    MissingProgram {
-        /// Its name.
-        program: String,
-        /// The package that has it.
-        package: String,
-    },
     /// A step of building the private network failed.
     #[error("no private network: {step}: {message}; {EXPLICIT}")]
     Network {
         /// The step.
         step: String,
         /// The system's words.
-        message: String,
-    },
-    /// The redirect rules were refused.
-    #[error("`nft` refused the sandbox's rules: {message}")]
-    Rules {
-        /// What `nft` said.
         message: String,
     },
     /// The command could not be started.
@@ -77,13 +61,5 @@ impl Fault {
             doing: doing.into(),
             message: error.to_string(),
         }
-    }
-
-    /// True where the machine cannot have a private network at all, so that the explicit proxy is the way.
-    pub fn forbids_namespaces(&self) -> bool {
-        matches!(
-            self,
-            Self::Forbidden { .. } | Self::MissingProgram { .. } | Self::Network { .. }
-        )
     }
 }

@@ -1,8 +1,7 @@
 //! The helper that enters the namespaces, and the init process below which the command runs.
 
 use std::{
-    fs,
-    io::{self, Write},
+    fs, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket},
     os::{
         fd::{AsFd, OwnedFd},
@@ -34,7 +33,7 @@ use rustix::{
 use super::{
     Fault,
     channel::Channel,
-    loopback, namespace,
+    loopback, namespace, nft,
     plan::Ports,
     session::{Answer, Command, Request, own_program},
     signals::Signals,
@@ -67,7 +66,7 @@ fn serve(channel: &Channel) -> Result<(), Fault> {
     die_with_parent()?;
     namespace::enter()?;
     loopback::bring_up(&nameservers()).map_err(|error| Fault::network("setting lo up", error))?;
-    keep_network_rights().map_err(|error| Fault::network("keeping the right to set rules", error))?;
+    pass_rights_on().map_err(|error| Fault::network("keeping the rights of the init process", error))?;
     let (ports, sockets) = listen().map_err(|error| Fault::network("opening sockets", error))?;
     let borrowed: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
     channel
@@ -88,12 +87,10 @@ fn serve(channel: &Channel) -> Result<(), Fault> {
         {
             None => return Ok(()),
             Some((Request::Rules(rules), _)) => {
-                let answer = match install(&rules) {
-                    Ok(()) => Answer::RulesInstalled,
-                    Err(fault) => Answer::Failed(fault),
-                };
+                let outcome = nft::apply(&rules);
+                let outcome = outcome.map_err(|refused| Fault::network("setting the redirect rules", refused.cause()));
                 channel
-                    .send(&answer, &[])
+                    .send(&Answer::Rules(outcome), &[])
                     .map_err(|error| Fault::lost("answering", error))?;
             }
             Some((Request::Run(command), descriptors)) => {
@@ -226,8 +223,9 @@ fn die_with_parent() -> Result<(), Fault> {
     Ok(())
 }
 
-/// `nft` gets the right to set rules although an ordinary user starts it.
-fn keep_network_rights() -> io::Result<()> {
+/// The init process mounts its own /proc and then gives everything away: it gets the rights to do so although an ordinary user
+/// starts it.
+fn pass_rights_on() -> io::Result<()> {
     let own = capabilities(None)?;
     set_capabilities(
         None,
@@ -236,8 +234,6 @@ fn keep_network_rights() -> io::Result<()> {
             ..own
         },
     )?;
-    configure_capability_in_ambient_set(CapabilitySet::NET_ADMIN, true)?;
-    // For the init process: mounting its own /proc, then giving everything away.
     configure_capability_in_ambient_set(CapabilitySet::SYS_ADMIN, true)?;
     configure_capability_in_ambient_set(CapabilitySet::SETPCAP, true)?;
     Ok(())
@@ -298,38 +294,6 @@ fn listen() -> io::Result<(Ports, Vec<OwnedFd>)> {
         sockets.extend([udp.into(), tcp.into()]);
     }
     Ok((ports, sockets))
-}
-
-fn install(rules: &str) -> Result<(), Fault> {
-    let nft = ["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"]
-        .into_iter()
-        .find(|path| fs::exists(path).unwrap_or(false));
-    let mut child = process::Command::new(nft.unwrap_or("nft"))
-        .args(["-f", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Fault::MissingProgram {
-                program: "nft".into(),
-                package: "nftables".into(),
-            },
-            _ => Fault::network("starting nft", error),
-        })?;
-    if let Some(mut input) = child.stdin.take() {
-        // When nft has ended early its message says why.
-        let _ = input.write_all(rules.as_bytes());
-    }
-    let output = child
-        .wait_with_output()
-        .map_err(|error| Fault::network("waiting for nft", error))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(Fault::Rules {
-        message: String::from_utf8_lossy(&output.stderr).trim().to_string(),
-    })
 }
 
 /// Addresses of /etc/resolv.conf.

@@ -1,4 +1,4 @@
-//! The plan as messages to the kernel's nf_tables, for where there is no `nft`: a container image of one program. Names
+//! The plan as messages to the kernel's nf_tables, which need no `nft`: a container image of one program has none. Names
 //! and numbers are those of `linux/netfilter/nf_tables.h`; each test becomes the expressions that `nft` makes of it, so
 //! that `nft list ruleset` shows the same rules.
 
@@ -48,21 +48,36 @@ const IPV6: u8 = 10;
 pub enum Refused {
     /// The right to set them is missing.
     #[error(
-        "interception rules need the capability NET_ADMIN, which this process does not have: give it to the init \
-         container (securityContext.capabilities.add), or use the explicit proxy (`run --explicit`, and HTTP_PROXY and \
-         HTTPS_PROXY for the workload)"
+        "{}: give it to the init container (securityContext.capabilities.add), or use the explicit proxy (`run \
+         --explicit`, and HTTP_PROXY and HTTPS_PROXY for the workload)",
+        self.cause()
     )]
     NotPermitted,
     /// The kernel lacks what they are made of.
     #[error(
-        "this node's kernel has no nf_tables with NAT for inet ({0}): Linux 5.2 or newer with the modules nf_tables, \
-         nft_chain_nat and nft_redir has it; or use the explicit proxy (`run --explicit`, and HTTP_PROXY and HTTPS_PROXY \
-         for the workload)"
+        "{}; or use the explicit proxy (`run --explicit`, and HTTP_PROXY and HTTPS_PROXY for the workload)",
+        self.cause()
     )]
     NoNat(io::Error),
     /// Anything else.
-    #[error("the kernel does not take the interception rules: {0}")]
+    #[error("{}", self.cause())]
     System(io::Error),
+}
+
+impl Refused {
+    /// Why, without the ways out of a pod.
+    pub fn cause(&self) -> String {
+        match self {
+            Self::NotPermitted => {
+                "interception rules need the capability NET_ADMIN, which this process does not have".into()
+            }
+            Self::NoNat(error) => format!(
+                "this node's kernel has no nf_tables with NAT for inet ({error}): Linux 5.2 or newer with the modules \
+                 nf_tables, nft_chain_nat and nft_redir has it"
+            ),
+            Self::System(error) => format!("the kernel does not take the interception rules: {error}"),
+        }
+    }
 }
 
 impl From<io::Error> for Refused {
@@ -150,7 +165,7 @@ fn chain_attributes(chain: &Chain) -> Vec<u8> {
     number(&mut hook, 2, chain.priority.cast_unsigned());
     let mut attributes = Vec::new();
     text(&mut attributes, 1, TABLE);
-    text(&mut attributes, 3, chain.name);
+    text(&mut attributes, 3, chain.kind.chain());
     nested(&mut attributes, 4, &hook);
     number(&mut attributes, 5, policy.cast_unsigned());
     text(&mut attributes, 7, kind);
@@ -165,7 +180,7 @@ fn rule_attributes(chain: &Chain, rule: &Rule) -> Vec<u8> {
     act(&mut expressions, rule.action);
     let mut attributes = Vec::new();
     text(&mut attributes, 1, TABLE);
-    text(&mut attributes, 2, chain.name);
+    text(&mut attributes, 2, chain.kind.chain());
     nested(&mut attributes, 4, &expressions);
     attributes
 }

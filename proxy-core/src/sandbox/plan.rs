@@ -1,4 +1,4 @@
-//! The interception rules as a plan, and that plan as text for `nft`. Pure.
+//! The interception rules as a plan, and that plan as text as `nft` takes it. Pure.
 //!
 //! Order as in Istio's: own loopback and excluded ports and ranges first, included ports before included ranges. Where
 //! Istio lets a bypassed connection leave, the sandbox sends it to a relay: nothing can leave by itself.
@@ -49,21 +49,20 @@ pub enum Redirect {
 }
 
 /// Rules of a table, chain by chain. Its text form is what `nft -f` takes; it replaces the table as one transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     pub(super) chains: Vec<Chain>,
 }
 
 /// A chain that the kernel calls for what leaves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Chain {
-    pub name: &'static str,
     pub kind: ChainKind,
     pub priority: i32,
     pub rules: Vec<Rule>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum ChainKind {
     /// Translates; accepts what no rule takes.
     Nat,
@@ -71,15 +70,25 @@ pub(super) enum ChainKind {
     Filter,
 }
 
+impl ChainKind {
+    /// What the chain of this kind is called.
+    pub fn chain(self) -> &'static str {
+        match self {
+            Self::Nat => "output",
+            Self::Filter => "leave",
+        }
+    }
+}
+
 /// All of the tests must hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Rule {
     pub tests: Vec<Test>,
     pub action: Action,
 }
 
 /// What is asked of a packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Test {
     /// The user whose socket sends it.
     User(u32),
@@ -94,7 +103,7 @@ pub(super) enum Test {
 }
 
 /// What becomes of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Action {
     /// The chain has no say.
     Return,
@@ -148,7 +157,6 @@ impl Plan {
             }
         }
         let mut chains = vec![Chain {
-            name: "output",
             kind: ChainKind::Nat,
             priority,
             rules,
@@ -156,7 +164,6 @@ impl Plan {
         if let Redirect::Sandbox(_) = redirect {
             // After the redirection. Dropped on output means that the sender hears of it at once.
             chains.push(Chain {
-                name: "leave",
                 kind: ChainKind::Filter,
                 priority: 0,
                 rules: own(redirect)
@@ -205,7 +212,7 @@ impl Display for Plan {
                 ChainKind::Nat => ("nat", "accept"),
                 ChainKind::Filter => ("filter", "drop"),
             };
-            writeln!(f, "  chain {} {{", chain.name)?;
+            writeln!(f, "  chain {} {{", chain.kind.chain())?;
             writeln!(
                 f,
                 "    type {kind} hook output priority {}; policy {policy};",

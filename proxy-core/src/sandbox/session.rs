@@ -12,14 +12,18 @@ use std::{
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, channel::Channel, plan::Ports};
+use super::{
+    Fault,
+    channel::Channel,
+    plan::{Plan, Ports},
+};
 use crate::net::Forwarder;
 
 /// What the parent asks of the helper.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
-    /// Install these rules.
-    Rules(String),
+    /// Put these rules in force.
+    Rules(Plan),
     /// Run this; its standard input is attached.
     Run(Command),
     /// Pass this signal on to the command.
@@ -31,8 +35,8 @@ pub(super) enum Request {
 pub(super) enum Answer {
     /// The namespace stands; the sockets are attached: outbound, relay, then DNS over UDP and TCP for each family.
     Ready(Ports),
-    /// The rules are in force.
-    RulesInstalled,
+    /// Whether the rules are in force; where not, those of before are.
+    Rules(Result<(), Fault>),
     /// The command has ended.
     Exited(u8),
     /// Something failed.
@@ -108,10 +112,10 @@ impl Sandbox {
     }
 
     /// Installs rules and waits until they are in force. Before `run` only: afterwards use `replace_rules`.
-    pub fn install(&self, rules: String) -> Result<(), Fault> {
+    pub fn install(&self, rules: Plan) -> Result<(), Fault> {
         self.replace_rules(rules)?;
         match self.channel.receive::<Answer>() {
-            Ok(Some((Answer::RulesInstalled, _))) => Ok(()),
+            Ok(Some((Answer::Rules(outcome), _))) => outcome,
             Ok(Some((Answer::Failed(fault), _))) => Err(fault),
             Ok(_) => Err(Fault::lost("installing rules", "the helper ended")),
             Err(error) => Err(Fault::lost("installing rules", error)),
@@ -119,7 +123,7 @@ impl Sandbox {
     }
 
     /// Sends new rules while a command runs; what comes of them is told to `run`'s caller.
-    pub fn replace_rules(&self, rules: String) -> Result<(), Fault> {
+    pub fn replace_rules(&self, rules: Plan) -> Result<(), Fault> {
         self.channel
             .send(&Request::Rules(rules), &[])
             .map_err(|error| Fault::lost("sending rules", error))
@@ -142,8 +146,7 @@ impl Sandbox {
         loop {
             match self.channel.receive::<Answer>() {
                 Ok(Some((Answer::Exited(code), _))) => return Ok(code),
-                Ok(Some((Answer::RulesInstalled, _))) => told(Ok(())),
-                Ok(Some((Answer::Failed(fault @ Fault::Rules { .. }), _))) => told(Err(fault)),
+                Ok(Some((Answer::Rules(outcome), _))) => told(outcome),
                 Ok(Some((Answer::Failed(fault), _))) => return Err(fault),
                 Ok(Some(_)) => {}
                 Ok(None) => return Err(Fault::lost("running the command", "the helper ended")),

@@ -3,37 +3,16 @@ import { render, screen, within } from "@testing-library/svelte";
 import userEvent from "@testing-library/user-event";
 import { beforeEach, expect, it, vi } from "vitest";
 import App from "../App.svelte";
-import type { Connecting, KubeconfigRow, Review, SourceState } from "../bridge/bindings";
-import { useChannel, type Channel } from "../bridge/channel";
+import type { ClusterState, Connecting, KubeconfigRow, Review } from "../bridge/bindings";
 import * as example from "../bridge/example";
-import { standin } from "../bridge/standin";
+import { record, type Recording } from "../bridge/recording";
 
-type Answer = (args: Record<string, unknown>) => unknown;
-let calls: [string, Record<string, unknown>][];
-let answers: Record<string, Answer>;
-let send: (event: string, payload: unknown) => void;
+let app: Recording;
 
 beforeEach(() => {
-  calls = [];
-  answers = {};
-  const base = standin({ empty: false });
-  const handlers = new Map<string, (payload: never) => void>();
-  send = (event, payload) => handlers.get(event)?.(payload as never);
-  const channel: Channel = {
-    call: async <T>(command: string, args: Record<string, unknown> = {}) => {
-      calls.push([command, args]);
-      const answer = answers[command];
-      return answer ? ((await answer(args)) as T) : base.call<T>(command, args);
-    },
-    listen: (event, handler) => {
-      handlers.set(event, handler as (payload: never) => void);
-      return base.listen(event, handler);
-    },
-  };
-  useChannel(channel);
+  app = record();
 });
 
-const asked = (command: string) => calls.filter(([name]) => name === command).map(([, args]) => args);
 const id = (name: string) => screen.findByTestId(name);
 const fault = (code: string, message: string, hint: string | null = null) => ({ code, message, hint, at: null });
 
@@ -43,14 +22,12 @@ async function openMenu() {
 }
 
 /** A cluster that is open, for somebody who changes services in `default` only, no mesh, and sends no requests. */
-async function openCluster(more: Partial<NonNullable<SourceState["cluster"]>> = {}) {
-  const state = example.clusterSource("kind-dev");
-  if (!state.cluster) throw new Error("the example has a cluster");
-  const rights = state.cluster.rights.map((right) =>
+async function openCluster(more: Partial<ClusterState> = {}) {
+  const rights = example.contextFacts.rights.map((right) =>
     right.feature === "sendRequests" ? { ...right, everywhere: false } : right,
   );
-  answers.source_state = () => ({ ...state, cluster: { ...state.cluster, rights, ...more } });
-  answers.context_facts = () => ({ ...example.contextFacts, rights });
+  app.answers.source_state = () => example.clusterWith({ rights, ...more });
+  app.answers.context_facts = () => ({ ...example.contextFacts, rights });
   render(App);
   await screen.findByTestId("editing");
 }
@@ -62,7 +39,7 @@ it("says why there is no cluster to choose", async () => {
     contexts: [],
     fault: fault("kubeconfig", "There is no kubeconfig.", "Make one."),
   };
-  answers.list_kubeconfigs = () => [none];
+  app.answers.list_kubeconfigs = () => [none];
   await openMenu();
   expect(await id("no-contexts")).toHaveTextContent("There is no kubeconfig. Make one.");
 });
@@ -73,34 +50,36 @@ it("lists a file that was opened under its name, and forgets it when asked", asy
   const file = await screen.findByRole("region", { name: "team.yaml" });
   expect(within(file).getByTestId("context")).toHaveTextContent("team-eu");
   await userEvent.click(within(file).getByTestId("forget-kubeconfig"));
-  expect(asked("forget_kubeconfig")).toEqual([{ file: "team" }]);
+  expect(app.asked("forget_kubeconfig")).toEqual([{ file: "team" }]);
   await vi.waitFor(() => expect(screen.queryByRole("region", { name: "team.yaml" })).toBeNull());
 });
 
 it("runs no program of an opened file before it was shown and allowed", async () => {
-  answers.list_kubeconfigs = () => [example.pickedKubeconfig];
+  app.answers.list_kubeconfigs = () => [example.pickedKubeconfig];
   await openMenu();
   await userEvent.click(await id("look"));
   const question = await id("allow-plugin");
   expect(question).toHaveTextContent("kubelogin get-token --server-id 'a b'");
   expect(question).toHaveTextContent("TENANT");
   await userEvent.click(within(question).getByTestId("allow-plugin-no"));
-  expect(asked("context_facts")).toEqual([]);
+  expect(app.asked("context_facts")).toEqual([]);
 
   await userEvent.click(await id("context"));
-  expect(asked("open_context")).toEqual([]);
+  expect(app.asked("open_context")).toEqual([]);
   await userEvent.click(within(await id("allow-plugin")).getByTestId("allow-plugin-yes"));
-  await vi.waitFor(() => expect(asked("open_context")).toEqual([{ file: "team", name: "team-eu", window: "this" }]));
-  expect(asked("allow_plugin")).toEqual([{ file: "team", name: "team-eu", command: example.plugin.command }]);
+  await vi.waitFor(() =>
+    expect(app.asked("open_context")).toEqual([{ file: "team", name: "team-eu", window: "this" }]),
+  );
+  expect(app.asked("allow_plugin")).toEqual([{ file: "team", name: "team-eu", command: example.plugin.command }]);
 });
 
 it("looks only at the context that is asked about", async () => {
   await openMenu();
   await screen.findAllByTestId("look");
-  expect(asked("context_facts")).toEqual([]);
+  expect(app.asked("context_facts")).toEqual([]);
   await userEvent.click((await screen.findAllByTestId("look"))[1] as HTMLElement);
   const facts = await id("facts");
-  expect(asked("context_facts")).toEqual([{ file: "default", name: "eu-prod" }]);
+  expect(app.asked("context_facts")).toEqual([{ file: "default", name: "eu-prod" }]);
   for (const words of ["v1.36.3", "default (1.31.0, tags default, prod), 1-30 (1.30.2)", "sidecars"])
     expect(facts).toHaveTextContent(words);
   expect((await screen.findAllByTestId("right"))[2]).toHaveTextContent("Change services in default");
@@ -108,17 +87,17 @@ it("looks only at the context that is asked about", async () => {
 
 it("shows each step of connecting, and Cancel ends it without a failure", async () => {
   let refuse: (reason: unknown) => void = () => {};
-  answers.open_context = () => new Promise((_, reject) => (refuse = reject));
-  answers.cancel_connecting = () => refuse(fault("cancelled", "Connecting was cancelled."));
+  app.answers.open_context = () => new Promise((_, reject) => (refuse = reject));
+  app.answers.cancel_connecting = () => refuse(fault("cancelled", "Connecting was cancelled."));
   await openMenu();
   await userEvent.click((await screen.findAllByTestId("context"))[0] as HTMLElement);
   const step: Connecting = { file: "default", context: "kind-dev", step: "listing Service: 1200 objects" };
-  send("connecting-changed", step);
+  app.tell("connecting-changed", step);
   expect(await id("connecting")).toHaveTextContent("kind-dev: listing Service: 1200 objects");
   await userEvent.keyboard("{Escape}");
   expect(await id("connecting")).toHaveTextContent("kind-dev");
   await userEvent.click(await id("cancel-connecting"));
-  send("connecting-changed", null);
+  app.tell("connecting-changed", null);
   await vi.waitFor(() => expect(screen.queryByTestId("connecting")).toBeNull());
   expect(screen.queryByText("Connecting was cancelled.")).toBeNull();
 });
@@ -126,18 +105,18 @@ it("shows each step of connecting, and Cancel ends it without a failure", async 
 it("offers to reconnect where the kubeconfig says something else now", async () => {
   const [file] = example.kubeconfigs;
   const contexts = (file?.contexts ?? []).map((each, index) => ({ ...each, open: index === 0, changed: index === 0 }));
-  answers.list_kubeconfigs = () => [{ ...file, contexts }];
+  app.answers.list_kubeconfigs = () => [{ ...file, contexts }];
   await openMenu();
   expect(await id("changed-on-disk")).toHaveTextContent("something else");
   await userEvent.click(await id("reconnect"));
-  expect(asked("open_context")).toEqual([{ file: "default", name: "kind-dev", window: "this" }]);
+  expect(app.asked("open_context")).toEqual([{ file: "default", name: "kind-dev", window: "this" }]);
 });
 
 it("opens a context in a window of its own, and keeps what is open here", async () => {
   await openMenu();
   await userEvent.click(await id("new-window"));
   await userEvent.click((await screen.findAllByTestId("context"))[0] as HTMLElement);
-  expect(asked("open_context")).toEqual([{ file: "default", name: "kind-dev", window: "new" }]);
+  expect(app.asked("open_context")).toEqual([{ file: "default", name: "kind-dev", window: "new" }]);
   expect(await screen.findByText("kind-dev is open in a window of its own.")).toBeInTheDocument();
   expect(await id("source-menu")).toHaveTextContent("folder");
   // The next time the menu is about this window again, until its key says otherwise.
@@ -151,7 +130,7 @@ it("opens a context in a window of its own, and keeps what is open here", async 
 it("says which contexts other windows have", async () => {
   const [file] = example.kubeconfigs;
   const contexts = (file?.contexts ?? []).map((each, index) => ({ ...each, elsewhere: index === 1 }));
-  answers.list_kubeconfigs = () => [{ ...file, contexts }];
+  app.answers.list_kubeconfigs = () => [{ ...file, contexts }];
   await openMenu();
   const rows = await screen.findAllByTestId("context");
   expect(rows.map((row) => within(row).queryByTestId("elsewhere") !== null)).toEqual([false, true]);
@@ -168,7 +147,7 @@ it("says in Overview and Policy what may not be seen", async () => {
 
 it("takes a mode that it cannot read for no fact", async () => {
   const mesh = { scope: "mesh", mode: "ALLOW_ANY", written: null, object: null };
-  answers.overview = () => ({ ...example.overview, modes: [mesh] });
+  app.answers.overview = () => ({ ...example.overview, modes: [mesh] });
   await openCluster();
   expect(await screen.findByText(/not known: no ConfigMap istio can be read; ALLOW_ANY is assumed/)).toBeVisible();
 });
@@ -179,8 +158,8 @@ it("remembers the namespaces that a person names for a context, and looks again"
   expect(await id("name-namespaces")).toBeDisabled();
   await userEvent.type(await id("named-namespaces"), "shop pay");
   await userEvent.click(await id("name-namespaces"));
-  expect(asked("name_namespaces")).toEqual([{ file: "default", name: "eu-prod", namespaces: ["shop", "pay"] }]);
-  await vi.waitFor(() => expect(asked("context_facts")).toHaveLength(2));
+  expect(app.asked("name_namespaces")).toEqual([{ file: "default", name: "eu-prod", namespaces: ["shop", "pay"] }]);
+  await vi.waitFor(() => expect(app.asked("context_facts")).toHaveLength(2));
 });
 
 it("keeps editing off where nothing may be changed, and names the permission", async () => {
@@ -209,7 +188,7 @@ it("names each permission that is missing in the menu, with the Role to copy", a
 });
 
 it("sends no request from a pod where that is not allowed, and says what is missing", async () => {
-  answers.sandbox_state = () => ({ ...example.sandbox, state: "stopped" });
+  app.answers.sandbox_state = () => ({ ...example.sandbox, state: "stopped" });
   await openCluster();
   await userEvent.click(await id("rail-sandbox"));
   expect(await id("needs")).toHaveTextContent("needs get, create pods/exec in default");
@@ -233,8 +212,8 @@ it("offers the Role where Review lacks a permission", async () => {
     blockedBecause: "Applying needs patch configmaps in istio-system.",
     role: "kind: Role\n",
   };
-  answers.staged = () => staged;
-  answers.review = () => review;
+  app.answers.staged = () => staged;
+  app.answers.review = () => review;
   await openCluster();
   await user.click(await id("review-open"));
   expect(await id("blocked-because")).toHaveTextContent("needs patch configmaps");

@@ -4,9 +4,8 @@ import userEvent from "@testing-library/user-event";
 import axe from "axe-core";
 import { describe, expect, it } from "vitest";
 import App from "../App.svelte";
-import { useChannel } from "../bridge/channel";
 import * as example from "../bridge/example";
-import { standin } from "../bridge/standin";
+import { record } from "../bridge/recording";
 import { navigation, type PolicyTab, type Screen } from "../state/navigation.svelte";
 import LogWindow from "./log/LogWindow.svelte";
 
@@ -37,7 +36,7 @@ const places: [Screen, PolicyTab?][] = [
 
 describe.each([{ empty: false }, { empty: true }])("with $empty as first start", ({ empty }) => {
   it.each(places)("%s %s is accessible", async (name, tab) => {
-    useChannel(standin({ empty }));
+    record({ empty });
     if (tab) navigation.policyTab = tab;
     navigation.go(name);
     render(App);
@@ -46,7 +45,7 @@ describe.each([{ empty: false }, { empty: true }])("with $empty as first start",
   });
 
   it("the log window is accessible", async () => {
-    useChannel(standin({ empty }));
+    record({ empty });
     render(LogWindow);
     await screen.findByTestId("log-count");
     expect(await violations()).toEqual([]);
@@ -57,7 +56,7 @@ it.each([
   { kind: "ServiceEntry" as const, name: "google" },
   { kind: "VirtualService" as const, name: "api" },
 ])("the form of a $kind is accessible", async ({ kind, name }) => {
-  useChannel(standin({ empty: false }));
+  record();
   navigation.openDraft({ kind, object: { namespace: "default", name }, flowId: null });
   render(App);
   await screen.findByTestId("draft-sentence");
@@ -65,7 +64,7 @@ it.each([
 });
 
 it("an object that is only read is accessible", async () => {
-  useChannel(standin({ empty: false }));
+  record();
   navigation.openRead({ kind: "Service", namespace: "istio-system", name: "istio-egressgateway" });
   render(App);
   await screen.findByTestId("object-yaml");
@@ -73,7 +72,7 @@ it("an object that is only read is accessible", async () => {
 });
 
 it("the trace of a flow is accessible", async () => {
-  useChannel(standin({ empty: false }));
+  record();
   navigation.openWhy(4);
   render(App);
   await screen.findByTestId("why-sentence");
@@ -81,7 +80,7 @@ it("the trace of a flow is accessible", async () => {
 });
 
 it.each(["palette", "keys", "source"] as const)("the layer %s is accessible", async (layer) => {
-  useChannel(standin({ empty: false }));
+  record();
   navigation.layer = layer;
   render(App);
   expect(await violations()).toEqual([]);
@@ -91,36 +90,23 @@ it.each([
   { phase: "none", state: example.noDeployment },
   { phase: "running", state: example.deployed },
 ])("a sidecar beside a workload is accessible, $phase", async ({ state }) => {
-  const base = standin({ empty: false });
-  const answers: Record<string, unknown> = {
-    source_state: example.clusterSource("kind-dev"),
-    deploy_state: state,
-    deploy_left: [example.leftIn("shop")],
-  };
-  useChannel({
-    ...base,
-    call: async <T>(command: string, args: Record<string, unknown> = {}) =>
-      command in answers ? (answers[command] as T) : base.call<T>(command, args),
+  Object.assign(record().answers, {
+    source_state: () => example.clusterSource("kind-dev"),
+    deploy_state: () => state,
+    deploy_left: () => [example.leftIn("shop")],
   });
   navigation.openSandbox("cluster");
   render(App);
   await screen.findByTestId("deploy-left");
   if (state === example.noDeployment) await userEvent.click(await screen.findByTestId("deploy-check-all"));
   expect(await violations()).toEqual([]);
-  navigation.sandbox = "computer";
 });
 
 it("the menu of an open cluster is accessible, with a program to allow", async () => {
-  const base = standin({ empty: false });
-  const answers: Record<string, unknown> = {
-    source_state: example.clusterSource("kind-dev"),
-    list_kubeconfigs: [...example.kubeconfigs, example.pickedKubeconfig],
-    connecting: { file: "team", context: "team-eu", step: "credentials" },
-  };
-  useChannel({
-    ...base,
-    call: async <T>(command: string, args?: Record<string, unknown>) =>
-      command in answers ? (answers[command] as T) : base.call<T>(command, args),
+  Object.assign(record().answers, {
+    source_state: () => example.clusterSource("kind-dev"),
+    list_kubeconfigs: () => [...example.kubeconfigs, example.pickedKubeconfig],
+    connecting: () => ({ file: "team", context: "team-eu", step: "credentials" }),
   });
   navigation.layer = "source";
   render(App);

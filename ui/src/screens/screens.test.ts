@@ -3,31 +3,19 @@ import { render, screen, within } from "@testing-library/svelte";
 import userEvent from "@testing-library/user-event";
 import { beforeEach, expect, it, vi } from "vitest";
 import App from "../App.svelte";
-import type { Edit } from "../bridge/bindings";
-import { useChannel, type Channel } from "../bridge/channel";
+import type { Edit, Fault } from "../bridge/bindings";
 import * as example from "../bridge/example";
-import { standin } from "../bridge/standin";
+import { record, type Recording } from "../bridge/recording";
 
-let calls: [string, Record<string, unknown>][];
-let failing: Record<string, unknown>;
+let app: Recording;
 
 beforeEach(() => {
-  calls = [];
-  failing = {};
-  start(standin({ empty: false }));
+  app = record();
 });
 
-function start(base: Channel) {
-  useChannel({
-    ...base,
-    call: <T>(command: string, args: Record<string, unknown> = {}) => {
-      calls.push([command, args]);
-      return command in failing ? Promise.reject(failing[command]) : base.call<T>(command, args);
-    },
-  });
-}
-
-const asked = (command: string) => calls.filter(([name]) => name === command).map(([, args]) => args);
+const fails = (fault: Fault) => () => {
+  throw fault;
+};
 const id = (name: string) => screen.findByTestId(name);
 const press = (keys: string) => userEvent.keyboard(keys);
 
@@ -59,19 +47,19 @@ it("rehearses a mode before it is staged, and takes it through review, apply and
   expect(await id("stage")).toBeDisabled();
   await userEvent.click(within(await id("mode-REGISTRY_ONLY")).getByRole("radio"));
   expect(await screen.findAllByTestId("impact-row")).toHaveLength(3);
-  expect(asked("preview")).toEqual([{ edits: [{ kind: "mode", scope: "mesh", mode: "REGISTRY_ONLY" }] }]);
+  expect(app.asked("preview")).toEqual([{ edits: [{ kind: "mode", scope: "mesh", mode: "REGISTRY_ONLY" }] }]);
   await userEvent.click(await id("stage"));
-  expect(asked("stage")).toEqual([{ edit: { kind: "mode", scope: "mesh", mode: "REGISTRY_ONLY" } }]);
+  expect(app.asked("stage")).toEqual([{ edit: { kind: "mode", scope: "mesh", mode: "REGISTRY_ONLY" } }]);
 
   await userEvent.click(await id("review-open"));
   expect(await screen.findAllByTestId("diff-line")).toHaveLength(5);
   await press("{Control>}{Enter}{/Control}");
-  await vi.waitFor(() => expect(asked("apply")).toHaveLength(1));
+  await vi.waitFor(() => expect(app.asked("apply")).toHaveLength(1));
   expect(await id("screen-changes")).toBeInTheDocument();
   await vi.waitFor(() => expect(screen.queryByTestId("review-open")).toBeNull());
 
   await userEvent.click(await id("undo"));
-  await vi.waitFor(() => expect(asked("undo")).toEqual([{ id: 3 }]));
+  await vi.waitFor(() => expect(app.asked("undo")).toEqual([{ id: 3 }]));
 });
 
 it("connects to a cluster read-only, says what is dangerous about it, and edits only once that is switched on", async () => {
@@ -83,7 +71,7 @@ it("connects to a cluster read-only, says what is dangerous about it, and edits 
     expect.stringContaining("certificate not checked"),
   ]);
   await userEvent.click(within(contexts[1] as HTMLElement).getByText("eu-prod"));
-  expect(asked("open_context")).toEqual([{ file: "default", name: "eu-prod", window: "this" }]);
+  expect(app.asked("open_context")).toEqual([{ file: "default", name: "eu-prod", window: "this" }]);
   const production = await id("production");
   expect(production).toHaveTextContent("production");
   expect(production.closest("header")).toHaveClass("prod");
@@ -91,7 +79,7 @@ it("connects to a cluster read-only, says what is dangerous about it, and edits 
   const editing = await id("editing");
   expect(editing).toHaveTextContent("Read-only");
   await userEvent.click(editing);
-  expect(asked("set_editing")).toEqual([{ on: true }]);
+  expect(app.asked("set_editing")).toEqual([{ on: true }]);
   await vi.waitFor(() => expect(editing).toHaveTextContent("Editing enabled"));
 });
 
@@ -99,7 +87,7 @@ it("applies nothing with Ctrl+Enter outside Review", async () => {
   render(App);
   await userEvent.click(await id("rail-policy"));
   await press("{Control>}{Enter}{/Control}");
-  expect(asked("apply")).toEqual([]);
+  expect(app.asked("apply")).toEqual([]);
 });
 
 it("takes the newest staged edit back with Ctrl+Z", async () => {
@@ -108,10 +96,10 @@ it("takes the newest staged edit back with Ctrl+Z", async () => {
   await userEvent.click(await id("policy-bypass"));
   await userEvent.type(await id("ranges-exclude"), ",10.20.0.0/16");
   await userEvent.click(await id("ranges-stage"));
-  expect((asked("stage")[0]?.edit as Edit & { kind: "ranges" }).excludeRanges).toMatch(/,10\.20\.0\.0\/16$/);
+  expect((app.asked("stage")[0]?.edit as Edit & { kind: "ranges" }).excludeRanges).toMatch(/,10\.20\.0\.0\/16$/);
   (document.activeElement as HTMLElement).blur();
   await press("{Control>}z{/Control}");
-  await vi.waitFor(() => expect(asked("unstage")).toEqual([{ id: 1 }]));
+  await vi.waitFor(() => expect(app.asked("unstage")).toEqual([{ id: 1 }]));
 });
 
 it("stages a service from the form, with the host that is still being typed", async () => {
@@ -121,8 +109,10 @@ it("stages a service from the form, with the host that is still being typed", as
   await userEvent.click(await id("service-new"));
   await userEvent.type(await id("form-hosts"), "edition.cnn.com");
   await userEvent.click(await id("form-save"));
-  await vi.waitFor(() => expect(asked("stage")).toHaveLength(1));
-  expect(asked("draft_from_service").at(-1)).toMatchObject({ form: { hosts: ["www.google.com", "edition.cnn.com"] } });
+  await vi.waitFor(() => expect(app.asked("stage")).toHaveLength(1));
+  expect(app.asked("draft_from_service").at(-1)).toMatchObject({
+    form: { hosts: ["www.google.com", "edition.cnn.com"] },
+  });
 });
 
 it("lets the protocol follow the port until a person chooses one", async () => {
@@ -139,20 +129,18 @@ it("lets the protocol follow the port until a person chooses one", async () => {
   await userEvent.clear(number);
   await userEvent.type(number, "443");
   await vi.waitFor(() =>
-    expect(asked("draft_from_service").at(-1)).toMatchObject({ form: { ports: [{ number: 443 }] } }),
+    expect(app.asked("draft_from_service").at(-1)).toMatchObject({ form: { ports: [{ number: 443 }] } }),
   );
   expect(protocol()).toHaveValue("TCP");
 });
 
 it("shows a refused edit with its place and what to do, and loses nothing", async () => {
-  failing = {
-    stage: {
-      code: "conflict",
-      message: "port 0 is no port",
-      hint: "Give a number from 1 to 65535.",
-      at: { file: "egress/google.yaml", line: 12, column: 5 },
-    },
-  };
+  app.answers.stage = fails({
+    code: "conflict",
+    message: "port 0 is no port",
+    hint: "Give a number from 1 to 65535.",
+    at: { file: "egress/google.yaml", line: 12, column: 5 },
+  });
   render(App);
   await userEvent.click(await id("rail-policy"));
   await userEvent.click(await id("policy-services"));
@@ -169,7 +157,7 @@ it("keeps showing the last good policy when a reload fails", async () => {
   render(App);
   await userEvent.click(await id("rail-policy"));
   await screen.findAllByTestId("service-row");
-  failing = { policy_view: { code: "io", message: "cannot read the folder", hint: null, at: null } };
+  app.answers.policy_view = fails({ code: "io", message: "cannot read the folder", hint: null, at: null });
   await userEvent.click(await id("rail-overview"));
   const { policy } = await import("../state/store.svelte");
   await policy.refresh();
@@ -182,9 +170,9 @@ it("adds a newly blocked destination to the change set from its newest flow", as
   render(App);
   await userEvent.click(await id("rail-rehearse"));
   await userEvent.click((await screen.findAllByTestId("rehearse-add"))[0] as HTMLElement);
-  await vi.waitFor(() => expect(asked("stage")).toHaveLength(1));
-  expect(asked("draft_new")[0]).toMatchObject({ kind: "ServiceEntry" });
-  expect(asked("draft_new")[0]?.flowId).toEqual(expect.any(Number));
+  await vi.waitFor(() => expect(app.asked("stage")).toHaveLength(1));
+  expect(app.asked("draft_new")[0]).toMatchObject({ kind: "ServiceEntry" });
+  expect(app.asked("draft_new")[0]?.flowId).toEqual(expect.any(Number));
   expect(await id("review-open")).toBeInTheDocument();
 });
 
@@ -212,7 +200,7 @@ it("runs a command and shows its output", async () => {
 });
 
 it("names the cause when nothing was seen, with one action", async () => {
-  start(standin({ empty: true }));
+  record({ empty: true });
   render(App);
   await userEvent.click(await id("rail-destinations"));
   const empty = await id("empty");
@@ -227,7 +215,7 @@ it("finds and runs from the palette, and Esc closes only the top layer", async (
   await userEvent.type(await id("palette-input"), "default/google{Enter}");
   expect(await id("screen-policy")).toBeInTheDocument();
   await vi.waitFor(() =>
-    expect(asked("draft_open")).toEqual([{ kind: "ServiceEntry", namespace: "default", name: "google" }]),
+    expect(app.asked("draft_open")).toEqual([{ kind: "ServiceEntry", namespace: "default", name: "google" }]),
   );
   await press("{Control>}k{/Control}");
   await press("{Escape}");
@@ -246,19 +234,10 @@ it("opens the key sheet with ? but not while something is typed", async () => {
 });
 
 it("opens the form for the flow that a log window asks to allow", async () => {
-  const base = standin({ empty: false });
-  let openDraft: (payload: never) => void = () => undefined;
-  start({
-    ...base,
-    listen: (event, handler) => {
-      if (event === "open-draft") openDraft = handler as (payload: never) => void;
-      return base.listen(event, handler);
-    },
-  });
   render(App);
   await id("overview-sentence");
-  openDraft({ flowId: 41 } as never);
-  await vi.waitFor(() => expect(asked("draft_new")).toEqual([{ kind: "ServiceEntry", flowId: 41 }]));
+  app.tell("open-draft", { flowId: 41 });
+  await vi.waitFor(() => expect(app.asked("draft_new")).toEqual([{ kind: "ServiceEntry", flowId: 41 }]));
 });
 
 it("takes a change back, or keeps it, while it waits to be kept", async () => {
@@ -271,23 +250,19 @@ it("takes a change back, or keeps it, while it waits to be kept", async () => {
   expect(await id("confirm")).not.toBeChecked();
   await userEvent.click(await id("confirm"));
   await userEvent.click(await id("apply"));
-  expect(asked("apply")).toEqual([{ countdown: { seconds: 120, afterwards: "revert" } }]);
+  expect(app.asked("apply")).toEqual([{ countdown: { seconds: 120, afterwards: "revert" } }]);
   expect(await id("countdown")).toHaveTextContent("not confirmed yet");
   expect(await id("countdown-left")).toHaveTextContent(/^[01]:\d\d$/);
   expect(await id("countdown-revert")).toHaveFocus();
   // The keys that applied it do not keep it in the same breath.
   await press("{Control>}{Enter}{/Control}");
-  expect(asked("keep_change")).toEqual([]);
+  expect(app.asked("keep_change")).toEqual([]);
   await userEvent.click(await id("countdown-keep"));
   await vi.waitFor(() => expect(screen.queryByTestId("countdown")).toBeNull());
 });
 
 it("contains a screen that cannot be drawn: it says so, and the others go on", async () => {
-  const base = standin({ empty: false });
-  start({
-    ...base,
-    call: (command, args) => (command === "overview" ? Promise.resolve({} as never) : base.call(command, args)),
-  });
+  app.answers.overview = () => ({});
   render(App);
   expect(await id("error-banner")).toHaveTextContent("cannot be drawn");
   await press("{Control>}3{/Control}");
@@ -296,27 +271,17 @@ it("contains a screen that cannot be drawn: it says so, and the others go on", a
 });
 
 it("tells of a change that is taken back by itself, with what was left", async () => {
-  const base = standin({ empty: false });
-  const listeners: (() => void)[] = [];
   let over = false;
   const [applied] = example.journal;
   const waits = { id: 1, title: "Mode", place: "here", here: true, until: Date.now() + 60_000, fault: null };
-  useChannel({
-    listen: (event, listener) => {
-      if (event === "journal-changed") listeners.push(() => listener(null as never));
-      return base.listen(event, listener);
-    },
-    call: <T>(command: string, args: Record<string, unknown> = {}) => {
-      if (command === "unconfirmed") return Promise.resolve((over ? [] : [waits]) as T);
-      const reverted = { ...applied, id: 1, title: "Mode", undone: over, reverted: over, kept: over ? ["a.yaml"] : [] };
-      if (command === "journal") return Promise.resolve([reverted] as T);
-      return base.call<T>(command, args);
-    },
-  });
+  app.answers.unconfirmed = () => (over ? [] : [waits]);
+  app.answers.journal = () => [
+    { ...applied, id: 1, title: "Mode", undone: over, reverted: over, kept: over ? ["a.yaml"] : [] },
+  ];
   render(App);
   expect(await id("countdown")).toHaveTextContent("Mode");
   over = true;
-  for (const tell of listeners) tell();
+  app.tell("journal-changed", null);
   expect(await screen.findByText(/but for a\.yaml, which another hand has changed since: Mode/)).toBeInTheDocument();
   await vi.waitFor(() => expect(screen.queryByTestId("countdown")).toBeNull());
 });

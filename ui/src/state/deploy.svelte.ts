@@ -1,5 +1,5 @@
 /** A sidecar beside a workload of the cluster: what is chosen, what the checks found, how it stands, and what is left. */
-import type { DeployChecks, DeployOptions, DeployState, Fault, SourceState } from "../bridge/bindings";
+import type { DeployChecks, DeployOptions, DeployState, Fault } from "../bridge/bindings";
 import * as calls from "../bridge/calls";
 import { asFault } from "../bridge/channel";
 import { on } from "../bridge/events";
@@ -30,6 +30,8 @@ class Deploy {
   /** Of what is chosen now; null before it was checked. */
   checks = $state.raw<DeployChecks | null>(null);
   checking = $state(false);
+  /** True while a start or a stop has not come to its end. */
+  busy = $state(false);
   fault = $state.raw<Fault | null>(null);
   #asked = 0;
 
@@ -66,11 +68,13 @@ class Deploy {
 
   async start(target: { kind: string; workload: string }): Promise<void> {
     await this.#settle(() => calls.deployStart(this.options(target)));
+    // It was found before the cluster was touched.
+    this.checks = null;
   }
 
   async stop(): Promise<void> {
-    await this.#settle(calls.deployStop);
     this.changed();
+    await this.#settle(calls.deployStop);
   }
 
   async cancel(): Promise<void> {
@@ -95,34 +99,39 @@ class Deploy {
     deployLeft.touch();
   }
 
+  /** What earlier sessions left in a cluster is told of once, when it is opened. */
+  async turnsToPlace(isCluster: boolean): Promise<void> {
+    this.chosen = null;
+    this.staged = false;
+    this.changed();
+    deployLeft.forget();
+    if (!isCluster) return;
+    await deployLeft.refresh();
+    const count = deployLeft.value?.length ?? 0;
+    if (count) toasts.say(words.left(count), { label: words.leftLabel, run: () => navigation.openSandbox("cluster") });
+  }
+
+  reset(): void {
+    Object.assign(this, { mode: "observe", place: "copy", way: "capture", staged: false, image: "", chosen: null });
+    this.busy = false;
+    this.changed();
+  }
+
   async #settle(work: () => Promise<DeployState>): Promise<void> {
+    this.busy = true;
     this.fault = null;
     try {
       deployment.put(await work());
     } catch (error) {
       this.fault = asFault(error);
+    } finally {
+      this.busy = false;
     }
     deployLeft.touch();
   }
 }
 
 export const deploy = new Deploy();
-
-let source = "";
-
-/** What an earlier session left is told of once, when its cluster is opened. */
-async function tellWhatIsLeft(state: SourceState): Promise<void> {
-  const opened = state.cluster ? state.path : "";
-  if (opened === source) return;
-  source = opened;
-  deploy.chosen = null;
-  deploy.changed();
-  deployLeft.forget();
-  if (opened === "") return;
-  await deployLeft.refresh();
-  const count = deployLeft.value?.length ?? 0;
-  if (count) toasts.say(words.left(count), { label: words.leftLabel, run: () => navigation.openSandbox("cluster") });
-}
 
 export async function listenToDeployment(): Promise<() => void> {
   const stops = await Promise.all([
@@ -131,7 +140,6 @@ export async function listenToDeployment(): Promise<() => void> {
       deployedFlows.touch();
     }),
     on("flows-added", () => deployedFlows.touch()),
-    on("source-changed", (state) => void tellWhatIsLeft(state)),
   ]);
   return () => stops.forEach((stop) => stop());
 }

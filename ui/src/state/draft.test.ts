@@ -1,24 +1,13 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Draft, Edit } from "../bridge/bindings";
-import { useChannel } from "../bridge/channel";
 import * as example from "../bridge/example";
-import { standin } from "../bridge/standin";
+import { record, type Answer } from "../bridge/recording";
 import { DraftEditor, nameFor } from "./draft.svelte";
 
-type Answer = (args: Record<string, unknown>) => unknown;
-
 function channel(answers: Record<string, Answer>) {
-  const base = standin({ empty: false });
-  const calls: [string, Record<string, unknown>][] = [];
-  useChannel({
-    ...base,
-    call: async <T>(command: string, args: Record<string, unknown> = {}) => {
-      calls.push([command, args]);
-      const answer = answers[command];
-      return answer ? ((await answer(args)) as T) : base.call<T>(command, args);
-    },
-  });
-  return calls;
+  const app = record();
+  Object.assign(app.answers, answers);
+  return app;
 }
 
 const google = { kind: "ServiceEntry" as const, object: { namespace: "default", name: "google" }, flowId: null };
@@ -28,7 +17,7 @@ describe("a draft", () => {
   afterEach(() => vi.useRealTimers());
 
   it("asks the app once for a burst of typing, with the newest form and the YAML it came from", async () => {
-    const calls = channel({});
+    const app = channel({});
     const editor = new DraftEditor(google);
     await editor.open();
     for (const host of ["a", "a.e", "a.example"]) {
@@ -36,9 +25,9 @@ describe("a draft", () => {
       editor.formChanged();
     }
     await vi.advanceTimersByTimeAsync(500);
-    const asked = calls.filter(([command]) => command === "draft_from_service");
+    const asked = app.asked("draft_from_service");
     expect(asked).toHaveLength(1);
-    expect(asked[0]?.[1]).toMatchObject({ form: { hosts: ["a.example"] }, yaml: example.serviceYaml });
+    expect(asked[0]).toMatchObject({ form: { hosts: ["a.example"] }, yaml: example.serviceYaml });
   });
 
   it("never overwrites what is typed with the answer to older typing", async () => {

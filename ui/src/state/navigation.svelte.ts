@@ -97,6 +97,12 @@ class Navigation {
     this.go("sandbox");
   }
 
+  /** What was chosen of one place's workloads and edits says nothing of another's. */
+  turnsToPlace(): void {
+    this.sandboxAs = null;
+    this.sandboxStaged = false;
+  }
+
   /** Closes the topmost layer; true when there was one. */
   escape(): boolean {
     if (this.layer !== null) {
@@ -122,6 +128,7 @@ class Navigation {
     this.destinationFilter = "";
     this.sandboxAs = null;
     this.sandboxStaged = false;
+    this.sandbox = "computer";
     this.whyFlow = null;
     this.journalEntry = null;
     this.rehearse = "registryOnly";

@@ -1,5 +1,5 @@
 /** Bringing curl to where requests shall start: what is asked for, what it waits for, and Egret's own probes. */
-import type { Fault, SourceState } from "../bridge/bindings";
+import type { Fault } from "../bridge/bindings";
 import * as calls from "../bridge/calls";
 import { asFault } from "../bridge/channel";
 import { on } from "../bridge/events";
@@ -51,6 +51,16 @@ class Probe {
     await attempt(calls.probeCancel);
   }
 
+  /** A probe that an earlier session left in a cluster is told of once, when it is opened. */
+  async turnsToPlace(isCluster: boolean): Promise<void> {
+    this.fault = null;
+    probes.forget();
+    if (!isCluster) return;
+    await probes.refresh();
+    for (const { namespace } of probes.value ?? [])
+      toasts.say(words.left(namespace), { label: words.leftLabel, run: () => navigation.go("sandbox") });
+  }
+
   async #run<T>(work: () => Promise<T>): Promise<T | null> {
     this.busy = true;
     this.fault = null;
@@ -69,29 +79,12 @@ class Probe {
 
 export const probe = new Probe();
 
-let source = "";
-
-/** A probe that an earlier session left is told of once, when its cluster is opened. */
-async function tellWhatIsLeft(state: SourceState): Promise<void> {
-  const opened = state.cluster ? state.path : "";
-  if (opened === source) return;
-  source = opened;
-  probe.fault = null;
-  if (opened === "") return;
-  await probes.refresh();
-  for (const { namespace } of probes.value ?? [])
-    toasts.say(words.left(namespace), { label: words.leftLabel, run: () => navigation.go("sandbox") });
-}
-
 export async function listenToProbes(): Promise<() => void> {
   const stops = await Promise.all([
     on("probe-changed", ({ step }) => {
       probe.step = step;
     }),
-    on("source-changed", (state) => {
-      probes.touch();
-      void tellWhatIsLeft(state);
-    }),
+    on("source-changed", () => probes.touch()),
   ]);
   return () => stops.forEach((stop) => stop());
 }

@@ -50,9 +50,13 @@ export class Query<T> {
 
   /** Loads now and resolves when the answer is there. */
   async refresh(): Promise<void> {
+    const underWay = this.#loading;
+    if (underWay !== null) await underWay;
+    // What was asked for before the answer was forgotten, or could be another one, is not what is asked for now.
+    if (underWay !== null && !this.#stale) return;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    if (this.#loading === null) this.#loading = this.#run();
+    this.#loading ??= this.#run();
     await this.#loading;
   }
 

@@ -31,6 +31,20 @@ describe("a query", () => {
     await vi.waitFor(() => expect(load).toHaveBeenCalledTimes(2));
   });
 
+  it("asks anew when the answer under way was forgotten", async () => {
+    const answers: ((value: string) => void)[] = [];
+    const query = new Query(() => new Promise<string>((resolve) => answers.push(resolve)));
+    const first = query.refresh();
+    query.forget();
+    const second = query.refresh();
+    answers[0]?.("of another place");
+    await first;
+    await vi.waitFor(() => expect(answers).toHaveLength(2));
+    answers[1]?.("of this one");
+    await second;
+    expect(query.value).toBe("of this one");
+  });
+
   it("keeps the last good answer beside the fault of a failed reload", async () => {
     let fail = false;
     const query = new Query(async () => {

@@ -63,6 +63,9 @@ export const outcome: Record<CheckOutcome, string> = {
 };
 
 export const checkFirst = "Check first: nothing is touched by it.";
+/** Beside the heading of what the checks found, which may stand below the steps of an earlier try. */
+export const checksTouch = "they touch nothing";
+export const atWork = "It is checked once more, and started.";
 export const startLabel = (mode: DeployMode, workload: string) =>
   `${mode === "observe" ? "Observe" : "Enforce on"} ${workload || "…"}`;
 export const noWorkload = "The cluster shows no Deployment, StatefulSet or DaemonSet";
@@ -73,8 +76,14 @@ export const idleText =
   "Egret runs the same sidecar in the cluster, in a copy of a workload or in the workload itself, and shows what leaves it while the policy is tried.";
 export const idleEvidence = "Checked before anything is touched, and taken away again without a trace.";
 
-export const marked =
-  "All carry app.kubernetes.io/managed-by=egret. Stop takes them away, and looks whether anything is left. So does closing the window.";
+/** By what it is found, and how it goes. */
+export const marked: Record<DeployPlace, string> = {
+  copy: "Both carry app.kubernetes.io/managed-by=egret and egret.dev/session.",
+  workload:
+    "The ConfigMap carries app.kubernetes.io/managed-by=egret and egret.dev/session, the workload and its pods egret.dev/session only.",
+};
+export const goes =
+  "Stop takes it all away, and looks whether anything is left. Closing the window takes it away too, and does not wait to look.";
 
 export const flows = (state: DeployState) => {
   const lost = state.dropped ? `, ${state.dropped} lost on the way` : "";

@@ -2,7 +2,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::VecDeque,
     pin::Pin,
     rc::{Rc, Weak},
     task::{Context, Poll, ready},
@@ -20,6 +19,8 @@ use super::{Progress, is_cut, is_trailers};
 use crate::policy::HttpVersion;
 
 mod ahead;
+
+use ahead::Ahead;
 
 /// How many pieces of a body a copy may fall behind before it is given up.
 const BEHIND: usize = 64;
@@ -72,7 +73,7 @@ pub(in crate::flow) struct RequestBody {
     /// Copies that are sent elsewhere.
     copies: Vec<mpsc::Sender<Piece>>,
     /// What was read of the caller's body before it could be sent.
-    ahead: VecDeque<Result<Frame<Bytes>, RequestBroken>>,
+    ahead: Ahead,
 }
 
 #[derive(Debug)]
@@ -138,7 +139,7 @@ impl RequestBody {
             streamed: false,
             trailers: false,
             copies: Vec::new(),
-            ahead: VecDeque::new(),
+            ahead: Ahead::default(),
         }
     }
 
@@ -152,10 +153,15 @@ impl RequestBody {
         matches!(self.source, Source::Empty)
     }
 
+    /// What is known of it while another one sends it.
+    pub fn progress(&self) -> Rc<Progress> {
+        self.progress.clone()
+    }
+
     /// Keeps what is sent, until what is given back is dropped.
     pub fn keep(&mut self) -> Rc<Kept> {
         let kept = Rc::<Kept>::default();
-        for frame in self.ahead.iter().flatten() {
+        for frame in self.ahead.frames() {
             kept.keep(Some(frame), false);
         }
         kept.ended.set(self.is_whole());
@@ -165,7 +171,7 @@ impl RequestBody {
 
     /// True where all of the caller's body was read.
     fn is_whole(&self) -> bool {
-        self.progress.ended.get() && self.ahead.iter().all(Result::is_ok)
+        self.progress.ended.get() && !self.progress.broken.get()
     }
 
     /// The same body once more.
@@ -187,7 +193,7 @@ impl RequestBody {
             return Self::empty(Rc::default());
         }
         let (pieces_tx, pieces_rx) = mpsc::channel(BEHIND);
-        for piece in self.ahead.iter().flatten().filter_map(Piece::of) {
+        for piece in self.ahead.frames().filter_map(Piece::of) {
             // One that is too far behind already ends without its end.
             let _ = pieces_tx.try_send(piece);
         }
@@ -210,14 +216,15 @@ impl RequestBody {
             None if is_cut(body, *version) => Some(Err(RequestBroken::Stream)),
             frame => frame.map(|frame| frame.map_err(RequestBroken::from)),
         };
-        let broken = matches!(frame, Some(Err(_)));
-        let ended = frame.is_none() || body.is_end_stream();
+        if matches!(frame, Some(Err(_))) {
+            self.progress.broken.set(true);
+        }
+        // A body that broke off says so for ever, or, in HTTP/1.1, once and then that it has ended.
+        let broken = self.progress.broken.get();
+        let ended = broken || frame.is_none() || body.is_end_stream();
         let read = frame.as_ref().and_then(|frame| frame.as_ref().ok());
         if let Some(data) = read.and_then(Frame::data_ref) {
             self.progress.bytes.set(self.progress.bytes.get() + data.len() as u64);
-        }
-        if broken && *version == HttpVersion::H2c {
-            self.progress.broken.set(true);
         }
         let whole = ended && !broken;
         if let Some(kept) = self.kept.upgrade() {
@@ -244,7 +251,7 @@ impl RequestBody {
     fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBroken>>> {
         match &mut self.source {
             Source::Empty => Poll::Ready(None),
-            Source::Caller { .. } => match self.ahead.pop_front() {
+            Source::Caller { .. } => match self.ahead.pop() {
                 Some(frame) => Poll::Ready(Some(frame)),
                 None => self.poll_caller(cx),
             },
@@ -259,7 +266,10 @@ impl RequestBody {
                     self.source = Source::Empty;
                     None
                 }
-                None => Some(Err(RequestBroken::Original)),
+                None => {
+                    self.progress.broken.set(true);
+                    Some(Err(RequestBroken::Original))
+                }
             }),
         }
     }
@@ -288,7 +298,7 @@ impl Body for RequestBody {
             Source::Empty if self.streamed => SizeHint::default(),
             Source::Empty => SizeHint::with_exact(0),
             Source::Caller { body, .. } => {
-                let (rest, ahead) = (body.size_hint(), self.ahead_size() as u64);
+                let (rest, ahead) = (body.size_hint(), self.ahead.size() as u64);
                 let mut whole = SizeHint::default();
                 whole.set_lower(rest.lower().saturating_add(ahead));
                 if let Some(upper) = rest.upper() {

@@ -70,13 +70,10 @@ impl Lease {
             } => {
                 if serves.is_none_or(|serves| served < serves) {
                     worker.pool.borrow_mut().put(key, sender, self.local, served, limits);
-                    pool::sweep(worker);
+                    pool::sweep(worker, limits.end(Instant::now()));
                 }
             }
-            Line::Shared(stream) => {
-                drop(stream);
-                pool::sweep(worker);
-            }
+            Line::Shared(stream) => drop(stream),
         }
         // Only now, so that who waits finds the connection.
         drop(self.request);
@@ -207,6 +204,7 @@ pub async fn exchange(
         (HttpVersion::H2c, _) => begin_with_host(request.headers_mut()),
         _ => {}
     }
+    let progress = request.body().progress();
     loop {
         let opening = connection(worker, cluster, breaker.as_ref(), &key, spoken);
         let (mut lease, was_reused) = match request.body_mut().while_reading(opening).await {
@@ -218,8 +216,16 @@ pub async fn exchange(
                 return Err((lost, Some(request.into_body())));
             }
         };
+        if progress.broken.get() {
+            // Given up by its caller meanwhile: nobody is asked, and the connection serves another one.
+            lease.give_back(worker);
+            return Err((Lost::Reset(Reset::Termination), None));
+        }
         lease.request = share.take();
         *reached.local = lease.local;
+        if let Some(busy) = reached.busy.as_ref() {
+            busy.ask();
+        }
         match lease.send(request).await {
             Ok(response) => {
                 report(Outcome::Answered(response.status().as_u16()));
@@ -232,7 +238,10 @@ pub async fn exchange(
                     share = lease.request.take();
                 }
                 unsent => {
-                    report(Outcome::Failed);
+                    // That its caller broke it off says nothing of the endpoint.
+                    if !progress.broken.get() {
+                        report(Outcome::Failed);
+                    }
                     let reset = Reset::of(error.error());
                     return Err((Lost::Reset(reset), unsent.map(Request::into_body)));
                 }

@@ -173,19 +173,28 @@ impl Finish {
                 self.flow.flags = "UT";
                 self.flow.details = "response_timeout".into();
             }
+            // A connection that is ended because the request is.
+            Broken::Upstream(_) if self.is_abandoned() => self.left(),
             Broken::Upstream(reset) => {
                 self.flow.flags = reset.flags();
                 self.flow.details = format!("upstream_reset_after_response_started{{{}}}", reset.details());
-                self.failed(Outcome::Failed);
+                if let Some(busy) = &self.busy {
+                    busy.report(Outcome::Failed);
+                }
             }
         }
     }
 
-    /// The endpoint failed in a way that the exchange with it did not see.
-    pub fn failed(&self, outcome: Outcome) {
+    /// The time that the endpoint had for its answer is over.
+    pub fn timed_out(&self) {
         if let Some(busy) = &self.busy {
-            busy.report(outcome);
+            busy.timed_out();
         }
+    }
+
+    /// True where the caller broke its request off.
+    pub fn is_abandoned(&self) -> bool {
+        self.progress.as_ref().is_some_and(|progress| progress.broken.get())
     }
 
     /// The caller went away before the end.

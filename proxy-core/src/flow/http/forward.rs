@@ -7,20 +7,17 @@ use std::{
 };
 
 use hyper::{
-    HeaderMap, Request, Response, StatusCode,
-    body::Incoming,
-    header::{self, HeaderValue},
-    http::request::Parts,
+    HeaderMap, Request, Response, StatusCode, body::Incoming, header::HeaderValue, http::request::Parts,
     upgrade::OnUpgrade,
 };
-use hyper_util::rt::TokioIo;
-use tokio::{task, time};
+use tokio::time;
 
 use super::{
     Finish,
     exchange::{Lease, Lost, Reached, Target, exchange},
     hashing::hashing,
     headers,
+    upgrade::switch,
 };
 use crate::{
     flow::{
@@ -28,9 +25,7 @@ use crate::{
         body::{Deadline, RequestBody, ResponseBody},
         breaker::{Breaker, Overflow, Share},
         choice::Wish,
-        grpc,
-        outlier::Outcome,
-        reply,
+        grpc, reply,
         reset::Reset,
         upstream::{Failed, Why},
     },
@@ -60,7 +55,7 @@ pub(super) async fn forward(
                 biased;
                 answer = answer => answer,
                 () = deadline => {
-                    finish.failed(Outcome::TimedOut);
+                    finish.timed_out();
                     return finish.reply(504, "UT", "response_timeout", "upstream request timeout");
                 }
             }
@@ -92,7 +87,7 @@ pub(super) async fn forward(
             head.version = hyper::Version::HTTP_11;
             Response::from_parts(head, ResponseBody::upstream(body, version, deadline, finish))
         }
-        Err(_) if finish.progress.as_ref().is_some_and(|progress| progress.broken.get()) => finish.abandoned(),
+        Err(_) if finish.is_abandoned() => finish.abandoned(),
         Err(refusal) => refuse(refusal, finish),
     }
 }
@@ -192,7 +187,7 @@ async fn attempts(
                     Lost::PerTry => retries.server_error || retries.gateway_error,
                 });
                 body = unsent;
-                let possible = body.is_some() || repeatable;
+                let possible = (body.is_some() || repeatable) && !finish.is_abandoned();
                 let retried = attempt > 1;
                 if !(wanted && left && possible) {
                     if let Some(body) = &mut body
@@ -274,7 +269,7 @@ async fn one(
         Some(limit) => match time::timeout(limit, sending).await {
             Ok(sent) => sent,
             Err(_) => {
-                finish.failed(Outcome::TimedOut);
+                finish.timed_out();
                 Err((Lost::PerTry, None))
             }
         },
@@ -351,59 +346,4 @@ fn both(first: &'static str, second: &'static str) -> &'static str {
         ("UO", "UPE") => "UO,UPE",
         _ => second,
     }
-}
-
-/// What a request asks its connection to become.
-pub(super) enum Upgrade {
-    /// Nothing; also HTTP/2 in the clear, whose upgrade headers Envoy drops.
-    None,
-    /// The one upgrade that Istio's sidecars allow.
-    WebSocket,
-    /// Anything else.
-    Refused,
-}
-
-/// Reads the upgrade headers. `Upgrade` counts only where `Connection` names it.
-pub(super) fn upgrade(request: &Request<RequestBody>) -> Upgrade {
-    let lines = |name| {
-        let values = request.headers().get_all(name).iter();
-        values
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-    };
-    if !lines(header::CONNECTION).any(|token| token.trim().eq_ignore_ascii_case("upgrade")) {
-        return Upgrade::None;
-    }
-    match lines(header::UPGRADE).next().map(str::trim) {
-        Some(protocol) if protocol.eq_ignore_ascii_case("websocket") => Upgrade::WebSocket,
-        Some(protocol) if protocol.eq_ignore_ascii_case("h2c") => Upgrade::None,
-        Some(_) => Upgrade::Refused,
-        None => Upgrade::None,
-    }
-}
-
-/// Passes the bytes of an upgraded connection in both directions; the flow ends with it.
-fn switch(
-    client: OnUpgrade,
-    upstream: OnUpgrade,
-    head: Response<()>,
-    mut finish: Box<Finish>,
-) -> Response<ResponseBody> {
-    let (head, ()) = head.into_parts();
-    let worker = finish.worker.clone();
-    let mut response = super::reply::local(101, "", Box::new(finish.silent()));
-    *response.headers_mut() = head.headers;
-    task::spawn_local(async move {
-        let _open = crate::flow::Open::new(&worker);
-        if let (Ok(client), Ok(upstream)) = (client.await, upstream.await) {
-            let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
-            if let Ok((received, sent)) = tokio::io::copy_bidirectional(&mut client, &mut upstream).await {
-                finish.flow.received = received;
-                finish.flow.sent = sent;
-            }
-        }
-        finish.progress = None;
-        finish.complete();
-    });
-    response
 }

@@ -22,7 +22,7 @@ use crate::{
         Worker,
         body::RequestBody,
         breaker::{Breaker, ConnectionShare},
-        pool::{IdleLimits, Key},
+        pool::{self, IdleLimits, Key},
         upstream::{Failed, Why},
     },
     model::Limits,
@@ -106,16 +106,15 @@ impl Connections {
         });
     }
 
-    /// Lets go of what is idle for too long at `now`; the time at which more will be, or `None` where nothing is left.
+    /// Lets go of what is idle for too long at `now`; the time at which more will be, or `None` where nothing will. The busy
+    /// ones count: a stream may end without anybody who would have them looked at.
     pub(in crate::flow) fn close_old(&mut self, now: Instant) -> Option<Instant> {
         self.retain(true, now);
-        let idle = self
-            .0
-            .values()
-            .flatten()
-            .filter(|connection| connection.streams.get() == 0);
-        idle.filter_map(|connection| connection.limits.end(connection.used.get()))
-            .min()
+        let next = |connection: &Rc<Connection>| match connection.streams.get() {
+            0 => connection.limits.end(connection.used.get()),
+            _ => connection.limits.next_look(now),
+        };
+        self.0.values().flatten().filter_map(next).min()
     }
 }
 
@@ -146,6 +145,14 @@ impl Connection {
         let in_time = self.limits.end(self.used.get()).is_none_or(|end| now < end);
         whole && (self.streams.get() > 0 || kept && in_time)
     }
+
+    /// Everybody who wanted it opened has left: it holds no share of the cluster's connections for nobody.
+    fn give_up(&self) {
+        drop(self.share.take());
+        let why = Why::Dial(DialError::Refused(io::ErrorKind::Interrupted.into()));
+        // Nobody is left who could have opened it meanwhile.
+        let _ = self.opened.set(Err(Failed { address: None, why }));
+    }
 }
 
 impl Place {
@@ -160,6 +167,9 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.0.streams.set(self.0.streams.get() - 1);
         self.0.used.set(Instant::now());
+        if self.0.streams.get() == 0 && !self.0.opened.initialized() {
+            self.0.give_up();
+        }
     }
 }
 
@@ -207,7 +217,10 @@ pub async fn stream(
     let connection = place.0.clone();
     let opening = || speak::open(worker, cluster, key, Http2(&connection.share));
     match connection.opened.get_or_init(opening).await {
-        Ok(opened) => Ok((Stream::new(opened, place), false)),
+        Ok(opened) => {
+            pool::sweep(worker, connection.limits.next_look(Instant::now()));
+            Ok((Stream::new(opened, place), false))
+        }
         Err(failed) => {
             drop(connection.share.take());
             Err(Lost::Connect(again(failed)))
@@ -251,5 +264,45 @@ fn again(failed: &Failed) -> Failed {
     Failed {
         address: failed.address,
         why,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::{
+        flow::breaker::Breaking,
+        policy::{ClusterSettings, Endpoints, UpstreamHttp},
+    };
+
+    #[test]
+    fn an_opening_that_everybody_has_left_holds_no_share_of_the_clusters_connections() {
+        let limits = Limits {
+            connections: Some(1),
+            ..Limits::default()
+        };
+        let cluster = Cluster {
+            name: "outbound|80||a.com".into(),
+            host: "a.com".into(),
+            endpoints: Endpoints::OriginalDst(None),
+            settings: Arc::new(ClusterSettings {
+                limits,
+                ..ClusterSettings::plain(UpstreamHttp::Http2, Duration::from_secs(1))
+            }),
+            object: None,
+        };
+        let breaker = Breaking::default().of(&cluster).expect("the cluster has limits");
+        let key: Key = (SocketAddr::from(([10, 0, 0, 1], 80)), None);
+        let share = breaker.connection(key.0).expect("it is the first");
+        let mut connections = Connections::default();
+        let first = Place::on(connections.add(&cluster, &key, Some(share)));
+        let second = Place::on(connections.find(&key, limits).expect("it has room"));
+        drop(first);
+        assert!(breaker.connection(key.0).is_err(), "somebody waits for it still");
+        drop(second);
+        assert!(breaker.connection(key.0).is_ok());
+        assert!(connections.find(&key, limits).is_none());
     }
 }

@@ -162,11 +162,6 @@ impl Members {
             Pick::All(few) => few.choose(active, draw),
         }
     }
-
-    /// The share of each priority, in percent.
-    pub fn loads(&self) -> Vec<u32> {
-        self.levels.iter().map(|level| level.load).collect()
-    }
 }
 
 fn health(members: &[Member], of: &[usize]) -> Health {

@@ -101,7 +101,11 @@ impl Balancer {
         let or = |size: u64, default| if size == 0 { default } else { size };
         match hash.algorithm {
             HashAlgorithm::Maglev(size) => Self::Maglev {
-                size: or(size, table::MAGLEV_SIZE),
+                // What Istio does not take would have no table, or one that is never full.
+                size: match (2..table::MAGLEV_SIZES_END).contains(&size) && table::is_prime(size) {
+                    true => size,
+                    false => table::MAGLEV_SIZE,
+                },
             },
             HashAlgorithm::Ring(minimum) => Self::Ring {
                 minimum: or(minimum, 1024),

@@ -40,7 +40,7 @@ pub struct Group {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Locality([String; 3]);
 
-const TOPOLOGY: [&str; 3] = [
+pub(crate) const TOPOLOGY: [&str; 3] = [
     "topology.kubernetes.io/region",
     "topology.kubernetes.io/zone",
     "topology.istio.io/subzone",
@@ -293,9 +293,9 @@ fn distributed<'l>(
             .filter(|(key, _)| !shared.contains_key(*key))
             .map(|(key, weight)| (*key, *weight))
             .collect();
-        let sum: u32 = own.iter().map(|(_, weight)| weight).sum();
+        let sum: f64 = own.iter().map(|(_, weight)| f64::from(*weight)).sum();
         for (key, weight) in own {
-            let part = f64::from(weight) * f64::from(*share) / f64::from(sum);
+            let part = f64::from(weight) * f64::from(*share) / sum;
             shared.insert(key, if part > 0.0 { part.ceil() as u32 } else { weight });
         }
     }

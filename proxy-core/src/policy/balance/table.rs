@@ -10,6 +10,18 @@ const LARGEST_RING: f64 = 8.0 * 1024.0 * 1024.0;
 /// Envoy's size of a Maglev table.
 pub const MAGLEV_SIZE: u64 = 65_537;
 
+/// Envoy's bound of a Maglev table: sizes are below it.
+pub(crate) const MAGLEV_SIZES_END: u64 = 5_000_011;
+
+/// As Envoy asks it of a table's size, for which 1 is a prime.
+pub(crate) fn is_prime(number: u64) -> bool {
+    if (1..4).contains(&number) {
+        return true;
+    }
+    let divides = |factor: u64| number.is_multiple_of(factor);
+    !divides(2) && !(3..=number.isqrt()).step_by(2).any(divides)
+}
+
 /// A table of endpoints, by their index.
 #[derive(Debug, PartialEq)]
 pub enum Table {

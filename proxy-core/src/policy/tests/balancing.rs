@@ -73,9 +73,81 @@ fn a_step_says_who_is_called_and_why() {
         steps(source, "TCP", Claims::Tcp),
         ["by the hash of the caller's address, the next of at least 1024 points on a ring"]
     );
+    // What is spoken says nothing: a TCP port's listener does not look for HTTP.
+    assert_eq!(
+        steps(source, "TCP", request(&headers)),
+        ["by the hash of the caller's address, the next of at least 1024 points on a ring"]
+    );
+    let not_by_source = "trafficPolicy: {loadBalancer: {consistentHash: {useSourceIp: false}}}";
+    assert_eq!(
+        steps(not_by_source, "HTTP", request(&headers)),
+        ["no hash, so that one is drawn, the next of at least 1024 points on a ring"]
+    );
     let header = "trafficPolicy: {loadBalancer: {consistentHash: {httpHeaderName: x-user}}}";
     assert_eq!(
         steps(header, "TCP", Claims::Tcp),
         ["no hash, so that one is drawn, the next of at least 1024 points on a ring"]
+    );
+}
+
+#[test]
+fn a_maglev_table_of_a_size_that_none_can_have_has_envoys_own() {
+    let headers = vec![("x-user".to_string(), "user-0".to_string())];
+    for (written, size) in [
+        (1, 65_537),
+        (4, 65_537),
+        (9, 65_537),
+        (4_294_967_295_u64, 65_537),
+        (2, 2),
+        (11, 11),
+    ] {
+        let policy = format!("consistentHash: {{httpHeaderName: x-user, maglev: {{tableSize: {written}}}}}");
+        let found = steps(
+            &format!("trafficPolicy: {{loadBalancer: {{{policy}}}}}"),
+            "HTTP",
+            request(&headers),
+        );
+        assert!(
+            found[0].contains(&format!("a Maglev table of {size} places, to 127.0.0.1:")),
+            "{written}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn weights_that_are_as_large_as_can_be_written_are_shared_out() {
+    let text = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: a, namespace: default}\nspec: {hosts: \
+                [a.com], resolution: STATIC, ports: [{number: 80, name: p, protocol: HTTP}], endpoints: [{address: 10.0.0.1, \
+                locality: r1/z1, weight: 4294967295}, {address: 10.0.0.2, locality: r1/z2, weight: 1}]}\n---\n\
+                apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a, namespace: default}\nspec: \
+                {host: a.com, trafficPolicy: {loadBalancer: {localityLbSetting: {distribute: [{from: '*', to: {'r1/*': 100}}]}}}}\n";
+    let world = read(text);
+    let headers = Vec::new();
+    let (snapshot, facts) = call(&world, "1.2.3.4:80", request(&headers));
+    let Action::Forward(forward) = decide(&snapshot, &facts, &mut ()).action else {
+        panic!("it is registered");
+    };
+    let balance = forward.cluster.settings.balance.as_ref().expect("localities differ");
+    let groups = &balance.spread.as_ref().expect("localities differ").groups;
+    assert_eq!(groups.iter().map(|group| group.weight).collect::<Vec<_>>(), [100, 1]);
+}
+
+#[test]
+fn a_subset_lacks_nothing_of_what_its_own_block_takes_the_place_of() {
+    let text = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: a, namespace: default}\nspec: {hosts: \
+                [a.com], resolution: STATIC, ports: [{number: 80, name: p, protocol: HTTP}], endpoints: [{address: 10.0.0.1, \
+                labels: {v: one}}]}\n---\n\
+                apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a, namespace: default}\nspec: \
+                {host: a.com, trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN, warmup: {duration: 60s}}}, subsets: [\
+                {name: own, labels: {v: one}, trafficPolicy: {loadBalancer: {simple: RANDOM}}}, \
+                {name: same, labels: {v: one}}]}\n";
+    let snapshot = compile(&read(text), &Workload::default());
+    let unapplied = |subset: &str| {
+        let cluster = snapshot.clusters.get(&format!("outbound|80|{subset}|a.com"));
+        cluster.expect("each has a cluster").settings.unapplied.clone()
+    };
+    assert_eq!(
+        (unapplied("same"), unapplied("own")),
+        (vec!["loadBalancer.warmup"], vec![])
     );
 }

@@ -78,11 +78,8 @@ fn service_entry(kind: Hosts) -> impl Strategy<Value = String> {
 }
 
 fn virtual_service(kind: Hosts) -> impl Strategy<Value = String> {
-    let others = match kind {
-        Hosts::Plain => 0,
-        Hosts::Any => 1,
-    };
-    let hosts = prop_oneof![9 => prop::collection::vec(host(kind), 1..3), others => Just(Vec::new())];
+    // One without hosts supplies its routes.
+    let hosts = prop_oneof![9 => prop::collection::vec(host(kind), 1..3), 1 => Just(Vec::new())];
     let route = (
         pick(&["", "match: [{uri: {prefix: /x}}], ", "match: [{port: 80}], "]),
         pick(&[
@@ -110,8 +107,8 @@ fn virtual_service(kind: Hosts) -> impl Strategy<Value = String> {
             };
             format!("{list}: [{{{condition}route: [{{destination: {{host: '{to}'}}}}]}}]")
         });
-    let delegated = Just("http: [{delegate: {name: o0}}]".to_string());
-    let routes = prop_oneof![6 => route, 1 => stream, others => delegated];
+    let delegated = (0..4).prop_map(|supplier| format!("http: [{{delegate: {{name: o{supplier}}}}}]"));
+    let routes = prop_oneof![6 => route, 1 => stream, 1 => delegated];
     (
         hosts,
         routes,
@@ -370,6 +367,14 @@ fn what_reaches_further_than_names_compiles_the_whole_policy() {
     let claimed = ROUTED.replace("http: [{timeout: 3s, ", "tls: [{match: [{sniHosts: [UP.com]}], ");
     let contested = |own| [Some(own), Some(&*shouted), Some(&*claimed)];
     assert!(!is_patched(contested(PLAIN), contested(&other_port)));
+
+    // Routes that are supplied to another host lead to it: none of its own objects says so.
+    let supplied = ROUTED.replace("[a.com]", "[]");
+    let root = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nspec: {hosts: [common.net], \
+                http: [{delegate: {name: o1}}]}\nmetadata: {name: ";
+    let behind = |own| [own, Some(&*supplied), Some(root)];
+    assert!(!is_patched(behind(Some(PLAIN)), behind(Some(&*other_port))));
+    assert!(!is_patched(behind(Some(PLAIN)), behind(None)));
 
     let everywhere = ROUTED.replace("[a.com]", "['*.com']");
     let with_wildcard = |edited| is_patched([Some(&*everywhere), None, None], [Some(&*everywhere), edited, None]);

@@ -1,5 +1,14 @@
 /** Kubeconfigs, what a context leads to, and a cluster that is read but not changed. */
-import type { ContextFacts, ContextRow, Feature, KubeconfigRow, PluginRow, Right, SourceState } from "../bindings";
+import type {
+  ClusterState,
+  ContextFacts,
+  ContextRow,
+  Feature,
+  KubeconfigRow,
+  PluginRow,
+  Right,
+  SourceState,
+} from "../bindings";
 import { source } from "./policy";
 
 const context = (name: string, server: string, more: Partial<ContextRow> = {}): ContextRow => ({
@@ -94,3 +103,9 @@ export const clusterSource = (name: string): SourceState => ({
     unseen: [],
   },
 });
+
+/** The same, with what a test is about. */
+export const clusterWith = (more: Partial<ClusterState>, name = "kind-dev"): SourceState => {
+  const state = clusterSource(name);
+  return { ...state, cluster: state.cluster && { ...state.cluster, ...more } };
+};

@@ -4,27 +4,20 @@ import userEvent from "@testing-library/user-event";
 import { beforeEach, expect, it } from "vitest";
 import App from "../../App.svelte";
 import type { JournalEntry } from "../../bridge/bindings";
-import { useChannel } from "../../bridge/channel";
 import * as example from "../../bridge/example";
-import { standin } from "../../bridge/standin";
+import { record, type Recording } from "../../bridge/recording";
 
-let settled: Record<string, unknown>[];
+let app: Recording;
 const id = (name: string) => screen.findByTestId(name);
 const applied = example.journal[0] as JournalEntry;
 
-beforeEach(() => (settled = []));
+beforeEach(() => {
+  app = record();
+});
 
 async function show(entry: Partial<JournalEntry>) {
-  const base = standin({ empty: false });
-  useChannel({
-    ...base,
-    call: <T>(command: string, args: Record<string, unknown> = {}) => {
-      if (command === "journal") return Promise.resolve([{ ...applied, ...entry }] as T);
-      if (command === "settle_change") settled.push(args);
-      if (command === "settle_change") return Promise.resolve(applied as T);
-      return base.call<T>(command, args);
-    },
-  });
+  app.answers.journal = () => [{ ...applied, ...entry }];
+  app.answers.settle_change = () => applied;
   render(App);
   await userEvent.click(await id("rail-changes"));
 }
@@ -45,7 +38,7 @@ it("says what each object of a change that was cut short holds, and finishes it 
   expect(await id("journal-row")).toHaveTextContent("cut short");
   await userEvent.click(await id("finish-change"));
   await userEvent.click(await id("go-back"));
-  expect(settled).toEqual([
+  expect(app.asked("settle_change")).toEqual([
     { id: applied.id, side: "new" },
     { id: applied.id, side: "old" },
   ]);
@@ -92,8 +85,6 @@ it("offers a test request where the change would be met", async () => {
 });
 
 it("stages the way back of what Egret left, but for what is left out and what another hand changed", async () => {
-  const base = standin({ empty: false });
-  const staged: unknown[] = [];
   const left = [
     {
       file: "ConfigMap/istio-system.istio.yaml",
@@ -104,14 +95,7 @@ it("stages the way back of what Egret left, but for what is left out and what an
     { file: "ServiceEntry/shop.a.yaml", removes: true, because: ["ServiceEntry shop/a"], keptBecause: null },
     { file: "ServiceEntry/shop.b.yaml", removes: true, because: ["ServiceEntry shop/b"], keptBecause: "another hand" },
   ];
-  useChannel({
-    ...base,
-    call: <T>(command: string, args: Record<string, unknown> = {}) => {
-      if (command === "leftovers") return Promise.resolve(left as T);
-      if (command === "stage_cleanup") staged.push(args);
-      return base.call<T>(command, args);
-    },
-  });
+  app.answers.leftovers = () => left;
   render(App);
   await userEvent.click(await id("rail-changes"));
   await userEvent.click(await id("cleanup-open"));
@@ -120,6 +104,6 @@ it("stages the way back of what Egret left, but for what is left out and what an
   expect(within(rows[2] as HTMLElement).getByRole("checkbox")).toBeDisabled();
   await userEvent.click(within(rows[1] as HTMLElement).getByRole("checkbox"));
   await userEvent.click(await id("cleanup-stage"));
-  expect(staged).toEqual([{ files: ["ConfigMap/istio-system.istio.yaml"] }]);
+  expect(app.asked("stage_cleanup")).toEqual([{ files: ["ConfigMap/istio-system.istio.yaml"] }]);
   expect(await id("screen-review")).toBeInTheDocument();
 });

@@ -4,29 +4,20 @@ import userEvent from "@testing-library/user-event";
 import { expect, it, vi } from "vitest";
 import App from "../../App.svelte";
 import type { Finding, PolicyView } from "../../bridge/bindings";
-import { useChannel } from "../../bridge/channel";
 import * as example from "../../bridge/example";
-import { standin } from "../../bridge/standin";
+import { record } from "../../bridge/recording";
 
 const id = (name: string) => screen.findByTestId(name);
 const rule = example.findings.filter((finding) => finding.offer !== null);
 
-/** The Checks screen with these findings; gives what was asked to be staged. */
+/** The Checks screen with these findings; gives the fixes that were asked to be staged. */
 async function checks(findings: Finding[]) {
-  const base = standin({ empty: false });
-  const asked: unknown[] = [];
-  useChannel({
-    ...base,
-    call: async <T>(command: string, args: Record<string, unknown> = {}) => {
-      if (command === "stage_fixes") asked.push(args.fixes);
-      const answer = await base.call<T>(command, args);
-      return command === "policy_view" ? ({ ...(answer as PolicyView), findings } as T) : answer;
-    },
-  });
+  const app = record();
+  app.answers.policy_view = async () => ({ ...(await app.base.call<PolicyView>("policy_view")), findings });
   render(App);
   await userEvent.click(await id("rail-checks"));
   await screen.findAllByTestId("finding-row");
-  return asked;
+  return () => app.asked("stage_fixes").map(({ fixes }) => fixes);
 }
 
 const key = (finding: Finding | undefined) => ({
@@ -42,7 +33,7 @@ it("stages the fix of one finding, says so in its row, and shows field and reaso
   const [button] = await screen.findAllByTestId("fix");
   expect(button).toHaveAttribute("title", expect.stringContaining("take spec.http[0].match[1] away"));
   await userEvent.click(button as HTMLElement);
-  expect(asked).toEqual([[key(rule[0])]]);
+  expect(asked()).toEqual([[key(rule[0])]]);
   expect(await id("fix-staged")).toBeInTheDocument();
   expect(screen.getAllByTestId("fix")).toHaveLength(rule.length - 1);
   expect(screen.queryByTestId("fix-all")).toBeNull();
@@ -54,7 +45,7 @@ it("stages the fix of one finding, says so in its row, and shows field and reaso
 it("stages the fixes of all findings of a rule as one change set", async () => {
   const asked = await checks(example.findings);
   await userEvent.click(await id("fix-all"));
-  expect(asked).toEqual([rule.map(key)]);
+  expect(asked()).toEqual([rule.map(key)]);
   await vi.waitFor(() => expect(screen.getAllByTestId("fix-staged")).toHaveLength(rule.length));
   expect(screen.queryByTestId("fix")).toBeNull();
 });
@@ -74,5 +65,5 @@ it("says why a fix cannot be made here", async () => {
   const [row] = await screen.findAllByTestId("finding-row");
   expect(row).toHaveTextContent(blockedBecause);
   expect(within(row as HTMLElement).getByLabelText("Copy as kubectl patch")).toBeEnabled();
-  expect(asked).toEqual([]);
+  expect(asked()).toEqual([]);
 });

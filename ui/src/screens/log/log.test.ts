@@ -4,25 +4,17 @@ import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { Flow, LogPage, LogQuery } from "../../bridge/bindings";
 import { useChannel } from "../../bridge/channel";
 import * as example from "../../bridge/example";
-import { standin } from "../../bridge/standin";
+import { record, type Recording } from "../../bridge/recording";
 import LogWindow from "./LogWindow.svelte";
 import { LogView } from "./view.svelte";
 
-let calls: [string, Record<string, unknown>][];
+let app: Recording;
 
 beforeEach(() => {
-  calls = [];
-  const base = standin({ empty: false });
-  useChannel({
-    ...base,
-    call: <T>(command: string, args: Record<string, unknown> = {}) => {
-      calls.push([command, args]);
-      return base.call<T>(command, args);
-    },
-  });
+  app = record();
 });
 
-const newestQuery = () => calls.findLast(([name]) => name === "log_page")?.[1].query as LogQuery;
+const newestQuery = () => app.asked("log_page").at(-1)?.query as LogQuery;
 
 describe("the log window", () => {
   it("draws only rows near the sight and always says lag, drops and what is kept", async () => {
@@ -64,7 +56,7 @@ describe("the log window", () => {
     render(LogWindow);
     await userEvent.click((await screen.findAllByTestId("log-row"))[2] as HTMLElement);
     await userEvent.click(await screen.findByTestId("log-allow"));
-    expect(calls.filter(([name]) => name === "allow_from_log")).toHaveLength(1);
+    expect(app.asked("allow_from_log")).toHaveLength(1);
   });
 
   it("moves with j and k, pauses with Space, follows with End", async () => {

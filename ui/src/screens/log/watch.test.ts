@@ -4,34 +4,22 @@ import axe from "axe-core";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import App from "../../App.svelte";
 import type { LogSource } from "../../bridge/bindings";
-import { useChannel } from "../../bridge/channel";
 import * as example from "../../bridge/example";
-import { standin } from "../../bridge/standin";
+import { record, type Recording } from "../../bridge/recording";
 import { navigation } from "../../state/navigation.svelte";
-import { forgetAll } from "../../state/store.svelte";
 import LogWindow from "./LogWindow.svelte";
 
-let calls: [string, Record<string, unknown>][];
+let app: Recording;
 
 /** The stand-in with a cluster open, and with `answer` for where its flows come from. */
 async function cluster(answer?: LogSource) {
-  const base = standin({ empty: false });
-  await base.call("open_context", { name: "kind-dev" });
-  useChannel({
-    ...base,
-    call: <T>(command: string, args: Record<string, unknown> = {}) => {
-      calls.push([command, args]);
-      if (command === "log_source" && answer) return Promise.resolve(answer as T);
-      return base.call<T>(command, args);
-    },
-  });
+  await app.base.call("open_context", { name: "kind-dev" });
+  if (answer) app.answers.log_source = () => answer;
 }
-const last = (command: string) => calls.findLast(([name]) => name === command)?.[1];
+const last = (command: string) => app.asked(command).at(-1);
 
 beforeEach(() => {
-  calls = [];
-  forgetAll();
-  navigation.reset();
+  app = record();
 });
 
 describe("which pods are followed", () => {
@@ -50,7 +38,6 @@ describe("which pods are followed", () => {
   });
 
   it("is no question in a folder", async () => {
-    useChannel(standin({ empty: false }));
     render(LogWindow);
     await screen.findByTestId("log-count");
     expect(screen.queryByTestId("log-pods")).toBeNull();

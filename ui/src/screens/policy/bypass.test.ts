@@ -2,23 +2,14 @@
 import { render, screen, within } from "@testing-library/svelte";
 import userEvent from "@testing-library/user-event";
 import { beforeEach, expect, it, vi } from "vitest";
-import { useChannel } from "../../bridge/channel";
 import * as example from "../../bridge/example";
-import { standin } from "../../bridge/standin";
+import { record, type Recording } from "../../bridge/recording";
 import Bypass from "./Bypass.svelte";
 
-let staged: unknown[] = [];
+let app: Recording;
 
 beforeEach(() => {
-  staged = [];
-  const base = standin({ empty: false });
-  useChannel({
-    ...base,
-    call: (command, args) => {
-      if (command === "stage") staged.push(args?.edit);
-      return base.call(command, args);
-    },
-  });
+  app = record();
 });
 
 const two = { ...example.bypass, injectors: [...example.bypass.injectors, example.oldInjector] };
@@ -40,7 +31,7 @@ it("edits the revision that is chosen, and keeps what was typed for the other", 
   await userEvent.type(ranges, "10.9.0.0/16");
   await userEvent.click(screen.getByTestId("ranges-stage"));
   await vi.waitFor(() =>
-    expect(staged).toEqual([
+    expect(app.asked("stage").map(({ edit }) => edit)).toEqual([
       {
         kind: "ranges",
         revision: "1-3",

@@ -3,18 +3,13 @@ import { render, screen, within } from "@testing-library/svelte";
 import userEvent from "@testing-library/user-event";
 import { beforeEach, expect, it, vi } from "vitest";
 import type { RegistryView } from "../../bridge/bindings";
-import { useChannel } from "../../bridge/channel";
 import * as example from "../../bridge/example";
-import { standin } from "../../bridge/standin";
-import { navigation } from "../../state/navigation.svelte";
-import { forgetAll } from "../../state/store.svelte";
+import { record } from "../../bridge/recording";
 import Gateways from "./Gateways.svelte";
 import Services from "./Services.svelte";
 
 beforeEach(() => {
-  forgetAll();
-  navigation.reset();
-  useChannel(standin({ empty: false }));
+  record();
 });
 
 it("lists Kubernetes Services and DestinationRules beside ServiceEntries, and narrows to a kind", async () => {
@@ -48,12 +43,7 @@ it("draws few of twenty thousand Services, and finds any of them", async () => {
     })),
     rules: [],
   };
-  const base = standin({ empty: false });
-  useChannel({
-    ...base,
-    call: async <T>(command: string, args?: Record<string, unknown>) =>
-      command === "registry" ? (many as T) : base.call<T>(command, args),
-  });
+  record().answers.registry = () => many;
   render(Services, { view: example.policy });
   await vi.waitFor(() => expect(screen.getByTestId("service-tally")).toHaveTextContent("20,004 of 20,004 shown"));
   expect(screen.getAllByTestId("registered-row").length).toBeLessThan(100);

@@ -3,39 +3,29 @@ import { render, screen, within } from "@testing-library/svelte";
 import userEvent from "@testing-library/user-event";
 import { expect, it } from "vitest";
 import App from "../../App.svelte";
-import { useChannel } from "../../bridge/channel";
 import * as example from "../../bridge/example";
-import { standin } from "../../bridge/standin";
+import { record } from "../../bridge/recording";
 
 const id = (name: string) => screen.findByTestId(name);
 
-/** The pane of modes; gives the releases that were asked for. */
+/** The pane of modes. */
 async function modes(cluster = false) {
-  const base = standin({ empty: false });
-  const asked: unknown[] = [];
-  useChannel({
-    ...base,
-    call: async <T>(command: string, args: Record<string, unknown> = {}) => {
-      if (command === "decide_for") asked.push(args.version);
-      return cluster && command === "source_state"
-        ? (example.clusterSource("kind-dev") as T)
-        : base.call<T>(command, args);
-    },
-  });
+  const app = record();
+  if (cluster) app.answers.source_state = () => example.clusterSource("kind-dev");
   render(App);
   await userEvent.click(await id("rail-policy"));
   await userEvent.click(await id("policy-mode"));
-  return asked;
+  return app;
 }
 
 it("decides as the release that is chosen, says that it is not the one that was found, and goes back", async () => {
-  const asked = await modes();
+  const app = await modes();
   expect(await id("release")).toHaveTextContent("Found: label app.kubernetes.io/version of ConfigMap");
   await userEvent.selectOptions(await id("release-choice"), "1.24");
   expect(await id("release-chosen")).toHaveTextContent("is decided as Istio 1.24. Found was 1.31");
   await userEvent.selectOptions(await id("release-choice"), "");
   expect(screen.queryByTestId("release-chosen")).toBeNull();
-  expect(asked).toEqual(["1.24", null]);
+  expect(app.asked("decide_for")).toEqual([{ version: "1.24" }, { version: null }]);
 });
 
 it("says which release a cluster runs, and offers no other", async () => {

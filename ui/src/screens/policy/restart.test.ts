@@ -32,8 +32,7 @@ const view = (workloads: PodsRow[], restart: Partial<PodsView["restart"]> = {}):
 });
 
 function editing(on: boolean) {
-  const open = example.clusterSource("kind-dev");
-  source.put({ ...open, cluster: open.cluster && { ...open.cluster, editing: on } });
+  source.put(example.clusterWith({ editing: on }));
 }
 
 beforeEach(() => {
@@ -91,7 +90,6 @@ it("offers no restart while the window is read-only, nothing is stale, or what i
 });
 
 it("offers no restart where a permission is missing, and names it with the namespace", async () => {
-  const open = example.clusterSource("kind-dev");
   const right: Right = {
     feature: "restartWorkloads",
     words: "Restart workloads",
@@ -101,7 +99,7 @@ it("offers no restart where a permission is missing, and names it with the names
     needs: "patch deployments.apps",
     namespace: null,
   };
-  source.put({ ...open, cluster: open.cluster && { ...open.cluster, editing: true, rights: [right] } });
+  source.put(example.clusterWith({ editing: true, rights: [right] }));
   const { rerender } = render(Restart, { pods: view([row("shop/cart", 1), row("pay/api", 1)]) });
   expect(screen.getByTestId("restart")).toBeDisabled();
   expect(screen.getByTestId("needs")).toHaveTextContent("needs patch deployments.apps in pay");

@@ -4,9 +4,8 @@ import userEvent from "@testing-library/user-event";
 import { expect, it } from "vitest";
 import App from "../../App.svelte";
 import type { Finding, Review } from "../../bridge/bindings";
-import { useChannel } from "../../bridge/channel";
 import * as example from "../../bridge/example";
-import { standin } from "../../bridge/standin";
+import { record } from "../../bridge/recording";
 
 const id = (name: string) => screen.findByTestId(name);
 const [diff] = example.diffs;
@@ -32,15 +31,9 @@ const refused = (findings: Finding[]) => reviewed({ findings, applicable: false,
 
 /** The window in Review, where the answer to what is staged or previewed says this too. */
 async function reviewed(told: Partial<Review>) {
-  const base = standin({ empty: false });
-  useChannel({
-    ...base,
-    call: async <T>(command: string, args: Record<string, unknown> = {}) => {
-      const answer = await base.call<T>(command, args);
-      if (command !== "review" && command !== "preview") return answer;
-      return { ...(answer as Review), ...told } as T;
-    },
-  });
+  const { answers, base } = record();
+  for (const command of ["review", "preview"])
+    answers[command] = async (args) => ({ ...(await base.call<Review>(command, args)), ...told });
   render(App);
   await userEvent.click(await id("rail-policy"));
   await userEvent.click(await id("policy-mode"));

@@ -4,50 +4,21 @@ import userEvent from "@testing-library/user-event";
 import { beforeEach, expect, it, vi } from "vitest";
 import App from "../../App.svelte";
 import type { DeployCheck, DeployState } from "../../bridge/bindings";
-import { useChannel } from "../../bridge/channel";
 import * as example from "../../bridge/example";
-import { standin } from "../../bridge/standin";
-import { deploy, deployLeft, deployment } from "../../state/deploy.svelte";
+import { record, type Recording } from "../../bridge/recording";
 import { navigation } from "../../state/navigation.svelte";
 
-let calls: [string, Record<string, unknown>][];
-let answers: Record<string, () => unknown>;
-let heard: Record<string, ((payload: never) => void)[]>;
+let app: Recording;
 
 beforeEach(() => {
-  deployment.forget();
-  deployLeft.forget();
-  deploy.changed();
-  Object.assign(deploy, { mode: "observe", place: "copy", way: "capture", staged: false, image: "", chosen: null });
-  navigation.sandbox = "computer";
-  calls = [];
-  answers = {};
-  heard = {};
-  const base = standin({ empty: false });
-  useChannel({
-    ...base,
-    call: async <T>(command: string, args: Record<string, unknown> = {}) => {
-      calls.push([command, args]);
-      const own = answers[command];
-      return own ? (own() as T) : base.call<T>(command, args);
-    },
-    listen: (event, handler) => {
-      heard[event] = [...(heard[event] ?? []), handler as (payload: never) => void];
-      return base.listen(event, handler);
-    },
-  });
+  app = record();
 });
 
-const asked = (command: string) => calls.filter(([name]) => name === command).map(([, args]) => args);
-const tell = (event: string, payload: unknown) => heard[event]?.forEach((handle) => handle(payload as never));
 const id = (name: string) => screen.findByTestId(name);
 
 /** "Cluster workload" of the Sandbox. */
 async function open(editing: boolean) {
-  answers.source_state = () => {
-    const state = example.clusterSource("kind-dev");
-    return { ...state, cluster: state.cluster && { ...state.cluster, editing } };
-  };
+  app.answers.source_state = () => example.clusterWith({ editing });
   navigation.go("sandbox");
   render(App);
   await userEvent.click(await id("sandbox-cluster"));
@@ -68,11 +39,11 @@ it("checks what is chosen before anything can be started", async () => {
   await userEvent.click(await id("deploy-mode-enforce"));
   await userEvent.click(await id("deploy-check-all"));
   const options = { kind: "StatefulSet", workload: "shop/cart", mode: "enforce", place: "copy", way: "capture" };
-  expect(asked("deploy_checks")).toEqual([{ options: { ...options, staged: false, image: example.deployImage } }]);
+  expect(app.asked("deploy_checks")).toEqual([{ options: { ...options, staged: false, image: example.deployImage } }]);
   const checks = await screen.findAllByTestId("deploy-check");
   expect(checks.map((each) => each.dataset.outcome)).toEqual(["fine", "unknown", "warning"]);
   expect(checks[1]).toHaveTextContent("kind load image-archive");
-  expect(asked("deploy_start")).toEqual([]);
+  expect(app.asked("deploy_start")).toEqual([]);
   expect(await id("deploy-start")).toBeEnabled();
 });
 
@@ -85,6 +56,16 @@ it("forgets what the checks found when something else is chosen", async () => {
   expect(screen.queryByTestId("deploy-check")).toBeNull();
 });
 
+it("says by which labels what is added is found, and how it goes", async () => {
+  await open(true);
+  await userEvent.click(await id("deploy-check-all"));
+  expect(await id("deploy-marked")).toHaveTextContent("Both carry app.kubernetes.io/managed-by=egret");
+  await userEvent.click(await id("deploy-place-workload"));
+  await userEvent.click(await id("deploy-check-all"));
+  expect(await id("deploy-marked")).toHaveTextContent("the workload and its pods egret.dev/session only");
+  expect(await id("deploy-marked")).toHaveTextContent("does not wait to look");
+});
+
 it("starts nothing that a check refuses, and gives the Role where a right is missing", async () => {
   const refused: DeployCheck = {
     title: "Permissions",
@@ -93,7 +74,7 @@ it("starts nothing that a check refuses, and gives the Role where a right is mis
     advice: null,
     command: null,
   };
-  answers.deploy_checks = () => ({ ...example.deployChecks, checks: [refused], refused: refused.text });
+  app.answers.deploy_checks = () => ({ ...example.deployChecks, checks: [refused], refused: refused.text });
   await open(true);
   await userEvent.click(await id("deploy-check-all"));
   expect(await id("deploy-check")).toHaveTextContent("Not possible");
@@ -120,7 +101,9 @@ it("runs through its steps, shows what the sidecar has, and says what became of 
   expect(await id("deploy-pod")).toHaveTextContent("8c1f02a7be00d1aa, no. 1, mounted");
   expect(await id("deploy-flows")).toHaveTextContent("9 flows");
   await vi.waitFor(() =>
-    expect(asked("log_page").some(({ query }) => (query as { text: string }).text === "session:3f9a1c07")).toBe(true),
+    expect(app.asked("log_page").some(({ query }) => (query as { text: string }).text === "session:3f9a1c07")).toBe(
+      true,
+    ),
   );
   expect(await id("deploy-target")).toBeDisabled();
   await userEvent.click(await id("deploy-stop"));
@@ -128,10 +111,10 @@ it("runs through its steps, shows what the sidecar has, and says what became of 
 });
 
 it("brings the change set to a sidecar that runs", async () => {
-  answers.deploy_state = () => example.deployed;
+  app.answers.deploy_state = () => example.deployed;
   await open(true);
   await userEvent.click(await id("deploy-staged-true"));
-  expect(asked("deploy_staged")).toEqual([{ staged: true }]);
+  expect(app.asked("deploy_staged")).toEqual([{ staged: true }]);
 });
 
 it("shows what it waits for, can be called off, and says why it came to nothing", async () => {
@@ -146,28 +129,88 @@ it("shows what it waits for, can be called off, and says why it came to nothing"
     ],
   };
   await open(true);
-  tell("deploy-changed", starting);
+  app.tell("deploy-changed", starting);
   expect((await screen.findAllByTestId("deploy-step"))[1]).toHaveTextContent("waits for the node to fetch egret-proxy");
   await userEvent.click(await id("deploy-cancel"));
-  expect(asked("deploy_cancel")).toHaveLength(1);
+  expect(app.asked("deploy_cancel")).toHaveLength(1);
   const fault = { code: "stopped", message: "You called it off.", hint: "Everything was taken away again.", at: null };
-  tell("deploy-changed", { ...starting, phase: "failed", fault });
+  app.tell("deploy-changed", { ...starting, phase: "failed", fault });
   expect(await id("error-banner")).toHaveTextContent("You called it off. Everything was taken away again.");
   expect(await id("deploy-check-all")).toBeEnabled();
 });
 
 it("tells of what a killed app left when its cluster is opened, and removes it with editing on", async () => {
-  answers.deploy_left = () => [example.leftIn("shop")];
-  answers.source_state = () => {
-    const state = example.clusterSource("eu-prod");
-    return { ...state, cluster: state.cluster && { ...state.cluster, editing: true } };
-  };
+  app.answers.deploy_left = () => [example.leftIn("shop")];
+  app.answers.source_state = () => example.clusterWith({ editing: true });
   render(App);
   await id("overview-sentence");
-  tell("source-changed", answers.source_state());
+  app.tell("source-changed", example.clusterWith({ editing: true }));
   expect(await id("toast")).toHaveTextContent("A sidecar of an earlier session is left");
   await userEvent.click(screen.getByText("Open Sandbox"));
   expect(await id("deploy-left")).toHaveTextContent("a sidecar in Deployment cart");
   await userEvent.click(await id("deploy-left-remove"));
-  expect(asked("deploy_remove")).toEqual([{ namespace: "shop", session: "ab12cd34" }]);
+  expect(app.asked("deploy_remove")).toEqual([{ namespace: "shop", session: "ab12cd34" }]);
+});
+
+it("is started once, however often Start is clicked while it is checked again", async () => {
+  app.answers.deploy_start = () => new Promise(() => undefined);
+  await open(true);
+  await userEvent.click(await id("deploy-check-all"));
+  await userEvent.click(await id("deploy-start"));
+  for (const control of ["deploy-start", "deploy-check-all", "deploy-target"]) expect(await id(control)).toBeDisabled();
+  app.tell("deploy-changed", { ...example.deployed, phase: "starting" });
+  expect(await id("deploy-cancel")).toBeEnabled();
+  expect(app.asked("deploy_start")).toHaveLength(1);
+});
+
+it("says why Stop came to nothing", async () => {
+  app.answers.deploy_state = () => example.deployed;
+  app.answers.deploy_stop = () => {
+    throw { code: "busy", message: "A sidecar is being started or removed.", hint: "Wait for it.", at: null };
+  };
+  await open(true);
+  await userEvent.click(await id("deploy-stop"));
+  expect(await id("error-banner")).toHaveTextContent("A sidecar is being started or removed. Wait for it.");
+  expect(await id("deploy-stop")).toBeEnabled();
+});
+
+it("keeps nothing of the checks once a start has touched the cluster", async () => {
+  const fault = { code: "image", message: "The image cannot be fetched.", hint: null, at: null };
+  app.answers.deploy_start = () => ({ ...example.deployed, phase: "failed", pods: [], fault });
+  await open(true);
+  await userEvent.click(await id("deploy-check-all"));
+  expect(await screen.findAllByTestId("deploy-check")).toHaveLength(3);
+  await userEvent.click(await id("deploy-start"));
+  expect(await id("error-banner")).toHaveTextContent("The image cannot be fetched.");
+  expect(await screen.findAllByTestId("deploy-step")).toHaveLength(3);
+  expect(screen.queryByTestId("deploy-check")).toBeNull();
+  expect(await id("deploy-start")).toBeDisabled();
+  // What is found anew stands under the steps of the last try.
+  await userEvent.click(await id("deploy-check-all"));
+  expect(await screen.findAllByTestId("deploy-check")).toHaveLength(3);
+  expect(await id("deploy-start")).toBeEnabled();
+});
+
+it("tells of what is left in a window that was opened with its cluster", async () => {
+  app.answers.deploy_left = () => [example.leftIn("shop")];
+  app.answers.source_state = () => example.clusterWith({ editing: false });
+  render(App);
+  expect(await id("toast")).toHaveTextContent("A sidecar of an earlier session is left");
+});
+
+it.each([
+  { what: "another context", next: { name: "admin@kind-dev" } },
+  { what: "a context of the same name in another kubeconfig", next: {}, file: "team" },
+])("tells of what is left for $what of the same API server, and of no place twice", async ({ next, file }) => {
+  const first = example.clusterWith({});
+  const second = { ...example.clusterWith(file ? { file } : {}), ...next };
+  app.answers.source_state = () => first;
+  render(App);
+  await id("overview-sentence");
+  await vi.waitFor(() => expect(app.asked("deploy_left")).toHaveLength(1));
+  app.tell("source-changed", { ...first, epoch: first.epoch + 1 });
+  app.answers.deploy_left = () => [example.leftIn("shop")];
+  app.tell("source-changed", second);
+  expect(await id("toast")).toHaveTextContent("A sidecar of an earlier session is left");
+  expect(app.asked("deploy_left")).toHaveLength(2);
 });

@@ -1,32 +1,17 @@
 /** Any workload's place: chosen from where workloads are shown, and never taken silently from what runs. */
 import { render, screen } from "@testing-library/svelte";
 import userEvent from "@testing-library/user-event";
-import { beforeEach, expect, it } from "vitest";
+import { beforeEach, expect, it, vi } from "vitest";
 import App from "../../App.svelte";
-import { useChannel } from "../../bridge/channel";
 import * as example from "../../bridge/example";
-import { standin } from "../../bridge/standin";
+import { record, type Recording } from "../../bridge/recording";
 import { navigation } from "../../state/navigation.svelte";
 
-let calls: [string, Record<string, unknown>][];
-let answers: Record<string, () => unknown>;
+let app: Recording;
 
 beforeEach(() => {
-  navigation.reset();
-  calls = [];
-  answers = {};
-  const base = standin({ empty: false });
-  useChannel({
-    ...base,
-    call: async <T>(command: string, args: Record<string, unknown> = {}) => {
-      calls.push([command, args]);
-      const own = answers[command];
-      return own ? (own() as T) : base.call<T>(command, args);
-    },
-  });
+  app = record();
 });
-
-const asked = (command: string) => calls.filter(([name]) => name === command).map(([, args]) => args);
 
 it("is chosen in the palette, and restarts what runs as somebody else only after a yes", async () => {
   render(App);
@@ -34,15 +19,15 @@ it("is chosen in the palette, and restarts what runs as somebody else only after
   await userEvent.type(await screen.findByTestId("palette-input"), "run as shop/cart");
   await userEvent.click((await screen.findAllByTestId("palette-hit"))[0] as HTMLElement);
   expect(await screen.findByTestId("sandbox-other")).toHaveTextContent("runs as default/sleep");
-  expect(asked("sandbox_start")).toEqual([]);
+  expect(app.asked("sandbox_start")).toEqual([]);
   await userEvent.click(screen.getByTestId("sandbox-restart-as"));
-  expect(asked("sandbox_stop")).toHaveLength(1);
-  expect(asked("sandbox_start")).toEqual([{ workload: "shop/cart", staged: false }]);
+  expect(app.asked("sandbox_stop")).toHaveLength(1);
+  expect(app.asked("sandbox_start")).toEqual([{ workload: "shop/cart", staged: false }]);
 });
 
 it("is offered for a destination's callers that the source declares, and for no others", async () => {
   const [first, ...rest] = example.destinations;
-  answers.destinations = () => [{ ...first, workloads: ["shop/cart", "gone/away"] }, ...rest];
+  app.answers.destinations = () => [{ ...first, workloads: ["shop/cart", "gone/away"] }, ...rest];
   navigation.go("destinations");
   render(App);
   await screen.findByTestId("screen-destinations");
@@ -54,20 +39,53 @@ it("is offered for a destination's callers that the source declares, and for no 
 });
 
 it("enforces the staged changes only where that was chosen, and says so in the head", async () => {
-  answers.sandbox_state = () => ({ ...example.sandbox, state: "stopped" });
+  app.answers.sandbox_state = () => ({ ...example.sandbox, state: "stopped" });
   navigation.go("sandbox");
   render(App);
   await userEvent.click(await screen.findByTestId("sandbox-with-staged"));
   await userEvent.click(screen.getByTestId("sandbox-start"));
-  expect(asked("sandbox_start").at(-1)).toMatchObject({ staged: true });
+  expect(app.asked("sandbox_start").at(-1)).toMatchObject({ staged: true });
   expect(await screen.findByTestId("sandbox-staged")).toHaveTextContent("staged");
 });
 
 it("says how many connections went to Services, and why one did not", async () => {
   const fault = { code: "forbidden", message: "needs create pods/portforward in shop.", hint: null, at: null };
-  answers.sandbox_state = () => ({ ...example.sandbox, reach: { total: 3, open: 1, fault } });
+  app.answers.sandbox_state = () => ({ ...example.sandbox, reach: { total: 3, open: 1, fault } });
   navigation.go("sandbox");
   render(App);
   expect(await screen.findByTestId("sandbox-reach")).toHaveTextContent("3 port-forwards, 1 open");
   expect(screen.getByTestId("sandbox-reach-fault")).toHaveTextContent("pods/portforward in shop");
+});
+
+it("goes with the source that it was chosen in, and so does what is staged", async () => {
+  app.answers.sandbox_state = () => ({ ...example.sandbox, state: "stopped" });
+  render(App);
+  await screen.findByTestId("overview-sentence");
+  navigation.runAs("shop/cart");
+  navigation.sandboxStaged = true;
+  expect(await screen.findByTestId("sandbox-start")).toHaveTextContent("Start as shop/cart");
+  app.tell("source-changed", { ...example.source, epoch: example.source.epoch + 1 });
+  expect(navigation.sandboxAs).toBe("shop/cart");
+  app.tell("source-changed", { ...example.source, path: "/elsewhere", name: "elsewhere" });
+  await vi.waitFor(() => expect(screen.getByTestId("sandbox-start")).toHaveTextContent("Start as default/sleep"));
+  expect(screen.getByTestId("sandbox-with-staged")).not.toBeChecked();
+});
+
+it("is kept while it runs, also when the source no longer has it", async () => {
+  app.answers.sandbox_state = () => ({ ...example.sandbox, workload: "gone/away" });
+  navigation.go("sandbox");
+  render(App);
+  await vi.waitFor(() => expect(app.asked("workloads")).toHaveLength(1));
+  await screen.findByText(example.workloads[0]?.name ?? "");
+  expect(screen.queryByTestId("sandbox-other")).toBeNull();
+});
+
+it("is not a workload that the source no longer has", async () => {
+  const [first] = example.workloads;
+  app.answers.sandbox_state = () => ({ ...example.sandbox, state: "stopped", workload: "gone/before" });
+  app.answers.workloads = () => [first];
+  render(App);
+  await screen.findByTestId("overview-sentence");
+  navigation.runAs("gone/away");
+  await vi.waitFor(() => expect(screen.getByTestId("sandbox-start")).toHaveTextContent(`Start as ${first?.name}`));
 });

@@ -3,46 +3,22 @@ import { render, screen } from "@testing-library/svelte";
 import userEvent from "@testing-library/user-event";
 import { beforeEach, expect, it, vi } from "vitest";
 import App from "../../App.svelte";
-import { useChannel } from "../../bridge/channel";
 import * as example from "../../bridge/example";
+import { record, type Recording } from "../../bridge/recording";
 import { standin } from "../../bridge/standin";
 import { navigation } from "../../state/navigation.svelte";
-import { probes } from "../../state/probe.svelte";
 
-let calls: [string, Record<string, unknown>][];
-let answers: Record<string, () => unknown>;
-let heard: Record<string, ((payload: never) => void)[]>;
+let app: Recording;
 
 beforeEach(() => {
-  probes.forget();
-  calls = [];
-  answers = {};
-  heard = {};
-  const base = standin({ empty: true });
-  useChannel({
-    ...base,
-    call: async <T>(command: string, args: Record<string, unknown> = {}) => {
-      calls.push([command, args]);
-      const own = answers[command];
-      return own ? (own() as T) : base.call<T>(command, args);
-    },
-    listen: (event, handler) => {
-      heard[event] = [...(heard[event] ?? []), handler as (payload: never) => void];
-      return base.listen(event, handler);
-    },
-  });
+  app = record({ empty: true });
 });
 
-const asked = (command: string) => calls.filter(([name]) => name === command).map(([, args]) => args);
-const tell = (event: string, payload: unknown) => heard[event]?.forEach((handle) => handle(payload as never));
 const id = (name: string) => screen.findByTestId(name);
 
 /** The Sandbox of a cluster. */
 async function open(editing: boolean) {
-  answers.source_state = () => {
-    const state = example.clusterSource("kind-dev");
-    return { ...state, cluster: state.cluster && { ...state.cluster, editing } };
-  };
+  app.answers.source_state = () => example.clusterWith({ editing });
   navigation.go("sandbox");
   render(App);
   await id("way-container");
@@ -61,10 +37,10 @@ it("adds a container of the image that a person names, after a yes", async () =>
   await userEvent.click(await id("way-container"));
   await userEvent.clear(await id("probe-image"));
   await userEvent.type(await id("probe-image"), "registry.corp/curl:8");
-  expect(asked("probe_container")).toEqual([]);
+  expect(app.asked("probe_container")).toEqual([]);
   await userEvent.click(await id("probe-yes"));
-  await vi.waitFor(() => expect(asked("probe_container")).toEqual([{ workload: "default/sleep" }]));
-  expect(asked("probe_image")).toEqual([{ image: "registry.corp/curl:8" }]);
+  await vi.waitFor(() => expect(app.asked("probe_container")).toEqual([{ workload: "default/sleep" }]));
+  expect(app.asked("probe_image")).toEqual([{ image: "registry.corp/curl:8" }]);
   await vi.waitFor(() => expect(screen.queryByTestId("probe-ask")).toBeNull());
 });
 
@@ -76,25 +52,31 @@ it("names the right that is missing for a probe", async () => {
 });
 
 it("sends from a probe that is left over, and says why it could not be removed", async () => {
-  answers.probes = () => [example.probeIn("shop")];
-  answers.probe_remove = () => {
+  app.answers.probes = () => [example.probeIn("shop")];
+  app.answers.probe_remove = () => {
     throw { code: "forbidden", message: "You may not delete it.", hint: "Ask.", at: null };
   };
   await open(true);
   expect(await id("probe-row")).toHaveTextContent("A probe of Egret runs in shop.");
   await userEvent.click(await id("probe-use"));
   await userEvent.click(await id("console-send"));
-  await vi.waitFor(() => expect(asked("send_request")[0]).toMatchObject({ pod: "shop/egret-probe" }));
+  await vi.waitFor(() => expect(app.asked("send_request")[0]).toMatchObject({ pod: "shop/egret-probe" }));
   await userEvent.click(await id("probe-remove"));
   expect(await id("error-banner")).toHaveTextContent("You may not delete it. Ask.");
   expect(await id("probe-row")).toBeInTheDocument();
 });
 
 it("shows what was expected beside what happened, the difference, and the sidecar's own line", async () => {
-  const base = standin({ empty: false });
-  const result = (await base.call("send_request", { method: "GET", url: "http://a.com/" })) as object;
+  const result = (await standin({ empty: false }).call("send_request", {
+    method: "GET",
+    url: "http://a.com/",
+  })) as object;
   const finding = { level: "warning", message: "Expected 502.", hint: "Restart the workload." };
-  answers.send_request = () => ({ ...result, expectation: { ...example.expectation, finding }, limits: "By wget." });
+  app.answers.send_request = () => ({
+    ...result,
+    expectation: { ...example.expectation, finding },
+    limits: "By wget.",
+  });
   await open(false);
   await userEvent.click(await id("console-send"));
   expect(await id("console-expected")).toHaveTextContent("reaches the site");
@@ -105,20 +87,27 @@ it("shows what was expected beside what happened, the difference, and the sideca
 
 it("says what is waited for, and stops waiting when a person has waited enough", async () => {
   await open(true);
-  tell("probe-changed", { step: "Waiting for the node to fetch curl:8…" });
+  app.tell("probe-changed", { step: "Waiting for the node to fetch curl:8…" });
   expect(await id("probe-step")).toHaveTextContent("Waiting for the node to fetch curl:8…");
   await userEvent.click(await id("probe-stop"));
-  expect(asked("probe_cancel")).toHaveLength(1);
-  tell("probe-changed", { step: null });
+  expect(app.asked("probe_cancel")).toHaveLength(1);
+  app.tell("probe-changed", { step: null });
   await vi.waitFor(() => expect(screen.queryByTestId("probe-step")).toBeNull());
 });
 
 it("tells of a probe that an earlier session left when its cluster is opened", async () => {
-  answers.probes = () => [example.probeIn("shop")];
+  app.answers.probes = () => [example.probeIn("shop")];
   render(App);
   await id("overview-sentence");
-  tell("source-changed", example.clusterSource("eu-prod"));
+  app.tell("source-changed", example.clusterSource("eu-prod"));
   expect(await id("toast")).toHaveTextContent("A probe of Egret is left in shop.");
   await userEvent.click(screen.getByText("Open Sandbox"));
   expect(await id("screen-sandbox")).toBeInTheDocument();
+});
+
+it("tells of a probe that is left in a window that was opened with its cluster", async () => {
+  app.answers.probes = () => [example.probeIn("shop")];
+  app.answers.source_state = () => example.clusterSource("eu-prod");
+  render(App);
+  expect(await id("toast")).toHaveTextContent("A probe of Egret is left in shop.");
 });

@@ -1,0 +1,27 @@
+/** The place that is open, a folder or a context of a cluster: what was chosen in it ends with it. */
+import { untrack } from "svelte";
+import type { SourceState } from "../bridge/bindings";
+import { deploy } from "./deploy.svelte";
+import { navigation } from "./navigation.svelte";
+import { probe } from "./probe.svelte";
+import { source } from "./store.svelte";
+
+/** Two contexts may lead to one API server, and two kubeconfigs may have contexts of one name. */
+const placeOf = ({ path, name, cluster }: SourceState) => JSON.stringify([path, name, cluster?.file ?? null]);
+
+/**
+ * Call while the window is made. What counts is what is open, not what is announced: a window may be made for a place
+ * that nobody announces to it any more.
+ */
+export function followPlace(): void {
+  const place = $derived(source.value && placeOf(source.value));
+  $effect(() => {
+    if (place === null) return;
+    untrack(() => {
+      const isCluster = Boolean(source.value?.cluster);
+      navigation.turnsToPlace();
+      void deploy.turnsToPlace(isCluster);
+      void probe.turnsToPlace(isCluster);
+    });
+  });
+}
