@@ -45,6 +45,7 @@ impl App {
 
     /// Deploys it, and returns when it runs or was taken away again. What the checks refuse is not begun.
     pub fn deploy_start(&self, options: DeployOptions) -> Result<DeployState> {
+        let turn = self.deployment.turn();
         let (cluster, view) = (self.cluster()?, self.view());
         let prepared = self.prepared(&cluster, &view, options)?;
         cluster.require(Feature::DeploySidecar, &prepared.options.target.namespace)?;
@@ -56,7 +57,7 @@ impl App {
                 None => fault,
             });
         }
-        let state = self.deployment.start(&cluster, prepared)?;
+        let state = self.deployment.start(&cluster, prepared, turn)?;
         // A window that closed, or turned to another place, meanwhile leaves nothing that runs.
         let is_here = self.is_open() && self.cluster().is_ok_and(|now| Arc::ptr_eq(&now, &cluster));
         if !is_here {

@@ -72,7 +72,7 @@ pub struct Cluster {
     /// Nothing is written before a person switches it on.
     editing: AtomicBool,
     logs: Arc<Logs>,
-    pulse: Pulse,
+    pub(super) pulse: Pulse,
     pub(super) credentials: Arc<Credentials>,
     /// The namespaces that this person knows of.
     pub(super) spaces: Arc<Spaces>,

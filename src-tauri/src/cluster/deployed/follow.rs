@@ -16,7 +16,11 @@ use super::{
     forward::{config, flows},
 };
 use crate::{
-    cluster::{Cluster, pods::Pods},
+    cluster::{
+        Cluster,
+        pods::Pods,
+        pulse::{Pulse, silent},
+    },
     fault::Fault,
 };
 
@@ -57,6 +61,7 @@ impl Cluster {
         let all = follow(
             self.client.clone(),
             self.pods.clone(),
+            self.pulse.clone(),
             namespace.into(),
             id.into(),
             port,
@@ -75,6 +80,7 @@ impl Cluster {
 async fn follow(
     client: Client,
     pods: Arc<Pods>,
+    pulse: Pulse,
     namespace: String,
     id: String,
     port: u16,
@@ -95,7 +101,7 @@ async fn follow(
         }
         for pod in &now {
             if followed.len() < MAX_FOLLOWED && followed.insert(pod.clone()) {
-                tasks.spawn(one(api.clone(), pod.clone(), port, hear.clone()));
+                tasks.spawn(one(api.clone(), pod.clone(), port, pulse.clone(), hear.clone()));
             }
         }
         seen = now;
@@ -112,16 +118,26 @@ async fn follow(
     }
 }
 
-/// Follows one pod until its connection breaks; gives its name, and why.
-async fn one(api: Api<v1::Pod>, pod: String, port: u16, hear: Arc<impl Fn(Heard) + Send + Sync>) -> (String, Fault) {
-    let fault = match config(&api, &pod, port).await {
-        Ok(policy) => {
-            hear(Heard::Connected(pod.clone(), policy));
-            let ended = flows(&api, &pod, port, |line| hear(Heard::Line(line.to_string()))).await;
-            ended
-                .err()
-                .unwrap_or_else(|| Fault::new("sidecar", format!("The sidecar in {pod} has ended.")))
-        }
+/// Follows one pod until its connection breaks, or nothing can come over it any more; gives its name, and why.
+async fn one(
+    api: Api<v1::Pod>,
+    pod: String,
+    port: u16,
+    mut pulse: Pulse,
+    hear: Arc<impl Fn(Heard) + Send + Sync>,
+) -> (String, Fault) {
+    let listens = async {
+        let policy = config(&api, &pod, port).await?;
+        hear(Heard::Connected(pod.clone(), policy));
+        flows(&api, &pod, port, |line| hear(Heard::Line(line.to_string()))).await
+    };
+    let ended = tokio::select! {
+        ended = listens => ended,
+        // A network that went away closes nothing.
+        _ = pulse.missed() => Err(silent()),
+    };
+    let fault = match ended {
+        Ok(()) => Fault::new("sidecar", format!("The sidecar in {pod} has ended.")),
         Err(fault) => fault,
     };
     time::sleep(REST).await;

@@ -35,18 +35,33 @@ impl Cluster {
     /// Writes the session's ConfigMap and gives its uid.
     pub fn put_session(&self, config_map: &Value) -> Result<String> {
         self.unlocked()?;
-        self.put_policy(config_map)
+        let made = self.apply_config_map(config_map.clone())?;
+        Ok(made.metadata.uid.unwrap_or_default())
     }
 
-    /// The same for a session that stands: its policy follows what a person does elsewhere, also with editing off.
-    pub fn put_policy(&self, config_map: &Value) -> Result<String> {
-        let (namespace, name) = place(config_map)?;
+    /// The same for the ConfigMap `uid` of a session that stands: its policy follows what a person does elsewhere, also
+    /// with editing off. One that was deleted is not made anew.
+    pub fn put_policy(&self, config_map: &Value, uid: &str) -> Result<()> {
+        let mut config_map = config_map.clone();
+        config_map["metadata"]["uid"] = json!(uid);
+        self.apply_config_map(config_map).map(drop)
+    }
+
+    fn apply_config_map(&self, config_map: Value) -> Result<ConfigMap> {
+        let (namespace, name) = place(&config_map)?;
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &namespace);
-        let object = config_map.clone();
         self.call(async move {
             let parameters = PatchParams::apply(MANAGER).force();
-            let made = maps.patch(&name, &parameters, &Patch::Apply(&object)).await;
-            Ok(made.map_err(|error| told(&error))?.metadata.uid.unwrap_or_default())
+            match maps.patch(&name, &parameters, &Patch::Apply(&config_map)).await {
+                Ok(made) => Ok(made),
+                // All of its fields are taken over; what is left is a uid that is another one's, or nobody's.
+                Err(kube::Error::Api(status)) if status.code == 409 => Err(Fault::new(
+                    "gone",
+                    format!("ConfigMap {namespace}/{name}, which holds the sidecar's policy, was deleted."),
+                )
+                .hint("Pods that start from now on have no policy. Stop the sidecar, and start it again.")),
+                Err(error) => Err(told(&error)),
+            }
         })
     }
 

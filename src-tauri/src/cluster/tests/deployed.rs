@@ -220,8 +220,8 @@ fn a_start_that_is_called_off_leaves_nothing_behind() {
         bench.cluster.set_editing(true);
         let before = stored(api, "Deployment", "called-off");
         let prepared = prepared(&bench, options("Deployment", "called-off", place, DeployWay::Capture));
-        let (own, cluster) = (deployment.clone(), bench.cluster.clone());
-        let starting = thread::spawn(move || own.start(&cluster, prepared).unwrap());
+        let (own, cluster, turn) = (deployment.clone(), bench.cluster.clone(), deployment.turn());
+        let starting = thread::spawn(move || own.start(&cluster, prepared, turn).unwrap());
         // No controller makes pods here: it waits.
         eventually("the second step", || {
             let step = deployment.state().steps.get(1)?.clone();

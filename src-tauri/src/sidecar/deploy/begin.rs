@@ -53,6 +53,17 @@ impl Deployment {
     }
 
     pub(super) fn steps(&self, cluster: &Arc<Cluster>, prepared: &Arc<Prepared>) -> Result<()> {
+        let uid = self.puts(cluster, prepared)?;
+        self.await_pods(cluster, prepared)?;
+        self.step(Step::Traffic, DeployStepState::Doing, "Connecting to the sidecar…");
+        self.follow(cluster, prepared, uid);
+        self.await_answer()?;
+        self.runs();
+        Ok(())
+    }
+
+    /// Writes what is the session's, and gives the uid of its ConfigMap.
+    pub(super) fn puts(&self, cluster: &Cluster, prepared: &Prepared) -> Result<String> {
         let policy = &prepared.policy;
         self.step(
             Step::Policy,
@@ -78,11 +89,10 @@ impl Deployment {
             DeployPlace::Copy => format!("made {kind} {name}"),
             DeployPlace::Workload => format!("applied to {kind} {name} as {INJECTOR}"),
         });
-        self.await_pods(cluster, prepared)?;
+        Ok(uid)
+    }
 
-        self.step(Step::Traffic, DeployStepState::Doing, "Connecting to the sidecar…");
-        self.follow(cluster, prepared);
-        self.await_answer()?;
+    pub(super) fn runs(&self) {
         self.change(|inner| {
             inner.state.phase = DeployPhase::Running;
             inner.state.since = Some(now());
@@ -93,7 +103,6 @@ impl Deployment {
         });
         // What changed while it started is brought to it now.
         self.source_changed();
-        Ok(())
     }
 
     fn await_pods(&self, cluster: &Cluster, prepared: &Prepared) -> Result<()> {
@@ -142,7 +151,7 @@ impl Deployment {
         }
     }
 
-    fn follow(&self, cluster: &Arc<Cluster>, prepared: &Arc<Prepared>) {
+    pub(super) fn follow(&self, cluster: &Arc<Cluster>, prepared: &Arc<Prepared>, uid: String) {
         let workload = &prepared.identity.workload;
         let mut labels = workload.labels.clone();
         labels.insert(SESSION.into(), prepared.id.clone());
@@ -152,14 +161,16 @@ impl Deployment {
             name: workload.name.to_string(),
             labels,
         });
-        let own = self.clone();
-        let hear = move |heard| own.hear(heard, &caller);
+        let (own, id) = (self.clone(), prepared.id.clone());
+        let hear = move |heard| own.hear(&id, heard, &caller);
         let following = cluster.follow_session(&prepared.options.target.namespace, &prepared.id, ADMIN_PORT, hear);
         self.inner().live = Some(Live {
             cluster: cluster.clone(),
             prepared: prepared.clone(),
+            uid,
             policy: prepared.policy.clone(),
-            following,
+            brought: true,
+            _following: following,
         });
     }
 

@@ -1,7 +1,6 @@
 //! Takes a sidecar out of the cluster, and looks whether anything is left.
 
 use std::{
-    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -9,7 +8,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    life::{Deployment, LOOK},
+    life::{Deployment, LOOK, Live},
     prepare::Prepared,
 };
 use crate::{
@@ -23,29 +22,41 @@ const GONE: Duration = Duration::from_secs(300);
 
 impl Deployment {
     /// Takes what stands out of the hands of everything else.
-    pub(super) fn lets_go(&self) -> Option<(Arc<Cluster>, Arc<Prepared>)> {
+    pub(super) fn lets_go(&self) -> Option<Live> {
         let mut inner = self.inner();
         let live = inner.live.take()?;
         inner.state.phase = DeployPhase::Stopping;
         drop(inner);
-        // Lines that are still on their way are heard no more.
-        drop(live.following);
         self.told();
-        Some((live.cluster, live.prepared))
+        Some(live)
+    }
+
+    /// It could not be taken away: it is there as before, and its policy is kept up.
+    pub(super) fn runs_on(&self, live: Live, fault: Fault) {
+        self.change(|inner| {
+            inner.state.phase = DeployPhase::Running;
+            inner.state.fault = Some(fault);
+            inner.live = Some(live);
+        });
     }
 
     /// Removes everything and looks whether it is gone. Gives what a person wants to know of it.
     pub(super) fn take_away(&self, cluster: &Cluster, prepared: &Prepared) -> Result<String> {
         self.inner().live = None;
-        let (namespace, id) = (&prepared.options.target.namespace, &prepared.id);
         let same = self.remove(cluster, prepared)?;
+        self.await_gone(cluster, prepared, same)
+    }
+
+    /// Waits until what was removed is gone, unless somebody waits for this to end: it was all told to go.
+    pub(super) fn await_gone(&self, cluster: &Cluster, prepared: &Prepared, same: Option<bool>) -> Result<String> {
+        let (namespace, id) = (&prepared.options.target.namespace, &prepared.id);
         let until = Instant::now() + GONE;
         loop {
             let left = cluster.session_objects(namespace, id)?;
             if left.is_empty() {
                 break;
             }
-            if Instant::now() > until {
+            if Instant::now() > until || self.is_leaving() {
                 return Err(Fault::new("left", format!("Not gone yet: {}.", left.join(", ")))
                     .hint("It was told to end. What is left is listed when the cluster is opened again."));
             }

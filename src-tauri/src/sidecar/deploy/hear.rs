@@ -21,34 +21,38 @@ use crate::{
 const PACE: Duration = Duration::from_millis(500);
 
 impl Deployment {
-    pub(super) fn hear(&self, heard: Heard, caller: &Arc<FlowWorkload>) {
+    /// Takes what comes from the session `id`, while this window looks after it.
+    pub(super) fn hear(&self, id: &str, heard: Heard, caller: &Arc<FlowWorkload>) {
         match heard {
-            Heard::Connected(pod, policy) => self.change(|inner| {
+            Heard::Connected(pod, policy) => self.change_session(id, |inner| {
                 *row(&mut inner.state.pods, &pod) = connected(&pod, policy);
             }),
-            Heard::Lost(pod, fault) => self.change(|inner| {
+            Heard::Lost(pod, fault) => self.change_session(id, |inner| {
                 let row = row(&mut inner.state.pods, &pod);
                 row.policy_hash = None;
                 row.fault = Some(fault.told());
             }),
-            Heard::Gone(pod) => self.change(|inner| inner.state.pods.retain(|row| row.name != pod)),
+            Heard::Gone(pod) => self.change_session(id, |inner| inner.state.pods.retain(|row| row.name != pod)),
             Heard::Line(line) => match FlowLine::parse(&line) {
                 Some(FlowLine::Flow(mut record)) => {
                     record.workload = caller.clone();
                     self.traffic.add(*record);
-                    self.counted(1, 0);
+                    self.counted(id, 1, 0);
                 }
                 Some(FlowLine::Dropped(count)) => {
                     self.traffic.lost(count);
-                    self.counted(0, count);
+                    self.counted(id, 0, count);
                 }
                 None => {}
             },
         }
     }
 
-    fn counted(&self, flows: u64, dropped: u64) {
+    fn counted(&self, id: &str, flows: u64, dropped: u64) {
         let mut inner = self.inner();
+        if inner.session() != Some(id) {
+            return;
+        }
         let is_first = inner.state.flows == 0 && flows > 0;
         inner.state.flows += flows;
         inner.state.dropped += dropped;
@@ -65,7 +69,7 @@ impl Deployment {
     }
 }
 
-pub(super) fn row<'p>(pods: &'p mut Vec<DeployPod>, name: &str) -> &'p mut DeployPod {
+fn row<'p>(pods: &'p mut Vec<DeployPod>, name: &str) -> &'p mut DeployPod {
     let index = pods.iter().position(|pod| pod.name == name).unwrap_or_else(|| {
         pods.push(DeployPod {
             name: name.into(),

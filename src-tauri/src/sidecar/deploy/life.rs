@@ -5,15 +5,13 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use super::{
-    containers::ADMIN_PORT,
     end::also,
-    hear::{connected, row},
     policy::Policy,
     prepare::Prepared,
     steps::{self, Step},
@@ -37,15 +35,19 @@ const LINES: usize = 40;
 pub struct Deployment {
     events: Events,
     pub(super) traffic: Arc<Traffic>,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 #[derive(Default)]
-struct Shared {
+pub(super) struct Shared {
     inner: Mutex<Inner>,
-    changed: Condvar,
+    pub changed: Condvar,
     /// A person wants it to end before it runs.
     cancelled: AtomicBool,
+    /// How often the window has turned to another place, or closed.
+    ends: AtomicU64,
+    /// How many of those wait no more for what was being done.
+    ended: AtomicU64,
     /// One thing at a time.
     busy: Mutex<()>,
 }
@@ -56,18 +58,40 @@ pub(super) struct Inner {
     pub live: Option<Live>,
     pub log: VecDeque<String>,
     /// The source, or what is staged, may give another policy.
-    stale: bool,
-    closed: bool,
+    pub stale: bool,
+    /// When a policy that could not be brought is brought again.
+    pub again: Option<Instant>,
+    pub closed: bool,
     pub told: Option<Instant>,
+}
+
+impl Inner {
+    /// The session that is being put there, stands, or is being taken away.
+    pub fn session(&self) -> Option<&str> {
+        let is_here = matches!(
+            self.state.phase,
+            DeployPhase::Starting | DeployPhase::Running | DeployPhase::Stopping
+        );
+        self.state.session.as_deref().filter(|_| is_here)
+    }
 }
 
 /// What stands in the cluster.
 pub(super) struct Live {
     pub cluster: Arc<Cluster>,
     pub prepared: Arc<Prepared>,
+    /// Of the session's ConfigMap.
+    pub uid: String,
+    /// The newest policy, and whether all that should have it do.
     pub policy: Policy,
-    pub following: Following,
+    pub brought: bool,
+    /// Held: dropped, nothing is heard any more.
+    pub _following: Following,
 }
+
+/// When something was begun: before the window last turned to another place, or after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn(u64);
 
 impl Deployment {
     pub fn new(traffic: Arc<Traffic>, events: Events) -> Self {
@@ -86,19 +110,30 @@ impl Deployment {
         state
     }
 
-    /// The session that stands, where one does.
+    /// The session that this window looks after: that is being put there, stands, or is being taken away.
     pub fn session(&self) -> Option<String> {
-        let inner = self.inner();
-        inner.live.as_ref().map(|live| live.prepared.id.clone())
+        self.inner().session().map(str::to_string)
     }
 
-    /// Puts it there, and returns when it runs. What fails, or is called off, is taken away again first.
-    pub fn start(&self, cluster: &Arc<Cluster>, prepared: Prepared) -> Result<DeployState> {
+    /// To be had before anything is worked out for [`Self::start`].
+    pub fn turn(&self) -> Turn {
+        Turn(self.shared.ends.load(Ordering::SeqCst))
+    }
+
+    /// Puts it there, and returns when it runs. What fails, or is called off, is taken away again first. What was worked
+    /// out for the place that the window was turned to before is not begun.
+    pub fn start(&self, cluster: &Arc<Cluster>, prepared: Prepared, turn: Turn) -> Result<DeployState> {
         let _alone = self.alone()?;
         if self.inner().live.is_some() {
             return Err(Fault::new("running", "A sidecar is deployed already.").hint("Stop it first."));
         }
         self.shared.cancelled.store(false, Ordering::SeqCst);
+        if turn != self.turn() || self.inner().closed {
+            return Err(Fault::new(
+                "turned",
+                "The window has turned to another place, or was closed.",
+            ));
+        }
         let prepared = Arc::new(prepared);
         self.begins(&prepared);
         let outcome = self.steps(cluster, &prepared);
@@ -115,113 +150,51 @@ impl Deployment {
     }
 
     pub(super) fn is_cancelled(&self) -> bool {
-        self.shared.cancelled.load(Ordering::SeqCst)
+        self.shared.cancelled.load(Ordering::SeqCst) || self.is_leaving()
     }
 
-    /// Takes it away, and returns when nothing of it is left.
+    /// Somebody waits to turn to another place.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.shared.ends.load(Ordering::SeqCst) != self.shared.ended.load(Ordering::SeqCst)
+    }
+
+    /// Takes it away, and returns when nothing of it is left. What cannot be taken away runs on, to be stopped again.
     pub fn stop(&self) -> Result<DeployState> {
         let _alone = self.alone()?;
-        let Some((cluster, prepared)) = self.lets_go() else {
+        let Some(live) = self.lets_go() else {
             return Ok(self.state());
         };
-        match self.take_away(&cluster, &prepared) {
-            Ok(words) => self.change(|inner| {
-                inner.state = DeployState {
-                    ended: Some(words),
-                    ..DeployState::default()
-                };
-            }),
-            Err(fault) => self.failed(fault),
+        let (cluster, prepared) = (live.cluster.clone(), live.prepared.clone());
+        match self.remove(&cluster, &prepared) {
+            Err(fault) => self.runs_on(live, fault),
+            Ok(same) => {
+                // Lines that are still on their way are heard no more.
+                drop(live);
+                match self.await_gone(&cluster, &prepared, same) {
+                    Ok(words) => self.change(|inner| {
+                        inner.state = DeployState {
+                            ended: Some(words),
+                            ..DeployState::default()
+                        };
+                    }),
+                    Err(fault) => self.failed(fault),
+                }
+            }
         }
         Ok(self.state())
     }
 
     /// The window turns to another place, or closes: what stands is taken away, and nobody waits for the last pod's end.
     pub fn end(&self) {
-        self.cancel();
+        self.shared.ends.fetch_add(1, Ordering::SeqCst);
         // A start that is called off takes away what it made.
         let _alone = self.shared.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((cluster, prepared)) = self.lets_go() {
+        self.shared.ended.fetch_add(1, Ordering::SeqCst);
+        if let Some(live) = self.lets_go() {
             // What cannot be taken away now is found by its label when the cluster is opened.
-            let _ = self.remove(&cluster, &prepared);
+            let _ = self.remove(&live.cluster, &live.prepared);
         }
         self.change(|inner| inner.state = DeployState::default());
-    }
-
-    /// Nobody waits for another policy any more.
-    pub fn close(&self) {
-        self.inner().closed = true;
-        self.shared.changed.notify_all();
-    }
-
-    /// The source, or what is staged, has changed.
-    pub fn source_changed(&self) {
-        self.inner().stale = true;
-        self.shared.changed.notify_all();
-    }
-
-    /// With, or without, what is staged from now on.
-    pub fn with_staged(&self, staged: bool) {
-        self.change(|inner| inner.state.staged = staged);
-        self.source_changed();
-    }
-
-    /// Waits until the policy of what stands may be another one; `false` once the window has closed.
-    pub fn await_change(&self) -> bool {
-        let is_due = |inner: &Inner| inner.stale && inner.state.phase == DeployPhase::Running;
-        let waits = |inner: &mut Inner| !inner.closed && !is_due(inner);
-        let inner = self.shared.changed.wait_while(self.inner(), waits);
-        let mut inner = inner.unwrap_or_else(PoisonError::into_inner);
-        inner.stale = false;
-        !inner.closed
-    }
-
-    /// Brings `policy` to the sidecars, where it is another one: into the ConfigMap, for pods that start later, and at once
-    /// to those that run.
-    pub fn update(&self, policy: Policy) -> Result<()> {
-        let (cluster, prepared, generation, pods) = {
-            let mut inner = self.inner();
-            let generation = inner.state.generation + 1;
-            let pods: Vec<String> = inner.state.pods.iter().map(|pod| pod.name.clone()).collect();
-            let Some(live) = inner.live.as_mut().filter(|live| live.policy != policy) else {
-                return Ok(());
-            };
-            live.policy = policy.clone();
-            let (cluster, prepared) = (live.cluster.clone(), live.prepared.clone());
-            inner.state.generation = generation;
-            inner.state.policy_at = Some(now());
-            inner.state.objects = policy.objects;
-            (cluster, prepared, generation, pods)
-        };
-        let (options, namespace) = (&prepared.options, &prepared.options.target.namespace);
-        let kept = cluster.put_policy(&policy.config_map(options, &prepared.id, &prepared.token, generation));
-        self.log(format!("policy {generation} of {} objects", policy.objects));
-        for pod in pods {
-            let taken = cluster.push_policy(
-                namespace,
-                &pod,
-                ADMIN_PORT,
-                &policy.bytes,
-                (generation, &prepared.token),
-            );
-            self.change(|inner| {
-                let row = row(&mut inner.state.pods, &pod);
-                match taken {
-                    Ok(taken) => *row = connected(&pod, taken),
-                    Err(fault) => row.fault = Some(fault.told()),
-                }
-            });
-        }
-        kept.map(drop)
-    }
-
-    /// What came of bringing another policy: what failed is shown until one is brought.
-    pub fn noted(&self, outcome: Result<()>) {
-        let fault = outcome.err();
-        let state = self.state();
-        if state.phase == DeployPhase::Running && state.fault != fault {
-            self.change(|inner| inner.state.fault = fault);
-        }
     }
 
     pub(super) fn failed(&self, fault: Fault) {
@@ -250,6 +223,17 @@ impl Deployment {
 
     pub(super) fn change(&self, change: impl FnOnce(&mut Inner)) {
         change(&mut self.inner());
+        self.told();
+    }
+
+    /// Changes what is shown of the session `id`, while this window looks after it.
+    pub(super) fn change_session(&self, id: &str, change: impl FnOnce(&mut Inner)) {
+        let mut inner = self.inner();
+        if inner.session() != Some(id) {
+            return;
+        }
+        change(&mut inner);
+        drop(inner);
         self.told();
     }
 

@@ -9,6 +9,7 @@ mod end;
 mod hear;
 mod image;
 mod in_place;
+mod keep;
 mod life;
 mod names;
 mod options;
