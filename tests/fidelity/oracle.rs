@@ -132,6 +132,7 @@ pub struct Target {
     pub port_override: u16,
     pub connect_timeout_ms: u64,
     pub tls: Option<Origin>,
+    pub http: String,
     pub limits: serde_json::Value,
     pub balance: serde_json::Value,
     pub upkeep: serde_json::Value,

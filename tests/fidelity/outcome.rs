@@ -14,7 +14,7 @@ use proxy_core::{
     model::Limits,
     policy::{
         Action, Claims, Cluster, Decision, Endpoints, Facts, Forward, HttpClaims, HttpVersion, Layer, RetryPolicy,
-        Snapshot, decide,
+        Snapshot, UpstreamHttp, decide,
     },
 };
 use serde_json::{Value, json};
@@ -130,6 +130,7 @@ fn cluster_of_istio(target: &Target) -> Value {
         "port_override": target.port_override,
         "connect_timeout_ms": target.connect_timeout_ms,
         "tls": target.tls.as_ref().map(|tls| &tls.sni),
+        "http": target.http,
         "limits": target.limits,
         "balance": balance::of_istio(&target.balance),
         "upkeep": target.upkeep,
@@ -281,6 +282,11 @@ fn cluster_of_engine(cluster: &Cluster) -> Value {
         "port_override": port_override,
         "connect_timeout_ms": cluster.settings.connect_timeout.as_millis() as u64,
         "tls": cluster.settings.tls.as_ref().map(|tls| tls.sni.as_deref().unwrap_or_default()),
+        "http": match cluster.settings.http {
+            UpstreamHttp::Http1 => "1",
+            UpstreamHttp::Http2 => "2",
+            UpstreamHttp::AsCaller => "the caller's",
+        },
         "limits": limits(cluster.settings.limits),
         "balance": balance::of_engine(cluster),
         "upkeep": balance::upkeep_of_engine(cluster),

@@ -124,11 +124,19 @@ fn is_empty(policy: &TrafficPolicy) -> bool {
 }
 
 fn policy(report: &mut Report<'_>, field: &str, policy: &TrafficPolicy, namespace: &str) {
-    if policy.connection_pool.as_ref().is_some_and(|pool| pool.is_empty) {
-        report.rejected(
-            format!("{field}.connectionPool"),
-            "connection pool must have at least one field",
-        );
+    if let Some(pool) = &policy.connection_pool {
+        if pool.is_empty {
+            report.rejected(
+                format!("{field}.connectionPool"),
+                "connection pool must have at least one field",
+            );
+        }
+        if pool.use_client_protocol && pool.h2_upgrade == Some(true) {
+            report.rejected(
+                format!("{field}.connectionPool.http"),
+                "use client protocol must not be true when H2UpgradePolicy is UPGRADE",
+            );
+        }
     }
     if let Some(outlier) = &policy.outlier_detection {
         load_balancing::outlier_detection(report, &format!("{field}.outlierDetection"), outlier);

@@ -106,6 +106,13 @@ fn connection_pool(seed: &mut Seed) -> Value {
             pool["http"][setting] = json!(seed.pick(&[0, 1, 7]));
         }
     }
+    // Which HTTP the cluster speaks.
+    if seed.once_in(4) {
+        pool["http"]["h2UpgradePolicy"] = json!(seed.text(&["UPGRADE", "UPGRADE", "DO_NOT_UPGRADE", "DEFAULT"]));
+    }
+    if seed.once_in(4) {
+        pool["http"]["useClientProtocol"] = json!(seed.below(4) > 0);
+    }
     pool
 }
 
@@ -177,6 +184,7 @@ pub fn mesh(seed: &mut Seed) -> String {
     let mut mesh = seed.text(&policies);
     for (text, times) in [
         ("connectTimeout: 4s\n", 6),
+        ("h2UpgradePolicy: UPGRADE\n", 12),
         ("defaultConfig: {proxyMetadata: {ISTIO_META_DNS_CAPTURE: 'true'}}\n", 3),
         (
             "defaultHttpRetryPolicy: {attempts: 5, retryOn: '5xx,503', perTryTimeout: 1s}\n",

@@ -25,6 +25,7 @@ type target struct {
 	PortOverride     uint32   `json:"port_override,omitempty"`
 	ConnectTimeoutMS int64    `json:"connect_timeout_ms,omitempty"`
 	TLS              *origin  `json:"tls,omitempty"`
+	HTTP             string   `json:"http"` // 1, 2, or the caller's
 	Limits           limits   `json:"limits"`
 	Balance          *balance `json:"balance,omitempty"` // absent: one of several by Istio's default
 	Upkeep           upkeep   `json:"upkeep"`
@@ -80,6 +81,7 @@ func (c *configuration) target(name string, weight uint32) target {
 	if !exists {
 		return made
 	}
+	made.HTTP = spokenIn(found)
 	made.Limits = limitsOf(found)
 	made.ConnectTimeoutMS = found.GetConnectTimeout().AsDuration().Milliseconds()
 	made.PortOverride = found.GetOriginalDstLbConfig().GetUpstreamPortOverride().GetValue()
@@ -112,6 +114,26 @@ func (c *configuration) target(name string, weight uint32) target {
 	return made
 }
 
+func spokenIn(found *cluster.Cluster) string {
+	switch options := optionsOf(found); {
+	case options.GetUseDownstreamProtocolConfig() != nil:
+		return "the caller's"
+	case options.GetExplicitHttpConfig().GetHttp2ProtocolOptions() != nil:
+		return "2"
+	default:
+		return "1"
+	}
+}
+
+// optionsOf are empty where there are none.
+func optionsOf(found *cluster.Cluster) *http.HttpProtocolOptions {
+	options := &http.HttpProtocolOptions{}
+	if found.GetTypedExtensionProtocolOptions()[v3.HttpProtocolOptionsType].UnmarshalTo(options) != nil {
+		return &http.HttpProtocolOptions{}
+	}
+	return options
+}
+
 func limitsOf(found *cluster.Cluster) limits {
 	var made limits
 	for _, threshold := range found.GetCircuitBreakers().GetThresholds() {
@@ -122,10 +144,7 @@ func limitsOf(found *cluster.Cluster) limits {
 			made.Retries = limit(threshold.GetMaxRetries())
 		}
 	}
-	options := &http.HttpProtocolOptions{}
-	if found.GetTypedExtensionProtocolOptions()[v3.HttpProtocolOptionsType].UnmarshalTo(options) == nil {
-		made.RequestsPerConnection = limit(options.GetCommonHttpProtocolOptions().GetMaxRequestsPerConnection())
-	}
+	made.RequestsPerConnection = limit(optionsOf(found).GetCommonHttpProtocolOptions().GetMaxRequestsPerConnection())
 	return made
 }
 
