@@ -15,7 +15,7 @@ PROXY_PACKAGES := build-essential pkg-config iproute2 curl
 APP_PACKAGES   := $(PROXY_PACKAGES) libwebkit2gtk-4.1-dev libayatana-appindicator3-dev librsvg2-dev libxdo-dev
 TEST_PACKAGES  := $(APP_PACKAGES) nftables webkit2gtk-driver xvfb dbus dbus-x11
 BENCH_PACKAGES := $(PROXY_PACKAGES) nftables wrk python3 python3-pip openssl
-MESH_PACKAGES  := $(PROXY_PACKAGES) nftables iptables openssl python3 python3-pip ca-certificates procps
+MESH_PACKAGES  := $(PROXY_PACKAGES) nftables iptables openssl python3 python3-h2 python3-pip ca-certificates procps
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # Tools that are downloaded rather than built here; outside the tree, so that `git clean` leaves them.

@@ -23,6 +23,7 @@ else
     sudo -n true 2>/dev/null || { [ -t 0 ] && sudo true; } || lacks "root, or sudo that does not ask for a password"
     root=(sudo -n)
 fi
+[ "$purpose" != mesh ] || /usr/bin/python3 -c 'import h2' 2>/dev/null || lacks "HTTP/2 for its sites: apt-get install python3-h2"
 declare -A last=([build]=images [api]=istio_files [mesh]=images)
 if [ ! -e "$out/stamps/${last[$purpose]}" ]; then
     [ "$purpose" = build ] || lacks "its programs, which are not built yet: make mesh-build"

@@ -123,10 +123,10 @@ fn compare(
         };
         left.sites = at_sites(istio);
         right.sites = at_sites(egret);
-        let is_tls = planned[*index].protocol == "tls";
+        let protocol = &planned[*index].protocol;
         let fields = (
-            left.fields(&istio.address, is_tls),
-            right.fields(&egret.address, is_tls),
+            left.fields(&istio.address, protocol),
+            right.fields(&egret.address, protocol),
         );
         let differing = differences(&left, &right, fields);
         found.extend(differing.into_iter().map(|(field, istio, egret)| Difference {

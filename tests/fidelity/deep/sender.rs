@@ -1,21 +1,24 @@
 //! The program that sends the calls, from beside either sidecar: this test binary, run inside a pod. It reads one order a
 //! line and answers each with one line.
 
+mod http2;
+mod tls;
+
 use std::{
     env,
     io::{self, ErrorKind, Read, Write},
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
-    sync::Arc,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
 
-use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, aws_lc_rs},
-    pki_types::{CertificateDer, ServerName, UnixTime},
-};
 use serde::{Deserialize, Serialize};
+use tokio::{
+    net::{self, TcpSocket},
+    runtime::{self, Runtime},
+    time,
+};
+
+pub use http2::{GRPC, target};
 
 use crate::world::Call;
 
@@ -57,6 +60,8 @@ pub struct Seen {
     pub head: Vec<String>,
     /// What followed, without its framing.
     pub body: String,
+    /// What followed the body.
+    pub trailers: Vec<String>,
 }
 
 /// True where this process is to be the sender.
@@ -66,9 +71,13 @@ pub fn wanted() -> bool {
 
 /// Carries out orders until there are no more.
 pub fn run() -> io::Result<()> {
+    let mut sender = Sender {
+        runtime: runtime::Builder::new_current_thread().enable_all().build()?,
+        port: PORTS.0,
+    };
     for line in io::stdin().lines() {
         let answer = match serde_json::from_str(&line?)? {
-            Order::Call(sending) => send(&sending),
+            Order::Call(sending) => sender.send(&sending),
             Order::Admin(path) => admin(&path),
         };
         println!("{}", serde_json::to_string(&answer)?);
@@ -86,40 +95,73 @@ fn admin(path: &str) -> Seen {
     seen
 }
 
-fn send(sending: &Sending) -> Seen {
-    let (mut seen, call) = (Seen::default(), &sending.call);
-    let stream = match open(call) {
-        Ok(stream) => stream,
-        Err(error) => {
-            seen.end = error.to_string();
-            return seen;
-        }
-    };
-    seen.port = stream.local_addr().map_or(0, |address| address.port());
-    match call.protocol.as_str() {
-        "tcp" => echo(stream, &sending.name, &mut seen),
-        "tls" => match secured(stream, &call.sni) {
-            Ok(stream) => exchange(stream, &request(sending), &mut seen),
-            Err(error) => seen.end = end(Err(error)),
-        },
-        _ => exchange(stream, &request(sending), &mut seen),
-    }
-    seen
+/// First and last port that calls come from, apart from those that the kernel gives to others. Each has one of its own: by
+/// it its row in the access log is found. Where the kernel chooses, calls to different addresses may come from one port;
+/// the redirection to the sidecar then gives the later one another port while it remembers the earlier one.
+const PORTS: (u16, u16) = (16_384, 32_767);
+
+struct Sender {
+    runtime: Runtime,
+    /// The next call's port.
+    port: u16,
 }
 
-/// How often a connection is tried again that was cut before anybody could look at it: its port is not known then, and
-/// with it neither is its row in the access log.
-const CUT_AT_ONCE: usize = 20;
-
-fn open(call: &Call) -> io::Result<TcpStream> {
-    let address = SocketAddr::new(call.address.parse().map_err(io::Error::other)?, call.port);
-    let mut tries = 0..CUT_AT_ONCE;
-    let stream = loop {
-        match TcpStream::connect_timeout(&address, PATIENCE) {
-            Err(error) if error.kind() == ErrorKind::ConnectionReset && tries.next().is_some() => {}
-            tried => break tried?,
+impl Sender {
+    fn send(&mut self, sending: &Sending) -> Seen {
+        let mut seen = Seen::default();
+        match self.call(sending, &mut seen) {
+            Ok(()) => {}
+            Err(error) => seen.end = end(Err(error)),
         }
-    };
+        seen
+    }
+
+    fn call(&mut self, sending: &Sending, seen: &mut Seen) -> io::Result<()> {
+        let call = &sending.call;
+        let address = SocketAddr::new(call.address.parse().map_err(io::Error::other)?, call.port);
+        let socket = self.socket(address, seen)?;
+        let stream = self.runtime.block_on(async {
+            let connecting = time::timeout(PATIENCE, socket.connect(address));
+            connecting.await.map_err(|_| io::Error::from(ErrorKind::TimedOut))?
+        })?;
+        if call.protocol == "http2" {
+            self.runtime.block_on(http2::exchange(stream, sending, seen));
+            return Ok(());
+        }
+        let stream = blocking(stream)?;
+        match call.protocol.as_str() {
+            "tcp" => echo(stream, &sending.name, seen),
+            "tls" => exchange(tls::secured(stream, &call.sni)?, &request(sending), seen),
+            _ => exchange(stream, &request(sending), seen),
+        }
+        Ok(())
+    }
+
+    /// A socket on the next port that is free.
+    fn socket(&mut self, towards: SocketAddr, seen: &mut Seen) -> io::Result<TcpSocket> {
+        let _context = self.runtime.enter();
+        loop {
+            let socket = match towards {
+                SocketAddr::V4(_) => TcpSocket::new_v4()?,
+                SocketAddr::V6(_) => TcpSocket::new_v6()?,
+            };
+            seen.port = self.port;
+            self.port = if self.port < PORTS.1 { self.port + 1 } else { PORTS.0 };
+            let any = match towards {
+                SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+                SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+            };
+            match socket.bind(SocketAddr::new(any, seen.port)) {
+                Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+                bound => return bound.map(|()| socket),
+            }
+        }
+    }
+}
+
+fn blocking(stream: net::TcpStream) -> io::Result<TcpStream> {
+    let stream = stream.into_std()?;
+    stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     Ok(stream)
 }
@@ -257,72 +299,4 @@ fn unchunked(body: &str) -> String {
         rest = after[size..].trim_start_matches("\r\n");
     }
     plain
-}
-
-/// TLS over `stream`, with the handshake done; without a server name where `sni` is empty.
-fn secured(mut stream: TcpStream, sni: &str) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
-        .with_no_client_auth();
-    config.enable_sni = !sni.is_empty();
-    let name = if sni.is_empty() { "unnamed" } else { sni };
-    let name = ServerName::try_from(name.to_string()).map_err(io::Error::other)?;
-    let mut connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-    while connection.is_handshaking() {
-        connection.complete_io(&mut stream)?;
-    }
-    Ok(StreamOwned::new(connection, stream))
-}
-
-/// Takes any certificate: who answers is told by the sites' own record.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -40,6 +40,9 @@ const COLUMNS: [&str; 22] = [
 ];
 /// What stands before a TLS library's words.
 const TLS_FAILURE: &str = "TLS_error:";
+/// The request of a byte stream.
+const NO_REQUEST: &str = "\"- - -\"";
+const REQUEST: usize = 1;
 const FLAGS: usize = 3;
 const SIZES: [usize; 2] = [7, 8];
 const DURATION: usize = 9;
@@ -87,8 +90,9 @@ pub struct Sightings {
 }
 
 impl Sightings {
-    /// The fields that are compared; `address` is the pod's.
-    pub fn fields(&mut self, address: &str, is_tls: bool) -> Sighting {
+    /// The fields that are compared; `address` is the pod's. Of a byte stream of a protocol with frames of its own how much
+    /// there was is left open.
+    pub fn fields(&mut self, address: &str, protocol: &str) -> Sighting {
         // A copy arrives before or after what it is a copy of.
         self.sites.sort_by_key(|site| {
             let of = |name| header(site, name).unwrap_or_default();
@@ -105,8 +109,9 @@ impl Sightings {
         headers.sort_by_key(|line| line.split(':').next().unwrap_or_default().to_ascii_lowercase());
         set("answer's headers", json!(headers));
         set("answer's body", json!(self.seen.body));
+        set("answer's trailers", json!(self.seen.trailers));
         set("attempts", json!(self.sites.len()));
-        for key in ["at", "sni", "line", "body"] {
+        for key in ["at", "sni", "line", "body", "trailers"] {
             set(
                 &format!("site's {key}"),
                 self.sites.iter().map(|site| site[key].clone()).collect(),
@@ -121,10 +126,11 @@ impl Sightings {
         set("site's headers", headers);
         set("log rows", json!(self.rows.len()));
         if let Some(row) = self.rows.first() {
+            let is_framed = protocol == "tls" || protocol == "http2" && row.0[REQUEST] == NO_REQUEST;
             for (index, column) in COLUMNS.iter().enumerate().filter(|(_, column)| **column != "-") {
                 set(
                     &format!("log's {column}"),
-                    json!(masked(index, &row.0[index], address, is_tls)),
+                    json!(masked(index, &row.0[index], address, is_framed)),
                 );
             }
         }
@@ -153,14 +159,14 @@ pub fn differences(istio: &Sightings, egret: &Sightings, fields: (Sighting, Sigh
     found
 }
 
-fn masked(index: usize, token: &str, address: &str, is_tls: bool) -> String {
+fn masked(index: usize, token: &str, address: &str, is_framed: bool) -> String {
     let plain = token.trim_matches('"');
     match COLUMNS[index] {
         _ if plain == "-" => token.to_string(),
         "service time" => "MS".into(),
         "request id" => "ID".into(),
         "upstream local" | "remote" if plain.starts_with(address) => "POD".into(),
-        _ if is_tls && SIZES.contains(&index) && plain != "0" => "N".into(),
+        _ if is_framed && SIZES.contains(&index) && plain != "0" => "N".into(),
         "failure" | "details" => without_reason(token),
         _ => token.to_string(),
     }

@@ -3,7 +3,10 @@
 use proxy_core::yaml;
 use serde_json::{Value, json};
 
-use super::pair::NAMESPACE;
+use super::{
+    pair::NAMESPACE,
+    sender::{self, GRPC},
+};
 use crate::{
     generate,
     kept::{self, or},
@@ -70,30 +73,66 @@ pub fn drawn(seed: u64, number: u64) -> World {
     settle(&mut world.documents);
     let calls = std::mem::take(&mut world.calls);
     for mut call in calls.into_iter().filter_map(fit_call) {
-        let doing = doing(seed);
+        if call.protocol == "http" && seed.once_in(3) {
+            call.protocol = "http2".into();
+        }
+        let mut doings = DOINGS.to_vec();
+        if call.protocol == "http2" {
+            if call.method == "POST" || seed.once_in(3) {
+                to_grpc(seed, &mut call);
+            }
+            doings.extend(IN_STREAMS);
+        }
+        let doing = seed.text(&doings);
         if !call.host.is_empty() && !doing.is_empty() {
             call.headers.insert("x-site".into(), doing);
         }
-        world.calls.push(call);
+        if call.protocol != "http2" || sender::target(&call).is_some() {
+            world.calls.push(call);
+        }
     }
     world
 }
 
-/// What the site does: mostly it answers.
-fn doing(seed: &mut Seed) -> String {
-    seed.text(&[
-        "",
-        "",
-        "",
-        "",
-        "",
-        "delay 0.7",
-        "fail 503 1",
-        "fail 503 9",
-        "fail 409 1",
-        "close 1",
-    ])
+/// Makes a call one of gRPC, mostly.
+fn to_grpc(seed: &mut Seed, call: &mut Call) {
+    if call.method == "CONNECT" || seed.once_in(4) {
+        return;
+    }
+    call.method = "POST".into();
+    let headers = [("content-type", GRPC), ("te", "trailers")];
+    call.headers
+        .extend(headers.map(|(name, value)| (name.to_string(), value.to_string())));
+    if seed.once_in(3) {
+        call.headers.insert("grpc-timeout".into(), seed.text(&["400m", "9S"]));
+    }
 }
+
+/// What the site does: mostly it answers.
+const DOINGS: [&str; 10] = [
+    "",
+    "",
+    "",
+    "",
+    "",
+    "delay 0.7",
+    "fail 503 1",
+    "fail 503 9",
+    "fail 409 1",
+    "close 1",
+];
+
+/// And what it may do besides where it was asked over HTTP/2.
+const IN_STREAMS: [&str; 8] = [
+    "trailers",
+    "trailers",
+    "grpc 0 1",
+    "grpc 0 1",
+    "grpc 5 9",
+    "grpc 14 1",
+    "grpc 14 9",
+    "refuse 1",
+];
 
 /// Takes out what is left to chance: ages that the API server gives anyway, and who of several is called.
 fn fit(document: &mut Value) {
@@ -104,12 +143,8 @@ fn fit(document: &mut Value) {
         metadata.remove("creationTimestamp");
     }
     let spec = &mut document["spec"];
-    // The sites do not speak HTTP/2.
     for port in spec["ports"].as_array_mut().into_iter().flatten() {
-        let protocol = port["protocol"].as_str().unwrap_or_default().to_ascii_uppercase();
-        if protocol == "HTTP2" || protocol.starts_with("GRPC") {
-            port["protocol"] = json!("HTTP");
-        } else if protocol.is_empty()
+        if port["protocol"].as_str().unwrap_or_default().is_empty()
             && let Some(port) = port.as_object_mut()
         {
             port.remove("protocol");
@@ -196,8 +231,8 @@ fn settle(documents: &mut Vec<Value>) {
 
 /// The call as it can be made, if it can.
 fn fit_call(mut call: Call) -> Option<Call> {
-    // The sites do not speak HTTP/2, and what is sent to the capture port itself is in nobody's log.
-    if call.protocol == "http2" || call.port == 15001 {
+    // What is sent to the capture port itself is in nobody's log.
+    if call.port == 15001 {
         return None;
     }
     // Addresses of Services belong to the cluster.
