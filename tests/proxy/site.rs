@@ -98,6 +98,14 @@ pub fn hangs_up() -> Site {
     serve(|mut stream: TcpStream, _| stream.read(&mut [0; 1024]).map(drop))
 }
 
+/// Answers each request with a part of the body that it has announced, and closes.
+pub fn breaks_off() -> Site {
+    serve(|mut stream: TcpStream, _| {
+        stream.read(&mut [0; 1024])?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nse")
+    })
+}
+
 /// An address of loopback where nothing listens.
 pub fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()

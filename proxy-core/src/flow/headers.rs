@@ -1,6 +1,6 @@
 //! Headers as Envoy's connection manager treats them on a sidecar's outbound side.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use hyper::{
     HeaderMap,
@@ -71,6 +71,13 @@ pub(super) fn prepare_request(
 ) {
     for name in STRIPPED {
         headers.remove(name);
+    }
+    // What it waits for it has been told here.
+    if headers
+        .get(header::EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+    {
+        headers.remove(header::EXPECT);
     }
     headers
         .entry(FORWARDED_PROTO)
@@ -157,6 +164,12 @@ pub(super) fn text(headers: &HeaderMap, name: HeaderName) -> String {
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default()
         .to_string()
+}
+
+/// For whom the caller forwards: Istio's sidecars believe the last that `x-forwarded-for` names.
+pub(super) fn named_source(headers: &HeaderMap) -> Option<IpAddr> {
+    let named = text(headers, HeaderName::from_static("x-forwarded-for"));
+    named.rsplit(',').next()?.trim().parse().ok()
 }
 
 /// Header lines for a decision.

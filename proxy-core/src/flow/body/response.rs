@@ -91,7 +91,9 @@ impl Body for ResponseBody {
                 deadline,
             } => match Pin::new(&mut *body).poll_frame(cx) {
                 Poll::Ready(None) if is_cut(body, *version) => Some(Err(Broken::Upstream(Reset::Remote))),
-                Poll::Ready(frame) => frame.map(|frame| frame.map_err(|error| Broken::Upstream(Reset::of(&error)))),
+                Poll::Ready(frame) => {
+                    frame.map(|frame| frame.map_err(|error| Broken::Upstream(Reset::of_body(&error, *version))))
+                }
                 Poll::Pending => {
                     let expired = deadline
                         .as_mut()
@@ -145,7 +147,8 @@ impl Drop for ResponseBody {
     fn drop(&mut self) {
         let ended = self.is_end_stream();
         if let Some(mut finish) = self.finish.take() {
-            if !ended {
+            // hyper drops the body of an answer that has none, in HTTP/1.1.
+            if !ended && !(finish.version == HttpVersion::Http11 && finish.answers_without_body()) {
                 finish.left();
             }
             finish.complete();

@@ -27,6 +27,8 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub struct Original<'o> {
     pub parts: &'o Parts,
     pub authority: &'o str,
+    /// `http` or `https`.
+    pub scheme: &'static str,
     pub destination: SocketAddr,
     /// The pod's own address, which the copies name as theirs.
     pub source: SocketAddr,
@@ -47,12 +49,14 @@ pub fn send(worker: &Rc<Worker>, mirrors: &[Mirror], original: &Original<'_>, bo
         let request = Request::from_parts(parts, body.copy());
         let (worker, authority) = (worker.clone(), original.authority.to_string());
         let (destination, timeout, caller) = (original.destination, original.timeout, original.caller);
+        let scheme = original.scheme;
         task::spawn_local(async move {
             let target = Target {
                 worker: &worker,
                 cluster: &cluster,
                 destination,
                 authority: &authority,
+                scheme,
                 wish: Wish::default(),
                 caller,
             };

@@ -1,0 +1,136 @@
+//! Where requests and responses end, as it was seen of Envoy on a live mesh (`make fidelity`).
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
+
+use crate::{
+    actions::{TO_HTTPBIN, routed},
+    site,
+    subject::{PATIENCE, Subject, curl, entry, host, map, mesh, routes, shape, through},
+};
+
+/// What comes back for `request`, up to where its sender closes or the head ends.
+fn raw(subject: &Subject, request: &str) -> String {
+    let mut stream = TcpStream::connect(subject.explicit).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() > 0 {
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).unwrap()
+}
+
+#[test]
+fn a_request_has_ended_with_its_trailers() {
+    let site = site::http();
+    let rules = format!(
+        "[{{match: [{{uri: {{prefix: /delay}}}}], timeout: 300ms, {TO_HTTPBIN}}}, \
+          {{retries: {{attempts: 2, retryOn: 5xx}}, {TO_HTTPBIN}}}]"
+    );
+    let options = [
+        host("httpbin.org", "198.18.0.10").to_vec(),
+        map("198.18.0.10:80", site.address).to_vec(),
+        vec!["--workers".into(), "1".into()],
+    ];
+    let policy = [
+        mesh("REGISTRY_ONLY"),
+        entry("httpbin.org", 80, "HTTP"),
+        routes("httpbin.org", &rules),
+    ];
+    let subject = Subject::start(&policy, &options.concat());
+    // On a connection that is open nothing is read ahead.
+    assert_eq!(through(&subject, &["http://httpbin.org/"]).status(), 200);
+    let ask = |path: &str| {
+        let request = format!(
+            "POST http://httpbin.org{path} HTTP/1.1\r\nhost: httpbin.org\r\ntransfer-encoding: chunked\r\n\r\n\
+             4\r\ntext\r\n0\r\nx-end: 1\r\n\r\n"
+        );
+        raw(&subject, &request)
+    };
+    let failed = ask("/status/503");
+    assert!(failed.starts_with("HTTP/1.1 503 "), "{failed}");
+    let seen = site.last_head();
+    assert!(seen.contains("\r\nx-envoy-attempt-count: 3\r\n"), "{seen}");
+    assert_eq!(site.last_body(), "text");
+    // The time that a route gives runs from the end of the request.
+    let late = ask("/delay/5");
+    assert!(late.starts_with("HTTP/1.1 504 "), "{late}");
+}
+
+#[test]
+fn an_answer_without_a_body_is_whole() {
+    let (subject, _site) = routed(&format!(
+        "[{{match: [{{uri: {{prefix: /own}}}}], directResponse: {{status: 418, body: {{string: tea}}}}}}, \
+          {{match: [{{uri: {{prefix: /bare}}}}], directResponse: {{status: 502}}}}, {{{TO_HTTPBIN}}}]"
+    ));
+    for (number, (path, lines, logged)) in [
+        (
+            "/own",
+            "content-length: 3\r\ncontent-type: text/plain\r\n",
+            "418 - direct_response",
+        ),
+        ("/bare", "server: envoy\r\n", "502 - direct_response"),
+        ("/headers", "content-length: ", "200 - via_upstream"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let head = raw(
+            &subject,
+            &format!("HEAD http://httpbin.org{path} HTTP/1.1\r\nhost: httpbin.org\r\n\r\n"),
+        );
+        assert!(head.to_lowercase().contains(lines), "{path}: {head}");
+        let line = &subject.log(number + 1)[number];
+        assert!(line.contains(&format!("\" {logged} ")), "{path}: {line}");
+    }
+}
+
+#[test]
+fn a_body_that_breaks_off_is_no_http() {
+    let site = site::breaks_off();
+    let options = [host("httpbin.org", "198.18.0.10"), map("198.18.0.10:80", site.address)].concat();
+    let policy = [mesh("REGISTRY_ONLY"), entry("httpbin.org", 80, "HTTP")];
+    let subject = Subject::start(&policy, &options);
+    let proxy = format!("http://{}", subject.explicit);
+    curl(&["--proxy", &proxy, "http://httpbin.org/"]);
+    let line = shape(&subject.log(1)[0]);
+    assert!(
+        line.contains(" 200 UPE upstream_reset_after_response_started{protocol_error} - \"-\" 0 2 "),
+        "{line}"
+    );
+}
+
+#[test]
+fn what_a_caller_expects_is_answered_here() {
+    let (subject, site) = routed(&format!("[{{{TO_HTTPBIN}}}]"));
+    let answer = raw(
+        &subject,
+        "POST http://httpbin.org/ HTTP/1.1\r\nhost: httpbin.org\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\ntext",
+    );
+    assert!(answer.starts_with("HTTP/1.1 100 "), "{answer}");
+    assert_eq!(subject.log(1).len(), 1);
+    let seen = site.last_head();
+    assert!(!seen.contains("expect"), "{seen}");
+}
+
+#[test]
+fn the_log_names_the_caller_that_the_last_proxy_before_has_forwarded_for() {
+    let (subject, _site) = routed(&format!("[{{{TO_HTTPBIN}}}]"));
+    for (number, (forwarded, logged)) in [
+        ("198.51.100.1, 203.0.113.7", " 203.0.113.7:0 "),
+        ("2001:db8::1", " [2001:db8::1]:0 "),
+        ("somebody", " 127.0.0.1:"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let header = format!("x-forwarded-for: {forwarded}");
+        assert_eq!(through(&subject, &["-H", &header, "http://httpbin.org/"]).status(), 200);
+        let line = &subject.log(number + 1)[number];
+        assert!(line.contains(logged), "{line}");
+    }
+}
