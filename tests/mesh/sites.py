@@ -4,9 +4,9 @@ echoes. FOLDER has the certificate and its key, sites.crt and sites.key.
 
 HTTP answers like httpbin. What carries a name of its own, in the header `x-call` or as a line `call NAME`, is written to
 standard output as a line of JSON, as it arrived; the header `x-site` then says what the site does: `delay SECONDS`;
-`fail STATUS TIMES`, `close TIMES` and `refuse TIMES` (the first so many times that this call comes from this caller, where
-what is refused is the stream, and in HTTP/1 the same as closing); `grpc STATUS TIMES`, where what does not fail ends with
-status 0; and `trailers`. HTTP/1 has no trailers here."""
+`fail STATUS TIMES`, `close TIMES`, `refuse TIMES` and `break TIMES` (the first so many times that this call comes from this
+caller, where what is refused is the stream, and in HTTP/1 the same as closing, and what breaks off is a body); `grpc STATUS
+TIMES`, where what does not fail ends with status 0; and `trailers`. HTTP/1 has no trailers here."""
 
 import collections
 import http.server
@@ -55,7 +55,7 @@ def planned(plan, before):
     doing, number, times = (plan.split() + ["", "", ""])[:3]
     if doing == "delay":
         time.sleep(float(number))
-    if doing in ("close", "refuse") and before < int(number):
+    if doing in ("close", "refuse", "break") and before < int(number):
         return doing, None
     if doing == "grpc":
         return doing, int(number) if before < int(times) else 0
@@ -96,17 +96,21 @@ class Site(http.server.BaseHTTPRequestHandler):
         doing, status = planned(self.headers.get("x-site", ""), before)
         if status is None:
             self.close_connection = True
+            if doing == "break":
+                self.reply(200, b"se", length=5)
         elif doing == "grpc":
             self.reply(200, b"", [("content-type", "application/grpc"), ("grpc-status", str(status))])
         else:
             self.reply(status, b"seen\n")
 
-    def reply(self, status, body, headers=()):
+    def reply(self, status, body, headers=(), length=None):
         self.send_response(status)
-        for name, value in [*headers, ("content-length", str(len(body)))]:
+        if status != 204:
+            headers = [*headers, ("content-length", str(length or len(body)))]
+        for name, value in headers:
             self.send_header(name, value)
         self.end_headers()
-        if self.command != "HEAD":
+        if self.command != "HEAD" and status != 204:
             self.wfile.write(body)
 
     do_GET = do_POST = do_HEAD = do_PUT = do_DELETE = do_OPTIONS = do_PATCH = do_CONNECT = answer
@@ -178,16 +182,21 @@ class Streams(socketserver.BaseRequestHandler):
         doing, status = planned(named.get("x-site", ""), before)
         if doing == "close" and status is None:
             self.request.shutdown(socket.SHUT_RDWR)
+        elif doing == "break" and status is None:
+            self.send(self.streams.send_headers, stream, [(":status", "200")])
+            self.send(self.streams.send_data, stream, b"se")
+            self.send(self.streams.reset_stream, stream, h2.errors.ErrorCodes.INTERNAL_ERROR)
         elif status is None:
             self.send(self.streams.reset_stream, stream, h2.errors.ErrorCodes.REFUSED_STREAM)
         elif doing == "grpc":
             own, ends = [("content-type", "application/grpc")], [("grpc-status", str(status))]
-            if status:
+            if status or method == "HEAD":
                 self.send(self.streams.send_headers, stream, [(":status", "200"), *own, *ends], end_stream=True)
             else:
                 self.reply(stream, 200, b"\0\0\0\0\5seen\n", own, ends)
         else:
-            self.reply(stream, status, b"seen\n", trailers=[("x-end", "1")] if doing == "trailers" else [])
+            body = b"" if method == "HEAD" or status == 204 else b"seen\n"
+            self.reply(stream, status, body, trailers=[("x-end", "1")] if doing == "trailers" else [])
 
     def reply(self, stream, status, body, headers=(), trailers=()):
         self.send(self.streams.send_headers, stream, [(":status", str(status)), *headers], end_stream=False)

@@ -1,6 +1,7 @@
 //! The program that sends the calls, from beside either sidecar: this test binary, run inside a pod. It reads one order a
 //! line and answers each with one line.
 
+mod http1;
 mod http2;
 mod tls;
 
@@ -8,7 +9,7 @@ use std::{
     env,
     io::{self, ErrorKind, Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -89,7 +90,7 @@ fn admin(path: &str) -> Seen {
     let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     let mut seen = Seen::default();
     match TcpStream::connect(ADMIN) {
-        Ok(stream) => exchange(stream, request.as_bytes(), &mut seen),
+        Ok(stream) => http1::exchange(stream, request.as_bytes(), &mut seen),
         Err(error) => seen.end = error.to_string(),
     }
     seen
@@ -131,8 +132,8 @@ impl Sender {
         let stream = blocking(stream)?;
         match call.protocol.as_str() {
             "tcp" => echo(stream, &sending.name, seen),
-            "tls" => exchange(tls::secured(stream, &call.sni)?, &request(sending), seen),
-            _ => exchange(stream, &request(sending), seen),
+            "tls" => http1::exchange(tls::secured(stream, &call.sni)?, &http1::request(sending), seen),
+            _ => http1::exchange(stream, &http1::request(sending), seen),
         }
         Ok(())
     }
@@ -166,33 +167,6 @@ fn blocking(stream: net::TcpStream) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// The request as it goes over the wire. Inside TLS it is always the same one, which no sidecar reads.
-fn request(sending: &Sending) -> Vec<u8> {
-    let call = &sending.call;
-    let named = format!("user-agent: deep\r\nx-call: {}\r\n", sending.name);
-    if call.protocol == "tls" {
-        return format!("GET /inside HTTP/1.1\r\nhost: inside\r\n{named}\r\n").into_bytes();
-    }
-    let target = if call.method == "CONNECT" {
-        &call.host
-    } else {
-        &call.path
-    };
-    let version = if call.protocol == "http1.0" { "1.0" } else { "1.1" };
-    let mut text = format!(
-        "{} {target} HTTP/{version}\r\nhost: {}\r\n{named}",
-        call.method, call.host
-    );
-    for (name, value) in &call.headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
-    }
-    let body = if call.method == "POST" { "text" } else { "" };
-    if !body.is_empty() {
-        text.push_str(&format!("content-length: {}\r\n", body.len()));
-    }
-    format!("{text}\r\n{body}").into_bytes()
-}
-
 /// Sends a line and waits for it to come back.
 fn echo(mut stream: TcpStream, name: &str, seen: &mut Seen) {
     let line = format!("call {name}\n");
@@ -206,32 +180,6 @@ fn echo(mut stream: TcpStream, name: &str, seen: &mut Seen) {
     }
 }
 
-/// Sends a request and reads the response.
-fn exchange(mut stream: impl Read + Write, request: &[u8], seen: &mut Seen) {
-    let mut bytes = Vec::new();
-    let done = stream
-        .write_all(request)
-        .and_then(|()| stream.flush())
-        // An answer may be there although the request was cut short.
-        .or_else(|error| {
-            if error.kind() == ErrorKind::BrokenPipe {
-                Ok(())
-            } else {
-                Err(error)
-            }
-        })
-        .and_then(|()| read_response(&mut stream, &mut bytes));
-    seen.end = end(done);
-    let text = String::from_utf8_lossy(&bytes);
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-    seen.head = head.lines().map(str::to_string).collect();
-    seen.body = if is_chunked(head) {
-        unchunked(body)
-    } else {
-        body.to_string()
-    };
-}
-
 fn end(done: io::Result<()>) -> String {
     let Err(error) = done else {
         return "answered".to_string();
@@ -241,62 +189,4 @@ fn end(done: io::Result<()>) -> String {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => "silent".into(),
         _ => error.to_string(),
     }
-}
-
-/// Reads until the response is whole.
-fn read_response(stream: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<()> {
-    let until = Instant::now() + PATIENCE;
-    let mut piece = [0; 16 * 1024];
-    loop {
-        let count = stream.read(&mut piece)?;
-        bytes.extend_from_slice(&piece[..count]);
-        let text = String::from_utf8_lossy(bytes);
-        let head = text.split_once("\r\n\r\n");
-        if let Some((head, body)) = head
-            && (count == 0 && declared(head).is_none_or(|length| body.len() >= length) || is_whole(head, body))
-        {
-            return Ok(());
-        }
-        if count == 0 {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
-        if Instant::now() > until {
-            return Err(ErrorKind::TimedOut.into());
-        }
-    }
-}
-
-fn is_whole(head: &str, body: &str) -> bool {
-    if is_chunked(head) {
-        return body.ends_with("0\r\n\r\n");
-    }
-    let status = head.split(' ').nth(1).unwrap_or_default();
-    matches!(status, "101" | "204" | "304") || declared(head).is_some_and(|length| body.len() >= length)
-}
-
-fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
-    let lines = head.lines().filter_map(|line| line.split_once(':'));
-    let mut values = lines.filter(|(key, _)| key.eq_ignore_ascii_case(name));
-    values.next().map(|(_, value)| value.trim())
-}
-
-fn declared(head: &str) -> Option<usize> {
-    header(head, "content-length")?.parse().ok()
-}
-
-fn is_chunked(head: &str) -> bool {
-    header(head, "transfer-encoding") == Some("chunked")
-}
-
-fn unchunked(body: &str) -> String {
-    let (mut plain, mut rest) = (String::new(), body);
-    while let Some((size, after)) = rest.split_once("\r\n") {
-        let size = usize::from_str_radix(size, 16).unwrap_or(0);
-        let Some(chunk) = after.get(..size).filter(|chunk| !chunk.is_empty()) else {
-            break;
-        };
-        plain.push_str(chunk);
-        rest = after[size..].trim_start_matches("\r\n");
-    }
-    plain
 }

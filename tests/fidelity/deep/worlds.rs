@@ -3,15 +3,12 @@
 use proxy_core::yaml;
 use serde_json::{Value, json};
 
-use super::{
-    pair::NAMESPACE,
-    sender::{self, GRPC},
-};
+use super::{calls, pair::NAMESPACE};
 use crate::{
     generate,
     kept::{self, or},
     seed::Seed,
-    world::{Call, World},
+    world::World,
 };
 
 const BY_HAND: &str = include_str!("by_hand.yaml");
@@ -72,67 +69,9 @@ pub fn drawn(seed: u64, number: u64) -> World {
     world.documents.iter_mut().for_each(settle_values);
     settle(&mut world.documents);
     let calls = std::mem::take(&mut world.calls);
-    for mut call in calls.into_iter().filter_map(fit_call) {
-        if call.protocol == "http" && seed.once_in(3) {
-            call.protocol = "http2".into();
-        }
-        let mut doings = DOINGS.to_vec();
-        if call.protocol == "http2" {
-            if call.method == "POST" || seed.once_in(3) {
-                to_grpc(seed, &mut call);
-            }
-            doings.extend(IN_STREAMS);
-        }
-        let doing = seed.text(&doings);
-        if !call.host.is_empty() && !doing.is_empty() {
-            call.headers.insert("x-site".into(), doing);
-        }
-        if call.protocol != "http2" || sender::target(&call).is_some() {
-            world.calls.push(call);
-        }
-    }
+    world.calls = calls.into_iter().filter_map(|call| calls::fit(seed, call)).collect();
     world
 }
-
-/// Makes a call one of gRPC, mostly.
-fn to_grpc(seed: &mut Seed, call: &mut Call) {
-    if call.method == "CONNECT" || seed.once_in(4) {
-        return;
-    }
-    call.method = "POST".into();
-    let headers = [("content-type", GRPC), ("te", "trailers")];
-    call.headers
-        .extend(headers.map(|(name, value)| (name.to_string(), value.to_string())));
-    if seed.once_in(3) {
-        call.headers.insert("grpc-timeout".into(), seed.text(&["400m", "9S"]));
-    }
-}
-
-/// What the site does: mostly it answers.
-const DOINGS: [&str; 10] = [
-    "",
-    "",
-    "",
-    "",
-    "",
-    "delay 0.7",
-    "fail 503 1",
-    "fail 503 9",
-    "fail 409 1",
-    "close 1",
-];
-
-/// And what it may do besides where it was asked over HTTP/2.
-const IN_STREAMS: [&str; 8] = [
-    "trailers",
-    "trailers",
-    "grpc 0 1",
-    "grpc 0 1",
-    "grpc 5 9",
-    "grpc 14 1",
-    "grpc 14 9",
-    "refuse 1",
-];
 
 /// Takes out what is left to chance: ages that the API server gives anyway, and who of several is called.
 fn fit(document: &mut Value) {
@@ -143,7 +82,12 @@ fn fit(document: &mut Value) {
         metadata.remove("creationTimestamp");
     }
     let spec = &mut document["spec"];
+    // Envoy refuses what Istio makes of these.
+    let is_refused = spec["resolution"] == "DYNAMIC_DNS";
     for port in spec["ports"].as_array_mut().into_iter().flatten() {
+        if is_refused && matches!(port["protocol"].as_str(), Some("HTTP2" | "GRPC")) {
+            port["protocol"] = json!("HTTP");
+        }
         if port["protocol"].as_str().unwrap_or_default().is_empty()
             && let Some(port) = port.as_object_mut()
         {
@@ -227,19 +171,4 @@ fn settle(documents: &mut Vec<Value>) {
         }
     }
     *documents = kept;
-}
-
-/// The call as it can be made, if it can.
-fn fit_call(mut call: Call) -> Option<Call> {
-    // What is sent to the capture port itself is in nobody's log.
-    if call.port == 15001 {
-        return None;
-    }
-    // Addresses of Services belong to the cluster.
-    if call.address.starts_with("10.96.") {
-        call.address = "10.3.0.1".into();
-    }
-    // A client sends no header without a value that it means.
-    call.headers.retain(|_, value| !value.is_empty());
-    Some(call)
 }
