@@ -182,6 +182,8 @@ class Streams(socketserver.BaseRequestHandler):
         doing, status = planned(named.get("x-site", ""), before)
         if doing == "close" and status is None:
             self.request.shutdown(socket.SHUT_RDWR)
+        elif doing == "break" and method == "HEAD":
+            self.send(self.streams.send_headers, stream, [(":status", "200")], end_stream=True)
         elif doing == "break" and status is None:
             self.send(self.streams.send_headers, stream, [(":status", "200")])
             self.send(self.streams.send_data, stream, b"se")

@@ -72,13 +72,6 @@ pub(super) fn prepare_request(
     for name in STRIPPED {
         headers.remove(name);
     }
-    // What it waits for it has been told here.
-    if headers
-        .get(header::EXPECT)
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-    {
-        headers.remove(header::EXPECT);
-    }
     headers
         .entry(FORWARDED_PROTO)
         .or_insert(HeaderValue::from_static("http"));

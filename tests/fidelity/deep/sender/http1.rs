@@ -51,16 +51,9 @@ pub fn exchange(mut stream: impl Read + Write, request: &[u8], seen: &mut Seen) 
         .and_then(|()| read_response(&mut stream, &mut bytes, request.starts_with(b"HEAD ")));
     seen.end = end(done);
     let text = String::from_utf8_lossy(&bytes);
-    let (interim, answer) = last(&text);
+    let answer = last(&text);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((answer, ""));
     seen.head = head.lines().map(str::to_string).collect();
-    // What came before the answer stands among its headers.
-    seen.head.extend(
-        interim
-            .lines()
-            .filter(|line| !line.is_empty())
-            .map(|line| format!("before: {line}")),
-    );
     seen.body = if is_chunked(head) {
         unchunked(body)
     } else {
@@ -76,7 +69,7 @@ fn read_response(stream: &mut impl Read, bytes: &mut Vec<u8>, is_head: bool) -> 
         let count = stream.read(&mut piece)?;
         bytes.extend_from_slice(&piece[..count]);
         let text = String::from_utf8_lossy(bytes);
-        let head = last(&text).1.split_once("\r\n\r\n");
+        let head = last(&text).split_once("\r\n\r\n");
         if let Some((head, body)) = head
             && (is_head
                 || count == 0 && declared(head).is_none_or(|length| body.len() >= length)
@@ -93,16 +86,15 @@ fn read_response(stream: &mut impl Read, bytes: &mut Vec<u8>, is_head: bool) -> 
     }
 }
 
-/// The interim answers, which ask for more of the request or tell of what will come, and what follows them.
-fn last(text: &str) -> (&str, &str) {
-    let mut end = 0;
-    while let Some((head, _)) = text[end..].split_once("\r\n\r\n")
+/// The answer, without those before it that only ask for more of the request.
+fn last(mut text: &str) -> &str {
+    while let Some((head, rest)) = text.split_once("\r\n\r\n")
         && head.starts_with("HTTP/1.1 1")
         && !head.starts_with("HTTP/1.1 101")
     {
-        end += head.len() + 4;
+        text = rest;
     }
-    text.split_at(end)
+    text
 }
 
 fn is_whole(head: &str, body: &str) -> bool {
