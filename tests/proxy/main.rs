@@ -12,6 +12,7 @@ mod bodies;
 mod captured;
 mod connections;
 mod delivery;
+mod ends;
 mod explicit;
 mod grpc;
 mod http2;
