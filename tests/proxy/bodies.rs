@@ -1,4 +1,5 @@
-//! Where requests and responses end, as it was seen of Envoy on a live mesh (`make fidelity`).
+//! Where requests and responses end, and what is believed of what a proxy before says of them, as it was seen of Envoy on a
+//! live mesh (`make fidelity`).
 
 use std::{
     io::{Read, Write},
@@ -131,4 +132,21 @@ fn the_log_names_the_caller_that_the_last_proxy_before_has_forwarded_for() {
         let line = &subject.log(number + 1)[number];
         assert!(line.contains(logged), "{line}");
     }
+}
+
+#[test]
+fn a_request_has_the_scheme_that_the_proxy_before_tells() {
+    let (subject, _site) = routed(&format!(
+        "[{{match: [{{scheme: {{exact: https}}}}], redirect: {{uri: /secure}}}}, {{{TO_HTTPBIN}}}]"
+    ));
+    let told = |scheme: &str| {
+        let header = format!("x-forwarded-proto: {scheme}");
+        through(&subject, &["-H", &header, "http://httpbin.org/"])
+    };
+    assert_eq!(told("http").status(), 200);
+    let redirected = told("https").head;
+    assert!(
+        redirected.contains("\r\nlocation: https://httpbin.org/secure\r\n"),
+        "{redirected}"
+    );
 }
