@@ -154,7 +154,7 @@ async fn handle(
         path: &path,
         headers: &headers::Lines(request.headers()),
     };
-    let scheme = claims.scheme();
+    finish.http_part().scheme = claims.scheme();
     let facts = Facts {
         destination,
         claims: Claims::Http(claims),
@@ -162,7 +162,6 @@ async fn handle(
     };
     let (decision, would) = worker.carry_out(&snapshot, decide(&snapshot, &facts, &mut ()));
     finish.decided(&decision);
-    finish.http_part().scheme = scheme;
     finish.flow.would = would;
     let action = match decision.action {
         // Whoever names the destination to a proxy has no other way there; like any bypass it is not ours to record.
