@@ -80,4 +80,4 @@ pub use words::shell_word;
 pub use write::MADE_BY;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

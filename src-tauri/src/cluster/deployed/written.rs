@@ -8,7 +8,7 @@ use k8s_openapi::api::{
 use kube::{
     Api, Client,
     api::{DeleteParams, ListParams, Patch, PatchParams},
-    core::DynamicObject,
+    core::{DynamicObject, Status},
 };
 use serde_json::{Value, json};
 
@@ -54,8 +54,7 @@ impl Cluster {
             let parameters = PatchParams::apply(MANAGER).force();
             match maps.patch(&name, &parameters, &Patch::Apply(&config_map)).await {
                 Ok(made) => Ok(made),
-                // All of its fields are taken over; what is left is a uid that is another one's, or nobody's.
-                Err(kube::Error::Api(status)) if status.code == 409 => Err(Fault::new(
+                Err(kube::Error::Api(status)) if is_another_ones(&status) => Err(Fault::new(
                     "gone",
                     format!("ConfigMap {namespace}/{name}, which holds the sidecar's policy, was deleted."),
                 )
@@ -143,6 +142,12 @@ impl Cluster {
         }
         Ok(Api::namespaced_with(self.client.clone(), namespace, resource))
     }
+}
+
+/// A forced apply meets no other conflict than a uid that is nobody's (409) or another object's (422).
+fn is_another_ones(status: &Status) -> bool {
+    let mut causes = status.details.iter().flat_map(|details| &details.causes);
+    status.code == 409 || causes.any(|cause| cause.field == "metadata.uid")
 }
 
 /// Everything that a session made.

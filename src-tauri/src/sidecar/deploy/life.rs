@@ -194,7 +194,10 @@ impl Deployment {
             // What cannot be taken away now is found by its label when the cluster is opened.
             let _ = self.remove(&live.cluster, &live.prepared);
         }
-        self.change(|inner| inner.state = DeployState::default());
+        self.change(|inner| {
+            inner.log.clear();
+            inner.state = DeployState::default();
+        });
     }
 
     pub(super) fn failed(&self, fault: Fault) {
