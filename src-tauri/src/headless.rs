@@ -111,15 +111,22 @@ fn serve(arguments: &Arguments) -> Result<()> {
     let cluster = Cluster::open(&target, &arguments.to, changed, &attempt)?;
     // It was empty until now.
     let _ = open.set(Arc::downgrade(&cluster));
+    let outcome = serve_open(&cluster, arguments.environment.as_ref(), &end_rx);
+    // Its folder goes whatever came of it.
+    cluster.end();
+    outcome
+}
+
+/// Says what the cluster has, and forwards until the end is heard.
+fn serve_open(cluster: &Arc<Cluster>, wanted: Option<&Wanted>, end_rx: &mpsc::Receiver<()>) -> Result<()> {
     let forwarder = cluster.forwarder(|| {})?;
-    if let Some(wanted) = &arguments.environment {
+    if let Some(wanted) = wanted {
         let Environment { variables, left_out } = cluster.environment(wanted)?;
         say(&json!({ "environment": { "variables": variables, "left_out": left_out } }));
     }
     say(&json!({ "ready": { "forwarder": forwarder.address(), "token": forwarder.token() } }));
+    // That who would tell it is gone is its end too.
     let _ = end_rx.recv();
-    drop(forwarder);
-    cluster.end();
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The sandbox as a workload of the open source, with the policy as it is or as the staged changes would make it.
 
 use std::{
-    sync::{Arc, mpsc},
+    sync::{Arc, PoisonError, mpsc},
     thread,
     time::Instant,
 };
@@ -18,6 +18,12 @@ use crate::{
 impl App {
     /// Starts the sandbox as the workload called `namespace/name`; `staged` has it enforce the staged changes too.
     pub fn start_sandbox(&self, workload: &str, staged: bool) -> Result<SandboxState> {
+        let _deciding = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+        self.launch_sandbox(workload, staged)
+    }
+
+    /// The same for who holds `deciding`.
+    pub(super) fn launch_sandbox(&self, workload: &str, staged: bool) -> Result<SandboxState> {
         let view = self.view();
         let known = view.workload(workload).ok_or_else(|| {
             Fault::new("workload", format!("There is no workload {workload:?}."))

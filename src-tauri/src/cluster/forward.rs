@@ -18,7 +18,7 @@ use aws_lc_rs::{
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
-    sync::{Semaphore, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     task::JoinSet,
     time,
 };
@@ -31,6 +31,10 @@ use crate::fault::{Fault, Result};
 
 /// Connections at the same time: each is a port-forward of its own.
 const AT_ONCE: usize = 256;
+/// Connections that have not asked anything yet: any program of this computer may open them.
+const UNASKED: usize = 64;
+/// How long the listener rests when no connection can be taken, as where the process has no descriptor left.
+const REST: Duration = Duration::from_millis(100);
 /// Longest question.
 const MAX_QUESTION: u64 = 1024;
 /// Longest that a question, or the way to a pod, may take.
@@ -80,7 +84,8 @@ impl Cluster {
             way: Way::new(self),
             token: token.clone(),
             counts: counts.clone(),
-            slots: Semaphore::new(AT_ONCE),
+            slots: Arc::new(Semaphore::new(AT_ONCE)),
+            unasked: Arc::new(Semaphore::new(UNASKED)),
             told: Box::new(told),
         });
         let (end_tx, end_rx) = oneshot::channel();
@@ -125,14 +130,16 @@ struct Serving {
     way: Way,
     token: String,
     counts: Arc<Counts>,
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
+    unasked: Arc<Semaphore>,
     told: Box<dyn Fn() + Send + Sync>,
 }
 
 /// What to say, and what goes on after it.
 enum Answer {
     Line(String),
-    Stream(Forwarded, u16),
+    /// Its slot is held for as long as it is open.
+    Stream(Forwarded, u16, OwnedSemaphorePermit),
 }
 
 impl Serving {
@@ -145,19 +152,28 @@ impl Serving {
         loop {
             tokio::select! {
                 _ = &mut end_rx => return,
-                accepted = listener.accept() => if let Ok((stream, _)) = accepted {
-                    connections.spawn(self.clone().answer(stream));
+                accepted = self.accepted(&listener) => match accepted {
+                    Ok((stream, unasked)) => drop(connections.spawn(self.clone().answer(stream, unasked))),
+                    Err(_) => time::sleep(REST).await,
                 },
                 Some(_) = connections.join_next() => {}
             }
         }
     }
 
-    async fn answer(self: Arc<Self>, stream: TcpStream) {
+    /// The next connection, once not too many have not asked yet.
+    async fn accepted(&self, listener: &tokio::net::TcpListener) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+        let unasked = self.unasked.clone().acquire_owned().await.map_err(io::Error::other)?;
+        let (stream, _) = listener.accept().await?;
+        Ok((stream, unasked))
+    }
+
+    async fn answer(self: Arc<Self>, stream: TcpStream, unasked: OwnedSemaphorePermit) {
         let mut stream = BufReader::new(stream);
         let Some(question) = self.question(&mut stream).await else {
             return;
         };
+        drop(unasked);
         let late = |_| {
             Fault::new(
                 "slow",
@@ -171,7 +187,7 @@ impl Serving {
         let asks_for_stream = question.starts_with("connect ");
         let (line, forwarded) = match answer {
             Ok(Answer::Line(line)) => (line, None),
-            Ok(Answer::Stream(forwarded, port)) => ("ok".into(), Some((forwarded, port))),
+            Ok(Answer::Stream(forwarded, port, slot)) => ("ok".into(), Some((forwarded, port, slot))),
             Err(fault) => {
                 let line = format!("error {}", fault.told().replace(['\n', '\r'], " "));
                 if asks_for_stream {
@@ -184,7 +200,7 @@ impl Serving {
         if stream.write_all(format!("{line}\n").as_bytes()).await.is_err() {
             return;
         }
-        if let Some((forwarded, port)) = forwarded {
+        if let Some((forwarded, port, _slot)) = forwarded {
             self.carry(stream, forwarded, port).await;
         }
     }
@@ -210,9 +226,9 @@ impl Serving {
             }
             ["connect", address] => {
                 let address = address.parse().map_err(|_| Fault::input("No address to connect to."))?;
-                let _slot = self.slots.try_acquire().map_err(|_| busy())?;
+                let slot = self.slots.clone().try_acquire_owned().map_err(|_| busy())?;
                 let found = self.way.connect(address).await?;
-                Ok(found.map_or_else(none, |(forwarded, port)| Answer::Stream(forwarded, port)))
+                Ok(found.map_or_else(none, |(forwarded, port)| Answer::Stream(forwarded, port, slot)))
             }
             _ => Err(Fault::input("Neither resolve nor connect was asked.")),
         }
@@ -220,11 +236,7 @@ impl Serving {
 
     /// Carries bytes both ways until either end has said everything.
     async fn carry(&self, caller: BufReader<TcpStream>, mut forwarded: Forwarded, port: u16) {
-        let (Some(pod), Some(error), Ok(_slot)) = (
-            forwarded.take_stream(port),
-            forwarded.take_error(port),
-            self.slots.try_acquire(),
-        ) else {
+        let (Some(pod), Some(error)) = (forwarded.take_stream(port), forwarded.take_error(port)) else {
             return;
         };
         self.counts.total.fetch_add(1, Ordering::Relaxed);
