@@ -6,13 +6,12 @@ use std::{
     thread,
 };
 
-use kube::core::DynamicObject;
 use proxy_core::policy::{self, DataPlane, Snapshot};
 
 use super::App;
 use crate::{
     change::{Proposal, Store as _},
-    cluster::{Cluster, Feature, INJECTOR, LeftSession, SESSION},
+    cluster::{Cluster, Feature, LeftSession, injected},
     dto::{
         CheckOutcome, DeployChecks, DeployLeft, DeployMode, DeployOptions, DeployPhase, DeployPlace, DeployState,
         RequestResult,
@@ -196,17 +195,8 @@ fn found<'w>(cluster: &Cluster, view: &'w View, prepared: &'w Prepared) -> Resul
         plane: DataPlane::of(view.world(), &prepared.identity.workload, host_network),
         manager: cluster.manager_of(&prepared.live),
         unable: cluster.unable_to_roll(&target.kind, &prepared.live),
-        injected: injected(&prepared.live),
+        injected: injected(&prepared.live.metadata).map(str::to_string),
         nodes: cluster.nodes()?,
         disruptions: cluster.disruptions(&target.namespace, &template["metadata"]["labels"])?,
     })
-}
-
-/// The session whose sidecar is in a workload.
-fn injected(live: &DynamicObject) -> Option<String> {
-    let mut managers = live.metadata.managed_fields.iter().flatten();
-    managers.find(|entry| entry.manager.as_deref() == Some(INJECTOR))?;
-    let annotations = live.metadata.annotations.as_ref();
-    let id = annotations.and_then(|annotations| annotations.get(SESSION));
-    Some(id.cloned().unwrap_or_else(|| "unknown".into()))
 }

@@ -11,10 +11,7 @@ use std::{
     time::Duration,
 };
 
-use aws_lc_rs::{
-    constant_time::verify_slices_are_equal,
-    rand::{SecureRandom as _, SystemRandom},
-};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
@@ -27,7 +24,10 @@ use super::{
     Cluster,
     reach::{Forwarded, Way},
 };
-use crate::fault::{Fault, Result};
+use crate::{
+    fault::{Fault, Result},
+    random,
+};
 
 /// Connections at the same time: each is a port-forward of its own.
 const AT_ONCE: usize = 256;
@@ -35,6 +35,8 @@ const AT_ONCE: usize = 256;
 const UNASKED: usize = 64;
 /// How long the listener rests when no connection can be taken, as where the process has no descriptor left.
 const REST: Duration = Duration::from_millis(100);
+/// Bytes of the token.
+const TOKEN: usize = 16;
 /// Longest question.
 const MAX_QUESTION: u64 = 1024;
 /// Longest that a question, or the way to a pod, may take.
@@ -75,10 +77,7 @@ impl Cluster {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(unable)?;
         listener.set_nonblocking(true).map_err(unable)?;
         let address = listener.local_addr().map_err(unable)?;
-        let mut secret = [0; 16];
-        let filled = SystemRandom::new().fill(&mut secret);
-        filled.map_err(|_| Fault::new("random", "The system gives no random numbers."))?;
-        let token: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        let token = random::hexadecimal(TOKEN)?;
         let counts = Arc::<Counts>::default();
         let serving = Arc::new(Serving {
             way: Way::new(self),

@@ -95,9 +95,7 @@ impl Cluster {
     /// was put there, so that it is done with editing off too.
     pub fn eject(&self, kind: &str, namespace: &str, name: &str) -> Result<Option<DynamicObject>> {
         let api = self.workloads(kind, namespace)?;
-        let name = name.to_string();
-        let nothing =
-            json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name, "namespace": namespace}});
+        let (nothing, name) = (no_fields(kind, namespace, name), name.to_string());
         self.call(async move {
             // Applying to what is gone would make it anew.
             if api.get_opt(&name).await.map_err(|error| told(&error))?.is_none() {
@@ -184,6 +182,11 @@ where
         }
     }
     Ok(())
+}
+
+/// A workload of which nothing is said: applied, it takes away what was applied before.
+pub fn no_fields(kind: &str, namespace: &str, name: &str) -> Value {
+    json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name, "namespace": namespace}})
 }
 
 fn place(object: &Value) -> Result<(String, String)> {
