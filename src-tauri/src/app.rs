@@ -81,7 +81,6 @@ impl App {
         });
         let sidecar = Sidecar::new(&shared.data, window, traffic.clone(), events.clone());
         let deployment = Deployment::new(traffic.clone(), events.clone());
-        let events = deploy::listening(&deployment, events);
         // The sidecar reads the folder too: whatever changes in it, its policy is about to change.
         let (follower, listener) = (sidecar.clone(), events.clone());
         let session_events = Events::new(move |event| {

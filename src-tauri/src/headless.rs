@@ -279,7 +279,9 @@ mod tests {
     #[test]
     fn a_mirror_that_fails_leaves_no_folder() {
         let Some(api) = api("a_mirror_that_fails") else { return };
-        let Bench { cluster, .. } = Bench::open(api.kubeconfig());
+        // The rest of it lives as long: its folder is around the mirror's.
+        let bench = Bench::open(api.kubeconfig());
+        let Bench { cluster, .. } = bench;
         let folder = cluster.folder().to_path_buf();
         assert!(folder.exists());
         let (_end_tx, end_rx) = mpsc::channel();

@@ -16,7 +16,6 @@ use crate::{
         CheckOutcome, DeployChecks, DeployLeft, DeployMode, DeployOptions, DeployPhase, DeployPlace, DeployState,
         RequestResult,
     },
-    events::{Event, Events},
     fault::{Fault, Result},
     session::View,
     sidecar::deploy::{self, Deployment, Found, Options, Policy, Prepared},
@@ -147,17 +146,6 @@ pub(super) fn as_sent_under(mode: DeployMode, mut sent: RequestResult) -> Reques
         sent.expectation.finding = None;
     }
     sent
-}
-
-/// Events that may mean another policy are told to the deployment first.
-pub(super) fn listening(deployment: &Deployment, events: Events) -> Events {
-    let deployment = deployment.clone();
-    Events::new(move |event| {
-        if matches!(event, Event::SourceChanged(_) | Event::StagedChanged(_)) {
-            deployment.source_changed();
-        }
-        events.send(event);
-    })
 }
 
 /// Keeps the policy of what is deployed up to date until the window is closed.

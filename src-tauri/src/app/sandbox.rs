@@ -64,7 +64,8 @@ impl App {
         }
     }
 
-    /// Keeps the sandbox's policy up with what is staged, whenever `turn_rx` hears that it, or the source, has changed.
+    /// Keeps the sandbox's policy up with what is staged, whenever `turn_rx` hears that it, or the source, has changed; and
+    /// lets the deployment know, which waits for the cluster on a thread of its own.
     pub(super) fn follow_staged(self: &Arc<Self>, turn_rx: mpsc::Receiver<()>) -> Result<()> {
         let app = Arc::downgrade(self);
         let follow = move || {
@@ -72,6 +73,7 @@ impl App {
                 // One pass for all that came together.
                 while turn_rx.try_recv().is_ok() {}
                 let Some(app) = app.upgrade() else { return };
+                app.deployment.source_changed();
                 app.keep_staged_up();
             }
         };

@@ -39,7 +39,9 @@ const REST: Duration = Duration::from_millis(100);
 const TOKEN: usize = 16;
 /// Longest question.
 const MAX_QUESTION: u64 = 1024;
-/// Longest that a question, or the way to a pod, may take.
+/// Longest that a question may take: a sidecar asks at once, and strangers who say nothing keep others waiting.
+const ASKS: Duration = Duration::from_secs(5);
+/// Longest that the way to a pod may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long an answer may go on once the caller has said its last word: a forwarded port ends both directions together.
 const LAST_WORDS: Duration = Duration::from_secs(30);
@@ -208,7 +210,7 @@ impl Serving {
     async fn question(&self, stream: &mut BufReader<TcpStream>) -> Option<String> {
         let mut line = String::new();
         let mut limited = stream.take(MAX_QUESTION);
-        time::timeout(PATIENCE, limited.read_line(&mut line)).await.ok()?.ok()?;
+        time::timeout(ASKS, limited.read_line(&mut line)).await.ok()?.ok()?;
         let (token, question) = line.strip_suffix('\n')?.split_once(' ')?;
         verify_slices_are_equal(token.as_bytes(), self.token.as_bytes()).ok()?;
         Some(question.to_string())

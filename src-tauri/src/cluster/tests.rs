@@ -9,6 +9,7 @@ mod connect;
 pub mod cut;
 mod cut_short;
 pub mod deployed;
+mod deploying;
 mod elsewhere;
 mod expiry;
 mod flood;
