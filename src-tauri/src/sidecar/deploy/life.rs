@@ -61,6 +61,8 @@ pub(super) struct Inner {
     pub stale: bool,
     /// When a policy that could not be brought is brought again.
     pub again: Option<Instant>,
+    /// Why it could not be brought.
+    pub unbrought: Option<Fault>,
     pub closed: bool,
     pub told: Option<Instant>,
 }

@@ -164,9 +164,16 @@ fn a_sidecar_that_cannot_be_removed_runs_on_and_is_removed_by_the_next_stop() {
         return;
     };
     stage.runs();
+    let keeping = {
+        let own = stage.deployment.clone();
+        thread::spawn(move || own.await_change())
+    };
     stage.cut.cut();
     let state = stage.deployment.stop().unwrap();
     assert_eq!((state.phase, state.fault.is_some()), (DeployPhase::Running, true));
+    eventually("its policy to be kept up", || keeping.is_finished().then_some(()));
+    stage.deployment.noted(Ok(()));
+    assert_eq!(stage.fault(), state.fault, "why it was not stopped is shown on");
     assert_eq!(stage.stored().len(), 2);
     stage.cut.mend();
     // What was agreed to is taken back also with editing off.
