@@ -163,7 +163,8 @@ impl Drop for ResponseBody {
         let ended = self.is_end_stream();
         if let Some(mut finish) = self.finish.take() {
             // hyper drops the body of an answer that has none, in HTTP/1.1.
-            if !ended && !(finish.version == HttpVersion::Http11 && finish.answers_without_body()) {
+            let without = finish.version == HttpVersion::Http11 && finish.answers_without_body();
+            if !ended && !without {
                 finish.left();
             }
             finish.complete();
