@@ -12,6 +12,7 @@ mod deployed;
 mod flood;
 mod own;
 mod pod;
+mod registry;
 mod runas;
 #[path = "../desktop/session.rs"]
 mod session;
@@ -37,6 +38,18 @@ fn main() {
     let conclusion = libtest_mimic::run(
         &arguments,
         vec![
+            alone(
+                "registry::takes_an_image_from_who_may_push",
+                registry::takes_an_image_from_who_may_push,
+            ),
+            alone(
+                "registry::gives_tokens_to_who_may_push",
+                registry::gives_tokens_to_who_may_push,
+            ),
+            alone(
+                "registry::is_trusted_by_its_certificate",
+                registry::is_trusted_by_its_certificate,
+            ),
             trial(
                 "api::viewer_reads_and_does_not_write",
                 &api,
@@ -100,6 +113,15 @@ fn with_image(name: &str, mesh: &Arc<Shared<Mesh>>, test: fn(&Mesh)) -> Trial {
         }
         Err(reason) => Trial::ignorable_test(name, move || Ok(Completion::ignored_with(reason))),
     }
+}
+
+/// A test that starts what it needs itself.
+fn alone(name: &str, test: fn() -> Result<(), NotUp>) -> Trial {
+    Trial::ignorable_test(name, move || match test() {
+        Ok(()) => Ok(Completion::Completed),
+        Err(NotUp::Lacking(reason)) => Ok(Completion::ignored_with(reason)),
+        Err(NotUp::Failed(reason)) => Err(Failed::from(reason)),
+    })
 }
 
 /// A test on something that is shared.
