@@ -8,6 +8,7 @@ mod access_log;
 mod api;
 mod clicks;
 mod connect;
+mod delivered;
 mod deployed;
 mod flood;
 mod own;
@@ -90,6 +91,7 @@ fn main() {
             with_image("a_policy_for_a_pod", &mesh, pod::story),
             trial("the_story_by_clicking", &mesh, clicks::story),
             trial("test_requests_from_any_pod", &mesh, trying::story),
+            with_image("an_image_is_delivered_by_clicking", &mesh, delivered::story),
             with_image("a_sidecar_beside_a_workload_by_clicking", &mesh, deployed::story),
             trial("a_flood_of_lines_comes_whole", &mesh, flood::every_line_comes),
             trial(

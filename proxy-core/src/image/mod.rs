@@ -15,6 +15,7 @@ mod tests;
 
 use std::{
     fs,
+    io::Read as _,
     path::{Path, PathBuf},
 };
 
@@ -32,6 +33,9 @@ pub const NAME: &str = "egret.dev/egret-proxy";
 
 /// User and group that the sidecar runs as; interception leaves this user's own connections alone.
 pub const USER: u32 = 1339;
+
+/// As much of a program as has its headers, and the loader's name behind them.
+const HEAD: u64 = 64 * 1024;
 
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -73,7 +77,7 @@ impl Built {
         let mut programs = Vec::with_capacity(binaries.len());
         for path in binaries {
             let bytes = fs::read(path).map_err(|error| Fault::unreadable(path, error))?;
-            programs.push((architecture(path, &bytes)?, bytes));
+            programs.push((of_static(path, &bytes)?, bytes));
         }
         // In whatever order they are given.
         programs.sort_by_key(|(architecture, _)| *architecture);
@@ -165,8 +169,17 @@ fn platform(architecture: Architecture, program: &[u8], blobs: &mut Blobs) -> Pa
     }
 }
 
-/// The architecture of a program that can run where there is nothing but itself.
-fn architecture(path: &Path, bytes: &[u8]) -> Result<Architecture, Fault> {
+/// The architecture of the program in a file, if an image can hold it: one that runs where there is nothing but itself.
+pub fn architecture(path: &Path) -> Result<Architecture, Fault> {
+    let mut head = Vec::new();
+    let file = fs::File::open(path).map_err(|error| Fault::unreadable(path, error))?;
+    file.take(HEAD)
+        .read_to_end(&mut head)
+        .map_err(|error| Fault::unreadable(path, error))?;
+    of_static(path, &head)
+}
+
+fn of_static(path: &Path, bytes: &[u8]) -> Result<Architecture, Fault> {
     let elf = Elf::read(bytes).ok_or_else(|| Fault::NoProgram(path.to_path_buf()))?;
     match elf.interpreter {
         None => Ok(elf.architecture),

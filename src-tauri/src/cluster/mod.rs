@@ -64,6 +64,7 @@ pub use forward::{Forwarder, Forwarding};
 pub use gates::Missing;
 pub use image::version_of_tag;
 pub use kubeconfigs::{Kubeconfigs, Target};
+pub use login_path::login_path;
 pub use logs::{LogState, MAX_PODS};
 pub use open::Cluster;
 pub use pick::{Chosen, MAX_CHOSEN};

@@ -6,6 +6,7 @@ mod client;
 mod credentials;
 mod fault;
 mod reference;
+mod wire;
 
 use std::sync::Arc;
 
@@ -14,10 +15,11 @@ use serde::Serialize;
 
 pub use credentials::Keyrings;
 pub use fault::Fault;
-pub use reference::Reference;
+pub use reference::{Reference, Unreadable};
 
 use super::{Built, oci::Descriptor};
-use client::{Ask, Client, Said, form};
+use client::{Client, form};
+use wire::{Ask, Said};
 
 /// Is told of bytes that are done with: sent, or there already.
 pub type Tell = dyn Fn(u64) + Send + Sync;
@@ -100,7 +102,7 @@ impl Pushing<'_> {
         let whole: Result<Uri, _> = format!("{location}{separator}{digest}").parse();
         let mut ask = Ask::new(
             Method::PUT,
-            whole.map_err(|_| self.client.odd(format!("it leads to {location}")))?,
+            whole.map_err(|_| self.client.odd("it leads to what is no URL".into()))?,
         );
         ask.content_type = Some("application/octet-stream");
         ask.body = self.image.blobs.get(part);
