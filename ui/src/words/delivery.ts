@@ -18,4 +18,4 @@ export const progress = ({ text, sent, total }: DeliveryState) => {
 };
 /** Where it is now. */
 export const done = ({ way, image }: DeliveryState) =>
-  way === "registry" ? `It is in the registry, as ${image}, and chosen below.` : `The nodes have ${image}.`;
+  way === "registry" ? `It is in the registry, as ${image}, which is the image now.` : `The nodes have ${image}.`;

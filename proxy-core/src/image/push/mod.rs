@@ -6,6 +6,8 @@ mod client;
 mod credentials;
 mod fault;
 mod reference;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::sync::Arc;

@@ -54,6 +54,15 @@ struct Inner {
     /// Whose nodes were given the image.
     brought: Option<Weak<Cluster>>,
     told: Option<Instant>,
+    /// The window has left where it was begun.
+    left: bool,
+}
+
+impl Inner {
+    fn forget(&mut self) {
+        self.state = DeliveryState::default();
+        self.log.clear();
+    }
 }
 
 impl Delivery {
@@ -142,14 +151,13 @@ impl Delivery {
     /// What was delivered is no longer of interest: the window has turned to another place, or closes.
     pub fn end(&self) {
         self.cancel();
-        let mut inner = self.inner();
-        inner.brought = None;
-        if inner.state.phase != DeliveryPhase::Running {
-            inner.state = DeliveryState::default();
-            inner.log.clear();
-            drop(inner);
-            self.told();
-        }
+        self.change(|inner| {
+            inner.brought = None;
+            inner.left = true;
+            if inner.state.phase != DeliveryPhase::Running {
+                inner.forget();
+            }
+        });
     }
 
     /// Does it, and says how it came out. The work gives the name by which pods find the image.
@@ -177,6 +185,7 @@ impl Delivery {
                 ..DeliveryState::default()
             };
             inner.log.clear();
+            inner.left = false;
             inner.cancel = Some(cancel.clone());
         });
         let done = runtime.block_on(async {
@@ -188,6 +197,7 @@ impl Delivery {
         self.change(|inner| {
             inner.cancel = None;
             match done {
+                _ if inner.left => inner.forget(),
                 Ok(image) => {
                     inner.state.phase = DeliveryPhase::Done;
                     inner.state.sent = inner.state.total;

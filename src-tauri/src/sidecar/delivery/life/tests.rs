@@ -102,6 +102,19 @@ fn what_is_under_way_is_called_off_and_nothing_is_begun_beside_it() {
 }
 
 #[test]
+fn a_window_that_turns_away_calls_it_off_and_knows_nothing_of_it() {
+    let (delivery, _) = delivery();
+    let own = delivery.clone();
+    let running = thread::spawn(move || by_script(&own, "echo begun; sleep 600"));
+    while delivery.state().log.is_empty() {
+        thread::sleep(Duration::from_millis(10));
+    }
+    delivery.end();
+    running.join().unwrap();
+    assert_eq!(delivery.state(), DeliveryState::default());
+}
+
+#[test]
 fn a_registry_that_no_reference_names_is_not_asked() {
     let (delivery, told) = delivery();
     assert_eq!(delivery.push("team/egret-proxy").unwrap_err().code, "reference");
