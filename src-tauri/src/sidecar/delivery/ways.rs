@@ -6,7 +6,7 @@ use std::{env, ffi::OsStr, fs, os::unix::net::UnixStream, path::PathBuf};
 
 use super::{programs, search_path, tool};
 use crate::{
-    cluster::{Node, shell_word},
+    cluster::{Node, Nodes, shell_word},
     dto::{DeliveryChoice, DeliveryWay},
     fault::{Fault, Result},
 };
@@ -59,10 +59,11 @@ pub(super) struct Chosen {
 }
 
 impl Ways {
-    /// Those that the nodes and the context's name allow. Who may not list nodes has none.
-    pub fn into(nodes: &[Node], context: &str) -> Self {
+    /// Those that the nodes and the context's name allow. `None` where nodes may not be listed.
+    pub fn into(nodes: Option<&Nodes>, context: &str) -> Self {
         let boot = fs::read_to_string(BOOT_ID).unwrap_or_default();
-        Self::from(nodes, context, boot.trim())
+        let seen = nodes.map_or(&[][..], |nodes| &nodes.seen);
+        Self::from(seen, context, boot.trim())
     }
 
     fn from(nodes: &[Node], context: &str, boot: &str) -> Self {

@@ -11,7 +11,7 @@ use super::{
     prepare::Prepared,
 };
 use crate::{
-    cluster::{Disruption, Node, Refusal},
+    cluster::{Disruption, Nodes, Refusal, registry},
     dto::{CheckOutcome, DeployCheck, DeployMode, DeployPlace, DeployWay},
     sidecar::delivery::Ways,
 };
@@ -35,7 +35,7 @@ pub struct Found<'w> {
     pub unable: Option<String>,
     /// The session whose sidecar is in the workload already.
     pub injected: Option<String>,
-    pub nodes: Option<Vec<Node>>,
+    pub nodes: Option<Nodes>,
     /// How the image gets to them.
     pub ways: Ways,
     /// They were just given it.
@@ -46,7 +46,7 @@ pub struct Found<'w> {
 impl Found<'_> {
     /// All nodes say that they have the image.
     pub fn has_image(&self, image: &str) -> bool {
-        let nodes = self.nodes.as_deref();
+        let nodes = self.nodes.as_ref();
         nodes.is_some_and(|nodes| image::there(nodes, image) == There::Everywhere)
     }
 }
@@ -204,12 +204,11 @@ fn nodes(image: &str, found: &Found<'_>) -> DeployCheck {
         return fine(title, format!("All nodes have {image}."));
     }
     if image != IMAGE {
-        let registry = image.split('/').next().unwrap_or_default();
-        let text =
-            format!("Nodes that have not {image} fetch it from {registry}, with the workload's own pull secrets.");
+        let from = registry(image).unwrap_or("the registry that they take where none is named");
+        let text = format!("Nodes that have not {image} fetch it from {from}, with the workload's own pull secrets.");
         return check(title, CheckOutcome::Unknown, text);
     }
-    let nodes = found.nodes.as_deref();
+    let nodes = found.nodes.as_ref();
     let there = nodes.map(|nodes| image::there(nodes, image));
     if found.brought && matches!(there, None | Some(There::Nowhere)) {
         let text =
@@ -236,7 +235,7 @@ fn nodes(image: &str, found: &Found<'_>) -> DeployCheck {
         Some(There::Unsaid) => bring(check(
             title,
             CheckOutcome::Unknown,
-            format!("Whether the nodes have {image} is not known: they name their largest images only."),
+            format!("Whether all nodes have {image} is not known: not all say all that they have."),
         ))
         .advice("If they have not, bring it to them first:"),
         Some(There::Nowhere | There::Everywhere) => bring(check(

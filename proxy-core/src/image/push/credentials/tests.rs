@@ -116,7 +116,7 @@ async fn a_file_that_cannot_be_read_is_named_and_nothing_that_it_says_is_told() 
         r#"{"auths": {"r.example": {"auth": "hunter2!"}}}"#,
     ] {
         let file = home.file("config.json", text);
-        let fault = home.find(&[file.clone()], "r.example/p").await.unwrap_err();
+        let fault = home.find(std::slice::from_ref(&file), "r.example/p").await.unwrap_err();
         assert!(matches!(fault, Fault::Config { .. }), "{fault:?}");
         let told = format!("{fault} {fault:?}");
         assert!(

@@ -41,7 +41,7 @@ fn by_script(delivery: &Delivery, script: &str) -> DeliveryState {
         variables: Vec::new(),
     };
     let done = delivery.run(DeliveryWay::Kind, async |delivery| {
-        let built = Built::of(&[program.clone()]).unwrap();
+        let built = Built::of(std::slice::from_ref(&program)).unwrap();
         delivery.through(&chosen, &built, &archive).await?;
         Ok(IMAGE.to_string())
     });
@@ -147,7 +147,7 @@ fn a_pushed_image_is_named_by_its_digest_and_no_secret_is_told() {
         let reference = format!("{}/team/egret-proxy:1", registry.address()).parse().unwrap();
         let (delivery, told) = delivery();
         let state = delivery.run(DeliveryWay::Registry, async |delivery| {
-            let built = Built::of(&[program.clone()]).unwrap();
+            let built = Built::of(std::slice::from_ref(&program)).unwrap();
             delivery.to_registry(&built, &reference, &keyrings).await
         });
         let told = format!("{:?}", told.lock().unwrap());
