@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::{
-    ClusterSettings, Endpoints, OriginateTls, Spread, Upkeep, UpstreamHttp, balance,
+    CertificateChecks, ClusterSettings, Endpoints, OriginateTls, Spread, Upkeep, UpstreamHttp, balance,
     registry::{RegistryService, ServiceKind},
     rules::Rule,
 };
 use crate::model::{
-    ConnectionPool, Keepalive, LocalitySetting, MeshConfig, Port, Protocol, ProtocolClass, Subset, TrafficPolicy,
+    ClientTls, ConnectionPool, Keepalive, Limits, LocalitySetting, MeshConfig, Port, Protocol, ProtocolClass, Subset,
+    TrafficPolicy,
 };
 
 /// The settings of clusters without a DestinationRule: there is one of each kind, which all of that kind share.
@@ -88,6 +89,9 @@ pub(super) fn of_subset(rule: Option<&TrafficPolicy>, subset: &Subset, port: u16
         return rule.cloned();
     };
     let (own, replaces) = own.of_port(port);
+    // Istio's `MergeTrafficPolicy`: these two no policy of a port can have, and none replaces.
+    let retry_budget = own.retry_budget.or(rule.and_then(|rule| rule.retry_budget));
+    let proxy_protocol = own.proxy_protocol.or(rule.and_then(|rule| rule.proxy_protocol));
     let rule = rule.filter(|_| !replaces);
     let over = |block: fn(&TrafficPolicy) -> bool| if block(own) { Some(own) } else { rule };
     Some(TrafficPolicy {
@@ -97,6 +101,8 @@ pub(super) fn of_subset(rule: Option<&TrafficPolicy>, subset: &Subset, port: u16
         load_balancer: over(|policy| policy.load_balancer.is_some()).and_then(|policy| policy.load_balancer.clone()),
         outlier_detection: over(|policy| policy.outlier_detection.is_some())
             .and_then(|policy| policy.outlier_detection.clone()),
+        retry_budget,
+        proxy_protocol,
         unapplied: {
             let rule = rule.into_iter().flat_map(|rule| &rule.unapplied);
             let is_replaced = |part: &&&str| own.load_balancer.is_some() && part.starts_with("loadBalancer.");
@@ -119,6 +125,8 @@ pub(super) fn settings(
     let connect_timeout = pool.and_then(|pool| pool.connect_timeout);
     let of_pool = pool.into_iter().flat_map(|pool| &pool.unapplied);
     let of_policy = policy.into_iter().flat_map(|policy| &policy.unapplied);
+    let http = upstream_http(port.protocol, pool, mesh);
+    let limits = pool.map(|pool| pool.limits).unwrap_or_default();
     ClusterSettings {
         connect_timeout: connect_timeout.unwrap_or(mesh.connect_timeout()),
         balance: match endpoints {
@@ -127,9 +135,15 @@ pub(super) fn settings(
             Endpoints::Static(_) | Endpoints::Host(_) | Endpoints::Dns(_) => balance::balance_of(policy, spread),
         },
         upkeep: upkeep(policy, mesh).map(Box::new),
-        http: upstream_http(port.protocol, pool, mesh),
+        http,
         tls: policy.and_then(|policy| originate(policy, rule, service)),
-        limits: pool.map(|pool| pool.limits).unwrap_or_default(),
+        proxy_protocol: policy.and_then(|policy| policy.proxy_protocol),
+        limits: Limits {
+            retry_budget: policy.and_then(|policy| policy.retry_budget),
+            // Istio says it of clusters that speak HTTP/2 to whoever calls.
+            streams: limits.streams.filter(|_| http == UpstreamHttp::Http2),
+            ..limits
+        },
         unapplied: of_policy.chain(of_pool).copied().collect(),
     }
 }
@@ -159,12 +173,26 @@ fn originate(policy: &TrafficPolicy, rule: Option<&Rule<'_>>, service: &Registry
     }
     matches!(&*tls.mode, "SIMPLE" | "MUTUAL").then(|| OriginateTls {
         sni: tls.sni.as_deref().map(Into::into),
+        checks: checks(tls, service),
         // Istio: those of the ServiceEntry where the rule has none.
         names: match &service.kind {
+            _ if tls.insecure_skip_verify => [].iter(),
             ServiceKind::Entry(entry) if tls.subject_alt_names.is_empty() => entry.spec.subject_alt_names.iter(),
             _ => tls.subject_alt_names.iter(),
         }
         .map(|name| name.as_str().into())
         .collect(),
     })
+}
+
+/// What is asked of the server's certificate beside the names that are written. Istio: `setAutoSniAndAutoSanValidation`, and
+/// where `constructUpstreamTLS` leaves the authorities out.
+fn checks(tls: &ClientTls, service: &RegistryService) -> CertificateChecks {
+    if tls.insecure_skip_verify {
+        CertificateChecks::None
+    } else if service.is_dynamic() || tls.sni.is_none() && tls.subject_alt_names.is_empty() {
+        CertificateChecks::AuthorityAndHost
+    } else {
+        CertificateChecks::Authority
+    }
 }

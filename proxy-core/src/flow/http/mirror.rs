@@ -46,11 +46,13 @@ pub fn send(worker: &Rc<Worker>, mirrors: &[Mirror], original: &Original<'_>, bo
         mark(&mut parts, original.source);
         let request = Request::from_parts(parts, body.copy());
         let (worker, authority) = (worker.clone(), original.authority.to_string());
-        let (destination, timeout, caller) = (original.destination, original.timeout, original.caller);
+        let (source, destination) = (original.source, original.destination);
+        let (timeout, caller) = (original.timeout, original.caller);
         task::spawn_local(async move {
             let target = Target {
                 worker: &worker,
                 cluster: &cluster,
+                source,
                 destination,
                 authority: &authority,
                 wish: Wish::default(),

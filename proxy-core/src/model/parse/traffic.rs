@@ -8,7 +8,7 @@ use super::{
 };
 use crate::model::{
     ClientTls, ConnectionPool, DestinationRule, EgressListener, Gateway, GatewayServer, Limits, OutboundMode,
-    PolicySet, Protocol, Sidecar, Subset, TrafficPolicy,
+    Percentage, PolicySet, Protocol, ProxyProtocol, RetryBudget, Sidecar, Subset, TrafficPolicy,
 };
 
 /// Spec of a DestinationRule.
@@ -75,11 +75,35 @@ fn traffic_policy(policy: Cursor<'_>) -> TrafficPolicy {
         connection_pool: policy.mapping("connectionPool").map(connection_pool),
         load_balancer: policy.mapping("loadBalancer").map(load_balancer),
         outlier_detection: policy.mapping("outlierDetection").map(outlier_detection),
+        retry_budget: policy.mapping("retryBudget").map(retry_budget),
+        proxy_protocol: policy.mapping("proxyProtocol").map(proxy_protocol),
         unapplied: others(policy),
     }
 }
 
-fn connection_pool(pool: Cursor<'_>) -> ConnectionPool {
+/// Istio: `applyRetryBudget`, with its defaults.
+fn retry_budget(budget: Cursor<'_>) -> RetryBudget {
+    let percent = budget.number("percent").unwrap_or(20.0);
+    if !(0.0..=100.0).contains(&percent) {
+        budget.error_at("percent", "expected a number from 0 to 100");
+    }
+    RetryBudget {
+        share: Percentage::of(percent),
+        minimum: budget
+            .count("minRetryConcurrency")
+            .filter(|minimum| *minimum > 0)
+            .unwrap_or(3),
+    }
+}
+
+fn proxy_protocol(written: Cursor<'_>) -> ProxyProtocol {
+    let versions = [("V1", ProxyProtocol::V1), ("V2", ProxyProtocol::V2)];
+    // Absent is the enum's zero.
+    choice(written, "version", &versions).unwrap_or(ProxyProtocol::V1)
+}
+
+/// `connectionPool` of a rule or of the mesh config.
+pub fn connection_pool(pool: Cursor<'_>) -> ConnectionPool {
     let (tcp, http) = (pool.mapping("tcp"), pool.mapping("http"));
     // Istio: 0 is no limit.
     let limit = |part: Option<Cursor<'_>>, key: &str| part?.count(key).filter(|limit| *limit > 0);
@@ -106,6 +130,7 @@ fn connection_pool(pool: Cursor<'_>) -> ConnectionPool {
             pending: limit(http, "http1MaxPendingRequests"),
             requests: limit(http, "http2MaxRequests"),
             retries: limit(http, "maxRetries"),
+            retry_budget: None,
             requests_per_connection: limit(http, "maxRequestsPerConnection"),
             streams: limit(http, "maxConcurrentStreams"),
         },
@@ -122,8 +147,17 @@ fn connection_pool(pool: Cursor<'_>) -> ConnectionPool {
 
 /// Blocks, and parts of blocks, that this engine does not act on.
 fn others(policy: Cursor<'_>) -> Vec<&'static str> {
-    let blocks = ["tunnel", "proxyProtocol", "retryBudget"];
-    let mut found: Vec<_> = blocks.into_iter().filter(|key| policy.has(key)).collect();
+    let mut found = Vec::new();
+    if policy.has("tunnel") {
+        found.push("tunnel");
+    }
+    if let Some(budget) = policy.mapping("retryBudget")
+        && budget
+            .any_duration("budgetInterval")
+            .is_some_and(|interval| !interval.is_zero())
+    {
+        found.push("retryBudget.budgetInterval");
+    }
     if let Some(balancer) = policy.mapping("loadBalancer") {
         balancer.duration("warmupDurationSecs");
         let parts = [
