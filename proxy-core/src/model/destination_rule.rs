@@ -152,6 +152,17 @@ impl PolicySet {
     }
 }
 
+impl Limits {
+    /// Those that count over all connections of a cluster.
+    pub fn of_cluster(self) -> Self {
+        Self {
+            requests_per_connection: None,
+            streams: None,
+            ..self
+        }
+    }
+}
+
 impl RetryBudget {
     /// How many retries may go on at once beside so many `requests`. Envoy: `RetryBudgetImpl`.
     pub fn allows(&self, requests: u32) -> u32 {

@@ -1,6 +1,6 @@
 //! How the endpoints of a cluster are called: what a DestinationRule, the port and the mesh make of that.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{
     CertificateChecks, ClusterSettings, Endpoints, OriginateTls, Spread, Upkeep, UpstreamHttp, balance,
@@ -83,6 +83,28 @@ pub(super) fn upkeep(policy: Option<&TrafficPolicy>, mesh: &MeshConfig) -> Optio
     (upkeep != Upkeep::default()).then_some(upkeep)
 }
 
+/// The policy of a service's port, over what the mesh says of all clusters. Istio: `applyDefaultTrafficPolicy`.
+pub(super) fn over_mesh<'p>(policy: Option<&'p TrafficPolicy>, mesh: &'p MeshConfig) -> Option<Cow<'p, TrafficPolicy>> {
+    let base = &mesh.default_traffic_policy;
+    let Some(own) = policy else {
+        return (*base != TrafficPolicy::default()).then_some(Cow::Borrowed(base));
+    };
+    let has_pool = own.connection_pool.is_some() || base.connection_pool.is_none();
+    let has_outlier = own.outlier_detection.is_some() || base.outlier_detection.is_none();
+    if has_pool && has_outlier {
+        return Some(Cow::Borrowed(own));
+    }
+    Some(Cow::Owned(TrafficPolicy {
+        connection_pool: own.connection_pool.as_ref().or(base.connection_pool.as_ref()).cloned(),
+        outlier_detection: own
+            .outlier_detection
+            .as_ref()
+            .or(base.outlier_detection.as_ref())
+            .cloned(),
+        ..own.clone()
+    }))
+}
+
 /// The policy of a subset: its own blocks over the rule's; a policy for the very port replaces all of them.
 pub(super) fn of_subset(rule: Option<&TrafficPolicy>, subset: &Subset, port: u16) -> Option<TrafficPolicy> {
     let Some(own) = &subset.policy else {
@@ -105,7 +127,10 @@ pub(super) fn of_subset(rule: Option<&TrafficPolicy>, subset: &Subset, port: u16
         proxy_protocol,
         unapplied: {
             let rule = rule.into_iter().flat_map(|rule| &rule.unapplied);
-            let is_replaced = |part: &&&str| own.load_balancer.is_some() && part.starts_with("loadBalancer.");
+            let is_replaced = |part: &&&str| {
+                own.load_balancer.is_some() && part.starts_with("loadBalancer.")
+                    || own.tls.is_some() && part.starts_with("tls.")
+            };
             let inherited = rule.filter(|part| !own.unapplied.contains(part) && !is_replaced(part));
             own.unapplied.iter().chain(inherited).copied().collect()
         },
@@ -162,35 +187,47 @@ fn upstream_http(protocol: Protocol, pool: Option<&ConnectionPool>, mesh: &MeshC
 }
 
 fn originate(policy: &TrafficPolicy, rule: Option<&Rule<'_>>, service: &RegistryService) -> Option<OriginateTls> {
-    let tls = policy.tls.as_ref()?;
+    let selects = rule.is_some_and(|rule| rule.selector.is_some());
+    // Istio: names of the ServiceEntry where the rule has none.
+    let names: &[String] = match &service.kind {
+        ServiceKind::Entry(entry) => &entry.spec.subject_alt_names,
+        _ => &[],
+    };
+    originated(policy.tls.as_ref()?, selects, names, service.is_dynamic())
+}
+
+/// TLS to unknown hosts, which the sidecar resolves by itself.
+pub(super) fn of_unknown(mesh: &MeshConfig) -> Option<OriginateTls> {
+    originated(mesh.dynamic_dns_tls.as_ref()?, false, &[], true)
+}
+
+/// What `tls` asks for; `selects` says whether it stands in a rule for some callers, `is_dynamic` whether the sidecar resolves
+/// the host of each request.
+fn originated(tls: &ClientTls, selects: bool, names: &[String], is_dynamic: bool) -> Option<OriginateTls> {
     // Istio: secrets reach a sidecar only by a rule that selects it; otherwise it speaks plain text.
-    let secret = tls
-        .credential_name
-        .as_ref()
-        .filter(|name| !name.starts_with("configmap://"));
-    if secret.is_some() && rule.is_none_or(|rule| rule.selector.is_none()) {
+    let secret = tls.credential_name.as_ref();
+    let secret = secret.filter(|name| !name.starts_with("configmap://"));
+    if secret.is_some() && !selects {
         return None;
     }
+    let names = match &*tls.subject_alt_names {
+        _ if tls.insecure_skip_verify => &[],
+        [] => names,
+        own => own,
+    };
     matches!(&*tls.mode, "SIMPLE" | "MUTUAL").then(|| OriginateTls {
         sni: tls.sni.as_deref().map(Into::into),
-        checks: checks(tls, service),
-        // Istio: those of the ServiceEntry where the rule has none.
-        names: match &service.kind {
-            _ if tls.insecure_skip_verify => [].iter(),
-            ServiceKind::Entry(entry) if tls.subject_alt_names.is_empty() => entry.spec.subject_alt_names.iter(),
-            _ => tls.subject_alt_names.iter(),
-        }
-        .map(|name| name.as_str().into())
-        .collect(),
+        checks: checks(tls, is_dynamic),
+        names: names.iter().map(|name| name.as_str().into()).collect(),
     })
 }
 
 /// What is asked of the server's certificate beside the names that are written. Istio: `setAutoSniAndAutoSanValidation`, and
 /// where `constructUpstreamTLS` leaves the authorities out.
-fn checks(tls: &ClientTls, service: &RegistryService) -> CertificateChecks {
+fn checks(tls: &ClientTls, is_dynamic: bool) -> CertificateChecks {
     if tls.insecure_skip_verify {
         CertificateChecks::None
-    } else if service.is_dynamic() || tls.sni.is_none() && tls.subject_alt_names.is_empty() {
+    } else if is_dynamic || tls.sni.is_none() && tls.subject_alt_names.is_empty() {
         CertificateChecks::AuthorityAndHost
     } else {
         CertificateChecks::Authority

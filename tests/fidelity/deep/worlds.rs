@@ -95,6 +95,18 @@ fn doing(seed: &mut Seed) -> String {
     ])
 }
 
+/// The sites read no header of the PROXY protocol.
+fn tell_nobody(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.remove("proxyProtocol");
+            fields.values_mut().for_each(tell_nobody);
+        }
+        Value::Array(items) => items.iter_mut().for_each(tell_nobody),
+        _ => {}
+    }
+}
+
 /// Takes out what is left to chance: ages that the API server gives anyway, and who of several is called.
 fn fit(document: &mut Value) {
     if let Some(fields) = document.as_object_mut() {
@@ -104,6 +116,7 @@ fn fit(document: &mut Value) {
         metadata.remove("creationTimestamp");
     }
     let spec = &mut document["spec"];
+    tell_nobody(spec);
     // The sites do not speak HTTP/2.
     for port in spec["ports"].as_array_mut().into_iter().flatten() {
         let protocol = port["protocol"].as_str().unwrap_or_default().to_ascii_uppercase();

@@ -219,6 +219,14 @@ pub fn mesh(seed: &mut Seed) -> String {
         ("tcpKeepalive: {time: 60s, probes: 4}\n", 12),
         ("localityLbSetting: {enabled: false}\n", 12),
         (
+            "defaultTrafficPolicy: {connectionPool: {tcp: {maxConnections: 9, connectTimeout: 7s, idleTimeout: 3s}, http: {maxRetries: 2, maxRequestsPerConnection: 5, h2UpgradePolicy: UPGRADE}}}\n",
+            12,
+        ),
+        (
+            "defaultTrafficPolicy: {outlierDetection: {consecutive5xxErrors: 4, maxEjectionPercent: 60, minHealthPercent: 30}}\n",
+            12,
+        ),
+        (
             "localityLbSetting: {distribute: [{from: 'r1/*', to: {r1: 60, r2: 40}}]}\n",
             12,
         ),

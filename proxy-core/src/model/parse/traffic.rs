@@ -54,30 +54,40 @@ fn policy_set(owner: Cursor<'_>) -> Option<PolicySet> {
     })
 }
 
-fn traffic_policy(policy: Cursor<'_>) -> TrafficPolicy {
+/// `tls` of a policy, or of the mesh's.
+pub fn client_tls(tls: Cursor<'_>) -> ClientTls {
     let modes = ["DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"].map(|mode| (mode, mode));
+    ClientTls {
+        // Absent is the enum's zero.
+        mode: choice(tls, "mode", &modes).unwrap_or("DISABLE").to_string(),
+        ca_certificates: has(tls, &["caCertificates"]),
+        ca_crl: has(tls, &["caCrl"]),
+        client_certificate: has(tls, &["clientCertificate"]),
+        private_key: has(tls, &["privateKey"]),
+        subject_alt_names: tls.texts("subjectAltNames"),
+        insecure_skip_verify: tls.boolean("insecureSkipVerify").unwrap_or_default(),
+        sni: tls.some_text("sni").map(str::to_string),
+        credential_name: tls.some_text("credentialName").map(str::to_string),
+    }
+}
+
+fn traffic_policy(policy: Cursor<'_>) -> TrafficPolicy {
     TrafficPolicy {
-        tls: policy.mapping("tls").map(|tls| ClientTls {
-            // Absent is the enum's zero.
-            mode: choice(tls, "mode", &modes).unwrap_or("DISABLE").to_string(),
-            ca_certificates: has(tls, &["caCertificates"]),
-            ca_crl: has(tls, &["caCrl"]),
-            client_certificate: has(tls, &["clientCertificate"]),
-            private_key: has(tls, &["privateKey"]),
-            subject_alt_names: tls.texts("subjectAltNames"),
-            insecure_skip_verify: tls.boolean("insecureSkipVerify").unwrap_or_default(),
-            sni: tls.text("sni").filter(|sni| !sni.is_empty()).map(str::to_string),
-            credential_name: tls
-                .text("credentialName")
-                .filter(|name| !name.is_empty())
-                .map(str::to_string),
-        }),
-        connection_pool: policy.mapping("connectionPool").map(connection_pool),
+        tls: policy.mapping("tls").map(client_tls),
         load_balancer: policy.mapping("loadBalancer").map(load_balancer),
-        outlier_detection: policy.mapping("outlierDetection").map(outlier_detection),
         retry_budget: policy.mapping("retryBudget").map(retry_budget),
         proxy_protocol: policy.mapping("proxyProtocol").map(proxy_protocol),
         unapplied: others(policy),
+        ..mesh_policy(policy)
+    }
+}
+
+/// What the mesh config's `defaultTrafficPolicy` has too.
+pub fn mesh_policy(policy: Cursor<'_>) -> TrafficPolicy {
+    TrafficPolicy {
+        connection_pool: policy.mapping("connectionPool").map(connection_pool),
+        outlier_detection: policy.mapping("outlierDetection").map(outlier_detection),
+        ..TrafficPolicy::default()
     }
 }
 
@@ -102,8 +112,7 @@ fn proxy_protocol(written: Cursor<'_>) -> ProxyProtocol {
     choice(written, "version", &versions).unwrap_or(ProxyProtocol::V1)
 }
 
-/// `connectionPool` of a rule or of the mesh config.
-pub fn connection_pool(pool: Cursor<'_>) -> ConnectionPool {
+fn connection_pool(pool: Cursor<'_>) -> ConnectionPool {
     let (tcp, http) = (pool.mapping("tcp"), pool.mapping("http"));
     // Istio: 0 is no limit.
     let limit = |part: Option<Cursor<'_>>, key: &str| part?.count(key).filter(|limit| *limit > 0);
@@ -148,6 +157,20 @@ pub fn connection_pool(pool: Cursor<'_>) -> ConnectionPool {
 /// Blocks, and parts of blocks, that this engine does not act on.
 fn others(policy: Cursor<'_>) -> Vec<&'static str> {
     let mut found = Vec::new();
+    if let Some(tls) = policy.mapping("tls") {
+        let system = tls.text("caCertificates") == Some("system");
+        let parts = [
+            ("caCertificates", "tls.caCertificates"),
+            ("caCrl", "tls.caCrl"),
+            ("clientCertificate", "tls.clientCertificate"),
+        ];
+        let written = parts.into_iter().filter(|(key, _)| has(tls, &[key]));
+        found.extend(
+            written
+                .map(|(_, name)| name)
+                .filter(|name| !(system && *name == "tls.caCertificates")),
+        );
+    }
     if policy.has("tunnel") {
         found.push("tunnel");
     }
