@@ -55,7 +55,7 @@ pub struct App {
     pub shared: Arc<Shared>,
     /// Why an access log that is due could not be removed, where it could not.
     pub removal: Mutex<Option<Fault>>,
-    /// Held while the release to decide for changes, so that a sandbox is started again for the last one.
+    /// Held while the release to decide for changes, and while a sandbox starts, so that it runs for the last one.
     deciding: Mutex<()>,
     /// The open place is this window's; `None` once it has closed.
     claim: Mutex<Option<claims::Claim>>,
@@ -81,7 +81,6 @@ impl App {
         });
         let sidecar = Sidecar::new(&shared.data, window, traffic.clone(), events.clone());
         let deployment = Deployment::new(traffic.clone(), events.clone());
-        let events = deploy::listening(&deployment, events);
         // The sidecar reads the folder too: whatever changes in it, its policy is about to change.
         let (follower, listener) = (sidecar.clone(), events.clone());
         let session_events = Events::new(move |event| {
@@ -221,7 +220,7 @@ impl App {
         let sandbox = self.sidecar.state();
         if sandbox.state == Phase::Running {
             self.sidecar.stop();
-            self.start_sandbox(&sandbox.workload, sandbox.staged)?;
+            self.launch_sandbox(&sandbox.workload, sandbox.staged)?;
         }
         Ok(state)
     }

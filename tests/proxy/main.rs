@@ -11,6 +11,7 @@ mod balance;
 mod captured;
 mod connections;
 mod delivery;
+mod ends;
 mod explicit;
 mod grpc;
 mod http2;

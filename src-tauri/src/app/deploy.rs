@@ -6,18 +6,16 @@ use std::{
     thread,
 };
 
-use kube::core::DynamicObject;
 use proxy_core::policy::{self, DataPlane, Snapshot};
 
 use super::App;
 use crate::{
     change::{Proposal, Store as _},
-    cluster::{Cluster, Feature, INJECTOR, LeftSession, SESSION},
+    cluster::{Cluster, Feature, LeftSession, injected},
     dto::{
         CheckOutcome, DeployChecks, DeployLeft, DeployMode, DeployOptions, DeployPhase, DeployPlace, DeployState,
         RequestResult,
     },
-    events::{Event, Events},
     fault::{Fault, Result},
     session::View,
     sidecar::deploy::{self, Deployment, Found, Options, Policy, Prepared},
@@ -150,17 +148,6 @@ pub(super) fn as_sent_under(mode: DeployMode, mut sent: RequestResult) -> Reques
     sent
 }
 
-/// Events that may mean another policy are told to the deployment first.
-pub(super) fn listening(deployment: &Deployment, events: Events) -> Events {
-    let deployment = deployment.clone();
-    Events::new(move |event| {
-        if matches!(event, Event::SourceChanged(_) | Event::StagedChanged(_)) {
-            deployment.source_changed();
-        }
-        events.send(event);
-    })
-}
-
 /// Keeps the policy of what is deployed up to date until the window is closed.
 pub(super) fn keep_policy(app: &Arc<App>) -> Result<()> {
     let (deployment, app): (Deployment, Weak<App>) = (app.deployment.clone(), Arc::downgrade(app));
@@ -196,17 +183,8 @@ fn found<'w>(cluster: &Cluster, view: &'w View, prepared: &'w Prepared) -> Resul
         plane: DataPlane::of(view.world(), &prepared.identity.workload, host_network),
         manager: cluster.manager_of(&prepared.live),
         unable: cluster.unable_to_roll(&target.kind, &prepared.live),
-        injected: injected(&prepared.live),
+        injected: injected(&prepared.live.metadata).map(str::to_string),
         nodes: cluster.nodes()?,
         disruptions: cluster.disruptions(&target.namespace, &template["metadata"]["labels"])?,
     })
-}
-
-/// The session whose sidecar is in a workload.
-fn injected(live: &DynamicObject) -> Option<String> {
-    let mut managers = live.metadata.managed_fields.iter().flatten();
-    managers.find(|entry| entry.manager.as_deref() == Some(INJECTOR))?;
-    let annotations = live.metadata.annotations.as_ref();
-    let id = annotations.and_then(|annotations| annotations.get(SESSION));
-    Some(id.cloned().unwrap_or_else(|| "unknown".into()))
 }

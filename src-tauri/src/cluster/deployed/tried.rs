@@ -42,8 +42,18 @@ pub struct Node {
     pub labels: Vec<String>,
     /// `containerd://2.1.4`.
     pub runtime: String,
-    /// Names of the images that it says it has; a kubelet names the 50 largest only.
-    pub images: Vec<String>,
+    /// How many images it says it has; a kubelet names the 50 largest only.
+    pub images: usize,
+    /// Their names: most have two, with a tag and with a digest.
+    pub image_names: Vec<String>,
+}
+
+/// The nodes that were looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Nodes {
+    pub seen: Vec<Node>,
+    /// There are no others.
+    pub are_all: bool,
 }
 
 /// A PodDisruptionBudget that allows no disruption.
@@ -81,12 +91,15 @@ impl Cluster {
         })
     }
 
-    /// The nodes; `None` where they may not be listed.
-    pub fn nodes(&self) -> Result<Option<Vec<Node>>> {
+    /// The nodes, or the first of very many; `None` where they may not be listed.
+    pub fn nodes(&self) -> Result<Option<Nodes>> {
         let nodes: Api<KubernetesNode> = Api::all(self.client.clone());
         self.call(async move {
             match nodes.list(&ListParams::default().limit(MANY)).await {
-                Ok(nodes) => Ok(Some(nodes.items.into_iter().map(node).collect())),
+                Ok(nodes) => Ok(Some(Nodes {
+                    are_all: nodes.metadata.continue_.is_none_or(|next| next.is_empty()),
+                    seen: nodes.items.into_iter().map(node).collect(),
+                })),
                 Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
                 Err(error) => Err(told(&error)),
             }
@@ -163,11 +176,7 @@ fn refusal(error: kube::Error) -> Result<Option<Refusal>> {
 
 fn node(node: KubernetesNode) -> Node {
     let status = node.status.unwrap_or_default();
-    let images = status
-        .images
-        .into_iter()
-        .flatten()
-        .flat_map(|image| image.names.unwrap_or_default());
+    let images = status.images.unwrap_or_default();
     Node {
         name: node.metadata.name.unwrap_or_default(),
         provider: node.spec.and_then(|spec| spec.provider_id).unwrap_or_default(),
@@ -176,7 +185,11 @@ fn node(node: KubernetesNode) -> Node {
             .node_info
             .map(|info| info.container_runtime_version)
             .unwrap_or_default(),
-        images: images.collect(),
+        images: images.len(),
+        image_names: images
+            .into_iter()
+            .flat_map(|image| image.names.unwrap_or_default())
+            .collect(),
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     prepare::Prepared,
 };
 use crate::{
-    cluster::{Disruption, Node, Refusal},
+    cluster::{Disruption, Nodes, Refusal, registry},
     dto::{CheckOutcome, DeployCheck, DeployMode, DeployPlace, DeployWay},
 };
 
@@ -34,7 +34,7 @@ pub struct Found<'w> {
     pub unable: Option<String>,
     /// The session whose sidecar is in the workload already.
     pub injected: Option<String>,
-    pub nodes: Option<Vec<Node>>,
+    pub nodes: Option<Nodes>,
     pub disruptions: Option<Vec<Disruption>>,
 }
 
@@ -46,7 +46,7 @@ pub fn checks(prepared: &Prepared, found: &Found<'_>) -> Vec<DeployCheck> {
     all.extend(network(workload));
     all.extend(admission(options, found));
     all.push(istio(prepared, found.plane));
-    all.push(nodes(&options.image, found.nodes.as_deref()));
+    all.push(nodes(&options.image, found.nodes.as_ref()));
     match options.place {
         DeployPlace::Copy => all.push(second(workload)),
         DeployPlace::Workload => {
@@ -185,16 +185,15 @@ fn istio(prepared: &Prepared, plane: DataPlane<'_>) -> DeployCheck {
     }
 }
 
-fn nodes(image: &str, nodes: Option<&[Node]>) -> DeployCheck {
+fn nodes(image: &str, nodes: Option<&Nodes>) -> DeployCheck {
     let title = "Image";
     let bring = |check: DeployCheck| DeployCheck {
-        command: Some(image::command(nodes.unwrap_or_default(), image)),
+        command: Some(image::command(nodes.map_or(&[], |nodes| &nodes.seen), image)),
         ..check
     };
     if image != IMAGE {
-        let registry = image.split('/').next().unwrap_or_default();
-        let text =
-            format!("Nodes that have not {image} fetch it from {registry}, with the workload's own pull secrets.");
+        let from = registry(image).unwrap_or("the registry that they take where none is named");
+        let text = format!("Nodes that have not {image} fetch it from {from}, with the workload's own pull secrets.");
         return check(title, CheckOutcome::Unknown, text);
     }
     let Some(nodes) = nodes else {
@@ -219,7 +218,7 @@ fn nodes(image: &str, nodes: Option<&[Node]>) -> DeployCheck {
         There::Unsaid => bring(check(
             title,
             CheckOutcome::Unknown,
-            format!("Whether the nodes have {image} is not known: they name their largest images only."),
+            format!("Whether all nodes have {image} is not known: not all say all that they have."),
         ))
         .advice("If they have not, bring it to them first:"),
     }

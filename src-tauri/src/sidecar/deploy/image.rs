@@ -1,9 +1,9 @@
 //! How the sidecar's image comes to the nodes: each distribution has its own way for an archive.
 
-use crate::cluster::Node;
+use crate::cluster::{Node, Nodes};
 
-/// A kubelet names that many images at most, the largest ones (`nodeStatusMaxImages`): the sidecar's is a small one.
-const NAMED: usize = 50;
+/// A kubelet says that many images at most, the largest ones (`nodeStatusMaxImages`): the sidecar's is a small one.
+const SAID: usize = 50;
 /// What the image is written to.
 const ARCHIVE: &str = "egret-proxy.tar";
 
@@ -15,21 +15,21 @@ pub enum There {
     Missing(usize, usize),
     /// No node has it.
     Nowhere,
-    /// A node has more images than it names.
+    /// A node has more images than it says, or not all nodes were looked at.
     Unsaid,
 }
 
 /// What the nodes say of `image`.
-pub fn there(nodes: &[Node], image: &str) -> There {
-    let has = |node: &&Node| node.images.iter().any(|name| name == image);
-    let missing: Vec<_> = nodes.iter().filter(|node| !has(node)).collect();
-    if missing.iter().any(|node| node.images.len() >= NAMED) {
+pub fn there(nodes: &Nodes, image: &str) -> There {
+    let has = |node: &&Node| node.image_names.iter().any(|name| name == image);
+    let missing: Vec<_> = nodes.seen.iter().filter(|node| !has(node)).collect();
+    if !nodes.are_all || nodes.seen.is_empty() || missing.iter().any(|node| node.images >= SAID) {
         return There::Unsaid;
     }
     match missing.len() {
         0 => There::Everywhere,
-        all if all == nodes.len() => There::Nowhere,
-        some => There::Missing(some, nodes.len()),
+        all if all == nodes.seen.len() => There::Nowhere,
+        some => There::Missing(some, nodes.seen.len()),
     }
 }
 
@@ -68,16 +68,28 @@ mod tests {
             provider: provider.into(),
             labels: Vec::new(),
             runtime: "containerd://2.1.4".into(),
-            images: (0..images).map(|number| format!("i:{number}")).collect(),
+            images,
+            image_names: (0..images)
+                .flat_map(|number| [format!("i@sha256:{number}"), format!("i:{number}")])
+                .collect(),
         }
     }
 
+    fn all(seen: Vec<Node>) -> Nodes {
+        Nodes { seen, are_all: true }
+    }
+
     #[test]
-    fn an_image_is_missing_only_where_a_node_names_all_that_it_has() {
-        assert_eq!(there(&[node("", 3)], "i:1"), There::Everywhere);
-        assert_eq!(there(&[node("", 3), node("", 1)], "i:2"), There::Missing(1, 2));
-        assert_eq!(there(&[node("", 3)], "egret:1"), There::Nowhere);
-        assert_eq!(there(&[node("", NAMED)], "egret:1"), There::Unsaid);
+    fn an_image_is_missing_only_where_every_node_says_all_that_it_has() {
+        let two = all(vec![node("", 3), node("", 1)]);
+        assert_eq!(there(&two, "i:0"), There::Everywhere);
+        assert_eq!(there(&two, "i:2"), There::Missing(1, 2));
+        assert_eq!(there(&two, "egret:1"), There::Nowhere);
+        let full = |images| there(&all(vec![node("", images)]), "egret:1");
+        assert_eq!((full(SAID - 1), full(SAID)), (There::Nowhere, There::Unsaid));
+        let first = Nodes { are_all: false, ..two };
+        assert_eq!(there(&first, "i:0"), There::Unsaid, "others were not looked at");
+        assert_eq!(there(&all(Vec::new()), "i:0"), There::Unsaid);
     }
 
     #[test]

@@ -22,8 +22,8 @@ export const deployChecks: DeployChecks = {
     },
   ],
   adds: [
-    "ConfigMap egret-session-3f9a1c07: the policy, 23 objects",
-    "Deployment sleep-egret-3f9a1c07: one pod, a copy of sleep",
+    "ConfigMap egret-session-…: the policy, 23 objects",
+    "Deployment sleep-egret-…: one pod, a copy of sleep",
   ],
   refused: null,
 };
