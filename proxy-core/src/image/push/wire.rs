@@ -29,7 +29,7 @@ use tokio::{
 };
 
 use super::{Fault, Tell};
-use crate::net::{Alpn, Originator};
+use crate::net::{Alpn, Originator, Server};
 
 /// Longest that a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -129,7 +129,7 @@ pub(super) async fn exchange(
     if !secure {
         return talk(stream, tell, ask, authorization).await;
     }
-    let stream = limited(originator.originate(stream, host, Alpn::Http11)).await;
+    let stream = limited(originator.originate(stream, &Server::named(host), Some(Alpn::Http11))).await;
     let stream = stream.map_err(|error| Fault::Tls {
         host: host.to_string(),
         error,
