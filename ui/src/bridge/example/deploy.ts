@@ -56,10 +56,7 @@ export const deployChecks: DeployChecks = {
       command: null,
     },
   ],
-  adds: [
-    "ConfigMap egret-session-…: the policy, 23 objects",
-    "Deployment sleep-egret-…: one pod, a copy of sleep",
-  ],
+  adds: ["ConfigMap egret-session-…: the policy, 23 objects", "Deployment sleep-egret-…: one pod, a copy of sleep"],
   refused: null,
   deliveries,
 };
