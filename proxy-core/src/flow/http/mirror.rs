@@ -52,13 +52,12 @@ pub fn send(worker: &Rc<Worker>, mirrors: &[Mirror], original: &Original<'_>, bo
         }
         let request = Request::from_parts(parts, body.copy());
         let (worker, authority) = (worker.clone(), authority.into_owned());
-        let (source, destination) = (original.source, original.destination);
-        let (timeout, caller) = (original.timeout, original.caller);
+        let (destination, timeout, caller) = (original.destination, original.timeout, original.caller);
         task::spawn_local(async move {
             let target = Target {
                 worker: &worker,
                 cluster: &cluster,
-                source,
+                source: None,
                 destination,
                 authority: &authority,
                 wish: Wish::default(),
