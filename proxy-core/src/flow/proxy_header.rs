@@ -11,6 +11,9 @@ const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 /// Version 2, and the command PROXY.
 const VERSION_AND_COMMAND: u8 = 0x21;
 
+/// Version 2, the command LOCAL, and nothing else: who sends it calls for itself.
+const LOCAL: [u8; 4] = [0x20, 0, 0, 0];
+
 /// Streams over IPv4, and over IPv6.
 const TCP4: u8 = 0x11;
 const TCP6: u8 = 0x21;
@@ -19,29 +22,31 @@ const TCP6: u8 = 0x21;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct ProxyHeader {
     version: ProxyProtocol,
-    source: SocketAddr,
-    destination: SocketAddr,
+    /// Who has called, and whom; `None` for a copy, which nobody waits for.
+    call: Option<(SocketAddr, SocketAddr)>,
 }
 
 impl ProxyHeader {
-    /// That of a caller at `source`, who wanted `destination`; `None` where connections to `cluster` have none.
-    pub fn of(cluster: &Cluster, source: SocketAddr, destination: SocketAddr) -> Option<Self> {
+    /// That of a caller at `source`, if there is one, who wanted `destination`; `None` where connections to `cluster` have
+    /// none.
+    pub fn of(cluster: &Cluster, source: Option<SocketAddr>, destination: SocketAddr) -> Option<Self> {
         cluster.settings.proxy_protocol.map(|version| Self {
             version,
-            source,
-            destination,
+            call: source.map(|source| (source, destination)),
         })
     }
 
-    /// What is sent.
-    pub fn bytes(&self) -> Vec<u8> {
-        let (source, destination) = self.addresses();
+    /// What is sent over a connection from `local` to `upstream`.
+    pub fn bytes(&self, local: SocketAddr, upstream: SocketAddr) -> Vec<u8> {
+        let (from, to) = self.call.unwrap_or((local, upstream));
+        let (source, destination) = of_one_family(from.ip(), to.ip());
         match self.version {
             ProxyProtocol::V1 => {
                 let family = if source.is_ipv4() { "TCP4" } else { "TCP6" };
-                let (from, to) = (self.source.port(), self.destination.port());
+                let (from, to) = (from.port(), to.port());
                 format!("PROXY {family} {source} {destination} {from} {to}\r\n").into_bytes()
             }
+            ProxyProtocol::V2 if self.call.is_none() => [&SIGNATURE[..], &LOCAL].concat(),
             ProxyProtocol::V2 => {
                 let (family, addresses) = match (source, destination) {
                     (IpAddr::V4(source), IpAddr::V4(destination)) => {
@@ -49,7 +54,7 @@ impl ProxyHeader {
                     }
                     (source, destination) => (TCP6, [octets(source), octets(destination)].concat()),
                 };
-                let ports = [self.source.port(), self.destination.port()].map(u16::to_be_bytes);
+                let ports = [from.port(), to.port()].map(u16::to_be_bytes);
                 // At most 36 bytes.
                 let length = (addresses.len() + ports.as_flattened().len()) as u16;
                 let head = [VERSION_AND_COMMAND, family];
@@ -64,14 +69,14 @@ impl ProxyHeader {
             }
         }
     }
+}
 
-    /// Both of one family: an IPv4 address beside one of IPv6 is written as the latter.
-    fn addresses(&self) -> (IpAddr, IpAddr) {
-        match (self.source.ip(), self.destination.ip()) {
-            (source @ IpAddr::V6(_), IpAddr::V4(destination)) => (source, destination.to_ipv6_mapped().into()),
-            (IpAddr::V4(source), destination @ IpAddr::V6(_)) => (source.to_ipv6_mapped().into(), destination),
-            same => same,
-        }
+/// An IPv4 address beside one of IPv6 is written as the latter.
+fn of_one_family(source: IpAddr, destination: IpAddr) -> (IpAddr, IpAddr) {
+    match (source, destination) {
+        (source @ IpAddr::V6(_), IpAddr::V4(destination)) => (source, destination.to_ipv6_mapped().into()),
+        (IpAddr::V4(source), destination @ IpAddr::V6(_)) => (source.to_ipv6_mapped().into(), destination),
+        same => same,
     }
 }
 
@@ -87,12 +92,23 @@ mod tests {
     use super::*;
 
     fn header(version: ProxyProtocol, source: &str, destination: &str) -> Vec<u8> {
-        let header = ProxyHeader {
-            version,
-            source: source.parse().unwrap(),
-            destination: destination.parse().unwrap(),
-        };
-        header.bytes()
+        let call = (source.parse().unwrap(), destination.parse().unwrap());
+        let (local, upstream) = ends();
+        let call = Some(call);
+        ProxyHeader { version, call }.bytes(local, upstream)
+    }
+
+    /// Of the connection itself.
+    fn ends() -> (SocketAddr, SocketAddr) {
+        (([10, 0, 0, 2], 5000).into(), ([10, 0, 0, 3], 90).into())
+    }
+
+    #[test]
+    fn a_copy_has_no_caller_to_tell_of() {
+        let (local, upstream) = ends();
+        let copy = |version| ProxyHeader { version, call: None }.bytes(local, upstream);
+        assert_eq!(copy(ProxyProtocol::V1), b"PROXY TCP4 10.0.0.2 10.0.0.3 5000 90\r\n");
+        assert_eq!(copy(ProxyProtocol::V2), b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0");
     }
 
     #[test]

@@ -210,7 +210,8 @@ pub(super) async fn dial(
         )?;
     }
     if let Some(header) = header {
-        stream.write_all(&header.bytes()).await?;
+        let header = header.bytes(stream.local_addr()?, address);
+        stream.write_all(&header).await?;
     }
     Ok(stream)
 }
@@ -234,7 +235,7 @@ pub(super) async fn connect(
     })?;
     let limit = cluster.settings.connect_timeout;
     let opening = async {
-        let header = ProxyHeader::of(cluster, source, destination);
+        let header = ProxyHeader::of(cluster, Some(source), destination);
         let stream = dial(worker, cluster, address, header.as_ref()).await?;
         let local = stream.local_addr().ok();
         let stream = match &cluster.settings.tls {

@@ -131,8 +131,8 @@ impl From<Overflow> for Lost {
 pub struct Target<'t> {
     pub worker: &'t Rc<Worker>,
     pub cluster: &'t Cluster,
-    /// Who has called.
-    pub source: SocketAddr,
+    /// Who has called and waits; nobody waits for a copy.
+    pub source: Option<SocketAddr>,
     pub destination: SocketAddr,
     /// The Host that is sent: for TLS, and where it is resolved.
     pub authority: &'t str,

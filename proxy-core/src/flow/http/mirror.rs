@@ -54,13 +54,13 @@ pub fn send(worker: &Rc<Worker>, mirrors: &[Mirror], original: &Original<'_>, bo
         }
         let request = Request::from_parts(parts, body.copy());
         let (worker, authority) = (worker.clone(), authority.into_owned());
-        let (source, destination, scheme) = (original.source, original.destination, original.scheme);
+        let (destination, scheme) = (original.destination, original.scheme);
         let (timeout, caller) = (original.timeout, original.caller);
         task::spawn_local(async move {
             let target = Target {
                 worker: &worker,
                 cluster: &cluster,
-                source,
+                source: None,
                 destination,
                 authority: &authority,
                 scheme,
