@@ -21,6 +21,7 @@ mod lifecycle;
 mod limits;
 mod namespace;
 mod observe;
+mod originated;
 mod replies;
 mod site;
 mod streams;

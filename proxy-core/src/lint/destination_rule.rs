@@ -120,6 +120,8 @@ fn is_empty(policy: &TrafficPolicy) -> bool {
         && policy.connection_pool.is_none()
         && policy.load_balancer.is_none()
         && policy.outlier_detection.is_none()
+        && policy.retry_budget.is_none()
+        && policy.proxy_protocol.is_none()
         && policy.unapplied.is_empty()
 }
 
@@ -144,7 +146,7 @@ fn policy(report: &mut Report<'_>, field: &str, policy: &TrafficPolicy, namespac
     if let Some(balancer) = &policy.load_balancer {
         load_balancing::load_balancer(report, &format!("{field}.loadBalancer"), balancer);
     }
-    if policy.unapplied.contains(&"tunnel") && policy.unapplied.contains(&"proxyProtocol") {
+    if policy.unapplied.contains(&"tunnel") && policy.proxy_protocol.is_some() {
         report.rejected(field, "tunnel and proxyProtocol must not be set together");
     }
     let pool = policy.connection_pool.iter().flat_map(|pool| &pool.unapplied);

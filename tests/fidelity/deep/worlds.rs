@@ -73,6 +73,18 @@ pub fn drawn(seed: u64, number: u64) -> World {
     world
 }
 
+/// The sites read no header of the PROXY protocol.
+fn tell_nobody(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.remove("proxyProtocol");
+            fields.values_mut().for_each(tell_nobody);
+        }
+        Value::Array(items) => items.iter_mut().for_each(tell_nobody),
+        _ => {}
+    }
+}
+
 /// Takes out what is left to chance: ages that the API server gives anyway, and who of several is called.
 fn fit(document: &mut Value) {
     if let Some(fields) = document.as_object_mut() {
@@ -82,6 +94,7 @@ fn fit(document: &mut Value) {
         metadata.remove("creationTimestamp");
     }
     let spec = &mut document["spec"];
+    tell_nobody(spec);
     // Envoy refuses what Istio makes of these.
     let is_refused = spec["resolution"] == "DYNAMIC_DNS";
     for port in spec["ports"].as_array_mut().into_iter().flatten() {

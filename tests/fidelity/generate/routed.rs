@@ -33,7 +33,7 @@ pub fn world(seed: &mut Seed) -> World {
     if seed.once_in(2) {
         let mut spec = json!({"host": "a.com", "subsets": [{"name": "v1", "labels": {"version": "v1"}}]});
         if seed.once_in(2) {
-            spec["trafficPolicy"] = scope::policy(seed);
+            spec["trafficPolicy"] = scope::whole_policy(seed);
         }
         documents.push(
             json!({"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "metadata": {"namespace": "shop"}, "spec": spec}),

@@ -253,6 +253,7 @@ async fn one(
     let target = Target {
         worker,
         cluster: forward.cluster,
+        source: finish.flow.source,
         destination,
         authority: finish.flow.http.as_ref().map_or("", |http| http.authority.as_str()),
         scheme: finish.flow.http.as_ref().map_or("http", |http| http.scheme),
