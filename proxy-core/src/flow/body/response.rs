@@ -111,9 +111,9 @@ impl Body for ResponseBody {
                 }
             },
         };
-        // A stream that is reset forgets what it has not sent yet; the connection, which has it, comes first.
+        // Who ends with an error forgets what it has not sent yet: the connection, which has it, comes first.
         let frame = match frame {
-            Some(Err(broken)) if this.caller == HttpVersion::H2c && !was_held => {
+            Some(Err(broken)) if !was_held => {
                 this.held = Some(broken);
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
