@@ -34,7 +34,7 @@ use crate::{
     fault::{Fault, Result},
     probe::{self, Bringing, FromPod, FromSandbox},
     session::{Session, View},
-    sidecar::{Sidecar, deploy::Deployment},
+    sidecar::{Sidecar, delivery::Delivery, deploy::Deployment},
     traffic::{Row, Traffic, announce, facts},
     verify::Verify,
 };
@@ -48,6 +48,7 @@ pub struct App {
     pub traffic: Arc<Traffic>,
     pub sidecar: Sidecar,
     pub deployment: Deployment,
+    pub delivery: Delivery,
     pub events: Events,
     pub verify: Verify,
     pub bringing: Bringing,
@@ -103,6 +104,7 @@ impl App {
             traffic,
             sidecar,
             deployment,
+            delivery: Delivery::new(events.clone()),
             verify: Verify::new(events.clone()),
             bringing: Bringing::new(events.clone()),
             events,
@@ -257,6 +259,7 @@ impl App {
         let _ = self.changes.revert_at_exit(&*self.view().store);
         self.sidecar.stop();
         self.deployment.end();
+        self.delivery.end();
         self.deployment.close();
         self.traffic.close();
         self.claim().take();

@@ -8,6 +8,7 @@
 
 mod actions;
 mod balance;
+mod bodies;
 mod captured;
 mod connections;
 mod delivery;

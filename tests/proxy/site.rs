@@ -146,6 +146,16 @@ pub fn hangs_up() -> Site {
     serve(|mut stream: TcpStream, _| stream.read(&mut [0; 1024]).map(drop))
 }
 
+/// Answers each request with a part of the body that it has announced, and closes.
+pub fn breaks_off() -> Site {
+    serve(|mut stream: TcpStream, _| {
+        if stream.read(&mut [0; 1024])? == 0 {
+            return Ok(());
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nse")
+    })
+}
+
 /// Takes connections, and resets each once something has come over it.
 pub fn resets() -> Site {
     // What is left unread when a socket is closed makes it a reset.

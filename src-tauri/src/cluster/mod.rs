@@ -66,6 +66,7 @@ pub use gates::Missing;
 pub use image::{check_reference, registry, version_of_tag};
 pub use kinds::ROLLING;
 pub use kubeconfigs::{Kubeconfigs, Target};
+pub use login_path::login_path;
 pub use logs::{LogState, MAX_PODS};
 pub use open::Cluster;
 pub use pick::{Chosen, MAX_CHOSEN};

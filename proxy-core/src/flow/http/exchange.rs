@@ -136,6 +136,8 @@ pub struct Target<'t> {
     pub destination: SocketAddr,
     /// The Host that is sent: for TLS, and where it is resolved.
     pub authority: &'t str,
+    /// `http` or `https`, as the caller says it.
+    pub scheme: &'static str,
     /// What counts for the choice of an endpoint.
     pub wish: Wish<'t>,
     /// What the caller speaks.
@@ -162,6 +164,7 @@ pub async fn exchange(
         source,
         destination,
         authority,
+        scheme,
         wish,
         caller,
     } = *target;
@@ -204,7 +207,7 @@ pub async fn exchange(
     };
     match (caller, spoken) {
         (_, HttpVersion::H2c) => {
-            address_stream(&mut request);
+            address_stream(&mut request, scheme);
             request.body_mut().stream(caller);
         }
         (HttpVersion::H2c, _) => begin_with_host(request.headers_mut()),
@@ -262,14 +265,14 @@ pub async fn exchange(
 }
 
 /// Names the authority as HTTP/2 does. Envoy: the scheme is the caller's, which no TLS of the sidecar's own changes.
-fn address_stream(request: &mut Request<RequestBody>) {
+fn address_stream(request: &mut Request<RequestBody>, scheme: &str) {
     *request.version_mut() = Version::HTTP_2;
     let Some(host) = request.headers().get(header::HOST) else {
         return;
     };
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     let named = Uri::builder()
-        .scheme("http")
+        .scheme(scheme)
         .authority(host.as_bytes())
         .path_and_query(path);
     // A Host that is no authority stays a header, which stands for one.

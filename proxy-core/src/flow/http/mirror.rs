@@ -27,6 +27,8 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub struct Original<'o> {
     pub parts: &'o Parts,
     pub authority: &'o str,
+    /// `http` or `https`.
+    pub scheme: &'static str,
     pub destination: SocketAddr,
     /// The pod's own address, which the copies name as theirs.
     pub source: SocketAddr,
@@ -53,6 +55,7 @@ pub fn send(worker: &Rc<Worker>, mirrors: &[Mirror], original: &Original<'_>, bo
         let request = Request::from_parts(parts, body.copy());
         let (worker, authority) = (worker.clone(), authority.into_owned());
         let (destination, timeout, caller) = (original.destination, original.timeout, original.caller);
+        let scheme = original.scheme;
         task::spawn_local(async move {
             let target = Target {
                 worker: &worker,
@@ -60,6 +63,7 @@ pub fn send(worker: &Rc<Worker>, mirrors: &[Mirror], original: &Original<'_>, bo
                 source: None,
                 destination,
                 authority: &authority,
+                scheme,
                 wish: Wish::default(),
                 caller,
             };

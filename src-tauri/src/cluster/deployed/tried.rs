@@ -1,5 +1,7 @@
 //! What is asked before anything is written: whether the API server would take it, and what would stand in the way.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::{
     core::v1::{Node as KubernetesNode, Pod},
     policy::v1::PodDisruptionBudget,
@@ -39,9 +41,13 @@ pub struct Node {
     pub name: String,
     /// `kind://…`, `k3s://…`, a cloud's.
     pub provider: String,
-    pub labels: Vec<String>,
+    pub labels: BTreeMap<String, String>,
     /// `containerd://2.1.4`.
     pub runtime: String,
+    /// `amd64`.
+    pub architecture: String,
+    /// The kernel's, anew with each start.
+    pub boot_id: String,
     /// How many images it says it has; a kubelet names the 50 largest only.
     pub images: usize,
     /// Their names: most have two, with a tag and with a digest.
@@ -177,14 +183,14 @@ fn refusal(error: kube::Error) -> Result<Option<Refusal>> {
 fn node(node: KubernetesNode) -> Node {
     let status = node.status.unwrap_or_default();
     let images = status.images.unwrap_or_default();
+    let info = status.node_info.unwrap_or_default();
     Node {
         name: node.metadata.name.unwrap_or_default(),
         provider: node.spec.and_then(|spec| spec.provider_id).unwrap_or_default(),
-        labels: node.metadata.labels.unwrap_or_default().into_keys().collect(),
-        runtime: status
-            .node_info
-            .map(|info| info.container_runtime_version)
-            .unwrap_or_default(),
+        labels: node.metadata.labels.unwrap_or_default(),
+        runtime: info.container_runtime_version,
+        architecture: info.architecture,
+        boot_id: info.boot_id,
         images: images.len(),
         image_names: images
             .into_iter()

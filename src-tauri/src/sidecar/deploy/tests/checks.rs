@@ -7,6 +7,7 @@ use super::{
 use crate::{
     cluster::{Node, Nodes, Refusal},
     dto::{CheckOutcome, DeployPlace, DeployWay},
+    sidecar::delivery::Ways,
 };
 
 fn prepared(place: DeployPlace, way: DeployWay, manifest_text: &str) -> Prepared {
@@ -44,6 +45,8 @@ fn found() -> Found<'static> {
             image_names: vec![IMAGE.into()],
             ..Node::default()
         })),
+        ways: Ways::into(None, "any"),
+        brought: false,
         disruptions: Some(Vec::new()),
     }
 }
@@ -95,6 +98,11 @@ fn what_cannot_work_is_refused_before_anything_is_touched() {
     assert_eq!(with(&|found| found.unable = Some("is paused.".into())), ["Rollout"]);
     assert_eq!(with(&|found| found.injected = Some("ab".into())), ["Rollout"]);
     assert_eq!(with(&|found| found.nodes = Some(all(Node::default()))), ["Image"]);
+    let brought = with(&|found| (found.nodes, found.brought) = (Some(all(Node::default())), true));
+    assert!(
+        brought.is_empty(),
+        "a node names an image some time after it was given it"
+    );
     let proxy = prepared(DeployPlace::Workload, DeployWay::Proxy, CART);
     assert_eq!(refused(&proxy, &found()), ["HTTP proxy variables"]);
     let host = CART.replace("serviceAccountName", "hostNetwork: true\n      serviceAccountName");
