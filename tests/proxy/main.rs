@@ -9,6 +9,7 @@
 mod actions;
 mod balance;
 mod captured;
+mod compare;
 mod connections;
 mod delivery;
 mod explicit;

@@ -151,6 +151,7 @@ impl Exec {
         }
         let relay = Arc::new(Relay {
             dialer: Dialer::new(map).through(forwarder),
+            policy: sidecar.in_force(),
             workload: workload(&settings, &sidecar).into(),
             log: Mutex::new(relay_log),
             count: Default::default(),
