@@ -21,6 +21,8 @@ use crate::{
 pub struct BesideState {
     /// Its hash.
     pub hash: String,
+    /// Files read.
+    pub files: usize,
     /// Objects read.
     pub objects: u64,
     /// What is wrong in its folder now; the last good version of each file holds.
@@ -81,6 +83,7 @@ impl Comparing {
         });
         let state = snapshot.as_ref().map(|snapshot| BesideState {
             hash: snapshot.hash().to_string(),
+            files: reading.files,
             objects: reading.objects,
             errors: reading.errors.iter().map(ToString::to_string).collect(),
         });

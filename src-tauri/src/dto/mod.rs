@@ -2,6 +2,7 @@
 //! contract with the user interface and are written to `ui/src/bridge/bindings.ts` from these definitions.
 
 mod change;
+mod compare;
 mod connect;
 mod deploy;
 mod pods;
@@ -14,6 +15,7 @@ mod traffic;
 mod watch;
 
 pub use change::*;
+pub use compare::*;
 pub use connect::*;
 pub use deploy::*;
 pub use pods::*;

@@ -1,9 +1,9 @@
 //! The sandbox, its sites, and requests sent from inside.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use super::{Expectation, Plane, Verdict};
+use super::{Expectation, Plane, SentBeside, Verdict};
 use crate::{cluster::Forwarding, fault::Fault};
 
 /// How the sandbox stands.
@@ -15,6 +15,19 @@ pub enum Phase {
     Starting,
     Running,
     Failed,
+}
+
+/// Which policy decides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum PolicyChoice {
+    /// The source as it is.
+    #[default]
+    Source,
+    /// The source with the staged changes.
+    Staged,
+    /// The one that was pinned.
+    Pinned,
 }
 
 /// How sandboxed processes reach the sidecar.
@@ -56,8 +69,8 @@ pub struct SandboxState {
     pub way: Way,
     pub edit_to_effect_ms: Option<u64>,
     pub sites: Vec<Site>,
-    /// It enforces the staged changes too.
-    pub staged: bool,
+    /// The policy that it enforces.
+    pub policy: PolicyChoice,
     /// Why what is staged now is not enforced.
     pub staged_fault: Option<Fault>,
     /// The way to the cluster's Services, where a cluster is open.
@@ -98,6 +111,10 @@ pub struct RequestResult {
     /// What the client that sent it cannot tell.
     pub limits: Option<String>,
     pub expectation: Expectation,
+    /// The same sent through the sidecar beside, under the policy that is compared with.
+    pub beside: Option<SentBeside>,
+    /// Why it was not sent there, where it should have been.
+    pub beside_fault: Option<Fault>,
 }
 
 /// Where a piece of output comes from.

@@ -43,11 +43,13 @@ impl Sidecar {
         let access_log = &self.access_log;
         // One sandbox, one log: what an earlier one wrote is of no use to this one.
         std::fs::write(access_log, "").map_err(|error| Fault::file("write", access_log, &error))?;
+        let slot = self.slot();
         let forwarder = self.inner().forwarder.as_ref().map(Forwarder::variable);
         let launch = Launch {
             proxy,
             forwarder: forwarder.as_deref(),
             folder,
+            compare: slot.as_ref().map(|slot| slot.path()),
             version,
             workload,
             sites: &sites,

@@ -21,15 +21,15 @@ use nix::{
 use proxy_core::{model::IstioVersion, net, policy::Workload};
 
 use super::{
-    admin::{self, FlowLine},
+    admin::{self, Compared, FlowLine},
     agent::{Agent, Output},
     launch::find_proxy,
+    policy_folder::PolicyFolder,
     sites,
-    staged::StagedFolder,
 };
 use crate::{
     cluster::{Cluster, Forwarder},
-    dto::{Phase, SandboxState, Way},
+    dto::{Phase, PolicyChoice, SandboxState, Way},
     events::{Event, Events},
     fault::{Fault, Result},
     session::workload_name,
@@ -72,8 +72,17 @@ pub(super) struct Inner {
     pub stopping: bool,
     /// The way to the cluster's Services, for as long as the sidecar runs.
     pub forwarder: Option<Forwarder>,
-    /// The policy with the staged changes, where that is enforced.
-    pub staged: Option<Arc<StagedFolder>>,
+    /// The policy that is enforced, where it is not the source's own folder.
+    pub own: Option<Arc<PolicyFolder>>,
+    /// Where a policy to compare with is put.
+    pub slot: Option<Arc<PolicyFolder>>,
+}
+
+impl Inner {
+    /// Nothing runs any more: what was there for it goes.
+    fn let_go(&mut self) {
+        (self.forwarder, self.own, self.slot) = (None, None, None);
+    }
 }
 
 #[derive(Clone)]
@@ -94,8 +103,12 @@ pub struct Enforced<'a> {
     pub version: Option<IstioVersion>,
     /// The cluster that it is of: its Services can be reached.
     pub cluster: Option<&'a Arc<Cluster>>,
-    /// What the folder would say with the staged changes, to be enforced instead.
-    pub staged: Option<StagedFolder>,
+    /// Which one it is.
+    pub choice: PolicyChoice,
+    /// Its folder, where it is not the source's own.
+    pub own: Option<Arc<PolicyFolder>>,
+    /// An empty folder, where a policy to compare with is put later on.
+    pub slot: Option<PolicyFolder>,
 }
 
 /// The last lines of the sidecar's own log.
@@ -138,9 +151,11 @@ impl Sidecar {
             folder,
             version,
             cluster,
-            staged,
+            choice,
+            own,
+            slot,
         } = enforced;
-        let folder = staged.as_ref().map_or(folder, StagedFolder::path).to_path_buf();
+        let folder = own.as_ref().map_or(folder, |own| own.path()).to_path_buf();
         let proxy = find_proxy()?;
         let telling = self.clone();
         let forwarder = cluster.map(|cluster| cluster.forwarder(move || telling.told()));
@@ -154,13 +169,13 @@ impl Sidecar {
             inner.forwarder = forwarder;
             inner.state = SandboxState {
                 state: Phase::Starting,
-                staged: staged.is_some(),
+                policy: choice,
                 workload: workload_name(&workload),
                 step: Some("Looking for the sidecar".into()),
                 sites: sites::rows(),
                 ..SandboxState::default()
             };
-            inner.staged = staged.map(Arc::new);
+            (inner.own, inner.slot) = (own, slot.map(Arc::new));
             self.shared.run.fetch_add(1, Ordering::SeqCst) + 1
         };
         self.told();
@@ -191,7 +206,7 @@ impl Sidecar {
         // Nothing is left behind; where there was no log there is none to delete.
         let _ = std::fs::remove_file(&self.access_log);
         let mut inner = self.inner();
-        (inner.forwarder, inner.staged) = (None, None);
+        inner.let_go();
         inner.state = SandboxState {
             workload: inner.state.workload.clone(),
             sites: sites::rows(),
@@ -228,6 +243,17 @@ impl Sidecar {
     /// Ends a command.
     pub fn kill(&self, id: u64) -> Result<()> {
         self.running()?.agent.kill(id)
+    }
+
+    /// Where a policy to compare with is put, while it runs.
+    pub fn slot(&self) -> Option<Arc<PolicyFolder>> {
+        self.inner().slot.clone()
+    }
+
+    /// The policy that everything is compared with; `None` while there is none.
+    pub fn compared(&self) -> Option<Compared> {
+        let running = self.inner().running.clone()?;
+        admin::config(running.admin).ok()?.compared
     }
 
     /// Hash of the policy that is known to be in force.
@@ -297,7 +323,7 @@ impl Sidecar {
             return;
         }
         inner.running = None;
-        (inner.forwarder, inner.staged) = (None, None);
+        inner.let_go();
         if !inner.stopping {
             let fault = ended_fault(status, tail);
             inner.state = SandboxState {
@@ -321,7 +347,7 @@ impl Sidecar {
         inner.state.state = Phase::Failed;
         inner.state.step = None;
         inner.state.fault = Some(fault);
-        (inner.forwarder, inner.staged) = (None, None);
+        inner.let_go();
         drop(inner);
         self.told();
     }

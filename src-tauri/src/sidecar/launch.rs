@@ -41,6 +41,8 @@ pub struct Launch<'a> {
     /// The way to a cluster's Services, as the sidecar reads it.
     pub forwarder: Option<&'a str>,
     pub folder: &'a Path,
+    /// Where a policy is put that everything is compared with.
+    pub compare: Option<&'a Path>,
     /// The release of Istio to decide for, where it is chosen.
     pub version: Option<IstioVersion>,
     pub workload: &'a Workload,
@@ -81,6 +83,9 @@ impl Launch<'_> {
         add(&[if way == Way::Namespace { "exec" } else { "run" }]);
         add(&["--policy", &text(self.folder), "--namespace", &self.workload.namespace]);
         add(&["--workload", &self.workload.name]);
+        if let Some(compare) = self.compare {
+            add(&["--compare", &text(compare)]);
+        }
         if let Some(version) = self.version {
             add(&["--istio-version", &version.to_string()]);
         }

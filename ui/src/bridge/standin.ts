@@ -16,10 +16,12 @@ import type {
   InWindow,
   LogPage,
   LogQuery,
+  PolicyChoice,
   ProbeRow,
   Review,
   SandboxState,
   StagedEdit,
+  Through,
 } from "./bindings";
 import type { ObjectKind } from "./calls";
 import type { Channel } from "./channel";
@@ -56,6 +58,9 @@ interface Arguments {
   window: InWindow;
   options: DeployOptions;
   staged: boolean;
+  policy: PolicyChoice;
+  onlyDifferent: boolean;
+  through: Through;
 }
 
 const noCounts = { registered: 0, passthrough: 0, blocked: 0, bypassed: 0 };
@@ -76,6 +81,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
   let kubeconfigs = example.kubeconfigs;
   let edits: StagedEdit[] = [];
   let journal = empty ? [] : example.journal;
+  let comparison = example.notCompared;
   let sandbox: SandboxState = empty
     ? {
         ...example.sandbox,
@@ -311,8 +317,8 @@ export function standin(options: { empty?: boolean } = {}): Channel {
       return entry;
     },
     sandbox_state: () => sandbox,
-    sandbox_start: ({ workload, staged: withStaged }) => {
-      sandbox = { ...example.sandbox, workload, staged: withStaged };
+    sandbox_start: ({ workload, policy }) => {
+      sandbox = { ...example.sandbox, workload, policy };
       emit("sandbox-changed", sandbox);
       return sandbox;
     },
@@ -322,7 +328,20 @@ export function standin(options: { empty?: boolean } = {}): Channel {
       return sandbox;
     },
     workloads: () => example.workloads,
-    send_request: ({ method, url }) => ({
+    comparison: () => comparison,
+    pin_policy: () => (comparison = { ...comparison, pinned: example.pinned }),
+    unpin_policy: () => (comparison = { ...comparison, pinned: null }),
+    compare_with: ({ policy }) => {
+      comparison = { ...example.comparison, pinned: comparison.pinned, with: policy };
+      emit("comparison-changed", null);
+      return comparison;
+    },
+    stop_comparing: () => (comparison = { ...example.notCompared, pinned: comparison.pinned }),
+    compared: ({ onlyDifferent }) => ({
+      ...example.compared,
+      rows: example.compared.rows.filter((row) => !onlyDifferent || row.other.likeness !== "same"),
+    }),
+    send_request: ({ method, url, through }) => ({
       command: `curl -sS -i -X ${method} ${url}`,
       status: 200,
       exit: 0,
@@ -336,6 +355,8 @@ export function standin(options: { empty?: boolean } = {}): Channel {
       line: example.logLine,
       limits: null,
       expectation: example.expectation,
+      beside: through === "both" ? example.sentBeside : null,
+      besideFault: null,
     }),
     run_command: () => {
       const id = nextId++;

@@ -31,11 +31,11 @@ export const runsAs = "Run as…";
 export const runsAsOther = (running: string, wanted: string) =>
   `The sandbox runs as ${running}. Starting it as ${wanted} ends what runs in it now.`;
 
-export const withStagedChoice = "With the staged changes";
-export const withStagedWhy = "It enforces what is staged too, as you stage it, before anything is applied.";
 /** What the sandbox enforces beside the policy as it is. */
 export const withStaged = (edits: number) =>
   edits === 0 ? "with what is staged: nothing now" : `with ${plural(edits, "staged change")}`;
+
+export const withPinned = "with the pinned policy";
 
 /** Connections to the cluster's Services. */
 export const reach = ({ total, open }: Reach) =>
