@@ -238,9 +238,9 @@ bench-size: proxy-packages toolchains
 	@python3 tests/bench/size.py target/release/egret-proxy tests/bench/SIZE.md
 
 # As the container image runs it: another user, no capability, nothing to write to. That takes root to set up.
-bench-pod: proxy-image
-	@echo "==> measuring (about a minute and a half)"
-	@$(SUDO) python3 tests/bench/pod.py $(STATIC_PROXY) $(PROXY_IMAGE) tests/bench/POD.md
+bench-pod: bench-packages proxy-image $(ENVOY)
+	@echo "==> measuring (about two minutes)"
+	@$(SUDO) python3 tests/bench/pod.py $(STATIC_PROXY) $(PROXY_IMAGE) $(ENVOY) tests/bench/POD.md
 
 $(ENVOY):
 	@echo "==> fetching Envoy $(ENVOY_VERSION)"

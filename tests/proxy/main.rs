@@ -12,6 +12,7 @@ mod captured;
 mod compare;
 mod connections;
 mod delivery;
+mod ends;
 mod explicit;
 mod grpc;
 mod http2;

@@ -98,6 +98,26 @@ pub fn hangs_up() -> Site {
     serve(|mut stream: TcpStream, _| stream.read(&mut [0; 1024]).map(drop))
 }
 
+/// Takes connections, and resets each once something has come over it.
+pub fn resets() -> Site {
+    // What is left unread when a socket is closed makes it a reset.
+    serve(|stream: TcpStream, _| stream.peek(&mut [0]).map(drop))
+}
+
+/// Greets, and keeps how each connection ended as what was seen: in words of the error, or as "end".
+pub fn keeps_ends() -> Site {
+    serve(|mut stream: TcpStream, seen| {
+        stream.write_all(b"hello")?;
+        let ended = io::copy(&mut stream, &mut io::sink());
+        let head = ended.map_or_else(|error| error.kind().to_string(), |_| "end".into());
+        seen.lock().unwrap().push(Seen {
+            head,
+            body: String::new(),
+        });
+        Ok(())
+    })
+}
+
 /// An address of loopback where nothing listens.
 pub fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()

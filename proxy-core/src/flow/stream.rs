@@ -100,6 +100,15 @@ pub(super) async fn forward(
                     if let Some(Over::Old) = cut {
                         flow.flags = "DT";
                     }
+                    // Envoy: who is reset takes the other side along.
+                    match row.ended.was_reset() {
+                        Some(Side::Upstream) => {
+                            flow.flags = "UR";
+                            net::reset(client);
+                        }
+                        Some(Side::Client) => net::reset(connected.stream.into_inner()),
+                        None => {}
+                    }
                 }
                 Err(failed) => {
                     flow.upstream = failed.address;
@@ -185,9 +194,6 @@ impl Drop for Row<'_> {
         }
         self.flow.received = self.ended.received;
         self.flow.sent = self.ended.sent;
-        if let Some((Side::Upstream, _)) = self.ended.failed {
-            self.flow.flags = "UC";
-        }
         self.flow.duration = self.started.elapsed();
         self.worker.recorder.record(&self.flow);
     }

@@ -43,6 +43,16 @@ pub(super) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+impl Stream {
+    /// The connection itself.
+    pub fn into_inner(self) -> TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.into_inner().0,
+        }
+    }
+}
+
 /// Why there is no connection.
 #[derive(Debug)]
 pub(super) struct Failed {
