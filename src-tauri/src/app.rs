@@ -239,7 +239,7 @@ impl App {
         let sandbox = self.sidecar.state();
         if sandbox.state == Phase::Running {
             self.stop_sandbox();
-            self.start_sandbox(&sandbox.workload, sandbox.policy)?;
+            self.start_sandbox(&sandbox.workload, sandbox.policy, sandbox.takes)?;
         }
         Ok(state)
     }

@@ -104,6 +104,7 @@ fn typescript() -> String {
         dto::Unconfirmed,
         dto::Keep,
         dto::PolicyChoice,
+        dto::Takes,
         dto::Phase,
         dto::Way,
         dto::Site,

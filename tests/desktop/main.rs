@@ -4,6 +4,7 @@
 mod compare;
 mod session;
 mod stage;
+mod taken;
 mod window;
 mod windows;
 

@@ -8,6 +8,7 @@
 
 mod capture;
 mod closed;
+mod compare;
 mod identity;
 mod life;
 mod reach;

@@ -14,9 +14,10 @@ use time::OffsetDateTime;
 
 use super::App;
 use crate::{
+    cluster::Environment,
     dto::{
         ComparedPage, ComparedRow, Comparison, Likeness, Phase, Pinned, PolicyChoice, RequestResult, SandboxState,
-        SentBeside,
+        SentBeside, Takes,
     },
     events::{Event, Events},
     fault::{Fault, Result},
@@ -241,6 +242,8 @@ impl App {
             choice,
             own: Some(folder),
             slot: None,
+            takes: Takes::Nothing,
+            taken: Environment::default(),
         };
         self.comparing.beside.start(workload, enforced).map(drop)
     }

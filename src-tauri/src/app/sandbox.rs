@@ -12,7 +12,8 @@ use proxy_core::policy::{Snapshot, Workload, compile};
 
 use super::App;
 use crate::{
-    dto::{Phase, PolicyChoice, SandboxState},
+    cluster::{Environment, Wanted, environment_in},
+    dto::{Phase, PolicyChoice, SandboxState, Takes},
     fault::{Fault, Result},
     session::View,
     sidecar::{Enforced, PolicyFolder},
@@ -28,8 +29,9 @@ pub(super) enum Turn {
 }
 
 impl App {
-    /// Starts the sandbox as the workload called `namespace/name`, to enforce the policy `choice`.
-    pub fn start_sandbox(&self, workload: &str, choice: PolicyChoice) -> Result<SandboxState> {
+    /// Starts the sandbox as the workload called `namespace/name`, to enforce the policy `choice`; its commands get of the
+    /// workload what `takes` says.
+    pub fn start_sandbox(&self, workload: &str, choice: PolicyChoice, takes: Takes) -> Result<SandboxState> {
         let view = self.view();
         let known = self.named_workload(&view, workload)?;
         let own = match choice {
@@ -41,6 +43,7 @@ impl App {
             }
             PolicyChoice::Pinned => Some(self.comparing.pin()?.folder.clone()),
         };
+        let taken = taken(&view, &known, takes)?;
         let state = self.sidecar.start(
             known,
             Enforced {
@@ -50,6 +53,8 @@ impl App {
                 choice,
                 own,
                 slot: Some(self.private_folder(PolicyFolder::new)?),
+                takes,
+                taken,
             },
         )?;
         // What was staged while it started.
@@ -141,5 +146,22 @@ impl App {
         if kept {
             self.sidecar.expect_policy(before, Some(since));
         }
+    }
+}
+
+/// The variables of the workload's container, from the cluster or as the folder has them.
+fn taken(view: &View, workload: &Workload, takes: Takes) -> Result<Environment> {
+    if takes == Takes::Nothing {
+        return Ok(Environment::default());
+    }
+    let named = workload.name.parse();
+    let wanted = Wanted {
+        namespace: workload.namespace.to_string(),
+        workload: named.map_err(|error| Fault::input(format!("{}: {error}", workload.name)))?,
+        secrets: takes == Takes::Secrets,
+    };
+    match view.origin.cluster() {
+        Some(cluster) => cluster.environment(&wanted),
+        None => environment_in(&view.folder, &wanted),
     }
 }

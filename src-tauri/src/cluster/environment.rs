@@ -2,6 +2,8 @@
 //! say, what it is to know of its own pod, and its Secrets only where a person wants these too. They go to the command that
 //! asked for them, never to a window, a log or a disk.
 
+mod written;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::{
@@ -10,6 +12,7 @@ use k8s_openapi::api::{
 };
 use kube::{Api, Client};
 use proxy_core::model::WorkloadName;
+pub use written::environment_in;
 
 use super::{
     Cluster,
@@ -68,22 +71,47 @@ async fn environment(client: &Client, wanted: &Wanted) -> Result<Environment> {
     for name in maps {
         let api: Api<ConfigMap> = Api::namespaced(client.clone(), &wanted.namespace);
         let map = api.get_opt(&name).await.map_err(|error| told(&error))?;
-        config.insert(name, map.map(|map| map.data.unwrap_or_default()));
+        config.insert(name, config_of(map));
     }
     let mut secret = Maps::new();
     for name in secrets.into_iter().filter(|_| wanted.secrets) {
         let api: Api<Secret> = Api::namespaced(client.clone(), &wanted.namespace);
         let map = api.get_opt(&name).await.map_err(|error| told(&error))?;
-        let texts = map.map(|map| map.data.unwrap_or_default().into_iter());
-        let text = |(key, value): (String, k8s_openapi::ByteString)| Some((key, String::from_utf8(value.0).ok()?));
-        secret.insert(name, texts.map(|all| all.filter_map(text).collect()));
+        secret.insert(name, secret_of(map));
     }
+    let secrets = wanted.secrets.then_some(&secret);
+    Ok(of_container(container, &name, wanted, &template, &config, secrets))
+}
+
+/// What is written in a ConfigMap.
+fn config_of(map: Option<ConfigMap>) -> Option<BTreeMap<String, String>> {
+    Some(map?.data.unwrap_or_default())
+}
+
+/// What of a Secret is text; one that is written down may have it in both fields, of which the API server lets the second
+/// one win.
+fn secret_of(secret: Option<Secret>) -> Option<BTreeMap<String, String>> {
+    let secret = secret?;
+    let texts = secret.data.unwrap_or_default().into_iter();
+    let texts = texts.filter_map(|(key, value)| Some((key, String::from_utf8(value.0).ok()?)));
+    Some(texts.chain(secret.string_data.unwrap_or_default()).collect())
+}
+
+/// The variables of a container of the workload called `name`.
+fn of_container(
+    container: &Container,
+    name: &str,
+    wanted: &Wanted,
+    template: &PodTemplateSpec,
+    maps: &Maps,
+    secrets: Option<&Maps>,
+) -> Environment {
     let pod = OfPod {
         name: format!("{name}-sandbox"),
         namespace: wanted.namespace.clone(),
-        template: &template,
+        template,
     };
-    Ok(gathered(container, &pod, &config, wanted.secrets.then_some(&secret)))
+    gathered(container, &pod, maps, secrets)
 }
 
 /// The workload's own name and what its pods are made from.

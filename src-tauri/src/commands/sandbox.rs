@@ -2,7 +2,7 @@
 
 use super::{Parts, patiently};
 use crate::{
-    dto::{ComparedPage, Comparison, PolicyChoice, RequestResult, SandboxState, Through, Workload},
+    dto::{ComparedPage, Comparison, PolicyChoice, RequestResult, SandboxState, Takes, Through, Workload},
     fault::Result,
     probe,
 };
@@ -13,8 +13,13 @@ pub fn sandbox_state(app: Parts<'_>) -> SandboxState {
 }
 
 #[tauri::command]
-pub async fn sandbox_start(app: Parts<'_>, workload: String, policy: PolicyChoice) -> Result<SandboxState> {
-    patiently(&app, move |app| app.start_sandbox(&workload, policy)).await
+pub async fn sandbox_start(
+    app: Parts<'_>,
+    workload: String,
+    policy: PolicyChoice,
+    takes: Takes,
+) -> Result<SandboxState> {
+    patiently(&app, move |app| app.start_sandbox(&workload, policy, takes)).await
 }
 
 #[tauri::command]

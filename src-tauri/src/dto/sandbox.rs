@@ -30,6 +30,19 @@ pub enum PolicyChoice {
     Pinned,
 }
 
+/// What of a workload the commands of its sandbox get.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum Takes {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The variables of its container, without those that come from Secrets.
+    Variables,
+    /// Those too.
+    Secrets,
+}
+
 /// How sandboxed processes reach the sidecar.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "lowercase")]
@@ -71,6 +84,12 @@ pub struct SandboxState {
     pub sites: Vec<Site>,
     /// The policy that it enforces.
     pub policy: PolicyChoice,
+    /// What of the workload its commands get.
+    pub takes: Takes,
+    /// Variables that are taken over; their values are not told.
+    pub variables: u64,
+    /// What could not be, in words.
+    pub left_out: Vec<String>,
     /// Why what is staged now is not enforced.
     pub staged_fault: Option<Fault>,
     /// The way to the cluster's Services, where a cluster is open.

@@ -98,7 +98,7 @@ impl Sidecar {
         })?;
         if way == Way::Proxy {
             let argv = launch.command_line(way);
-            let (_, output_rx) = agent.run(&argv)?;
+            let (_, output_rx) = agent.run(&argv, &Default::default())?;
             let tail = tail.clone();
             self.spawn_reader("sidecar-output", move |_| {
                 while let Ok(output) = output_rx.recv() {

@@ -1,7 +1,7 @@
 //! The sidecar's life: started step by step, watched until it ends, stopped without a trace.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     io::{BufRead as _, BufReader, Read},
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -28,8 +28,8 @@ use super::{
     sites,
 };
 use crate::{
-    cluster::{Cluster, Forwarder},
-    dto::{Phase, PolicyChoice, SandboxState, Way},
+    cluster::{Cluster, Environment, Forwarder},
+    dto::{Phase, PolicyChoice, SandboxState, Takes, Way},
     events::{Event, Events},
     fault::{Fault, Result},
     session::workload_name,
@@ -72,6 +72,8 @@ pub(super) struct Inner {
     pub stopping: bool,
     /// The way to the cluster's Services, for as long as the sidecar runs.
     pub forwarder: Option<Forwarder>,
+    /// The workload's variables, where they are taken over. Some may be secret: they go to its commands alone.
+    pub environment: BTreeMap<String, String>,
     /// The policy that is enforced, where it is not the source's own folder.
     pub own: Option<Arc<PolicyFolder>>,
     /// Where a policy to compare with is put.
@@ -82,6 +84,7 @@ impl Inner {
     /// Nothing runs any more: what was there for it goes.
     fn let_go(&mut self) {
         (self.forwarder, self.own, self.slot) = (None, None, None);
+        self.environment.clear();
     }
 }
 
@@ -109,6 +112,9 @@ pub struct Enforced<'a> {
     pub own: Option<Arc<PolicyFolder>>,
     /// An empty folder, where a policy to compare with is put later on.
     pub slot: Option<PolicyFolder>,
+    /// What of the workload its commands get, and that.
+    pub takes: Takes,
+    pub taken: Environment,
 }
 
 /// The last lines of the sidecar's own log.
@@ -154,6 +160,8 @@ impl Sidecar {
             choice,
             own,
             slot,
+            takes,
+            taken,
         } = enforced;
         let folder = own.as_ref().map_or(folder, |own| own.path()).to_path_buf();
         let proxy = find_proxy()?;
@@ -167,14 +175,19 @@ impl Sidecar {
             }
             inner.stopping = false;
             inner.forwarder = forwarder;
+            let Environment { variables, left_out } = taken;
             inner.state = SandboxState {
                 state: Phase::Starting,
+                takes,
+                variables: variables.len() as u64,
+                left_out,
                 policy: choice,
                 workload: workload_name(&workload),
                 step: Some("Looking for the sidecar".into()),
                 sites: sites::rows(),
                 ..SandboxState::default()
             };
+            inner.environment = variables;
             (inner.own, inner.slot) = (own, slot.map(Arc::new));
             self.shared.run.fetch_add(1, Ordering::SeqCst) + 1
         };
@@ -217,8 +230,18 @@ impl Sidecar {
         self.state()
     }
 
-    /// Runs a command in the sandbox.
+    /// Runs a program of Egret's own in the sandbox.
     pub fn run(&self, argv: &[&str]) -> Result<(u64, mpsc::Receiver<Output>)> {
+        self.run_with(argv, &BTreeMap::new())
+    }
+
+    /// Runs a command in the sandbox, with the workload's variables where they are taken over.
+    pub fn run_as_workload(&self, argv: &[&str]) -> Result<(u64, mpsc::Receiver<Output>)> {
+        let environment = self.inner().environment.clone();
+        self.run_with(argv, &environment)
+    }
+
+    fn run_with(&self, argv: &[&str], environment: &BTreeMap<String, String>) -> Result<(u64, mpsc::Receiver<Output>)> {
         let running = self.running()?;
         let mut all: Vec<String> = Vec::new();
         if running.way == Way::Proxy {
@@ -237,7 +260,7 @@ impl Sidecar {
             );
         }
         all.extend(argv.iter().map(ToString::to_string));
-        running.agent.run(&all)
+        running.agent.run(&all, environment)
     }
 
     /// Ends a command.

@@ -513,6 +513,7 @@ until: number | null,
 fault: Fault | null, };
 export type Keep = "mine" | "theirs";
 export type PolicyChoice = "source" | "staged" | "pinned";
+export type Takes = "nothing" | "variables" | "secrets";
 export type Phase = "stopped" | "starting" | "running" | "failed";
 export type Way = "namespace" | "proxy";
 export type Site = { host: string, address: string, ports: Array<number>, what: string, };
@@ -526,6 +527,18 @@ export type SandboxState = { state: Phase, workload: string, step: string | null
  * The policy that it enforces.
  */
 policy: PolicyChoice, 
+/**
+ * What of the workload its commands get.
+ */
+takes: Takes, 
+/**
+ * Variables that are taken over; their values are not told.
+ */
+variables: number, 
+/**
+ * What could not be, in words.
+ */
+leftOut: Array<string>, 
 /**
  * Why what is staged now is not enforced.
  */

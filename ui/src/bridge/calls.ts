@@ -41,6 +41,7 @@ import type {
   SourceState,
   StagedEdit,
   SyncState,
+  Takes,
   Through,
   TimeoutForm,
   Unconfirmed,
@@ -126,8 +127,8 @@ export const pauseRestart = (paused: boolean) => call<null>("pause_restart", { p
 export const stopRestart = () => call<null>("stop_restart");
 
 export const sandboxState = () => call<SandboxState>("sandbox_state");
-export const sandboxStart = (workload: string, policy: PolicyChoice) =>
-  call<SandboxState>("sandbox_start", { workload, policy });
+export const sandboxStart = (workload: string, policy: PolicyChoice, takes: Takes) =>
+  call<SandboxState>("sandbox_start", { workload, policy, takes });
 export const sandboxStop = () => call<SandboxState>("sandbox_stop");
 export const workloads = () => call<Workload[]>("workloads");
 /** From the sandbox, through one sidecar or through both, or from a pod of the workload `pod` of the open cluster. */

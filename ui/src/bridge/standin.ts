@@ -21,6 +21,7 @@ import type {
   Review,
   SandboxState,
   StagedEdit,
+  Takes,
   Through,
 } from "./bindings";
 import type { ObjectKind } from "./calls";
@@ -59,6 +60,7 @@ interface Arguments {
   options: DeployOptions;
   staged: boolean;
   policy: PolicyChoice;
+  takes: Takes;
   onlyDifferent: boolean;
   through: Through;
 }
@@ -317,8 +319,8 @@ export function standin(options: { empty?: boolean } = {}): Channel {
       return entry;
     },
     sandbox_state: () => sandbox,
-    sandbox_start: ({ workload, policy }) => {
-      sandbox = { ...example.sandbox, workload, policy };
+    sandbox_start: ({ workload, policy, takes }) => {
+      sandbox = { ...example.sandbox, workload, policy, takes };
       emit("sandbox-changed", sandbox);
       return sandbox;
     },

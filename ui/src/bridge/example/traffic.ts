@@ -58,6 +58,9 @@ export const sandbox: SandboxState = {
     { host: "mongo.example.com", address: "198.18.0.50", ports: [27017], what: "TCP; the server speaks first" },
   ],
   policy: "source",
+  takes: "nothing",
+  variables: 0,
+  leftOut: [],
   stagedFault: null,
   reach: null,
 };

@@ -22,7 +22,7 @@ it("is chosen in the palette, and restarts what runs as somebody else only after
   expect(app.asked("sandbox_start")).toEqual([]);
   await userEvent.click(screen.getByTestId("sandbox-restart-as"));
   expect(app.asked("sandbox_stop")).toHaveLength(1);
-  expect(app.asked("sandbox_start")).toEqual([{ workload: "shop/cart", policy: "source" }]);
+  expect(app.asked("sandbox_start")).toEqual([{ workload: "shop/cart", policy: "source", takes: "nothing" }]);
 });
 
 it("is offered for a destination's callers that the source declares, and for no others", async () => {
@@ -46,6 +46,27 @@ it("enforces the staged changes only where that was chosen, and says so in the h
   await userEvent.click(screen.getByTestId("sandbox-start"));
   expect(app.asked("sandbox_start").at(-1)).toMatchObject({ policy: "staged" });
   expect(await screen.findByTestId("sandbox-under")).toHaveTextContent("staged");
+});
+
+it("takes variables over where that was chosen, Secrets after a yes of their own, for this workload alone", async () => {
+  app.answers.sandbox_state = () => ({ ...example.sandbox, state: "stopped" });
+  navigation.go("sandbox");
+  render(App);
+  expect(screen.queryByTestId("takes-secrets")).toBeNull();
+  await userEvent.click(await screen.findByTestId("takes-variables"));
+  await userEvent.click(screen.getByTestId("takes-secrets"));
+  navigation.actAs("shop/cart");
+  expect(navigation.sandboxTakes).toBe("variables");
+  app.answers.sandbox_start = () => ({
+    ...example.sandbox,
+    takes: "variables",
+    variables: 7,
+    leftOut: ["TOKEN: Secret db: Secrets were not asked for"],
+  });
+  await userEvent.click(screen.getByTestId("sandbox-start"));
+  expect(app.asked("sandbox_start").at(-1)).toMatchObject({ workload: "shop/cart", takes: "variables" });
+  expect(await screen.findByTestId("taken")).toHaveTextContent("7 variables, left out: 1");
+  expect(screen.getByTestId("left-out")).toHaveTextContent("Secret db");
 });
 
 it("says how many connections went to Services, and why one did not", async () => {
