@@ -9,6 +9,7 @@
 mod capture;
 mod closed;
 mod compare;
+mod files;
 mod identity;
 mod life;
 mod reach;
