@@ -113,8 +113,12 @@ fn serve(arguments: &Arguments) -> Result<()> {
     let _ = open.set(Arc::downgrade(&cluster));
     let forwarder = cluster.forwarder(|| {})?;
     if let Some(wanted) = &arguments.environment {
-        let Environment { variables, left_out } = cluster.environment(wanted)?;
-        say(&json!({ "environment": { "variables": variables, "left_out": left_out } }));
+        let Environment {
+            variables,
+            files,
+            left_out,
+        } = cluster.environment(wanted)?;
+        say(&json!({ "environment": { "variables": variables, "files": files, "left_out": left_out } }));
     }
     say(&json!({ "ready": { "forwarder": forwarder.address(), "token": forwarder.token() } }));
     let _ = end_rx.recv();

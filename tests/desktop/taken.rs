@@ -19,7 +19,9 @@ spec:
       containers:
       - name: app
         envFrom: [{configMapRef: {name: colours}}]
+        volumeMounts: [{name: colours, mountPath: /egret-test/colours}]
         env: [{name: PASSWORD, valueFrom: {secretKeyRef: {name: vault, key: password}}}]
+      volumes: [{name: colours, configMap: {name: colours}}]
 ---
 apiVersion: v1
 kind: ConfigMap
@@ -60,30 +62,35 @@ async fn story(window: &Window) {
         .await
         .expect("the workload can be chosen");
     let say = async || {
-        window.fill("command-input", "echo \"<$COLOUR $PASSWORD>\"").await;
+        window
+            .fill(
+                "command-input",
+                "echo \"<$COLOUR $PASSWORD>$(cat /egret-test/colours/COLOUR 2>/dev/null)\"",
+            )
+            .await;
         window.click("command-run").await;
     };
 
     start(window).await;
     say().await;
-    window.wait_for("command-output", &["\n< >"]).await;
+    window.wait_for("command-output", &["\n< >\n"]).await;
     stop(window).await;
 
     window.click("takes-variables").await;
     start(window).await;
-    window.wait_for("taken", &["1 variable, left out: 1"]).await;
+    window.wait_for("taken", &["1 variable, 1 mount, left out: 1"]).await;
     window
         .wait_for("left-out", &["PASSWORD", "Secrets were not asked for"])
         .await;
     say().await;
-    window.wait_for("command-output", &["\n<green >"]).await;
+    window.wait_for("command-output", &["\n<green >green"]).await;
     stop(window).await;
 
     window.click("takes-secrets").await;
     start(window).await;
-    window.wait_for("taken", &["2 variables"]).await;
+    window.wait_for("taken", &["2 variables, 1 mount"]).await;
     say().await;
-    window.wait_for("command-output", &["\n<green s3cret>"]).await;
+    window.wait_for("command-output", &["\n<green s3cret>green"]).await;
     stop(window).await;
 }
 

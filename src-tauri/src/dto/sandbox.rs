@@ -88,6 +88,8 @@ pub struct SandboxState {
     pub takes: Takes,
     /// Variables that are taken over; their values are not told.
     pub variables: u64,
+    /// Places where files of the workload are mounted.
+    pub files: u64,
     /// What could not be, in words.
     pub left_out: Vec<String>,
     /// Why what is staged now is not enforced.

@@ -168,18 +168,23 @@ impl Sidecar {
         let telling = self.clone();
         let forwarder = cluster.map(|cluster| cluster.forwarder(move || telling.told()));
         let forwarder = forwarder.transpose()?;
-        let run = {
+        let (run, files) = {
             let mut inner = self.inner();
             if matches!(inner.state.state, Phase::Starting | Phase::Running) {
                 return Err(Fault::new("running", "The sandbox runs already.").hint("Stop it first."));
             }
             inner.stopping = false;
             inner.forwarder = forwarder;
-            let Environment { variables, left_out } = taken;
+            let Environment {
+                variables,
+                files,
+                left_out,
+            } = taken;
             inner.state = SandboxState {
                 state: Phase::Starting,
                 takes,
                 variables: variables.len() as u64,
+                files: files.len() as u64,
                 left_out,
                 policy: choice,
                 workload: workload_name(&workload),
@@ -189,10 +194,10 @@ impl Sidecar {
             };
             inner.environment = variables;
             (inner.own, inner.slot) = (own, slot.map(Arc::new));
-            self.shared.run.fetch_add(1, Ordering::SeqCst) + 1
+            (self.shared.run.fetch_add(1, Ordering::SeqCst) + 1, files)
         };
         self.told();
-        if let Err(fault) = self.launch(run, &proxy, (&folder, version), &workload) {
+        if let Err(fault) = self.launch(run, &proxy, (&folder, version), &workload, &files) {
             self.failed(run, fault);
         }
         Ok(self.state())

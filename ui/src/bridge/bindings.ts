@@ -536,6 +536,10 @@ takes: Takes,
  */
 variables: number, 
 /**
+ * Places where files of the workload are mounted.
+ */
+files: number, 
+/**
  * What could not be, in words.
  */
 leftOut: Array<string>, 

@@ -36,16 +36,16 @@ export const withStaged = (edits: number) =>
   edits === 0 ? "with what is staged: nothing now" : `with ${plural(edits, "staged change")}`;
 
 export const takenOver = "Its commands get";
-export const takesVariables = "The workload's variables";
+export const takesVariables = "The workload's variables and files";
 export const takesSecrets = "Those of Secrets too";
 export const takesWhy: Record<SandboxState["takes"], string> = {
   nothing: "Nothing of the workload but its place.",
-  variables: "Those of its container, from its own text, ConfigMaps and its pod. Secrets are left out.",
+  variables: "Those of its container, and the ConfigMaps that it mounts, where it mounts them. Secrets are left out.",
   secrets: "Secrets go into the commands that you run here, and to no disk, log or window.",
 };
-/** How many variables commands get, and how many they do not. */
-export const taken = ({ variables, leftOut }: SandboxState) =>
-  `${plural(variables, "variable")}${leftOut.length ? `, left out: ${leftOut.length}` : ""}`;
+/** What commands get, and how much they do not. */
+export const taken = ({ variables, files, leftOut }: SandboxState) =>
+  `${plural(variables, "variable")}, ${plural(files, "mount")}${leftOut.length ? `, left out: ${leftOut.length}` : ""}`;
 
 export const withPinned = "with the pinned policy";
 

@@ -1,4 +1,4 @@
-//! The variables of a workload that is written in a folder of manifests.
+//! The variables and files of a workload that is written in a folder of manifests.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -7,7 +7,7 @@ use proxy_core::{source::manifests, yaml};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Environment, Maps, Wanted, config_of, container, of_container, secret_of};
+use super::{Data, Environment, Maps, Wanted, config_of, container, of_container, secret_of};
 use crate::{
     cluster::connect::MISSING,
     fault::{Fault, Result},
@@ -75,11 +75,7 @@ impl Written {
         Err(Fault::new(MISSING, missing))
     }
 
-    fn maps<K: DeserializeOwned>(
-        &self,
-        kind: &str,
-        data: impl Fn(K) -> Option<BTreeMap<String, String>>,
-    ) -> Result<Maps> {
+    fn maps<K: DeserializeOwned>(&self, kind: &str, data: impl Fn(K) -> Option<Data>) -> Result<Maps> {
         let own = self.0.iter().filter(|((own, _), _)| own == kind);
         own.map(|((_, name), object)| Ok((name.clone(), data(read(kind, name, object)?))))
             .collect()

@@ -60,6 +60,7 @@ export const sandbox: SandboxState = {
   policy: "source",
   takes: "nothing",
   variables: 0,
+  files: 0,
   leftOut: [],
   stagedFault: null,
   reach: null,

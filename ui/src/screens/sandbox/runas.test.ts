@@ -61,11 +61,12 @@ it("takes variables over where that was chosen, Secrets after a yes of their own
     ...example.sandbox,
     takes: "variables",
     variables: 7,
+    files: 2,
     leftOut: ["TOKEN: Secret db: Secrets were not asked for"],
   });
   await userEvent.click(screen.getByTestId("sandbox-start"));
   expect(app.asked("sandbox_start").at(-1)).toMatchObject({ workload: "shop/cart", takes: "variables" });
-  expect(await screen.findByTestId("taken")).toHaveTextContent("7 variables, left out: 1");
+  expect(await screen.findByTestId("taken")).toHaveTextContent("7 variables, 2 mounts, left out: 1");
   expect(screen.getByTestId("left-out")).toHaveTextContent("Secret db");
 });
 
