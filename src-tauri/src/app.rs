@@ -37,7 +37,7 @@ use crate::{
     fault::{Fault, Result},
     probe::{self, Bringing, FromPod, FromSandbox},
     session::{Session, View},
-    sidecar::{Sidecar, deploy::Deployment},
+    sidecar::{Sidecar, delivery::Delivery, deploy::Deployment},
     traffic::{Row, Traffic, announce, facts},
     verify::Verify,
 };
@@ -53,6 +53,7 @@ pub struct App {
     /// A policy beside the one that the sandbox enforces.
     comparing: Comparing,
     pub deployment: Deployment,
+    pub delivery: Delivery,
     pub events: Events,
     pub verify: Verify,
     pub bringing: Bringing,
@@ -60,7 +61,7 @@ pub struct App {
     pub shared: Arc<Shared>,
     /// Why an access log that is due could not be removed, where it could not.
     pub removal: Mutex<Option<Fault>>,
-    /// Held while the release to decide for changes, so that a sandbox is started again for the last one.
+    /// Held while the release to decide for changes, and while a sandbox starts, so that it runs for the last one.
     deciding: Mutex<()>,
     /// The open place is this window's; `None` once it has closed.
     claim: Mutex<Option<claims::Claim>>,
@@ -92,7 +93,6 @@ impl App {
         let sidecar = Sidecar::new(&shared.data, window, traffic.clone(), events.clone());
         let comparing = Comparing::new(&shared.data, window, events.clone());
         let deployment = Deployment::new(traffic.clone(), events.clone());
-        let events = deploy::listening(&deployment, events);
         // The sidecar reads the folder too: whatever changes in it, its policy is about to change.
         let (follower, listener) = (sidecar.clone(), events.clone());
         let session_events = Events::new(move |event| {
@@ -116,6 +116,7 @@ impl App {
             sidecar,
             comparing,
             deployment,
+            delivery: Delivery::new(events.clone()),
             verify: Verify::new(events.clone()),
             bringing: Bringing::new(events.clone()),
             events,
@@ -239,7 +240,7 @@ impl App {
         let sandbox = self.sidecar.state();
         if sandbox.state == Phase::Running {
             self.stop_sandbox();
-            self.start_sandbox(&sandbox.workload, sandbox.policy, sandbox.takes)?;
+            self.launch_sandbox(&sandbox.workload, sandbox.policy, sandbox.takes)?;
         }
         Ok(state)
     }
@@ -276,6 +277,7 @@ impl App {
         let _ = self.changes.revert_at_exit(&*self.view().store);
         self.stop_sandbox();
         self.deployment.end();
+        self.delivery.end();
         self.deployment.close();
         self.traffic.close();
         self.claim().take();

@@ -12,7 +12,7 @@ use super::{own, pod, stage, story::HTTPBIN, window::Window};
 
 /// How long pods may take to start or to end on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(240);
-const IMAGE: &str = concat!("egret.dev/egret-proxy:", env!("CARGO_PKG_VERSION"));
+pub const IMAGE: &str = concat!("egret.dev/egret-proxy:", env!("CARGO_PKG_VERSION"));
 
 pub fn story(mesh: &Mesh) {
     mesh.import(&pod::archive().unwrap());
@@ -78,7 +78,7 @@ async fn in_the_workload(mesh: &Mesh, window: &Window) {
 }
 
 /// The cluster, with editing on, and the second half of the Sandbox.
-async fn open(window: &Window) {
+pub async fn open(window: &Window) {
     window.click("source-menu").await;
     window.click("context").await;
     window.wait_for("source-menu", &["cluster"]).await;

@@ -8,6 +8,7 @@
 
 mod actions;
 mod balance;
+mod bodies;
 mod captured;
 mod compare;
 mod connections;
@@ -21,6 +22,7 @@ mod lifecycle;
 mod limits;
 mod namespace;
 mod observe;
+mod originated;
 mod replies;
 mod site;
 mod streams;

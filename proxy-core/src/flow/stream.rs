@@ -65,7 +65,7 @@ pub(super) async fn forward(
             let name = flow.sni.clone();
             let hashes = forward.stream.is_some_and(|stream| stream.by_source);
             let hash = hashes.then(|| source_hash(source.ip()));
-            match upstream::connect(worker, forward.cluster, destination, &name, hash).await {
+            match upstream::connect(worker, forward.cluster, source, destination, &name, hash).await {
                 Ok(mut connected) => {
                     flow.upstream = Some(connected.address);
                     flow.upstream_local = connected.local;

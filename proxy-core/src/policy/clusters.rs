@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 use super::{
     Cluster, ClusterSettings, Endpoints, Spread, Workload,
     balance::{Placed, Spreading},
-    cluster_settings::{Plain, locality_setting, of_subset, settings},
+    cluster_settings::{Plain, locality_setting, of_subset, over_mesh, settings},
     host_rules::HostRule,
     names::{NameMap, Named},
     registry::{RegistryService, ServiceKind},
@@ -125,7 +125,9 @@ pub(super) fn clusters(
                 };
                 endpoints(service, port, labels, declared, &spreading)
             };
-            let policy = rule.and_then(|rule| rule.policy).map(|set| set.of_port(port.number).0);
+            let written = rule.and_then(|rule| rule.policy).map(|set| set.of_port(port.number).0);
+            let policy = over_mesh(written, mesh);
+            let policy = policy.as_deref();
             let mut add = |subset: &str, endpoints, policy: Option<&TrafficPolicy>| {
                 let (endpoints, spread): Spreaded = endpoints;
                 let settings = match (policy, &spread) {

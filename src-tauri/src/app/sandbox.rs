@@ -3,7 +3,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, mpsc},
+    sync::{Arc, PoisonError, mpsc},
     thread,
     time::Instant,
 };
@@ -32,6 +32,12 @@ impl App {
     /// Starts the sandbox as the workload called `namespace/name`, to enforce the policy `choice`; its commands get of the
     /// workload what `takes` says.
     pub fn start_sandbox(&self, workload: &str, choice: PolicyChoice, takes: Takes) -> Result<SandboxState> {
+        let _deciding = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+        self.launch_sandbox(workload, choice, takes)
+    }
+
+    /// The same for who holds `deciding`.
+    pub(super) fn launch_sandbox(&self, workload: &str, choice: PolicyChoice, takes: Takes) -> Result<SandboxState> {
         let view = self.view();
         let known = self.named_workload(&view, workload)?;
         let own = match choice {
@@ -111,7 +117,8 @@ impl App {
     }
 
     /// Keeps the sandbox's policy, and the one that is compared with, up with what is staged and with the source, whenever
-    /// `turn_rx` hears that one has changed; and ends the comparison with the sandbox.
+    /// `turn_rx` hears that one has changed, and lets the deployment know, which waits for the cluster on a thread of its own; and ends the
+    /// comparison with the sandbox.
     pub(super) fn follow_staged(self: &Arc<Self>, turn_rx: mpsc::Receiver<Turn>) -> Result<()> {
         let app = Arc::downgrade(self);
         let follow = move || {
@@ -126,6 +133,7 @@ impl App {
                     app.comparing.end();
                 }
                 if changed {
+                    app.deployment.source_changed();
                     app.keep_staged_up();
                     app.keep_compared_up();
                 }

@@ -4,6 +4,7 @@
 mod change;
 mod compare;
 mod connect;
+mod delivery;
 mod deploy;
 mod pods;
 mod policy;
@@ -17,6 +18,7 @@ mod watch;
 pub use change::*;
 pub use compare::*;
 pub use connect::*;
+pub use delivery::*;
 pub use deploy::*;
 pub use pods::*;
 pub use policy::*;

@@ -151,6 +151,11 @@ impl Mesh {
         self.containerd(&["images", "import", &archive.display().to_string()]);
     }
 
+    /// Takes an image from the node, where it has it.
+    pub fn forget_image(&self, name: &str) {
+        self.containerd(&["images", "remove", "--sync", name]);
+    }
+
     /// Kills a container's first process.
     pub fn kill_container(&self, id: &str) {
         self.containerd(&["tasks", "kill", "--signal=SIGKILL", id]);

@@ -6,6 +6,8 @@
  */
 import type {
   Countdown,
+  DeliveryState,
+  DeliveryWay,
   DeployOptions,
   DeployState,
   Edit,
@@ -58,6 +60,8 @@ interface Arguments {
   countdown: Countdown | null;
   window: InWindow;
   options: DeployOptions;
+  way: DeliveryWay;
+  reference: string;
   staged: boolean;
   policy: PolicyChoice;
   takes: Takes;
@@ -106,6 +110,13 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     deployment = next;
     emit("deploy-changed", deployment);
     return deployment;
+  };
+
+  let delivery: DeliveryState = example.noDelivery;
+  const delivers = (next: DeliveryState) => {
+    delivery = next;
+    emit("delivery-changed", delivery);
+    return delivery;
   };
 
   const title = (edit: Edit) => {
@@ -383,6 +394,9 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     probe_cancel: () => null,
     probes: () => probes,
     deploy_image: () => example.deployImage,
+    deliver: ({ way, reference }) => delivers(example.delivered(way, reference)),
+    deliver_cancel: () => null,
+    deliver_state: () => delivery,
     deploy_checks: () => example.deployChecks,
     deploy_start: ({ options: { kind, workload, mode, place, way, staged } }) =>
       deploys({ ...example.deployed, kind, workload, mode, place, way, staged }),

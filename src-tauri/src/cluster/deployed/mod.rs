@@ -10,6 +10,6 @@ mod written;
 
 pub use follow::{Following, Heard};
 pub use forward::SidecarPolicy;
-pub use left::{LeftSession, MODE, PLACE, SESSION, WORKLOAD};
-pub use tried::{Disruption, Node, Refusal};
-pub use written::{INJECTOR, OWN_SIDECAR};
+pub use left::{LeftSession, MODE, PLACE, SESSION, WORKLOAD, injected};
+pub use tried::{Disruption, Node, Nodes, Refusal};
+pub use written::{INJECTOR, OWN_SIDECAR, no_fields};
