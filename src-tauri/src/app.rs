@@ -1,6 +1,7 @@
 //! The parts of one main window and its logs, put together once. Nothing here knows of windows but their labels.
 
 mod claims;
+mod compare;
 mod connect;
 mod deploy;
 mod leftovers;
@@ -26,10 +27,12 @@ use proxy_core::{
 };
 pub use shared::Shared;
 
+use self::{compare::Comparing, sandbox::Turn};
+
 use crate::{
     change::{Changes, Journal},
     cluster::{Cluster, Feature},
-    dto::{Countdown, Holds, JournalEntry, ObjectRef, Phase, RequestResult, SourceState, Unconfirmed},
+    dto::{Countdown, Holds, JournalEntry, ObjectRef, Phase, RequestResult, SourceState, Through, Unconfirmed},
     events::{Event, Events},
     fault::{Fault, Result},
     probe::{self, Bringing, FromPod, FromSandbox},
@@ -47,6 +50,8 @@ pub struct App {
     pub changes: Arc<Changes>,
     pub traffic: Arc<Traffic>,
     pub sidecar: Sidecar,
+    /// A policy beside the one that the sandbox enforces.
+    comparing: Comparing,
     pub deployment: Deployment,
     pub delivery: Delivery,
     pub events: Events,
@@ -74,13 +79,19 @@ impl App {
         let (turn_tx, turn_rx) = mpsc::channel();
         let told = events;
         let events = Events::new(move |event| {
-            if matches!(event, Event::StagedChanged(_) | Event::SourceChanged(_)) {
+            let turn = match &event {
+                Event::StagedChanged(_) | Event::SourceChanged(_) => Some(Turn::Policy),
+                Event::SandboxChanged(_) => Some(Turn::Sandbox),
+                _ => None,
+            };
+            if let Some(turn) = turn {
                 // Who hears of it ends with the window.
-                let _ = turn_tx.send(());
+                let _ = turn_tx.send(turn);
             }
             told.send(event);
         });
         let sidecar = Sidecar::new(&shared.data, window, traffic.clone(), events.clone());
+        let comparing = Comparing::new(&shared.data, window, events.clone());
         let deployment = Deployment::new(traffic.clone(), events.clone());
         // The sidecar reads the folder too: whatever changes in it, its policy is about to change.
         let (follower, listener) = (sidecar.clone(), events.clone());
@@ -103,6 +114,7 @@ impl App {
             changes: Arc::new(Changes::new(journal, recovered, events.clone())),
             traffic,
             sidecar,
+            comparing,
             deployment,
             delivery: Delivery::new(events.clone()),
             verify: Verify::new(events.clone()),
@@ -158,11 +170,17 @@ impl App {
     }
 
     /// Sends a test request from the sandbox, or from a pod of the workload `pod` of the open cluster.
-    pub fn send_request(&self, method: &str, url: &str, pod: Option<&str>) -> Result<RequestResult> {
+    /// `through`: from the sandbox, where a policy is compared with, through the sidecar beside too.
+    pub fn send_request(&self, method: &str, url: &str, pod: Option<&str>, through: Through) -> Result<RequestResult> {
         let view = self.view();
         let Some(workload) = pod else {
             let snapshot = self.sandbox_snapshot();
-            return probe::send_request(&FromSandbox(&self.sidecar), &self.traffic, &snapshot, (method, url));
+            let from = FromSandbox(&self.sidecar);
+            let mut sent = probe::send_request(&from, &self.traffic, &snapshot, (method, url))?;
+            if through == Through::Both {
+                self.send_beside(&mut sent, (method, url));
+            }
+            return Ok(sent);
         };
         let cluster = cluster_of(&view)?;
         cluster.require(Feature::SendRequests, workload.split('/').next().unwrap_or_default())?;
@@ -221,8 +239,8 @@ impl App {
         let state = self.session.decide_for(version);
         let sandbox = self.sidecar.state();
         if sandbox.state == Phase::Running {
-            self.sidecar.stop();
-            self.launch_sandbox(&sandbox.workload, sandbox.staged)?;
+            self.stop_sandbox();
+            self.launch_sandbox(&sandbox.workload, sandbox.policy, sandbox.takes)?;
         }
         Ok(state)
     }
@@ -257,7 +275,7 @@ impl App {
         *self.is_open.write().unwrap_or_else(PoisonError::into_inner) = false;
         // Where it cannot be taken back now, the next start does it.
         let _ = self.changes.revert_at_exit(&*self.view().store);
-        self.sidecar.stop();
+        self.stop_sandbox();
         self.deployment.end();
         self.delivery.end();
         self.deployment.close();

@@ -14,6 +14,7 @@ pub enum Event {
     SourceChanged(Box<SourceState>),
     StagedChanged(Vec<StagedEdit>),
     SandboxChanged(Box<SandboxState>),
+    ComparisonChanged,
     FlowsAdded(FlowsAdded),
     JournalChanged,
     ConnectingChanged(Option<Connecting>),
@@ -33,6 +34,7 @@ impl Event {
             Self::SourceChanged(_) => "source-changed",
             Self::StagedChanged(_) => "staged-changed",
             Self::SandboxChanged(_) => "sandbox-changed",
+            Self::ComparisonChanged => "comparison-changed",
             Self::FlowsAdded(_) => "flows-added",
             Self::JournalChanged => "journal-changed",
             Self::ConnectingChanged(_) => "connecting-changed",
@@ -58,7 +60,11 @@ impl Event {
             Self::DeployChanged(state) => serde_json::to_value(state),
             Self::DeliveryChanged(state) => serde_json::to_value(state),
             Self::ConnectingChanged(connecting) => serde_json::to_value(connecting),
-            Self::JournalChanged | Self::LogsChanged | Self::PodsChanged | Self::SyncChanged => Ok(Value::Null),
+            Self::ComparisonChanged
+            | Self::JournalChanged
+            | Self::LogsChanged
+            | Self::PodsChanged
+            | Self::SyncChanged => Ok(Value::Null),
         };
         value.expect("these are plain structs with text keys")
     }

@@ -125,8 +125,12 @@ fn serve_open(cluster: Arc<Cluster>, wanted: Option<&Wanted>, end_rx: &mpsc::Rec
 fn forward(cluster: &Arc<Cluster>, wanted: Option<&Wanted>, end_rx: &mpsc::Receiver<()>) -> Result<()> {
     let forwarder = cluster.forwarder(|| {})?;
     if let Some(wanted) = wanted {
-        let Environment { variables, left_out } = cluster.environment(wanted)?;
-        say(&json!({ "environment": { "variables": variables, "left_out": left_out } }));
+        let Environment {
+            variables,
+            files,
+            left_out,
+        } = cluster.environment(wanted)?;
+        say(&json!({ "environment": { "variables": variables, "files": files, "left_out": left_out } }));
     }
     say(&json!({ "ready": { "forwarder": forwarder.address(), "token": forwarder.token() } }));
     // That who would tell it is gone is its end too.

@@ -1,8 +1,10 @@
 //! The whole story in the real window: from the first window over every kind of edit back to the folder as it was. What
 //! the screen says is checked against the files byte for byte, the log's rows and the exit codes of curl.
 
+mod compare;
 mod session;
 mod stage;
+mod taken;
 mod window;
 mod windows;
 

@@ -128,6 +128,19 @@ impl Window {
         }
     }
 
+    /// Waits until nothing there is like this.
+    pub async fn gone(&self, selector: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = self.client.find_all(Locator::Css(selector)).await;
+            if found.expect("the window answers").is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{selector} stays");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Sends one request from the sandbox and waits for what came of it.
     pub async fn request(&self, url: &str) -> Answer {
         self.click("rail-sandbox").await;

@@ -10,6 +10,7 @@ mod actions;
 mod balance;
 mod bodies;
 mod captured;
+mod compare;
 mod connections;
 mod delivery;
 mod ends;

@@ -14,10 +14,10 @@ use crate::{
 };
 
 /// Records as they come.
-struct Flows(BufReader<TcpStream>);
+pub struct Flows(BufReader<TcpStream>);
 
 impl Flows {
-    fn of(subject: &Subject) -> Self {
+    pub fn of(subject: &Subject) -> Self {
         let mut stream = TcpStream::connect(subject.admin).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         write!(stream, "GET /flows HTTP/1.0\r\nhost: localhost\r\n\r\n").unwrap();
@@ -26,7 +26,7 @@ impl Flows {
         flows
     }
 
-    fn line(&mut self) -> String {
+    pub fn line(&mut self) -> String {
         let mut line = String::new();
         self.0.read_line(&mut line).unwrap();
         line

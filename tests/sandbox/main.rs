@@ -8,6 +8,8 @@
 
 mod capture;
 mod closed;
+mod compare;
+mod files;
 mod identity;
 mod life;
 mod reach;

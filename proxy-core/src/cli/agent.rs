@@ -29,8 +29,16 @@ pub struct Agent {}
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Request {
-    Run { id: u64, argv: Vec<String> },
-    Kill { id: u64 },
+    Run {
+        id: u64,
+        argv: Vec<String>,
+        /// Variables beside those that the agent has. They are not in its own environment, which others may read.
+        #[serde(default)]
+        environment: HashMap<String, String>,
+    },
+    Kill {
+        id: u64,
+    },
 }
 
 type Children = Arc<Mutex<HashMap<u64, Child>>>;
@@ -42,7 +50,7 @@ impl Agent {
         for line in io::stdin().lock().lines() {
             let Ok(line) = line else { break };
             match serde_json::from_str(&line) {
-                Ok(Request::Run { id, argv }) => start(id, &argv, &children),
+                Ok(Request::Run { id, argv, environment }) => start(id, &argv, &environment, &children),
                 Ok(Request::Kill { id }) => {
                     if let Some(child) = lock(&children).get(&id) {
                         end(child);
@@ -66,12 +74,13 @@ fn end(child: &Child) {
     let _ = killpg(Pid::from_raw(child.id() as i32), Signal::SIGKILL);
 }
 
-fn start(id: u64, argv: &[String], children: &Children) {
+fn start(id: u64, argv: &[String], environment: &HashMap<String, String>, children: &Children) {
     let Some((program, arguments)) = argv.split_first() else {
         return tell(&json!({"id": id, "exit": 2}));
     };
     let spawned = Command::new(program)
         .args(arguments)
+        .envs(environment)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -16,6 +16,7 @@ use clap::{Args, builder::ArgPredicate};
 use super::{
     mirror::{Asked, Mirror},
     run::{SidecarOptions, listen, log_to_stderr},
+    taken::Taken,
 };
 use crate::{
     control::{self, Settings},
@@ -49,6 +50,9 @@ pub struct Exec {
     /// Take over those that come from Secrets too; they are written to no disk
     #[arg(long, requires = "environment")]
     secrets: bool,
+    /// Read what of the workload the command gets from standard input first: a line with its length, then as JSON
+    #[arg(long, hide = true, conflicts_with = "environment")]
+    taken_from_stdin: bool,
     /// Admin server, loopback only
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
@@ -91,7 +95,12 @@ impl Exec {
             secrets: self.secrets,
         });
         let mut mirror = asked.as_ref().map(Mirror::start).transpose()?;
-        let mut environment = mirror.as_mut().map(Mirror::take_variables).unwrap_or_default();
+        let taken = match (&mut mirror, self.taken_from_stdin) {
+            (_, true) => Taken::from_stdin()?,
+            (Some(mirror), false) => mirror.take(),
+            (None, false) => Taken::default(),
+        };
+        let mut environment = taken.variables;
         settings.forwarder = match &mirror {
             Some(mirror) => {
                 settings.policy = mirror.folder();
@@ -151,6 +160,7 @@ impl Exec {
         }
         let relay = Arc::new(Relay {
             dialer: Dialer::new(map).through(forwarder),
+            policy: sidecar.in_force(),
             workload: workload(&settings, &sidecar).into(),
             log: Mutex::new(relay_log),
             count: Default::default(),
@@ -178,6 +188,7 @@ impl Exec {
         let command = Command {
             argv: self.command,
             environment,
+            files: taken.files,
         };
         let code = sandbox.run(command, |outcome| {
             // Who waited for it may have given up.

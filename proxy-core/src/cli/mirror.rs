@@ -2,7 +2,6 @@
 //! beside it as `egret mirror`: it keeps a folder equal to what the cluster says, and forwards to Services.
 
 use std::{
-    collections::BTreeMap,
     env,
     ffi::OsStr,
     io::{BufRead as _, BufReader, Read},
@@ -16,6 +15,7 @@ use std::{
 use serde::Deserialize;
 use tempfile::TempDir;
 
+use super::taken::Taken;
 use crate::{model::WorkloadName, net::Forwarder};
 
 /// Names the app's program.
@@ -30,7 +30,7 @@ pub struct Mirror {
     around: TempDir,
     address: SocketAddr,
     token: String,
-    variables: BTreeMap<String, String>,
+    taken: Taken,
 }
 
 /// What is asked of it.
@@ -54,7 +54,8 @@ enum Said {
     Step(String),
     /// The variables that were asked for, and in words what was left out of them.
     Environment {
-        variables: BTreeMap<String, String>,
+        #[serde(flatten)]
+        taken: Taken,
         left_out: Vec<String>,
     },
     /// The folder is complete.
@@ -117,7 +118,7 @@ impl Mirror {
             around,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             token: String::new(),
-            variables: BTreeMap::new(),
+            taken: Taken::default(),
         };
         let mut lines = said(output);
         loop {
@@ -126,11 +127,11 @@ impl Mirror {
                     (own.address, own.token) = (forwarder, token);
                     break;
                 }
-                Some(Said::Environment { variables, left_out }) => {
+                Some(Said::Environment { taken, left_out }) => {
                     for each in left_out {
-                        tracing::info!("not among the variables: {each}");
+                        tracing::info!("not taken over: {each}");
                     }
-                    own.variables = variables;
+                    own.taken = taken;
                 }
                 Some(Said::Fault { message, hint }) => return Err(Fault::Told(told(message, hint))),
                 Some(Said::Step(step)) => tracing::debug!(step, "connecting to the cluster"),
@@ -155,9 +156,9 @@ impl Mirror {
         inside(&self.around)
     }
 
-    /// The variables of the workload, where they were asked for.
-    pub fn take_variables(&mut self) -> BTreeMap<String, String> {
-        std::mem::take(&mut self.variables)
+    /// Variables and files of the workload, where they were asked for.
+    pub fn take(&mut self) -> Taken {
+        std::mem::take(&mut self.taken)
     }
 
     /// The way to its Services for a workload of `namespace`.

@@ -11,6 +11,7 @@ mod image;
 mod mirror;
 mod request;
 mod run;
+mod taken;
 mod test;
 mod tools;
 mod tour;

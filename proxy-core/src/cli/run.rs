@@ -29,6 +29,9 @@ pub struct SidecarOptions {
     /// Folder of Istio manifests; read again whenever it changes
     #[arg(long, value_name = "DIR")]
     pub policy: PathBuf,
+    /// Another policy, which decides everything too and changes nothing: /flows says what would be different under it
+    #[arg(long, value_name = "DIR", conflicts_with = "observe")]
+    pub compare: Option<PathBuf>,
     /// Connect to the second address where the first is asked for (repeatable)
     #[arg(long, value_name = "ADDR:PORT=ADDR:PORT")]
     pub map: Vec<String>,
@@ -72,6 +75,7 @@ impl SidecarOptions {
     pub fn raw(self) -> RawSettings {
         RawSettings {
             policy: self.policy,
+            compare: self.compare,
             namespace: self.namespace,
             labels: self.labels,
             workload: self.workload,

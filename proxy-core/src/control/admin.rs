@@ -29,7 +29,7 @@ use tokio::{
     task, time,
 };
 
-use super::{PolicyState, policy::Policy, push};
+use super::{BesideState, PolicyState, beside::Comparing, policy::Policy, push};
 use crate::{
     flow::{EjectedHost, Ejections, Hosts},
     record::{FlowStream, Recorder},
@@ -95,6 +95,7 @@ async fn serve(listener: tokio::net::TcpListener, door: Door, admin: Arc<Admin>)
 /// What the servers tell of.
 pub(super) struct Admin {
     pub policy: Arc<Policy>,
+    pub comparing: Arc<Comparing>,
     /// The policy folder: with a token in it, who pushes must know it.
     pub folder: PathBuf,
     pub recorder: Arc<Recorder>,
@@ -135,6 +136,7 @@ impl Admin {
             ("/config", Door::Admin) => {
                 let configuration = Configuration {
                     policy: self.policy.state(),
+                    compared: self.comparing.state(),
                     ejected: self.hosts.ejected(),
                 };
                 json(StatusCode::OK, &configuration)
@@ -185,6 +187,8 @@ impl Admin {
 struct Configuration {
     #[serde(flatten)]
     policy: PolicyState,
+    /// Another one that is compared with.
+    compared: Option<BesideState>,
     /// Endpoints that outlier detection leaves out now.
     ejected: Vec<EjectedHost>,
 }

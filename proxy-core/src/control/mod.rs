@@ -1,6 +1,7 @@
 //! The threads beside the data threads: settings, policy reload, admin, drain.
 
 mod admin;
+mod beside;
 mod keep;
 mod policy;
 mod push;
@@ -9,6 +10,7 @@ mod sidecar;
 mod state;
 mod worker;
 
+pub use beside::BesideState;
 pub(crate) use settings::host_table;
 pub use settings::{RawSettings, Settings, SettingsError, Sockets, WorkloadChoice};
 pub use sidecar::{Fault, Sidecar, start};

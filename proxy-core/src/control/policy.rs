@@ -260,7 +260,7 @@ fn log_errors(state: &PolicyState) {
 }
 
 /// Who calls: the workload of the folder that was named, or else the one with these labels, gives its name and annotations.
-fn workload(reading: &Reading, choice: &WorkloadChoice) -> Result<Workload, UnknownWorkload> {
+pub(super) fn workload(reading: &Reading, choice: &WorkloadChoice) -> Result<Workload, UnknownWorkload> {
     if let Some(named) = &choice.named {
         return named
             .find(&reading.world, &choice.namespace)

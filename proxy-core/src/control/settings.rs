@@ -42,6 +42,8 @@ pub struct WorkloadChoice {
 pub struct Settings {
     /// Folder of manifests.
     pub policy: PathBuf,
+    /// Folder of another policy that is compared with.
+    pub compare: Option<PathBuf>,
     /// Whose policy holds.
     pub workload: WorkloadChoice,
     /// Where the last good policy is kept for the next start.
@@ -67,6 +69,8 @@ pub struct Settings {
 pub struct RawSettings {
     /// `--policy`
     pub policy: PathBuf,
+    /// `--compare DIR`
+    pub compare: Option<PathBuf>,
     /// `--namespace`
     pub namespace: String,
     /// `--labels a=b,c=d`
@@ -157,6 +161,7 @@ impl RawSettings {
         let available = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Settings {
             policy: self.policy,
+            compare: self.compare,
             workload: WorkloadChoice {
                 namespace: self.namespace,
                 labels: labels(&self.labels)?,

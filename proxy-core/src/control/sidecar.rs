@@ -8,21 +8,23 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::{
     PolicyState, Settings, Sockets,
     admin::{self, Admin, Door},
+    beside::Comparing,
     keep::Keep,
     policy::Policy,
     settings::host_table,
     worker::{self, Parts},
 };
 use crate::{
-    flow::{InForce, Shared},
+    flow::{Beside, InForce, Shared},
     model::UnknownWorkload,
     net::{Dialer, Originator, Unresolved},
-    policy::Capture,
+    policy::{Capture, Snapshot},
     record::{FlowWorkload, Recorder},
     source::{Folder, SourceError, Watch, WatchError},
 };
@@ -59,12 +61,14 @@ pub enum Fault {
 #[derive(Debug)]
 pub struct Sidecar {
     policy: Arc<Policy>,
+    comparing: Arc<Comparing>,
     admin: Option<SocketAddr>,
     drain_tx: watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
     drain: Duration,
     recorder: Arc<Recorder>,
     _watch: Watch,
+    _watch_beside: Option<Watch>,
 }
 
 /// Starts the sidecar on `sockets`; it accepts when this returns.
@@ -98,6 +102,11 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
     .map_err(Fault::AccessLog)?;
     let reloading = policy.clone();
     let watch = Watch::start(folder, move |folder, error| reloading.reload(folder, error))?;
+    let (comparing, watch_beside) = Comparing::start(
+        settings.compare.as_deref(),
+        settings.workload.clone(),
+        policy.snapshot.clone(),
+    )?;
     let (drain_tx, drain_rx) = watch::channel(false);
 
     let system = |what| move |error| Fault::System { what, error };
@@ -115,6 +124,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
             policy: InForce {
                 snapshot: policy.snapshot.clone(),
                 enforcement: settings.workload.enforcement,
+                beside: comparing.beside.clone(),
             },
             dialer: dialer.clone(),
             originator: originator.clone(),
@@ -147,6 +157,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
         }
         let admin = Admin {
             policy: policy.clone(),
+            comparing: comparing.clone(),
             folder: settings.policy,
             recorder: recorder.clone(),
             hosts: shared.hosts,
@@ -163,12 +174,14 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
     }
     Ok(Sidecar {
         policy,
+        comparing,
         admin: admin_address,
         drain_tx,
         workers,
         drain: settings.drain,
         recorder,
         _watch: watch,
+        _watch_beside: watch_beside,
     })
 }
 
@@ -189,6 +202,11 @@ impl Sidecar {
     /// The policy in force.
     pub fn policy(&self) -> PolicyState {
         self.policy.state()
+    }
+
+    /// The policy in force, and another that is compared with.
+    pub fn in_force(&self) -> (Arc<ArcSwap<Snapshot>>, Beside) {
+        (self.policy.snapshot.clone(), self.comparing.beside.clone())
     }
 
     /// Capture settings in force.

@@ -28,6 +28,8 @@ pub(super) struct Accepted {
     /// Bytes read so far.
     pub first: Bytes,
     pub sniffed: Sniffed,
+    /// What was drawn for the decision.
+    pub draw: u32,
 }
 
 /// Handles one redirected connection from accept to record.
@@ -71,7 +73,8 @@ pub(super) async fn connection(worker: Rc<Worker>, mut client: TcpStream, source
             sniffed = found;
         }
     }
-    let decision = decide(&snapshot, &facts(destination, &sniffed, worker.draw() as u32), &mut ());
+    let draw = worker.draw() as u32;
+    let decision = decide(&snapshot, &facts(destination, &sniffed, draw), &mut ());
     let layer = decision.layer;
     let (decision, would) = worker.carry_out(&snapshot, decision);
     let accepted = Accepted {
@@ -80,6 +83,7 @@ pub(super) async fn connection(worker: Rc<Worker>, mut client: TcpStream, source
         destination,
         first: first.freeze(),
         sniffed,
+        draw,
     };
     match (layer, &accepted.sniffed) {
         // In a box of its own: it is large, and connections that speak something else need not be.

@@ -43,6 +43,8 @@ pub async fn explicit(worker: Rc<Worker>, mut client: TcpStream, source: SocketA
             destination: unknown,
             first: first.freeze(),
             sniffed,
+            // Each request draws for itself.
+            draw: 0,
         };
         http::serve(worker, accepted, None).await;
         return;

@@ -14,7 +14,7 @@ use super::{
     grpc, headers, reply,
 };
 use crate::{
-    policy::{Action, Claims, Facts, Forward, HttpClaims, HttpVersion, Reply, decide},
+    policy::{Action, Claims, Facts, FirstBytes, Forward, HttpClaims, HttpVersion, Reply, decide},
     record::HttpPart,
 };
 
@@ -163,6 +163,7 @@ async fn handle(
     let (decision, would) = worker.carry_out(&snapshot, decide(&snapshot, &facts, &mut ()));
     finish.decided(&decision);
     finish.flow.would = would;
+    finish.flow.other = worker.beside.compare(&snapshot, &facts, FirstBytes::Read);
     let action = match decision.action {
         // Whoever names the destination to a proxy has no other way there; like any bypass it is not ours to record.
         Action::Bypass if fixed.is_none() => {

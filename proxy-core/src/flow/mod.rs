@@ -1,6 +1,7 @@
 //! One connection from accept to record: tell what it is, decide, forward or refuse, write down what happened.
 //! Joins `sniff` and `net`, which know nothing of policy, with `policy`, which knows nothing of sockets.
 
+mod beside;
 mod body;
 mod breaker;
 mod choice;
@@ -27,6 +28,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
+pub use beside::Beside;
 pub use breaker::Breakers;
 pub use connection::captured;
 pub use explicit::explicit;
@@ -55,6 +57,8 @@ pub struct InForce {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// Whether it decides what becomes of traffic.
     pub enforcement: Enforcement,
+    /// Another one that is compared with.
+    pub beside: Beside,
 }
 
 /// What all workers know of clusters.
@@ -72,6 +76,7 @@ pub struct Shared {
 pub struct Worker {
     pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
     enforcement: Enforcement,
+    beside: Beside,
     pub(crate) dialer: Dialer,
     pub(crate) resolver: Resolver,
     originator: Originator,
@@ -102,6 +107,7 @@ impl Worker {
         Rc::new(Self {
             snapshot: policy.snapshot,
             enforcement: policy.enforcement,
+            beside: policy.beside,
             dialer,
             resolver,
             originator,

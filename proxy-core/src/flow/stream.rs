@@ -11,12 +11,12 @@ use tokio::time;
 
 use super::{
     Worker,
-    connection::Accepted,
+    connection::{Accepted, facts},
     upstream::{self, Stream},
 };
 use crate::{
     net::{self, Ended, Side, tunnel},
-    policy::{Action, Decision, Snapshot, StreamSettings, Verdict, source_hash},
+    policy::{Action, Decision, FirstBytes, Snapshot, StreamSettings, Verdict, source_hash},
     record::{Flow, Name},
     sniff::{self, Sniffed},
 };
@@ -42,10 +42,20 @@ pub(super) async fn forward(
         destination,
         first,
         sniffed,
+        draw,
     } = accepted;
     let mut row = Row::new(worker, begin(snapshot, &decision, &sniffed, source, destination));
     let flow = &mut row.flow;
     flow.would = would;
+    let compare = |sniffed: &Sniffed| {
+        let first_bytes = match sniffed {
+            Sniffed::NeedMore => FirstBytes::Unread,
+            _ => FirstBytes::Read,
+        };
+        let facts = facts(destination, sniffed, draw);
+        worker.beside.compare(snapshot, &facts, first_bytes)
+    };
+    flow.other = compare(&sniffed);
     match decision.action {
         Action::Forward(forward) => {
             flow.cluster = forward.cluster.name.to_string();
@@ -67,6 +77,7 @@ pub(super) async fn forward(
                         let more = naming.watch(bytes);
                         if let Some(found) = naming.found.take() {
                             name_flow(flow, &found, false);
+                            flow.other = compare(&found);
                         }
                         more
                     };

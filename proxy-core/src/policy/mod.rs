@@ -7,6 +7,7 @@ mod capture;
 mod chains;
 mod cluster_settings;
 mod clusters;
+mod compare;
 mod compile;
 mod conditions;
 mod data_plane;
@@ -55,6 +56,7 @@ pub use balance::{
 };
 pub(crate) use balance::{MAGLEV_SIZES_END, TOPOLOGY, is_prime};
 pub use capture::{BypassRule, CAPTURE_ANNOTATIONS, Capture, OUTBOUND_PORT, capture_of, capture_under};
+pub use compare::{Compared, FirstBytes, Happened, Likeness, Other};
 pub use compile::compile;
 pub use data_plane::DataPlane;
 pub(crate) use data_plane::{INJECT, INJECTION, MODE, REVISION};

@@ -1,6 +1,7 @@
 //! Rules that hold for any policy and any connection.
 
 mod balancing;
+mod compare;
 mod otherwise;
 mod recompile;
 mod versions;

@@ -10,7 +10,7 @@ use std::{
 use time::OffsetDateTime;
 
 use super::{FlowRecord, FlowWorkload};
-use crate::policy::Verdict;
+use crate::policy::{Compared, Happened, Verdict};
 
 /// A finished request or connection. Empty texts print as `-`.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct Flow {
     pub verdict: Verdict,
     /// The verdict that policy would have given, where it is only watched.
     pub would: Option<Verdict>,
+    /// The same facts under another policy, where one is compared with.
+    pub other: Option<Box<Compared>>,
     /// `http`, `http2`, `tls` or `tcp`.
     pub protocol: &'static str,
     /// The HTTP part; `None` for byte streams.
@@ -106,6 +108,7 @@ impl Flow {
             start: OffsetDateTime::now_utc(),
             verdict,
             would: None,
+            other: None,
             protocol: "tcp",
             http: None,
             flags: "",
@@ -210,6 +213,17 @@ impl Flow {
         let _ = write!(line, "{json}");
     }
 
+    fn happened(&self) -> Happened<'_> {
+        let http = self.http.as_ref();
+        Happened {
+            status: http.map_or(0, |http| http.status),
+            flags: self.flags,
+            duration_ms: self.duration.as_millis() as u64,
+            upstream_ms: self.upstream_time.map(|time| time.as_millis() as u64),
+            grpc: http.is_some_and(|http| http.grpc),
+        }
+    }
+
     /// The record for `/flows`.
     pub fn record(&self, workload: &Arc<FlowWorkload>) -> FlowRecord {
         let text = |value: &str| (!value.is_empty()).then(|| value.to_string());
@@ -233,6 +247,10 @@ impl Flow {
             path: http.and_then(|http| text(&http.path)),
             verdict: self.verdict,
             would: self.would,
+            other: self
+                .other
+                .as_ref()
+                .map(|other| Box::new(other.conclude(&self.happened()))),
             cluster: text(&self.cluster),
             route: text(&self.route),
             upstream: self.upstream,
@@ -318,6 +336,7 @@ mod tests {
             start: datetime!(2026-11-23 14:02:12.932 UTC),
             verdict: Verdict::Blocked,
             would: None,
+            other: None,
             protocol: "tls",
             http: None,
             flags: "UH",

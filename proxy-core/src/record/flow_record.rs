@@ -4,7 +4,10 @@ use std::{net::SocketAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{model::Labels, policy::Verdict};
+use crate::{
+    model::Labels,
+    policy::{Other, Verdict},
+};
 
 /// Who called.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -43,6 +46,9 @@ pub struct FlowRecord {
     /// The verdict that policy would have given, where it is only watched; `verdict` is then what happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub would: Option<Verdict>,
+    /// What another policy would have made of it, where one is compared with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<Box<Other>>,
     /// Cluster name.
     pub cluster: Option<String>,
     /// Route name.

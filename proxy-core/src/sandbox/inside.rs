@@ -33,7 +33,9 @@ use rustix::{
 use super::{
     Fault,
     channel::Channel,
-    loopback, namespace, nft,
+    loopback,
+    mounts::{self, Mounted},
+    namespace, nft,
     plan::Ports,
     session::{Answer, Command, Request, own_program},
     signals::Signals,
@@ -94,7 +96,9 @@ fn serve(channel: &Channel) -> Result<(), Fault> {
                     .map_err(|error| Fault::lost("answering", error))?;
             }
             Some((Request::Run(command), descriptors)) => {
-                running = Some(start(command, descriptors.into_iter().next())?);
+                let mut descriptors = descriptors.into_iter();
+                let (input, files) = (descriptors.next(), descriptors.next());
+                running = Some(start(command, input, files)?);
             }
             Some((Request::Signal(signal), _)) => {
                 if let (Some(running), Ok(signal)) = (&running, Signal::try_from(signal)) {
@@ -137,8 +141,13 @@ fn wait_for_request(channel: &Channel, running: &mut Option<Running>) -> Result<
 }
 
 /// Starts the init process with the command.
-fn start(command: Command, input: Option<OwnedFd>) -> Result<Running, Fault> {
+fn start(command: Command, input: Option<OwnedFd>, files: Option<OwnedFd>) -> Result<Running, Fault> {
     let program = own_program().map_err(|error| Fault::network("finding the own program", error))?;
+    if let Some(files) = files {
+        let read = serde_json::from_reader::<_, Vec<Mounted>>(fs::File::from(files)).map_err(io::Error::from);
+        read.and_then(|mounted| mounts::lay(&mounted))
+            .map_err(|error| Fault::network("mounting the workload's files", error))?;
+    }
     namespace::enter_processes()?;
     let init = process::Command::new(program)
         .arg("init")

@@ -11,12 +11,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use time::OffsetDateTime;
 use tokio::{net::TcpStream, runtime, task};
 
 use crate::{
+    flow::Beside,
     net::{self, Dialer, Ended, tunnel},
-    policy::Verdict,
+    policy::{Claims, Facts, FirstBytes, Happened, Other, Snapshot, Verdict},
     record::{FlowRecord, FlowWorkload, Timestamp},
 };
 
@@ -30,6 +32,8 @@ const AT_ONCE: usize = 4096;
 pub struct Relay {
     /// Opens connections, with `--map`.
     pub dialer: Dialer,
+    /// The policy in force, and another that is compared with.
+    pub policy: (Arc<ArcSwap<Snapshot>>, Beside),
     /// Who calls.
     pub workload: Arc<FlowWorkload>,
     /// Where records go, a line of JSON each.
@@ -75,6 +79,24 @@ impl Relay {
         }
     }
 
+    /// What the other policy would have made of it; nothing has been read here of what it may want to know.
+    fn other(&self, destination: SocketAddr, flags: &str, duration_ms: u64) -> Option<Other> {
+        let (in_force, beside) = &self.policy;
+        let facts = Facts {
+            destination,
+            claims: Claims::Tcp,
+            draw: 0,
+        };
+        let compared = beside.compare(&in_force.load(), &facts, FirstBytes::Unread)?;
+        Some(compared.conclude(&Happened {
+            status: 0,
+            flags,
+            duration_ms,
+            upstream_ms: None,
+            grpc: false,
+        }))
+    }
+
     async fn connection(&self, mut client: TcpStream, source: SocketAddr) {
         let Some(destination) = net::original_destination(&client) else {
             return;
@@ -93,6 +115,8 @@ impl Relay {
                 net::reset(client);
             }
         }
+        let duration_ms = started.elapsed().as_millis() as u64;
+        let other = self.other(destination, flags, duration_ms).map(Box::new);
         let record = FlowRecord {
             time: Timestamp(start).to_string(),
             workload: self.workload.clone(),
@@ -105,6 +129,7 @@ impl Relay {
             path: None,
             verdict: Verdict::Bypassed,
             would: None,
+            other,
             cluster: None,
             route: None,
             upstream: Some(destination),
@@ -113,7 +138,7 @@ impl Relay {
             details: "-".into(),
             bytes_sent: sent,
             bytes_received: received,
-            duration_ms: started.elapsed().as_millis() as u64,
+            duration_ms,
             upstream_ms: None,
             request_id: None,
             policy_hash: String::new(),

@@ -2,19 +2,24 @@
 
 use std::{
     collections::BTreeMap,
-    io,
+    fs::File,
+    io::{self, Seek as _, Write as _},
     net::{TcpListener, UdpSocket},
     os::fd::AsFd,
     path::PathBuf,
     process::{self, Child, Stdio},
 };
 
-use nix::sys::signal::Signal;
+use nix::sys::{
+    memfd::{MFdFlags, memfd_create},
+    signal::Signal,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
     Fault,
     channel::Channel,
+    mounts::Mounted,
     plan::{Plan, Ports},
 };
 use crate::net::Forwarder;
@@ -50,6 +55,9 @@ pub struct Command {
     pub argv: Vec<String>,
     /// Variables beside those of the parent.
     pub environment: BTreeMap<String, String>,
+    /// What is mounted for it; it may be secret, and goes by memory alone.
+    #[serde(skip)]
+    pub files: Vec<Mounted>,
 }
 
 /// Sockets that listen inside the sandbox.
@@ -140,8 +148,16 @@ impl Sandbox {
     /// rules that was sent meanwhile.
     pub fn run(&self, command: Command, mut told: impl FnMut(Result<(), Fault>)) -> Result<u8, Fault> {
         let input = io::stdin();
+        let files = (!command.files.is_empty()).then(|| in_memory(&command.files));
+        let files = files
+            .transpose()
+            .map_err(|error| Fault::network("keeping the workload's files", error))?;
+        let descriptors: Vec<_> = [Some(input.as_fd()), files.as_ref().map(AsFd::as_fd)]
+            .into_iter()
+            .flatten()
+            .collect();
         self.channel
-            .send(&Request::Run(command), &[input.as_fd()])
+            .send(&Request::Run(command), &descriptors)
             .map_err(|error| Fault::lost("starting the command", error))?;
         loop {
             match self.channel.receive::<Answer>() {
@@ -162,6 +178,14 @@ impl Drop for Sandbox {
         let _ = self.helper.kill();
         let _ = self.helper.wait();
     }
+}
+
+/// A file without a name, which only those can read that it is handed to.
+fn in_memory(files: &[Mounted]) -> io::Result<File> {
+    let mut file = File::from(memfd_create("workload-files", MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(&serde_json::to_vec(files)?)?;
+    file.rewind()?;
+    Ok(file)
 }
 
 /// The program that runs now, to be started again as helper or init.

@@ -159,7 +159,7 @@ impl App {
             // The old place is free once nothing here works in it any more.
             let _old = self.claim().replace(ready.claim);
             self.bringing.cancel();
-            self.sidecar.stop();
+            self.stop_sandbox();
             self.deployment.end();
             self.delivery.end();
             self.traffic.clear();

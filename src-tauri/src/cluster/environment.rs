@@ -2,6 +2,9 @@
 //! say, what it is to know of its own pod, and its Secrets only where a person wants these too. They go to the command that
 //! asked for them, never to a window, a log or a disk.
 
+mod volumes;
+mod written;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::{
@@ -9,7 +12,8 @@ use k8s_openapi::api::{
     core::v1::{ConfigMap, Container, EnvVar, EnvVarSource, Pod, PodTemplateSpec, Secret},
 };
 use kube::{Api, Client};
-use proxy_core::model::WorkloadName;
+use proxy_core::{model::WorkloadName, sandbox::Mounted};
+pub use written::environment_in;
 
 use super::{
     Cluster,
@@ -39,12 +43,16 @@ pub struct Wanted {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment {
     pub variables: BTreeMap<String, String>,
+    /// Files that its ConfigMaps and Secrets are mounted as.
+    pub files: Vec<Mounted>,
     /// What was left out, in words; no values.
     pub left_out: Vec<String>,
 }
 
 /// ConfigMaps or Secrets by name; `None` where there is none of that name.
-type Maps = BTreeMap<String, Option<BTreeMap<String, String>>>;
+type Maps = BTreeMap<String, Option<Data>>;
+/// What one holds, by key.
+type Data = BTreeMap<String, Vec<u8>>;
 
 impl Cluster {
     /// The variables that the workload's container is started with.
@@ -63,27 +71,67 @@ impl Cluster {
 async fn environment(client: &Client, wanted: &Wanted) -> Result<Environment> {
     let (name, template) = template(client, wanted).await?;
     let container = container(&template).ok_or_else(|| Fault::new("container", "Its pods have no container."))?;
-    let (maps, secrets) = named(container);
+    let (mut maps, mut secrets) = named(container);
+    volumes::named(container, &template, &mut maps, &mut secrets);
     let mut config = Maps::new();
     for name in maps {
         let api: Api<ConfigMap> = Api::namespaced(client.clone(), &wanted.namespace);
         let map = api.get_opt(&name).await.map_err(|error| told(&error))?;
-        config.insert(name, map.map(|map| map.data.unwrap_or_default()));
+        config.insert(name, config_of(map));
     }
     let mut secret = Maps::new();
     for name in secrets.into_iter().filter(|_| wanted.secrets) {
         let api: Api<Secret> = Api::namespaced(client.clone(), &wanted.namespace);
         let map = api.get_opt(&name).await.map_err(|error| told(&error))?;
-        let texts = map.map(|map| map.data.unwrap_or_default().into_iter());
-        let text = |(key, value): (String, k8s_openapi::ByteString)| Some((key, String::from_utf8(value.0).ok()?));
-        secret.insert(name, texts.map(|all| all.filter_map(text).collect()));
+        secret.insert(name, secret_of(map));
     }
+    let secrets = wanted.secrets.then_some(&secret);
+    Ok(of_container(container, &name, wanted, &template, &config, secrets))
+}
+
+/// What is written in a ConfigMap.
+fn config_of(map: Option<ConfigMap>) -> Option<Data> {
+    let map = map?;
+    let texts = map.data.unwrap_or_default().into_iter();
+    let texts = texts.map(|(key, value)| (key, value.into_bytes()));
+    let others = map.binary_data.unwrap_or_default().into_iter();
+    Some(texts.chain(others.map(|(key, value)| (key, value.0))).collect())
+}
+
+/// What is in a Secret; one that is written down may have it in both fields, of which the API server lets the second one win.
+fn secret_of(secret: Option<Secret>) -> Option<Data> {
+    let secret = secret?;
+    let own = secret.data.unwrap_or_default().into_iter();
+    let own = own.map(|(key, value)| (key, value.0));
+    let written = secret.string_data.unwrap_or_default().into_iter();
+    Some(
+        own.chain(written.map(|(key, value)| (key, value.into_bytes())))
+            .collect(),
+    )
+}
+
+/// A value as a variable has it.
+fn text(value: &[u8]) -> Option<String> {
+    String::from_utf8(value.to_vec()).ok()
+}
+
+/// The variables of a container of the workload called `name`.
+fn of_container(
+    container: &Container,
+    name: &str,
+    wanted: &Wanted,
+    template: &PodTemplateSpec,
+    maps: &Maps,
+    secrets: Option<&Maps>,
+) -> Environment {
     let pod = OfPod {
         name: format!("{name}-sandbox"),
         namespace: wanted.namespace.clone(),
-        template: &template,
+        template,
     };
-    Ok(gathered(container, &pod, &config, wanted.secrets.then_some(&secret)))
+    let mut made = gathered(container, &pod, maps, secrets);
+    volumes::mount(&mut made, container, template, maps, secrets);
+    made
 }
 
 /// The workload's own name and what its pods are made from.
@@ -173,7 +221,8 @@ fn gathered(container: &Container, pod: &OfPod<'_>, maps: &Maps, secrets: Option
         match all.map(|all| all.get(name).and_then(Option::as_ref)) {
             Some(Some(map)) => map
                 .iter()
-                .for_each(|(key, value)| made.set(&format!("{prefix}{key}"), value.clone())),
+                .filter_map(|(key, value)| Some((key, text(value)?)))
+                .for_each(|(key, value)| made.set(&format!("{prefix}{key}"), value)),
             Some(None) => made.left_out.push(format!("all of {kind} {name}, which is not there")),
             None => made
                 .left_out
@@ -209,7 +258,9 @@ fn valued(
     secrets: Option<&Maps>,
 ) -> Result<Option<String>, String> {
     let from = |kind: &str, all: &Maps, name: &str, key: &str, optional: Option<bool>| {
-        let value = all.get(name).and_then(|map| map.as_ref()?.get(key).cloned());
+        let value = all
+            .get(name)
+            .and_then(|map| map.as_ref()?.get(key).and_then(|value| text(value)));
         match value {
             None if optional != Some(true) => Err(format!("{kind} {name} has no key {key} that is text")),
             value => Ok(value),
@@ -302,7 +353,9 @@ mod tests {
             "spec": {"serviceAccountName": "robot", "containers": [{"name": "istio-proxy"}, container]}}))
         .unwrap();
         let map = |name: &str, pairs: &[(&str, &str)]| {
-            let pairs = pairs.iter().map(|(key, value)| (key.to_string(), value.to_string()));
+            let pairs = pairs
+                .iter()
+                .map(|(key, value)| (key.to_string(), value.as_bytes().to_vec()));
             (name.to_string(), Some(pairs.collect()))
         };
         let maps = [map("settings", &[("A", "1"), ("B", "2")])].into();

@@ -58,7 +58,7 @@ pub use deployed::{
     Disruption, Following, Heard, INJECTOR, LeftSession, MODE, Node, Nodes, OWN_SIDECAR, PLACE, Refusal, SESSION,
     SidecarPolicy, WORKLOAD, injected, no_fields,
 };
-pub use environment::{Environment, Wanted};
+pub use environment::{Environment, Wanted, environment_in};
 pub use exec::{End, Executed, Place};
 pub use facts::{Facts, look};
 pub use forward::{Forwarder, Forwarding};

@@ -2,7 +2,7 @@
 
 use super::{Parts, patiently};
 use crate::{
-    dto::{RequestResult, SandboxState, Workload},
+    dto::{ComparedPage, Comparison, PolicyChoice, RequestResult, SandboxState, Takes, Through, Workload},
     fault::Result,
     probe,
 };
@@ -13,13 +13,18 @@ pub fn sandbox_state(app: Parts<'_>) -> SandboxState {
 }
 
 #[tauri::command]
-pub async fn sandbox_start(app: Parts<'_>, workload: String, staged: bool) -> Result<SandboxState> {
-    patiently(&app, move |app| app.start_sandbox(&workload, staged)).await
+pub async fn sandbox_start(
+    app: Parts<'_>,
+    workload: String,
+    policy: PolicyChoice,
+    takes: Takes,
+) -> Result<SandboxState> {
+    patiently(&app, move |app| app.start_sandbox(&workload, policy, takes)).await
 }
 
 #[tauri::command]
 pub async fn sandbox_stop(app: Parts<'_>) -> Result<SandboxState> {
-    patiently(&app, |app| Ok(app.sidecar.stop())).await
+    patiently(&app, |app| Ok(app.stop_sandbox())).await
 }
 
 #[tauri::command(async)]
@@ -28,8 +33,17 @@ pub fn workloads(app: Parts<'_>) -> Vec<Workload> {
 }
 
 #[tauri::command]
-pub async fn send_request(app: Parts<'_>, method: String, url: String, pod: Option<String>) -> Result<RequestResult> {
-    patiently(&app, move |app| app.send_request(&method, &url, pod.as_deref())).await
+pub async fn send_request(
+    app: Parts<'_>,
+    method: String,
+    url: String,
+    pod: Option<String>,
+    through: Through,
+) -> Result<RequestResult> {
+    patiently(&app, move |app| {
+        app.send_request(&method, &url, pod.as_deref(), through)
+    })
+    .await
 }
 
 #[tauri::command(async)]
@@ -40,4 +54,38 @@ pub fn run_command(app: Parts<'_>, command: String) -> Result<u64> {
 #[tauri::command(async)]
 pub fn stop_command(app: Parts<'_>, id: u64) -> Result<()> {
     app.sidecar.kill(id)
+}
+
+#[tauri::command(async)]
+pub fn comparison(app: Parts<'_>) -> Comparison {
+    app.comparison()
+}
+
+#[tauri::command]
+pub async fn pin_policy(app: Parts<'_>, policy: PolicyChoice) -> Result<Comparison> {
+    patiently(&app, move |app| app.pin_policy(policy)).await
+}
+
+#[tauri::command]
+pub async fn unpin_policy(app: Parts<'_>) -> Result<Comparison> {
+    patiently(&app, |app| Ok(app.unpin_policy())).await
+}
+
+#[tauri::command]
+pub async fn compare_with(app: Parts<'_>, policy: PolicyChoice) -> Result<Comparison> {
+    patiently(&app, move |app| app.compare_with(policy)).await
+}
+
+#[tauri::command]
+pub async fn stop_comparing(app: Parts<'_>) -> Result<Comparison> {
+    patiently(&app, |app| {
+        app.stop_comparing();
+        Ok(app.comparison())
+    })
+    .await
+}
+
+#[tauri::command(async)]
+pub fn compared(app: Parts<'_>, only_different: bool) -> ComparedPage {
+    app.compared(only_different)
 }

@@ -2,6 +2,7 @@
 //! contract with the user interface and are written to `ui/src/bridge/bindings.ts` from these definitions.
 
 mod change;
+mod compare;
 mod connect;
 mod delivery;
 mod deploy;
@@ -15,6 +16,7 @@ mod traffic;
 mod watch;
 
 pub use change::*;
+pub use compare::*;
 pub use connect::*;
 pub use delivery::*;
 pub use deploy::*;

@@ -1,9 +1,9 @@
 //! The sandbox, its sites, and requests sent from inside.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use super::{Expectation, Plane, Verdict};
+use super::{Expectation, Plane, SentBeside, Verdict};
 use crate::{cluster::Forwarding, fault::Fault};
 
 /// How the sandbox stands.
@@ -15,6 +15,32 @@ pub enum Phase {
     Starting,
     Running,
     Failed,
+}
+
+/// Which policy decides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum PolicyChoice {
+    /// The source as it is.
+    #[default]
+    Source,
+    /// The source with the staged changes.
+    Staged,
+    /// The one that was pinned.
+    Pinned,
+}
+
+/// What of a workload the commands of its sandbox get.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum Takes {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The variables of its container, without those that come from Secrets.
+    Variables,
+    /// Those too.
+    Secrets,
 }
 
 /// How sandboxed processes reach the sidecar.
@@ -56,8 +82,16 @@ pub struct SandboxState {
     pub way: Way,
     pub edit_to_effect_ms: Option<u64>,
     pub sites: Vec<Site>,
-    /// It enforces the staged changes too.
-    pub staged: bool,
+    /// The policy that it enforces.
+    pub policy: PolicyChoice,
+    /// What of the workload its commands get.
+    pub takes: Takes,
+    /// Variables that are taken over; their values are not told.
+    pub variables: u64,
+    /// Places where files of the workload are mounted.
+    pub files: u64,
+    /// What could not be, in words.
+    pub left_out: Vec<String>,
     /// Why what is staged now is not enforced.
     pub staged_fault: Option<Fault>,
     /// The way to the cluster's Services, where a cluster is open.
@@ -98,6 +132,10 @@ pub struct RequestResult {
     /// What the client that sent it cannot tell.
     pub limits: Option<String>,
     pub expectation: Expectation,
+    /// The same sent through the sidecar beside, under the policy that is compared with.
+    pub beside: Option<SentBeside>,
+    /// Why it was not sent there, where it should have been.
+    pub beside_fault: Option<Fault>,
 }
 
 /// Where a piece of output comes from.

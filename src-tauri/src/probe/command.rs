@@ -17,7 +17,7 @@ pub fn run_command(sidecar: &Sidecar, events: &Events, command: &str) -> Result<
     if command.trim().is_empty() || command.len() > MAX_COMMAND {
         return Err(Fault::input("A command of at most 16 KiB is expected."));
     }
-    let (id, output_rx) = sidecar.run(&["sh", "-c", command])?;
+    let (id, output_rx) = sidecar.run_as_workload(&["sh", "-c", command])?;
     let events = events.clone();
     let pass = move || {
         let mut code = None;

@@ -162,6 +162,8 @@ pub fn send_request(
         response_headers: ran.answer.headers,
         body: ran.answer.body,
         stderr: ran.stderr.trim().to_string(),
+        beside: None,
+        beside_fault: None,
         limits: (ran.client == Client::Wget).then(|| wget::LIMITS.to_string()),
     })
 }

@@ -2,7 +2,7 @@
 //! and ends on its standard output.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io::{BufRead as _, BufReader, Read, Write},
     sync::{
         Arc, Mutex, PoisonError,
@@ -84,11 +84,16 @@ impl Agent {
     }
 
     /// Starts a command; its output comes through the receiver, which ends early when the sandbox does.
-    pub fn run(&self, argv: &[String]) -> Result<(u64, mpsc::Receiver<Output>)> {
+    /// `environment` goes to it alone.
+    pub fn run(
+        &self,
+        argv: &[String],
+        environment: &BTreeMap<String, String>,
+    ) -> Result<(u64, mpsc::Receiver<Output>)> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (output_tx, output_rx) = mpsc::sync_channel(WAITING);
         self.readers().insert(id, output_tx);
-        self.say(&json!({ "run": { "id": id, "argv": argv } }))
+        self.say(&json!({ "run": { "id": id, "argv": argv, "environment": environment } }))
             .inspect_err(|_| {
                 self.readers().remove(&id);
             })?;

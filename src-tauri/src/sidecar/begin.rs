@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use proxy_core::{model::IstioVersion, policy::Workload};
+use proxy_core::{model::IstioVersion, policy::Workload, sandbox::Mounted};
 
 use super::{
     admin,
@@ -37,19 +37,23 @@ impl Sidecar {
         proxy: &Path,
         (folder, version): (&Path, Option<IstioVersion>),
         workload: &Workload,
+        files: &[Mounted],
     ) -> Result<()> {
         self.step(run, "Starting the playground's sites");
         let sites = sites::World::start(&self.scratch)?;
         let access_log = &self.access_log;
         // One sandbox, one log: what an earlier one wrote is of no use to this one.
         std::fs::write(access_log, "").map_err(|error| Fault::file("write", access_log, &error))?;
+        let slot = self.slot();
         let forwarder = self.inner().forwarder.as_ref().map(Forwarder::variable);
         let launch = Launch {
             proxy,
             forwarder: forwarder.as_deref(),
             folder,
+            compare: slot.as_ref().map(|slot| slot.path()),
             version,
             workload,
+            files,
             sites: &sites,
             admin: free_address()?,
             explicit: free_address()?,
@@ -62,6 +66,7 @@ impl Sidecar {
             Err(refused) => {
                 self.step(run, "No private network here; starting the explicit proxy");
                 self.attempt(run, &launch, Way::Proxy)?;
+                self.leave_files_out(files);
                 // It runs, but says why it is the lesser way.
                 let said = refused.hint.unwrap_or(refused.message);
                 let fault = Fault::new(
@@ -81,10 +86,14 @@ impl Sidecar {
             Way::Proxy => agent_alone(launch)?,
         };
         let tail = Tail::default();
-        let (Some(input), Some(output), Some(errors)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        let (Some(mut input), Some(output), Some(errors)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
             return Err(Fault::new("proxy", "The sidecar's streams cannot be had."));
         };
+        if way == Way::Namespace {
+            launch.hand_files_over(&mut input)?;
+        }
         let agent = Agent::new(input);
         self.spawn_reader("agent", {
             let agent = agent.clone();
@@ -96,7 +105,7 @@ impl Sidecar {
         })?;
         if way == Way::Proxy {
             let argv = launch.command_line(way);
-            let (_, output_rx) = agent.run(&argv)?;
+            let (_, output_rx) = agent.run(&argv, &Default::default())?;
             let tail = tail.clone();
             self.spawn_reader("sidecar-output", move |_| {
                 while let Ok(output) = output_rx.recv() {
@@ -125,6 +134,16 @@ impl Sidecar {
                 &tail,
             );
         })
+    }
+
+    /// Nothing is mounted outside a private network.
+    fn leave_files_out(&self, files: &[Mounted]) {
+        let mut inner = self.inner();
+        inner.state.files = 0;
+        let left = files
+            .iter()
+            .map(|each| format!("{}: files need the private network", each.path.display()));
+        inner.state.left_out.extend(left);
     }
 
     fn await_ready(&self, run: u64, child: &mut Child, running: &Running, tail: &Tail) -> Result<()> {

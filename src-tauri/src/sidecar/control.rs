@@ -1,7 +1,7 @@
 //! The sidecar's life: started step by step, watched until it ends, stopped without a trace.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     io::{BufRead as _, BufReader, Read},
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -21,15 +21,15 @@ use nix::{
 use proxy_core::{model::IstioVersion, net, policy::Workload};
 
 use super::{
-    admin::{self, FlowLine},
+    admin::{self, Compared, FlowLine},
     agent::{Agent, Output},
     launch::find_proxy,
+    policy_folder::PolicyFolder,
     sites,
-    staged::StagedFolder,
 };
 use crate::{
-    cluster::{Cluster, Forwarder},
-    dto::{Phase, SandboxState, Way},
+    cluster::{Cluster, Environment, Forwarder},
+    dto::{Phase, PolicyChoice, SandboxState, Takes, Way},
     events::{Event, Events},
     fault::{Fault, Result},
     session::workload_name,
@@ -72,8 +72,20 @@ pub(super) struct Inner {
     pub stopping: bool,
     /// The way to the cluster's Services, for as long as the sidecar runs.
     pub forwarder: Option<Forwarder>,
-    /// The policy with the staged changes, where that is enforced.
-    pub staged: Option<Arc<StagedFolder>>,
+    /// The workload's variables, where they are taken over. Some may be secret: they go to its commands alone.
+    pub environment: BTreeMap<String, String>,
+    /// The policy that is enforced, where it is not the source's own folder.
+    pub own: Option<Arc<PolicyFolder>>,
+    /// Where a policy to compare with is put.
+    pub slot: Option<Arc<PolicyFolder>>,
+}
+
+impl Inner {
+    /// Nothing runs any more: what was there for it goes.
+    fn let_go(&mut self) {
+        (self.forwarder, self.own, self.slot) = (None, None, None);
+        self.environment.clear();
+    }
 }
 
 #[derive(Clone)]
@@ -94,8 +106,15 @@ pub struct Enforced<'a> {
     pub version: Option<IstioVersion>,
     /// The cluster that it is of: its Services can be reached.
     pub cluster: Option<&'a Arc<Cluster>>,
-    /// What the folder would say with the staged changes, to be enforced instead.
-    pub staged: Option<StagedFolder>,
+    /// Which one it is.
+    pub choice: PolicyChoice,
+    /// Its folder, where it is not the source's own.
+    pub own: Option<Arc<PolicyFolder>>,
+    /// An empty folder, where a policy to compare with is put later on.
+    pub slot: Option<PolicyFolder>,
+    /// What of the workload its commands get, and that.
+    pub takes: Takes,
+    pub taken: Environment,
 }
 
 /// The last lines of the sidecar's own log.
@@ -138,33 +157,47 @@ impl Sidecar {
             folder,
             version,
             cluster,
-            staged,
+            choice,
+            own,
+            slot,
+            takes,
+            taken,
         } = enforced;
-        let folder = staged.as_ref().map_or(folder, StagedFolder::path).to_path_buf();
+        let folder = own.as_ref().map_or(folder, |own| own.path()).to_path_buf();
         let proxy = find_proxy()?;
         let telling = self.clone();
         let forwarder = cluster.map(|cluster| cluster.forwarder(move || telling.told()));
         let forwarder = forwarder.transpose()?;
-        let run = {
+        let (run, files) = {
             let mut inner = self.inner();
             if matches!(inner.state.state, Phase::Starting | Phase::Running) {
                 return Err(Fault::new("running", "The sandbox runs already.").hint("Stop it first."));
             }
             inner.stopping = false;
             inner.forwarder = forwarder;
+            let Environment {
+                variables,
+                files,
+                left_out,
+            } = taken;
             inner.state = SandboxState {
                 state: Phase::Starting,
-                staged: staged.is_some(),
+                takes,
+                variables: variables.len() as u64,
+                files: files.len() as u64,
+                left_out,
+                policy: choice,
                 workload: workload_name(&workload),
                 step: Some("Looking for the sidecar".into()),
                 sites: sites::rows(),
                 ..SandboxState::default()
             };
-            inner.staged = staged.map(Arc::new);
-            self.shared.run.fetch_add(1, Ordering::SeqCst) + 1
+            inner.environment = variables;
+            (inner.own, inner.slot) = (own, slot.map(Arc::new));
+            (self.shared.run.fetch_add(1, Ordering::SeqCst) + 1, files)
         };
         self.told();
-        if let Err(fault) = self.launch(run, &proxy, (&folder, version), &workload) {
+        if let Err(fault) = self.launch(run, &proxy, (&folder, version), &workload, &files) {
             self.failed(run, fault);
         }
         Ok(self.state())
@@ -191,7 +224,7 @@ impl Sidecar {
         // Nothing is left behind; where there was no log there is none to delete.
         let _ = std::fs::remove_file(&self.access_log);
         let mut inner = self.inner();
-        (inner.forwarder, inner.staged) = (None, None);
+        inner.let_go();
         inner.state = SandboxState {
             workload: inner.state.workload.clone(),
             sites: sites::rows(),
@@ -202,8 +235,18 @@ impl Sidecar {
         self.state()
     }
 
-    /// Runs a command in the sandbox.
+    /// Runs a program of Egret's own in the sandbox.
     pub fn run(&self, argv: &[&str]) -> Result<(u64, mpsc::Receiver<Output>)> {
+        self.run_with(argv, &BTreeMap::new())
+    }
+
+    /// Runs a command in the sandbox, with the workload's variables where they are taken over.
+    pub fn run_as_workload(&self, argv: &[&str]) -> Result<(u64, mpsc::Receiver<Output>)> {
+        let environment = self.inner().environment.clone();
+        self.run_with(argv, &environment)
+    }
+
+    fn run_with(&self, argv: &[&str], environment: &BTreeMap<String, String>) -> Result<(u64, mpsc::Receiver<Output>)> {
         let running = self.running()?;
         let mut all: Vec<String> = Vec::new();
         if running.way == Way::Proxy {
@@ -222,12 +265,23 @@ impl Sidecar {
             );
         }
         all.extend(argv.iter().map(ToString::to_string));
-        running.agent.run(&all)
+        running.agent.run(&all, environment)
     }
 
     /// Ends a command.
     pub fn kill(&self, id: u64) -> Result<()> {
         self.running()?.agent.kill(id)
+    }
+
+    /// Where a policy to compare with is put, while it runs.
+    pub fn slot(&self) -> Option<Arc<PolicyFolder>> {
+        self.inner().slot.clone()
+    }
+
+    /// The policy that everything is compared with; `None` while there is none.
+    pub fn compared(&self) -> Option<Compared> {
+        let running = self.inner().running.clone()?;
+        admin::config(running.admin).ok()?.compared
     }
 
     /// Hash of the policy that is known to be in force.
@@ -297,7 +351,7 @@ impl Sidecar {
             return;
         }
         inner.running = None;
-        (inner.forwarder, inner.staged) = (None, None);
+        inner.let_go();
         if !inner.stopping {
             let fault = ended_fault(status, tail);
             inner.state = SandboxState {
@@ -321,7 +375,7 @@ impl Sidecar {
         inner.state.state = Phase::Failed;
         inner.state.step = None;
         inner.state.fault = Some(fault);
-        (inner.forwarder, inner.staged) = (None, None);
+        inner.let_go();
         drop(inner);
         self.told();
     }

@@ -1,12 +1,15 @@
 //! Command lines of the sidecar.
 
 use std::{
+    io::Write,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
-use proxy_core::{model::IstioVersion, net, policy::Workload};
+use proxy_core::{model::IstioVersion, net, policy::Workload, sandbox::Mounted};
+
+use serde_json::json;
 
 use super::sites::World as Sites;
 use crate::{
@@ -41,9 +44,13 @@ pub struct Launch<'a> {
     /// The way to a cluster's Services, as the sidecar reads it.
     pub forwarder: Option<&'a str>,
     pub folder: &'a Path,
+    /// Where a policy is put that everything is compared with.
+    pub compare: Option<&'a Path>,
     /// The release of Istio to decide for, where it is chosen.
     pub version: Option<IstioVersion>,
     pub workload: &'a Workload,
+    /// What is mounted for its commands.
+    pub files: &'a [Mounted],
     pub sites: &'a Sites,
     pub admin: SocketAddr,
     pub explicit: SocketAddr,
@@ -73,6 +80,16 @@ impl Launch<'_> {
         }
     }
 
+    /// Files go through the sidecar's standard input, before all else: to no disk, and to no other process.
+    pub fn hand_files_over(&self, input: &mut impl Write) -> Result<()> {
+        if self.files.is_empty() {
+            return Ok(());
+        }
+        let taken = json!({ "files": self.files }).to_string();
+        let handed = write!(input, "{}\n{taken}", taken.len()).and_then(|()| input.flush());
+        handed.map_err(|error| Fault::new("files", format!("The workload's files cannot be handed over: {error}")))
+    }
+
     /// Program and arguments.
     pub fn command_line(&self, way: Way) -> Vec<String> {
         let text = |path: &Path| path.display().to_string();
@@ -81,6 +98,9 @@ impl Launch<'_> {
         add(&[if way == Way::Namespace { "exec" } else { "run" }]);
         add(&["--policy", &text(self.folder), "--namespace", &self.workload.namespace]);
         add(&["--workload", &self.workload.name]);
+        if let Some(compare) = self.compare {
+            add(&["--compare", &text(compare)]);
+        }
         if let Some(version) = self.version {
             add(&["--istio-version", &version.to_string()]);
         }
@@ -99,6 +119,9 @@ impl Launch<'_> {
         add(&["--access-log", &text(self.access_log), "--drain-seconds", "1"]);
         match way {
             Way::Namespace => {
+                if !self.files.is_empty() {
+                    add(&["--taken-from-stdin"]);
+                }
                 add(&["--relay-log", "-", "--ca", &text(self.sites.ca())]);
                 add(&["--", &text(self.proxy), "agent"]);
             }

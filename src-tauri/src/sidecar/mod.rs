@@ -9,10 +9,11 @@ mod control;
 pub mod delivery;
 pub mod deploy;
 mod launch;
+mod policy_folder;
 mod sites;
-mod staged;
 
+pub use admin::Compared;
 pub use agent::{Output, Stream};
 pub use control::{Enforced, Sidecar};
 pub use launch::find_proxy;
-pub use staged::StagedFolder;
+pub use policy_folder::PolicyFolder;

@@ -2,6 +2,7 @@
 //! History stays here; only the rows a window shows cross to it.
 
 mod announce;
+mod compare;
 mod destinations;
 mod filter;
 mod flow;
@@ -10,6 +11,7 @@ mod store;
 mod why;
 
 pub use announce::announce;
+pub use compare::{other_way, sent_otherwise};
 pub use destinations::{counts, destinations};
 pub use flow::{details, sentence};
 pub use store::{Row, Traffic};

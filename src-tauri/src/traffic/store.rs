@@ -175,6 +175,13 @@ impl Traffic {
         self.lock().rows.iter().for_each(&mut look);
     }
 
+    /// Looks at every kept row after the row `after`, oldest first.
+    pub fn each_after(&self, after: u64, look: impl FnMut(&Row)) {
+        let ring = self.lock();
+        let first = ring.rows.partition_point(|row| row.id <= after);
+        ring.rows.range(first..).for_each(look);
+    }
+
     /// The last `limit` rows that match, before the row `before` where one is named.
     pub fn page(&self, query: LogQuery, before: Option<u64>, limit: usize) -> LogPage {
         let mut ring = self.lock();

@@ -512,6 +512,8 @@ until: number | null,
  */
 fault: Fault | null, };
 export type Keep = "mine" | "theirs";
+export type PolicyChoice = "source" | "staged" | "pinned";
+export type Takes = "nothing" | "variables" | "secrets";
 export type Phase = "stopped" | "starting" | "running" | "failed";
 export type Way = "namespace" | "proxy";
 export type Site = { host: string, address: string, ports: Array<number>, what: string, };
@@ -522,9 +524,25 @@ export type Reach = { total: number, open: number,
 fault: Fault | null, };
 export type SandboxState = { state: Phase, workload: string, step: string | null, policyHash: string | null, captured: string | null, explicitProxy: string | null, admin: string | null, pid: number | null, memoryKb: number | null, connections: number | null, since: string | null, fault: Fault | null, way: Way, editToEffectMs: number | null, sites: Array<Site>, 
 /**
- * It enforces the staged changes too.
+ * The policy that it enforces.
  */
-staged: boolean, 
+policy: PolicyChoice, 
+/**
+ * What of the workload its commands get.
+ */
+takes: Takes, 
+/**
+ * Variables that are taken over; their values are not told.
+ */
+variables: number, 
+/**
+ * Places where files of the workload are mounted.
+ */
+files: number, 
+/**
+ * What could not be, in words.
+ */
+leftOut: Array<string>, 
 /**
  * Why what is staged now is not enforced.
  */
@@ -582,6 +600,11 @@ export type ProbeStep = {
  * What is waited for; `None` when nothing is any more.
  */
 step: string | null, };
+export type SentBeside = { verdict: Verdict | null, status: number | null, exit: number, tookMs: number, 
+/**
+ * The log's line of the sidecar beside.
+ */
+line: string | null, };
 export type RequestResult = { command: string, status: number | null, exit: number, tookMs: number, verdict: Verdict | null, flowId: number | null, siteSaw: Array<[string, string]>, responseHeaders: Array<[string, string]>, body: string, stderr: string, 
 /**
  * The sidecar's own line of it.
@@ -590,7 +613,15 @@ line: string | null,
 /**
  * What the client that sent it cannot tell.
  */
-limits: string | null, expectation: Expectation, };
+limits: string | null, expectation: Expectation, 
+/**
+ * The same sent through the sidecar beside, under the policy that is compared with.
+ */
+beside: SentBeside | null, 
+/**
+ * Why it was not sent there, where it should have been.
+ */
+besideFault: Fault | null, };
 export type DeliveryWay = "kind" | "minikube" | "k3d" | "k3s" | "containerd" | "registry";
 export type DeliveryChoice = { way: DeliveryWay, title: string, 
 /**
@@ -752,6 +783,69 @@ would: Verdict | null, workload: string, source: string, destination: string, ho
  * Host, else SNI, else the address.
  */
 name: string, port: number, protocol: string, method: string | null, path: string | null, status: number, flags: string, details: string, bytesSent: number, bytesReceived: number, durationMs: number, cluster: string | null, route: string | null, upstream: string | null, requestId: string | null, policyHash: string, };
+export type Pinned = { 
+/**
+ * The folder or cluster that it is of.
+ */
+source: string, 
+/**
+ * Staged changes that are in it.
+ */
+staged: number, objects: number, 
+/**
+ * When, RFC 3339.
+ */
+at: string, };
+export type Comparison = { pinned: Pinned | null, 
+/**
+ * The policy that is compared with, where one is.
+ */
+with: PolicyChoice | null, 
+/**
+ * Its hash.
+ */
+policyHash: string | null, 
+/**
+ * Why what it says now is not compared with.
+ */
+fault: Fault | null, 
+/**
+ * The sidecar beside, which takes what a person sends through both.
+ */
+beside: Phase, 
+/**
+ * Why it does not run.
+ */
+besideFault: Fault | null, };
+export type Through = "one" | "both";
+export type Likeness = "same" | "different" | "unknown";
+export type OtherWay = { 
+/**
+ * `None` where it depends on what nobody read.
+ */
+verdict: Verdict | null, 
+/**
+ * HTTP status, 0 for byte streams; `None` where it is not known.
+ */
+status: number | null, flags: string | null, cluster: string | null, likeness: Likeness, 
+/**
+ * Why it decides so.
+ */
+reason: string, 
+/**
+ * Why the policy in force does.
+ */
+reasonInForce: string, 
+/**
+ * What is different beside verdict and answer, or why that is not known.
+ */
+note: string | null, 
+/**
+ * It was sent there too, and not only decided.
+ */
+sent: boolean, };
+export type ComparedRow = { flow: Flow, other: OtherWay, };
+export type ComparedPage = { rows: Array<ComparedRow>, compared: number, different: number, unknown: number, };
 export type Token = { name: string, value: string, meaning: string, };
 export type FlowDetails = { flow: Flow, line: string, tokens: Array<Token>, sentence: string, similar: number, };
 export type ExcerptLine = { line: number, text: string, lit: boolean, };

@@ -1,6 +1,8 @@
 /** Every command of the app, typed. One function a command, nothing else: screens never name a command themselves. */
 import type {
   CleanupRow,
+  ComparedPage,
+  Comparison,
   Connecting,
   ContextFacts,
   Countdown,
@@ -29,6 +31,7 @@ import type {
   OwnRangesView,
   PluginRow,
   PodsView,
+  PolicyChoice,
   PolicyView,
   ProbeRow,
   ProbeWays,
@@ -40,6 +43,8 @@ import type {
   SourceState,
   StagedEdit,
   SyncState,
+  Takes,
+  Through,
   TimeoutForm,
   Unconfirmed,
   Why,
@@ -124,13 +129,21 @@ export const pauseRestart = (paused: boolean) => call<null>("pause_restart", { p
 export const stopRestart = () => call<null>("stop_restart");
 
 export const sandboxState = () => call<SandboxState>("sandbox_state");
-export const sandboxStart = (workload: string, staged: boolean) =>
-  call<SandboxState>("sandbox_start", { workload, staged });
+export const sandboxStart = (workload: string, policy: PolicyChoice, takes: Takes) =>
+  call<SandboxState>("sandbox_start", { workload, policy, takes });
 export const sandboxStop = () => call<SandboxState>("sandbox_stop");
 export const workloads = () => call<Workload[]>("workloads");
-/** From the sandbox, or from a pod of the workload `pod` of the open cluster. */
-export const sendRequest = (method: string, url: string, pod: string | null) =>
-  call<RequestResult>("send_request", { method, url, pod });
+/** From the sandbox, through one sidecar or through both, or from a pod of the workload `pod` of the open cluster. */
+export const sendRequest = (method: string, url: string, pod: string | null, through: Through) =>
+  call<RequestResult>("send_request", { method, url, pod, through });
+export const comparison = () => call<Comparison>("comparison");
+/** Keeps the policy as it is now. */
+export const pinPolicy = (policy: PolicyChoice) => call<Comparison>("pin_policy", { policy });
+export const unpinPolicy = () => call<Comparison>("unpin_policy");
+/** Has this policy decide everything too. */
+export const compareWith = (policy: PolicyChoice) => call<Comparison>("compare_with", { policy });
+export const stopComparing = () => call<Comparison>("stop_comparing");
+export const compared = (onlyDifferent: boolean) => call<ComparedPage>("compared", { onlyDifferent });
 export const runCommand = (command: string) => call<number>("run_command", { command });
 export const stopCommand = (id: number) => call<null>("stop_command", { id });
 

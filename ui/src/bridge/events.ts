@@ -15,6 +15,7 @@ export interface Events {
   "source-changed": SourceState;
   "staged-changed": StagedEdit[];
   "sandbox-changed": SandboxState;
+  "comparison-changed": null;
   "flows-added": { lastId: number; added: number; dropped: number };
   "journal-changed": null;
   "connecting-changed": Connecting | null;

@@ -18,10 +18,13 @@ import type {
   InWindow,
   LogPage,
   LogQuery,
+  PolicyChoice,
   ProbeRow,
   Review,
   SandboxState,
   StagedEdit,
+  Takes,
+  Through,
 } from "./bindings";
 import type { ObjectKind } from "./calls";
 import type { Channel } from "./channel";
@@ -60,6 +63,10 @@ interface Arguments {
   way: DeliveryWay;
   reference: string;
   staged: boolean;
+  policy: PolicyChoice;
+  takes: Takes;
+  onlyDifferent: boolean;
+  through: Through;
 }
 
 const noCounts = { registered: 0, passthrough: 0, blocked: 0, bypassed: 0 };
@@ -80,6 +87,7 @@ export function standin(options: { empty?: boolean } = {}): Channel {
   let kubeconfigs = example.kubeconfigs;
   let edits: StagedEdit[] = [];
   let journal = empty ? [] : example.journal;
+  let comparison = example.notCompared;
   let sandbox: SandboxState = empty
     ? {
         ...example.sandbox,
@@ -322,8 +330,8 @@ export function standin(options: { empty?: boolean } = {}): Channel {
       return entry;
     },
     sandbox_state: () => sandbox,
-    sandbox_start: ({ workload, staged: withStaged }) => {
-      sandbox = { ...example.sandbox, workload, staged: withStaged };
+    sandbox_start: ({ workload, policy, takes }) => {
+      sandbox = { ...example.sandbox, workload, policy, takes };
       emit("sandbox-changed", sandbox);
       return sandbox;
     },
@@ -333,7 +341,20 @@ export function standin(options: { empty?: boolean } = {}): Channel {
       return sandbox;
     },
     workloads: () => example.workloads,
-    send_request: ({ method, url }) => ({
+    comparison: () => comparison,
+    pin_policy: () => (comparison = { ...comparison, pinned: example.pinned }),
+    unpin_policy: () => (comparison = { ...comparison, pinned: null }),
+    compare_with: ({ policy }) => {
+      comparison = { ...example.comparison, pinned: comparison.pinned, with: policy };
+      emit("comparison-changed", null);
+      return comparison;
+    },
+    stop_comparing: () => (comparison = { ...example.notCompared, pinned: comparison.pinned }),
+    compared: ({ onlyDifferent }) => ({
+      ...example.compared,
+      rows: example.compared.rows.filter((row) => !onlyDifferent || row.other.likeness !== "same"),
+    }),
+    send_request: ({ method, url, through }) => ({
       command: `curl -sS -i -X ${method} ${url}`,
       status: 200,
       exit: 0,
@@ -347,6 +368,8 @@ export function standin(options: { empty?: boolean } = {}): Channel {
       line: example.logLine,
       limits: null,
       expectation: example.expectation,
+      beside: through === "both" ? example.sentBeside : null,
+      besideFault: null,
     }),
     run_command: () => {
       const id = nextId++;

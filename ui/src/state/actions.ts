@@ -117,7 +117,7 @@ export async function openLog(): Promise<void> {
 }
 
 export async function startSandbox(workload: string): Promise<void> {
-  const state = await attempt(() => calls.sandboxStart(workload, navigation.sandboxStaged));
+  const state = await attempt(() => calls.sandboxStart(workload, navigation.sandboxPolicy, navigation.sandboxTakes));
   if (state !== null) sandbox.put(state);
 }
 

@@ -2,6 +2,7 @@
 import type { RequestResult } from "../bridge/bindings";
 import * as calls from "../bridge/calls";
 import { on } from "../bridge/events";
+import { comparison } from "./store.svelte";
 import { attempt } from "./toasts.svelte";
 
 export interface Sent {
@@ -28,13 +29,17 @@ class Console {
   /** Lines that fell off the front because the output is bounded. */
   outputDropped = $state(0);
   running = $state<number | null>(null);
+  /** Where a policy is compared with, requests are sent through its sidecar too. */
+  both = $state(false);
   #next = 1;
   #rest = { stdout: "", stderr: "" };
 
   async send(method: string, url: string, pod: string | null = null): Promise<void> {
     const sent: Sent = { id: this.#next++, method, url, pod, result: null };
     this.history = [...this.history, sent].slice(-historyBound);
-    const result = await attempt(() => calls.sendRequest(method, url, pod));
+    const both = this.both && pod === null && comparison.value?.with != null;
+    const through = both ? "both" : "one";
+    const result = await attempt(() => calls.sendRequest(method, url, pod, through));
     this.history =
       result === null
         ? this.history.filter((each) => each.id !== sent.id)
@@ -54,6 +59,7 @@ class Console {
 
   clear(): void {
     this.history = [];
+    this.both = false;
     this.output = [];
     this.outputDropped = 0;
     this.running = null;

@@ -1,5 +1,5 @@
 /** Where the person is: screen, tab, and the layers above it. Esc always closes the topmost layer only. */
-import type { InWindow } from "../bridge/bindings";
+import type { InWindow, PolicyChoice, Takes } from "../bridge/bindings";
 import type { ObjectKind } from "../bridge/calls";
 
 export const screens = ["overview", "destinations", "policy", "rehearse", "changes", "sandbox"] as const;
@@ -38,8 +38,10 @@ class Navigation {
   consoleUrl = $state("http://httpbin.org/headers");
   /** The workload that the sandbox shall act as, where one was chosen. */
   sandboxAs = $state<string | null>(null);
-  /** The sandbox shall enforce the staged changes too. */
-  sandboxStaged = $state(false);
+  /** The policy that the sandbox shall enforce. */
+  sandboxPolicy = $state<PolicyChoice>("source");
+  /** What of the workload the sandbox's commands shall get. */
+  sandboxTakes = $state<Takes>("nothing");
   rehearse = $state<"staged" | "registryOnly">("registryOnly");
   /** Where the sidecar of the Sandbox is: the second one only where a cluster is open. */
   sandbox = $state<"computer" | "cluster">("computer");
@@ -90,9 +92,15 @@ class Navigation {
     this.go("sandbox");
   }
 
+  /** The yes to Secrets was for the workload that was chosen. */
+  actAs(workload: string | null): void {
+    if (workload !== this.sandboxAs && this.sandboxTakes === "secrets") this.sandboxTakes = "variables";
+    this.sandboxAs = workload;
+  }
+
   /** Opens the sandbox with this workload chosen. */
   runAs(workload: string): void {
-    this.sandboxAs = workload;
+    this.actAs(workload);
     this.sandbox = "computer";
     this.go("sandbox");
   }
@@ -100,7 +108,8 @@ class Navigation {
   /** What was chosen of one place's workloads and edits says nothing of another's. */
   turnsToPlace(): void {
     this.sandboxAs = null;
-    this.sandboxStaged = false;
+    this.sandboxPolicy = "source";
+    this.sandboxTakes = "nothing";
   }
 
   /** Closes the topmost layer; true when there was one. */
@@ -127,7 +136,8 @@ class Navigation {
     this.modeScope = "mesh";
     this.destinationFilter = "";
     this.sandboxAs = null;
-    this.sandboxStaged = false;
+    this.sandboxPolicy = "source";
+    this.sandboxTakes = "nothing";
     this.sandbox = "computer";
     this.whyFlow = null;
     this.journalEntry = null;

@@ -24,6 +24,8 @@ export const unconfirmed = new Query(calls.unconfirmed);
 /** Whether a cluster's sidecars have the newest change. */
 export const sync = new Query(calls.syncState);
 export const sandbox = new Query(calls.sandboxState);
+/** What is pinned, and the policy that decides beside the one that the sandbox enforces. */
+export const comparison = new Query(calls.comparison);
 /** Pods and the restart under way; null where the source is a folder. */
 export const pods = new Query(calls.pods, 300);
 export const workloads = new Query(calls.workloads);
@@ -48,6 +50,7 @@ const all = [
   unconfirmed,
   sync,
   sandbox,
+  comparison,
   pods,
   workloads,
   kubeconfigs,
@@ -88,6 +91,7 @@ export async function connect(): Promise<() => void> {
       sandbox.put(state);
       overview.touch();
     }),
+    on("comparison-changed", () => comparison.touch()),
     on("flows-added", () => {
       for (const query of [newest, overview, destinations, review]) query.touch();
     }),

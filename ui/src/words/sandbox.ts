@@ -31,11 +31,23 @@ export const runsAs = "Run as…";
 export const runsAsOther = (running: string, wanted: string) =>
   `The sandbox runs as ${running}. Starting it as ${wanted} ends what runs in it now.`;
 
-export const withStagedChoice = "With the staged changes";
-export const withStagedWhy = "It enforces what is staged too, as you stage it, before anything is applied.";
 /** What the sandbox enforces beside the policy as it is. */
 export const withStaged = (edits: number) =>
   edits === 0 ? "with what is staged: nothing now" : `with ${plural(edits, "staged change")}`;
+
+export const takenOver = "Its commands get";
+export const takesVariables = "The workload's variables and files";
+export const takesSecrets = "Those of Secrets too";
+export const takesWhy: Record<SandboxState["takes"], string> = {
+  nothing: "Nothing of the workload but its place.",
+  variables: "Those of its container, and the ConfigMaps that it mounts, where it mounts them. Secrets are left out.",
+  secrets: "Secrets go into the commands that you run here, and to no disk, log or window.",
+};
+/** What commands get, and how much they do not. */
+export const taken = ({ variables, files, leftOut }: SandboxState) =>
+  `${plural(variables, "variable")}, ${plural(files, "mount")}${leftOut.length ? `, left out: ${leftOut.length}` : ""}`;
+
+export const withPinned = "with the pinned policy";
 
 /** Connections to the cluster's Services. */
 export const reach = ({ total, open }: Reach) =>

@@ -58,6 +58,7 @@ pub fn flow(line: &Map<String, Value>) -> Option<FlowRecord> {
         path: owned("url"),
         verdict: Verdict::Registered,
         would: None,
+        other: None,
         cluster: None,
         route: None,
         upstream: None,

@@ -1,5 +1,6 @@
 /** Fixed example data of the stand-in: a small mesh on a laptop, as the bundled playground has it. */
 export * from "./changes";
+export * from "./compare";
 export * from "./connect";
 export * from "./deploy";
 export * from "./policy";

@@ -57,7 +57,11 @@ export const sandbox: SandboxState = {
     { host: "api.example.com", address: "198.18.0.40", ports: [80], what: "A JSON API, registered" },
     { host: "mongo.example.com", address: "198.18.0.50", ports: [27017], what: "TCP; the server speaks first" },
   ],
-  staged: false,
+  policy: "source",
+  takes: "nothing",
+  variables: 0,
+  files: 0,
+  leftOut: [],
   stagedFault: null,
   reach: null,
 };

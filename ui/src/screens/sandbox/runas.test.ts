@@ -22,7 +22,7 @@ it("is chosen in the palette, and restarts what runs as somebody else only after
   expect(app.asked("sandbox_start")).toEqual([]);
   await userEvent.click(screen.getByTestId("sandbox-restart-as"));
   expect(app.asked("sandbox_stop")).toHaveLength(1);
-  expect(app.asked("sandbox_start")).toEqual([{ workload: "shop/cart", staged: false }]);
+  expect(app.asked("sandbox_start")).toEqual([{ workload: "shop/cart", policy: "source", takes: "nothing" }]);
 });
 
 it("is offered for a destination's callers that the source declares, and for no others", async () => {
@@ -42,10 +42,32 @@ it("enforces the staged changes only where that was chosen, and says so in the h
   app.answers.sandbox_state = () => ({ ...example.sandbox, state: "stopped" });
   navigation.go("sandbox");
   render(App);
-  await userEvent.click(await screen.findByTestId("sandbox-with-staged"));
+  await userEvent.click(await screen.findByTestId("under-staged"));
   await userEvent.click(screen.getByTestId("sandbox-start"));
-  expect(app.asked("sandbox_start").at(-1)).toMatchObject({ staged: true });
-  expect(await screen.findByTestId("sandbox-staged")).toHaveTextContent("staged");
+  expect(app.asked("sandbox_start").at(-1)).toMatchObject({ policy: "staged" });
+  expect(await screen.findByTestId("sandbox-under")).toHaveTextContent("staged");
+});
+
+it("takes variables over where that was chosen, Secrets after a yes of their own, for this workload alone", async () => {
+  app.answers.sandbox_state = () => ({ ...example.sandbox, state: "stopped" });
+  navigation.go("sandbox");
+  render(App);
+  expect(screen.queryByTestId("takes-secrets")).toBeNull();
+  await userEvent.click(await screen.findByTestId("takes-variables"));
+  await userEvent.click(screen.getByTestId("takes-secrets"));
+  navigation.actAs("shop/cart");
+  expect(navigation.sandboxTakes).toBe("variables");
+  app.answers.sandbox_start = () => ({
+    ...example.sandbox,
+    takes: "variables",
+    variables: 7,
+    files: 2,
+    leftOut: ["TOKEN: Secret db: Secrets were not asked for"],
+  });
+  await userEvent.click(screen.getByTestId("sandbox-start"));
+  expect(app.asked("sandbox_start").at(-1)).toMatchObject({ workload: "shop/cart", takes: "variables" });
+  expect(await screen.findByTestId("taken")).toHaveTextContent("7 variables, 2 mounts, left out: 1");
+  expect(screen.getByTestId("left-out")).toHaveTextContent("Secret db");
 });
 
 it("says how many connections went to Services, and why one did not", async () => {
@@ -62,13 +84,13 @@ it("goes with the source that it was chosen in, and so does what is staged", asy
   render(App);
   await screen.findByTestId("overview-sentence");
   navigation.runAs("shop/cart");
-  navigation.sandboxStaged = true;
+  navigation.sandboxPolicy = "staged";
   expect(await screen.findByTestId("sandbox-start")).toHaveTextContent("Start as shop/cart");
   app.tell("source-changed", { ...example.source, epoch: example.source.epoch + 1 });
   expect(navigation.sandboxAs).toBe("shop/cart");
   app.tell("source-changed", { ...example.source, path: "/elsewhere", name: "elsewhere" });
   await vi.waitFor(() => expect(screen.getByTestId("sandbox-start")).toHaveTextContent("Start as default/sleep"));
-  expect(screen.getByTestId("sandbox-with-staged")).not.toBeChecked();
+  expect(screen.getByTestId("under-staged")).toHaveAttribute("aria-pressed", "false");
 });
 
 it("is kept while it runs, also when the source no longer has it", async () => {

@@ -1,28 +1,31 @@
-//! The policy as it would be with the staged changes: a private folder that says what the source says, with the staged files
-//! in the place of its own. What is not staged is linked where that is possible, so that the copy of a large source costs
-//! little; every file is replaced as a whole.
+//! A policy that is not the source's own: a private folder that says what the source says, with the staged files in the place
+//! of its own where they are wanted. What is not staged is linked where that is possible, so that the copy of a large source
+//! costs little; every file is replaced as a whole. What is pinned is copied: nobody writes into it any more.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs, io,
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
 };
 
 use proxy_core::source::manifests;
 
 use super::Sidecar;
-use crate::{change::FileEdit, fault::Result};
+use crate::{change::FileEdit, dto::PolicyChoice, fault::Result};
 
 /// The folder. Dropping it takes it away.
 #[derive(Debug)]
-pub struct StagedFolder {
+pub struct PolicyFolder {
     own: PathBuf,
     turn: Mutex<()>,
+    /// When the files that are linked had been written last.
+    linked: Mutex<HashMap<PathBuf, SystemTime>>,
 }
 
-impl StagedFolder {
+impl PolicyFolder {
     /// An empty one at `own`, which only its owner can read.
     pub fn new(own: PathBuf) -> io::Result<Self> {
         match fs::remove_dir_all(&own) {
@@ -33,7 +36,32 @@ impl StagedFolder {
         Ok(Self {
             own,
             turn: Mutex::default(),
+            linked: Mutex::default(),
         })
+    }
+
+    /// One at `own` that goes on saying what `source` says now with `staged` in it.
+    pub fn pin(own: PathBuf, source: &Path, staged: &[FileEdit]) -> io::Result<Self> {
+        let pinned = Self::new(own)?;
+        pinned.keep(source, staged)?;
+        // A program that writes into a file instead of replacing it would write into the link too.
+        for file in manifests(&pinned.own)? {
+            let text = fs::read(pinned.own.join(&file))?;
+            pinned.put(&file, &text)?;
+        }
+        Ok(pinned)
+    }
+
+    /// Makes it say nothing.
+    pub fn clear(&self) -> io::Result<()> {
+        let all = manifests(&self.own)?;
+        all.into_iter()
+            .try_for_each(|file| fs::remove_file(self.own.join(file)))
+    }
+
+    /// Files that it holds.
+    pub fn files(&self) -> io::Result<usize> {
+        Ok(manifests(&self.own)?.len())
     }
 
     pub fn path(&self) -> &Path {
@@ -84,8 +112,14 @@ impl StagedFolder {
         };
         let same = |own: &fs::Metadata| (own.dev(), own.ino()) == (theirs.dev(), theirs.ino());
         let own = fs::metadata(self.own.join(file)).ok();
+        let written = theirs.modified()?;
+        let known = self.linked().insert(file.to_path_buf(), written);
         if own.as_ref().is_some_and(same) {
-            return Ok(());
+            if known == Some(written) {
+                return Ok(());
+            }
+            // Written into where it is: whoever watches this folder is told by a link that is made anew.
+            fs::remove_file(self.own.join(file))?;
         }
         let temporary = self.beside(file)?;
         let linked = fs::hard_link(from, &temporary);
@@ -105,9 +139,18 @@ impl StagedFolder {
         if fs::read(&own).is_ok_and(|known| known == text) {
             return Ok(());
         }
+        self.put(file, text)
+    }
+
+    fn put(&self, file: &Path, text: &[u8]) -> io::Result<()> {
+        let own = self.own.join(file);
         let temporary = self.beside(file)?;
         fs::write(&temporary, text)?;
         fs::rename(temporary, own)
+    }
+
+    fn linked(&self) -> MutexGuard<'_, HashMap<PathBuf, SystemTime>> {
+        self.linked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A hidden name beside the file, so that no reader sees half of it.
@@ -127,8 +170,12 @@ impl StagedFolder {
 impl Sidecar {
     /// Lets `keep` bring the policy with the staged changes up; true where it is enforced. What kept it from being brought up
     /// is shown, and the policy stays as it was.
-    pub fn keep_staged(&self, keep: impl FnOnce(&StagedFolder) -> Result<()>) -> bool {
-        let Some(staged) = self.inner().staged.clone() else {
+    pub fn keep_staged(&self, keep: impl FnOnce(&PolicyFolder) -> Result<()>) -> bool {
+        let staged = {
+            let inner = self.inner();
+            inner.own.clone().filter(|_| inner.state.policy == PolicyChoice::Staged)
+        };
+        let Some(staged) = staged else {
             return false;
         };
         let turn = staged.turn();
@@ -144,7 +191,7 @@ impl Sidecar {
     }
 }
 
-impl Drop for StagedFolder {
+impl Drop for PolicyFolder {
     fn drop(&mut self) {
         // It is made anew for each sandbox; what is left is taken away at the next start.
         let _ = fs::remove_dir_all(&self.own);
@@ -176,7 +223,7 @@ mod tests {
         ] {
             fs::write(source.join(file), text).unwrap();
         }
-        let staged = StagedFolder::new(root.path().join("staged")).unwrap();
+        let staged = PolicyFolder::new(root.path().join("staged")).unwrap();
         let own = |file: &str| fs::read_to_string(staged.path().join(file)).ok();
         let edits = [
             edit("a.yaml", Some("new")),
@@ -210,5 +257,30 @@ mod tests {
         let path = staged.path().to_path_buf();
         drop(staged);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_that_is_written_into_is_linked_anew_and_what_is_pinned_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let source = root.path().join("source");
+        fs::create_dir(&source).unwrap();
+        fs::write(source.join("a.yaml"), "a").unwrap();
+        let folder = PolicyFolder::new(root.path().join("own")).unwrap();
+        folder.keep(&source, &[]).unwrap();
+        let pinned = PolicyFolder::pin(root.path().join("pinned"), &source, &[edit("b.yaml", Some("b"))]).unwrap();
+
+        let (told_tx, told_rx) = std::sync::mpsc::channel();
+        let watched = proxy_core::source::Folder::open(folder.path()).unwrap();
+        let _watch = proxy_core::source::Watch::start(watched, move |_, _| told_tx.send(()).unwrap()).unwrap();
+        // In place, as some editors write.
+        fs::write(source.join("a.yaml"), "kind: List").unwrap();
+        folder.keep(&source, &[]).unwrap();
+        told_rx.recv_timeout(std::time::Duration::from_secs(15)).unwrap();
+        let of = |folder: &PolicyFolder, file: &str| fs::read_to_string(folder.path().join(file)).unwrap();
+        assert_eq!(of(&folder, "a.yaml"), "kind: List");
+        assert_eq!((&*of(&pinned, "a.yaml"), &*of(&pinned, "b.yaml")), ("a", "b"));
+
+        pinned.clear().unwrap();
+        assert_eq!((pinned.files().unwrap(), pinned.path().exists()), (0, true));
     }
 }
