@@ -1,14 +1,17 @@
 //! The threads beside the data threads: settings, policy reload, admin, drain.
 
 mod admin;
+mod hold;
 mod keep;
 mod policy;
 mod push;
 mod settings;
 mod sidecar;
 mod state;
+mod token;
 mod worker;
 
+pub use hold::{END, HOLD};
 pub(crate) use settings::host_table;
 pub use settings::{RawSettings, Settings, SettingsError, Sockets, WorkloadChoice};
 pub use sidecar::{Fault, Sidecar, start};
