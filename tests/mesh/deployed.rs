@@ -1,7 +1,7 @@
 //! A sidecar beside a workload, by clicking: in a copy and in the workload itself, enforcing and observing, redirected and as
 //! an HTTP proxy, under a policy that changes while it runs; and nothing is left of it.
 
-use egret_tests::mesh::Mesh;
+use egret_tests::mesh::{Mesh, eventually};
 
 use super::{
     deploying::{Stored, bring_image, check_and_start, choose, comes_out, left, open, policy_is, refused, stop},
@@ -36,7 +36,7 @@ spec:
 pub fn story(mesh: &Mesh) {
     bring_image(mesh);
     let before = Stored::of(mesh, "default", "sleep");
-    for play in [in_a_copy, in_the_workload] as [fn(&Mesh); 2] {
+    for play in [in_a_copy, in_a_running_pod, in_the_workload] as [fn(&Mesh); 3] {
         play(mesh);
         assert_eq!(Stored::of(mesh, "default", "sleep"), before);
         assert_eq!(left(mesh), "");
@@ -81,6 +81,54 @@ fn in_a_copy(mesh: &Mesh) {
             "{ended}"
         );
     });
+}
+
+/// Added to a pod that runs, and goes on running: what is redirected is redirected for as long as the sidecar lives.
+fn in_a_running_pod(mesh: &Mesh) {
+    let pods = ["get", "pods", "--selector=app=sleep", "--output=name"];
+    let pod = mesh.text(&pods);
+    let attached = |field: &str| {
+        let path = format!("--output=jsonpath={{.status.ephemeralContainerStatuses[*].{field}}}");
+        mesh.text(&["get", pod.trim(), &path])
+    };
+    by_clicking(mesh, async |window| {
+        open(window).await;
+        choose(window, SLEEP, &["mode-enforce", "place-pod"]).await;
+        check_and_start(window).await;
+        comes_out(window, "http://httpbin.org/headers", "200", "Passthrough").await;
+        mesh.set_mode("ALLOW_ANY", "REGISTRY_ONLY");
+        policy_is(window, "no. 2").await;
+        comes_out(window, "https://www.google.com/headers", "exit 35", "Blocked").await;
+        window.wait_for("live-row", &["www.google.com"]).await;
+        mesh.set_mode("REGISTRY_ONLY", "ALLOW_ANY");
+        policy_is(window, "no. 3").await;
+        let ended = stop(window).await;
+        assert!(ended.contains("stay in its spec"), "{ended}");
+        assert_eq!(attached("state.terminated.exitCode"), "0 0");
+
+        // One that is killed takes its rules along: nothing is led to where nobody listens.
+        check_and_start(window).await;
+        mesh.set_mode("ALLOW_ANY", "REGISTRY_ONLY");
+        policy_is(window, "no. 2").await;
+        let running = attached("containerID");
+        let names = attached("name");
+        let sidecar = names.split(' ').zip(running.split(' '));
+        let (_, id) = sidecar
+            .filter(|(name, _)| name.starts_with("egret-proxy"))
+            .last()
+            .unwrap();
+        mesh.set_mode("REGISTRY_ONLY", "ALLOW_ANY");
+        mesh.sleep().settles(super::story::CATCH_ALL, |listener| {
+            listener.contains("PassthroughCluster")
+        });
+        mesh.kill_container(id.trim_start_matches("containerd://"));
+        eventually("both to have ended", || {
+            (attached("state.terminated.exitCode").split(' ').count() == 4).then_some(())
+        });
+        assert_eq!(mesh.sleep().curl("https://www.google.com/headers").status, 200);
+        stop(window).await;
+    });
+    assert_eq!(mesh.text(&pods), pod, "the pod is the same");
 }
 
 /// Beside Istio's sidecar: observing, what the policy would block passes, and is told as blocked; enforcing, it is blocked,

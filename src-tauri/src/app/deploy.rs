@@ -12,7 +12,7 @@ use proxy_core::policy::{self, DataPlane, Snapshot};
 use super::App;
 use crate::{
     change::{Proposal, Store as _},
-    cluster::{Cluster, Feature, INJECTOR, LeftSession, SESSION},
+    cluster::{Cluster, INJECTOR, LeftSession, SESSION},
     dto::{
         CheckOutcome, DeployChecks, DeployLeft, DeployMode, DeployOptions, DeployPhase, DeployPlace, DeployState,
         RequestResult,
@@ -48,7 +48,7 @@ impl App {
         let turn = self.deployment.turn();
         let (cluster, view) = (self.cluster()?, self.view());
         let prepared = self.prepared(&cluster, &view, options)?;
-        cluster.require(Feature::DeploySidecar, &prepared.options.target.namespace)?;
+        cluster.require(prepared.options.feature(), &prepared.options.target.namespace)?;
         let checks = deploy::checks(&prepared, &found(&cluster, &view, &prepared)?);
         if let Some(check) = checks.into_iter().find(|check| check.outcome == CheckOutcome::Refused) {
             let fault = Fault::new("refused", format!("{}: {}", check.title, check.text));
@@ -98,6 +98,9 @@ impl App {
         let left = LeftSession::find(cluster.left_sessions()?, namespace, session)?;
         for (kind, name) in &left.injected {
             cluster.eject(kind, namespace, name)?;
+        }
+        for pod in &left.attached {
+            cluster.detach(namespace, pod, session, deploy::ADMIN_PORT)?;
         }
         cluster.delete_session(namespace, session)
     }
@@ -179,13 +182,23 @@ pub(super) fn keep_policy(app: &Arc<App>) -> Result<()> {
 /// Asks the cluster what the checks need.
 fn found<'w>(cluster: &Cluster, view: &'w View, prepared: &'w Prepared) -> Result<Found<'w>> {
     let target = &prepared.options.target;
-    let missing = cluster.missing(Feature::DeploySidecar, &target.namespace)?;
+    let missing = cluster.missing(prepared.options.feature(), &target.namespace)?;
     let template = &prepared.live.data["spec"]["template"];
     let refusal = match missing {
         Some(_) => None,
         None => {
-            let is_copy = prepared.options.place == DeployPlace::Copy;
-            cluster.try_workload(&prepared.workload(NO_UID), is_copy)?
+            let workload = prepared.workload(NO_UID);
+            match (prepared.options.place, &prepared.pod) {
+                (DeployPlace::Pod, pod) => {
+                    let (sidecar, capture) = prepared.attached();
+                    cluster.try_attach(
+                        &target.namespace,
+                        pod.as_deref().unwrap_or_default(),
+                        &[sidecar, capture],
+                    )?
+                }
+                (place, _) => cluster.try_workload(&workload, place == DeployPlace::Copy)?,
+            }
         }
     };
     let host_network = template["spec"]["hostNetwork"].as_bool() == Some(true);

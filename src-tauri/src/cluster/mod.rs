@@ -54,8 +54,8 @@ pub use allowed::Reach;
 pub use attempt::{Attempt, Step, is_away};
 pub use contexts::Context;
 pub use deployed::{
-    Disruption, Following, Heard, INJECTOR, LeftSession, MODE, Node, OWN_SIDECAR, PLACE, Refusal, SESSION,
-    SidecarPolicy, WORKLOAD,
+    Disruption, Following, Heard, INJECTOR, LeftSession, MODE, Node, OWN_SIDECAR, PLACE, PUSH_TOKEN, Refusal, SESSION,
+    SidecarPolicy, WORKLOAD, attached_name,
 };
 pub use environment::{Environment, Wanted};
 pub use exec::{End, Executed, Place};

@@ -105,7 +105,7 @@ pub struct Api {
 /// Kubernetes, Istio and a workload `default/sleep` with its sidecar.
 pub struct Mesh {
     cluster: Cluster,
-    _guard: Guard,
+    guard: Guard,
 }
 
 impl Api {
@@ -117,14 +117,12 @@ impl Api {
 
     /// Kills the API server as a crash does, and returns when it answers no more. etcd keeps what it knew.
     pub fn kill_server(&self) {
-        self.guard.command("kill apiserver");
-        eventually("the API server to go", || (!self.ready()).then_some(()));
+        kill_server(&self.cluster, &self.guard);
     }
 
     /// Starts it again, and returns when it is ready.
     pub fn start_server(&self) {
-        self.guard.command("start apiserver");
-        eventually("the API server to come back", || self.ready().then_some(()));
+        start_server(&self.cluster, &self.guard);
     }
 
     /// Makes etcd forget what was before `version`, as it does by itself in time. A watch from there is told 410 Gone,
@@ -132,18 +130,23 @@ impl Api {
     pub fn forget_before(&self, version: &str) {
         self.guard.command(&format!("compact {version}"));
     }
-
-    fn ready(&self) -> bool {
-        let asked = self.kubectl(&["get", "--raw=/readyz", "--request-timeout=5s"]);
-        asked.status.success()
-    }
 }
 
 impl Mesh {
     /// Brings it up; it goes when this is dropped, or this process ends in any way.
     pub fn up() -> Result<Self, NotUp> {
         let (cluster, guard) = up("mesh")?;
-        Ok(Self { cluster, _guard: guard })
+        Ok(Self { cluster, guard })
+    }
+
+    /// Kills the API server as a crash does, and returns when it answers no more. What runs on the node runs on.
+    pub fn kill_server(&self) {
+        kill_server(&self.cluster, &self.guard);
+    }
+
+    /// Starts it again, and returns when it is ready.
+    pub fn start_server(&self) {
+        start_server(&self.cluster, &self.guard);
     }
 
     /// Gives the node an image archive.
@@ -167,6 +170,21 @@ impl Mesh {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "ctr {}: {said}", arguments.join(" "));
     }
+}
+
+fn kill_server(cluster: &Cluster, guard: &Guard) {
+    guard.command("kill apiserver");
+    eventually("the API server to go", || (!ready(cluster)).then_some(()));
+}
+
+fn start_server(cluster: &Cluster, guard: &Guard) {
+    guard.command("start apiserver");
+    eventually("the API server to come back", || ready(cluster).then_some(()));
+}
+
+fn ready(cluster: &Cluster) -> bool {
+    let asked = cluster.kubectl(&["get", "--raw=/readyz", "--request-timeout=5s"]);
+    asked.status.success()
 }
 
 fn up(kind: &str) -> Result<(Cluster, Guard), NotUp> {

@@ -14,6 +14,8 @@ use crate::{
     fault::{Fault, Result},
 };
 
+/// The code of a fault of the connection to a sidecar.
+const SIDECAR: &str = "sidecar";
 /// Longest that an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Largest answer that is read whole.
@@ -75,6 +77,24 @@ impl Cluster {
     }
 }
 
+/// Tells the sidecar to end.
+pub(super) async fn end(pods: &Api<Pod>, pod: &str, port: u16, token: &str) -> Result<()> {
+    let request =
+        format!("POST /end HTTP/1.0\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\nContent-Length: 0\r\n\r\n");
+    match ask(pods, pod, port, request.as_bytes()).await? {
+        (202, _) => Ok(()),
+        (status, _) => Err(Fault::new(
+            "sidecar-goes-on",
+            format!("The sidecar in {pod} does not end when it is told to ({status})."),
+        )),
+    }
+}
+
+/// True for a fault of the connection to a sidecar, which may have ended.
+pub(super) fn broken_off(fault: &Fault) -> bool {
+    fault.code == SIDECAR
+}
+
 /// What the sidecar decides by.
 pub(super) async fn config(pods: &Api<Pod>, pod: &str, port: u16) -> Result<SidecarPolicy> {
     let (status, mut answer) = ask(pods, pod, port, b"GET /config HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n").await?;
@@ -82,7 +102,7 @@ pub(super) async fn config(pods: &Api<Pod>, pod: &str, port: u16) -> Result<Side
     let read = (status == 200).then(|| serde_json::from_str(&body).ok()).flatten();
     read.ok_or_else(|| {
         Fault::new(
-            "sidecar",
+            SIDECAR,
             format!("The sidecar in {pod} does not say what it decides by."),
         )
     })
@@ -93,7 +113,7 @@ pub(super) async fn flows(pods: &Api<Pod>, pod: &str, port: u16, mut take: impl 
     let (status, mut answer) = ask(pods, pod, port, b"GET /flows HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n").await?;
     if status != 200 {
         return Err(Fault::new(
-            "sidecar",
+            SIDECAR,
             format!("The sidecar in {pod} does not stream its flows ({status})."),
         ));
     }
@@ -110,7 +130,7 @@ async fn ask(pods: &Api<Pod>, pod: &str, port: u16, request: &[u8]) -> Result<(u
     let asked = async {
         let mut forward = pods.portforward(pod, &[port]).await.map_err(|error| told(&error))?;
         let stream = forward.take_stream(port);
-        let stream = stream.ok_or_else(|| Fault::new("sidecar", format!("The sidecar in {pod} cannot be reached.")))?;
+        let stream = stream.ok_or_else(|| Fault::new(SIDECAR, format!("The sidecar in {pod} cannot be reached.")))?;
         let (read, mut write) = tokio::io::split(stream);
         send(&mut write, request).await.map_err(|error| broken(pod, &error))?;
         // Half of a stream that is dropped would close all of it.
@@ -123,7 +143,7 @@ async fn ask(pods: &Api<Pod>, pod: &str, port: u16, request: &[u8]) -> Result<(u
         let status = head(&mut answer).await.map_err(|error| broken(pod, &error))?;
         Ok((status, answer))
     };
-    let slow = || Fault::new("sidecar", format!("The sidecar in {pod} does not answer."));
+    let slow = || Fault::new(SIDECAR, format!("The sidecar in {pod} does not answer."));
     timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err(slow()))
 }
 
@@ -154,7 +174,7 @@ async fn text(answer: &mut Answer, pod: &str) -> Result<String> {
         Ok(read) => read.map_err(|error| broken(pod, &error))?,
         Err(_) => {
             return Err(Fault::new(
-                "sidecar",
+                SIDECAR,
                 format!("The sidecar in {pod} does not end its answer."),
             ));
         }
@@ -164,7 +184,7 @@ async fn text(answer: &mut Answer, pod: &str) -> Result<String> {
 
 fn broken(pod: &str, error: &std::io::Error) -> Fault {
     Fault::new(
-        "sidecar",
+        SIDECAR,
         format!("The connection to the sidecar in {pod} broke off: {error}."),
     )
 }
