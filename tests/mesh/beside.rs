@@ -23,6 +23,10 @@ const REQUESTS: [&str; 9] = [
     "https://www.google.com:8443/headers",
 ];
 
+/// One after the other, so that the rows of the log are in this order.
+const ASKER: &str = "for url in \"$@\"; do status=$(curl -sk -m 20 -o /dev/null -w '%{http_code}' \"$url\"); \
+                     echo \"exit $? status $status\"; sleep 0.3; done";
+
 /// Where words of the sidecars' log say what became of a request, in Istio's default format.
 const COMPARED: [(usize, &str); 9] = [
     (1, "request"),
@@ -63,9 +67,8 @@ async fn play(mesh: &Mesh, window: &Window) {
     };
     let mut differences = Vec::new();
     let mut compare = |policy: &str| {
-        for url in REQUESTS {
-            let (own, istio) = (copy.asks(url), workload.asks(url));
-            println!("{policy}, {url}: {}", own.join(" | "));
+        let both = copy.asks().into_iter().zip(workload.asks());
+        for (url, (own, istio)) in REQUESTS.into_iter().zip(both) {
             if own != istio {
                 differences.push(format!("{policy}, {url}:\n  Egret {own:?}\n  Istio {istio:?}"));
             }
@@ -110,33 +113,34 @@ struct Side<'m> {
 }
 
 impl Side<'_> {
-    /// curl's exit code and the response's status, and the words of the sidecar's log.
-    fn asks(&self, url: &str) -> Vec<String> {
+    /// For each request curl's exit code and the response's status, and the words of the sidecar's log.
+    fn asks(&self) -> Vec<Vec<String>> {
         let before = self.lines().len();
-        let curl = ["curl", "-sk", "-m", "20", "-o", "/dev/null", "-w", "%{http_code}", url];
-        let output = self
-            .mesh
-            .kubectl(&[&["exec", self.pod, "--container=sleep", "--"], &curl[..]].concat());
-        let exit = output.status.code().unwrap_or(-1);
-        // Whether curl sees the end of a connection or its reset is a matter of time.
-        let exit = if [52, 56].contains(&exit) {
-            "cut".into()
-        } else {
-            exit.to_string()
+        let output = self.mesh.kubectl(
+            &[
+                &["exec", self.pod, "--container=sleep", "--", "sh", "-c", ASKER, "sh"],
+                &REQUESTS[..],
+            ]
+            .concat(),
+        );
+        let ends = String::from_utf8_lossy(&output.stdout).into_owned();
+        let ends: Vec<&str> = ends.lines().collect();
+        assert_eq!(ends.len(), REQUESTS.len(), "{output:?}");
+        let lines = eventually(&format!("{} rows in the log of {}", ends.len(), self.sidecar), || {
+            let lines = self.lines().split_off(before);
+            (lines.len() == ends.len()).then_some(lines)
+        });
+        let row = |(end, line): (&&str, &String)| {
+            let words = words(line);
+            let compared = COMPARED.iter().map(|(at, what)| {
+                let word = words.get(*at).unwrap_or_else(|| panic!("no {what}: {line}"));
+                format!("{what} {word}")
+            });
+            // Whether curl sees the end of a connection or its reset is a matter of time.
+            let end = end.replace("exit 52", "cut").replace("exit 56", "cut");
+            [end].into_iter().chain(compared).collect()
         };
-        let status = String::from_utf8_lossy(&output.stdout).into_owned();
-        let line = eventually(&format!("{url} in the log of {}", self.sidecar), || {
-            self.lines().get(before).cloned()
-        });
-        let words = words(&line);
-        let compared = COMPARED.iter().map(|(at, what)| {
-            let word = words.get(*at).unwrap_or_else(|| panic!("no {what}: {line}"));
-            format!("{what} {word}")
-        });
-        [format!("exit {exit}"), format!("status {status}")]
-            .into_iter()
-            .chain(compared)
-            .collect()
+        ends.iter().zip(&lines).map(row).collect()
     }
 
     /// The lines of the access log.

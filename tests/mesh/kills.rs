@@ -8,8 +8,7 @@ use super::{
     deploying::{
         Stored, bring_image, check_and_start, choose, comes_out, left, open, policy_is, refused, stands, stop,
     },
-    own,
-    stage,
+    own, stage,
     window::Window,
 };
 
