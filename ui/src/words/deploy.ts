@@ -35,18 +35,18 @@ export const modes: [DeployMode, string, string][] = [
 export const places: [DeployPlace, string, string][] = [
   [
     "copy",
-    "In a copy",
+    "Copy",
     "One more pod with the same program. No Service sends it anything; the workload stays as it is.",
   ],
   [
     "workload",
-    "In the workload",
+    "Workload",
     "All of its pods are replaced by pods with the sidecar, and again when it is removed.",
   ],
   [
     "pod",
-    "In a running pod",
-    "It is added to one of its pods, which runs on. When it has ended, two ended containers stay in the pod's spec.",
+    "Pod",
+    "It is added to one pod that runs, and goes on running. When it has ended, two ended containers stay in the pod's spec.",
   ],
 ];
 
