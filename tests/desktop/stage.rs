@@ -15,17 +15,6 @@ const STORY: Duration = Duration::from_secs(300);
 
 /// Opens the app's window and plays the story in it. A failed one leaves a picture and the app's log.
 pub fn play(session: &Session, story: impl AsyncFnOnce(&Window)) {
-    play_out(session, story, true);
-}
-
-/// The same for a story that ends with the app's death: nobody closes its window.
-// One of the two crates of tests has no need of it.
-#[allow(dead_code)]
-pub fn play_to_the_death(session: &Session, story: impl AsyncFnOnce(&Window)) {
-    play_out(session, story, false);
-}
-
-fn play_out(session: &Session, story: impl AsyncFnOnce(&Window), closes: bool) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -37,9 +26,7 @@ fn play_out(session: &Session, story: impl AsyncFnOnce(&Window), closes: bool) {
         if !matches!(outcome, Ok(Ok(()))) {
             keep_evidence(&window.client, &session.log).await;
         }
-        if closes {
-            let _ = timeout(Duration::from_secs(10), window.client.clone().close()).await;
-        }
+        let _ = timeout(Duration::from_secs(10), window.client.clone().close()).await;
         outcome
     });
     match outcome {

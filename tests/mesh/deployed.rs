@@ -110,13 +110,10 @@ fn in_a_running_pod(mesh: &Mesh) {
         check_and_start(window).await;
         mesh.set_mode("ALLOW_ANY", "REGISTRY_ONLY");
         policy_is(window, "no. 2").await;
-        let running = attached("containerID");
-        let names = attached("name");
-        let sidecar = names.split(' ').zip(running.split(' '));
-        let (_, id) = sidecar
-            .filter(|(name, _)| name.starts_with("egret-proxy"))
-            .last()
-            .unwrap();
+        let running = "--output=jsonpath={range .status.ephemeralContainerStatuses[?(@.state.running)]}{.name} {.containerID}{\"\\n\"}{end}";
+        let running = mesh.text(&["get", pod.trim(), running]);
+        let sidecar = running.lines().find(|line| line.starts_with("egret-proxy")).unwrap();
+        let (_, id) = sidecar.split_once(' ').unwrap();
         mesh.set_mode("REGISTRY_ONLY", "ALLOW_ANY");
         mesh.sleep().settles(super::story::CATCH_ALL, |listener| {
             listener.contains("PassthroughCluster")

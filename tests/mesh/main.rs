@@ -12,7 +12,6 @@ mod connect;
 mod deployed;
 mod deploying;
 mod flood;
-mod kills;
 mod own;
 mod pod;
 mod runas;
@@ -81,7 +80,6 @@ fn main() {
             trial("the_story_by_clicking", &mesh, clicks::story),
             trial("test_requests_from_any_pod", &mesh, trying::story),
             with_image("a_sidecar_beside_a_workload_by_clicking", &mesh, deployed::story),
-            with_image("whatever_is_killed_nothing_is_half_done", &mesh, kills::story),
             with_image("a_copy_and_istios_envoy_do_the_same", &mesh, beside::story),
             trial("a_flood_of_lines_comes_whole", &mesh, flood::every_line_comes),
             trial(

@@ -105,7 +105,7 @@ pub struct Api {
 /// Kubernetes, Istio and a workload `default/sleep` with its sidecar.
 pub struct Mesh {
     cluster: Cluster,
-    guard: Guard,
+    _guard: Guard,
 }
 
 impl Api {
@@ -117,12 +117,14 @@ impl Api {
 
     /// Kills the API server as a crash does, and returns when it answers no more. etcd keeps what it knew.
     pub fn kill_server(&self) {
-        kill_server(&self.cluster, &self.guard);
+        self.guard.command("kill apiserver");
+        eventually("the API server to go", || (!self.ready()).then_some(()));
     }
 
     /// Starts it again, and returns when it is ready.
     pub fn start_server(&self) {
-        start_server(&self.cluster, &self.guard);
+        self.guard.command("start apiserver");
+        eventually("the API server to come back", || self.ready().then_some(()));
     }
 
     /// Makes etcd forget what was before `version`, as it does by itself in time. A watch from there is told 410 Gone,
@@ -130,28 +132,28 @@ impl Api {
     pub fn forget_before(&self, version: &str) {
         self.guard.command(&format!("compact {version}"));
     }
+
+    fn ready(&self) -> bool {
+        let asked = self.kubectl(&["get", "--raw=/readyz", "--request-timeout=5s"]);
+        asked.status.success()
+    }
 }
 
 impl Mesh {
     /// Brings it up; it goes when this is dropped, or this process ends in any way.
     pub fn up() -> Result<Self, NotUp> {
         let (cluster, guard) = up("mesh")?;
-        Ok(Self { cluster, guard })
-    }
-
-    /// Kills the API server as a crash does, and returns when it answers no more. What runs on the node runs on.
-    pub fn kill_server(&self) {
-        kill_server(&self.cluster, &self.guard);
-    }
-
-    /// Starts it again, and returns when it is ready.
-    pub fn start_server(&self) {
-        start_server(&self.cluster, &self.guard);
+        Ok(Self { cluster, _guard: guard })
     }
 
     /// Gives the node an image archive.
     pub fn import(&self, archive: &Path) {
         self.containerd(&["images", "import", &archive.display().to_string()]);
+    }
+
+    /// Takes an image from the node, where it has it.
+    pub fn forget_image(&self, name: &str) {
+        self.containerd(&["images", "remove", "--sync", name]);
     }
 
     /// Kills a container's first process.
@@ -170,21 +172,6 @@ impl Mesh {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "ctr {}: {said}", arguments.join(" "));
     }
-}
-
-fn kill_server(cluster: &Cluster, guard: &Guard) {
-    guard.command("kill apiserver");
-    eventually("the API server to go", || (!ready(cluster)).then_some(()));
-}
-
-fn start_server(cluster: &Cluster, guard: &Guard) {
-    guard.command("start apiserver");
-    eventually("the API server to come back", || ready(cluster).then_some(()));
-}
-
-fn ready(cluster: &Cluster) -> bool {
-    let asked = cluster.kubectl(&["get", "--raw=/readyz", "--request-timeout=5s"]);
-    asked.status.success()
 }
 
 fn up(kind: &str) -> Result<(Cluster, Guard), NotUp> {
