@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help run test bench bench-cluster bench-log bench-pod bench-size bindings clean build build-proxy proxy-image ui lint rust-test policy-test ui-test desktop-test \
-        tour tour-test toolchains fuzz fidelity oracle mesh mesh-api mesh-down mesh-build mesh-programs mesh-test
+        tour tour-test toolchains fuzz fidelity oracle registry mesh mesh-api mesh-down mesh-build mesh-programs mesh-test
 
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
 
@@ -15,7 +15,7 @@ PROXY_PACKAGES := build-essential pkg-config iproute2 curl
 APP_PACKAGES   := $(PROXY_PACKAGES) libwebkit2gtk-4.1-dev libayatana-appindicator3-dev librsvg2-dev libxdo-dev
 TEST_PACKAGES  := $(APP_PACKAGES) nftables webkit2gtk-driver xvfb dbus dbus-x11
 BENCH_PACKAGES := $(PROXY_PACKAGES) nftables wrk python3 python3-pip openssl
-MESH_PACKAGES  := $(PROXY_PACKAGES) nftables iptables openssl python3 python3-pip ca-certificates procps
+MESH_PACKAGES  := $(PROXY_PACKAGES) nftables iptables openssl python3 python3-h2 python3-pip ca-certificates procps
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # Tools that are downloaded rather than built here; outside the tree, so that `git clean` leaves them.
@@ -66,14 +66,14 @@ build-proxy: proxy-packages toolchains
 	@cargo build -p proxy-core
 
 # A static program and the archive around it, in target/. Built beside the other programs, since all that it consists of is
-# compiled anew for it.
+# compiled anew for it. Its relocations are packed: read once at the start, they would be resident ever after.
 STATIC_TARGET  := $(shell uname -m)-unknown-linux-gnu
 STATIC_PROXY   := target/image/$(STATIC_TARGET)/release/egret-proxy
 PROXY_IMAGE    := target/egret-proxy-image.tar
 proxy-image: proxy-packages toolchains
 	@echo "==> building a static egret-proxy for release (about five minutes the first time)"
 	@RUSTFLAGS="-C target-feature=+crt-static" cargo rustc --release --target $(STATIC_TARGET) --target-dir target/image \
-	    -p proxy-core --bin egret-proxy -- -C strip=symbols
+	    -p proxy-core --bin egret-proxy -- -C strip=symbols -C link-arg=-Wl,-z,pack-relative-relocs
 	@$(STATIC_PROXY) image --output $(PROXY_IMAGE)
 
 tour: build-proxy
@@ -139,7 +139,7 @@ lint: test-packages toolchains ui
 
 # Properties are checked with the same random cases each time, so that a change fails for its own faults; `make fuzz`
 # looks for new ones. The stale-bindings test is among these: it fails when ui/src/bridge/bindings.ts is not what the Rust types say.
-rust-test: test-packages toolchains ui mesh-programs oracle
+rust-test: test-packages toolchains ui mesh-programs oracle registry
 	@echo "==> Rust tests: units, properties, the sidecar with real sockets"
 	@cargo build $(CARGO_SET)
 	@PROPTEST_RNG_SEED=1 PROPTEST_CASES=600 cargo test $(CARGO_SET)
@@ -211,6 +211,11 @@ mesh-programs:
 oracle:
 	@if tests/mesh/needs.sh $(MESH) oracle; then tests/mesh/build.sh $(MESH) oracle; fi
 
+# A registry, for the tests that push an image; they are skipped where it cannot be built.
+registry:
+	@if tests/mesh/needs.sh $(MESH) registry; then \
+	    tests/mesh/build.sh $(MESH) registry || echo "==> no test registry: what pushes images is not tested"; fi
+
 # --- measurements -----------------------------------------------------------------------------------------------------
 
 bench: bench-packages toolchains $(ENVOY) $(NGINX)
@@ -238,9 +243,9 @@ bench-size: proxy-packages toolchains
 	@python3 tests/bench/size.py target/release/egret-proxy tests/bench/SIZE.md
 
 # As the container image runs it: another user, no capability, nothing to write to. That takes root to set up.
-bench-pod: proxy-image
-	@echo "==> measuring (about a minute and a half)"
-	@$(SUDO) python3 tests/bench/pod.py $(STATIC_PROXY) $(PROXY_IMAGE) tests/bench/POD.md
+bench-pod: bench-packages proxy-image $(ENVOY)
+	@echo "==> measuring (about two minutes)"
+	@$(SUDO) python3 tests/bench/pod.py $(STATIC_PROXY) $(PROXY_IMAGE) $(ENVOY) tests/bench/POD.md
 
 $(ENVOY):
 	@echo "==> fetching Envoy $(ENVOY_VERSION)"

@@ -34,7 +34,7 @@ use crate::{
     fault::{Fault, Result},
     probe::{self, Bringing, FromPod, FromSandbox},
     session::{Session, View},
-    sidecar::{Sidecar, deploy::Deployment},
+    sidecar::{Sidecar, delivery::Delivery, deploy::Deployment},
     traffic::{Row, Traffic, announce, facts},
     verify::Verify,
 };
@@ -48,6 +48,7 @@ pub struct App {
     pub traffic: Arc<Traffic>,
     pub sidecar: Sidecar,
     pub deployment: Deployment,
+    pub delivery: Delivery,
     pub events: Events,
     pub verify: Verify,
     pub bringing: Bringing,
@@ -55,7 +56,7 @@ pub struct App {
     pub shared: Arc<Shared>,
     /// Why an access log that is due could not be removed, where it could not.
     pub removal: Mutex<Option<Fault>>,
-    /// Held while the release to decide for changes, so that a sandbox is started again for the last one.
+    /// Held while the release to decide for changes, and while a sandbox starts, so that it runs for the last one.
     deciding: Mutex<()>,
     /// The open place is this window's; `None` once it has closed.
     claim: Mutex<Option<claims::Claim>>,
@@ -81,7 +82,6 @@ impl App {
         });
         let sidecar = Sidecar::new(&shared.data, window, traffic.clone(), events.clone());
         let deployment = Deployment::new(traffic.clone(), events.clone());
-        let events = deploy::listening(&deployment, events);
         // The sidecar reads the folder too: whatever changes in it, its policy is about to change.
         let (follower, listener) = (sidecar.clone(), events.clone());
         let session_events = Events::new(move |event| {
@@ -104,6 +104,7 @@ impl App {
             traffic,
             sidecar,
             deployment,
+            delivery: Delivery::new(events.clone()),
             verify: Verify::new(events.clone()),
             bringing: Bringing::new(events.clone()),
             events,
@@ -221,7 +222,7 @@ impl App {
         let sandbox = self.sidecar.state();
         if sandbox.state == Phase::Running {
             self.sidecar.stop();
-            self.start_sandbox(&sandbox.workload, sandbox.staged)?;
+            self.launch_sandbox(&sandbox.workload, sandbox.staged)?;
         }
         Ok(state)
     }
@@ -258,6 +259,7 @@ impl App {
         let _ = self.changes.revert_at_exit(&*self.view().store);
         self.sidecar.stop();
         self.deployment.end();
+        self.delivery.end();
         self.deployment.close();
         self.traffic.close();
         self.claim().take();

@@ -4,7 +4,9 @@ use std::{fmt, sync::Arc};
 
 use serde_json::Value;
 
-use crate::dto::{CommandEvent, Connecting, DeployState, FlowsAdded, ProbeStep, SandboxState, SourceState, StagedEdit};
+use crate::dto::{
+    CommandEvent, Connecting, DeliveryState, DeployState, FlowsAdded, ProbeStep, SandboxState, SourceState, StagedEdit,
+};
 
 /// One event.
 #[derive(Debug, Clone)]
@@ -21,6 +23,7 @@ pub enum Event {
     CommandOutput(CommandEvent),
     ProbeChanged(ProbeStep),
     DeployChanged(Box<DeployState>),
+    DeliveryChanged(Box<DeliveryState>),
 }
 
 impl Event {
@@ -39,6 +42,7 @@ impl Event {
             Self::CommandOutput(_) => "command-output",
             Self::ProbeChanged(_) => "probe-changed",
             Self::DeployChanged(_) => "deploy-changed",
+            Self::DeliveryChanged(_) => "delivery-changed",
         }
     }
 
@@ -52,6 +56,7 @@ impl Event {
             Self::CommandOutput(event) => serde_json::to_value(event),
             Self::ProbeChanged(step) => serde_json::to_value(step),
             Self::DeployChanged(state) => serde_json::to_value(state),
+            Self::DeliveryChanged(state) => serde_json::to_value(state),
             Self::ConnectingChanged(connecting) => serde_json::to_value(connecting),
             Self::JournalChanged | Self::LogsChanged | Self::PodsChanged | Self::SyncChanged => Ok(Value::Null),
         };

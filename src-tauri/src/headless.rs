@@ -111,15 +111,26 @@ fn serve(arguments: &Arguments) -> Result<()> {
     let cluster = Cluster::open(&target, &arguments.to, changed, &attempt)?;
     // It was empty until now.
     let _ = open.set(Arc::downgrade(&cluster));
+    serve_open(cluster, arguments.environment.as_ref(), &end_rx)
+}
+
+/// Serves what is open. Its folder is gone afterwards, whatever came of it.
+fn serve_open(cluster: Arc<Cluster>, wanted: Option<&Wanted>, end_rx: &mpsc::Receiver<()>) -> Result<()> {
+    let outcome = forward(&cluster, wanted, end_rx);
+    cluster.end();
+    outcome
+}
+
+/// Says what the cluster has, and forwards until the end is heard.
+fn forward(cluster: &Arc<Cluster>, wanted: Option<&Wanted>, end_rx: &mpsc::Receiver<()>) -> Result<()> {
     let forwarder = cluster.forwarder(|| {})?;
-    if let Some(wanted) = &arguments.environment {
+    if let Some(wanted) = wanted {
         let Environment { variables, left_out } = cluster.environment(wanted)?;
         say(&json!({ "environment": { "variables": variables, "left_out": left_out } }));
     }
     say(&json!({ "ready": { "forwarder": forwarder.address(), "token": forwarder.token() } }));
+    // That who would tell it is gone is its end too.
     let _ = end_rx.recv();
-    drop(forwarder);
-    cluster.end();
     Ok(())
 }
 
@@ -237,6 +248,7 @@ fn say(message: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::tests::{Bench, api};
 
     #[test]
     fn the_command_line_names_a_context_and_a_folder_and_nothing_unknown() {
@@ -262,6 +274,24 @@ mod tests {
         assert_eq!(require_free(there.path()).unwrap_err().code, "exists");
         assert!(require_free(&there.path().join("new")).is_ok());
         assert!(there.path().join("mine").exists());
+    }
+
+    #[test]
+    fn a_mirror_that_fails_leaves_no_folder() {
+        let Some(api) = api("a_mirror_that_fails") else { return };
+        // The rest of it lives as long: its folder is around the mirror's.
+        let bench = Bench::open(api.kubeconfig());
+        let Bench { cluster, .. } = bench;
+        let folder = cluster.folder().to_path_buf();
+        assert!(folder.exists());
+        let (_end_tx, end_rx) = mpsc::channel();
+        let wanted = Wanted {
+            namespace: "default".into(),
+            workload: "Deployment/nobody".parse().unwrap(),
+            secrets: false,
+        };
+        let fault = serve_open(cluster, Some(&wanted), &end_rx).unwrap_err();
+        assert!(!folder.exists(), "{fault:?}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod events;
 mod fault;
 mod headless;
 mod probe;
+mod random;
 mod session;
 mod settings;
 mod sidecar;

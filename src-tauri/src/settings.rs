@@ -10,12 +10,13 @@ use std::{
 use proxy_core::model::IstioVersion;
 use serde::{Deserialize, Serialize};
 
-use crate::fault::{Fault, Result};
+use crate::{
+    cluster::check_reference,
+    fault::{Fault, Result},
+};
 
 /// An image with curl and sleep, by its version, so that it is the same one tomorrow.
 pub const DEFAULT_PROBE_IMAGE: &str = "docker.io/curlimages/curl:8.16.0";
-/// Longest reference of an image; registries take less.
-const MAX_IMAGE: usize = 512;
 
 /// As it is written. What a file does not say keeps its default.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -54,7 +55,7 @@ impl Settings {
 
     /// Keeps another image; the default one is kept as none, so that a newer Egret's default takes its place.
     pub fn set_probe_image(&self, image: &str) -> Result<()> {
-        check_image(image)?;
+        check_reference(image, DEFAULT_PROBE_IMAGE)?;
         self.keep(|kept| kept.probe_image = (image != DEFAULT_PROBE_IMAGE).then(|| image.to_string()))
     }
 
@@ -87,16 +88,6 @@ impl Settings {
         *kept = wanted;
         Ok(())
     }
-}
-
-/// The letters of a reference, not its grammar: a registry's own words about a wrong one are better than ours.
-fn check_image(image: &str) -> Result<()> {
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "._-/:@".contains(letter);
-    if image.is_empty() || image.len() > MAX_IMAGE || !image.chars().all(plain) {
-        return Err(Fault::new("image", format!("{image:?} is no reference of an image."))
-            .hint(format!("It looks like {DEFAULT_PROBE_IMAGE}.")));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 The program of the container image runs as it does there: as its own user, with no capability, on a file system that it cannot
 write to, with no account of a cluster; one policy is small, the other names 5,000 hosts. Measured from outside: the time until
-it is ready, its memory, and the processor time that 100 requests a second take.
+it is ready, its memory, and the processor time that 100 requests a second take, beside those of Envoy in turns.
 """
 
 import http.server
@@ -22,7 +22,7 @@ import urllib.request
 
 from manifests import ENTRY, MESH
 
-ENTRIES, ROUNDS, RATE, SECONDS = 5_000, 7, 100, 20
+ENTRIES, ROUNDS, RATE, SECONDS, TURNS = 5_000, 7, 100, 10, 3
 LIMITS = {"start": 10.0, "entries": 25.0, "ready": 300, "processor": 10.0}
 ADMIN, HEALTH, EXPLICIT = "127.0.0.1:15970", "127.0.0.1:15971", ("127.0.0.1", 15972)
 
@@ -71,11 +71,6 @@ class Sidecar:
         """When the process was made, which is a little before it became the sidecar."""
         return int(self.stat()[19]) / os.sysconf("SC_CLK_TCK")
 
-    def processor(self):
-        """Seconds of processor time so far, by the scheduler's own count."""
-        tasks = pathlib.Path(f"/proc/{self.process.pid}/task").iterdir()
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
-
     def status(self, which):
         lines = pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         return next(line.split()[1] for line in lines if line.startswith(which))
@@ -83,6 +78,51 @@ class Sidecar:
     def memory(self, which):
         """MB that are resident now (`VmRSS`), of that its own (`RssAnon`), or at most so far (`VmHWM`)."""
         return int(self.status(which)) * 1024 / 1e6
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+class Envoy:
+    """Envoy as a plain proxy for one site: a listener, the router and an access log, none of Istio's filters or hosts."""
+
+    def __init__(self, binary, place, site):
+        kind = "type.googleapis.com/envoy.extensions"
+        log = {"@type": f"{kind}.access_loggers.file.v3.FileAccessLog", "path": "/dev/null"}
+        router = {"@type": f"{kind}.filters.http.router.v3.Router"}
+        route = {"match": {"prefix": "/"}, "route": {"cluster": "site"}}
+        manager = {
+            "@type": f"{kind}.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "stat_prefix": "outbound",
+            "access_log": [{"name": "file", "typed_config": log}],
+            "http_filters": [{"name": "router", "typed_config": router}],
+            "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
+        }
+
+        def at(address):
+            return {"address": {"socket_address": {"address": address[0], "port_value": address[1]}}}
+
+        filters = [{"name": "http", "typed_config": manager}]
+        endpoints = [{"lb_endpoints": [{"endpoint": at(site)}]}]
+        cluster = {"name": "site", "load_assignment": {"cluster_name": "site", "endpoints": endpoints}}
+        listener = {"name": "outbound", **at(EXPLICIT), "filter_chains": [{"filters": filters}]}
+        (place / "envoy.json").write_text(
+            json.dumps({"static_resources": {"listeners": [listener], "clusters": [cluster]}})
+        )
+        run = [binary, "-c", place / "envoy.json", "--base-id", "7", "--concurrency", str(os.cpu_count()), "-l", "off"]
+        self.process = subprocess.Popen(run)
+
+    def ready(self):
+        """Waits until it listens."""
+        while True:
+            try:
+                socket.create_connection(EXPLICIT).close()
+                break
+            except OSError:
+                if self.process.poll() is not None:
+                    sys.exit("Envoy ended before it was ready")
+                time.sleep(0.01)
 
     def end(self):
         self.process.terminate()
@@ -115,12 +155,18 @@ def request(connection):
         answer += piece
 
 
-def milli_cpus(sidecar):
+def processor(process):
+    """Seconds of processor time so far, by the scheduler's own count."""
+    tasks = pathlib.Path(f"/proc/{process.pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def milli_cpus(proxy):
     """Thousandths of a processor that 100 requests a second over kept connections take."""
     connections = [socket.create_connection(EXPLICIT) for _ in range(4)]
     for connection in connections:
         request(connection)
-    cost, began = sidecar.processor(), time.monotonic()
+    cost, began = processor(proxy.process), time.monotonic()
     for index in range(RATE * SECONDS):
         wait = began + index / RATE - time.monotonic()
         if wait > 0:
@@ -128,7 +174,7 @@ def milli_cpus(sidecar):
         request(connections[index % len(connections)])
     took = time.monotonic() - began
     rate = RATE * SECONDS / took
-    return (sidecar.processor() - cost) / took * 1000, rate
+    return (processor(proxy.process) - cost) / took * 1000, rate
 
 
 def image_environment(archive):
@@ -142,22 +188,36 @@ def image_environment(archive):
     return dict(variable.split("=", 1) for variable in config["config"]["Env"])
 
 
-def measure(binary, environment, place, entries, site):
+def measure(start_sidecar):
     ready, start = [], []
     for _ in range(ROUNDS):
-        sidecar = Sidecar(binary, environment, place, entries, site)
+        sidecar = start_sidecar()
         ready.append(sidecar.ready())
         time.sleep(1)
         start.append([sidecar.memory(which) for which in ("VmRSS", "RssAnon", "VmHWM")])
         last = len(ready) == ROUNDS
         if last:
             assert (sidecar.status("CapEff"), sidecar.status("CapBnd"), sidecar.status("Uid")) == ("0" * 16, "0" * 16, "1339")
-            cost, rate = milli_cpus(sidecar)
+            milli_cpus(sidecar)
             after = sidecar.memory("VmRSS")
         sidecar.end()
     resident, own, most = (statistics.median(values) for values in zip(*start))
     ready = statistics.median(ready)
-    return {"ready": ready, "resident": resident, "own": own, "most": most, "cost": cost, "rate": rate, "after": after}
+    return {"ready": ready, "resident": resident, "own": own, "most": most, "after": after}
+
+
+def costs(proxies):
+    """What each proxy takes at that rate: medians of some turns, in which all have theirs."""
+    turns = []
+    for _ in range(TURNS):
+        turn = []
+        for start in proxies:
+            proxy = start()
+            proxy.ready()
+            turn.append(milli_cpus(proxy))
+            proxy.end()
+        turns.append(turn)
+    return [tuple(map(statistics.median, zip(*one))) for one in zip(*turns)]
 
 
 def processor_name():
@@ -166,7 +226,7 @@ def processor_name():
 
 
 def main():
-    binary, archive, page = (pathlib.Path(argument) for argument in sys.argv[1:4])
+    binary, archive, envoy, page = (pathlib.Path(argument) for argument in sys.argv[1:5])
     load = os.getloadavg()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -177,13 +237,22 @@ def main():
         own.write_bytes(binary.read_bytes())
         own.chmod(0o755)
         environment = image_environment(archive)
-        small = measure(own, environment, place, 10, server.server_address)
-        large = measure(own, environment, place, ENTRIES, server.server_address)
 
-    def row(name, figures):
+        site = server.server_address
+
+        def with_few():
+            return Sidecar(own, environment, place, 10, site)
+
+        def with_many():
+            return Sidecar(own, environment, place, ENTRIES, site)
+
+        small, large = measure(with_few), measure(with_many)
+        *taken, beside = costs([with_few, with_many, lambda: Envoy(envoy, place, site)])
+
+    def row(name, figures, cost):
         return (
             f"| {name} | {figures['ready']:.0f} ms | {figures['resident']:.1f} MB | {figures['own']:.1f} MB "
-            f"| {figures['most']:.1f} MB | {figures['after']:.1f} MB | {figures['cost']:.1f} m at {figures['rate']:.0f}/s |"
+            f"| {figures['most']:.1f} MB | {figures['after']:.1f} MB | {cost[0]:.1f} m at {cost[1]:.0f}/s |"
         )
 
     page.write_text(
@@ -194,13 +263,15 @@ Written by `make bench-pod` on {time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(
 The static program of the container image, as user 1339 without any capability, on a file system that is read-only, with
 neither account nor cluster, and with the variables that the image sets. "Ready" counts from the start of its process until
 `/ready` answers; memory is what is resident a second later; both are medians of {ROUNDS} starts. "Its own" is without the pages
-of the program's file, which all sidecars of a node share. Then {RATE} requests a second pass for {SECONDS} seconds, over four
-connections that stay open; "processor" is what that takes, in thousandths of one, as a pod's requests are written.
+of the program's file, which all sidecars of a node share. "Processor" is what {RATE} requests a second over four connections
+that stay open take, in thousandths of one, as a pod's requests are written: the medians of {TURNS} turns of {SECONDS} s, in which
+Envoy has its own, as a plain proxy with one route, an access log and none of Istio's filters.
 
 | policy | ready | resident then | its own | at most | resident after traffic | processor |
 | --- | --- | --- | --- | --- | --- | --- |
-{row("10 ServiceEntries", small)}
-{row(f"{ENTRIES:,} ServiceEntries", large)}
+{row("10 ServiceEntries", small, taken[0])}
+{row(f"{ENTRIES:,} ServiceEntries", large, taken[1])}
+| Envoy 1.40, bare | | | | | | {beside[0]:.1f} m at {beside[1]:.0f}/s |
 | wanted | {LIMITS['ready']} ms | {LIMITS['start']:.0f} and {LIMITS['entries']:.0f} MB | | | | {LIMITS['processor']:.0f} m |
 
 - program {binary.stat().st_size / 1e6:.1f} MB, image archive {archive.stat().st_size / 1e6:.1f} MB

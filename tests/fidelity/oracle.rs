@@ -131,20 +131,15 @@ pub struct Target {
     pub names: Vec<String>,
     pub port_override: u16,
     pub connect_timeout_ms: u64,
-    pub tls: Option<Origin>,
+    pub http: String,
+    pub tls: serde_json::Value,
+    pub proxy_protocol: String,
     pub limits: serde_json::Value,
     pub balance: serde_json::Value,
     pub upkeep: serde_json::Value,
     pub host: String,
     pub request_headers: serde_json::Value,
     pub response_headers: serde_json::Value,
-}
-
-/// TLS towards the upstream.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Origin {
-    pub sni: String,
 }
 
 /// A running oracle; it ends when this is dropped.

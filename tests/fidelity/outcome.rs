@@ -13,8 +13,8 @@ use std::{
 use proxy_core::{
     model::Limits,
     policy::{
-        Action, Claims, Cluster, Decision, Endpoints, Facts, Forward, HttpClaims, HttpVersion, Layer, RetryPolicy,
-        Snapshot, decide,
+        Action, CertificateChecks, Claims, Cluster, Decision, Endpoints, Facts, Forward, HttpClaims, HttpVersion,
+        Layer, OriginateTls, RetryPolicy, Snapshot, UpstreamHttp, decide,
     },
 };
 use serde_json::{Value, json};
@@ -129,7 +129,9 @@ fn cluster_of_istio(target: &Target) -> Value {
         "names": names,
         "port_override": target.port_override,
         "connect_timeout_ms": target.connect_timeout_ms,
-        "tls": target.tls.as_ref().map(|tls| &tls.sni),
+        "http": target.http,
+        "tls": target.tls,
+        "proxy_protocol": target.proxy_protocol,
         "limits": target.limits,
         "balance": balance::of_istio(&target.balance),
         "upkeep": target.upkeep,
@@ -280,11 +282,31 @@ fn cluster_of_engine(cluster: &Cluster) -> Value {
         "names": names,
         "port_override": port_override,
         "connect_timeout_ms": cluster.settings.connect_timeout.as_millis() as u64,
-        "tls": cluster.settings.tls.as_ref().map(|tls| tls.sni.as_deref().unwrap_or_default()),
+        "http": match cluster.settings.http {
+            UpstreamHttp::Http1 => "1",
+            UpstreamHttp::Http2 => "2",
+            UpstreamHttp::AsCaller => "the caller's",
+        },
+        "tls": cluster.settings.tls.as_ref().map(tls),
+        "proxy_protocol": cluster.settings.proxy_protocol.map_or(String::new(), |version| format!("{version:?}")),
         "limits": limits(cluster.settings.limits),
         "balance": balance::of_engine(cluster),
         "upkeep": balance::upkeep_of_engine(cluster),
     })
+}
+
+fn tls(tls: &OriginateTls) -> Value {
+    let mut shown = json!({
+        "verifies": tls.checks != CertificateChecks::None,
+        "of_host": tls.checks == CertificateChecks::AuthorityAndHost,
+    });
+    if let Some(sni) = &tls.sni {
+        shown["sni"] = json!(sni);
+    }
+    if !tls.names.is_empty() {
+        shown["names"] = json!(tls.names);
+    }
+    shown
 }
 
 /// Limits by name; those that are none are left out.
@@ -295,10 +317,16 @@ fn limits(limits: Limits) -> Value {
         ("requests", limits.requests),
         ("retries", limits.retries),
         ("requests_per_connection", limits.requests_per_connection),
+        ("streams", limits.streams),
     ];
-    named
+    let named = named
         .into_iter()
-        .filter_map(|(name, limit)| Some((name.to_string(), json!(limit?))))
+        .filter_map(|(name, limit)| Some((name, json!(limit?))));
+    let budget = limits.retry_budget;
+    let budget = budget.map(|budget| json!({"share": budget.share.millionths(), "minimum": budget.minimum}));
+    named
+        .chain(budget.map(|budget| ("budget", budget)))
+        .map(|(name, limit)| (name.to_string(), limit))
         .collect::<serde_json::Map<_, _>>()
         .into()
 }

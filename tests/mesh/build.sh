@@ -1,7 +1,8 @@
 #!/bin/bash
-# build.sh OUT [ENVOY | oracle]: builds the programs of the test mesh from Go modules and packs its images, into OUT, a
-# cache. ENVOY is the sidecar's binary; without it, only what the API server alone needs is built; with `oracle`, only what
-# the engine is compared with. What is there from these very sources is not built again.
+# build.sh OUT [ENVOY | oracle | registry]: builds the programs of the test mesh from Go modules and packs its images, into
+# OUT, a cache. ENVOY is the sidecar's binary; without it, only what the API server alone needs is built; with `oracle`, only
+# what the engine is compared with; with `registry`, only a registry to push images to. What is there from these very sources
+# is not built again.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"/{bin,images,stamps,stage}
@@ -67,6 +68,12 @@ oracle() {
     build ./oracle
 }
 
+# CNCF's distribution, with a token server: tests/mesh/registry.rs.
+registry() {
+    cd "$here/programs/registry"
+    build .
+}
+
 # Upstream's Envoy has none of Istio's own filters: these settings keep istiod from sending them, and the provider that
 # would is cut out.
 istio_manifest() {
@@ -126,6 +133,10 @@ flock 9
 if [ "$envoy" = oracle ]; then
     once istio_files "$here"/programs/istio/go.*
     once oracle "$here"/programs/istio/go.* "$here"/programs/istio/oracle/*
+    exit 0
+fi
+if [ "$envoy" = registry ]; then
+    once registry "$here"/programs/registry/*
     exit 0
 fi
 once kubernetes "$here"/programs/kube/*

@@ -11,7 +11,7 @@ use super::{pod, window::Window};
 
 /// How long pods may take to start or to end on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(240);
-const IMAGE: &str = concat!("egret.dev/egret-proxy:", env!("CARGO_PKG_VERSION"));
+pub const IMAGE: &str = concat!("egret.dev/egret-proxy:", env!("CARGO_PKG_VERSION"));
 
 /// Gives the node the sidecar's image, and returns when the node says that it has it.
 pub fn bring_image(mesh: &Mesh) {

@@ -197,7 +197,8 @@ if [ "$kind" = api ]; then
     definitions
 else
     advertised=10.88.0.1
-    start sites inet python3 "$here/sites.py" pki
+    # Debian's own, which has the h2 of its package.
+    start sites inet /usr/bin/python3 "$here/sites.py" pki
     start containerd node containerd -c run/containerd.toml
     load_images &
     loading=$!

@@ -9,11 +9,13 @@ mod api;
 mod beside;
 mod clicks;
 mod connect;
+mod delivered;
 mod deployed;
 mod deploying;
 mod flood;
 mod own;
 mod pod;
+mod registry;
 mod runas;
 #[path = "../desktop/session.rs"]
 mod session;
@@ -39,6 +41,18 @@ fn main() {
     let conclusion = libtest_mimic::run(
         &arguments,
         vec![
+            alone(
+                "registry::takes_an_image_from_who_may_push",
+                registry::takes_an_image_from_who_may_push,
+            ),
+            alone(
+                "registry::gives_tokens_to_who_may_push",
+                registry::gives_tokens_to_who_may_push,
+            ),
+            alone(
+                "registry::is_trusted_by_its_certificate",
+                registry::is_trusted_by_its_certificate,
+            ),
             trial(
                 "api::viewer_reads_and_does_not_write",
                 &api,
@@ -79,6 +93,7 @@ fn main() {
             with_image("a_policy_for_a_pod", &mesh, pod::story),
             trial("the_story_by_clicking", &mesh, clicks::story),
             trial("test_requests_from_any_pod", &mesh, trying::story),
+            with_image("an_image_is_delivered_by_clicking", &mesh, delivered::story),
             with_image("a_sidecar_beside_a_workload_by_clicking", &mesh, deployed::story),
             with_image("a_copy_and_istios_envoy_do_the_same", &mesh, beside::story),
             trial("a_flood_of_lines_comes_whole", &mesh, flood::every_line_comes),
@@ -103,6 +118,15 @@ fn with_image(name: &str, mesh: &Arc<Shared<Mesh>>, test: fn(&Mesh)) -> Trial {
         }
         Err(reason) => Trial::ignorable_test(name, move || Ok(Completion::ignored_with(reason))),
     }
+}
+
+/// A test that starts what it needs itself.
+fn alone(name: &str, test: fn() -> Result<(), NotUp>) -> Trial {
+    Trial::ignorable_test(name, move || match test() {
+        Ok(()) => Ok(Completion::Completed),
+        Err(NotUp::Lacking(reason)) => Ok(Completion::ignored_with(reason)),
+        Err(NotUp::Failed(reason)) => Err(Failed::from(reason)),
+    })
 }
 
 /// A test on something that is shared.

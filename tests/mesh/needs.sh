@@ -1,6 +1,6 @@
 #!/bin/bash
-# needs.sh OUT oracle|build|api|mesh: says in one line what this machine lacks to build Istio's own code for the fidelity
-# check, or the test mesh, or to run its API server or the whole of it; exit code 1. Silent where nothing is missing.
+# needs.sh OUT oracle|registry|build|api|mesh: says in one line what this machine lacks to build Istio's own code for the
+# fidelity check, a registry, or the test mesh, or to run its API server or the whole of it; exit code 1. Silent where nothing is missing.
 set -u
 out=$1 purpose=$2
 
@@ -11,8 +11,8 @@ has_go() {
         lacks "Go 1.26 or newer, ${version:+not $version, }in PATH or /usr/local/go/bin: https://go.dev/dl"
 }
 
-if [ "$purpose" = oracle ]; then
-    [ -e "$out/stamps/oracle" ] || has_go
+if [ "$purpose" = oracle ] || [ "$purpose" = registry ]; then
+    [ -e "$out/stamps/$purpose" ] || has_go
     exit 0
 fi
 [ "$(uname -sm)" = "Linux x86_64" ] || lacks "Linux on x86_64: its images are made for that"
@@ -23,6 +23,7 @@ else
     sudo -n true 2>/dev/null || { [ -t 0 ] && sudo true; } || lacks "root, or sudo that does not ask for a password"
     root=(sudo -n)
 fi
+[ "$purpose" != mesh ] || /usr/bin/python3 -c 'import h2' 2>/dev/null || lacks "HTTP/2 for its sites: apt-get install python3-h2"
 declare -A last=([build]=images [api]=istio_files [mesh]=images)
 if [ ! -e "$out/stamps/${last[$purpose]}" ]; then
     [ "$purpose" = build ] || lacks "its programs, which are not built yet: make mesh-build"

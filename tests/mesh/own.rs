@@ -6,6 +6,11 @@ use super::session::{Session, copy_of_playground};
 
 /// Everything that the app reads and keeps lies in `scratch`: `mesh` is its folder, `data` what it keeps.
 pub fn session(scratch: &Path, kubeconfig: &Path) -> Session {
+    session_with(scratch, kubeconfig, &[])
+}
+
+/// The same with more variables.
+pub fn session_with(scratch: &Path, kubeconfig: &Path, more: &[(&str, &Path)]) -> Session {
     let (folder, data) = (scratch.join("mesh"), scratch.join("data"));
     copy_of_playground(&folder);
     let variables: [(&str, &Path); 6] = [
@@ -16,5 +21,5 @@ pub fn session(scratch: &Path, kubeconfig: &Path) -> Session {
         ("XDG_CONFIG_HOME", &data),
         ("KUBECONFIG", kubeconfig),
     ];
-    Session::start(scratch, &variables)
+    Session::start(scratch, &[&variables, more].concat())
 }

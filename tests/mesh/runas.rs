@@ -261,7 +261,7 @@ fn exec(cluster: &Cluster, options: &[&str], argv: &[&str]) -> Command {
 }
 
 /// A program that was built beside this test.
-fn program(name: &str) -> PathBuf {
+pub fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.parent().and_then(Path::parent).unwrap().join(name)
 }

@@ -1,10 +1,12 @@
 """sites.py FOLDER: the world outside the test mesh, under every address that nobody else has. On each of PORTS the first
-byte decides what is spoken: HTTP, TLS with HTTP inside, or lines that come back. Port 27017 speaks first, then echoes.
-FOLDER has the certificate and its key, sites.crt and sites.key.
+bytes decide what is spoken: HTTP/1, HTTP/2, TLS with either inside, or lines that come back. Port 27017 speaks first, then
+echoes. FOLDER has the certificate and its key, sites.crt and sites.key.
 
 HTTP answers like httpbin. What carries a name of its own, in the header `x-call` or as a line `call NAME`, is written to
-standard output as a line of JSON, as it arrived; the header `x-site` then says what the site does: `delay SECONDS`,
-`fail STATUS TIMES` and `close TIMES` (the first so many times that this call comes from this caller)."""
+standard output as a line of JSON, as it arrived; the header `x-site` then says what the site does: `delay SECONDS`;
+`fail STATUS TIMES`, `close TIMES`, `refuse TIMES` and `break TIMES` (the first so many times that this call comes from this
+caller, where what is refused is the stream, and in HTTP/1 the same as closing, and what breaks off is a body); `grpc STATUS
+TIMES`, where what does not fail ends with status 0; and `trailers`. HTTP/1 has no trailers here."""
 
 import collections
 import http.server
@@ -15,6 +17,12 @@ import ssl
 import sys
 import threading
 import time
+
+import h2.config
+import h2.connection
+import h2.errors
+import h2.events
+import h2.exceptions
 
 PORTS = [80, 443, 3306, 5432, 7070, 7071, 8080, 8081, 8443, 9090]
 
@@ -32,19 +40,48 @@ def record(**seen):
     return before
 
 
+def like_httpbin(method, path, headers, peer):
+    """Status and body for a request that says in its path what it wants."""
+    words = path.split("?")[0].split("/") + [""]
+    if words[1] == "delay":
+        time.sleep(min(float(words[2]), 30))
+    status = int(words[2]) if words[1] == "status" else 200
+    seen = {"headers": headers, "url": path, "peer": peer}
+    return status, b"x" * int(words[2]) if words[1] == "bytes" else json.dumps(seen, indent=1).encode()
+
+
+def planned(plan, before):
+    """What a call gets that says `plan`, and has come so often before: a word, and a status."""
+    doing, number, times = (plan.split() + ["", "", ""])[:3]
+    if doing == "delay":
+        time.sleep(float(number))
+    if doing in ("close", "refuse", "break") and before < int(number):
+        return doing, None
+    if doing == "grpc":
+        return doing, int(number) if before < int(times) else 0
+    return doing, int(number) if doing == "fail" and before < int(times) else 200
+
+
 class Site(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def answer(self):
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        body = self.body()
         if "x-call" in self.headers:
             return self.play(body)
-        words = self.path.split("?")[0].split("/") + [""]
-        if words[1] == "delay":
-            time.sleep(min(float(words[2]), 30))
-        status = int(words[2]) if words[1] == "status" else 200
-        seen = {"headers": dict(self.headers), "url": self.path, "peer": self.client_address[0]}
-        self.reply(status, b"x" * int(words[2]) if words[1] == "bytes" else json.dumps(seen, indent=1).encode())
+        status, body = like_httpbin(self.command, self.path, dict(self.headers), self.client_address[0])
+        self.reply(status, body)
+
+    def body(self):
+        if self.headers.get("transfer-encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("content-length", 0)))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            """A trailer."""
+        return body
 
     def play(self, body):
         before = record(
@@ -56,26 +93,118 @@ class Site(http.server.BaseHTTPRequestHandler):
             headers=self.headers.items(),
             body=body.decode(errors="replace"),
         )
-        plan = self.headers.get("x-site", "").split() + ["", "", ""]
-        if plan[0] == "delay":
-            time.sleep(float(plan[1]))
-        if plan[0] == "close" and before < int(plan[1]):
+        doing, status = planned(self.headers.get("x-site", ""), before)
+        if status is None:
             self.close_connection = True
-            return
-        failing = plan[0] == "fail" and before < int(plan[2])
-        self.reply(int(plan[1]) if failing else 200, b"seen\n")
+            if doing == "break":
+                self.reply(200, b"se", length=5)
+        elif doing == "grpc":
+            self.reply(200, b"", [("content-type", "application/grpc"), ("grpc-status", str(status))])
+        else:
+            self.reply(status, b"seen\n")
 
-    def reply(self, status, body):
+    def reply(self, status, body, headers=(), length=None):
         self.send_response(status)
-        self.send_header("content-length", str(len(body)))
+        if status != 204:
+            headers = [*headers, ("content-length", str(length or len(body)))]
+        for name, value in headers:
+            self.send_header(name, value)
         self.end_headers()
-        if self.command != "HEAD":
+        if self.command != "HEAD" and status != 204:
             self.wfile.write(body)
 
     do_GET = do_POST = do_HEAD = do_PUT = do_DELETE = do_OPTIONS = do_PATCH = do_CONNECT = answer
 
     def log_message(self, *arguments):
         pass
+
+
+class Streams(socketserver.BaseRequestHandler):
+    """HTTP/2. Each request has a thread of its own: one that waits holds up none beside it."""
+
+    # A caller may send what no caller should; it is written down, not refused.
+    CONFIG = h2.config.H2Configuration(client_side=False, header_encoding="utf-8", validate_inbound_headers=False)
+
+    def handle(self):
+        self.streams, self.turn, self.arriving = h2.connection.H2Connection(self.CONFIG), threading.Lock(), {}
+        self.send(self.streams.initiate_connection)
+        while received := self.request.recv(65536):
+            with self.turn:
+                events = self.streams.receive_data(received)
+                self.request.sendall(self.streams.data_to_send())
+            for event in events:
+                self.take(event)
+
+    def send(self, what, *arguments, **named):
+        """Has the connection say something; who has reset the stream meanwhile does not hear it."""
+        with self.turn:
+            try:
+                what(*arguments, **named)
+            except h2.exceptions.ProtocolError:
+                return
+            self.request.sendall(self.streams.data_to_send())
+
+    def take(self, event):
+        stream = getattr(event, "stream_id", None)
+        if isinstance(event, h2.events.RequestReceived):
+            self.arriving[stream] = event.headers, bytearray(), []
+            if (":method", "CONNECT") in event.headers:
+                self.begin(stream)
+        elif isinstance(event, h2.events.DataReceived):
+            self.send(self.streams.acknowledge_received_data, event.flow_controlled_length, stream)
+            if stream in self.arriving:
+                self.arriving[stream][1].extend(event.data)
+        elif isinstance(event, h2.events.TrailersReceived) and stream in self.arriving:
+            self.arriving[stream][2].extend(event.headers)
+        elif isinstance(event, h2.events.StreamEnded):
+            self.begin(stream)
+
+    def begin(self, stream):
+        if stream in self.arriving:
+            threading.Thread(target=self.answer, args=(stream, *self.arriving.pop(stream)), daemon=True).start()
+
+    def answer(self, stream, headers, body, trailers):
+        named = dict(headers)
+        method, path = named[":method"], named.get(":path", named.get(":authority", ""))
+        if "x-call" not in named:
+            status, body = like_httpbin(method, path, named, self.client_address[0])
+            return self.reply(stream, status, b"" if method == "HEAD" else body)
+        before = record(
+            call=named["x-call"],
+            peer=self.client_address[0],
+            at=address(self.request),
+            sni=getattr(self.request, "asked_for", None),
+            line=f"{method} {path} HTTP/2",
+            headers=headers,
+            body=bytes(body).decode(errors="replace"),
+            trailers=trailers,
+        )
+        doing, status = planned(named.get("x-site", ""), before)
+        if doing == "close" and status is None:
+            self.request.shutdown(socket.SHUT_RDWR)
+        elif doing == "break" and method == "HEAD":
+            self.send(self.streams.send_headers, stream, [(":status", "200")], end_stream=True)
+        elif doing == "break" and status is None:
+            self.send(self.streams.send_headers, stream, [(":status", "200")])
+            self.send(self.streams.send_data, stream, b"se")
+            self.send(self.streams.reset_stream, stream, h2.errors.ErrorCodes.INTERNAL_ERROR)
+        elif status is None:
+            self.send(self.streams.reset_stream, stream, h2.errors.ErrorCodes.REFUSED_STREAM)
+        elif doing == "grpc":
+            own, ends = [("content-type", "application/grpc")], [("grpc-status", str(status))]
+            if status or method == "HEAD":
+                self.send(self.streams.send_headers, stream, [(":status", "200"), *own, *ends], end_stream=True)
+            else:
+                self.reply(stream, 200, b"\0\0\0\0\5seen\n", own, ends)
+        else:
+            body = b"" if method == "HEAD" or status == 204 else b"seen\n"
+            self.reply(stream, status, body, trailers=[("x-end", "1")] if doing == "trailers" else [])
+
+    def reply(self, stream, status, body, headers=(), trailers=()):
+        self.send(self.streams.send_headers, stream, [(":status", str(status)), *headers], end_stream=False)
+        self.send(self.streams.send_data, stream, body, end_stream=not trailers)
+        if trailers:
+            self.send(self.streams.send_headers, stream, trailers, end_stream=True)
 
 
 class Echo(socketserver.BaseRequestHandler):
@@ -101,17 +230,21 @@ class Servers(socketserver.ThreadingTCPServer):
 
 
 class Anything(Servers):
-    """What is spoken is told by the first byte. The handshake belongs to the connection's own thread."""
+    """What is spoken is told by the first bytes, and inside TLS by what was agreed on. The handshake belongs to the
+    connection's own thread."""
 
     tls = None
 
     def finish_request(self, request, client):
-        # A capital letter begins an HTTP method.
+        # A capital letter begins an HTTP method, and no method of HTTP/1 these three.
         handler, first = Echo, request.recv(1, socket.MSG_PEEK)
         if first == b"\x16":
-            handler, request = Site, self.tls.wrap_socket(request, server_side=True)
+            request = self.tls.wrap_socket(request, server_side=True)
+            handler = Streams if request.selected_alpn_protocol() == "h2" else Site
         elif first.isupper():
-            handler = Site
+            while first in (b"P", b"PR"):
+                first = request.recv(3, socket.MSG_PEEK)
+            handler = Streams if first == b"PRI" else Site
         handler(request, client, self)
 
     def handle_error(self, request, client):
@@ -129,6 +262,7 @@ def note_server_name(connection, name, context):
 def main():
     tls = Anything.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(f"{sys.argv[1]}/sites.crt", f"{sys.argv[1]}/sites.key")
+    tls.set_alpn_protocols(["h2", "http/1.1"])
     tls.sni_callback = note_server_name
     servers = [Anything(("0.0.0.0", port), None) for port in PORTS]
     for server in [*servers, Servers(("0.0.0.0", 27017), Greeter)]:

@@ -316,6 +316,35 @@ fn copies_carry_the_edited_request_and_its_body_and_nobody_waits_for_them() {
 }
 
 #[test]
+fn before_istio_1_28_the_host_of_a_copy_ends_with_shadow() {
+    let (site, shadow) = (site::http(), site::http());
+    let options = [
+        host("httpbin.org", "198.18.0.10").to_vec(),
+        host("shadow.example.com", "198.18.0.11").to_vec(),
+        map("198.18.0.10:80", site.address).to_vec(),
+        map("198.18.0.11:80", shadow.address).to_vec(),
+        vec!["--istio-version".into(), "1.27".into()],
+    ]
+    .concat();
+    let policy = [
+        mesh("REGISTRY_ONLY"),
+        entry("httpbin.org", 80, "HTTP"),
+        entry("shadow.example.com", 80, "HTTP"),
+        routes(
+            "httpbin.org",
+            &format!("[{{mirrors: [{{destination: {{host: shadow.example.com}}}}], {TO_HTTPBIN}}}]"),
+        ),
+    ];
+    let subject = Subject::start(&policy, &options);
+    let answer = through(&subject, &["http://httpbin.org/"]);
+    assert!(answer.body.contains("\r\nhost: httpbin.org\r\n"), "{}", answer.body);
+    eventually("the copy", || {
+        let head = shadow.last_head();
+        head.contains("\r\nhost: httpbin.org-shadow\r\n").then_some(())
+    });
+}
+
+#[test]
 fn cross_origin_requests_are_answered_as_the_policy_says() {
     let (subject, site) = routed(&format!(
         "[{{match: [{{uri: {{prefix: /ignore}}}}], corsPolicy: {{allowOrigins: [{{exact: 'http://a.com'}}], unmatchedPreflights: IGNORE}}, {TO_HTTPBIN}}}, \

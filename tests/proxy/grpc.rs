@@ -3,7 +3,7 @@
 use http::HeaderMap;
 
 use crate::{
-    http2::{TARGET, TO_IT, ask, names, routed, serving, url},
+    http2::{TARGET, TO_IT, ask, names, routed, rule, serving, url},
     streams::{Caller, call, run, whole},
 };
 
@@ -119,4 +119,23 @@ fn a_refused_stream_and_a_status_of_grpc_are_tried_again() {
         "{:?}",
         subject.log(3)
     );
+}
+
+#[test]
+fn a_status_of_grpc_in_the_head_of_an_answer_counts_for_the_one_of_http_that_it_stands_for() {
+    let policy = "{outlierDetection: {consecutive5xxErrors: 2, baseEjectionTime: 1h, maxEjectionPercent: 100}}";
+    let (subject, site) = serving(
+        "GRPC",
+        &[
+            rule(policy),
+            routed(&format!("[{{retries: {{attempts: 0}}, {TO_IT}}}]")),
+        ],
+    );
+    for path in ["/status/14", "/status/5", "/status/13", "/status/2"] {
+        let answer = ask(&subject, call(&url(path))).unwrap();
+        assert_eq!(answer.headers["grpc-status"], path.rsplit('/').next().unwrap());
+    }
+    let refused = ask(&subject, call(&url("/echo"))).unwrap();
+    assert_eq!(refused.headers["grpc-message"], "no healthy upstream");
+    assert_eq!(site.asked().len(), 4);
 }

@@ -8,9 +8,11 @@
 
 mod actions;
 mod balance;
+mod bodies;
 mod captured;
 mod connections;
 mod delivery;
+mod ends;
 mod explicit;
 mod grpc;
 mod http2;
@@ -19,6 +21,7 @@ mod lifecycle;
 mod limits;
 mod namespace;
 mod observe;
+mod originated;
 mod replies;
 mod site;
 mod streams;

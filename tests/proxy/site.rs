@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::Path,
     sync::{
         Arc, Mutex,
@@ -39,6 +39,12 @@ impl Site {
     pub fn last_head(&self) -> String {
         let seen = self.seen.lock().unwrap();
         seen.last().map(|last| last.head.clone()).unwrap_or_default()
+    }
+
+    /// The heads of all requests that arrived whole.
+    pub fn heads(&self) -> Vec<String> {
+        let seen = self.seen.lock().unwrap();
+        seen.iter().map(|request| request.head.clone()).collect()
     }
 
     /// The body of the last request.
@@ -83,6 +89,48 @@ pub fn https(names: &[&str], trust: &Path) -> Site {
     })
 }
 
+/// The site of `http` where each connection begins with a header of the PROXY protocol, which is noted as the head of a
+/// request: version, who calls and whom.
+pub fn proxied() -> Site {
+    serve(|mut stream: TcpStream, seen| {
+        let head = proxy_header(&mut stream)?;
+        seen.lock().unwrap().push(Seen {
+            head,
+            body: String::new(),
+        });
+        answer_all(stream, seen)
+    })
+}
+
+fn proxy_header(stream: &mut impl Read) -> io::Result<String> {
+    let mut begin = [0; 12];
+    stream.read_exact(&mut begin)?;
+    if begin == *b"\r\n\r\n\0\r\nQUIT\n" {
+        let mut rest = [0; 16];
+        stream.read_exact(&mut rest)?;
+        assert_eq!(
+            rest[..4],
+            [0x21, 0x11, 0, 12],
+            "version 2, PROXY, TCP over IPv4, and its length"
+        );
+        let address = |at: usize| Ipv4Addr::from(<[u8; 4]>::try_from(&rest[at..at + 4]).unwrap());
+        let port = |at: usize| u16::from_be_bytes([rest[at], rest[at + 1]]);
+        return Ok(format!("2 {}:{} {}:{}", address(4), port(12), address(8), port(14)));
+    }
+    let mut line = begin.to_vec();
+    while !line.ends_with(b"\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        line.extend(byte);
+    }
+    let line = String::from_utf8(line).unwrap();
+    let parts: Vec<&str> = line.trim_end().split(' ').collect();
+    let ["PROXY", "TCP4", from, to, from_port, to_port] = *parts else {
+        return Err(io::Error::other(line));
+    };
+    Ok(format!("1 {from}:{from_port} {to}:{to_port}"))
+}
+
 /// Greets, then echoes.
 pub fn speaks_first() -> Site {
     serve(|mut stream: TcpStream, _| {
@@ -96,6 +144,36 @@ pub fn speaks_first() -> Site {
 /// Takes connections and closes each without a word.
 pub fn hangs_up() -> Site {
     serve(|mut stream: TcpStream, _| stream.read(&mut [0; 1024]).map(drop))
+}
+
+/// Answers each request with a part of the body that it has announced, and closes.
+pub fn breaks_off() -> Site {
+    serve(|mut stream: TcpStream, _| {
+        if stream.read(&mut [0; 1024])? == 0 {
+            return Ok(());
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nse")
+    })
+}
+
+/// Takes connections, and resets each once something has come over it.
+pub fn resets() -> Site {
+    // What is left unread when a socket is closed makes it a reset.
+    serve(|stream: TcpStream, _| stream.peek(&mut [0]).map(drop))
+}
+
+/// Greets, and keeps how each connection ended as what was seen: in words of the error, or as "end".
+pub fn keeps_ends() -> Site {
+    serve(|mut stream: TcpStream, seen| {
+        stream.write_all(b"hello")?;
+        let ended = io::copy(&mut stream, &mut io::sink());
+        let head = ended.map_or_else(|error| error.kind().to_string(), |_| "end".into());
+        seen.lock().unwrap().push(Seen {
+            head,
+            body: String::new(),
+        });
+        Ok(())
+    })
 }
 
 /// An address of loopback where nothing listens.

@@ -2,6 +2,7 @@
 import "@testing-library/jest-dom/vitest";
 import { cleanup, configure } from "@testing-library/svelte";
 import { afterEach } from "vitest";
+import { deliver, delivery } from "./state/delivery.svelte";
 import { deploy, deployedFlows, deployLeft, deployment } from "./state/deploy.svelte";
 import { navigation } from "./state/navigation.svelte";
 import { probes } from "./state/probe.svelte";
@@ -31,8 +32,9 @@ Range.prototype.getBoundingClientRect ??= () => new DOMRect();
 afterEach(() => {
   cleanup();
   forgetAll();
-  for (const query of [deployment, deployLeft, deployedFlows, probes]) query.forget();
+  for (const query of [delivery, deployment, deployLeft, deployedFlows, probes]) query.forget();
   deploy.reset();
+  deliver.reset();
   navigation.reset();
   testConsole.clear();
   toasts.list = [];

@@ -24,7 +24,7 @@ use tokio::{
     runtime, task, time,
 };
 
-use crate::net::{Alpn, Originator};
+use crate::net::{Alpn, Originator, Server};
 
 /// Largest answer of a proxy to CONNECT.
 const MAX_HEAD: usize = 16 * 1024;
@@ -152,7 +152,7 @@ impl Get {
             return self.talk(stream, proxy.is_some(), &mut seen.status).await;
         }
         let stream = Originator::default()
-            .originate(stream, host, Alpn::Http11)
+            .originate(stream, &Server::named(host), Some(Alpn::Http11))
             .await
             .map_err(|error| {
                 let untrusted = error.to_string().contains("certificate");

@@ -115,7 +115,11 @@ impl Breaker {
 
     /// A retry begins.
     pub fn retry(&self) -> Result<Share, Overflow> {
-        self.share(|counters| &counters.retries, self.limits.retries)
+        let limit = match self.limits.retry_budget {
+            Some(budget) => Some(budget.allows(self.met.counters.requests.load(Ordering::Acquire))),
+            None => self.limits.retries,
+        };
+        self.share(|counters| &counters.retries, limit)
     }
 
     /// A byte stream's connection.
@@ -170,7 +174,10 @@ impl Drop for ConnectionShare {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{ClusterSettings, UpstreamHttp};
+    use crate::{
+        model::{Percentage, RetryBudget},
+        policy::{ClusterSettings, UpstreamHttp},
+    };
 
     fn breaker(shared: &Arc<Breakers>, limits: Limits) -> Breaker {
         let breaking = Breaking::new(shared.clone());
@@ -221,5 +228,31 @@ mod tests {
         assert!(beside.0.is_ok() && beside.1.is_ok());
         drop(held);
         assert!(here.connection(address(1)).is_ok());
+    }
+
+    #[test]
+    fn a_budget_allows_retries_by_the_requests_that_are_under_way_and_never_less_than_its_minimum() {
+        let limits = Limits {
+            retries: Some(0),
+            retry_budget: Some(RetryBudget {
+                share: Percentage::of(20.0),
+                minimum: 1,
+            }),
+            ..Limits::default()
+        };
+        let breaker = breaker(&Arc::default(), limits);
+        let first = breaker.retry();
+        assert!(
+            first.is_ok() && breaker.retry().is_err(),
+            "the minimum, without any request"
+        );
+        let requests: Vec<_> = (0..14).map(|_| breaker.request()).collect();
+        let second = breaker.retry();
+        assert!(second.is_ok() && breaker.retry().is_err(), "a fifth of 14");
+        drop(requests);
+        drop(second);
+        assert!(breaker.retry().is_err(), "the requests have ended");
+        drop(first);
+        assert!(breaker.retry().is_ok());
     }
 }

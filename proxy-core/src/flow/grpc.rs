@@ -81,6 +81,24 @@ pub(super) fn status_for(http: u16) -> u8 {
     }
 }
 
+/// The status of HTTP that one of gRPC counts for. Envoy: `Grpc::Utility::grpcToHttpStatus`.
+pub(super) fn http_status(grpc: u8) -> u16 {
+    match grpc {
+        0 => 200,
+        1 => 499,
+        3 | 9 | 11 => 400,
+        4 => 504,
+        5 => 404,
+        6 | 10 => 409,
+        7 => 403,
+        8 => 429,
+        12 => 501,
+        14 => 503,
+        16 => 401,
+        _ => 500,
+    }
+}
+
 /// Writes an answer into the head of a response that has nothing else: what ends a call of gRPC.
 pub(super) fn answer(headers: &mut HeaderMap, status: u8, text: &str) {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));

@@ -1,6 +1,6 @@
 //! Headers as Envoy's connection manager treats them on a sidecar's outbound side.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use hyper::{
     HeaderMap,
@@ -157,6 +157,12 @@ pub(super) fn text(headers: &HeaderMap, name: HeaderName) -> String {
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default()
         .to_string()
+}
+
+/// For whom the caller forwards: Istio's sidecars believe the last that `x-forwarded-for` names.
+pub(super) fn named_source(headers: &HeaderMap) -> Option<IpAddr> {
+    let named = text(headers, HeaderName::from_static("x-forwarded-for"));
+    named.rsplit(',').next()?.trim().parse().ok()
 }
 
 /// Header lines for a decision.

@@ -102,6 +102,7 @@ async fn handle(
             path.clone().unwrap_or(sent_path)
         },
         version: written(streams),
+        source: headers::named_source(request.headers()),
         forwarded_for: headers::text(
             request.headers(),
             "x-forwarded-for".parse().unwrap_or(header::FORWARDED),
@@ -153,6 +154,7 @@ async fn handle(
         path: &path,
         headers: &headers::Lines(request.headers()),
     };
+    finish.http_part().scheme = claims.scheme();
     let facts = Facts {
         destination,
         claims: Claims::Http(claims),
@@ -307,6 +309,7 @@ async fn forwarded(
         let original = mirror::Original {
             parts: &parts,
             authority: &finish.http_part().authority.clone(),
+            scheme: finish.http_part().scheme,
             destination,
             source: finish.flow.source,
             timeout: forward.timeout,
@@ -319,10 +322,10 @@ async fn forwarded(
 }
 
 /// An answer of policy's own.
-fn answered(finish: Box<Finish>, answer: &Reply<'_>, authority: &str, path: &str) -> Response<ResponseBody> {
+fn answered(mut finish: Box<Finish>, answer: &Reply<'_>, authority: &str, path: &str) -> Response<ResponseBody> {
     let target = answer
         .redirect
-        .map(|redirect| reply::location(redirect, authority, path));
+        .map(|redirect| reply::location(redirect, finish.http_part().scheme, authority, path));
     let mut response = finish.reply(answer.status, flags(answer.flags), answer.details, answer.body);
     if let Some(value) = target.and_then(|target| HeaderValue::from_str(&target).ok()) {
         // Envoy's order.

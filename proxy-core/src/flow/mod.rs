@@ -12,6 +12,7 @@ mod hosts;
 mod http;
 mod outlier;
 mod pool;
+mod proxy_header;
 mod reply;
 mod reset;
 mod stream;

@@ -1,4 +1,4 @@
-//! Idle upstream connections of one worker, by address and TLS identity.
+//! Idle upstream connections of one worker, by address, TLS identity and what they begin with.
 
 use std::{collections::HashMap, net::SocketAddr, rc::Rc, time::Duration};
 
@@ -9,8 +9,8 @@ use tokio::{
     time::{self, Instant},
 };
 
-use super::{Worker, body::RequestBody};
-use crate::policy::Cluster;
+use super::{Worker, body::RequestBody, proxy_header::ProxyHeader};
+use crate::{net::Server, policy::Cluster};
 
 /// Idle connections kept for one address: as many as one worker can use at once without a queue growing elsewhere.
 const PER_ADDRESS: usize = 256;
@@ -78,8 +78,15 @@ pub(super) struct Idle {
     end: Option<Instant>,
 }
 
-/// What two requests must share to use the same connection: the address, and the server's name where TLS is spoken.
-pub(super) type Key = (SocketAddr, Option<Box<str>>);
+/// What two requests must share to use the same connection.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub address: SocketAddr,
+    /// Whom TLS is spoken with, where it is.
+    pub server: Option<Box<Server>>,
+    /// The header that it begins with, where it has one: who has called whom.
+    pub header: Option<Box<ProxyHeader>>,
+}
 
 /// The pool.
 #[derive(Debug, Default)]

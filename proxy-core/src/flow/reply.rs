@@ -81,9 +81,9 @@ pub(super) fn date() -> Option<HeaderValue> {
     HeaderValue::from_str(&date).ok()
 }
 
-/// Where a redirect points.
-pub(super) fn location(redirect: &Redirect, authority: &str, path_and_query: &str) -> String {
-    let scheme = redirect.scheme.as_deref().unwrap_or("http");
+/// Where a redirect points, for a request with this scheme and authority.
+pub(super) fn location(redirect: &Redirect, scheme: &str, authority: &str, path_and_query: &str) -> String {
+    let scheme = redirect.scheme.as_deref().unwrap_or(scheme);
     let host = redirect.authority.as_deref().unwrap_or(authority);
     let port = redirect.port.map(|port| format!(":{port}")).unwrap_or_default();
     // The query is kept; the path is replaced whole, or the matched prefix of it.

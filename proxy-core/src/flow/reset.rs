@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use crate::policy::HttpVersion;
+
 /// Why there is no response, or no more of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reset {
@@ -26,6 +28,14 @@ impl Reset {
             found = error.source();
         }
         Self::Termination
+    }
+
+    /// The same of the body of a response. To Envoy's parser of HTTP/1.1 one that ends before its end is none.
+    pub fn of_body(error: &(dyn Error + 'static), version: HttpVersion) -> Self {
+        match version {
+            HttpVersion::H2c => Self::of(error),
+            HttpVersion::Http10 | HttpVersion::Http11 => Self::Protocol,
+        }
     }
 
     fn of_stream(error: &h2::Error) -> Self {

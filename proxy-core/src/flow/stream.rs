@@ -55,7 +55,7 @@ pub(super) async fn forward(
             let name = flow.sni.clone();
             let hashes = forward.stream.is_some_and(|stream| stream.by_source);
             let hash = hashes.then(|| source_hash(source.ip()));
-            match upstream::connect(worker, forward.cluster, destination, &name, hash).await {
+            match upstream::connect(worker, forward.cluster, source, destination, &name, hash).await {
                 Ok(mut connected) => {
                     flow.upstream = Some(connected.address);
                     flow.upstream_local = connected.local;
@@ -88,6 +88,15 @@ pub(super) async fn forward(
                     };
                     if let Some(Over::Old) = cut {
                         flow.flags = "DT";
+                    }
+                    // Envoy: who is reset takes the other side along.
+                    match row.ended.was_reset() {
+                        Some(Side::Upstream) => {
+                            flow.flags = "UR";
+                            net::reset(client);
+                        }
+                        Some(Side::Client) => net::reset(connected.stream.into_inner()),
+                        None => {}
                     }
                 }
                 Err(failed) => {
@@ -174,9 +183,6 @@ impl Drop for Row<'_> {
         }
         self.flow.received = self.ended.received;
         self.flow.sent = self.ended.sent;
-        if let Some((Side::Upstream, _)) = self.ended.failed {
-            self.flow.flags = "UC";
-        }
         self.flow.duration = self.started.elapsed();
         self.worker.recorder.record(&self.flow);
     }

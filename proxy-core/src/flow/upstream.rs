@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::TcpStream, time};
+use tokio::{io::AsyncWriteExt, net::TcpStream, time};
 use tokio_rustls::client::TlsStream;
 
 use super::{
@@ -15,10 +15,11 @@ use super::{
     choice::{Addresses, Wish},
     hosts::Busy,
     outlier::Outcome,
+    proxy_header::ProxyHeader,
 };
 use crate::{
-    net::{self, DialError},
-    policy::{Cluster, Endpoints, OriginateTls},
+    net::{self, DialError, Server},
+    policy::{CertificateChecks, Cluster, Endpoints, OriginateTls},
 };
 
 /// An open connection and the address that policy chose (not what it may be mapped to).
@@ -41,6 +42,16 @@ pub(super) enum Stream {
     Plain(TcpStream),
     /// The bytes within TLS.
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// The connection itself.
+    pub fn into_inner(self) -> TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.into_inner().0,
+        }
+    }
 }
 
 /// Why there is no connection.
@@ -157,18 +168,32 @@ pub(super) async fn endpoint(
     }
 }
 
-/// The server's name for TLS: what the DestinationRule says, else the Host without its port.
-pub(super) fn server_name<'n>(tls: &'n OriginateTls, authority: &'n str) -> &'n str {
-    match (&tls.sni, authority.rsplit_once(':')) {
-        (Some(sni), _) => sni,
-        (None, Some((host, _))) if !authority.ends_with(']') => host,
-        (None, _) => authority,
+/// Whom TLS is spoken with: the name that is sent is what the DestinationRule says, else the Host without its port, which a
+/// byte stream has not.
+pub(super) fn server(tls: &OriginateTls, authority: Option<&str>) -> Server {
+    let host = authority.map(|authority| match authority.rsplit_once(':') {
+        Some((host, _)) if !authority.ends_with(']') => host,
+        _ => authority,
+    });
+    let lowercase = |name: &str| Box::from(name.to_ascii_lowercase());
+    Server {
+        name: tls.sni.as_deref().or(host).map(lowercase),
+        trusted: tls.checks != CertificateChecks::None,
+        host: host
+            .filter(|_| tls.checks == CertificateChecks::AuthorityAndHost)
+            .map(lowercase),
+        names: tls.names.clone(),
     }
 }
 
-/// Opens a connection to an address of a cluster.
-pub(super) async fn dial(worker: &Worker, cluster: &Cluster, address: SocketAddr) -> Result<TcpStream, DialError> {
-    let stream = worker.dialer.dial(address, cluster.settings.connect_timeout).await?;
+/// Opens a connection to an address of a cluster, which begins with `header` where there is one.
+pub(super) async fn dial(
+    worker: &Worker,
+    cluster: &Cluster,
+    address: SocketAddr,
+    header: Option<&ProxyHeader>,
+) -> Result<TcpStream, DialError> {
+    let mut stream = worker.dialer.dial(address, cluster.settings.connect_timeout).await?;
     if let Some(keepalive) = cluster.settings.upkeep.as_ref().and_then(|upkeep| upkeep.keepalive) {
         // Envoy: to the second.
         let seconds = |time: Option<Duration>| time.map(|time| Duration::from_secs(time.as_secs()));
@@ -184,13 +209,18 @@ pub(super) async fn dial(worker: &Worker, cluster: &Cluster, address: SocketAddr
             Some(keepalive.probes).filter(|probes| *probes > 0),
         )?;
     }
+    if let Some(header) = header {
+        let header = header.bytes(stream.local_addr()?, address);
+        stream.write_all(&header).await?;
+    }
     Ok(stream)
 }
 
-/// Connects a byte stream to a cluster.
+/// Connects the byte stream of a caller at `source` to a cluster.
 pub(super) async fn connect(
     worker: &Worker,
     cluster: &Cluster,
+    source: SocketAddr,
     destination: SocketAddr,
     name: &str,
     hash: Option<u64>,
@@ -205,15 +235,13 @@ pub(super) async fn connect(
     })?;
     let limit = cluster.settings.connect_timeout;
     let opening = async {
-        let stream = dial(worker, cluster, address).await?;
+        let header = ProxyHeader::of(cluster, Some(source), destination);
+        let stream = dial(worker, cluster, address, header.as_ref()).await?;
         let local = stream.local_addr().ok();
         let stream = match &cluster.settings.tls {
             None => Stream::Plain(stream),
             Some(tls) => {
-                let opened = worker
-                    .originator
-                    .originate_stream(stream, tls.sni.as_deref(), &tls.names)
-                    .await;
+                let opened = worker.originator.originate(stream, &server(tls, None), None).await;
                 Stream::Tls(Box::new(opened.map_err(DialError::Tls)?))
             }
         };

@@ -7,6 +7,7 @@ use std::{
     path::Path,
 };
 
+use bytes::Bytes;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
@@ -18,7 +19,7 @@ const EMPTY: &str = "policy/";
 
 /// Everything that documents point at, by its digest.
 #[derive(Debug, Default)]
-pub struct Blobs(BTreeMap<String, Vec<u8>>);
+pub struct Blobs(BTreeMap<String, Bytes>);
 
 impl Blobs {
     /// Keeps some bytes, and tells where they are.
@@ -28,7 +29,7 @@ impl Blobs {
             .iter()
             .fold("sha256:".to_string(), |text, byte| text + &format!("{byte:02x}"));
         let size = bytes.len();
-        self.0.insert(digest.clone(), bytes);
+        self.0.insert(digest.clone(), bytes.into());
         Descriptor {
             media_type,
             digest,
@@ -36,6 +37,11 @@ impl Blobs {
             annotations: None,
             platform: None,
         }
+    }
+
+    /// What a descriptor of this image points at.
+    pub fn get(&self, descriptor: &Descriptor) -> Bytes {
+        self.0.get(&descriptor.digest).cloned().unwrap_or_default()
     }
 
     /// Keeps a document.

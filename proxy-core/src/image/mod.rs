@@ -8,12 +8,14 @@ mod archive;
 mod elf;
 mod fault;
 mod oci;
+pub mod push;
 mod sbom;
 #[cfg(test)]
 mod tests;
 
 use std::{
     fs,
+    io::Read as _,
     path::{Path, PathBuf},
 };
 
@@ -31,6 +33,9 @@ pub const NAME: &str = "egret.dev/egret-proxy";
 
 /// User and group that the sidecar runs as; interception leaves this user's own connections alone.
 pub const USER: u32 = 1339;
+
+/// As much of a program as has its headers, and the loader's name behind them.
+const HEAD: u64 = 64 * 1024;
 
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -52,57 +57,101 @@ pub fn reference() -> String {
     format!("{NAME}:{}", env!("CARGO_PKG_VERSION"))
 }
 
+/// An image in memory: to be written as an archive, or pushed to a registry.
+#[derive(Debug)]
+pub struct Built {
+    platforms: Vec<Packed>,
+    /// What the reference names.
+    named: Descriptor,
+    blobs: Blobs,
+}
+
 /// Writes an archive with the programs `binaries`, one for each architecture.
 pub fn pack(binaries: &[PathBuf], output: &Path) -> Result<Image, Fault> {
-    let mut programs = Vec::with_capacity(binaries.len());
-    for path in binaries {
-        let bytes = fs::read(path).map_err(|error| Fault::unreadable(path, error))?;
-        programs.push((architecture(path, &bytes)?, bytes));
-    }
-    // In whatever order they are given.
-    programs.sort_by_key(|(architecture, _)| *architecture);
-    if let Some(pair) = programs.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        return Err(Fault::Twice(pair[0].0));
-    }
-    let mut blobs = Blobs::default();
-    let platforms: Vec<Packed> = programs
-        .iter()
-        .map(|(architecture, bytes)| platform(*architecture, bytes, &mut blobs))
-        .collect();
-    let Some(first) = platforms.first() else {
-        return Err(Fault::Nothing);
-    };
-    let named = match platforms.as_slice() {
-        [only] => only.manifest.clone(),
-        several => {
-            let manifests = several.iter().map(|platform| platform.manifest.clone()).collect();
-            blobs.document(oci::INDEX, &Index::of(manifests))
+    Built::of(binaries)?.write(output)
+}
+
+impl Built {
+    /// The image of the programs `binaries`, one for each architecture.
+    pub fn of(binaries: &[PathBuf]) -> Result<Self, Fault> {
+        let mut programs = Vec::with_capacity(binaries.len());
+        for path in binaries {
+            let bytes = fs::read(path).map_err(|error| Fault::unreadable(path, error))?;
+            programs.push((of_static(path, &bytes)?, bytes));
         }
-    };
-    let reference = reference();
-    let image = Image {
-        digest: named.digest.clone(),
-        platforms: platforms.iter().map(|platform| platform.name.clone()).collect(),
-        archive: output.to_path_buf(),
-        size: 0,
-        reference,
-    };
-    let index = Index::of(vec![Descriptor {
-        annotations: Some(Annotations::naming(&image.reference)),
-        ..named
-    }]);
-    // `docker load` knows one platform; an engine that keeps its images in containerd reads the index.
-    let docker = [DockerImage::of(&image.reference, &first.config, &first.layer)];
-    let size = write(output, &index, &docker, &blobs).map_err(|error| Fault::unwritable(output, error))?;
-    Ok(Image { size, ..image })
+        // In whatever order they are given.
+        programs.sort_by_key(|(architecture, _)| *architecture);
+        if let Some(pair) = programs.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(Fault::Twice(pair[0].0));
+        }
+        let mut blobs = Blobs::default();
+        let platforms: Vec<Packed> = programs
+            .iter()
+            .map(|(architecture, bytes)| platform(*architecture, bytes, &mut blobs))
+            .collect();
+        let named = match platforms.as_slice() {
+            [] => return Err(Fault::Nothing),
+            [only] => only.manifest.clone(),
+            several => {
+                let manifests = several.iter().map(|platform| platform.manifest.clone()).collect();
+                blobs.document(oci::INDEX, &Index::of(manifests))
+            }
+        };
+        Ok(Self {
+            platforms,
+            named,
+            blobs,
+        })
+    }
+
+    /// Digest of what the reference names: a manifest, or an index where there are several platforms.
+    pub fn digest(&self) -> &str {
+        &self.named.digest
+    }
+
+    /// Such as `linux/amd64`.
+    pub fn platforms(&self) -> Vec<String> {
+        self.platforms.iter().map(|platform| platform.name.clone()).collect()
+    }
+
+    /// Writes the archive.
+    pub fn write(&self, output: &Path) -> Result<Image, Fault> {
+        let reference = reference();
+        let index = Index::of(vec![Descriptor {
+            annotations: Some(Annotations::naming(&reference)),
+            ..self.named.clone()
+        }]);
+        // `docker load` knows one platform; an engine that keeps its images in containerd reads the index.
+        let docker: Vec<DockerImage> = self
+            .platforms
+            .iter()
+            .take(1)
+            .map(|first| first.docker(&reference))
+            .collect();
+        let size = write(output, &index, &docker, &self.blobs).map_err(|error| Fault::unwritable(output, error))?;
+        Ok(Image {
+            digest: self.named.digest.clone(),
+            platforms: self.platforms(),
+            archive: output.to_path_buf(),
+            size,
+            reference,
+        })
+    }
 }
 
 /// One platform's part of the image.
+#[derive(Debug)]
 struct Packed {
     name: String,
     manifest: Descriptor,
     config: Descriptor,
     layer: Descriptor,
+}
+
+impl Packed {
+    fn docker(&self, reference: &str) -> DockerImage {
+        DockerImage::of(reference, &self.config, &self.layer)
+    }
 }
 
 fn platform(architecture: Architecture, program: &[u8], blobs: &mut Blobs) -> Packed {
@@ -120,8 +169,17 @@ fn platform(architecture: Architecture, program: &[u8], blobs: &mut Blobs) -> Pa
     }
 }
 
-/// The architecture of a program that can run where there is nothing but itself.
-fn architecture(path: &Path, bytes: &[u8]) -> Result<Architecture, Fault> {
+/// The architecture of the program in a file, if an image can hold it: one that runs where there is nothing but itself.
+pub fn architecture(path: &Path) -> Result<Architecture, Fault> {
+    let mut head = Vec::new();
+    let file = fs::File::open(path).map_err(|error| Fault::unreadable(path, error))?;
+    file.take(HEAD)
+        .read_to_end(&mut head)
+        .map_err(|error| Fault::unreadable(path, error))?;
+    of_static(path, &head)
+}
+
+fn of_static(path: &Path, bytes: &[u8]) -> Result<Architecture, Fault> {
     let elf = Elf::read(bytes).ok_or_else(|| Fault::NoProgram(path.to_path_buf()))?;
     match elf.interpreter {
         None => Ok(elf.architecture),

@@ -120,15 +120,25 @@ fn is_empty(policy: &TrafficPolicy) -> bool {
         && policy.connection_pool.is_none()
         && policy.load_balancer.is_none()
         && policy.outlier_detection.is_none()
+        && policy.retry_budget.is_none()
+        && policy.proxy_protocol.is_none()
         && policy.unapplied.is_empty()
 }
 
 fn policy(report: &mut Report<'_>, field: &str, policy: &TrafficPolicy, namespace: &str) {
-    if policy.connection_pool.as_ref().is_some_and(|pool| pool.is_empty) {
-        report.rejected(
-            format!("{field}.connectionPool"),
-            "connection pool must have at least one field",
-        );
+    if let Some(pool) = &policy.connection_pool {
+        if pool.is_empty {
+            report.rejected(
+                format!("{field}.connectionPool"),
+                "connection pool must have at least one field",
+            );
+        }
+        if pool.use_client_protocol && pool.h2_upgrade == Some(true) {
+            report.rejected(
+                format!("{field}.connectionPool.http"),
+                "use client protocol must not be true when H2UpgradePolicy is UPGRADE",
+            );
+        }
     }
     if let Some(outlier) = &policy.outlier_detection {
         load_balancing::outlier_detection(report, &format!("{field}.outlierDetection"), outlier);
@@ -136,7 +146,7 @@ fn policy(report: &mut Report<'_>, field: &str, policy: &TrafficPolicy, namespac
     if let Some(balancer) = &policy.load_balancer {
         load_balancing::load_balancer(report, &format!("{field}.loadBalancer"), balancer);
     }
-    if policy.unapplied.contains(&"tunnel") && policy.unapplied.contains(&"proxyProtocol") {
+    if policy.unapplied.contains(&"tunnel") && policy.proxy_protocol.is_some() {
         report.rejected(field, "tunnel and proxyProtocol must not be set together");
     }
     let pool = policy.connection_pool.iter().flat_map(|pool| &pool.unapplied);

@@ -18,6 +18,19 @@ pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
         );
         report.at(mesh.spec.mode_line);
     }
+    for mesh in &world.mesh_configs {
+        for (setting, line) in &mesh.spec.unapplied {
+            let mut report = Report::new(findings, "ConfigMap", mesh);
+            report.add(
+                "EGR06",
+                Level::Info,
+                format!("data.mesh.{setting}"),
+                format!("Egret's sidecar does not act on {setting}; Envoy does"),
+                None,
+            );
+            report.at(*line);
+        }
+    }
     for sidecar in world.sidecars.iter().filter(|sidecar| sidecar.spec.mode_is_implied) {
         let mut report = Report::new(findings, "Sidecar", sidecar);
         report.add("EGR01", Level::Warning, "spec.outboundTrafficPolicy", MESSAGE, fix());

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Keepalive, Labels, LoadBalancer, OutlierDetection};
+use super::{Keepalive, Labels, LoadBalancer, OutlierDetection, Percentage};
 
 /// Spec of a DestinationRule.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -51,6 +51,10 @@ pub struct TrafficPolicy {
     pub load_balancer: Option<LoadBalancer>,
     /// `outlierDetection`.
     pub outlier_detection: Option<OutlierDetection>,
+    /// `retryBudget`.
+    pub retry_budget: Option<RetryBudget>,
+    /// `proxyProtocol`.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Further blocks, and parts of blocks, that this engine does not act on: said in traces and checks.
     pub unapplied: Vec<&'static str>,
 }
@@ -103,6 +107,24 @@ pub struct ConnectionPool {
     pub is_empty: bool,
 }
 
+/// `retryBudget`: how many retries may go on at once, as a part of the requests that do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryBudget {
+    /// Of the requests that are under way.
+    pub share: Percentage,
+    /// So many in any case.
+    pub minimum: u32,
+}
+
+/// `proxyProtocol`: the header that tells an upstream who has called whom, before anything else is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProxyProtocol {
+    /// A line of text.
+    V1,
+    /// Bytes.
+    V2,
+}
+
 /// How much may go on at once with one cluster; `None` is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
@@ -114,6 +136,8 @@ pub struct Limits {
     pub requests: Option<u32>,
     /// `http.maxRetries`.
     pub retries: Option<u32>,
+    /// `retryBudget`, which counts in the place of `http.maxRetries`.
+    pub retry_budget: Option<RetryBudget>,
     /// `http.maxRequestsPerConnection`.
     pub requests_per_connection: Option<u32>,
     /// `http.maxConcurrentStreams`: requests at once on one connection that speaks HTTP/2.
@@ -125,5 +149,25 @@ impl PolicySet {
     pub fn of_port(&self, port: u16) -> (&TrafficPolicy, bool) {
         let own = self.ports.iter().find(|(number, _)| *number == port);
         own.map_or((&self.policy, false), |(_, policy)| (policy, true))
+    }
+}
+
+impl Limits {
+    /// Those that count over all connections of a cluster.
+    pub fn of_cluster(self) -> Self {
+        Self {
+            requests_per_connection: None,
+            streams: None,
+            ..self
+        }
+    }
+}
+
+impl RetryBudget {
+    /// How many retries may go on at once beside so many `requests`. Envoy: `RetryBudgetImpl`.
+    pub fn allows(&self, requests: u32) -> u32 {
+        let share = self.share.percent() / 100.0 * f64::from(requests);
+        // No more than there are requests.
+        self.minimum.max(share as u32)
     }
 }

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccessLog, IstioVersion, Keepalive, LocalitySetting, Retries, VersionSource};
+use super::{AccessLog, ClientTls, IstioVersion, Keepalive, LocalitySetting, Retries, TrafficPolicy, VersionSource};
 
 /// What happens to destinations that no policy names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -61,6 +61,11 @@ pub struct MeshConfig {
     pub default_destination_rule_export_to: Vec<String>,
     /// `defaultHttpRetryPolicy`, for routes that say nothing of retries.
     pub default_retries: Option<Retries>,
+    /// `defaultTrafficPolicy`: connection pool and outlier detection of clusters whose DestinationRule has none (Istio 1.31
+    /// and newer).
+    pub default_traffic_policy: TrafficPolicy,
+    /// `outboundTrafficPolicy.tls`, for unknown hosts under ALLOW_ANY_DYNAMIC_DNS.
+    pub dynamic_dns_tls: Option<ClientTls>,
     /// `h2UpgradePolicy: UPGRADE`: services that speak HTTP are spoken to in HTTP/2.
     pub h2_upgrade: bool,
     /// `enableTracing`, default true; decides about `x-envoy-decorator-operation`.
@@ -71,6 +76,8 @@ pub struct MeshConfig {
     pub dns_auto_allocate: bool,
     /// Where and how access logs are written.
     pub access_log: AccessLog,
+    /// Settings of outbound traffic that this engine does not act on, with their lines.
+    pub unapplied: Vec<(&'static str, u32)>,
 }
 
 impl Default for MeshConfig {
@@ -91,11 +98,14 @@ impl Default for MeshConfig {
             default_virtual_service_export_to: vec!["*".into()],
             default_destination_rule_export_to: vec!["*".into()],
             default_retries: None,
+            default_traffic_policy: TrafficPolicy::default(),
+            dynamic_dns_tls: None,
             h2_upgrade: false,
             enable_tracing: true,
             dns_capture: false,
             dns_auto_allocate: false,
             access_log: AccessLog::default(),
+            unapplied: Vec::new(),
         }
     }
 }

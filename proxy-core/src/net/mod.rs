@@ -5,13 +5,13 @@ mod forward;
 mod originate;
 mod resolve;
 mod stream;
-mod trusted;
 mod tunnel;
 mod unresolved;
+mod verify;
 
 pub use dial::{DialError, Dialer};
 pub use forward::Forwarder;
-pub use originate::{Alpn, Originator};
+pub use originate::{Alpn, Originator, Server};
 pub use resolve::Resolver;
 pub use stream::{Prefixed, canonical, keep_alive, listen, original_destination, reset};
 pub use tunnel::{Ended, Side, tunnel};

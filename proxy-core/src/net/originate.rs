@@ -8,13 +8,14 @@ use std::{
 
 use rustls::{
     ClientConfig, RootCertStore,
+    client::danger::ServerCertVerifier,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::trusted::{self, Trusted};
+use super::verify::{self, Anybody, Trusted};
 
 /// Where distributions keep the certificate authorities that they trust.
 const BUNDLES: [&str; 4] = [
@@ -39,46 +40,68 @@ pub enum Alpn {
     Http2,
 }
 
-/// How TLS is spoken.
+/// Whom TLS is spoken with.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Server {
+    /// The name that is sent; none for who has an address only.
+    pub name: Option<Box<str>>,
+    /// A trusted authority must have signed its certificate.
+    pub trusted: bool,
+    /// The host that the certificate must be for.
+    pub host: Option<Box<str>>,
+    /// Names of which the certificate must have one, where there are any.
+    pub names: Arc<[Arc<str>]>,
+}
+
+impl Server {
+    /// The trusted one of a name.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: Some(name.into()),
+            trusted: true,
+            host: Some(name.into()),
+            names: Arc::default(),
+        }
+    }
+}
+
+/// How TLS is spoken, by the protocol that is told: with whom a trusted authority has signed for, and with anybody.
 #[derive(Debug, Clone)]
 struct Configs {
-    /// Where HTTP/1.1 is spoken within.
-    http1: Arc<ClientConfig>,
-    /// Where HTTP/2 is.
-    http2: Arc<ClientConfig>,
-    /// Where anything may be.
-    stream: Arc<ClientConfig>,
+    trusted: [Arc<ClientConfig>; 3],
+    anybody: [Arc<ClientConfig>; 3],
 }
 
 impl Originator {
-    /// Speaks TLS over `stream` with the server `name`, which the certificate must carry, for HTTP.
-    pub async fn originate(&self, stream: TcpStream, name: &str, alpn: Alpn) -> io::Result<TlsStream<TcpStream>> {
-        let configs = self.configs()?;
-        let config = match alpn {
-            Alpn::Http11 => configs.http1,
-            Alpn::Http2 => configs.http2,
-        };
-        let plain = name.trim_start_matches('[').trim_end_matches(']');
-        let name = ServerName::try_from(plain.to_string()).map_err(io::Error::other)?;
-        TlsConnector::from(config).connect(name, stream).await
-    }
-
-    /// Speaks TLS over `stream` for a byte stream, with the server `name`, or with whoever is trusted; and who has one of
-    /// `names`, where there are any.
-    pub async fn originate_stream(
+    /// Speaks TLS over `stream`; for HTTP, `alpn` says which.
+    pub async fn originate(
         &self,
         stream: TcpStream,
-        name: Option<&str>,
-        names: &[Arc<str>],
+        server: &Server,
+        alpn: Option<Alpn>,
     ) -> io::Result<TlsStream<TcpStream>> {
-        let name = match name {
+        let name = match server.name.as_deref().map(unbracketed) {
             Some(name) => ServerName::try_from(name.to_string()).map_err(io::Error::other)?,
             // No name is sent for an address.
             None => ServerName::from(stream.peer_addr()?.ip()),
         };
-        let stream = TlsConnector::from(self.configs()?.stream).connect(name, stream).await?;
+        let configs = self.configs()?;
+        let [plain, http1, http2] = if server.trusted {
+            configs.trusted
+        } else {
+            configs.anybody
+        };
+        let config = match alpn {
+            None => plain,
+            Some(Alpn::Http11) => http1,
+            Some(Alpn::Http2) => http2,
+        };
+        let stream = TlsConnector::from(config).connect(name, stream).await?;
+        // Nothing has been sent within by now.
         let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-        trusted::has_one_of(certificate, names).map_err(io::Error::other)?;
+        let host = server.host.as_deref().map(unbracketed);
+        verify::has_one_of(certificate, host.as_slice()).map_err(io::Error::other)?;
+        verify::has_one_of(certificate, &server.names).map_err(io::Error::other)?;
         Ok(stream)
     }
 
@@ -105,25 +128,28 @@ fn load() -> io::Result<Configs> {
     // Bundles carry certificates that are too odd to use; the others count.
     roots.add_parsable_certificates(certificates.flatten());
     let (roots, provider) = (Arc::new(roots), Arc::new(aws_lc_rs::default_provider()));
-    let config = || {
-        ClientConfig::builder_with_provider(provider.clone())
+    let configs = |verifier: Arc<dyn ServerCertVerifier>| {
+        let config = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
-            .map_err(io::Error::other)
+            .map_err(io::Error::other)?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
+        let telling = |protocols: &[&[u8]]| {
+            let mut config = config.clone();
+            config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+            Arc::new(config)
+        };
+        io::Result::Ok([telling(&[]), telling(&[b"http/1.1"]), telling(&[b"h2"])])
     };
-    let http = config()?.with_root_certificates(roots.clone()).with_no_client_auth();
-    let telling = |protocol: &[u8]| {
-        let mut config = http.clone();
-        config.alpn_protocols = vec![protocol.to_vec()];
-        Arc::new(config)
-    };
-    let trusted = Trusted::new(roots, provider.clone()).map_err(io::Error::other)?;
-    let stream = config()?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(trusted))
-        .with_no_client_auth();
+    // A session that was begun with anybody is resumed with nobody who must be trusted: each has sessions of its own.
     Ok(Configs {
-        http1: telling(b"http/1.1"),
-        http2: telling(b"h2"),
-        stream: Arc::new(stream),
+        trusted: configs(Arc::new(Trusted::new(roots, provider.clone())))?,
+        anybody: configs(Arc::new(Anybody::new(provider.clone())))?,
     })
+}
+
+/// An IPv6 address as it stands in a Host has brackets.
+fn unbracketed(name: &str) -> &str {
+    name.trim_start_matches('[').trim_end_matches(']')
 }

@@ -45,6 +45,14 @@ pub struct Ended {
     pub failed: Option<(Side, io::Error)>,
 }
 
+impl Ended {
+    /// The side that ended its connection with a reset, where one did.
+    pub fn was_reset(&self) -> Option<Side> {
+        let (side, error) = self.failed.as_ref()?;
+        (error.kind() == io::ErrorKind::ConnectionReset).then_some(*side)
+    }
+}
+
 /// Copies until both directions have ended or one fails. `upstream` is the two halves of a connection. `first` bytes of the
 /// client were read already. `watch` sees the client's bytes as they pass until it returns false; `passed` is called as bytes
 /// of either side do. `ended` is right at any time, also when this is dropped halfway.

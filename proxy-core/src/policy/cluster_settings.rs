@@ -1,14 +1,15 @@
 //! How the endpoints of a cluster are called: what a DestinationRule, the port and the mesh make of that.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{
-    ClusterSettings, Endpoints, OriginateTls, Spread, Upkeep, UpstreamHttp, balance,
+    CertificateChecks, ClusterSettings, Endpoints, OriginateTls, Spread, Upkeep, UpstreamHttp, balance,
     registry::{RegistryService, ServiceKind},
     rules::Rule,
 };
 use crate::model::{
-    ConnectionPool, Keepalive, LocalitySetting, MeshConfig, Port, Protocol, ProtocolClass, Subset, TrafficPolicy,
+    ClientTls, ConnectionPool, Keepalive, Limits, LocalitySetting, MeshConfig, Port, Protocol, ProtocolClass, Subset,
+    TrafficPolicy,
 };
 
 /// The settings of clusters without a DestinationRule: there is one of each kind, which all of that kind share.
@@ -82,12 +83,37 @@ pub(super) fn upkeep(policy: Option<&TrafficPolicy>, mesh: &MeshConfig) -> Optio
     (upkeep != Upkeep::default()).then_some(upkeep)
 }
 
+/// The policy of a service's port, over what the mesh says of all clusters. Istio: `applyDefaultTrafficPolicy`.
+pub(super) fn over_mesh<'p>(policy: Option<&'p TrafficPolicy>, mesh: &'p MeshConfig) -> Option<Cow<'p, TrafficPolicy>> {
+    let base = &mesh.default_traffic_policy;
+    let Some(own) = policy else {
+        return (*base != TrafficPolicy::default()).then_some(Cow::Borrowed(base));
+    };
+    let has_pool = own.connection_pool.is_some() || base.connection_pool.is_none();
+    let has_outlier = own.outlier_detection.is_some() || base.outlier_detection.is_none();
+    if has_pool && has_outlier {
+        return Some(Cow::Borrowed(own));
+    }
+    Some(Cow::Owned(TrafficPolicy {
+        connection_pool: own.connection_pool.as_ref().or(base.connection_pool.as_ref()).cloned(),
+        outlier_detection: own
+            .outlier_detection
+            .as_ref()
+            .or(base.outlier_detection.as_ref())
+            .cloned(),
+        ..own.clone()
+    }))
+}
+
 /// The policy of a subset: its own blocks over the rule's; a policy for the very port replaces all of them.
 pub(super) fn of_subset(rule: Option<&TrafficPolicy>, subset: &Subset, port: u16) -> Option<TrafficPolicy> {
     let Some(own) = &subset.policy else {
         return rule.cloned();
     };
     let (own, replaces) = own.of_port(port);
+    // Istio's `MergeTrafficPolicy`: these two no policy of a port can have, and none replaces.
+    let retry_budget = own.retry_budget.or(rule.and_then(|rule| rule.retry_budget));
+    let proxy_protocol = own.proxy_protocol.or(rule.and_then(|rule| rule.proxy_protocol));
     let rule = rule.filter(|_| !replaces);
     let over = |block: fn(&TrafficPolicy) -> bool| if block(own) { Some(own) } else { rule };
     Some(TrafficPolicy {
@@ -97,9 +123,14 @@ pub(super) fn of_subset(rule: Option<&TrafficPolicy>, subset: &Subset, port: u16
         load_balancer: over(|policy| policy.load_balancer.is_some()).and_then(|policy| policy.load_balancer.clone()),
         outlier_detection: over(|policy| policy.outlier_detection.is_some())
             .and_then(|policy| policy.outlier_detection.clone()),
+        retry_budget,
+        proxy_protocol,
         unapplied: {
             let rule = rule.into_iter().flat_map(|rule| &rule.unapplied);
-            let is_replaced = |part: &&&str| own.load_balancer.is_some() && part.starts_with("loadBalancer.");
+            let is_replaced = |part: &&&str| {
+                own.load_balancer.is_some() && part.starts_with("loadBalancer.")
+                    || own.tls.is_some() && part.starts_with("tls.")
+            };
             let inherited = rule.filter(|part| !own.unapplied.contains(part) && !is_replaced(part));
             own.unapplied.iter().chain(inherited).copied().collect()
         },
@@ -119,6 +150,8 @@ pub(super) fn settings(
     let connect_timeout = pool.and_then(|pool| pool.connect_timeout);
     let of_pool = pool.into_iter().flat_map(|pool| &pool.unapplied);
     let of_policy = policy.into_iter().flat_map(|policy| &policy.unapplied);
+    let http = upstream_http(port.protocol, pool, mesh);
+    let limits = pool.map(|pool| pool.limits).unwrap_or_default();
     ClusterSettings {
         connect_timeout: connect_timeout.unwrap_or(mesh.connect_timeout()),
         balance: match endpoints {
@@ -127,9 +160,15 @@ pub(super) fn settings(
             Endpoints::Static(_) | Endpoints::Host(_) | Endpoints::Dns(_) => balance::balance_of(policy, spread),
         },
         upkeep: upkeep(policy, mesh).map(Box::new),
-        http: upstream_http(port.protocol, pool, mesh),
+        http,
         tls: policy.and_then(|policy| originate(policy, rule, service)),
-        limits: pool.map(|pool| pool.limits).unwrap_or_default(),
+        proxy_protocol: policy.and_then(|policy| policy.proxy_protocol),
+        limits: Limits {
+            retry_budget: policy.and_then(|policy| policy.retry_budget),
+            // Istio says it of clusters that speak HTTP/2 to whoever calls.
+            streams: limits.streams.filter(|_| http == UpstreamHttp::Http2),
+            ..limits
+        },
         unapplied: of_policy.chain(of_pool).copied().collect(),
     }
 }
@@ -148,23 +187,49 @@ fn upstream_http(protocol: Protocol, pool: Option<&ConnectionPool>, mesh: &MeshC
 }
 
 fn originate(policy: &TrafficPolicy, rule: Option<&Rule<'_>>, service: &RegistryService) -> Option<OriginateTls> {
-    let tls = policy.tls.as_ref()?;
+    let selects = rule.is_some_and(|rule| rule.selector.is_some());
+    // Istio: names of the ServiceEntry where the rule has none.
+    let names: &[String] = match &service.kind {
+        ServiceKind::Entry(entry) => &entry.spec.subject_alt_names,
+        _ => &[],
+    };
+    originated(policy.tls.as_ref()?, selects, names, service.is_dynamic())
+}
+
+/// TLS to unknown hosts, which the sidecar resolves by itself.
+pub(super) fn of_unknown(mesh: &MeshConfig) -> Option<OriginateTls> {
+    originated(mesh.dynamic_dns_tls.as_ref()?, false, &[], true)
+}
+
+/// What `tls` asks for; `selects` says whether it stands in a rule for some callers, `is_dynamic` whether the sidecar resolves
+/// the host of each request.
+fn originated(tls: &ClientTls, selects: bool, names: &[String], is_dynamic: bool) -> Option<OriginateTls> {
     // Istio: secrets reach a sidecar only by a rule that selects it; otherwise it speaks plain text.
-    let secret = tls
-        .credential_name
-        .as_ref()
-        .filter(|name| !name.starts_with("configmap://"));
-    if secret.is_some() && rule.is_none_or(|rule| rule.selector.is_none()) {
+    let secret = tls.credential_name.as_ref();
+    let secret = secret.filter(|name| !name.starts_with("configmap://"));
+    if secret.is_some() && !selects {
         return None;
     }
+    let names = match &*tls.subject_alt_names {
+        _ if tls.insecure_skip_verify => &[],
+        [] => names,
+        own => own,
+    };
     matches!(&*tls.mode, "SIMPLE" | "MUTUAL").then(|| OriginateTls {
         sni: tls.sni.as_deref().map(Into::into),
-        // Istio: those of the ServiceEntry where the rule has none.
-        names: match &service.kind {
-            ServiceKind::Entry(entry) if tls.subject_alt_names.is_empty() => entry.spec.subject_alt_names.iter(),
-            _ => tls.subject_alt_names.iter(),
-        }
-        .map(|name| name.as_str().into())
-        .collect(),
+        checks: checks(tls, is_dynamic),
+        names: names.iter().map(|name| name.as_str().into()).collect(),
     })
+}
+
+/// What is asked of the server's certificate beside the names that are written. Istio: `setAutoSniAndAutoSanValidation`, and
+/// where `constructUpstreamTLS` leaves the authorities out.
+fn checks(tls: &ClientTls, is_dynamic: bool) -> CertificateChecks {
+    if tls.insecure_skip_verify {
+        CertificateChecks::None
+    } else if is_dynamic || tls.sni.is_none() && tls.subject_alt_names.is_empty() {
+        CertificateChecks::AuthorityAndHost
+    } else {
+        CertificateChecks::Authority
+    }
 }

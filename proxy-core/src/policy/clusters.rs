@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 use super::{
     Cluster, ClusterSettings, Endpoints, Spread, Workload,
     balance::{Placed, Spreading},
-    cluster_settings::{Plain, locality_setting, of_subset, settings},
+    cluster_settings::{Plain, locality_setting, of_subset, over_mesh, settings},
     host_rules::HostRule,
     names::{NameMap, Named},
     registry::{RegistryService, ServiceKind},
@@ -116,16 +116,22 @@ pub(super) fn clusters(
         }
         let declared = shared.of(service);
         for port in service.ports.iter().filter(|port| has_cluster(service, port)) {
-            let endpoints = |labels: Option<&Labels>, policy: Option<&TrafficPolicy>| {
+            let ejects =
+                |policy: Option<&TrafficPolicy>| policy.is_some_and(|policy| policy.outlier_detection.is_some());
+            let endpoints = |labels: Option<&Labels>, policy: Option<&TrafficPolicy>, ejects: bool| {
                 let spreading = Spreading {
                     labels: &workload.labels,
                     setting: locality_setting(policy, mesh),
-                    ejects: policy.is_some_and(|policy| policy.outlier_detection.is_some()),
+                    ejects,
                     by_labels: labels.is_none() || !service.is_named(),
                 };
                 endpoints(service, port, labels, declared, &spreading)
             };
-            let policy = rule.and_then(|rule| rule.policy).map(|set| set.of_port(port.number).0);
+            let written = rule.and_then(|rule| rule.policy).map(|set| set.of_port(port.number).0);
+            let policy = over_mesh(written, mesh);
+            let policy = policy.as_deref();
+            // Istio tells addresses apart from their clusters, and asks no more than the rule of these.
+            let by_rule = !service.is_named() && mesh.default_traffic_policy.outlier_detection.is_some();
             let mut add = |subset: &str, endpoints, policy: Option<&TrafficPolicy>| {
                 let (endpoints, spread): Spreaded = endpoints;
                 let settings = match (policy, &spread) {
@@ -136,7 +142,10 @@ pub(super) fn clusters(
                 clusters.by_name.put(Arc::new(cluster));
             };
             // Istio leaves a service that has no endpoint to resolve out, with its subsets.
-            let Some(all) = endpoints(None, policy) else { continue };
+            let fails_over = ejects(if by_rule { written } else { policy });
+            let Some(all) = endpoints(None, policy, fails_over) else {
+                continue;
+            };
             add("", balanced(all, policy), policy);
             // What the sidecar resolves by itself has no parts.
             let subsets = rule.filter(|_| !service.is_dynamic()).map(|rule| &*rule.subsets);
@@ -146,7 +155,11 @@ pub(super) fn clusters(
                     .policy
                     .as_ref()
                     .is_some_and(|set| to_original_address(&set.policy));
-                let endpoints = match endpoints(Some(&subset.labels), own.as_ref()) {
+                let fails_over = match by_rule {
+                    true => ejects(of_subset(written, subset, port.number).as_ref()),
+                    false => ejects(own.as_ref()),
+                };
+                let endpoints = match endpoints(Some(&subset.labels), own.as_ref(), fails_over) {
                     None if to_itself => Some((Endpoints::OriginalDst(None), None)),
                     endpoints => endpoints,
                 };

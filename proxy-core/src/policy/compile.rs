@@ -44,8 +44,21 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
         }
     }
     let clusters = services.clusters.by_name;
-    let special = |name, endpoints| special(name, endpoints, &ground.settings);
-    let passthrough = special("PassthroughCluster", Endpoints::OriginalDst(None));
+    let mesh = &ground.settings;
+    // Istio: how much may go on at once holds for what passes through, how long connections are kept does not.
+    let pool = mesh.default_traffic_policy.connection_pool.as_ref();
+    let passed = ClusterSettings {
+        connect_timeout: pool
+            .and_then(|pool| pool.connect_timeout)
+            .unwrap_or(mesh.connect_timeout()),
+        limits: pool.map(|pool| pool.limits.of_cluster()).unwrap_or_default(),
+        ..unknown_settings(mesh)
+    };
+    let passthrough = special("PassthroughCluster", Endpoints::OriginalDst(None), passed);
+    let resolved = ClusterSettings {
+        tls: cluster_settings::of_unknown(mesh),
+        ..unknown_settings(mesh)
+    };
     let mode = ground.mode();
     Snapshot {
         hash: hash(world, workload),
@@ -54,7 +67,7 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
         capture: capture_of(world, workload),
         unknown: ground.unknown(&clusters, &passthrough),
         passthrough,
-        dynamic_dns: special("AllowAnyDynamicDNSCluster", Endpoints::DynamicDns(80)),
+        dynamic_dns: special("AllowAnyDynamicDNSCluster", Endpoints::DynamicDns(80), resolved),
         clusters,
         exact: Arc::new(exact),
         wildcard,
@@ -83,8 +96,13 @@ pub(super) struct Services<'g> {
 
 impl<'w> Ground<'w> {
     pub fn of(world: &'w World, workload: &'w Workload) -> Self {
-        let mesh = world.mesh_config(visibility::revision(world, workload));
-        let settings = mesh.map(|mesh| mesh.spec.clone()).unwrap_or_default();
+        let revision = visibility::revision(world, workload);
+        let mesh = world.mesh_config(revision);
+        let settings = MeshConfig {
+            // One that is chosen goes before the one that is written.
+            version: world.istio_version(revision),
+            ..mesh.map(|mesh| mesh.spec.clone()).unwrap_or_default()
+        };
         let sidecar = visibility::sidecar_of(world, workload, &settings.root_namespace);
         let written = sidecar.as_ref().map(|sidecar| sidecar.spec.egress.clone());
         let everything = || {
@@ -191,21 +209,26 @@ fn fallback(mode: OutboundMode, timeout: Option<Duration>) -> Listener {
 const IDLE_UNKNOWN: Duration = Duration::from_secs(300);
 
 /// A cluster that no object declares.
-fn special(name: &str, endpoints: Endpoints, mesh: &MeshConfig) -> Arc<Cluster> {
-    let upkeep = Upkeep {
-        idle_timeout: Some(IDLE_UNKNOWN),
-        ..cluster_settings::upkeep(None, mesh).unwrap_or_default()
-    };
+fn special(name: &str, endpoints: Endpoints, settings: ClusterSettings) -> Arc<Cluster> {
     Arc::new(Cluster {
         name: name.into(),
         host: "".into(),
         endpoints,
-        settings: Arc::new(ClusterSettings {
-            upkeep: Some(Box::new(upkeep)),
-            ..ClusterSettings::plain(UpstreamHttp::AsCaller, mesh.connect_timeout())
-        }),
+        settings: Arc::new(settings),
         object: None,
     })
+}
+
+/// How unknown destinations are called.
+fn unknown_settings(mesh: &MeshConfig) -> ClusterSettings {
+    let upkeep = Upkeep {
+        idle_timeout: Some(IDLE_UNKNOWN),
+        ..cluster_settings::upkeep(None, mesh).unwrap_or_default()
+    };
+    ClusterSettings {
+        upkeep: Some(Box::new(upkeep)),
+        ..ClusterSettings::plain(UpstreamHttp::AsCaller, mesh.connect_timeout())
+    }
 }
 
 /// A hash over everything the snapshot was made from, stable from run to run.

@@ -107,7 +107,7 @@ impl Condition {
                 text.matches(path)
             }
         }) && fits(&self.method, http.method)
-            && fits(&self.scheme, "http")
+            && fits(&self.scheme, http.scheme())
             && fits(&self.authority, http.authority.unwrap_or_default())
             && self
                 .headers

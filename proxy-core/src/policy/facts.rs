@@ -57,6 +57,18 @@ pub struct HttpClaims<'a> {
     pub headers: &'a dyn HeaderLines,
 }
 
+impl HttpClaims<'_> {
+    /// `http` or `https`. Envoy: in HTTP/1 what `x-forwarded-proto` says, where it says either; HTTP/2 names its own, and
+    /// that is `http` without TLS.
+    pub fn scheme(&self) -> &'static str {
+        let is_https = &mut |value: &str| value.eq_ignore_ascii_case("https");
+        match self.version {
+            HttpVersion::Http10 | HttpVersion::Http11 if self.headers.any("x-forwarded-proto", is_https) => "https",
+            _ => "http",
+        }
+    }
+}
+
 /// HTTP versions as the inspector tells them apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpVersion {
@@ -85,5 +97,30 @@ impl HeaderLines for () {
 impl HeaderLines for Vec<(String, String)> {
     fn any(&self, name: &str, test: &mut dyn FnMut(&str) -> bool) -> bool {
         self.iter().any(|(n, v)| n == name && test(v))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_of_http_1_is_what_the_proxy_before_says() {
+        let scheme = |version, forwarded: &str| {
+            let headers = vec![("x-forwarded-proto".to_string(), forwarded.to_string())];
+            let claims = HttpClaims {
+                version,
+                method: "GET",
+                authority: Some("a.com"),
+                path: "/",
+                headers: &headers,
+            };
+            claims.scheme()
+        };
+        assert_eq!(scheme(HttpVersion::Http11, "https"), "https");
+        assert_eq!(scheme(HttpVersion::Http11, "HTTPS"), "https");
+        assert_eq!(scheme(HttpVersion::Http11, "http"), "http");
+        assert_eq!(scheme(HttpVersion::Http11, "ftp"), "http");
+        assert_eq!(scheme(HttpVersion::H2c, "https"), "http");
     }
 }

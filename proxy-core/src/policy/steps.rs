@@ -68,11 +68,22 @@ pub(super) fn cluster_step(cluster: &Cluster) -> Step {
         (limits.connections, "connections"),
         (limits.pending, "waiting requests"),
         (limits.requests, "requests"),
-        (limits.retries, "retries"),
+        (limits.retries.filter(|_| limits.retry_budget.is_none()), "retries"),
     ] {
         if let Some(limit) = limit {
             outcome.push_str(&format!(", at most {limit} {of} at once"));
         }
+    }
+    if let Some(budget) = limits.retry_budget {
+        let (share, minimum) = (budget.share, budget.minimum);
+        outcome.push_str(&format!(
+            ", retries at once for {share} of the requests, {minimum} in any case"
+        ));
+    }
+    if let Some(version) = cluster.settings.proxy_protocol {
+        outcome.push_str(&format!(
+            ", each connection with a header of the PROXY protocol ({version:?})"
+        ));
     }
     let unapplied = &cluster.settings.unapplied;
     if !unapplied.is_empty() {

@@ -1,7 +1,7 @@
 //! What a route does to a request and its response beside where it sends it, compiled. Source: Istio's `TranslateRoute`
 //! and the filters of Envoy that it configures.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use super::{Cluster, HeaderEdits, PathRewrite, Rewrite, Step, conditions::Text, routes::WeightedCluster, steps::step};
 use crate::model::{self, HttpMatch, HttpRoute, ObjectRef, Percentage, TextMatch};
@@ -50,6 +50,8 @@ pub struct Mirror {
     pub(super) target: WeightedCluster,
     /// Of how many requests.
     pub percentage: Percentage,
+    /// The Host that it names keeps as it is, or ends with `-shadow`.
+    pub(super) keeps_host: bool,
 }
 
 /// Answers to cross-origin requests.
@@ -231,8 +233,24 @@ impl std::fmt::Display for Fault {
 }
 
 impl Mirror {
-    pub(super) fn of(target: WeightedCluster, percentage: Percentage) -> Option<Self> {
-        (!percentage.is_none()).then_some(Self { target, percentage })
+    pub(super) fn of(target: WeightedCluster, percentage: Percentage, keeps_host: bool) -> Option<Self> {
+        (!percentage.is_none()).then_some(Self {
+            target,
+            percentage,
+            keeps_host,
+        })
+    }
+
+    /// The Host of a copy of a request to `authority`. Envoy: `ShadowWriterImpl`.
+    pub fn authority<'h>(&self, authority: &'h str) -> Cow<'h, str> {
+        if self.keeps_host {
+            return authority.into();
+        }
+        let mut parts = authority.split(':');
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(host), Some(port), None) => format!("{host}-shadow:{port}").into(),
+            _ => format!("{authority}-shadow").into(),
+        }
     }
 
     /// Where the copy goes; `None` where there is no such cluster.
@@ -250,7 +268,14 @@ impl std::fmt::Display for Mirror {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let name = self.cluster_name();
         match self.cluster() {
-            Some(_) => write!(f, "{} of requests are copied to {name}", self.percentage),
+            Some(_) => {
+                let renamed = if self.keeps_host {
+                    ""
+                } else {
+                    ", their Host with -shadow"
+                };
+                write!(f, "{} of requests are copied to {name}{renamed}", self.percentage)
+            }
             None => write!(f, "{name} does not exist: nothing is copied there"),
         }
     }
@@ -287,5 +312,31 @@ fn origin(text: &TextMatch) -> String {
         TextMatch::Prefix(text) => format!("{text}..."),
         TextMatch::Regex(text) => format!("/{text}/"),
         TextMatch::Present => "any origin".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_suffix_of_a_copys_host_stands_before_its_port() {
+        let mirror = |keeps_host| {
+            let target = WeightedCluster {
+                cluster: None,
+                name: "outbound|80||b.com".into(),
+                weight: 1,
+                edits: None,
+            };
+            Mirror::of(target, Percentage::ALL, keeps_host).expect("it is for all requests")
+        };
+        for (authority, expected) in [
+            ("a.com", "a.com-shadow"),
+            ("a.com:80", "a.com-shadow:80"),
+            ("[fd00::1]:80", "[fd00::1]:80-shadow"),
+        ] {
+            assert_eq!(mirror(false).authority(authority), expected);
+            assert_eq!(mirror(true).authority(authority), authority);
+        }
     }
 }

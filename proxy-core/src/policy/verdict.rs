@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{Balance, DestinationEdits, HttpVersion, StreamSettings, Treatment};
-use crate::model::{HashKey, Keepalive, Limits, ObjectRef};
+use crate::model::{HashKey, Keepalive, Limits, ObjectRef, ProxyProtocol};
 
 /// The four verdicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -156,6 +156,8 @@ pub struct ClusterSettings {
     pub connect_timeout: Duration,
     /// TLS to originate, where a DestinationRule says so.
     pub tls: Option<OriginateTls>,
+    /// The header that each of its connections begins with.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// The HTTP that its requests are sent in.
     pub http: UpstreamHttp,
     /// How much may go on at once.
@@ -175,6 +177,7 @@ impl ClusterSettings {
             connect_timeout,
             http,
             tls: None,
+            proxy_protocol: None,
             limits: Limits::default(),
             balance: None,
             upkeep: None,
@@ -233,12 +236,25 @@ impl UpstreamHttp {
 }
 
 /// TLS towards the upstream.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct OriginateTls {
     /// SNI to send; `None` takes the request's host.
     pub sni: Option<Arc<str>>,
-    /// Names of which the server's certificate must have one; none asks for none of them.
+    /// What its certificate is asked for.
+    pub checks: CertificateChecks,
+    /// Names of which it must have one; none asks for none of them.
     pub names: Arc<[Arc<str>]>,
+}
+
+/// What the certificate of a server is asked for, beside names that are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CertificateChecks {
+    /// Nothing: `insecureSkipVerify`.
+    None,
+    /// A trusted authority has signed it.
+    Authority,
+    /// That, and it is for the host of the request. A byte stream has none.
+    AuthorityAndHost,
 }
 
 /// When to try again.

@@ -11,17 +11,23 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use super::hosts;
-use crate::model::{IstioVersion, MeshConfig, Meta, Object, OutboundMode, Place, Resolution, Retries, World};
+use crate::model::{
+    IstioVersion, MeshConfig, Meta, Object, OutboundMode, Place, Resolution, Retries, TrafficPolicy, World,
+};
 
 /// What a release has that the one before had not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
     /// Mesh mode ALLOW_ANY_DYNAMIC_DNS; before, the mesh config is not read, and the default holds.
     DynamicDnsMode,
+    /// `defaultTrafficPolicy` of the mesh config.
+    MeshTrafficPolicy,
     /// `~namespace/host` in a Sidecar leaves a host out; before, only `~/*` means anything.
     HostExclusions,
     /// Sidecars serve ServiceEntries of resolution DYNAMIC_DNS.
     DynamicDnsEntries,
+    /// Copies of requests keep their Host; before, it ends with `-shadow`.
+    MirrorsKeepHosts,
     /// Hosts are served with a trailing dot too.
     TrailingDots,
     /// A 503 is not among what is retried by default.
@@ -41,17 +47,27 @@ pub(super) enum Change {
 }
 
 /// Since when, and where it is written.
-const CHANGES: [(Change, u8, &str); 11] = [
+const CHANGES: [(Change, u8, &str); 13] = [
     (
         Change::DynamicDnsMode,
         31,
         "api mesh/v1alpha1/config.proto, OutboundTrafficPolicy",
+    ),
+    (
+        Change::MeshTrafficPolicy,
+        31,
+        "release notes 1.31: defaultTrafficPolicy in MeshConfig",
     ),
     (Change::HostExclusions, 31, "pilot/pkg/model/sidecar.go, excluded hosts"),
     (
         Change::DynamicDnsEntries,
         30,
         "release notes 1.30: DYNAMIC_DNS for sidecars",
+    ),
+    (
+        Change::MirrorsKeepHosts,
+        28,
+        "release notes 1.28: DISABLE_SHADOW_HOST_SUFFIX",
     ),
     (Change::TrailingDots, 27, "release notes 1.27: absolute FQDN domains"),
     (
@@ -142,6 +158,9 @@ fn read_settings(mesh: &mut MeshConfig, version: IstioVersion) {
     mesh.version = version;
     if mesh.mode == OutboundMode::AllowAnyDynamicDns && !has(version, Change::DynamicDnsMode) {
         mesh.mode = OutboundMode::AllowAny;
+    }
+    if !has(version, Change::MeshTrafficPolicy) {
+        mesh.default_traffic_policy = TrafficPolicy::default();
     }
     let retries = mesh.default_retries.get_or_insert_with(|| Retries {
         attempts: 2,

@@ -16,6 +16,7 @@ use super::{
     registry,
     routes::{Route, RouteAction, WeightedCluster, retries},
     tables::PortServices,
+    version::{self, Change},
     visibility::{self, Export, Fits},
 };
 use crate::model::{
@@ -285,7 +286,10 @@ impl Visible<'_> {
             .iter()
             .map(|mirror| (&mirror.destination, mirror.percentage));
         one.chain(several)
-            .filter_map(|(destination, share)| Mirror::of(self.target(destination, clusters, &meant), share))
+            .filter_map(|(destination, share)| {
+                let keeps_host = version::has(self.mesh.version, Change::MirrorsKeepHosts);
+                Mirror::of(self.target(destination, clusters, &meant), share, keeps_host)
+            })
             .collect()
     }
 

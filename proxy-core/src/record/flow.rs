@@ -1,6 +1,11 @@
 //! What is known of a flow when it has ended, and the lines that are written about it.
 
-use std::{fmt::Write, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt::Write,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use time::OffsetDateTime;
 
@@ -76,8 +81,12 @@ pub struct HttpPart {
     pub path: String,
     /// `HTTP/1.1` or `HTTP/2`.
     pub version: &'static str,
+    /// `http` or `https`, as the caller says it.
+    pub scheme: &'static str,
     /// Status; 0 when the caller left before a response.
     pub status: u16,
+    /// Whom the last proxy before has forwarded for: the caller's `x-forwarded-for`, whatever becomes of it.
+    pub source: Option<IpAddr>,
     /// `x-forwarded-for`.
     pub forwarded_for: String,
     /// `user-agent`.
@@ -120,6 +129,12 @@ impl Flow {
         }
     }
 
+    /// The caller, or for whom it forwards: sidecars of Istio believe what it says of that.
+    pub fn remote(&self) -> SocketAddr {
+        let named = self.http.as_ref().and_then(|http| http.source);
+        named.map_or(self.source, |source| SocketAddr::new(source, 0))
+    }
+
     /// Appends the line of Istio's current default text format (1.9 and newer), without its newline.
     pub fn write_text(&self, line: &mut String) {
         let empty = HttpPart::default();
@@ -155,7 +170,7 @@ impl Flow {
             dash(&self.cluster),
             Address(self.upstream_local),
             self.destination,
-            self.source,
+            self.remote(),
             dash(&self.sni),
             dash(&self.route),
         );
@@ -172,7 +187,7 @@ impl Flow {
             "bytes_sent": self.sent,
             "connection_termination_details": null,
             "downstream_local_address": self.destination.to_string(),
-            "downstream_remote_address": self.source.to_string(),
+            "downstream_remote_address": self.remote().to_string(),
             "duration": self.duration.as_millis() as u64,
             "method": of(|http| &http.method),
             "path": of(|http| &http.path),

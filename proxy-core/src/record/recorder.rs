@@ -33,8 +33,9 @@ const LOG_QUEUE: usize = 16_384;
 /// Bytes that go to the log in one write.
 const BATCH: usize = 64 * 1024;
 
-/// How long a line may wait for others. Well below what a person or a test notices.
-const GATHER: Duration = Duration::from_millis(5);
+/// How long a line may wait for others. Below what a person notices (Envoy has them wait for 10 s), and long enough that a
+/// sidecar with a hundred requests a second wakes its writer for several of them at once.
+const GATHER: Duration = Duration::from_millis(50);
 
 /// Records that wait for a slow reader of `/flows`.
 const STREAM_QUEUE: usize = 8_192;

@@ -6,21 +6,22 @@ use std::{
     thread,
 };
 
-use kube::core::DynamicObject;
 use proxy_core::policy::{self, DataPlane, Snapshot};
 
 use super::App;
 use crate::{
     change::{Proposal, Store as _},
-    cluster::{Cluster, INJECTOR, LeftSession, SESSION},
+    cluster::{Cluster, LeftSession, injected},
     dto::{
-        CheckOutcome, DeployChecks, DeployLeft, DeployMode, DeployOptions, DeployPhase, DeployPlace, DeployState,
-        RequestResult,
+        CheckOutcome, DeliveryState, DeliveryWay, DeployChecks, DeployLeft, DeployMode, DeployOptions, DeployPhase,
+        DeployPlace, DeployState, RequestResult,
     },
-    events::{Event, Events},
     fault::{Fault, Result},
     session::View,
-    sidecar::deploy::{self, Deployment, Found, Options, Policy, Prepared},
+    sidecar::{
+        delivery::Ways,
+        deploy::{self, Deployment, Found, Options, Policy, Prepared},
+    },
 };
 
 /// The uid of a ConfigMap that is not made yet.
@@ -31,13 +32,18 @@ impl App {
     pub fn deploy_checks(&self, options: DeployOptions) -> Result<DeployChecks> {
         let (cluster, view) = (self.cluster()?, self.view());
         let prepared = self.prepared(&cluster, &view, options)?;
-        let checks = deploy::checks(&prepared, &found(&cluster, &view, &prepared)?);
+        let found = self.found(&cluster, &view, &prepared)?;
+        let checks = deploy::checks(&prepared, &found);
         let first = checks.iter().find(|check| check.outcome == CheckOutcome::Refused);
         let refused = first
             .map(|check| format!("{}: {}", check.title, check.text))
             .or(cluster.locked());
         Ok(DeployChecks {
             refused,
+            deliveries: match found.has_image(&prepared.options.image) {
+                true => Vec::new(),
+                false => found.ways.choices(),
+            },
             checks,
             adds: prepared.adds(),
         })
@@ -49,7 +55,7 @@ impl App {
         let (cluster, view) = (self.cluster()?, self.view());
         let prepared = self.prepared(&cluster, &view, options)?;
         cluster.require(prepared.options.feature(), &prepared.options.target.namespace)?;
-        let checks = deploy::checks(&prepared, &found(&cluster, &view, &prepared)?);
+        let checks = deploy::checks(&prepared, &self.found(&cluster, &view, &prepared)?);
         if let Some(check) = checks.into_iter().find(|check| check.outcome == CheckOutcome::Refused) {
             let fault = Fault::new("refused", format!("{}: {}", check.title, check.text));
             return Err(match check.advice {
@@ -64,6 +70,17 @@ impl App {
             self.deployment.end();
         }
         Ok(state)
+    }
+
+    /// Brings the image to where the nodes of the open cluster find it: to themselves, or to a registry as `reference`.
+    pub fn deliver(&self, way: DeliveryWay, reference: &str) -> Result<DeliveryState> {
+        let cluster = self.cluster()?;
+        if way == DeliveryWay::Registry {
+            return self.delivery.push(reference);
+        }
+        cluster.unlocked()?;
+        let ways = Ways::into(cluster.nodes()?.as_ref(), &cluster.context);
+        self.delivery.load(&cluster, &ways, way)
     }
 
     /// What is left of deployments that nobody in this window looks after.
@@ -132,6 +149,39 @@ impl App {
         deploy::prepare(cluster, view, staged.as_ref(), options)
     }
 
+    /// Asks the cluster what the checks need.
+    fn found<'w>(&self, cluster: &Arc<Cluster>, view: &'w View, prepared: &'w Prepared) -> Result<Found<'w>> {
+        let target = &prepared.options.target;
+        let missing = cluster.missing(prepared.options.feature(), &target.namespace)?;
+        let template = &prepared.live.data["spec"]["template"];
+        let refusal = match missing {
+            Some(_) => None,
+            None => match (prepared.options.place, &prepared.pod) {
+                (DeployPlace::Pod, pod) => {
+                    let (sidecar, capture) = prepared.attached();
+                    let pod = pod.as_deref().unwrap_or_default();
+                    cluster.try_attach(&target.namespace, pod, &[sidecar, capture])?
+                }
+                (place, _) => cluster.try_workload(&prepared.workload(NO_UID), place == DeployPlace::Copy)?,
+            },
+        };
+        let host_network = template["spec"]["hostNetwork"].as_bool() == Some(true);
+        let nodes = cluster.nodes()?;
+        Ok(Found {
+            version: cluster.version.clone(),
+            missing: missing.map(|missing| missing.reason),
+            refusal,
+            plane: DataPlane::of(view.world(), &prepared.identity.workload, host_network),
+            manager: cluster.manager_of(&prepared.live),
+            unable: cluster.unable_to_roll(&target.kind, &prepared.live),
+            injected: injected(&prepared.live.metadata).map(str::to_string),
+            ways: Ways::into(nodes.as_ref(), &cluster.context),
+            brought: self.delivery.has_brought(cluster),
+            nodes,
+            disruptions: cluster.disruptions(&target.namespace, &template["metadata"]["labels"])?,
+        })
+    }
+
     /// Brings the policy that holds now to what is deployed.
     fn update_deployed(&self) -> Result<()> {
         let (view, state) = (self.view(), self.deployment.state());
@@ -153,17 +203,6 @@ pub(super) fn as_sent_under(mode: DeployMode, mut sent: RequestResult) -> Reques
     sent
 }
 
-/// Events that may mean another policy are told to the deployment first.
-pub(super) fn listening(deployment: &Deployment, events: Events) -> Events {
-    let deployment = deployment.clone();
-    Events::new(move |event| {
-        if matches!(event, Event::SourceChanged(_) | Event::StagedChanged(_)) {
-            deployment.source_changed();
-        }
-        events.send(event);
-    })
-}
-
 /// Keeps the policy of what is deployed up to date until the window is closed.
 pub(super) fn keep_policy(app: &Arc<App>) -> Result<()> {
     let (deployment, app): (Deployment, Weak<App>) = (app.deployment.clone(), Arc::downgrade(app));
@@ -177,49 +216,4 @@ pub(super) fn keep_policy(app: &Arc<App>) -> Result<()> {
     thread
         .map(drop)
         .map_err(|error| Fault::new("thread", error.to_string()))
-}
-
-/// Asks the cluster what the checks need.
-fn found<'w>(cluster: &Cluster, view: &'w View, prepared: &'w Prepared) -> Result<Found<'w>> {
-    let target = &prepared.options.target;
-    let missing = cluster.missing(prepared.options.feature(), &target.namespace)?;
-    let template = &prepared.live.data["spec"]["template"];
-    let refusal = match missing {
-        Some(_) => None,
-        None => {
-            let workload = prepared.workload(NO_UID);
-            match (prepared.options.place, &prepared.pod) {
-                (DeployPlace::Pod, pod) => {
-                    let (sidecar, capture) = prepared.attached();
-                    cluster.try_attach(
-                        &target.namespace,
-                        pod.as_deref().unwrap_or_default(),
-                        &[sidecar, capture],
-                    )?
-                }
-                (place, _) => cluster.try_workload(&workload, place == DeployPlace::Copy)?,
-            }
-        }
-    };
-    let host_network = template["spec"]["hostNetwork"].as_bool() == Some(true);
-    Ok(Found {
-        version: cluster.version.clone(),
-        missing: missing.map(|missing| missing.reason),
-        refusal,
-        plane: DataPlane::of(view.world(), &prepared.identity.workload, host_network),
-        manager: cluster.manager_of(&prepared.live),
-        unable: cluster.unable_to_roll(&target.kind, &prepared.live),
-        injected: injected(&prepared.live),
-        nodes: cluster.nodes()?,
-        disruptions: cluster.disruptions(&target.namespace, &template["metadata"]["labels"])?,
-    })
-}
-
-/// The session whose sidecar is in a workload.
-fn injected(live: &DynamicObject) -> Option<String> {
-    let mut managers = live.metadata.managed_fields.iter().flatten();
-    managers.find(|entry| entry.manager.as_deref() == Some(INJECTOR))?;
-    let annotations = live.metadata.annotations.as_ref();
-    let id = annotations.and_then(|annotations| annotations.get(SESSION));
-    Some(id.cloned().unwrap_or_else(|| "unknown".into()))
 }

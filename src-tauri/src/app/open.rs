@@ -161,6 +161,7 @@ impl App {
             self.bringing.cancel();
             self.sidecar.stop();
             self.deployment.end();
+            self.delivery.end();
             self.traffic.clear();
             self.verify.forget();
             self.changes.turn_to(&self.shared.database(), &*self.view().store)?;

@@ -1,7 +1,7 @@
 //! The sandbox as a workload of the open source, with the policy as it is or as the staged changes would make it.
 
 use std::{
-    sync::{Arc, mpsc},
+    sync::{Arc, PoisonError, mpsc},
     thread,
     time::Instant,
 };
@@ -18,6 +18,12 @@ use crate::{
 impl App {
     /// Starts the sandbox as the workload called `namespace/name`; `staged` has it enforce the staged changes too.
     pub fn start_sandbox(&self, workload: &str, staged: bool) -> Result<SandboxState> {
+        let _deciding = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+        self.launch_sandbox(workload, staged)
+    }
+
+    /// The same for who holds `deciding`.
+    pub(super) fn launch_sandbox(&self, workload: &str, staged: bool) -> Result<SandboxState> {
         let view = self.view();
         let known = view.workload(workload).ok_or_else(|| {
             Fault::new("workload", format!("There is no workload {workload:?}."))
@@ -58,7 +64,8 @@ impl App {
         }
     }
 
-    /// Keeps the sandbox's policy up with what is staged, whenever `turn_rx` hears that it, or the source, has changed.
+    /// Keeps the sandbox's policy up with what is staged, whenever `turn_rx` hears that it, or the source, has changed; and
+    /// lets the deployment know, which waits for the cluster on a thread of its own.
     pub(super) fn follow_staged(self: &Arc<Self>, turn_rx: mpsc::Receiver<()>) -> Result<()> {
         let app = Arc::downgrade(self);
         let follow = move || {
@@ -66,6 +73,7 @@ impl App {
                 // One pass for all that came together.
                 while turn_rx.try_recv().is_ok() {}
                 let Some(app) = app.upgrade() else { return };
+                app.deployment.source_changed();
                 app.keep_staged_up();
             }
         };

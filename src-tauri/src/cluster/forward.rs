@@ -11,14 +11,11 @@ use std::{
     time::Duration,
 };
 
-use aws_lc_rs::{
-    constant_time::verify_slices_are_equal,
-    rand::{SecureRandom as _, SystemRandom},
-};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
-    sync::{Semaphore, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     task::JoinSet,
     time,
 };
@@ -27,13 +24,24 @@ use super::{
     Cluster,
     reach::{Forwarded, Way},
 };
-use crate::fault::{Fault, Result};
+use crate::{
+    fault::{Fault, Result},
+    random,
+};
 
 /// Connections at the same time: each is a port-forward of its own.
 const AT_ONCE: usize = 256;
+/// Connections that have not asked anything yet: any program of this computer may open them.
+const UNASKED: usize = 64;
+/// How long the listener rests when no connection can be taken, as where the process has no descriptor left.
+const REST: Duration = Duration::from_millis(100);
+/// Bytes of the token.
+const TOKEN: usize = 16;
 /// Longest question.
 const MAX_QUESTION: u64 = 1024;
-/// Longest that a question, or the way to a pod, may take.
+/// Longest that a question may take: a sidecar asks at once, and strangers who say nothing keep others waiting.
+const ASKS: Duration = Duration::from_secs(5);
+/// Longest that the way to a pod may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long an answer may go on once the caller has said its last word: a forwarded port ends both directions together.
 const LAST_WORDS: Duration = Duration::from_secs(30);
@@ -71,16 +79,14 @@ impl Cluster {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(unable)?;
         listener.set_nonblocking(true).map_err(unable)?;
         let address = listener.local_addr().map_err(unable)?;
-        let mut secret = [0; 16];
-        let filled = SystemRandom::new().fill(&mut secret);
-        filled.map_err(|_| Fault::new("random", "The system gives no random numbers."))?;
-        let token: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        let token = random::hexadecimal(TOKEN)?;
         let counts = Arc::<Counts>::default();
         let serving = Arc::new(Serving {
             way: Way::new(self),
             token: token.clone(),
             counts: counts.clone(),
-            slots: Semaphore::new(AT_ONCE),
+            slots: Arc::new(Semaphore::new(AT_ONCE)),
+            unasked: Arc::new(Semaphore::new(UNASKED)),
             told: Box::new(told),
         });
         let (end_tx, end_rx) = oneshot::channel();
@@ -125,14 +131,16 @@ struct Serving {
     way: Way,
     token: String,
     counts: Arc<Counts>,
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
+    unasked: Arc<Semaphore>,
     told: Box<dyn Fn() + Send + Sync>,
 }
 
 /// What to say, and what goes on after it.
 enum Answer {
     Line(String),
-    Stream(Forwarded, u16),
+    /// Its slot is held for as long as it is open.
+    Stream(Forwarded, u16, OwnedSemaphorePermit),
 }
 
 impl Serving {
@@ -145,19 +153,28 @@ impl Serving {
         loop {
             tokio::select! {
                 _ = &mut end_rx => return,
-                accepted = listener.accept() => if let Ok((stream, _)) = accepted {
-                    connections.spawn(self.clone().answer(stream));
+                accepted = self.accepted(&listener) => match accepted {
+                    Ok((stream, unasked)) => drop(connections.spawn(self.clone().answer(stream, unasked))),
+                    Err(_) => time::sleep(REST).await,
                 },
                 Some(_) = connections.join_next() => {}
             }
         }
     }
 
-    async fn answer(self: Arc<Self>, stream: TcpStream) {
+    /// The next connection, once not too many have not asked yet.
+    async fn accepted(&self, listener: &tokio::net::TcpListener) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+        let unasked = self.unasked.clone().acquire_owned().await.map_err(io::Error::other)?;
+        let (stream, _) = listener.accept().await?;
+        Ok((stream, unasked))
+    }
+
+    async fn answer(self: Arc<Self>, stream: TcpStream, unasked: OwnedSemaphorePermit) {
         let mut stream = BufReader::new(stream);
         let Some(question) = self.question(&mut stream).await else {
             return;
         };
+        drop(unasked);
         let late = |_| {
             Fault::new(
                 "slow",
@@ -171,7 +188,7 @@ impl Serving {
         let asks_for_stream = question.starts_with("connect ");
         let (line, forwarded) = match answer {
             Ok(Answer::Line(line)) => (line, None),
-            Ok(Answer::Stream(forwarded, port)) => ("ok".into(), Some((forwarded, port))),
+            Ok(Answer::Stream(forwarded, port, slot)) => ("ok".into(), Some((forwarded, port, slot))),
             Err(fault) => {
                 let line = format!("error {}", fault.told().replace(['\n', '\r'], " "));
                 if asks_for_stream {
@@ -184,7 +201,7 @@ impl Serving {
         if stream.write_all(format!("{line}\n").as_bytes()).await.is_err() {
             return;
         }
-        if let Some((forwarded, port)) = forwarded {
+        if let Some((forwarded, port, _slot)) = forwarded {
             self.carry(stream, forwarded, port).await;
         }
     }
@@ -193,7 +210,7 @@ impl Serving {
     async fn question(&self, stream: &mut BufReader<TcpStream>) -> Option<String> {
         let mut line = String::new();
         let mut limited = stream.take(MAX_QUESTION);
-        time::timeout(PATIENCE, limited.read_line(&mut line)).await.ok()?.ok()?;
+        time::timeout(ASKS, limited.read_line(&mut line)).await.ok()?.ok()?;
         let (token, question) = line.strip_suffix('\n')?.split_once(' ')?;
         verify_slices_are_equal(token.as_bytes(), self.token.as_bytes()).ok()?;
         Some(question.to_string())
@@ -210,9 +227,9 @@ impl Serving {
             }
             ["connect", address] => {
                 let address = address.parse().map_err(|_| Fault::input("No address to connect to."))?;
-                let _slot = self.slots.try_acquire().map_err(|_| busy())?;
+                let slot = self.slots.clone().try_acquire_owned().map_err(|_| busy())?;
                 let found = self.way.connect(address).await?;
-                Ok(found.map_or_else(none, |(forwarded, port)| Answer::Stream(forwarded, port)))
+                Ok(found.map_or_else(none, |(forwarded, port)| Answer::Stream(forwarded, port, slot)))
             }
             _ => Err(Fault::input("Neither resolve nor connect was asked.")),
         }
@@ -220,11 +237,7 @@ impl Serving {
 
     /// Carries bytes both ways until either end has said everything.
     async fn carry(&self, caller: BufReader<TcpStream>, mut forwarded: Forwarded, port: u16) {
-        let (Some(pod), Some(error), Ok(_slot)) = (
-            forwarded.take_stream(port),
-            forwarded.take_error(port),
-            self.slots.try_acquire(),
-        ) else {
+        let (Some(pod), Some(error)) = (forwarded.take_stream(port), forwarded.take_error(port)) else {
             return;
         };
         self.counts.total.fetch_add(1, Ordering::Relaxed);

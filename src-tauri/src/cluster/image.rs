@@ -1,5 +1,21 @@
 //! What the name of an image says.
 
+use crate::fault::{Fault, Result};
+
+/// Longest reference of an image; registries take less.
+const MAX: usize = 512;
+
+/// Refuses what cannot be a reference of an image; `example` is one. By its letters, not its grammar: a registry's own
+/// words about a wrong one are better than ours.
+pub fn check_reference(image: &str, example: &str) -> Result<()> {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "._-/:@".contains(letter);
+    if image.is_empty() || image.len() > MAX || !image.chars().all(plain) {
+        return Err(Fault::new("image", format!("{image:?} is no reference of an image."))
+            .hint(format!("It looks like {example}.")));
+    }
+    Ok(())
+}
+
 /// The version in its tag, whatever the image was built on; `None` where only a digest is written.
 pub fn version(image: &str) -> Option<String> {
     let name = image.split('@').next()?.rsplit('/').next()?;
@@ -10,6 +26,12 @@ pub fn version(image: &str) -> Option<String> {
 pub fn version_of_tag(tag: &str) -> String {
     let plain = tag.trim_end_matches("-distroless").trim_end_matches("-debug");
     plain.to_string()
+}
+
+/// The registry that it names, as a runtime tells it from the first part of a path: by a dot or a port.
+pub fn registry(image: &str) -> Option<&str> {
+    let (first, _) = image.split_once('/')?;
+    (first == "localhost" || first.contains(['.', ':'])).then_some(first)
 }
 
 #[cfg(test)]
@@ -25,6 +47,19 @@ mod tests {
             ("proxyv2@sha256:ab", None),
         ] {
             assert_eq!(version(image).as_deref(), said, "{image}");
+        }
+    }
+
+    #[test]
+    fn a_registry_has_a_dot_or_a_port_and_anything_else_is_part_of_the_path() {
+        for (image, named) in [
+            ("registry.corp/shop/egret:1", Some("registry.corp")),
+            ("registry:5000/egret:1", Some("registry:5000")),
+            ("localhost/egret:1", Some("localhost")),
+            ("myorg/egret:1", None),
+            ("egret:1.2", None),
+        ] {
+            assert_eq!(registry(image), named, "{image}");
         }
     }
 }

@@ -26,6 +26,8 @@ pub(super) const TELEMETRY: &str = "Telemetry";
 pub(super) const WEBHOOK: &str = "MutatingWebhookConfiguration";
 const TAG: &str = "istio-revision-tag-";
 const ADMISSION: &str = "admissionregistration.k8s.io";
+/// Kinds whose pods are replaced, one after the other, when their template changes.
+pub const ROLLING: [&str; 3] = ["Deployment", "StatefulSet", "DaemonSet"];
 /// Kinds without which the policy is still seen whole: who may not read them is told where it matters.
 pub(super) const OPTIONAL: [&str; 3] = [TELEMETRY, ENVOY_FILTER, WEBHOOK];
 /// What may add access logs of other formats.

@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(20);
 const MAX_OUTPUT: u64 = 64 * 1024;
 
 /// The login shell's `PATH`, asked once; blocks while it is asked. `None` where the shell gives none in time.
-pub(super) fn login_path() -> Option<&'static str> {
+pub fn login_path() -> Option<&'static str> {
     static PATH: OnceLock<Option<String>> = OnceLock::new();
     PATH.get_or_init(|| asked(&env::var_os("SHELL")?.to_string_lossy(), PATIENCE))
         .as_deref()

@@ -30,6 +30,7 @@ mod patient;
 mod pick;
 mod place;
 mod pods;
+mod ported;
 mod probe;
 mod pulse;
 mod ranges;
@@ -54,16 +55,18 @@ pub use allowed::Reach;
 pub use attempt::{Attempt, Step, is_away};
 pub use contexts::Context;
 pub use deployed::{
-    Disruption, Following, Heard, INJECTOR, LeftSession, MODE, Node, OWN_SIDECAR, PLACE, PUSH_TOKEN, Refusal, SESSION,
-    SidecarPolicy, WORKLOAD, attached_name,
+    Disruption, Following, Heard, INJECTOR, LeftSession, MODE, Node, Nodes, OWN_SIDECAR, PLACE, PUSH_TOKEN, Refusal,
+    SESSION, SidecarPolicy, WORKLOAD, attached_name, injected, no_fields,
 };
 pub use environment::{Environment, Wanted};
 pub use exec::{End, Executed, Place};
 pub use facts::{Facts, look};
 pub use forward::{Forwarder, Forwarding};
 pub use gates::Missing;
-pub use image::version_of_tag;
+pub use image::{check_reference, registry, version_of_tag};
+pub use kinds::ROLLING;
 pub use kubeconfigs::{Kubeconfigs, Target};
+pub use login_path::login_path;
 pub use logs::{LogState, MAX_PODS};
 pub use open::Cluster;
 pub use pick::{Chosen, MAX_CHOSEN};
@@ -80,4 +83,4 @@ pub use words::shell_word;
 pub use write::MADE_BY;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

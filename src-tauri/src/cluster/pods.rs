@@ -328,5 +328,12 @@ pub(super) fn workload(pod: &core::Pod) -> FlowWorkload {
     }
 }
 
+/// Says that it is ready, and is not about to end.
+pub(super) fn is_ready(pod: &core::Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let mut ready = conditions.filter(|condition| condition.type_ == "Ready");
+    pod.metadata.deletion_timestamp.is_none() && ready.any(|condition| condition.status == "True")
+}
+
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use super::{
     Cluster, Place,
     connect::told,
+    pods::is_ready,
     write::{MADE_BY, MANAGER},
 };
 use crate::{
@@ -267,12 +268,7 @@ fn rollout(deployment: &Deployment, pods: &[Pod]) -> Stands {
     if let Some(condition) = conditions.find(|each| each.type_ == "ReplicaFailure" && each.status == "True") {
         return Stands::Failed(condition.message.clone().unwrap_or_default());
     }
-    let ready = |pod: &Pod| {
-        let mut conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-        let going = pod.metadata.deletion_timestamp.is_some();
-        !going && conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
-    };
-    if pods.iter().any(ready) {
+    if pods.iter().any(is_ready) {
         return Stands::Ready;
     }
     let statuses = pods.iter().flat_map(|pod| pod.status.iter()).flat_map(|status| {

@@ -19,6 +19,7 @@ use kube::{Api, Client, ResourceExt as _, api::ListParams};
 use super::{
     Cluster,
     connect::told,
+    pods::is_ready,
     rights::Feature,
     services::{Leads, Services, named},
 };
@@ -188,12 +189,6 @@ impl Way {
     }
 }
 
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let mut ready = conditions.filter(|condition| condition.type_ == "Ready");
-    pod.metadata.deletion_timestamp.is_none() && ready.any(|condition| condition.status == "True")
-}
-
 /// The pod's port behind that of a Service: by number, or by the name that a container gives it.
 fn target(port: &ServicePort, pod: &Pod) -> Option<u16> {
     match &port.target_port {
@@ -229,21 +224,5 @@ mod tests {
         assert_eq!(leads(json!({"port": 80, "targetPort": 9090})), Some(9090));
         assert_eq!(leads(json!({"port": 80, "targetPort": "web"})), Some(8080));
         assert_eq!(leads(json!({"port": 80, "targetPort": "admin"})), None);
-    }
-
-    #[test]
-    fn a_pod_is_ready_when_it_says_so_and_is_not_about_to_end() {
-        let pod = |metadata, ready: &str| {
-            let status =
-                json!({"conditions": [{"type": "Initialized", "status": "True"}, {"type": "Ready", "status": ready}]});
-            serde_json::from_value::<Pod>(json!({"metadata": metadata, "status": status})).unwrap()
-        };
-        assert!(is_ready(&pod(json!({}), "True")));
-        assert!(!is_ready(&pod(json!({}), "False")));
-        assert!(!is_ready(&pod(
-            json!({"deletionTimestamp": "2026-11-30T03:00:00Z"}),
-            "True"
-        )));
-        assert!(!is_ready(&Pod::default()));
     }
 }

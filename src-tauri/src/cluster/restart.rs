@@ -9,14 +9,12 @@ use std::{
 use kube::Api;
 use tokio::{sync::Notify, time};
 
-use super::{Cluster, rollout::Rollout};
+use super::{Cluster, kinds::ROLLING, rollout::Rollout};
 use crate::{
     change::Store as _,
     fault::{Fault, Result},
 };
 
-/// Kinds that roll.
-const KINDS: [&str; 3] = ["Deployment", "StatefulSet", "DaemonSet"];
 /// Most workloads of one restart.
 const MAX: usize = 1_000;
 /// How often a rollout is looked at.
@@ -130,7 +128,7 @@ impl Cluster {
         }
         let mut steps = Vec::new();
         for (kind, namespace, name) in workloads {
-            if !KINDS.contains(&kind.as_str()) {
+            if !ROLLING.contains(&kind.as_str()) {
                 return Err(Fault::new(
                     "kind",
                     format!("{namespace}/{name} is made by a {kind}: it does not roll."),

@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
+use super::kinds::ROLLING;
+
 /// What a person does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
@@ -340,7 +342,7 @@ impl Feature {
             "Sidecar" => Some(Self::WriteSidecars),
             "ConfigMap" => Some(Self::WriteMesh),
             "Telemetry" => Some(Self::WriteTelemetry),
-            "Deployment" | "StatefulSet" | "DaemonSet" => Some(Self::WriteWorkloads),
+            kind if ROLLING.contains(&kind) => Some(Self::WriteWorkloads),
             _ => None,
         }
     }

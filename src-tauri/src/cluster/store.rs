@@ -11,7 +11,7 @@ use super::{
     attempt::is_away,
     connect::CONFLICT,
     follow::Sink as _,
-    kinds::{self, object_of},
+    kinds::{self, ROLLING, object_of},
     owner::last_manager,
     words::shell_word,
     write::{Failed, Try, Writer, Written, is_ending, marked, template_patch},
@@ -87,7 +87,7 @@ impl Store for Cluster {
         let Some(after) = &edit.after else {
             return format!("{to} delete {} {name}", kind.to_ascii_lowercase());
         };
-        if matches!(kind, "Deployment" | "StatefulSet" | "DaemonSet") {
+        if ROLLING.contains(&kind) {
             let read = |text: &[u8]| {
                 yaml::read(text)
                     .unwrap_or_default()

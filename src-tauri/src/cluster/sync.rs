@@ -6,9 +6,8 @@ use std::{collections::BTreeMap, time::Duration};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, api::ListParams};
 use serde::Deserialize;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::{Cluster, connect::told, istiod::Homes};
+use super::{Cluster, connect::told, istiod::Homes, ported};
 use crate::fault::{Fault, Result};
 
 /// istiod's port for people and probes.
@@ -94,35 +93,26 @@ async fn sidecars(client: Client, homes: Homes) -> Result<BTreeMap<String, Proxy
 }
 
 async fn syncz(pods: &Api<Pod>, name: &str) -> Result<Vec<ProxySync>> {
-    let broken = |error: std::io::Error| Fault::new("istiod", format!("{name} does not answer: {error}."));
-    let mut forward = pods.portforward(name, &[PORT]).await.map_err(|error| told(&error))?;
-    let stream = forward.take_stream(PORT);
-    let mut stream = stream.ok_or_else(|| Fault::new("istiod", format!("{name} cannot be reached.")))?;
-    // HTTP/1.0: the answer comes in one piece and ends with the connection.
-    let request = b"GET /debug/syncz HTTP/1.0\r\nHost: localhost\r\n\r\n";
-    stream.write_all(request).await.map_err(broken)?;
-    let mut answer = Vec::new();
-    stream.take(MAX_ANSWER).read_to_end(&mut answer).await.map_err(broken)?;
-    read(&answer).ok_or_else(|| {
-        Fault::new(
-            "istiod",
-            format!("{name} does not say which sidecars it has configured."),
-        )
-        .hint("Its debug pages may be switched off (ENABLE_DEBUG_ON_HTTP).")
+    let port = ported::Port {
+        pods,
+        pod: name,
+        port: PORT,
+        code: "istiod",
+        who: name.to_string(),
+    };
+    let answer = port.get("/debug/syncz").await?;
+    let (status, body) = (answer.status, answer.text(MAX_ANSWER).await?);
+    let read = (status == 200).then(|| read(&body)).flatten();
+    read.ok_or_else(|| {
+        port.fault("does not say which sidecars it has configured.")
+            .hint("Its debug pages may be switched off (ENABLE_DEBUG_ON_HTTP).")
     })
 }
 
-fn read(answer: &[u8]) -> Option<Vec<ProxySync>> {
-    let head = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
-    let status = answer.split(|byte| *byte == b' ').nth(1)?;
-    if status != b"200" {
-        return None;
-    }
-    let body = &answer[head + 4..];
+fn read(body: &str) -> Option<Vec<ProxySync>> {
     // Where nobody is connected Go writes null.
-    serde_json::from_slice::<Option<Vec<ProxySync>>>(body)
-        .ok()
-        .map(Option::unwrap_or_default)
+    let all: Option<Vec<ProxySync>> = serde_json::from_str(body).ok()?;
+    Some(all.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -133,8 +123,7 @@ mod tests {
     fn an_answer_of_istiod_is_read_and_anything_else_is_not() {
         let body = r#"[{"proxy": "sleep-1.default", "proxy_type": "sidecar", "cluster_sent": "a", "cluster_acked": "a",
             "listener_sent": "b", "listener_acked": "x"}]"#;
-        let answer = format!("HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{body}");
-        let proxies = read(answer.as_bytes()).unwrap();
+        let proxies = read(body).unwrap();
         assert!(!proxies[0].is_synced());
         let mut newer = proxies[0].clone();
         newer.listener_acked = "b".into();
@@ -143,12 +132,8 @@ mod tests {
         assert!(!newer.is_newer(&proxies[0]));
         newer.route_sent = "c".into();
         assert!(newer.is_newer(&proxies[0]) && !newer.is_synced());
-        assert_eq!(read(b"HTTP/1.0 200 OK\r\n\r\nnull\n"), Some(vec![]));
-        for other in [
-            &b"HTTP/1.0 403 Forbidden\r\n\r\n[]"[..],
-            b"HTTP/1.0 200 OK\r\n\r\n<p>",
-            b"",
-        ] {
+        assert_eq!(read("null\n"), Some(vec![]));
+        for other in ["<p>", ""] {
             assert_eq!(read(other), None);
         }
     }

@@ -6,9 +6,10 @@ mod access_log;
 mod accounts;
 mod anew;
 mod connect;
-mod cut;
+pub mod cut;
 mod cut_short;
-mod deployed;
+pub mod deployed;
+mod deploying;
 mod elsewhere;
 mod expiry;
 mod flood;
@@ -58,7 +59,8 @@ thread_local! {
     static TAKEN: RefCell<Option<RwLockReadGuard<'static, ()>>> = const { RefCell::new(None) };
 }
 
-fn api(test: &str) -> Option<&'static Api> {
+/// The API server; none, which is said, where none can be had.
+pub fn api(test: &str) -> Option<&'static Api> {
     TAKEN.with_borrow_mut(|taken| {
         taken.get_or_insert_with(|| TURN.read().unwrap_or_else(PoisonError::into_inner));
     });
@@ -80,15 +82,15 @@ fn alone() -> RwLockWriteGuard<'static, ()> {
 }
 
 /// One connection with a change set and a journal of its own.
-struct Bench {
+pub struct Bench {
     _root: tempfile::TempDir,
-    cluster: Arc<Cluster>,
+    pub cluster: Arc<Cluster>,
     changes: Changes,
     traffic: Traffic,
 }
 
 impl Bench {
-    fn open(kubeconfig: PathBuf) -> Self {
+    pub fn open(kubeconfig: PathBuf) -> Self {
         let root = tempfile::tempdir().unwrap();
         let target = target(&kubeconfig, root.path());
         let cluster = Cluster::open(&target, &root.path().join("mirror"), || {}, &Attempt::default()).unwrap();
@@ -101,7 +103,7 @@ impl Bench {
         }
     }
 
-    fn view(&self) -> View {
+    pub fn view(&self) -> View {
         let reading = Folder::open(self.cluster.folder()).unwrap().reading();
         assert_eq!(reading.errors, [], "the model reads what the API server gives");
         View::of(Origin::Cluster(self.cluster.clone()), reading, 1)
@@ -118,7 +120,7 @@ impl Bench {
             .collect()
     }
 
-    fn waits_for(&self, namespace: &str, hosts: &[&str]) {
+    pub fn waits_for(&self, namespace: &str, hosts: &[&str]) {
         eventually(&format!("{hosts:?} in {namespace}"), || {
             (self.hosts(namespace) == hosts).then_some(())
         });
@@ -148,7 +150,7 @@ fn target(kubeconfig: &Path, data: &Path) -> Target {
     target
 }
 
-fn entry(namespace: &str, name: &str, host: &str) -> String {
+pub fn entry(namespace: &str, name: &str, host: &str) -> String {
     format!(
         "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata:\n  name: {name}\n  namespace: {namespace}\n\
          spec:\n  hosts:\n  - {host}\n  ports:\n  - name: http\n    number: 80\n    protocol: HTTP\n  resolution: DNS\n"
@@ -161,7 +163,7 @@ fn uid_of(api: &Api, namespace: &str, deployment: &str) -> String {
     api.text(&["get", "deployment", deployment, "-n", namespace, "-o", path])
 }
 
-fn namespace(api: &Api, name: &str) {
+pub fn namespace(api: &Api, name: &str) {
     api.apply(&format!(
         "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n"
     ));

@@ -2,7 +2,7 @@
 
 use super::{Parts, patiently};
 use crate::{
-    dto::{DeployChecks, DeployLeft, DeployOptions, DeployState},
+    dto::{DeliveryState, DeliveryWay, DeployChecks, DeployLeft, DeployOptions, DeployState},
     fault::{Fault, Result},
     sidecar::deploy::IMAGE,
 };
@@ -14,6 +14,22 @@ const MAX_NAME: usize = 253;
 #[tauri::command(async)]
 pub fn deploy_image() -> &'static str {
     IMAGE
+}
+
+/// Brings the image to where the nodes find it; `reference` counts for a registry alone.
+#[tauri::command]
+pub async fn deliver(app: Parts<'_>, way: DeliveryWay, reference: String) -> Result<DeliveryState> {
+    patiently(&app, move |app| app.deliver(way, &reference)).await
+}
+
+#[tauri::command(async)]
+pub fn deliver_cancel(app: Parts<'_>) {
+    app.delivery.cancel();
+}
+
+#[tauri::command(async)]
+pub fn deliver_state(app: Parts<'_>) -> DeliveryState {
+    app.delivery.state()
 }
 
 #[tauri::command]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
+use super::DeliveryChoice;
 use crate::fault::Fault;
 
 /// What the sidecar does.
@@ -87,6 +88,8 @@ pub struct DeployChecks {
     pub adds: Vec<String>,
     /// Why it cannot be started; `None` where it can.
     pub refused: Option<String>,
+    /// How the image gets to the nodes; none where all of them have it.
+    pub deliveries: Vec<DeliveryChoice>,
 }
 
 /// How a step stands.

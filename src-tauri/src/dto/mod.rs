@@ -3,6 +3,7 @@
 
 mod change;
 mod connect;
+mod delivery;
 mod deploy;
 mod pods;
 mod policy;
@@ -15,6 +16,7 @@ mod watch;
 
 pub use change::*;
 pub use connect::*;
+pub use delivery::*;
 pub use deploy::*;
 pub use pods::*;
 pub use policy::*;

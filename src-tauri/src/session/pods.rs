@@ -6,7 +6,7 @@ use proxy_core::policy::{self, Capture, DataPlane, capture_under};
 
 use super::{View, workload_name};
 use crate::{
-    cluster::{Cluster, Lives, OwnRanges, Pod, PodSidecar, Restart, StepState, version_of_tag},
+    cluster::{Cluster, Lives, OwnRanges, Pod, PodSidecar, ROLLING, Restart, StepState, version_of_tag},
     dto::{
         CaptureLists, OwnRangeRow, OwnRangesView, PodsRow, PodsView, RestartRow, RestartState, RestartStepState,
         RunsWith,
@@ -100,7 +100,7 @@ fn row(view: &View, declared: Option<&policy::Workload>, workload: String, kind:
         own,
         revision,
         since: stale.iter().map(|pod| pod.created.clone()).min(),
-        restarts: declared.is_some() && matches!(kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet"),
+        restarts: declared.is_some() && ROLLING.contains(&kind.as_str()),
         kind,
         workload,
     }

@@ -6,6 +6,7 @@ mod admin;
 mod agent;
 mod begin;
 mod control;
+pub mod delivery;
 pub mod deploy;
 mod launch;
 mod sites;

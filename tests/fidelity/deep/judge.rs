@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     pair::Pair,
-    sender::Sending,
+    sender::{Seen, Sending},
     side::Side,
     sighting::{Row, Sightings, differences},
     wait,
@@ -123,11 +123,8 @@ fn compare(
         };
         left.sites = at_sites(istio);
         right.sites = at_sites(egret);
-        let is_tls = planned[*index].protocol == "tls";
-        let fields = (
-            left.fields(&istio.address, is_tls),
-            right.fields(&egret.address, is_tls),
-        );
+        let call = &planned[*index];
+        let fields = (left.fields(&istio.address, call), right.fields(&egret.address, call));
         let differing = differences(&left, &right, fields);
         found.extend(differing.into_iter().map(|(field, istio, egret)| Difference {
             call: *index,
@@ -139,13 +136,20 @@ fn compare(
     Ok(found)
 }
 
-/// Makes the calls one after the other, and finds the rows about each by the caller's port.
+/// Makes the calls one after the other, and finds the rows about each.
 fn calls(side: &mut Side, round: &str, planned: &[Call], wanted: &[usize]) -> Result<Vec<Sightings>, String> {
     side.forget();
     let mut seen = Vec::new();
     for index in wanted {
-        let (name, call) = (name(round, *index), planned[*index].clone());
-        seen.push(side.call(Sending { name, call })?);
+        let (name, mut call) = (name(round, *index), planned[*index].clone());
+        if call.headers.contains_key("x-forwarded-for") {
+            call.headers.insert("x-request-id".into(), name.clone());
+        }
+        let made = side.call(Sending {
+            name: name.clone(),
+            call,
+        })?;
+        seen.push((name, made));
     }
     let call = Call {
         address: LAST.0.into(),
@@ -153,15 +157,18 @@ fn calls(side: &mut Side, round: &str, planned: &[Call], wanted: &[usize]) -> Re
         protocol: "tcp".into(),
         ..Call::default()
     };
+    let name = format!("{round}.last");
     let last = side.call(Sending {
-        name: format!("{round}.last"),
+        name: name.clone(),
         call,
     })?;
     let rows = |side: &Side| -> Vec<Row> { side.rows().iter().filter_map(|line| Row::parse(line)).collect() };
-    let of =
-        |rows: &[Row], port: u16| -> Vec<Row> { rows.iter().filter(|row| row.port() == Some(port)).cloned().collect() };
+    let of = |rows: &[Row], name: &str, seen: &Seen| -> Vec<Row> {
+        let own = rows.iter().filter(|row| row.is_about(name, seen.port));
+        own.cloned().collect()
+    };
     wait(&format!("the row of {last:?}"), || {
-        match of(&rows(side), last.port).is_empty() {
+        match of(&rows(side), &name, &last).is_empty() {
             true => Err(format!("{:?}", side.rows())),
             false => Ok(()),
         }
@@ -169,13 +176,13 @@ fn calls(side: &mut Side, round: &str, planned: &[Call], wanted: &[usize]) -> Re
     let until = Instant::now() + LATE;
     let found = loop {
         let rows = rows(side);
-        if seen.iter().all(|seen| !of(&rows, seen.port).is_empty()) || Instant::now() > until {
+        if seen.iter().all(|(name, seen)| !of(&rows, name, seen).is_empty()) || Instant::now() > until {
             break rows;
         }
         thread::sleep(Duration::from_millis(50));
     };
-    let sightings = seen.into_iter().map(|seen| Sightings {
-        rows: of(&found, seen.port),
+    let sightings = seen.into_iter().map(|(name, seen)| Sightings {
+        rows: of(&found, &name, &seen),
         sites: Vec::new(),
         seen,
     });

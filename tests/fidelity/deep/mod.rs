@@ -1,6 +1,7 @@
 //! The sidecar beside Envoy on a live mesh: the same objects through istiod to Envoy in a pod, and in a folder to
 //! `egret-proxy` in another; the same calls from both; and everything that can be seen of them compared.
 
+mod calls;
 mod configuration;
 mod judge;
 mod pair;

@@ -42,6 +42,8 @@ pub struct Pair<'mesh> {
     base: String,
     /// What a world has added to it.
     added: String,
+    /// The cluster's own Services: what a Sidecar imports from everywhere has them too.
+    services: Vec<Value>,
     folder: TempDir,
 }
 
@@ -81,6 +83,8 @@ impl<'mesh> Pair<'mesh> {
             "--namespace=istio-system",
             "--output=jsonpath={.data.mesh}",
         ]);
+        let services = mesh.text(&["get", "services", "--all-namespaces", "--output=json"]);
+        let services: Value = serde_json::from_str(&services).map_err(|error| error.to_string())?;
         Ok(Self {
             istio: Side::of(mesh, NAMESPACE, "envoy", "istio-proxy")?,
             egret: Side::of(mesh, NAMESPACE, "egret", "egret")?,
@@ -88,6 +92,7 @@ impl<'mesh> Pair<'mesh> {
             number: 0,
             base: without_mode(&text),
             added: "-".into(),
+            services: services["items"].as_array().cloned().unwrap_or_default(),
             folder,
         })
     }
@@ -229,7 +234,7 @@ impl<'mesh> Pair<'mesh> {
             "data": {"mesh": format!("{}{}", self.base, self.added)},
         });
         let mut text = format!("# world {number}\n{mesh}\n");
-        for object in objects {
+        for object in self.services.iter().chain(objects) {
             text.push_str(&format!("---\n{object}\n"));
         }
         let fresh = self.folder.path().join(".fresh");

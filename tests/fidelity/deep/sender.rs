@@ -1,21 +1,25 @@
 //! The program that sends the calls, from beside either sidecar: this test binary, run inside a pod. It reads one order a
 //! line and answers each with one line.
 
+mod http1;
+mod http2;
+mod tls;
+
 use std::{
     env,
     io::{self, ErrorKind, Read, Write},
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
-    sync::Arc,
-    time::{Duration, Instant},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    time::Duration,
 };
 
-use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, aws_lc_rs},
-    pki_types::{CertificateDer, ServerName, UnixTime},
-};
 use serde::{Deserialize, Serialize};
+use tokio::{
+    net::{self, TcpSocket},
+    runtime::{self, Runtime},
+    time,
+};
+
+pub use http2::{GRPC, target};
 
 use crate::world::Call;
 
@@ -57,6 +61,8 @@ pub struct Seen {
     pub head: Vec<String>,
     /// What followed, without its framing.
     pub body: String,
+    /// What followed the body.
+    pub trailers: Vec<String>,
 }
 
 /// True where this process is to be the sender.
@@ -66,9 +72,13 @@ pub fn wanted() -> bool {
 
 /// Carries out orders until there are no more.
 pub fn run() -> io::Result<()> {
+    let mut sender = Sender {
+        runtime: runtime::Builder::new_current_thread().enable_all().build()?,
+        port: PORTS.0,
+    };
     for line in io::stdin().lines() {
         let answer = match serde_json::from_str(&line?)? {
-            Order::Call(sending) => send(&sending),
+            Order::Call(sending) => sender.send(&sending),
             Order::Admin(path) => admin(&path),
         };
         println!("{}", serde_json::to_string(&answer)?);
@@ -80,75 +90,81 @@ fn admin(path: &str) -> Seen {
     let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     let mut seen = Seen::default();
     match TcpStream::connect(ADMIN) {
-        Ok(stream) => exchange(stream, request.as_bytes(), &mut seen),
+        Ok(stream) => http1::exchange(stream, request.as_bytes(), &mut seen),
         Err(error) => seen.end = error.to_string(),
     }
     seen
 }
 
-fn send(sending: &Sending) -> Seen {
-    let (mut seen, call) = (Seen::default(), &sending.call);
-    let stream = match open(call) {
-        Ok(stream) => stream,
-        Err(error) => {
-            seen.end = error.to_string();
-            return seen;
-        }
-    };
-    seen.port = stream.local_addr().map_or(0, |address| address.port());
-    match call.protocol.as_str() {
-        "tcp" => echo(stream, &sending.name, &mut seen),
-        "tls" => match secured(stream, &call.sni) {
-            Ok(stream) => exchange(stream, &request(sending), &mut seen),
-            Err(error) => seen.end = end(Err(error)),
-        },
-        _ => exchange(stream, &request(sending), &mut seen),
-    }
-    seen
+/// First and last port that calls come from, apart from those that the kernel gives to others. Each has one of its own: by
+/// it its row in the access log is found. Where the kernel chooses, calls to different addresses may come from one port;
+/// the redirection to the sidecar then gives the later one another port while it remembers the earlier one.
+const PORTS: (u16, u16) = (16_384, 32_767);
+
+struct Sender {
+    runtime: Runtime,
+    /// The next call's port.
+    port: u16,
 }
 
-/// How often a connection is tried again that was cut before anybody could look at it: its port is not known then, and
-/// with it neither is its row in the access log.
-const CUT_AT_ONCE: usize = 20;
-
-fn open(call: &Call) -> io::Result<TcpStream> {
-    let address = SocketAddr::new(call.address.parse().map_err(io::Error::other)?, call.port);
-    let mut tries = 0..CUT_AT_ONCE;
-    let stream = loop {
-        match TcpStream::connect_timeout(&address, PATIENCE) {
-            Err(error) if error.kind() == ErrorKind::ConnectionReset && tries.next().is_some() => {}
-            tried => break tried?,
+impl Sender {
+    fn send(&mut self, sending: &Sending) -> Seen {
+        let mut seen = Seen::default();
+        match self.call(sending, &mut seen) {
+            Ok(()) => {}
+            Err(error) => seen.end = end(Err(error)),
         }
-    };
+        seen
+    }
+
+    fn call(&mut self, sending: &Sending, seen: &mut Seen) -> io::Result<()> {
+        let call = &sending.call;
+        let address = SocketAddr::new(call.address.parse().map_err(io::Error::other)?, call.port);
+        let socket = self.socket(address, seen)?;
+        let stream = self.runtime.block_on(async {
+            let connecting = time::timeout(PATIENCE, socket.connect(address));
+            connecting.await.map_err(|_| io::Error::from(ErrorKind::TimedOut))?
+        })?;
+        if call.protocol == "http2" {
+            self.runtime.block_on(http2::exchange(stream, sending, seen));
+            return Ok(());
+        }
+        let stream = blocking(stream)?;
+        match call.protocol.as_str() {
+            "tcp" => echo(stream, &sending.name, seen),
+            "tls" => http1::exchange(tls::secured(stream, &call.sni)?, &http1::request(sending), seen),
+            _ => http1::exchange(stream, &http1::request(sending), seen),
+        }
+        Ok(())
+    }
+
+    /// A socket on the next port that is free.
+    fn socket(&mut self, towards: SocketAddr, seen: &mut Seen) -> io::Result<TcpSocket> {
+        let _context = self.runtime.enter();
+        loop {
+            let socket = match towards {
+                SocketAddr::V4(_) => TcpSocket::new_v4()?,
+                SocketAddr::V6(_) => TcpSocket::new_v6()?,
+            };
+            seen.port = self.port;
+            self.port = if self.port < PORTS.1 { self.port + 1 } else { PORTS.0 };
+            let any = match towards {
+                SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+                SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+            };
+            match socket.bind(SocketAddr::new(any, seen.port)) {
+                Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+                bound => return bound.map(|()| socket),
+            }
+        }
+    }
+}
+
+fn blocking(stream: net::TcpStream) -> io::Result<TcpStream> {
+    let stream = stream.into_std()?;
+    stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     Ok(stream)
-}
-
-/// The request as it goes over the wire. Inside TLS it is always the same one, which no sidecar reads.
-fn request(sending: &Sending) -> Vec<u8> {
-    let call = &sending.call;
-    let named = format!("user-agent: deep\r\nx-call: {}\r\n", sending.name);
-    if call.protocol == "tls" {
-        return format!("GET /inside HTTP/1.1\r\nhost: inside\r\n{named}\r\n").into_bytes();
-    }
-    let target = if call.method == "CONNECT" {
-        &call.host
-    } else {
-        &call.path
-    };
-    let version = if call.protocol == "http1.0" { "1.0" } else { "1.1" };
-    let mut text = format!(
-        "{} {target} HTTP/{version}\r\nhost: {}\r\n{named}",
-        call.method, call.host
-    );
-    for (name, value) in &call.headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
-    }
-    let body = if call.method == "POST" { "text" } else { "" };
-    if !body.is_empty() {
-        text.push_str(&format!("content-length: {}\r\n", body.len()));
-    }
-    format!("{text}\r\n{body}").into_bytes()
 }
 
 /// Sends a line and waits for it to come back.
@@ -164,32 +180,6 @@ fn echo(mut stream: TcpStream, name: &str, seen: &mut Seen) {
     }
 }
 
-/// Sends a request and reads the response.
-fn exchange(mut stream: impl Read + Write, request: &[u8], seen: &mut Seen) {
-    let mut bytes = Vec::new();
-    let done = stream
-        .write_all(request)
-        .and_then(|()| stream.flush())
-        // An answer may be there although the request was cut short.
-        .or_else(|error| {
-            if error.kind() == ErrorKind::BrokenPipe {
-                Ok(())
-            } else {
-                Err(error)
-            }
-        })
-        .and_then(|()| read_response(&mut stream, &mut bytes));
-    seen.end = end(done);
-    let text = String::from_utf8_lossy(&bytes);
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-    seen.head = head.lines().map(str::to_string).collect();
-    seen.body = if is_chunked(head) {
-        unchunked(body)
-    } else {
-        body.to_string()
-    };
-}
-
 fn end(done: io::Result<()>) -> String {
     let Err(error) = done else {
         return "answered".to_string();
@@ -198,131 +188,5 @@ fn end(done: io::Result<()>) -> String {
         ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => "closed".into(),
         ErrorKind::WouldBlock | ErrorKind::TimedOut => "silent".into(),
         _ => error.to_string(),
-    }
-}
-
-/// Reads until the response is whole.
-fn read_response(stream: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<()> {
-    let until = Instant::now() + PATIENCE;
-    let mut piece = [0; 16 * 1024];
-    loop {
-        let count = stream.read(&mut piece)?;
-        bytes.extend_from_slice(&piece[..count]);
-        let text = String::from_utf8_lossy(bytes);
-        let head = text.split_once("\r\n\r\n");
-        if let Some((head, body)) = head
-            && (count == 0 && declared(head).is_none_or(|length| body.len() >= length) || is_whole(head, body))
-        {
-            return Ok(());
-        }
-        if count == 0 {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
-        if Instant::now() > until {
-            return Err(ErrorKind::TimedOut.into());
-        }
-    }
-}
-
-fn is_whole(head: &str, body: &str) -> bool {
-    if is_chunked(head) {
-        return body.ends_with("0\r\n\r\n");
-    }
-    let status = head.split(' ').nth(1).unwrap_or_default();
-    matches!(status, "101" | "204" | "304") || declared(head).is_some_and(|length| body.len() >= length)
-}
-
-fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
-    let lines = head.lines().filter_map(|line| line.split_once(':'));
-    let mut values = lines.filter(|(key, _)| key.eq_ignore_ascii_case(name));
-    values.next().map(|(_, value)| value.trim())
-}
-
-fn declared(head: &str) -> Option<usize> {
-    header(head, "content-length")?.parse().ok()
-}
-
-fn is_chunked(head: &str) -> bool {
-    header(head, "transfer-encoding") == Some("chunked")
-}
-
-fn unchunked(body: &str) -> String {
-    let (mut plain, mut rest) = (String::new(), body);
-    while let Some((size, after)) = rest.split_once("\r\n") {
-        let size = usize::from_str_radix(size, 16).unwrap_or(0);
-        let Some(chunk) = after.get(..size).filter(|chunk| !chunk.is_empty()) else {
-            break;
-        };
-        plain.push_str(chunk);
-        rest = after[size..].trim_start_matches("\r\n");
-    }
-    plain
-}
-
-/// TLS over `stream`, with the handshake done; without a server name where `sni` is empty.
-fn secured(mut stream: TcpStream, sni: &str) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
-        .with_no_client_auth();
-    config.enable_sni = !sni.is_empty();
-    let name = if sni.is_empty() { "unnamed" } else { sni };
-    let name = ServerName::try_from(name.to_string()).map_err(io::Error::other)?;
-    let mut connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-    while connection.is_handshaking() {
-        connection.complete_io(&mut stream)?;
-    }
-    Ok(StreamOwned::new(connection, stream))
-}
-
-/// Takes any certificate: who answers is told by the sites' own record.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

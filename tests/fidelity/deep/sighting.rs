@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::sender::Seen;
+use crate::world::Call;
 
 /// Fields by name.
 pub type Sighting = BTreeMap<String, Value>;
@@ -40,9 +41,13 @@ const COLUMNS: [&str; 22] = [
 ];
 /// What stands before a TLS library's words.
 const TLS_FAILURE: &str = "TLS_error:";
+/// The request of a byte stream.
+const NO_REQUEST: &str = "\"- - -\"";
+const REQUEST: usize = 1;
 const FLAGS: usize = 3;
 const SIZES: [usize; 2] = [7, 8];
 const DURATION: usize = 9;
+const REQUEST_ID: usize = 13;
 const REMOTE: usize = 19;
 
 /// One row of the access log.
@@ -65,9 +70,11 @@ impl Row {
         (tokens.len() == COLUMNS.len()).then_some(Self(tokens))
     }
 
-    /// The caller's port.
-    pub fn port(&self) -> Option<u16> {
-        self.0[REMOTE].rsplit_once(':')?.1.parse().ok()
+    /// True where it is about the call `name` from `port`. Where an `x-forwarded-for` stands for the caller, its port is
+    /// not told; such a call has its name for a request id.
+    pub fn is_about(&self, name: &str, port: u16) -> bool {
+        let from = self.0[REMOTE].rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        from == Some(port) || self.0[REQUEST_ID].trim_matches('"') == name
     }
 
     fn duration(&self) -> u64 {
@@ -87,8 +94,9 @@ pub struct Sightings {
 }
 
 impl Sightings {
-    /// The fields that are compared; `address` is the pod's.
-    pub fn fields(&mut self, address: &str, is_tls: bool) -> Sighting {
+    /// The fields that are compared; `address` is the pod's. Of a byte stream of a protocol with frames of its own how much
+    /// there was is left open.
+    pub fn fields(&mut self, address: &str, call: &Call) -> Sighting {
         // A copy arrives before or after what it is a copy of.
         self.sites.sort_by_key(|site| {
             let of = |name| header(site, name).unwrap_or_default();
@@ -101,12 +109,15 @@ impl Sightings {
         let mut head = self.seen.head.iter();
         set("answer", json!(head.next()));
         // In which order different headers stand says nothing.
-        let mut headers: Vec<String> = head.map(|line| masked_header(line)).collect();
+        // Nor does how a body would be sent that is not.
+        let says = |line: &&String| call.method != "HEAD" || *line != "transfer-encoding: chunked";
+        let mut headers: Vec<String> = head.filter(says).map(|line| masked_header(line)).collect();
         headers.sort_by_key(|line| line.split(':').next().unwrap_or_default().to_ascii_lowercase());
         set("answer's headers", json!(headers));
         set("answer's body", json!(self.seen.body));
+        set("answer's trailers", json!(self.seen.trailers));
         set("attempts", json!(self.sites.len()));
-        for key in ["at", "sni", "line", "body"] {
+        for key in ["at", "sni", "line", "body", "trailers"] {
             set(
                 &format!("site's {key}"),
                 self.sites.iter().map(|site| site[key].clone()).collect(),
@@ -121,10 +132,11 @@ impl Sightings {
         set("site's headers", headers);
         set("log rows", json!(self.rows.len()));
         if let Some(row) = self.rows.first() {
+            let is_framed = call.protocol == "tls" || call.protocol == "http2" && row.0[REQUEST] == NO_REQUEST;
             for (index, column) in COLUMNS.iter().enumerate().filter(|(_, column)| **column != "-") {
                 set(
                     &format!("log's {column}"),
-                    json!(masked(index, &row.0[index], address, is_tls)),
+                    json!(masked(index, &row.0[index], address, is_framed)),
                 );
             }
         }
@@ -153,14 +165,14 @@ pub fn differences(istio: &Sightings, egret: &Sightings, fields: (Sighting, Sigh
     found
 }
 
-fn masked(index: usize, token: &str, address: &str, is_tls: bool) -> String {
+fn masked(index: usize, token: &str, address: &str, is_framed: bool) -> String {
     let plain = token.trim_matches('"');
     match COLUMNS[index] {
         _ if plain == "-" => token.to_string(),
         "service time" => "MS".into(),
         "request id" => "ID".into(),
         "upstream local" | "remote" if plain.starts_with(address) => "POD".into(),
-        _ if is_tls && SIZES.contains(&index) && plain != "0" => "N".into(),
+        _ if is_framed && SIZES.contains(&index) && plain != "0" => "N".into(),
         "failure" | "details" => without_reason(token),
         _ => token.to_string(),
     }
@@ -216,7 +228,7 @@ fn site_headers(attempt: usize, site: &Value, address: &str) -> Value {
         );
         let value = match name {
             "x-request-id" => "ID",
-            "x-envoy-expected-rq-timeout-ms" if attempt > 0 => "...",
+            "x-envoy-expected-rq-timeout-ms" | "grpc-timeout" if attempt > 0 => "...",
             _ => value,
         };
         let line = without_seconds(&format!("{name}: {value}")).replace(address, "POD");

@@ -3,12 +3,12 @@
 use proxy_core::yaml;
 use serde_json::{Value, json};
 
-use super::pair::NAMESPACE;
+use super::{calls, pair::NAMESPACE};
 use crate::{
     generate,
     kept::{self, or},
     seed::Seed,
-    world::{Call, World},
+    world::World,
 };
 
 const BY_HAND: &str = include_str!("by_hand.yaml");
@@ -69,30 +69,20 @@ pub fn drawn(seed: u64, number: u64) -> World {
     world.documents.iter_mut().for_each(settle_values);
     settle(&mut world.documents);
     let calls = std::mem::take(&mut world.calls);
-    for mut call in calls.into_iter().filter_map(fit_call) {
-        let doing = doing(seed);
-        if !call.host.is_empty() && !doing.is_empty() {
-            call.headers.insert("x-site".into(), doing);
-        }
-        world.calls.push(call);
-    }
+    world.calls = calls.into_iter().filter_map(|call| calls::fit(seed, call)).collect();
     world
 }
 
-/// What the site does: mostly it answers.
-fn doing(seed: &mut Seed) -> String {
-    seed.text(&[
-        "",
-        "",
-        "",
-        "",
-        "",
-        "delay 0.7",
-        "fail 503 1",
-        "fail 503 9",
-        "fail 409 1",
-        "close 1",
-    ])
+/// The sites read no header of the PROXY protocol.
+fn tell_nobody(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.remove("proxyProtocol");
+            fields.values_mut().for_each(tell_nobody);
+        }
+        Value::Array(items) => items.iter_mut().for_each(tell_nobody),
+        _ => {}
+    }
 }
 
 /// Takes out what is left to chance: ages that the API server gives anyway, and who of several is called.
@@ -104,12 +94,14 @@ fn fit(document: &mut Value) {
         metadata.remove("creationTimestamp");
     }
     let spec = &mut document["spec"];
-    // The sites do not speak HTTP/2.
+    tell_nobody(spec);
+    // Envoy refuses what Istio makes of these.
+    let is_refused = spec["resolution"] == "DYNAMIC_DNS";
     for port in spec["ports"].as_array_mut().into_iter().flatten() {
-        let protocol = port["protocol"].as_str().unwrap_or_default().to_ascii_uppercase();
-        if protocol == "HTTP2" || protocol.starts_with("GRPC") {
+        if is_refused && matches!(port["protocol"].as_str(), Some("HTTP2" | "GRPC")) {
             port["protocol"] = json!("HTTP");
-        } else if protocol.is_empty()
+        }
+        if port["protocol"].as_str().unwrap_or_default().is_empty()
             && let Some(port) = port.as_object_mut()
         {
             port.remove("protocol");
@@ -192,19 +184,4 @@ fn settle(documents: &mut Vec<Value>) {
         }
     }
     *documents = kept;
-}
-
-/// The call as it can be made, if it can.
-fn fit_call(mut call: Call) -> Option<Call> {
-    // The sites do not speak HTTP/2, and what is sent to the capture port itself is in nobody's log.
-    if call.protocol == "http2" || call.port == 15001 {
-        return None;
-    }
-    // Addresses of Services belong to the cluster.
-    if call.address.starts_with("10.96.") {
-        call.address = "10.3.0.1".into();
-    }
-    // A client sends no header without a value that it means.
-    call.headers.retain(|_, value| !value.is_empty());
-    Some(call)
 }

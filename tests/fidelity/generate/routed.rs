@@ -11,13 +11,14 @@ use crate::{
 const HOSTS: [&str; 3] = ["a.com", "b.com", "x.a.com"];
 
 pub fn world(seed: &mut Seed) -> World {
-    let entry = |host: &str| {
+    let mut entry = |host: &str| {
         let endpoint = json!({"address": format!("site.{host}"), "labels": {"version": "v1"}});
-        let ports = json!([{"number": 80, "name": "http", "protocol": "HTTP"}]);
+        let protocol = seed.text(&["HTTP", "HTTP", "HTTP", "HTTP2", "GRPC", "GRPC-Web"]);
+        let ports = json!([{"number": 80, "name": "http", "protocol": protocol}]);
         let spec = json!({"hosts": [host], "ports": ports, "resolution": "DNS", "endpoints": [endpoint]});
         json!({"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": {"namespace": "shop"}, "spec": spec})
     };
-    let mut documents: Vec<Value> = HOSTS.map(entry).to_vec();
+    let mut documents: Vec<Value> = HOSTS.map(&mut entry).to_vec();
     for host in HOSTS {
         let spec =
             json!({"hosts": [host], "http": (0..seed.between(1, 3)).map(|_| routes::http(seed)).collect::<Vec<_>>()});
@@ -32,7 +33,7 @@ pub fn world(seed: &mut Seed) -> World {
     if seed.once_in(2) {
         let mut spec = json!({"host": "a.com", "subsets": [{"name": "v1", "labels": {"version": "v1"}}]});
         if seed.once_in(2) {
-            spec["trafficPolicy"] = scope::policy(seed);
+            spec["trafficPolicy"] = scope::whole_policy(seed);
         }
         documents.push(
             json!({"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "metadata": {"namespace": "shop"}, "spec": spec}),

@@ -20,7 +20,7 @@ pub fn destination_rule(seed: &mut Seed) -> Value {
     ];
     let mut spec = json!({"host": seed.text(&hosts)});
     if seed.below(3) > 0 {
-        spec["trafficPolicy"] = policy(seed);
+        spec["trafficPolicy"] = whole_policy(seed);
         if seed.once_in(3) {
             let mut own = policy(seed);
             own["port"] = json!({"number": seed.pick(&PORTS)});
@@ -38,7 +38,7 @@ pub fn destination_rule(seed: &mut Seed) -> Value {
                     subset["labels"] = json!({"version": name});
                 }
                 if seed.once_in(4) {
-                    subset["trafficPolicy"] = policy(seed);
+                    subset["trafficPolicy"] = whole_policy(seed);
                 }
                 subset
             })
@@ -59,8 +59,14 @@ pub fn policy(seed: &mut Seed) -> Value {
         if tls["mode"] == "SIMPLE" && seed.once_in(2) {
             tls["sni"] = json!("sni.example.com");
         }
-        if seed.once_in(6) {
-            tls["credentialName"] = json!(seed.text(&["secret", "configmap://shop/ca"]));
+        // Nothing that verifies may stand beside what keeps from it.
+        match seed.below(12) {
+            0 | 1 => tls["credentialName"] = json!(seed.text(&["secret", "configmap://shop/ca"])),
+            2 => tls["insecureSkipVerify"] = json!(true),
+            _ => {}
+        }
+        if tls.get("insecureSkipVerify").is_none() && seed.once_in(4) {
+            tls["subjectAltNames"] = json!(["san.example.com"]);
         }
         policy["tls"] = tls;
     }
@@ -72,6 +78,24 @@ pub fn policy(seed: &mut Seed) -> Value {
     }
     if seed.once_in(4) {
         policy["outlierDetection"] = balance::outlier_detection(seed);
+    }
+    policy
+}
+
+/// A traffic policy with what that of a port cannot have.
+pub fn whole_policy(seed: &mut Seed) -> Value {
+    let mut policy = policy(seed);
+    if seed.once_in(4) {
+        let budgets = [
+            json!({}),
+            json!({"percent": 12.5}),
+            json!({"percent": 0, "minRetryConcurrency": 7}),
+        ];
+        policy["retryBudget"] = seed.pick(&budgets).clone();
+    }
+    if seed.once_in(6) {
+        let versions = [json!({}), json!({"version": "V1"}), json!({"version": "V2"})];
+        policy["proxyProtocol"] = seed.pick(&versions).clone();
     }
     policy
 }
@@ -97,6 +121,7 @@ fn connection_pool(seed: &mut Seed) -> Value {
         pool["http"]["idleTimeout"] = json!("40s");
     }
     for setting in [
+        "maxConcurrentStreams",
         "http1MaxPendingRequests",
         "http2MaxRequests",
         "maxRetries",
@@ -105,6 +130,13 @@ fn connection_pool(seed: &mut Seed) -> Value {
         if seed.once_in(6) || setting == "maxRetries" && pool == json!({}) {
             pool["http"][setting] = json!(seed.pick(&[0, 1, 7]));
         }
+    }
+    // Which HTTP the cluster speaks.
+    if seed.once_in(4) {
+        pool["http"]["h2UpgradePolicy"] = json!(seed.text(&["UPGRADE", "UPGRADE", "DO_NOT_UPGRADE", "DEFAULT"]));
+    }
+    if seed.once_in(4) {
+        pool["http"]["useClientProtocol"] = json!(seed.below(4) > 0);
     }
     pool
 }
@@ -177,6 +209,7 @@ pub fn mesh(seed: &mut Seed) -> String {
     let mut mesh = seed.text(&policies);
     for (text, times) in [
         ("connectTimeout: 4s\n", 6),
+        ("h2UpgradePolicy: UPGRADE\n", 12),
         ("defaultConfig: {proxyMetadata: {ISTIO_META_DNS_CAPTURE: 'true'}}\n", 3),
         (
             "defaultHttpRetryPolicy: {attempts: 5, retryOn: '5xx,503', perTryTimeout: 1s}\n",
@@ -185,6 +218,14 @@ pub fn mesh(seed: &mut Seed) -> String {
         ("defaultHttpRetryPolicy: {attempts: 0}\n", 12),
         ("tcpKeepalive: {time: 60s, probes: 4}\n", 12),
         ("localityLbSetting: {enabled: false}\n", 12),
+        (
+            "defaultTrafficPolicy: {connectionPool: {tcp: {maxConnections: 9, connectTimeout: 7s, idleTimeout: 3s}, http: {maxRetries: 2, maxRequestsPerConnection: 5, h2UpgradePolicy: UPGRADE}}}\n",
+            12,
+        ),
+        (
+            "defaultTrafficPolicy: {outlierDetection: {consecutive5xxErrors: 4, maxEjectionPercent: 60, minHealthPercent: 30}}\n",
+            12,
+        ),
         (
             "localityLbSetting: {distribute: [{from: 'r1/*', to: {r1: 60, r2: 40}}]}\n",
             12,

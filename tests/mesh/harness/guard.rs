@@ -14,7 +14,7 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Set where a mesh that cannot be had is a failure.
-const REQUIRED: &str = "EGRET_REQUIRE_MESH";
+pub(super) const REQUIRED: &str = "EGRET_REQUIRE_MESH";
 
 /// Why there is no mesh.
 #[derive(Clone, Debug)]

@@ -5,10 +5,12 @@
 
 mod cluster;
 mod guard;
+mod registry;
 mod sidecar;
 
 pub use cluster::{Api, Cluster, Mesh, Shared};
 pub use guard::{NotUp, cache};
+pub use registry::{Asks, Registry};
 pub use sidecar::{Reply, Sleep};
 
 use std::{

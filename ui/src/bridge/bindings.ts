@@ -591,6 +591,38 @@ line: string | null,
  * What the client that sent it cannot tell.
  */
 limits: string | null, expectation: Expectation, };
+export type DeliveryWay = "kind" | "minikube" | "k3d" | "k3s" | "containerd" | "registry";
+export type DeliveryChoice = { way: DeliveryWay, title: string, 
+/**
+ * Where it brings the image.
+ */
+text: string, 
+/**
+ * The same by hand.
+ */
+command: string, 
+/**
+ * Why it cannot be gone on this computer.
+ */
+refused: string | null, };
+export type DeliveryPhase = "none" | "running" | "done" | "failed";
+export type DeliveryState = { phase: DeliveryPhase, way: DeliveryWay | null, 
+/**
+ * What is being done.
+ */
+text: string, 
+/**
+ * Bytes that a registry has; both 0 where they are not counted.
+ */
+sent: number, total: number, 
+/**
+ * What the tool said.
+ */
+log: Array<string>, 
+/**
+ * The name by which pods find the image, once it is there.
+ */
+image: string | null, fault: Fault | null, };
 export type DeployMode = "observe" | "enforce";
 export type DeployPlace = "copy" | "workload" | "pod";
 export type DeployWay = "capture" | "proxy";
@@ -633,7 +665,11 @@ adds: Array<string>,
 /**
  * Why it cannot be started; `None` where it can.
  */
-refused: string | null, };
+refused: string | null, 
+/**
+ * How the image gets to the nodes; none where all of them have it.
+ */
+deliveries: Array<DeliveryChoice>, };
 export type DeployStepState = "waiting" | "doing" | "done" | "failed";
 export type DeployStep = { title: string, state: DeployStepState, 
 /**

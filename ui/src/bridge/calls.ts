@@ -4,6 +4,8 @@ import type {
   Connecting,
   ContextFacts,
   Countdown,
+  DeliveryState,
+  DeliveryWay,
   DeployChecks,
   DeployLeft,
   DeployOptions,
@@ -160,6 +162,10 @@ export const probes = () => call<ProbeRow[]>("probes");
 
 /** The image that `egret-proxy image` writes. */
 export const deployImage = () => call<string>("deploy_image");
+/** Resolves once the image is where the nodes find it, or is not. */
+export const deliver = (way: DeliveryWay, reference: string) => call<DeliveryState>("deliver", { way, reference });
+export const deliverCancel = () => call<null>("deliver_cancel");
+export const deliverState = () => call<DeliveryState>("deliver_state");
 /** What would stand in the way; nothing is written. */
 export const deployChecks = (options: DeployOptions) => call<DeployChecks>("deploy_checks", { options });
 /** Resolves once the sidecar runs, or was taken away again. */

@@ -2,6 +2,7 @@
 import type {
   CommandEvent,
   Connecting,
+  DeliveryState,
   DeployState,
   ProbeStep,
   SandboxState,
@@ -23,6 +24,7 @@ export interface Events {
   "command-output": CommandEvent;
   "probe-changed": ProbeStep;
   "deploy-changed": DeployState;
+  "delivery-changed": DeliveryState;
   "open-draft": { flowId: number };
   go: { screen: string };
 }

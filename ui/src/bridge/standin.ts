@@ -6,6 +6,8 @@
  */
 import type {
   Countdown,
+  DeliveryState,
+  DeliveryWay,
   DeployOptions,
   DeployState,
   Edit,
@@ -55,6 +57,8 @@ interface Arguments {
   countdown: Countdown | null;
   window: InWindow;
   options: DeployOptions;
+  way: DeliveryWay;
+  reference: string;
   staged: boolean;
 }
 
@@ -98,6 +102,13 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     deployment = next;
     emit("deploy-changed", deployment);
     return deployment;
+  };
+
+  let delivery: DeliveryState = example.noDelivery;
+  const delivers = (next: DeliveryState) => {
+    delivery = next;
+    emit("delivery-changed", delivery);
+    return delivery;
   };
 
   const title = (edit: Edit) => {
@@ -360,6 +371,9 @@ export function standin(options: { empty?: boolean } = {}): Channel {
     probe_cancel: () => null,
     probes: () => probes,
     deploy_image: () => example.deployImage,
+    deliver: ({ way, reference }) => delivers(example.delivered(way, reference)),
+    deliver_cancel: () => null,
+    deliver_state: () => delivery,
     deploy_checks: () => example.deployChecks,
     deploy_start: ({ options: { kind, workload, mode, place, way, staged } }) =>
       deploys({ ...example.deployed, kind, workload, mode, place, way, staged }),

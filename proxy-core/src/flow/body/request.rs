@@ -221,7 +221,9 @@ impl RequestBody {
         }
         // A body that broke off says so for ever, or, in HTTP/1.1, once and then that it has ended.
         let broken = self.progress.broken.get();
-        let ended = broken || frame.is_none() || body.is_end_stream();
+        // Behind trailers there is nothing, but HTTP/1.1's body does not say so of itself.
+        let trailed = frame.as_ref().is_some_and(is_trailers);
+        let ended = broken || trailed || frame.is_none() || body.is_end_stream();
         let read = frame.as_ref().and_then(|frame| frame.as_ref().ok());
         if let Some(data) = read.and_then(Frame::data_ref) {
             self.progress.bytes.set(self.progress.bytes.get() + data.len() as u64);

@@ -24,6 +24,8 @@ pub(in crate::flow) struct ResponseBody {
     /// What the caller speaks. Trailers are passed on in HTTP/2 only, as Envoy does.
     caller: HttpVersion,
     finish: Option<Box<Finish>>,
+    /// How it broke off, until what came before is on its way.
+    held: Option<Broken>,
 }
 
 #[derive(Debug)]
@@ -48,6 +50,7 @@ impl ResponseBody {
             inner: Inner::Own(Full::new(text)),
             caller: finish.version,
             finish: Some(finish),
+            held: None,
         }
     }
 
@@ -61,6 +64,7 @@ impl ResponseBody {
             },
             caller: finish.version,
             finish: Some(finish),
+            held: None,
         }
     }
 }
@@ -81,7 +85,9 @@ impl Body for ResponseBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let this = &mut *self;
+        let was_held = this.held.is_some();
         let frame = match &mut this.inner {
+            _ if this.held.is_some() => this.held.take().map(Err),
             Inner::Own(body) => {
                 ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(|never| match never {}))
             }
@@ -91,7 +97,9 @@ impl Body for ResponseBody {
                 deadline,
             } => match Pin::new(&mut *body).poll_frame(cx) {
                 Poll::Ready(None) if is_cut(body, *version) => Some(Err(Broken::Upstream(Reset::Remote))),
-                Poll::Ready(frame) => frame.map(|frame| frame.map_err(|error| Broken::Upstream(Reset::of(&error)))),
+                Poll::Ready(frame) => {
+                    frame.map(|frame| frame.map_err(|error| Broken::Upstream(Reset::of_body(&error, *version))))
+                }
                 Poll::Pending => {
                     let expired = deadline
                         .as_mut()
@@ -102,6 +110,15 @@ impl Body for ResponseBody {
                     Some(Err(Broken::TimedOut))
                 }
             },
+        };
+        // Who ends with an error forgets what it has not sent yet: the connection, which has it, comes first.
+        let frame = match frame {
+            Some(Err(broken)) if !was_held => {
+                this.held = Some(broken);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            frame => frame,
         };
         if let Some(finish) = &mut this.finish {
             match &frame {
@@ -145,7 +162,9 @@ impl Drop for ResponseBody {
     fn drop(&mut self) {
         let ended = self.is_end_stream();
         if let Some(mut finish) = self.finish.take() {
-            if !ended {
+            // hyper drops the body of an answer that has none, in HTTP/1.1.
+            let without = finish.version == HttpVersion::Http11 && finish.answers_without_body();
+            if !ended && !without {
                 finish.left();
             }
             finish.complete();

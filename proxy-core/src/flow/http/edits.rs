@@ -262,7 +262,7 @@ impl Known<'_> {
         match name {
             ":path" => Some(self.path),
             ":method" => self.flow.http.as_ref().map(|http| http.method.as_str()),
-            ":scheme" => Some("http"),
+            ":scheme" => self.flow.http.as_ref().map(|http| http.scheme),
             ":authority" | "host" => line(self.request, header::HOST.as_str()),
             name => line(self.request, name),
         }
@@ -294,8 +294,8 @@ impl Values for Known<'_> {
                 text.write_str(found.unwrap_or_default())
             }
             Value::Protocol => text.write_str(flow.http.as_ref().map_or("", |http| http.version)),
-            Value::Source => write!(text, "{}", flow.source),
-            Value::SourceAddress => write!(text, "{}", flow.source.ip()),
+            Value::Source => write!(text, "{}", flow.remote()),
+            Value::SourceAddress => write!(text, "{}", flow.remote().ip()),
             Value::Destination => write!(text, "{}", flow.destination),
             Value::DestinationAddress => write!(text, "{}", flow.destination.ip()),
             Value::DestinationPort => write!(text, "{}", flow.destination.port()),

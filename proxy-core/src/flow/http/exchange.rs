@@ -21,9 +21,11 @@ use crate::{
         body::RequestBody,
         breaker::{Breaker, Overflow, Share},
         choice::Wish,
+        grpc,
         hosts::Busy,
         outlier::Outcome,
         pool::{self, IdleLimits, Key},
+        proxy_header::ProxyHeader,
         reset::Reset,
         upstream::{self, Failed},
     },
@@ -129,9 +131,13 @@ impl From<Overflow> for Lost {
 pub struct Target<'t> {
     pub worker: &'t Rc<Worker>,
     pub cluster: &'t Cluster,
+    /// Who has called and waits; nobody waits for a copy.
+    pub source: Option<SocketAddr>,
     pub destination: SocketAddr,
     /// The Host that is sent: for TLS, and where it is resolved.
     pub authority: &'t str,
+    /// `http` or `https`, as the caller says it.
+    pub scheme: &'static str,
     /// What counts for the choice of an endpoint.
     pub wish: Wish<'t>,
     /// What the caller speaks.
@@ -155,8 +161,10 @@ pub async fn exchange(
     let Target {
         worker,
         cluster,
+        source,
         destination,
         authority,
+        scheme,
         wish,
         caller,
     } = *target;
@@ -187,10 +195,11 @@ pub async fn exchange(
     };
     *reached.upstream = Some(address);
     let tls = cluster.settings.tls.as_ref();
-    let key: Key = (
+    let key = Key {
         address,
-        tls.map(|tls| upstream::server_name(tls, authority).to_ascii_lowercase().into()),
-    );
+        server: tls.map(|tls| upstream::server(tls, Some(authority)).into()),
+        header: ProxyHeader::of(cluster, source, destination).map(Box::new),
+    };
     // An upgrade takes a connection of its own.
     let spoken = match cluster.settings.http.spoken(caller) {
         HttpVersion::H2c if !request.headers().contains_key(header::UPGRADE) => HttpVersion::H2c,
@@ -198,13 +207,14 @@ pub async fn exchange(
     };
     match (caller, spoken) {
         (_, HttpVersion::H2c) => {
-            address_stream(&mut request);
+            address_stream(&mut request, scheme);
             request.body_mut().stream(caller);
         }
         (HttpVersion::H2c, _) => begin_with_host(request.headers_mut()),
         _ => {}
     }
     let progress = request.body().progress();
+    let is_grpc = grpc::is_grpc(request.headers());
     loop {
         let opening = connection(worker, cluster, breaker.as_ref(), &key, spoken);
         let (mut lease, was_reused) = match request.body_mut().while_reading(opening).await {
@@ -228,7 +238,11 @@ pub async fn exchange(
         }
         match lease.send(request).await {
             Ok(response) => {
-                report(Outcome::Answered(response.status().as_u16()));
+                // Envoy's router: what ends a call in the head of its answer counts for the status of HTTP.
+                let status = grpc::status(response.headers())
+                    .filter(|_| is_grpc)
+                    .map(grpc::http_status);
+                report(Outcome::Answered(status.unwrap_or(response.status().as_u16())));
                 return Ok((response, lease));
             }
             Err(mut error) => match error.take_message() {
@@ -251,14 +265,14 @@ pub async fn exchange(
 }
 
 /// Names the authority as HTTP/2 does. Envoy: the scheme is the caller's, which no TLS of the sidecar's own changes.
-fn address_stream(request: &mut Request<RequestBody>) {
+fn address_stream(request: &mut Request<RequestBody>, scheme: &str) {
     *request.version_mut() = Version::HTTP_2;
     let Some(host) = request.headers().get(header::HOST) else {
         return;
     };
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     let named = Uri::builder()
-        .scheme("http")
+        .scheme(scheme)
         .authority(host.as_bytes())
         .path_and_query(path);
     // A Host that is no authority stays a header, which stands for one.
@@ -334,7 +348,7 @@ async fn connection(
         if let Some(lease) = idle(worker, key, serves) {
             return Ok((lease, true));
         }
-        match breaker.connection(key.0) {
+        match breaker.connection(key.address) {
             Ok(share) => return open(Some(share)).await,
             Err(Overflow) => freed.await,
         }

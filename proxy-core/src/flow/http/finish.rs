@@ -99,6 +99,12 @@ impl Finish {
         self.flow.http.as_ref().is_some_and(|http| http.method == "HEAD")
     }
 
+    /// The answer is a head alone. Source: RFC 9112, section 6.3.
+    pub fn answers_without_body(&self) -> bool {
+        let status = self.flow.http.as_ref().map_or(0, |http| http.status);
+        self.asks_for_head() || matches!(status, 204 | 304)
+    }
+
     /// The log shows the request as it is sent, but for its path.
     pub fn sent_as(&mut self, headers: &HeaderMap) {
         let text = |name: HeaderName| headers::text(headers, name);

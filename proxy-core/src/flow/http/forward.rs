@@ -45,7 +45,7 @@ pub(super) async fn forward(
 ) -> Response<ResponseBody> {
     // A delay that a fault injected is over by now, and no part of the timeout.
     let progress = finish.progress.clone().unwrap_or_default();
-    let hashing = hashing(&forward, &parts, finish.flow.source, destination);
+    let hashing = hashing(&forward, &parts, &finish.flow);
     let answer = attempts(worker, &forward, destination, parts, body, &mut finish, hashing.hash);
     let mut deadline = forward.timeout.map(|timeout| Deadline::new(timeout, progress));
     let answer = match &mut deadline {
@@ -253,8 +253,10 @@ async fn one(
     let target = Target {
         worker,
         cluster: forward.cluster,
+        source: Some(finish.flow.source),
         destination,
         authority: finish.flow.http.as_ref().map_or("", |http| http.authority.as_str()),
+        scheme: finish.flow.http.as_ref().map_or("http", |http| http.scheme),
         wish,
         caller: finish.version,
     };

@@ -1,17 +1,17 @@
 //! The hash of a request that chooses its endpoint, and the cookies that are given to who has none of them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use hyper::{
     HeaderMap,
-    header::{self, HeaderName, HeaderValue},
+    header::{self, HeaderValue},
     http::request::Parts,
 };
 
 use crate::{
-    flow::headers,
     model::HashCookie,
     policy::{Forward, Hashed, connection_cookie, hash_of},
+    record::Flow,
 };
 
 /// What a request's hash came to.
@@ -46,7 +46,7 @@ impl Hashed for Sent<'_> {
 }
 
 /// The hash of the request, for a cluster that is balanced by it.
-pub(super) fn hashing(forward: &Forward<'_>, parts: &Parts, source: SocketAddr, destination: SocketAddr) -> Hashing {
+pub(super) fn hashing(forward: &Forward<'_>, parts: &Parts, flow: &Flow) -> Hashing {
     let balance = forward.cluster.settings.balance.as_deref();
     let mut made = Hashing::default();
     if forward.hash.is_empty() || !balance.is_some_and(|balance| balance.balancer.hashes()) {
@@ -54,12 +54,12 @@ pub(super) fn hashing(forward: &Forward<'_>, parts: &Parts, source: SocketAddr, 
     }
     let sent = Sent {
         parts,
-        source: named_source(&parts.headers).unwrap_or(source.ip()),
+        source: flow.remote().ip(),
     };
     let Hashing { hash, cookies } = &mut made;
     *hash = hash_of(forward.hash, &sent, &mut |cookie| {
         // The same for all requests of a connection, however many of them come before the first answer.
-        let value = connection_cookie(source, destination);
+        let value = connection_cookie(flow.source, flow.destination);
         cookies.extend(HeaderValue::try_from(set_cookie(cookie, &value)).ok());
         value
     });
@@ -73,12 +73,6 @@ impl Hashing {
             headers.append(header::SET_COOKIE, cookie);
         }
     }
-}
-
-/// Istio's sidecars take the last that `x-forwarded-for` names for the caller.
-fn named_source(headers: &HeaderMap) -> Option<IpAddr> {
-    let named = headers::text(headers, HeaderName::from_static("x-forwarded-for"));
-    named.rsplit(',').next()?.trim().parse().ok()
 }
 
 /// Envoy: `makeSetCookieValue`.

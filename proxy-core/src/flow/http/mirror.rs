@@ -1,11 +1,11 @@
 //! Copies of requests that go to other places, and whose responses nobody waits for.
 
-use std::{net::SocketAddr, rc::Rc, time::Duration};
+use std::{borrow::Cow, net::SocketAddr, rc::Rc, time::Duration};
 
 use http_body_util::BodyExt;
 use hyper::{
     Request,
-    header::{HeaderName, HeaderValue},
+    header::{self, HeaderName, HeaderValue},
     http::request::Parts,
 };
 use tokio::{task, time};
@@ -27,6 +27,8 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub struct Original<'o> {
     pub parts: &'o Parts,
     pub authority: &'o str,
+    /// `http` or `https`.
+    pub scheme: &'static str,
     pub destination: SocketAddr,
     /// The pod's own address, which the copies name as theirs.
     pub source: SocketAddr,
@@ -44,15 +46,24 @@ pub fn send(worker: &Rc<Worker>, mirrors: &[Mirror], original: &Original<'_>, bo
         };
         let mut parts = original.parts.clone();
         mark(&mut parts, original.source);
+        let authority = mirror.authority(original.authority);
+        if let Cow::Owned(authority) = &authority
+            && let Ok(host) = HeaderValue::from_str(authority)
+        {
+            parts.headers.insert(header::HOST, host);
+        }
         let request = Request::from_parts(parts, body.copy());
-        let (worker, authority) = (worker.clone(), original.authority.to_string());
-        let (destination, timeout, caller) = (original.destination, original.timeout, original.caller);
+        let (worker, authority) = (worker.clone(), authority.into_owned());
+        let (destination, scheme) = (original.destination, original.scheme);
+        let (timeout, caller) = (original.timeout, original.caller);
         task::spawn_local(async move {
             let target = Target {
                 worker: &worker,
                 cluster: &cluster,
+                source: None,
                 destination,
                 authority: &authority,
+                scheme,
                 wish: Wish::default(),
                 caller,
             };

@@ -244,7 +244,7 @@ async fn room(worker: &Worker, cluster: &Cluster, breaker: &Breaker, key: &Key) 
 fn vacancy(worker: &Worker, cluster: &Cluster, breaker: &Breaker, key: &Key) -> Option<Place> {
     let mut connections = worker.multiplexed.borrow_mut();
     let connection = connections.find(key, cluster.settings.limits).or_else(|| {
-        let share = breaker.connection(key.0).ok()?;
+        let share = breaker.connection(key.address).ok()?;
         Some(connections.add(cluster, key, Some(share)))
     });
     connection.map(Place::on)
@@ -294,15 +294,19 @@ mod tests {
             object: None,
         };
         let breaker = Breaking::default().of(&cluster).expect("the cluster has limits");
-        let key: Key = (SocketAddr::from(([10, 0, 0, 1], 80)), None);
-        let share = breaker.connection(key.0).expect("it is the first");
+        let key = Key {
+            address: SocketAddr::from(([10, 0, 0, 1], 80)),
+            server: None,
+            header: None,
+        };
+        let share = breaker.connection(key.address).expect("it is the first");
         let mut connections = Connections::default();
         let first = Place::on(connections.add(&cluster, &key, Some(share)));
         let second = Place::on(connections.find(&key, limits).expect("it has room"));
         drop(first);
-        assert!(breaker.connection(key.0).is_err(), "somebody waits for it still");
+        assert!(breaker.connection(key.address).is_err(), "somebody waits for it still");
         drop(second);
-        assert!(breaker.connection(key.0).is_ok());
+        assert!(breaker.connection(key.address).is_ok());
         assert!(connections.find(&key, limits).is_none());
     }
 }

@@ -129,14 +129,14 @@ pub(super) async fn open<S: Speak>(
     key: &Key,
     speaker: S,
 ) -> Result<Opened<S::Sender>, Failed> {
-    let (address, limit) = (key.0, cluster.settings.connect_timeout);
+    let (address, limit) = (key.address, cluster.settings.connect_timeout);
     let opening = async {
-        let stream = upstream::dial(worker, cluster, address).await?;
+        let stream = upstream::dial(worker, cluster, address, key.header.as_deref()).await?;
         let local = stream.local_addr().ok();
-        let spoken = match &key.1 {
+        let spoken = match &key.server {
             None => speaker.over(TokioIo::new(stream)).await,
-            Some(name) => {
-                let stream = worker.originator.originate(stream, name, S::ALPN).await;
+            Some(server) => {
+                let stream = worker.originator.originate(stream, server, Some(S::ALPN)).await;
                 speaker.over(TokioIo::new(stream.map_err(DialError::Tls)?)).await
             }
         };

@@ -86,6 +86,13 @@ fn rules_and_sidecars_are_rejected_as_by_istio() {
         ),
         (
             "DestinationRule",
+            "spec.trafficPolicy.connectionPool.http",
+            "must not be true",
+            "  host: a.com\n  trafficPolicy: {connectionPool: {http: {h2UpgradePolicy: UPGRADE, useClientProtocol: true}}}",
+            "  host: a.com\n  trafficPolicy: {connectionPool: {http: {h2UpgradePolicy: DO_NOT_UPGRADE, useClientProtocol: true}}}",
+        ),
+        (
+            "DestinationRule",
             "spec.trafficPolicy.tls",
             "client certificate required",
             "  host: a.com\n  trafficPolicy: {tls: {mode: MUTUAL}}",

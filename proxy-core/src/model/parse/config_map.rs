@@ -51,6 +51,7 @@ pub fn mesh(root: Cursor<'_>, revision: String) -> Option<MeshConfig> {
             config.mode_is_implied = !policy.has("mode");
             let line = policy.line_of("mode");
             config.mode_line = lines + if line == 0 { policy.line() } else { line };
+            config.dynamic_dns_tls = policy.mapping("tls").map(super::traffic::client_tls);
         }
         if let Some(root_namespace) = mesh.text("rootNamespace") {
             config.root_namespace = root_namespace.to_string();
@@ -87,6 +88,10 @@ pub fn mesh(root: Cursor<'_>, revision: String) -> Option<MeshConfig> {
             }
         }
         config.default_retries = mesh.mapping("defaultHttpRetryPolicy").map(super::routes::retries);
+        if let Some(policy) = mesh.mapping("defaultTrafficPolicy") {
+            config.default_traffic_policy = super::traffic::mesh_policy(policy);
+        }
+        config.unapplied = unapplied(mesh, lines);
         // A number is the enum's: the mesh's decoder takes both.
         config.h2_upgrade = matches!(mesh.text("h2UpgradePolicy"), Some("UPGRADE" | "1"));
         config.enable_tracing = mesh.boolean("enableTracing").unwrap_or(true);
@@ -104,6 +109,38 @@ pub fn mesh(root: Cursor<'_>, revision: String) -> Option<MeshConfig> {
         config.dns_auto_allocate = is_true("ISTIO_META_DNS_AUTO_ALLOCATE");
         config
     })
+}
+
+/// What Istio makes something of on the way out, and this engine does not. `lines` stand before the mesh config.
+fn unapplied(mesh: Cursor<'_>, lines: u32) -> Vec<(&'static str, u32)> {
+    let says = |path: &[&str], nothing: &[&str]| {
+        let node = path.iter().try_fold(mesh.node, |node, key| node.get(key))?;
+        let is_nothing = node.is_null() || node.text().is_some_and(|text| nothing.contains(&text));
+        (!is_nothing).then_some(lines + node.span.line)
+    };
+    let settings: [(_, &[_], &[_]); 7] = [
+        (
+            "pathNormalization",
+            &["pathNormalization", "normalization"],
+            &["DEFAULT", "BASE", "0", "2"],
+        ),
+        (
+            "serviceEntryVisibility",
+            &["serviceEntryVisibility", "applyToSidecars"],
+            &["false"],
+        ),
+        ("zoneAwareLbSetting", &["zoneAwareLbSetting"], &[]),
+        ("proxyHttpPort", &["proxyHttpPort"], &["0"]),
+        ("tlsDefaults", &["tlsDefaults"], &[]),
+        ("defaultConfig.proxyHeaders", &["defaultConfig", "proxyHeaders"], &[]),
+        (
+            "defaultConfig.connectionSettings",
+            &["defaultConfig", "connectionSettings"],
+            &[],
+        ),
+    ];
+    let found = |(name, path, nothing)| Some((name, says(path, nothing)?));
+    settings.into_iter().filter_map(found).collect()
 }
 
 /// The release of Istio that a mesh config is for, as it is set for a folder, or as the chart that made it says.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::model::{
     ClientTls, ConnectionPool, DestinationRule, EgressListener, Gateway, GatewayServer, Limits, OutboundMode,
-    PolicySet, Protocol, Sidecar, Subset, TrafficPolicy,
+    Percentage, PolicySet, Protocol, ProxyProtocol, RetryBudget, Sidecar, Subset, TrafficPolicy,
 };
 
 /// Spec of a DestinationRule.
@@ -54,29 +54,62 @@ fn policy_set(owner: Cursor<'_>) -> Option<PolicySet> {
     })
 }
 
-fn traffic_policy(policy: Cursor<'_>) -> TrafficPolicy {
+/// `tls` of a policy, or of the mesh's.
+pub fn client_tls(tls: Cursor<'_>) -> ClientTls {
     let modes = ["DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"].map(|mode| (mode, mode));
-    TrafficPolicy {
-        tls: policy.mapping("tls").map(|tls| ClientTls {
-            // Absent is the enum's zero.
-            mode: choice(tls, "mode", &modes).unwrap_or("DISABLE").to_string(),
-            ca_certificates: has(tls, &["caCertificates"]),
-            ca_crl: has(tls, &["caCrl"]),
-            client_certificate: has(tls, &["clientCertificate"]),
-            private_key: has(tls, &["privateKey"]),
-            subject_alt_names: tls.texts("subjectAltNames"),
-            insecure_skip_verify: tls.boolean("insecureSkipVerify").unwrap_or_default(),
-            sni: tls.text("sni").filter(|sni| !sni.is_empty()).map(str::to_string),
-            credential_name: tls
-                .text("credentialName")
-                .filter(|name| !name.is_empty())
-                .map(str::to_string),
-        }),
-        connection_pool: policy.mapping("connectionPool").map(connection_pool),
-        load_balancer: policy.mapping("loadBalancer").map(load_balancer),
-        outlier_detection: policy.mapping("outlierDetection").map(outlier_detection),
-        unapplied: others(policy),
+    ClientTls {
+        // Absent is the enum's zero.
+        mode: choice(tls, "mode", &modes).unwrap_or("DISABLE").to_string(),
+        ca_certificates: has(tls, &["caCertificates"]),
+        ca_crl: has(tls, &["caCrl"]),
+        client_certificate: has(tls, &["clientCertificate"]),
+        private_key: has(tls, &["privateKey"]),
+        subject_alt_names: tls.texts("subjectAltNames"),
+        insecure_skip_verify: tls.boolean("insecureSkipVerify").unwrap_or_default(),
+        sni: tls.some_text("sni").map(str::to_string),
+        credential_name: tls.some_text("credentialName").map(str::to_string),
     }
+}
+
+fn traffic_policy(policy: Cursor<'_>) -> TrafficPolicy {
+    TrafficPolicy {
+        tls: policy.mapping("tls").map(client_tls),
+        load_balancer: policy.mapping("loadBalancer").map(load_balancer),
+        retry_budget: policy.mapping("retryBudget").map(retry_budget),
+        proxy_protocol: policy.mapping("proxyProtocol").map(proxy_protocol),
+        unapplied: others(policy),
+        ..mesh_policy(policy)
+    }
+}
+
+/// What the mesh config's `defaultTrafficPolicy` has too.
+pub fn mesh_policy(policy: Cursor<'_>) -> TrafficPolicy {
+    TrafficPolicy {
+        connection_pool: policy.mapping("connectionPool").map(connection_pool),
+        outlier_detection: policy.mapping("outlierDetection").map(outlier_detection),
+        ..TrafficPolicy::default()
+    }
+}
+
+/// Istio: `applyRetryBudget`, with its defaults.
+fn retry_budget(budget: Cursor<'_>) -> RetryBudget {
+    let percent = budget.number("percent").unwrap_or(20.0);
+    if !(0.0..=100.0).contains(&percent) {
+        budget.error_at("percent", "expected a number from 0 to 100");
+    }
+    RetryBudget {
+        share: Percentage::of(percent),
+        minimum: budget
+            .count("minRetryConcurrency")
+            .filter(|minimum| *minimum > 0)
+            .unwrap_or(3),
+    }
+}
+
+fn proxy_protocol(written: Cursor<'_>) -> ProxyProtocol {
+    let versions = [("V1", ProxyProtocol::V1), ("V2", ProxyProtocol::V2)];
+    // Absent is the enum's zero.
+    choice(written, "version", &versions).unwrap_or(ProxyProtocol::V1)
 }
 
 fn connection_pool(pool: Cursor<'_>) -> ConnectionPool {
@@ -106,6 +139,7 @@ fn connection_pool(pool: Cursor<'_>) -> ConnectionPool {
             pending: limit(http, "http1MaxPendingRequests"),
             requests: limit(http, "http2MaxRequests"),
             retries: limit(http, "maxRetries"),
+            retry_budget: None,
             requests_per_connection: limit(http, "maxRequestsPerConnection"),
             streams: limit(http, "maxConcurrentStreams"),
         },
@@ -122,8 +156,31 @@ fn connection_pool(pool: Cursor<'_>) -> ConnectionPool {
 
 /// Blocks, and parts of blocks, that this engine does not act on.
 fn others(policy: Cursor<'_>) -> Vec<&'static str> {
-    let blocks = ["tunnel", "proxyProtocol", "retryBudget"];
-    let mut found: Vec<_> = blocks.into_iter().filter(|key| policy.has(key)).collect();
+    let mut found = Vec::new();
+    if let Some(tls) = policy.mapping("tls") {
+        let system = tls.text("caCertificates") == Some("system");
+        let parts = [
+            ("caCertificates", "tls.caCertificates"),
+            ("caCrl", "tls.caCrl"),
+            ("clientCertificate", "tls.clientCertificate"),
+        ];
+        let written = parts.into_iter().filter(|(key, _)| has(tls, &[key]));
+        found.extend(
+            written
+                .map(|(_, name)| name)
+                .filter(|name| !(system && *name == "tls.caCertificates")),
+        );
+    }
+    if policy.has("tunnel") {
+        found.push("tunnel");
+    }
+    if let Some(budget) = policy.mapping("retryBudget")
+        && budget
+            .any_duration("budgetInterval")
+            .is_some_and(|interval| !interval.is_zero())
+    {
+        found.push("retryBudget.budgetInterval");
+    }
     if let Some(balancer) = policy.mapping("loadBalancer") {
         balancer.duration("warmupDurationSecs");
         let parts = [

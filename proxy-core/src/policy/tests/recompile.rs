@@ -133,6 +133,8 @@ fn destination_rule(kind: Hosts) -> impl Strategy<Value = String> {
             "trafficPolicy: {tls: {mode: SIMPLE}}, ",
             "trafficPolicy: {connectionPool: {tcp: {maxConnections: 7}}}, ",
             "trafficPolicy: {connectionPool: {tcp: {idleTimeout: 60s}}}, ",
+            "trafficPolicy: {retryBudget: {percent: 5}, proxyProtocol: {version: V2}}, ",
+            "trafficPolicy: {tls: {mode: SIMPLE, insecureSkipVerify: true}}, ",
             "trafficPolicy: {loadBalancer: {consistentHash: {httpHeaderName: x-user}}}, ",
             "trafficPolicy: {loadBalancer: {consistentHash: {useSourceIp: true}}, outlierDetection: {interval: 3s}}, ",
         ]),
@@ -200,10 +202,14 @@ const FILES: usize = 14;
 
 /// Mesh config and settings, and an object in each file.
 fn world_of(mode: &str, version: &str, files: &[Option<String>]) -> World {
+    let base = match mode {
+        "REGISTRY_ONLY" => "defaultTrafficPolicy: {connectionPool: {tcp: {maxConnections: 4}}, outlierDetection: {}}",
+        _ => "",
+    };
     let mesh = format!(
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system, \
          annotations: {{egret.dev/istio-version: '{version}'}}}}\n\
-         data: {{mesh: 'outboundTrafficPolicy: {{mode: {mode}}}'}}\n"
+         data: {{mesh: '{{outboundTrafficPolicy: {{mode: {mode}}}, {base}}}'}}\n"
     );
     // There is HTTP and TLS on the usual ports, as in any policy that is more than begun.
     let common = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: common}\nspec: {hosts: [common.net], \

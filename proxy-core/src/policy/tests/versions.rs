@@ -231,3 +231,34 @@ fn a_mesh_says_which_release_it_is_of_and_a_choice_goes_before_it() {
     world.version = Some(IstioVersion::minor(28));
     assert_eq!(world.istio_version("").to_string(), "1.28");
 }
+
+#[test]
+fn the_policy_of_the_mesh_holds_where_no_rule_has_one_of_its_own() {
+    let settings =
+        "defaultTrafficPolicy: {connectionPool: {tcp: {maxConnections: 7}}, outlierDetection: {interval: 1s}}";
+    let rule = |policy: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: r, namespace: default}}\nspec: {{host: a.com, trafficPolicy: {{{policy}}}}}\n"
+        )
+    };
+    let limits = |minor: u8, policy: &str| {
+        let mut world = read(&[mesh(settings), entry(HTTP), rule(policy)].join("---\n"));
+        world.version = Some(IstioVersion::minor(minor));
+        let (snapshot, _) = call(&world, "10.1.2.3:80", http("a.com"));
+        let settings = snapshot.clusters().next().unwrap().settings.clone();
+        let ejects = settings
+            .balance
+            .as_ref()
+            .is_some_and(|balance| balance.outlier.is_some());
+        (settings.limits.connections, settings.limits.pending, ejects)
+    };
+    let plain = "tls: {mode: DISABLE}";
+    let pool = "connectionPool: {http: {http1MaxPendingRequests: 3}}";
+    assert_eq!(limits(30, plain), (None, None, false));
+    assert_eq!(limits(31, plain), (Some(7), None, true));
+    assert_eq!(
+        limits(31, pool),
+        (None, Some(3), true),
+        "a block of the rule replaces the mesh's whole"
+    );
+}

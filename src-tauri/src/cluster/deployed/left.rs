@@ -12,7 +12,7 @@ use kube::{
 
 use super::INJECTOR;
 use crate::{
-    cluster::{Cluster, connect::told},
+    cluster::{Cluster, ROLLING, connect::told},
     fault::{Fault, Result},
 };
 
@@ -25,8 +25,6 @@ pub const PLACE: &str = "egret.dev/place";
 /// Of a session's ConfigMap: `observe` or `enforce`.
 pub const MODE: &str = "egret.dev/mode";
 
-/// Kinds that can have a sidecar put into them.
-const KINDS: [&str; 3] = ["Deployment", "StatefulSet", "DaemonSet"];
 /// Objects of one answer.
 const PAGE: u32 = 500;
 
@@ -52,7 +50,7 @@ impl Cluster {
     pub fn left_sessions(&self) -> Result<Vec<LeftSession>> {
         let client = self.client.clone();
         let known = self.spaces.known();
-        let resources: Vec<ApiResource> = KINDS
+        let resources: Vec<ApiResource> = ROLLING
             .iter()
             .filter_map(|kind| self.resource(kind).ok().cloned())
             .collect();
@@ -68,7 +66,7 @@ impl Cluster {
             for each in listed(&client, &pods, &known, &labelled)
                 .await?
                 .iter()
-                .filter(|each| is_marked(each))
+                .filter(|each| injected(each).is_some())
             {
                 add(&mut found, "Pod", each);
             }
@@ -82,10 +80,14 @@ impl Cluster {
     }
 }
 
-/// True where something of the object is Egret's by its own field manager.
-fn is_marked(metadata: &ObjectMeta) -> bool {
+/// The session whose sidecar is in the workload that this is of.
+pub fn injected(metadata: &ObjectMeta) -> Option<&str> {
     let mut managers = metadata.managed_fields.iter().flatten();
-    managers.any(|entry| entry.manager.as_deref() == Some(INJECTOR))
+    managers.find(|entry| entry.manager.as_deref() == Some(INJECTOR))?;
+    let annotations = metadata.annotations.as_ref();
+    let id = annotations.and_then(|annotations| annotations.get(SESSION));
+    // Somebody may have taken the annotation away, and left the rest.
+    Some(id.map_or("unknown", String::as_str))
 }
 
 type Found = BTreeMap<(String, String), LeftSession>;
@@ -100,13 +102,9 @@ fn add(found: &mut Found, kind: &str, metadata: &ObjectMeta) {
         metadata.name.clone().unwrap_or_default(),
         metadata.namespace.clone().unwrap_or_default(),
     );
-    let injected = is_marked(metadata);
-    let id = match (injected, labels.get(SESSION)) {
-        (_, Some(id)) => id,
-        // Somebody may have taken the annotation away, and left the rest.
-        (true, None) => annotations.get(SESSION).map_or("unknown", String::as_str),
-        (false, None) => return,
-    };
+    let own = labels.get(SESSION).map(String::as_str);
+    let inside = injected(metadata).map(|id| own.unwrap_or(id));
+    let Some(id) = inside.or(own) else { return };
     let session = found
         .entry((namespace.clone(), id.to_string()))
         .or_insert_with(|| LeftSession {
@@ -118,7 +116,7 @@ fn add(found: &mut Found, kind: &str, metadata: &ObjectMeta) {
         session.workload.clone_from(workload);
     }
     let created = metadata.creation_timestamp.as_ref().map(|time| time.0.to_string());
-    if injected {
+    if inside.is_some() {
         session.objects.push(format!("a sidecar in {kind} {name}"));
         match kind {
             "Pod" => session.attached.push(name.clone()),

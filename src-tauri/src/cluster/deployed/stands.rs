@@ -8,6 +8,7 @@ use crate::{
     cluster::{
         Cluster, Stands,
         connect::told,
+        pods::is_ready,
         probe::state,
         rollout::{Progress, status},
     },
@@ -97,12 +98,7 @@ fn pod_stands(pod: &Pod) -> Stands {
             Stands::Failed(words) => return Stands::Failed(format!("{name}, {}: {words}", container.name)),
         }
     }
-    match status
-        .conditions
-        .iter()
-        .flatten()
-        .any(|each| each.type_ == "Ready" && each.status == "True")
-    {
+    match is_ready(pod) {
         true => Stands::Ready,
         false => Stands::Waiting(format!("{name} to be ready")),
     }

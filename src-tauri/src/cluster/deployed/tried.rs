@@ -1,5 +1,7 @@
 //! What is asked before anything is written: whether the API server would take it, and what would stand in the way.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::{
     core::v1::{Node as KubernetesNode, Pod},
     policy::v1::PodDisruptionBudget,
@@ -39,11 +41,25 @@ pub struct Node {
     pub name: String,
     /// `kind://…`, `k3s://…`, a cloud's.
     pub provider: String,
-    pub labels: Vec<String>,
+    pub labels: BTreeMap<String, String>,
     /// `containerd://2.1.4`.
     pub runtime: String,
-    /// Names of the images that it says it has; a kubelet names the 50 largest only.
-    pub images: Vec<String>,
+    /// `amd64`.
+    pub architecture: String,
+    /// The kernel's, anew with each start.
+    pub boot_id: String,
+    /// How many images it says it has; a kubelet names the 50 largest only.
+    pub images: usize,
+    /// Their names: most have two, with a tag and with a digest.
+    pub image_names: Vec<String>,
+}
+
+/// The nodes that were looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Nodes {
+    pub seen: Vec<Node>,
+    /// There are no others.
+    pub are_all: bool,
 }
 
 /// A PodDisruptionBudget that allows no disruption.
@@ -81,12 +97,15 @@ impl Cluster {
         })
     }
 
-    /// The nodes; `None` where they may not be listed.
-    pub fn nodes(&self) -> Result<Option<Vec<Node>>> {
+    /// The nodes, or the first of very many; `None` where they may not be listed.
+    pub fn nodes(&self) -> Result<Option<Nodes>> {
         let nodes: Api<KubernetesNode> = Api::all(self.client.clone());
         self.call(async move {
             match nodes.list(&ListParams::default().limit(MANY)).await {
-                Ok(nodes) => Ok(Some(nodes.items.into_iter().map(node).collect())),
+                Ok(nodes) => Ok(Some(Nodes {
+                    are_all: nodes.metadata.continue_.is_none_or(|next| next.is_empty()),
+                    seen: nodes.items.into_iter().map(node).collect(),
+                })),
                 Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
                 Err(error) => Err(told(&error)),
             }
@@ -163,20 +182,20 @@ pub(super) fn refusal(error: kube::Error) -> Result<Option<Refusal>> {
 
 fn node(node: KubernetesNode) -> Node {
     let status = node.status.unwrap_or_default();
-    let images = status
-        .images
-        .into_iter()
-        .flatten()
-        .flat_map(|image| image.names.unwrap_or_default());
+    let images = status.images.unwrap_or_default();
+    let info = status.node_info.unwrap_or_default();
     Node {
         name: node.metadata.name.unwrap_or_default(),
         provider: node.spec.and_then(|spec| spec.provider_id).unwrap_or_default(),
-        labels: node.metadata.labels.unwrap_or_default().into_keys().collect(),
-        runtime: status
-            .node_info
-            .map(|info| info.container_runtime_version)
-            .unwrap_or_default(),
-        images: images.collect(),
+        labels: node.metadata.labels.unwrap_or_default(),
+        runtime: info.container_runtime_version,
+        architecture: info.architecture,
+        boot_id: info.boot_id,
+        images: images.len(),
+        image_names: images
+            .into_iter()
+            .flat_map(|image| image.names.unwrap_or_default())
+            .collect(),
     }
 }
 

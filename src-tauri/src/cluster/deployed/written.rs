@@ -8,7 +8,7 @@ use k8s_openapi::api::{
 use kube::{
     Api, Client,
     api::{DeleteParams, ListParams, Patch, PatchParams},
-    core::DynamicObject,
+    core::{DynamicObject, Status},
 };
 use serde_json::{Value, json};
 
@@ -54,8 +54,7 @@ impl Cluster {
             let parameters = PatchParams::apply(MANAGER).force();
             match maps.patch(&name, &parameters, &Patch::Apply(&config_map)).await {
                 Ok(made) => Ok(made),
-                // All of its fields are taken over; what is left is a uid that is another one's, or nobody's.
-                Err(kube::Error::Api(status)) if status.code == 409 => Err(Fault::new(
+                Err(kube::Error::Api(status)) if is_another_ones(&status) => Err(Fault::new(
                     "gone",
                     format!("ConfigMap {namespace}/{name}, which holds the sidecar's policy, was deleted."),
                 )
@@ -96,9 +95,7 @@ impl Cluster {
     /// was put there, so that it is done with editing off too.
     pub fn eject(&self, kind: &str, namespace: &str, name: &str) -> Result<Option<DynamicObject>> {
         let api = self.workloads(kind, namespace)?;
-        let name = name.to_string();
-        let nothing =
-            json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name, "namespace": namespace}});
+        let (nothing, name) = (no_fields(kind, namespace, name), name.to_string());
         self.call(async move {
             // Applying to what is gone would make it anew.
             if api.get_opt(&name).await.map_err(|error| told(&error))?.is_none() {
@@ -145,6 +142,12 @@ impl Cluster {
     }
 }
 
+/// A forced apply meets no other conflict than a uid that is nobody's (409) or another object's (422).
+fn is_another_ones(status: &Status) -> bool {
+    let mut causes = status.details.iter().flat_map(|details| &details.causes);
+    status.code == 409 || causes.any(|cause| cause.field == "metadata.uid")
+}
+
 /// Everything that a session made.
 pub(super) fn own(id: &str) -> ListParams {
     ListParams::default().labels(&format!("{SESSION}={id}"))
@@ -179,6 +182,11 @@ where
         }
     }
     Ok(())
+}
+
+/// A workload of which nothing is said: applied, it takes away what was applied before.
+pub fn no_fields(kind: &str, namespace: &str, name: &str) -> Value {
+    json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name, "namespace": namespace}})
 }
 
 fn place(object: &Value) -> Result<(String, String)> {

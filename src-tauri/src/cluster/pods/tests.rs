@@ -139,3 +139,19 @@ fn a_pod_is_known_by_its_workload_and_its_running_sidecar() {
         )));
     }
 }
+
+#[test]
+fn a_pod_is_ready_when_it_says_so_and_is_not_about_to_end() {
+    let pod = |metadata, ready: &str| {
+        let status =
+            json!({"conditions": [{"type": "Initialized", "status": "True"}, {"type": "Ready", "status": ready}]});
+        serde_json::from_value::<core::Pod>(json!({"metadata": metadata, "status": status})).unwrap()
+    };
+    assert!(is_ready(&pod(json!({}), "True")));
+    assert!(!is_ready(&pod(json!({}), "False")));
+    assert!(!is_ready(&pod(
+        json!({"deletionTimestamp": "2026-11-30T03:00:00Z"}),
+        "True"
+    )));
+    assert!(!is_ready(&core::Pod::default()));
+}

@@ -2,12 +2,8 @@
 
 use std::{process::Command, thread};
 
-use super::*;
-use crate::{
-    app::{App, Source},
-    desk::{Desk, Places},
-    dto::{Holds, JournalEntry},
-};
+use super::{windows::started, *};
+use crate::dto::{Holds, JournalEntry};
 
 /// Names the folder that a process of its own works in: its kubeconfig, its data, and the namespace's name.
 const KILLED: &str = "EGRET_TEST_KILLED";
@@ -133,22 +129,6 @@ fn a_network_that_goes_in_the_middle_of_a_change_leaves_what_can_be_taken_back()
     assert_eq!(stored(api, "goes"), 0);
 }
 
-/// A start of the app with the data below `root`, and the cluster open and editable.
-fn started(root: &Path) -> (Arc<Desk>, Arc<App>) {
-    let (folder, data) = (root.join("folder"), root.join("data"));
-    std::fs::create_dir_all(&folder).unwrap();
-    let places = Places {
-        folder: Some(folder),
-        resources: None,
-        data,
-    };
-    let (desk, app) = Desk::open(places, |_, _| {}).unwrap();
-    let file = app.shared.kubeconfigs.add(&root.join("config")).unwrap();
-    let name = "egret-mesh".to_string();
-    app.open(&Source::Context { file, name }).unwrap();
-    (desk, app)
-}
-
 /// An app in a process of its own that applies everything, and is killed once the first object is stored.
 fn killed(api: &Api, root: &Path, space: &str) {
     namespace(api, space);
@@ -171,7 +151,7 @@ fn applied_by_an_app_of_its_own() {
     let Some(root) = std::env::var_os(KILLED) else { return };
     let root = Path::new(&root);
     let space = std::fs::read_to_string(root.join("space")).unwrap();
-    let (_desk, app) = started(root);
+    let (_desk, app) = started(root, &root.join("config"));
     app.set_editing(true).unwrap();
     for index in 0..OBJECTS {
         let edit = Edit::Put {
@@ -197,7 +177,7 @@ fn an_app_that_is_killed_in_the_middle_of_a_change_says_at_its_next_start_what_i
         let written = stored(api, space);
         assert!(0 < written && written < OBJECTS, "{written}");
 
-        let (_desk, app) = started(root.path());
+        let (_desk, app) = started(root.path(), &root.path().join("config"));
         let told = app.changes.recovered().join(" ");
         assert!(
             told.contains("was cut short") && told.contains("finish it in Changes, or go back"),

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A workload that is applied as people do it, so that its fields are `kubectl`'s.
-fn workload(api: &Api, kind: &str, namespace: &str) {
+pub fn workload(api: &Api, kind: &str, namespace: &str) {
     let spec = json!({"selector": {"matchLabels": {"app": "cart"}}, "template": {"metadata": {"labels": {"app": "cart"}},
         "spec": {"serviceAccountName": "cart", "containers": [{"name": "app", "image": "app:1", "env": [{"name": "A", "value": "b"}]}]}}});
     let object = json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "cart", "namespace": namespace}, "spec": spec});
@@ -25,7 +25,7 @@ fn workload(api: &Api, kind: &str, namespace: &str) {
     api.apply(&object.to_string());
 }
 
-fn options(kind: &str, namespace: &str, place: DeployPlace, way: DeployWay) -> Options {
+pub fn options(kind: &str, namespace: &str, place: DeployPlace, way: DeployWay) -> Options {
     Options::read(DeployOptions {
         kind: kind.into(),
         workload: format!("{namespace}/cart"),
@@ -38,7 +38,7 @@ fn options(kind: &str, namespace: &str, place: DeployPlace, way: DeployWay) -> O
     .unwrap()
 }
 
-fn prepared(bench: &Bench, options: Options) -> Prepared {
+pub fn prepared(bench: &Bench, options: Options) -> Prepared {
     prepare(&bench.cluster, &bench.view(), None, options).unwrap()
 }
 
@@ -273,6 +273,38 @@ fn nothing_is_put_there_with_editing_switched_off() {
     ] {
         assert_eq!(fault.code, "read-only");
     }
+}
+
+#[test]
+fn a_policy_is_not_brought_to_a_config_map_that_was_deleted_nor_to_one_in_its_place() {
+    let Some(api) = api("a_policy_is_not_brought_to") else {
+        return;
+    };
+    namespace(api, "deleted-map");
+    workload(api, "Deployment", "deleted-map");
+    let bench = Bench::open(api.kubeconfig());
+    bench.cluster.set_editing(true);
+    let prepared = prepared(
+        &bench,
+        options("Deployment", "deleted-map", DeployPlace::Copy, DeployWay::Capture),
+    );
+    let uid = bench.cluster.put_session(&prepared.config_map(1)).unwrap();
+    let generation = || {
+        let path = "jsonpath={.items[*].data.generation}";
+        api.text(&["get", "configmaps", "-n", "deleted-map", "-l", SESSION, "-o", path])
+    };
+    // Its policy is kept up also with editing off.
+    bench.cluster.set_editing(false);
+    bench.cluster.put_policy(&prepared.config_map(2), &uid).unwrap();
+    assert_eq!(generation(), "2");
+    let refused = || bench.cluster.put_policy(&prepared.config_map(3), &uid).unwrap_err();
+    bench.cluster.delete_session("deleted-map", &prepared.id).unwrap();
+    assert_eq!(refused().code, "gone");
+    assert_eq!(generation(), "", "it is not made anew");
+    bench.cluster.set_editing(true);
+    bench.cluster.put_session(&prepared.config_map(1)).unwrap();
+    assert_eq!(refused().code, "gone");
+    assert_eq!(generation(), "1");
 }
 
 #[test]

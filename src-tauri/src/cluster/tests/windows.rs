@@ -1,6 +1,9 @@
 //! A cluster in a window of its own, beside a folder.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 use egret_tests::mesh::eventually;
 
@@ -10,6 +13,23 @@ use crate::{
     desk::{Desk, Places},
     dto::{ContextRow, DraftKind, Edit, InWindow},
 };
+
+/// An app with its data below `root` whose window has the cluster of `kubeconfig` open.
+pub fn started(root: &Path, kubeconfig: &Path) -> (Arc<Desk>, Arc<App>) {
+    let (folder, data) = (root.join("folder"), root.join("data"));
+    std::fs::create_dir_all(&folder).unwrap();
+    let places = Places {
+        folder: Some(folder),
+        resources: None,
+        data,
+    };
+    let (desk, app) = Desk::open(places, |_, _| {}).unwrap();
+    let file = app.shared.kubeconfigs.add(kubeconfig).unwrap();
+    let name = row(&app, &file).name;
+    let opened = app.open(&Source::Context { file, name }).unwrap();
+    assert!(matches!(opened, Opened::Here(_)), "{opened:?}");
+    (desk, app)
+}
 
 fn put(namespace: &str) -> Edit {
     Edit::Put {

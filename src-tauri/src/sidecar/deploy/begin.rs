@@ -34,6 +34,7 @@ impl Deployment {
         let (_, name) = prepared.stands_in();
         self.change(|inner| {
             inner.log.clear();
+            (inner.again, inner.unbrought) = (None, None);
             inner.state = DeployState {
                 phase: DeployPhase::Starting,
                 session: Some(prepared.id.clone()),

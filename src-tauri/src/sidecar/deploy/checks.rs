@@ -11,8 +11,9 @@ use super::{
     prepare::Prepared,
 };
 use crate::{
-    cluster::{Disruption, Node, Refusal},
+    cluster::{Disruption, Nodes, Refusal, registry},
     dto::{CheckOutcome, DeployCheck, DeployMode, DeployPlace, DeployWay},
+    sidecar::delivery::Ways,
 };
 
 /// Native sidecars are on since this minor version of Kubernetes.
@@ -36,8 +37,20 @@ pub struct Found<'w> {
     pub unable: Option<String>,
     /// The session whose sidecar is in the workload already.
     pub injected: Option<String>,
-    pub nodes: Option<Vec<Node>>,
+    pub nodes: Option<Nodes>,
+    /// How the image gets to them.
+    pub ways: Ways,
+    /// They were just given it.
+    pub brought: bool,
     pub disruptions: Option<Vec<Disruption>>,
+}
+
+impl Found<'_> {
+    /// All nodes say that they have the image.
+    pub fn has_image(&self, image: &str) -> bool {
+        let nodes = self.nodes.as_ref();
+        nodes.is_some_and(|nodes| image::there(nodes, image) == There::Everywhere)
+    }
 }
 
 /// All checks, what refuses first.
@@ -48,7 +61,7 @@ pub fn checks(prepared: &Prepared, found: &Found<'_>) -> Vec<DeployCheck> {
     all.extend(network(workload));
     all.extend(admission(options, found));
     all.push(istio(prepared, found.plane));
-    all.push(nodes(&options.image, found.nodes.as_deref()));
+    all.push(nodes(&options.image, found));
     match options.place {
         DeployPlace::Copy => all.push(second(workload)),
         DeployPlace::Pod => all.push(pod(prepared, found)),
@@ -203,43 +216,52 @@ fn istio(prepared: &Prepared, plane: DataPlane<'_>) -> DeployCheck {
     }
 }
 
-fn nodes(image: &str, nodes: Option<&[Node]>) -> DeployCheck {
+fn nodes(image: &str, found: &Found<'_>) -> DeployCheck {
     let title = "Image";
-    let bring = |check: DeployCheck| DeployCheck {
-        command: Some(image::command(nodes.unwrap_or_default(), image)),
-        ..check
-    };
+    if found.has_image(image) {
+        return fine(title, format!("All nodes have {image}."));
+    }
     if image != IMAGE {
-        let registry = image.split('/').next().unwrap_or_default();
-        let text =
-            format!("Nodes that have not {image} fetch it from {registry}, with the workload's own pull secrets.");
+        let from = registry(image).unwrap_or("the registry that they take where none is named");
+        let text = format!("Nodes that have not {image} fetch it from {from}, with the workload's own pull secrets.");
         return check(title, CheckOutcome::Unknown, text);
     }
-    let Some(nodes) = nodes else {
-        let text = format!("Whether the nodes have {image} is not known: nodes cannot be listed.");
-        return bring(check(title, CheckOutcome::Unknown, text))
-            .advice("No registry has it. Bring it to the nodes first:");
+    let nodes = found.nodes.as_ref();
+    let there = nodes.map(|nodes| image::there(nodes, image));
+    if found.brought && matches!(there, None | Some(There::Nowhere)) {
+        let text =
+            format!("{image} was brought there. Nodes name what they have within a minute or so; it can be used now.");
+        return check(title, CheckOutcome::Warning, text);
+    }
+    let bring = |check: DeployCheck| DeployCheck {
+        command: Some(found.ways.command()),
+        ..check
     };
-    match image::there(nodes, image) {
-        There::Everywhere => fine(title, format!("All nodes have {image}.")),
-        There::Missing(missing, all) => bring(check(
+    match there {
+        None => bring(check(
+            title,
+            CheckOutcome::Unknown,
+            format!("Whether the nodes have {image} is not known: nodes cannot be listed."),
+        ))
+        .advice("No registry has it. Bring it to the nodes first:"),
+        Some(There::Missing(missing, all)) => bring(check(
             title,
             CheckOutcome::Warning,
             format!("{missing} of {all} nodes have not {image}: a pod there would not start."),
         ))
         .advice("Bring it to them first:"),
-        There::Nowhere => bring(check(
+        Some(There::Unsaid) => bring(check(
+            title,
+            CheckOutcome::Unknown,
+            format!("Whether all nodes have {image} is not known: not all say all that they have."),
+        ))
+        .advice("If they have not, bring it to them first:"),
+        Some(There::Nowhere | There::Everywhere) => bring(check(
             title,
             CheckOutcome::Refused,
             format!("No node has {image}, and no registry."),
         ))
         .advice("Bring it to the nodes first:"),
-        There::Unsaid => bring(check(
-            title,
-            CheckOutcome::Unknown,
-            format!("Whether the nodes have {image} is not known: they name their largest images only."),
-        ))
-        .advice("If they have not, bring it to them first:"),
     }
 }
 

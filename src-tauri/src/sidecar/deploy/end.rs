@@ -39,6 +39,8 @@ impl Deployment {
             inner.state.fault = Some(fault);
             inner.live = Some(live);
         });
+        // What changed meanwhile is brought to it now.
+        self.source_changed();
     }
 
     /// Removes everything and looks whether it is gone. Gives what a person wants to know of it.

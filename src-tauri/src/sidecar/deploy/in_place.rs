@@ -8,7 +8,10 @@ use super::{
     names,
     options::{Identity, Options, Target},
 };
-use crate::{cluster::SESSION, dto::DeployWay};
+use crate::{
+    cluster::{SESSION, no_fields},
+    dto::DeployWay,
+};
 
 /// The fields that are Egret's in the workload.
 pub fn injection(workload: &Value, options: &Options, identity: &Identity, id: &str) -> Value {
@@ -24,19 +27,11 @@ pub fn injection(workload: &Value, options: &Options, identity: &Identity, id: &
         let each = own.map(|each| json!({"name": each["name"], "env": containers::proxy_variables()}));
         spec["containers"] = each.collect::<Vec<_>>().into();
     }
-    let mut object = ejection(&options.target);
+    let Target { kind, namespace, name } = &options.target;
+    let mut object = no_fields(kind, namespace, name);
     object["metadata"]["annotations"] = json!({SESSION: id});
     object["spec"] = json!({"template": {"metadata": {"labels": {SESSION: id}}, "spec": spec}});
     object
-}
-
-/// The same without any field: applied, it takes away what was applied before.
-pub fn ejection(target: &Target) -> Value {
-    json!({
-        "apiVersion": "apps/v1",
-        "kind": target.kind,
-        "metadata": {"name": target.name, "namespace": target.namespace},
-    })
 }
 
 /// A variable that the workload sets itself and that would be another one's: taking it back would delete it.

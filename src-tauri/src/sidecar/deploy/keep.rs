@@ -1,6 +1,7 @@
 //! Keeps the policy of what runs up with the source and with what is staged.
 
 use std::{
+    mem,
     sync::PoisonError,
     time::{Duration, Instant},
 };
@@ -115,7 +116,8 @@ impl Deployment {
         brought
     }
 
-    /// What came of bringing another policy: what failed is shown, and tried again, until one is brought.
+    /// What came of bringing another policy: what failed is shown, and tried again, until one is brought. Another fault,
+    /// as of a Stop, is shown on.
     pub fn noted(&self, outcome: Result<()>) {
         let fault: Option<Fault> = outcome.err();
         let mut inner = self.inner();
@@ -123,8 +125,13 @@ impl Deployment {
             return;
         }
         inner.again = fault.as_ref().map(|_| Instant::now() + REST);
-        let is_news = inner.state.fault != fault;
-        inner.state.fault = fault;
+        let before = mem::replace(&mut inner.unbrought, fault.clone());
+        let shown = match fault {
+            None => inner.state.fault.clone().filter(|shown| before.as_ref() != Some(shown)),
+            fault => fault,
+        };
+        let is_news = inner.state.fault != shown;
+        inner.state.fault = shown;
         drop(inner);
         if is_news {
             self.told();

@@ -61,6 +61,8 @@ pub(super) struct Inner {
     pub stale: bool,
     /// When a policy that could not be brought is brought again.
     pub again: Option<Instant>,
+    /// Why it could not be brought.
+    pub unbrought: Option<Fault>,
     pub closed: bool,
     pub told: Option<Instant>,
 }
@@ -194,7 +196,10 @@ impl Deployment {
             // What cannot be taken away now is found by its label when the cluster is opened.
             let _ = self.remove(&live.cluster, &live.prepared);
         }
-        self.change(|inner| inner.state = DeployState::default());
+        self.change(|inner| {
+            inner.log.clear();
+            inner.state = DeployState::default();
+        });
     }
 
     pub(super) fn failed(&self, fault: Fault) {

@@ -6,7 +6,7 @@ use proxy_core::{
 };
 
 use crate::{
-    cluster::Feature,
+    cluster::{Feature, ROLLING, check_reference},
     dto::{DeployMode, DeployOptions, DeployPlace, DeployWay},
     fault::{Fault, Result},
 };
@@ -14,17 +14,13 @@ use crate::{
 /// The image that `egret-proxy image` writes.
 pub const IMAGE: &str = concat!("egret.dev/egret-proxy:", env!("CARGO_PKG_VERSION"));
 
-/// Kinds whose pods can be given a sidecar.
-pub const KINDS: [&str; 3] = ["Deployment", "StatefulSet", "DaemonSet"];
-/// Longest reference of an image; registries take less.
-const MAX_IMAGE: usize = 512;
 /// Longest name of an object of Kubernetes.
 const MAX_NAME: usize = 253;
 
 /// A workload of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// One of [`KINDS`].
+    /// One of [`ROLLING`].
     pub kind: String,
     pub namespace: String,
     pub name: String,
@@ -33,7 +29,7 @@ pub struct Target {
 impl Target {
     /// The one that `kind` and `workload`, as `namespace/name`, mean.
     pub fn read(kind: &str, workload: &str) -> Result<Self> {
-        if !KINDS.contains(&kind) {
+        if !ROLLING.contains(&kind) {
             return Err(Fault::new(
                 "kind",
                 format!("{workload} is made by a {kind}: no sidecar can be put there."),
@@ -85,18 +81,13 @@ impl Options {
     /// Those that the window sent.
     pub fn read(options: DeployOptions) -> Result<Self> {
         let target = Target::read(&options.kind, &options.workload)?;
-        let plain = |letter: char| letter.is_ascii_alphanumeric() || "._-/:@".contains(letter);
-        let image = options.image;
-        if image.is_empty() || image.len() > MAX_IMAGE || !image.chars().all(plain) {
-            return Err(Fault::new("image", format!("{image:?} is no reference of an image."))
-                .hint(format!("It looks like {IMAGE}.")));
-        }
+        check_reference(&options.image, IMAGE)?;
         Ok(Self {
             target,
             mode: options.mode,
             place: options.place,
             way: options.way,
-            image,
+            image: options.image,
             staged: options.staged,
         })
     }

@@ -1,6 +1,5 @@
 //! From what a person chose to the objects that would be made for it.
 
-use aws_lc_rs::rand;
 use kube::core::DynamicObject;
 use proxy_core::policy::{DataPlane, Workload, capture_of};
 use serde_json::Value;
@@ -14,7 +13,8 @@ use crate::{
     change::Proposal,
     cluster::{Cluster, OWN_SIDECAR, attached_name},
     dto::DeployPlace,
-    fault::{Fault, Result},
+    fault::Result,
+    random,
     session::View,
 };
 
@@ -51,8 +51,8 @@ pub fn prepare(cluster: &Cluster, view: &View, staged: Option<&Proposal>, option
         pod,
         identity: identity(view, &options, &live.data),
         policy: Policy::of(view, staged.filter(|_| options.staged), target)?,
-        id: random(ID)?,
-        token: random(TOKEN)?,
+        id: random::hexadecimal(ID)?,
+        token: random::hexadecimal(TOKEN)?,
         options,
         live,
     })
@@ -92,15 +92,15 @@ impl Prepared {
         }
     }
 
-    /// What will be made or changed, in words.
+    /// What will be made or changed, in words. Its own part of names is left out: each start has another one.
     pub fn adds(&self) -> Vec<String> {
+        let unnamed = |name: &str| name.replace(&self.id, "…");
         let target = &self.options.target;
         let objects = self.policy.objects;
-        let policy = format!(
-            "ConfigMap {}: the policy, {objects} objects",
-            names::config_map(&self.id)
-        );
+        let map = unnamed(&names::config_map(&self.id));
+        let policy = format!("ConfigMap {map}: the policy, {objects} objects");
         let (kind, name) = self.stands_in();
+        let name = unnamed(&name);
         let workload = match self.options.place {
             DeployPlace::Copy => format!("{kind} {name}: one pod, a copy of {}", target.name),
             DeployPlace::Workload => {
@@ -150,11 +150,4 @@ fn identity(view: &View, options: &Options, live: &Value) -> Identity {
         beside_istio: options.place != DeployPlace::Copy && !nothing,
         workload,
     }
-}
-
-/// So many random bytes, in hexadecimal.
-fn random(length: usize) -> Result<String> {
-    let mut bytes = vec![0; length];
-    rand::fill(&mut bytes).map_err(|_| Fault::new("random", "The system gives no random numbers."))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -1,6 +1,7 @@
 //! What is made of real manifests.
 
 mod checks;
+mod life;
 mod objects;
 mod policy;
 

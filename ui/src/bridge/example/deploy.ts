@@ -1,7 +1,42 @@
 /** Example of a sidecar beside a workload of the cluster. */
-import type { DeployChecks, DeployLeft, DeployState } from "../bindings";
+import type { DeliveryChoice, DeliveryState, DeliveryWay, DeployChecks, DeployLeft, DeployState } from "../bindings";
 
 export const deployImage = "egret.dev/egret-proxy:0.1.0";
+
+export const deliveries: DeliveryChoice[] = [
+  {
+    way: "kind",
+    title: "kind",
+    text: "To all nodes of the cluster dev.",
+    command: "kind load image-archive egret-proxy.tar --name dev",
+    refused: null,
+  },
+  {
+    way: "registry",
+    title: "Registry",
+    text: "Pushed with the credentials of docker login or podman login.",
+    command: "egret-proxy image --push REGISTRY/REPOSITORY:TAG",
+    refused: null,
+  },
+];
+
+export const noDelivery: DeliveryState = {
+  phase: "none",
+  way: null,
+  text: "",
+  sent: 0,
+  total: 0,
+  log: [],
+  image: null,
+  fault: null,
+};
+
+export const delivered = (way: DeliveryWay, reference: string): DeliveryState => ({
+  ...noDelivery,
+  phase: "done",
+  way,
+  image: way === "registry" ? `${reference.split(":")[0]}@sha256:116550de2e5a813264fad79ee01602e1` : deployImage,
+});
 
 export const deployChecks: DeployChecks = {
   checks: [
@@ -21,11 +56,9 @@ export const deployChecks: DeployChecks = {
       command: null,
     },
   ],
-  adds: [
-    "ConfigMap egret-session-3f9a1c07: the policy, 23 objects",
-    "Deployment sleep-egret-3f9a1c07: one pod, a copy of sleep",
-  ],
+  adds: ["ConfigMap egret-session-…: the policy, 23 objects", "Deployment sleep-egret-…: one pod, a copy of sleep"],
   refused: null,
+  deliveries,
 };
 
 export const noDeployment: DeployState = {

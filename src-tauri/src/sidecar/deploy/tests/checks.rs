@@ -5,8 +5,9 @@ use super::{
     CART, ID, identity, manifest, mirror, options,
 };
 use crate::{
-    cluster::{Node, Refusal},
+    cluster::{Node, Nodes, Refusal},
     dto::{CheckOutcome, DeployPlace, DeployWay},
+    sidecar::delivery::Ways,
 };
 
 fn prepared(place: DeployPlace, way: DeployWay, manifest_text: &str) -> Prepared {
@@ -23,6 +24,14 @@ fn prepared(place: DeployPlace, way: DeployWay, manifest_text: &str) -> Prepared
     }
 }
 
+/// One node is all nodes.
+fn all(node: Node) -> Nodes {
+    Nodes {
+        seen: vec![node],
+        are_all: true,
+    }
+}
+
 fn found() -> Found<'static> {
     Found {
         version: "v1.33.1".into(),
@@ -32,10 +41,13 @@ fn found() -> Found<'static> {
         manager: None,
         unable: None,
         injected: None,
-        nodes: Some(vec![Node {
-            images: vec![IMAGE.into()],
+        nodes: Some(all(Node {
+            images: 1,
+            image_names: vec![IMAGE.into()],
             ..Node::default()
-        }]),
+        })),
+        ways: Ways::into(None, "any"),
+        brought: false,
         disruptions: Some(Vec::new()),
     }
 }
@@ -59,6 +71,18 @@ fn nothing_is_refused_that_can_be_done() {
 }
 
 #[test]
+fn what_is_added_is_told_without_the_part_of_its_name_that_a_start_draws_anew() {
+    let adds = |place| prepared(place, DeployWay::Capture, CART).adds().join("; ");
+    let copy = adds(DeployPlace::Copy);
+    assert!(
+        copy.contains("egret-session-…:") && copy.contains("cart-egret-…:"),
+        "{copy}"
+    );
+    assert!(!copy.contains(ID));
+    assert!(adds(DeployPlace::Workload).contains("Deployment cart: containers"));
+}
+
+#[test]
 fn what_cannot_work_is_refused_before_anything_is_touched() {
     let in_place = || prepared(DeployPlace::Workload, DeployWay::Capture, CART);
     let with = |change: &dyn Fn(&mut Found<'static>)| {
@@ -74,7 +98,12 @@ fn what_cannot_work_is_refused_before_anything_is_touched() {
     );
     assert_eq!(with(&|found| found.unable = Some("is paused.".into())), ["Rollout"]);
     assert_eq!(with(&|found| found.injected = Some("ab".into())), ["Rollout"]);
-    assert_eq!(with(&|found| found.nodes = Some(vec![Node::default()])), ["Image"]);
+    assert_eq!(with(&|found| found.nodes = Some(all(Node::default()))), ["Image"]);
+    let brought = with(&|found| (found.nodes, found.brought) = (Some(all(Node::default())), true));
+    assert!(
+        brought.is_empty(),
+        "a node names an image some time after it was given it"
+    );
     let proxy = prepared(DeployPlace::Workload, DeployWay::Proxy, CART);
     assert_eq!(refused(&proxy, &found()), ["HTTP proxy variables"]);
     let host = CART.replace("serviceAccountName", "hostNetwork: true\n      serviceAccountName");

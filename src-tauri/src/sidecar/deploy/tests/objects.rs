@@ -6,7 +6,10 @@ use super::{
     super::{Options, Target, copy, in_place},
     CART, ID, identity, manifest, options,
 };
-use crate::dto::{DeployPlace, DeployWay};
+use crate::{
+    cluster::no_fields,
+    dto::{DeployPlace, DeployWay},
+};
 
 fn made_copy(text: &str, way: DeployWay) -> Value {
     copy::copy(
@@ -171,7 +174,7 @@ fn what_is_applied_to_a_workload_names_nothing_of_its_own() {
         ["initContainers", "volumes"]
     );
     assert!(names(&pod["volumes"]).iter().all(|name| name.starts_with("egret-")));
-    let empty = in_place::ejection(&options.target);
+    let empty = no_fields("Deployment", "shop", "cart");
     assert_eq!(empty["metadata"], json!({"name": "cart", "namespace": "shop"}));
     assert_eq!(empty.get("spec"), None);
 }

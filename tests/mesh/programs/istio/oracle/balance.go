@@ -8,19 +8,24 @@ import (
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	tcp "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
-	http "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
-
-	v3 "istio.io/istio/pilot/pkg/xds/v3"
 )
 
 // balance is how one of a cluster's endpoints is chosen.
 type balance struct {
 	Policy     string   `json:"policy"` // with the size of a table
+	Warmup     *warmup  `json:"warmup,omitempty"`
 	Outlier    *outlier `json:"outlier,omitempty"`
 	Panic      uint32   `json:"panic"`       // percent
 	ByLocality bool     `json:"by_locality"` // localities are weighted
 	Places     []place  `json:"places,omitempty"`
+}
+
+// warmup is how an endpoint that is new gets its share step by step; Envoy's defaults where nothing is written.
+type warmup struct {
+	WindowMS   int64   `json:"window_ms"`
+	Aggression float64 `json:"aggression"`
+	Minimum    float64 `json:"minimum"` // percent
 }
 
 // outlier is when an endpoint is left out; Envoy's defaults where nothing is written.
@@ -60,6 +65,10 @@ func balanceOf(found *cluster.Cluster) *balance {
 		made.Policy += fmt.Sprint(" ", or(found.GetRingHashLbConfig().GetMinimumRingSize().GetValue(), 1024))
 	case cluster.Cluster_MAGLEV:
 		made.Policy += fmt.Sprint(" ", or(found.GetMaglevLbConfig().GetTableSize().GetValue(), 65537))
+	case cluster.Cluster_ROUND_ROBIN:
+		made.Warmup = warmupOf(found.GetRoundRobinLbConfig().GetSlowStartConfig())
+	case cluster.Cluster_LEAST_REQUEST:
+		made.Warmup = warmupOf(found.GetLeastRequestLbConfig().GetSlowStartConfig())
 	}
 	if written := found.GetOutlierDetection(); written != nil {
 		made.Outlier = outlierOf(written)
@@ -80,6 +89,20 @@ func balanceOf(found *cluster.Cluster) *balance {
 			}
 			made.Places = append(made.Places, one)
 		}
+	}
+	return made
+}
+
+func warmupOf(written *cluster.Cluster_SlowStartConfig) *warmup {
+	if written == nil {
+		return nil
+	}
+	made := &warmup{WindowMS: written.GetSlowStartWindow().AsDuration().Milliseconds(), Aggression: 1, Minimum: 10}
+	if value := written.GetAggression(); value != nil {
+		made.Aggression = value.DefaultValue
+	}
+	if value := written.GetMinWeightPercent(); value != nil {
+		made.Minimum = value.Value
 	}
 	return made
 }
@@ -121,12 +144,9 @@ func or(value, other uint64) uint64 {
 
 func upkeepOf(found *cluster.Cluster) upkeep {
 	var made upkeep
-	options := &http.HttpProtocolOptions{}
-	if found.GetTypedExtensionProtocolOptions()[v3.HttpProtocolOptionsType].UnmarshalTo(options) == nil {
-		common := options.GetCommonHttpProtocolOptions()
-		made.IdleMS = milliseconds(common.GetIdleTimeout())
-		made.DurationMS = milliseconds(common.GetMaxConnectionDuration())
-	}
+	common := optionsOf(found).GetCommonHttpProtocolOptions()
+	made.IdleMS = milliseconds(common.GetIdleTimeout())
+	made.DurationMS = milliseconds(common.GetMaxConnectionDuration())
 	if probes := found.GetUpstreamConnectionOptions().GetTcpKeepalive(); probes != nil {
 		made.Keepalive = fmt.Sprint(probes.GetKeepaliveProbes().GetValue(), " probes, after ",
 			probes.GetKeepaliveTime().GetValue(), " s, each ", probes.GetKeepaliveInterval().GetValue(), " s")
@@ -175,12 +195,20 @@ type stream struct {
 	IdleMS     *int64 `json:"idle_ms,omitempty"`
 	DurationMS *int64 `json:"duration_ms,omitempty"`
 	BySource   bool   `json:"by_source,omitempty"`
+	Tunnel     string `json:"tunnel,omitempty"` // method and target
 }
 
 func streamOf(proxy *tcp.TcpProxy) *stream {
-	return &stream{
+	made := &stream{
 		IdleMS:     milliseconds(proxy.GetIdleTimeout()),
 		DurationMS: milliseconds(proxy.GetMaxDownstreamConnectionDuration()),
 		BySource:   len(proxy.GetHashPolicy()) > 0,
 	}
+	if tunnel := proxy.GetTunnelingConfig(); tunnel != nil {
+		made.Tunnel = "CONNECT " + tunnel.Hostname
+		if tunnel.UsePost {
+			made.Tunnel = "POST " + tunnel.Hostname
+		}
+	}
+	return made
 }

@@ -9,6 +9,7 @@ import (
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	tcp "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	proxyprotocol "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/proxy_protocol/v3"
 	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	http "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -24,7 +25,9 @@ type target struct {
 	Names            []string `json:"names,omitempty"`
 	PortOverride     uint32   `json:"port_override,omitempty"`
 	ConnectTimeoutMS int64    `json:"connect_timeout_ms,omitempty"`
+	HTTP             string   `json:"http"` // 1, 2, or the caller's
 	TLS              *origin  `json:"tls,omitempty"`
+	ProxyProtocol    string   `json:"proxy_protocol,omitempty"` // V1, V2
 	Limits           limits   `json:"limits"`
 	Balance          *balance `json:"balance,omitempty"` // absent: one of several by Istio's default
 	Upkeep           upkeep   `json:"upkeep"`
@@ -37,6 +40,10 @@ type target struct {
 // origin is TLS towards the upstream; without a name, that of the request's host.
 type origin struct {
 	SNI string `json:"sni,omitempty"`
+	// The certificate is verified at all; it has one of the names; it has the request's host.
+	Verifies bool     `json:"verifies"`
+	Names    []string `json:"names,omitempty"`
+	OfHost   bool     `json:"of_host"`
 }
 
 // limits of what may go on at once; absent where there is none.
@@ -46,6 +53,14 @@ type limits struct {
 	Requests              uint32 `json:"requests,omitempty"`
 	Retries               uint32 `json:"retries,omitempty"`
 	RequestsPerConnection uint32 `json:"requests_per_connection,omitempty"`
+	Streams               uint32 `json:"streams,omitempty"`
+	// Retries at once: a part of the requests, in millionths, and so many in any case.
+	Budget *budget `json:"budget,omitempty"`
+}
+
+type budget struct {
+	Share   uint32 `json:"share"`
+	Minimum uint32 `json:"minimum"`
 }
 
 func (c *configuration) routeTargets(action *route.RouteAction) []target {
@@ -80,6 +95,7 @@ func (c *configuration) target(name string, weight uint32) target {
 	if !exists {
 		return made
 	}
+	made.HTTP = spokenIn(found)
 	made.Limits = limitsOf(found)
 	made.ConnectTimeoutMS = found.GetConnectTimeout().AsDuration().Milliseconds()
 	made.PortOverride = found.GetOriginalDstLbConfig().GetUpstreamPortOverride().GetValue()
@@ -105,9 +121,50 @@ func (c *configuration) target(name string, weight uint32) target {
 	}
 	made.Balance = balanceOf(found)
 	made.Upkeep = upkeepOf(found)
+	socket := found.GetTransportSocket()
+	proxied := &proxyprotocol.ProxyProtocolUpstreamTransport{}
+	if socket.GetTypedConfig().UnmarshalTo(proxied) == nil {
+		made.ProxyProtocol = proxied.GetConfig().GetVersion().String()
+		socket = proxied.GetTransportSocket()
+	}
 	context := &tls.UpstreamTlsContext{}
-	if found.GetTransportSocket().GetTypedConfig().UnmarshalTo(context) == nil {
-		made.TLS = &origin{SNI: context.Sni}
+	if socket.GetTypedConfig().UnmarshalTo(context) == nil {
+		made.TLS = originOf(found, context)
+	}
+	return made
+}
+
+func spokenIn(found *cluster.Cluster) string {
+	switch options := optionsOf(found); {
+	case options.GetUseDownstreamProtocolConfig() != nil:
+		return "the caller's"
+	case options.GetExplicitHttpConfig().GetHttp2ProtocolOptions() != nil:
+		return "2"
+	default:
+		return "1"
+	}
+}
+
+// optionsOf are empty where there are none.
+func optionsOf(found *cluster.Cluster) *http.HttpProtocolOptions {
+	options := &http.HttpProtocolOptions{}
+	if found.GetTypedExtensionProtocolOptions()[v3.HttpProtocolOptionsType].UnmarshalTo(options) != nil {
+		return &http.HttpProtocolOptions{}
+	}
+	return options
+}
+
+func originOf(found *cluster.Cluster, context *tls.UpstreamTlsContext) *origin {
+	made := &origin{
+		SNI:    context.Sni,
+		OfHost: optionsOf(found).GetUpstreamHttpProtocolOptions().GetAutoSanValidation(),
+	}
+	common := context.GetCommonTlsContext()
+	if combined := common.GetCombinedValidationContext(); combined != nil {
+		made.Verifies = true
+		for _, match := range combined.GetDefaultValidationContext().GetMatchSubjectAltNames() { //nolint:staticcheck
+			made.Names = append(made.Names, match.GetExact())
+		}
 	}
 	return made
 }
@@ -120,12 +177,17 @@ func limitsOf(found *cluster.Cluster) limits {
 			made.Pending = limit(threshold.GetMaxPendingRequests())
 			made.Requests = limit(threshold.GetMaxRequests())
 			made.Retries = limit(threshold.GetMaxRetries())
+			if written := threshold.GetRetryBudget(); written != nil {
+				made.Budget = &budget{
+					Share:   uint32(written.GetBudgetPercent().GetValue() * 10_000),
+					Minimum: written.GetMinRetryConcurrency().GetValue(),
+				}
+			}
 		}
 	}
-	options := &http.HttpProtocolOptions{}
-	if found.GetTypedExtensionProtocolOptions()[v3.HttpProtocolOptionsType].UnmarshalTo(options) == nil {
-		made.RequestsPerConnection = limit(options.GetCommonHttpProtocolOptions().GetMaxRequestsPerConnection())
-	}
+	options := optionsOf(found)
+	made.RequestsPerConnection = limit(options.GetCommonHttpProtocolOptions().GetMaxRequestsPerConnection())
+	made.Streams = limit(options.GetExplicitHttpConfig().GetHttp2ProtocolOptions().GetMaxConcurrentStreams())
 	return made
 }
 

@@ -1,0 +1,145 @@
+//! What connections to upstreams begin with: a header of the PROXY protocol, and TLS with whom a DestinationRule trusts.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    path::Path,
+};
+
+use crate::{
+    site,
+    subject::{PATIENCE, Subject, entry, host, map, mesh, through},
+};
+
+/// A DestinationRule; `policy` is its traffic policy in YAML's flow style.
+fn rule(host: &str, policy: &str) -> String {
+    let name = host.replace('.', "-");
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: {name}, namespace: default}}\nspec: \
+         {{host: {host}, trafficPolicy: {policy}}}\n"
+    )
+}
+
+/// A sidecar of one worker that finds all of `hosts` at `site`, and trusts what is in `trust`.
+fn sidecar(trust: &Path, port: u16, hosts: &[&str], site: &site::Site, policy: Vec<String>) -> Subject {
+    let mut options = vec!["--workers".to_string(), "1".into()];
+    options.extend(map(&format!("198.18.0.10:{port}"), site.address));
+    for name in hosts {
+        options.extend(host(name, "198.18.0.10"));
+    }
+    Subject::start_trusting(trust, &[vec![mesh("REGISTRY_ONLY")], policy].concat(), &options)
+}
+
+#[test]
+fn an_upstream_learns_by_the_proxy_protocol_who_has_called_whom() {
+    for version in ["1", "2"] {
+        let site = site::proxied();
+        let name = "proxied.example.com";
+        let policy = vec![
+            entry(name, 80, "HTTP"),
+            rule(name, &format!("{{proxyProtocol: {{version: V{version}}}}}")),
+        ];
+        let subject = sidecar(Path::new("/dev/null"), 80, &[name], &site, policy);
+        let url = format!("http://{name}/");
+        through(&subject, &[&url, &url]);
+        assert_eq!(site.connections(), 1, "requests of one caller's connection share one");
+        through(&subject, &[&url]);
+        assert_eq!(site.connections(), 2, "another caller's does not");
+        let log = subject.log(3);
+        let callers: Vec<&str> = log
+            .iter()
+            .map(|line| line.split(' ').rfind(|token| token.starts_with("127.0.0.1:")).unwrap())
+            .collect();
+        let heads = site.heads();
+        let told: Vec<&String> = heads.iter().filter(|head| head.starts_with(version)).collect();
+        let expected = [0, 2].map(|at| format!("{version} {} 198.18.0.10:80", callers[at]));
+        assert_eq!(told, expected.iter().collect::<Vec<_>>(), "{log:?}");
+        assert_eq!(heads.len(), 2 + 3);
+    }
+}
+
+#[test]
+fn a_stream_begins_with_the_proxy_protocol_before_its_own_bytes() {
+    let site = site::proxied();
+    let name = "proxied.example.com";
+    let policy = vec![entry(name, 5432, "TCP"), rule(name, "{proxyProtocol: {}}")];
+    let subject = sidecar(Path::new("/dev/null"), 5432, &[name], &site, policy);
+    let mut stream = TcpStream::connect(subject.explicit).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "CONNECT {name}:5432 HTTP/1.1\r\n\r\n").unwrap();
+    let mut answer = vec![0; "HTTP/1.1 200 Connection established\r\n\r\n".len()];
+    stream.read_exact(&mut answer).unwrap();
+    write!(stream, "GET /bytes/3 HTTP/1.1\r\n\r\n").unwrap();
+    let mut answer = [0; 15];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 Of");
+    let caller = stream.local_addr().unwrap();
+    assert_eq!(site.heads()[0], format!("1 {caller} 198.18.0.10:5432"));
+}
+
+#[test]
+fn a_certificate_is_asked_for_what_the_rule_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let trust = folder.path().join("trust.pem");
+    let site = site::https(&["other.example.com", "third.example.com"], &trust);
+    let nobody = Path::new("/dev/null");
+    for (tls, trusted, reached) in [
+        ("", &*trust, false),
+        ("sni: other.example.com", &trust, true),
+        // Envoy: who is told a name is not asked for it.
+        ("sni: nobody.example.com", &trust, true),
+        ("sni: other.example.com", nobody, false),
+        ("subjectAltNames: [third.example.com]", &trust, true),
+        ("subjectAltNames: [nobody.example.com, other.example.com]", &trust, true),
+        ("subjectAltNames: [nobody.example.com]", &trust, false),
+        (
+            "sni: other.example.com, subjectAltNames: [nobody.example.com]",
+            &trust,
+            false,
+        ),
+        ("subjectAltNames: [third.example.com]", nobody, false),
+        ("insecureSkipVerify: true", nobody, true),
+    ] {
+        let name = "secure.example.com";
+        let policy = vec![
+            entry(name, 80, "HTTP"),
+            rule(name, &format!("{{tls: {{mode: SIMPLE, {tls}}}}}")),
+        ];
+        let subject = sidecar(trusted, 80, &[name], &site, policy);
+        let answer = through(&subject, &[&format!("http://{name}/")]);
+        let expected = if reached { 200 } else { 503 };
+        assert_eq!(answer.status(), expected, "{tls}, {trusted:?}: {}", answer.body);
+        if !reached {
+            let line = &subject.log(1)[0];
+            assert!(
+                line.contains("UF upstream_reset_before_response_started{remote_connection_failure|TLS_error"),
+                "{line}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_connection_with_whom_nobody_verified_serves_no_other_cluster() {
+    let folder = tempfile::tempdir().unwrap();
+    let trust = folder.path().join("trust.pem");
+    let site = site::https(&["other.example.com"], &trust);
+    let (lax, strict) = ("lax.example.com", "strict.example.com");
+    let policy = vec![
+        entry(lax, 80, "HTTP"),
+        entry(strict, 80, "HTTP"),
+        rule(
+            lax,
+            "{tls: {mode: SIMPLE, sni: same.example.com, insecureSkipVerify: true}}",
+        ),
+        rule(strict, "{tls: {mode: SIMPLE, sni: same.example.com}}"),
+    ];
+    let subject = sidecar(Path::new("/dev/null"), 80, &[lax, strict], &site, policy);
+    for (name, expected) in [(lax, 200), (strict, 503), (lax, 200)] {
+        assert_eq!(
+            through(&subject, &[&format!("http://{name}/")]).status(),
+            expected,
+            "{name}"
+        );
+    }
+}
