@@ -6,12 +6,12 @@ use std::{env, fs, path::Path};
 use egret_tests::mesh::{Asks, Mesh, Registry, cache, eventually};
 use serde_json::json;
 
-use super::{deployed, own, stage, window::Window};
+use super::{deploying, own, stage, window::Window};
 
 pub fn story(mesh: &Mesh) {
     // The mesh is up, so everything is there that a registry is built with too.
     let registry = Registry::up(Asks::Token, None).expect("make registry builds it");
-    mesh.forget_image(deployed::IMAGE);
+    mesh.forget_image(deploying::IMAGE);
     eventually("the node to forget the image", || (!is_named(mesh)).then_some(()));
     let scratch = tempfile::tempdir().unwrap();
     let docker = scratch.path().join("docker");
@@ -30,7 +30,8 @@ pub fn story(mesh: &Mesh) {
     ];
     let session = own::session_with(scratch.path(), &mesh.kubeconfig(), &variables);
     stage::play(&session, async |window| {
-        deployed::open(window).await;
+        deploying::open(window).await;
+        deploying::choose(window, "Deployment default/sleep", &[]).await;
         window.click("deploy-check-all").await;
         window.wait_for("deploy-check", &["Not possible", "No node has"]).await;
         to_registry(window, &registry).await;
@@ -54,19 +55,19 @@ async fn to_registry(window: &Window, registry: &Registry) {
 }
 
 async fn to_node(window: &Window) {
-    window.fill("deploy-image", deployed::IMAGE).await;
+    window.fill("deploy-image", deploying::IMAGE).await;
     window.click("deploy-check-all").await;
     window.wait_for("deploy-check", &["Not possible", "No node has"]).await;
     window.click("deliver-open").await;
     window.click("deliver-containerd").await;
     window.click("deliver-start").await;
     window.wait_for("delivery", &["The nodes have"]).await;
-    window.wait_for("deploy-check", &["Image", deployed::IMAGE]).await;
+    window.wait_for("deploy-check", &["Image", deploying::IMAGE]).await;
     let refused = window.texts("deploy-check").await;
     assert!(refused.iter().all(|text| !text.contains("No node has")), "{refused:?}");
 }
 
 fn is_named(mesh: &Mesh) -> bool {
     let images = mesh.text(&["get", "nodes", "--output=jsonpath={.items[*].status.images[*].names}"]);
-    images.contains(deployed::IMAGE)
+    images.contains(deploying::IMAGE)
 }

@@ -1,170 +1,200 @@
-//! A sidecar beside a workload, by clicking: in a copy and in the workload itself, enforcing and observing, under a policy
-//! that changes while it runs; and nothing is left of it, whoever ended it.
-
-use std::time::Duration;
+//! A sidecar beside a workload, by clicking: in a copy and in the workload itself, enforcing and observing, redirected and as
+//! an HTTP proxy, under a policy that changes while it runs; and nothing is left of it.
 
 use egret_tests::mesh::{Mesh, eventually};
-use fantoccini::elements::Element;
-use serde_json::Value;
-use tokio::time::{Instant, sleep};
 
-use super::{own, pod, stage, story::HTTPBIN, window::Window};
+use super::{
+    deploying::{Stored, bring_image, check_and_start, choose, comes_out, left, open, policy_is, refused, stop},
+    own, stage,
+    story::{HTTPBIN, TIMEOUT},
+    window::Window,
+};
 
-/// How long pods may take to start or to end on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(240);
-pub const IMAGE: &str = concat!("egret.dev/egret-proxy:", env!("CARGO_PKG_VERSION"));
+const SLEEP: &str = "Deployment default/sleep";
+/// A namespace that allows no capability, with a workload that needs none.
+const STRICT: &str = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: strict, labels: {pod-security.kubernetes.io/enforce: restricted}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: strict, namespace: strict}
+spec:
+  selector: {matchLabels: {app: strict}}
+  template:
+    metadata: {labels: {app: strict}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      securityContext: {runAsNonRoot: true, runAsUser: 1000, seccompProfile: {type: RuntimeDefault}}
+      containers:
+      - name: app
+        image: egret.test/sleep:1
+        securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+";
 
 pub fn story(mesh: &Mesh) {
-    mesh.import(&pod::archive().unwrap());
-    eventually("the node to name the image", || {
-        let images = mesh.text(&["get", "nodes", "--output=jsonpath={.items[*].status.images[*].names}"]);
-        images.contains(IMAGE).then_some(())
-    });
-    let before = sleep_as_stored(mesh);
+    bring_image(mesh);
+    let before = Stored::of(mesh, "default", "sleep");
+    for play in [in_a_copy, in_a_running_pod, in_the_workload] as [fn(&Mesh); 3] {
+        play(mesh);
+        assert_eq!(Stored::of(mesh, "default", "sleep"), before);
+        assert_eq!(left(mesh), "");
+    }
+    where_nothing_may_redirect(mesh);
+    assert_eq!(left(mesh), "");
+}
+
+fn by_clicking(mesh: &Mesh, story: impl AsyncFnOnce(&Window)) {
     let scratch = tempfile::tempdir().unwrap();
     let session = own::session(scratch.path(), &mesh.kubeconfig());
-    stage::play(&session, async |window| in_a_copy(mesh, window).await);
-    nothing_is_left(mesh, &before);
-    let scratch = tempfile::tempdir().unwrap();
-    let session = own::session(scratch.path(), &mesh.kubeconfig());
-    stage::play(&session, async |window| in_the_workload(mesh, window).await);
-    nothing_is_left(mesh, &before);
+    stage::play(&session, story);
 }
 
 /// Enforces, first what holds, then another mode, while it runs.
-async fn in_a_copy(mesh: &Mesh, window: &Window) {
-    open(window).await;
-    window.click("deploy-mode-enforce").await;
-    check_and_start(window).await;
-    // The copy is under Egret's sidecar alone.
-    let copies = [
-        "get",
-        "pods",
-        "--selector=egret.dev/copy-of=sleep",
-        "--output=jsonpath={.items[*].spec.containers[*].name}",
-    ];
-    assert_eq!(mesh.text(&copies), "sleep");
-    comes_out(window, "http://httpbin.org/headers", "200", "Passthrough").await;
-    mesh.set_mode("ALLOW_ANY", "REGISTRY_ONLY");
-    policy_is(window, "no. 2").await;
-    comes_out(window, "https://www.google.com/headers", "exit 35", "Blocked").await;
-    mesh.apply(HTTPBIN);
-    policy_is(window, "no. 3").await;
-    comes_out(window, "http://httpbin.org/headers", "200", "Registered").await;
-    comes_out(window, "http://www.google.com/headers", "502", "Blocked").await;
-    mesh.text(&["delete", "serviceentry/httpbin"]);
-    mesh.set_mode("REGISTRY_ONLY", "ALLOW_ANY");
-    window.click("deploy-stop").await;
-    stands(window, "none").await;
-    window
-        .wait_for("deploy-ended", &["copy of Deployment default/sleep", "are gone"])
-        .await;
+fn in_a_copy(mesh: &Mesh) {
+    by_clicking(mesh, async |window| {
+        open(window).await;
+        choose(window, SLEEP, &["mode-enforce"]).await;
+        check_and_start(window).await;
+        // The copy is under Egret's sidecar alone.
+        let copies = [
+            "get",
+            "pods",
+            "--selector=egret.dev/copy-of=sleep",
+            "--output=jsonpath={.items[*].spec.containers[*].name}",
+        ];
+        assert_eq!(mesh.text(&copies), "sleep");
+        comes_out(window, "http://httpbin.org/headers", "200", "Passthrough").await;
+        mesh.set_mode("ALLOW_ANY", "REGISTRY_ONLY");
+        policy_is(window, "no. 2").await;
+        comes_out(window, "https://www.google.com/headers", "exit 35", "Blocked").await;
+        mesh.apply(HTTPBIN);
+        policy_is(window, "no. 3").await;
+        comes_out(window, "http://httpbin.org/headers", "200", "Registered").await;
+        comes_out(window, "http://www.google.com/headers", "502", "Blocked").await;
+        mesh.text(&["delete", "serviceentry/httpbin"]);
+        mesh.set_mode("REGISTRY_ONLY", "ALLOW_ANY");
+        let ended = stop(window).await;
+        assert!(
+            ended.contains("copy of Deployment default/sleep") && ended.contains("are gone"),
+            "{ended}"
+        );
+    });
 }
 
-/// Observes: what the policy would block passes, and is told as blocked.
-async fn in_the_workload(mesh: &Mesh, window: &Window) {
-    mesh.set_mode("ALLOW_ANY", "REGISTRY_ONLY");
-    open(window).await;
-    window.click("deploy-place-workload").await;
-    check_and_start(window).await;
-    let _ = mesh.sleep().curl("https://www.google.com/headers");
-    let row = window.wait_for("live-row", &["www.google.com"]).await;
-    assert!(row.contains("Blocked") && row.contains("passed"), "{row}");
-    mesh.set_mode("REGISTRY_ONLY", "ALLOW_ANY");
-    window.click("deploy-stop").await;
-    stands(window, "none").await;
-    let ended = window.wait_for("deploy-ended", &["Deployment default/sleep"]).await;
-    assert!(ended.contains("is what it was before"), "{ended}");
+/// Added to a pod that runs, and goes on running: what is redirected is redirected for as long as the sidecar lives.
+fn in_a_running_pod(mesh: &Mesh) {
+    let pods = ["get", "pods", "--selector=app=sleep", "--output=name"];
+    let pod = mesh.text(&pods);
+    let attached = |field: &str| {
+        let path = format!("--output=jsonpath={{.status.ephemeralContainerStatuses[*].{field}}}");
+        mesh.text(&["get", pod.trim(), &path])
+    };
+    by_clicking(mesh, async |window| {
+        open(window).await;
+        choose(window, SLEEP, &["mode-enforce", "place-pod"]).await;
+        check_and_start(window).await;
+        comes_out(window, "http://httpbin.org/headers", "200", "Passthrough").await;
+        mesh.set_mode("ALLOW_ANY", "REGISTRY_ONLY");
+        policy_is(window, "no. 2").await;
+        comes_out(window, "https://www.google.com/headers", "exit 35", "Blocked").await;
+        window.wait_for("live-row", &["www.google.com"]).await;
+        mesh.set_mode("REGISTRY_ONLY", "ALLOW_ANY");
+        policy_is(window, "no. 3").await;
+        let ended = stop(window).await;
+        assert!(ended.contains("stay in its spec"), "{ended}");
+        assert_eq!(attached("state.terminated.exitCode"), "0 0");
+
+        // One that is killed takes its rules along: nothing is led to where nobody listens.
+        check_and_start(window).await;
+        mesh.set_mode("ALLOW_ANY", "REGISTRY_ONLY");
+        policy_is(window, "no. 2").await;
+        let running = "--output=jsonpath={range .status.ephemeralContainerStatuses[?(@.state.running)]}{.name} {.containerID}{\"\\n\"}{end}";
+        let running = mesh.text(&["get", pod.trim(), running]);
+        let sidecar = running.lines().find(|line| line.starts_with("egret-proxy")).unwrap();
+        let (_, id) = sidecar.split_once(' ').unwrap();
+        mesh.set_mode("REGISTRY_ONLY", "ALLOW_ANY");
+        mesh.sleep().settles(super::story::CATCH_ALL, |listener| {
+            listener.contains("PassthroughCluster")
+        });
+        mesh.kill_container(id.trim_start_matches("containerd://"));
+        eventually("both to have ended", || {
+            (attached("state.terminated.exitCode").split(' ').count() == 4).then_some(())
+        });
+        assert_eq!(mesh.sleep().curl("https://www.google.com/headers").status, 200);
+        stop(window).await;
+    });
+    assert_eq!(mesh.text(&pods), pod, "the pod is the same");
 }
 
-/// The cluster, with editing on, and the second half of the Sandbox.
-pub async fn open(window: &Window) {
-    window.click("source-menu").await;
-    window.click("context").await;
-    window.wait_for("source-menu", &["cluster"]).await;
-    window.click("editing").await;
-    window.wait_for("editing", &["Editing enabled"]).await;
-    window.click("rail-sandbox").await;
-    window.click("sandbox-cluster").await;
-    let choice: Element = window.find("deploy-target").await;
-    choice
-        .select_by_value("Deployment default/sleep")
-        .await
-        .expect("the workload is listed");
-}
+/// Beside Istio's sidecar: observing, what the policy would block passes, and is told as blocked; enforcing, it is blocked,
+/// and named.
+fn in_the_workload(mesh: &Mesh) {
+    by_clicking(mesh, async |window| {
+        mesh.set_mode("ALLOW_ANY", "REGISTRY_ONLY");
+        open(window).await;
+        choose(window, SLEEP, &["place-workload"]).await;
+        check_and_start(window).await;
+        let _ = mesh.sleep().curl("https://www.google.com/headers");
+        let row = window.wait_for("live-row", &["www.google.com"]).await;
+        assert!(row.contains("Blocked") && row.contains("passed"), "{row}");
+        let ended = stop(window).await;
+        assert!(ended.contains("is what it was before"), "{ended}");
 
-async fn check_and_start(window: &Window) {
-    window.click("deploy-check-all").await;
-    window.find("deploy-check").await;
-    let refused = window
-        .texts("deploy-check")
-        .await
-        .into_iter()
-        .filter(|text| text.contains("Not possible"));
-    assert_eq!(refused.collect::<Vec<_>>(), Vec::<String>::new());
-    window.click("deploy-start").await;
-    stands(window, "running").await;
-}
-
-/// Waits for a phase; a failure is told with its reason.
-async fn stands(window: &Window, phase: &str) {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let state = window
-            .find("deploy-state")
-            .await
-            .attr("data-state")
-            .await
-            .expect("the window answers");
-        match state.as_deref() {
-            Some(now) if now == phase => return,
-            Some("failed") => panic!("{:?}", window.texts("error-banner").await),
-            now => assert!(
-                Instant::now() < until,
-                "waited in vain for {phase}: {now:?}, {:?}",
-                window.texts("deploy-log").await
-            ),
+        choose(window, SLEEP, &["mode-enforce"]).await;
+        check_and_start(window).await;
+        comes_out(window, "https://www.google.com/headers", "exit 35", "Blocked").await;
+        mesh.apply(HTTPBIN);
+        mesh.apply(TIMEOUT);
+        // What Egret lets through, Istio's sidecar decides on again.
+        mesh.sleep()
+            .settles(super::story::ROUTES, |routes| routes.contains(r#""timeout": "3s""#));
+        window.wait_for("deploy-policy", &["no. 3"]).await;
+        policy_is(window, "no. 3").await;
+        comes_out(window, "http://httpbin.org/headers", "200", "Registered").await;
+        comes_out(window, "http://www.google.com/headers", "502", "Blocked").await;
+        comes_out(window, "http://httpbin.org/delay/5", "504", "Registered").await;
+        for name in ["www.google.com", "httpbin.org"] {
+            window.wait_for("live-row", &[name]).await;
         }
-        sleep(Duration::from_millis(200)).await;
-    }
+        mesh.text(&["delete", "virtualservice/httpbin", "serviceentry/httpbin"]);
+        mesh.set_mode("REGISTRY_ONLY", "ALLOW_ANY");
+        let ended = stop(window).await;
+        assert!(ended.contains("is what it was before"), "{ended}");
+    });
 }
 
-async fn policy_is(window: &Window, number: &str) {
-    window.wait_for("deploy-pod", &[number]).await;
-}
-
-/// Sends a request from the pod that has the sidecar: what the client got, and the verdict that the sidecar logged.
-async fn comes_out(window: &Window, url: &str, result: &str, verdict: &str) {
-    let answer = window.request(url).await;
-    assert_eq!(
-        (answer.result.as_str(), answer.findings.as_slice()),
-        (result, &[][..]),
-        "{url}: {answer:#?}"
-    );
-    assert!(answer.verdict.contains(verdict), "{url}: {answer:#?}");
-}
-
-/// The Deployment's pod template, and who set which of its fields.
-fn sleep_as_stored(mesh: &Mesh) -> (Value, Vec<(Value, Value)>) {
-    let text = mesh.text(&["get", "deployment/sleep", "--output=json", "--show-managed-fields"]);
-    let object: Value = serde_json::from_str(&text).unwrap();
-    let fields = object["metadata"]["managedFields"].as_array().unwrap().iter();
-    // Controllers write the status, whose conditions come and go.
-    let fields = fields.filter(|entry| entry["subresource"] != "status");
-    let fields = fields
-        .map(|entry| (entry["manager"].clone(), entry["fieldsV1"].clone()))
-        .collect();
-    (object["spec"]["template"].clone(), fields)
-}
-
-fn nothing_is_left(mesh: &Mesh, before: &(Value, Vec<(Value, Value)>)) {
-    assert_eq!(&sleep_as_stored(mesh), before);
-    let own = [
-        "get",
-        "deployments,configmaps,pods",
-        "--all-namespaces",
-        "--selector=egret.dev/session",
-        "--output=name",
-    ];
-    assert_eq!(mesh.text(&own), "");
+/// By proxy variables, where Pod Security allows no redirection.
+fn where_nothing_may_redirect(mesh: &Mesh) {
+    mesh.apply(STRICT);
+    mesh.text(&[
+        "rollout",
+        "status",
+        "deployment/strict",
+        "--namespace=strict",
+        "--timeout=55s",
+    ]);
+    let before = Stored::of(mesh, "strict", "strict");
+    by_clicking(mesh, async |window| {
+        open(window).await;
+        for place in ["place-copy"] {
+            choose(
+                window,
+                "Deployment strict/strict",
+                &["mode-enforce", place, "way-capture"],
+            )
+            .await;
+            let refused = refused(window).await.join("\n");
+            assert!(
+                refused.contains("PodSecurity") && refused.contains("Choose HTTP proxy variables"),
+                "{refused}"
+            );
+            window.click("deploy-way-proxy").await;
+            check_and_start(window).await;
+            stop(window).await;
+        }
+    });
+    assert_eq!(Stored::of(mesh, "strict", "strict"), before);
+    mesh.text(&["delete", "namespace", "strict", "--wait=false"]);
 }

@@ -6,10 +6,12 @@
 
 mod access_log;
 mod api;
+mod beside;
 mod clicks;
 mod connect;
 mod delivered;
 mod deployed;
+mod deploying;
 mod flood;
 mod own;
 mod pod;
@@ -93,6 +95,7 @@ fn main() {
             trial("test_requests_from_any_pod", &mesh, trying::story),
             with_image("an_image_is_delivered_by_clicking", &mesh, delivered::story),
             with_image("a_sidecar_beside_a_workload_by_clicking", &mesh, deployed::story),
+            with_image("a_copy_and_istios_envoy_do_the_same", &mesh, beside::story),
             trial("a_flood_of_lines_comes_whole", &mesh, flood::every_line_comes),
             trial(
                 "access_log_is_switched_on_and_ends_by_clicking",

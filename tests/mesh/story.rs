@@ -12,7 +12,7 @@ spec:
   resolution: DNS
 ";
 
-const GOOGLE: &str = "
+pub const GOOGLE: &str = "
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {name: google, namespace: default}

@@ -88,6 +88,59 @@ fn applying_again_replaces_and_leaves_the_tables_of_others() {
     );
 }
 
+/// A sidecar, and rules that are held for it. Then something ends, and the rules are looked for.
+const HELD: &str = "
+        set -e
+        ip link set lo up
+        mkdir -p policy
+        $0 run --policy policy --outbound 127.0.0.1:15901 --admin 127.0.0.1:15900 2>/dev/null & sidecar=$!
+        $0 capture hold --port 15901 --sidecar 127.0.0.1:15900 & holder=$!
+        until nft list ruleset | grep -q 'redirect to :15901'; do sleep 0.05; done
+        echo held
+        END
+        wait $holder || true
+        nft list ruleset
+        kill -KILL $sidecar 2>/dev/null || true";
+
+#[test]
+fn rules_that_are_held_go_with_the_sidecar_or_with_who_holds_them_however_they_end() {
+    for end in [
+        "kill -TERM $sidecar",
+        "kill -KILL $sidecar",
+        "kill -TERM $holder",
+        "kill -KILL $holder",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let script = format!("cd {}\n{}", folder.path().display(), HELD.replace("END", end));
+        let Some(output) = alone("rules_that_are_held", &script, &[]) else {
+            return;
+        };
+        assert!(output.status.success(), "{end}: {output:?}");
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "held\n", "{end}");
+    }
+}
+
+#[test]
+fn rules_are_not_held_where_others_are_in_force_or_nobody_listens() {
+    let script = "
+        mkdir policy; ip link set lo up
+        $0 capture apply
+        $0 run --policy policy --outbound 127.0.0.1:15901 --admin 127.0.0.1:15900 2>/dev/null & sidecar=$!
+        $0 capture hold --port 15901 --sidecar 127.0.0.1:15900
+        echo $?
+        kill $sidecar
+        nft list ruleset | grep redirect";
+    let folder = tempfile::tempdir().unwrap();
+    let script = format!("cd {}\n{script}", folder.path().display());
+    let Some(output) = alone("rules_are_not_held", &script, &[]) else {
+        return;
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("another sidecar"), "{output:?}");
+    let left = String::from_utf8(output.stdout).unwrap();
+    assert!(left.starts_with('1') && left.contains("redirect to :15001"), "{left}");
+}
+
 #[test]
 fn a_thousand_ranges_are_one_transaction() {
     let script = "

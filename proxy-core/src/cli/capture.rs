@@ -1,10 +1,17 @@
 //! `egret-proxy capture`: the interception rules of a workload, as text for `nft -f -`, or in force.
 
-use std::{fs, net::IpAddr, path::Path, process::ExitCode, str::FromStr};
+use std::{
+    fs,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    process::ExitCode,
+    str::FromStr,
+};
 
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
 
+use super::hold;
 use crate::{
     policy::{Capture as Settings, OUTBOUND_PORT},
     sandbox::{self, Plan, Redirect},
@@ -27,8 +34,20 @@ enum Command {
     Plan(Rules),
     /// Put the rules in force in this network namespace, in the place of those of before; needs NET_ADMIN, but not nft
     Apply(Rules),
+    /// Put the rules in force for as long as a sidecar and this process live; needs NET_ADMIN, and Linux 5.12
+    Hold(Hold),
     /// Take the rules away again
     Remove,
+}
+
+/// Rules that end with what they lead to.
+#[derive(Debug, Args)]
+struct Hold {
+    #[command(flatten)]
+    rules: Rules,
+    /// The admin server of the sidecar
+    #[arg(long, default_value = "127.0.0.1:15000", value_name = "ADDR")]
+    sidecar: SocketAddr,
 }
 
 /// The rules.
@@ -74,8 +93,9 @@ impl Capture {
                 super::print(rules.plan().to_string().trim_end());
                 return ExitCode::SUCCESS;
             }
-            Command::Apply(rules) => sandbox::apply(&rules.plan()),
-            Command::Remove => sandbox::remove(),
+            Command::Apply(rules) => sandbox::apply(&rules.plan()).map_err(hold::Fault::from),
+            Command::Hold(Hold { rules, sidecar }) => hold::hold(&rules.plan(), sidecar),
+            Command::Remove => sandbox::remove().map_err(hold::Fault::from),
         };
         match outcome {
             Ok(()) => ExitCode::SUCCESS,

@@ -7,6 +7,7 @@ mod check;
 mod exec;
 mod explain;
 mod get;
+mod hold;
 mod image;
 mod mirror;
 mod request;

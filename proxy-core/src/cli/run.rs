@@ -1,6 +1,7 @@
 //! `egret-proxy run`: the sidecar.
 
 use std::{
+    env,
     io::IsTerminal,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
@@ -82,6 +83,7 @@ impl SidecarOptions {
             service_account: self.service_account,
             observe: self.observe,
             keep: None,
+            push_token: None,
             istio_version: self.istio_version,
             map: self.map,
             hosts: self.hosts,
@@ -92,6 +94,9 @@ impl SidecarOptions {
         }
     }
 }
+
+/// What who pushes a policy, or ends the sidecar, must know, where nothing is mounted that says it.
+const PUSH_TOKEN: &str = "EGRET_PUSH_TOKEN";
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
@@ -104,7 +109,7 @@ pub struct Run {
     /// HTTP proxy for systems without redirection (CONNECT and absolute-form)
     #[arg(long, value_name = "ADDR")]
     explicit: Option<SocketAddr>,
-    /// Admin server, loopback only: /ready /metrics /config /flows, and PUT /policy
+    /// Admin server, loopback only: /ready /metrics /config /flows /hold, PUT /policy, POST /end
     #[arg(long, default_value = "127.0.0.1:15000", value_name = "ADDR")]
     admin: SocketAddr,
     /// /ready and /metrics alone, for whoever watches over the workload from outside
@@ -128,6 +133,7 @@ impl Run {
     fn serve(self) -> Result<(), Box<dyn std::error::Error>> {
         let raw = RawSettings {
             keep: self.keep,
+            push_token: env::var(PUSH_TOKEN).ok(),
             ..self.sidecar.raw()
         };
         let mut settings = raw.check()?;

@@ -5,7 +5,6 @@ use std::{
     convert::Infallible,
     io,
     net::TcpListener,
-    path::PathBuf,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -29,7 +28,7 @@ use tokio::{
     task, time,
 };
 
-use super::{BesideState, PolicyState, beside::Comparing, policy::Policy, push};
+use super::{BesideState, PolicyState, beside::Comparing, hold::Holds, policy::Policy, push, token::Token};
 use crate::{
     flow::{EjectedHost, Ejections, Hosts},
     record::{FlowStream, Recorder},
@@ -96,14 +95,15 @@ async fn serve(listener: tokio::net::TcpListener, door: Door, admin: Arc<Admin>)
 pub(super) struct Admin {
     pub policy: Arc<Policy>,
     pub comparing: Arc<Comparing>,
-    /// The policy folder: with a token in it, who pushes must know it.
-    pub folder: PathBuf,
+    /// Who pushes a policy, or ends the sidecar, must know it.
+    pub token: Token,
+    pub holds: Holds,
     pub recorder: Arc<Recorder>,
     pub hosts: Arc<Hosts>,
     pub drain_rx: watch::Receiver<bool>,
 }
 
-pub(super) type AdminBody = Either<Full<Bytes>, Flows>;
+pub(super) type AdminBody = Either<Full<Bytes>, Lines>;
 
 impl Admin {
     async fn answer(&self, door: Door, request: Request<Incoming>) -> Response<AdminBody> {
@@ -113,7 +113,16 @@ impl Admin {
             return text(StatusCode::FORBIDDEN, "ask for 127.0.0.1 or localhost\n".into());
         }
         if (door, request.method(), request.uri().path()) == (Door::Admin, &Method::PUT, "/policy") {
-            return push::answer(&self.policy, &self.folder, request).await;
+            return push::answer(&self.policy, &self.token, request).await;
+        }
+        if (door, request.method(), request.uri().path()) == (Door::Admin, &Method::POST, "/end") {
+            return match self.token.check(&request) {
+                Ok(()) => {
+                    self.holds.end();
+                    text(StatusCode::ACCEPTED, "ENDING\n".into())
+                }
+                Err((status, message)) => text(status, message + "\n"),
+            };
         }
         if request.method() != Method::GET {
             return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n".into());
@@ -142,15 +151,18 @@ impl Admin {
                 json(StatusCode::OK, &configuration)
             }
             ("/flows", Door::Admin) => {
-                let mut response = Response::new(Either::Right(Flows::new(self.recorder.subscribe())));
+                let mut response = Response::new(Either::Right(Lines::flows(self.recorder.subscribe())));
                 response
                     .headers_mut()
                     .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
                 response
             }
+            ("/hold", Door::Admin) => Response::new(Either::Right(Lines {
+                line_rx: self.holds.hold(),
+            })),
             (_, Door::Admin) => text(
                 StatusCode::NOT_FOUND,
-                "/ready, /metrics, /config and /flows are served here\n".into(),
+                "/ready, /metrics, /config, /flows and /hold are served here\n".into(),
             ),
             (_, Door::Health) => text(StatusCode::NOT_FOUND, "/ready and /metrics are served here\n".into()),
         }
@@ -232,13 +244,14 @@ fn text(status: StatusCode, text: String) -> Response<AdminBody> {
     response
 }
 
-/// Records line by line as they happen. A reader that is too slow is told how many it missed.
-pub(super) struct Flows {
+/// A body line by line, as they come.
+pub(super) struct Lines {
     line_rx: mpsc::Receiver<Bytes>,
 }
 
-impl Flows {
-    fn new(mut flows: FlowStream) -> Self {
+impl Lines {
+    /// Records as they happen. A reader that is too slow is told how many it missed.
+    fn flows(mut flows: FlowStream) -> Self {
         let (line_tx, line_rx) = mpsc::channel(STREAM_BUFFER);
         task::spawn(async move {
             loop {
@@ -260,7 +273,7 @@ impl Flows {
     }
 }
 
-impl Body for Flows {
+impl Body for Lines {
     type Data = Bytes;
     type Error = Infallible;
 

@@ -2,15 +2,18 @@
 
 mod admin;
 mod beside;
+mod hold;
 mod keep;
 mod policy;
 mod push;
 mod settings;
 mod sidecar;
 mod state;
+mod token;
 mod worker;
 
 pub use beside::BesideState;
+pub use hold::{END, HOLD};
 pub(crate) use settings::host_table;
 pub use settings::{RawSettings, Settings, SettingsError, Sockets, WorkloadChoice};
 pub use sidecar::{Fault, Sidecar, start};

@@ -48,6 +48,8 @@ pub struct Settings {
     pub workload: WorkloadChoice,
     /// Where the last good policy is kept for the next start.
     pub keep: Option<PathBuf>,
+    /// What who pushes a policy must know, where the policy folder does not say it.
+    pub push_token: Option<String>,
     /// Addresses that are dialled elsewhere.
     pub map: Vec<(SocketAddr, SocketAddr)>,
     /// Names with fixed addresses.
@@ -83,6 +85,8 @@ pub struct RawSettings {
     pub observe: bool,
     /// `--keep DIR`
     pub keep: Option<PathBuf>,
+    /// By the environment: what who pushes a policy must know, where the policy folder does not say it.
+    pub push_token: Option<String>,
     /// `--istio-version`
     pub istio_version: Option<IstioVersion>,
     /// `--map ADDR:PORT=ADDR:PORT`
@@ -174,6 +178,7 @@ impl RawSettings {
                 istio_version: self.istio_version,
             },
             keep: self.keep,
+            push_token: self.push_token,
             map,
             hosts,
             forwarder: None,

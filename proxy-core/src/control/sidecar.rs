@@ -15,9 +15,11 @@ use super::{
     PolicyState, Settings, Sockets,
     admin::{self, Admin, Door},
     beside::Comparing,
+    hold::Holds,
     keep::Keep,
     policy::Policy,
     settings::host_table,
+    token::Token,
     worker::{self, Parts},
 };
 use crate::{
@@ -158,7 +160,11 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
         let admin = Admin {
             policy: policy.clone(),
             comparing: comparing.clone(),
-            folder: settings.policy,
+            token: Token {
+                folder: settings.policy,
+                given: settings.push_token,
+            },
+            holds: Holds::new(drain_rx.clone()),
             recorder: recorder.clone(),
             hosts: shared.hosts,
             drain_rx,

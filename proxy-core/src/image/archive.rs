@@ -14,6 +14,9 @@ use tar::{Builder, EntryType, Header};
 
 use super::oci::{Descriptor, DockerImage, Index, blob_path};
 
+/// The empty folder of the image.
+const EMPTY: &str = "policy/";
+
 /// Everything that documents point at, by its digest.
 #[derive(Debug, Default)]
 pub struct Blobs(BTreeMap<String, Bytes>);
@@ -47,11 +50,13 @@ impl Blobs {
     }
 }
 
-/// The image's file system.
+/// The image's file system: the program, what it consists of, and an empty folder for a sidecar that has nothing mounted,
+/// since an ephemeral container can mount nothing that its pod has not: its policy is pushed.
 pub fn layer(program: &[u8], sbom: &[u8]) -> Vec<u8> {
     let mut layer = Builder::new(Vec::new());
     append(&mut layer, "egret-proxy", 0o755, program)
         .and_then(|()| append(&mut layer, "sbom.json", 0o644, sbom))
+        .and_then(|()| append_folder(&mut layer, EMPTY))
         .and_then(|()| layer.into_inner())
         .expect("memory takes every byte")
 }
@@ -76,9 +81,17 @@ pub fn write(path: &Path, index: &Index, docker: &[DockerImage], blobs: &Blobs) 
 }
 
 fn append(tar: &mut Builder<impl Write>, path: &str, mode: u32, bytes: &[u8]) -> io::Result<()> {
+    append_entry(tar, EntryType::Regular, path, mode, bytes)
+}
+
+fn append_folder(tar: &mut Builder<impl Write>, path: &str) -> io::Result<()> {
+    append_entry(tar, EntryType::Directory, path, 0o755, &[])
+}
+
+fn append_entry(tar: &mut Builder<impl Write>, kind: EntryType, path: &str, mode: u32, bytes: &[u8]) -> io::Result<()> {
     let mut header = Header::new_ustar();
     header.set_path(path)?;
-    header.set_entry_type(EntryType::Regular);
+    header.set_entry_type(kind);
     header.set_mode(mode);
     header.set_uid(0);
     header.set_gid(0);

@@ -81,7 +81,7 @@ fn one_program_gives_an_image_that_runs_it_as_its_own_user() {
     assert_eq!(config["rootfs"]["diff_ids"][0], manifest["layers"][0]["digest"]);
 
     let root = files(opened.blob(&manifest["layers"][0]));
-    assert_eq!(root.keys().collect::<Vec<_>>(), ["egret-proxy", "sbom.json"]);
+    assert_eq!(root.keys().collect::<Vec<_>>(), ["egret-proxy", "policy/", "sbom.json"]);
     assert_eq!(root["egret-proxy"], still(EM_X86_64));
     let sbom: Value = serde_json::from_slice(&root["sbom.json"]).unwrap();
     assert_eq!(sbom["bomFormat"], "CycloneDX");

@@ -23,7 +23,7 @@ pub use dns::serve as serve_dns;
 pub use fault::Fault;
 pub use inside::{become_command, init, inside};
 pub use mounts::{Contents, Mounted};
-pub use nft::{Refused, apply, remove};
+pub use nft::{Held, Refused, apply, hold, remove};
 pub use plan::{Plan, Ports, Redirect};
 pub use relay::{Relay, serve as serve_relay};
 pub use session::{Command, Sandbox, Sockets};

@@ -17,6 +17,8 @@ use nix::sys::{
 const REQUEST: u16 = 0x1;
 /// An answer is wanted, of success too.
 pub const ACK: u16 = 0x4;
+/// Only where it is not there yet.
+pub const EXCLUSIVE: u16 = 0x200;
 /// Create what is not there.
 pub const CREATE: u16 = 0x400;
 /// Put it behind the others.

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use nix::{errno::Errno, sys::socket::SockProtocol};
 
 use super::{
-    netlink::{ACK, APPEND, CREATE, Netlink, attribute, message, nested},
+    netlink::{ACK, APPEND, CREATE, EXCLUSIVE, Netlink, attribute, message, nested},
     plan::{Action, Chain, ChainKind, Plan, Rule, TABLE, Test},
 };
 
@@ -19,6 +19,9 @@ const NEW_TABLE: u16 = SUBSYSTEM << 8;
 const DELETE_TABLE: u16 = NEW_TABLE | 2;
 const NEW_CHAIN: u16 = NEW_TABLE | 3;
 const NEW_RULE: u16 = NEW_TABLE | 6;
+
+/// `NFT_TABLE_F_OWNER`, since Linux 5.12: the kernel takes the table away when the socket that made it is closed.
+const OWNED: u32 = 2;
 
 const UNSPECIFIED: u8 = 0;
 /// `NFPROTO_INET`: IPv4 and IPv6.
@@ -59,6 +62,12 @@ pub enum Refused {
         self.cause()
     )]
     NoNat(io::Error),
+    /// The kernel keeps rules that nobody holds.
+    #[error("{}", self.cause())]
+    NoOwner(io::Error),
+    /// Others are in force.
+    #[error("{}", self.cause())]
+    Taken,
     /// Anything else.
     #[error("{}", self.cause())]
     System(io::Error),
@@ -75,6 +84,12 @@ impl Refused {
                 "this node's kernel has no nf_tables with NAT for inet ({error}): Linux 5.2 or newer with the modules \
                  nf_tables, nft_chain_nat and nft_redir has it"
             ),
+            Self::NoOwner(error) => {
+                format!(
+                    "this node's kernel has no rules that end with who holds them ({error}): Linux 5.12 or newer has them"
+                )
+            }
+            Self::Taken => "interception rules of another sidecar are in force in this network already".into(),
             Self::System(error) => format!("the kernel does not take the interception rules: {error}"),
         }
     }
@@ -96,18 +111,38 @@ impl From<io::Error> for Refused {
 pub fn apply(plan: &Plan) -> Result<(), Refused> {
     let mut batch = Batch::replacing();
     batch.add(NEW_TABLE, CREATE, table());
-    for chain in &plan.chains {
-        batch.add(NEW_CHAIN, CREATE, chain_attributes(chain));
-        for rule in &chain.rules {
-            batch.add(NEW_RULE, CREATE | APPEND, rule_attributes(chain, rule));
+    batch.add_chains(plan);
+    batch.commit(&open()?)
+}
+
+/// Rules that are in force for as long as this lives: the kernel takes them away when the process ends, however it ends.
+#[derive(Debug)]
+pub struct Held(#[expect(dead_code, reason = "the rules go when it is closed")] Netlink);
+
+/// Puts the plan in force where no rules of this program's are.
+pub fn hold(plan: &Plan) -> Result<Held, Refused> {
+    let mut owned = table();
+    number(&mut owned, 2, OWNED);
+    let mut batch = Batch(vec![(NEW_TABLE, CREATE | EXCLUSIVE, owned)]);
+    batch.add_chains(plan);
+    let socket = open()?;
+    match batch.commit(&socket) {
+        Ok(()) => Ok(Held(socket)),
+        Err(Refused::System(error)) if error.raw_os_error() == Some(Errno::EEXIST as i32) => Err(Refused::Taken),
+        Err(Refused::NoNat(error)) if error.raw_os_error() == Some(Errno::EOPNOTSUPP as i32) => {
+            Err(Refused::NoOwner(error))
         }
+        Err(refused) => Err(refused),
     }
-    batch.commit()
 }
 
 /// Takes away what was applied; nothing is there afterwards, whether something was before or not.
 pub fn remove() -> Result<(), Refused> {
-    Batch::replacing().commit()
+    Batch::replacing().commit(&open()?)
+}
+
+fn open() -> io::Result<Netlink> {
+    Netlink::open(SockProtocol::NetlinkNetFilter)
 }
 
 /// Messages that the kernel takes as one transaction: kind, flags, attributes.
@@ -123,7 +158,16 @@ impl Batch {
         self.0.push((kind, flags, attributes));
     }
 
-    fn commit(self) -> Result<(), Refused> {
+    fn add_chains(&mut self, plan: &Plan) {
+        for chain in &plan.chains {
+            self.add(NEW_CHAIN, CREATE, chain_attributes(chain));
+            for rule in &chain.rules {
+                self.add(NEW_RULE, CREATE | APPEND, rule_attributes(chain, rule));
+            }
+        }
+    }
+
+    fn commit(self, socket: &Netlink) -> Result<(), Refused> {
         let mut messages = Vec::new();
         let mut number = 0;
         let mut push = |kind, flags, family: u8, resource: u16, attributes: &[u8]| {
@@ -144,7 +188,7 @@ impl Batch {
             last = push(*kind, flags | answer, INET, 0, attributes);
         }
         push(BATCH_END, 0, UNSPECIFIED, SUBSYSTEM, &[]);
-        Netlink::open(SockProtocol::NetlinkNetFilter)?.send(&messages, last)?;
+        socket.send(&messages, last)?;
         Ok(())
     }
 }

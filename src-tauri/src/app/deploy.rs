@@ -11,7 +11,7 @@ use proxy_core::policy::{self, DataPlane, Snapshot};
 use super::App;
 use crate::{
     change::{Proposal, Store as _},
-    cluster::{Cluster, Feature, LeftSession, injected},
+    cluster::{Cluster, LeftSession, injected},
     dto::{
         CheckOutcome, DeliveryState, DeliveryWay, DeployChecks, DeployLeft, DeployMode, DeployOptions, DeployPhase,
         DeployPlace, DeployState, RequestResult,
@@ -54,7 +54,7 @@ impl App {
         let turn = self.deployment.turn();
         let (cluster, view) = (self.cluster()?, self.view());
         let prepared = self.prepared(&cluster, &view, options)?;
-        cluster.require(Feature::DeploySidecar, &prepared.options.target.namespace)?;
+        cluster.require(prepared.options.feature(), &prepared.options.target.namespace)?;
         let checks = deploy::checks(&prepared, &self.found(&cluster, &view, &prepared)?);
         if let Some(check) = checks.into_iter().find(|check| check.outcome == CheckOutcome::Refused) {
             let fault = Fault::new("refused", format!("{}: {}", check.title, check.text));
@@ -116,6 +116,9 @@ impl App {
         for (kind, name) in &left.injected {
             cluster.eject(kind, namespace, name)?;
         }
+        for pod in &left.attached {
+            cluster.detach(namespace, pod, session, deploy::ADMIN_PORT)?;
+        }
         cluster.delete_session(namespace, session)
     }
 
@@ -149,14 +152,18 @@ impl App {
     /// Asks the cluster what the checks need.
     fn found<'w>(&self, cluster: &Arc<Cluster>, view: &'w View, prepared: &'w Prepared) -> Result<Found<'w>> {
         let target = &prepared.options.target;
-        let missing = cluster.missing(Feature::DeploySidecar, &target.namespace)?;
+        let missing = cluster.missing(prepared.options.feature(), &target.namespace)?;
         let template = &prepared.live.data["spec"]["template"];
         let refusal = match missing {
             Some(_) => None,
-            None => {
-                let is_copy = prepared.options.place == DeployPlace::Copy;
-                cluster.try_workload(&prepared.workload(NO_UID), is_copy)?
-            }
+            None => match (prepared.options.place, &prepared.pod) {
+                (DeployPlace::Pod, pod) => {
+                    let (sidecar, capture) = prepared.attached();
+                    let pod = pod.as_deref().unwrap_or_default();
+                    cluster.try_attach(&target.namespace, pod, &[sidecar, capture])?
+                }
+                (place, _) => cluster.try_workload(&prepared.workload(NO_UID), place == DeployPlace::Copy)?,
+            },
         };
         let host_network = template["spec"]["hostNetwork"].as_bool() == Some(true);
         let nodes = cluster.nodes()?;

@@ -98,6 +98,10 @@ fn place_of(pod: &Pod) -> Option<Place> {
         .iter()
         .flatten()
         .map(|container| &container.name);
+    // One that was added while the pod ran; whatever else Egret adds is called otherwise.
+    let is_attached = added
+        .clone()
+        .any(|name| name.starts_with(OWN_SIDECAR) && runs(&status.ephemeral_container_statuses, name));
     let mut added = added.filter(|name| name.starts_with(PROBE) && runs(&status.ephemeral_container_statuses, name));
     // A native sidecar stands among the init containers.
     let beside = spec.containers.iter().chain(spec.init_containers.iter().flatten());
@@ -109,7 +113,8 @@ fn place_of(pod: &Pod) -> Option<Place> {
         added: added.next().cloned(),
         sidecar: beside
             .into_iter()
-            .any(|container| [SIDECAR, OWN_SIDECAR].contains(&container.name.as_str())),
+            .any(|container| [SIDECAR, OWN_SIDECAR].contains(&container.name.as_str()))
+            || is_attached,
         addresses: status
             .pod_ips
             .iter()

@@ -55,8 +55,8 @@ pub use allowed::Reach;
 pub use attempt::{Attempt, Step, is_away};
 pub use contexts::Context;
 pub use deployed::{
-    Disruption, Following, Heard, INJECTOR, LeftSession, MODE, Node, Nodes, OWN_SIDECAR, PLACE, Refusal, SESSION,
-    SidecarPolicy, WORKLOAD, injected, no_fields,
+    Disruption, Following, Heard, INJECTOR, LeftSession, MODE, Node, Nodes, OWN_SIDECAR, PLACE, PUSH_TOKEN, Refusal,
+    SESSION, SidecarPolicy, WORKLOAD, attached_name, injected, no_fields,
 };
 pub use environment::{Environment, Wanted, environment_in};
 pub use exec::{End, Executed, Place};

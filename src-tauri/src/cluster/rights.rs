@@ -27,6 +27,7 @@ pub enum Feature {
     RestartWorkloads,
     SeeSync,
     DeploySidecar,
+    AttachSidecar,
     ReachServices,
     SeeEnvironment,
     SeeSecrets,
@@ -286,6 +287,20 @@ pub const TABLE: &[Needs] = &[
             rule("", &["pods"], &["list", "create"]),
             rule("", &["pods/portforward"], SOCKET),
             rule("policy", &["poddisruptionbudgets"], &["list"]),
+        ],
+    },
+    Needs {
+        feature: Feature::AttachSidecar,
+        words: "Add the sidecar to a running pod",
+        role: Role::Operator,
+        everywhere: false,
+        rules: &[
+            rule("", &["configmaps"], &["get", "list", "create", "patch", "delete"]),
+            rule("apps", &["deployments", "statefulsets", "daemonsets"], &["get", "list"]),
+            // The pod is marked with the session's label.
+            rule("", &["pods"], &["get", "list", "patch"]),
+            rule("", &["pods/ephemeralcontainers"], &["patch"]),
+            rule("", &["pods/portforward"], SOCKET),
         ],
     },
     Needs {

@@ -24,6 +24,8 @@ pub enum DeployPlace {
     Copy,
     /// In the workload itself.
     Workload,
+    /// In one pod of it that runs already.
+    Pod,
 }
 
 /// How traffic reaches it.

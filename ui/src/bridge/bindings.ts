@@ -83,7 +83,7 @@ export type PluginRow = { command: string,
  */
 variables: Array<string>, };
 export type Connecting = { file: string, context: string, step: string, };
-export type Feature = "seePolicy" | "seeRevisions" | "seeOwnRanges" | "seeAccessLog" | "followLogs" | "writeServiceEntries" | "writeVirtualServices" | "writeSidecars" | "writeMesh" | "writeTelemetry" | "writeWorkloads" | "sendRequests" | "ephemeralContainers" | "deployProbe" | "restartWorkloads" | "seeSync" | "deploySidecar" | "reachServices" | "seeEnvironment" | "seeSecrets";
+export type Feature = "seePolicy" | "seeRevisions" | "seeOwnRanges" | "seeAccessLog" | "followLogs" | "writeServiceEntries" | "writeVirtualServices" | "writeSidecars" | "writeMesh" | "writeTelemetry" | "writeWorkloads" | "sendRequests" | "ephemeralContainers" | "deployProbe" | "restartWorkloads" | "seeSync" | "deploySidecar" | "attachSidecar" | "reachServices" | "seeEnvironment" | "seeSecrets";
 export type Right = { feature: Feature, words: string, everywhere: boolean, 
 /**
  * Else only in these.
@@ -655,7 +655,7 @@ log: Array<string>,
  */
 image: string | null, fault: Fault | null, };
 export type DeployMode = "observe" | "enforce";
-export type DeployPlace = "copy" | "workload";
+export type DeployPlace = "copy" | "workload" | "pod";
 export type DeployWay = "capture" | "proxy";
 export type DeployOptions = { 
 /**

@@ -1,5 +1,13 @@
 /** Words of a sidecar beside a workload of the cluster. */
-import type { CheckOutcome, DeployMode, DeployPhase, DeployPlace, DeployState, DeployWay } from "../bridge/bindings";
+import type {
+  CheckOutcome,
+  DeployMode,
+  DeployPhase,
+  DeployPlace,
+  DeployState,
+  DeployWay,
+  Feature,
+} from "../bridge/bindings";
 
 /** Of the pods of a copy, which is no workload of its own. */
 export const copyLabel = "egret.dev/copy-of";
@@ -27,13 +35,18 @@ export const modes: [DeployMode, string, string][] = [
 export const places: [DeployPlace, string, string][] = [
   [
     "copy",
-    "In a copy",
+    "Copy",
     "One more pod with the same program. No Service sends it anything; the workload stays as it is.",
   ],
   [
     "workload",
-    "In the workload",
+    "Workload",
     "All of its pods are replaced by pods with the sidecar, and again when it is removed.",
+  ],
+  [
+    "pod",
+    "Pod",
+    "It is added to one pod that runs, and goes on running. When it has ended, two ended containers stay in the pod's spec.",
   ],
 ];
 
@@ -73,14 +86,22 @@ export const editingOff = "Editing is switched off: switch it on at the foot of 
 
 export const idleTitle = "Put the sidecar beside a workload";
 export const idleText =
-  "Egret runs the same sidecar in the cluster, in a copy of a workload or in the workload itself, and shows what leaves it while the policy is tried.";
+  "Egret runs the same sidecar in the cluster, in a copy of a workload, in the workload itself or in a pod that runs, and shows what leaves it while the policy is tried.";
 export const idleEvidence = "Checked before anything is touched, and taken away again without a trace.";
+
+/** What each place asks of the API server. */
+export const feature: Record<DeployPlace, Feature> = {
+  copy: "deploySidecar",
+  workload: "deploySidecar",
+  pod: "attachSidecar",
+};
 
 /** By what it is found, and how it goes. */
 export const marked: Record<DeployPlace, string> = {
   copy: "Both carry app.kubernetes.io/managed-by=egret and egret.dev/session.",
   workload:
     "The ConfigMap carries app.kubernetes.io/managed-by=egret and egret.dev/session, the workload and its pods egret.dev/session only.",
+  pod: "The ConfigMap carries app.kubernetes.io/managed-by=egret and egret.dev/session, the pod egret.dev/session while the sidecar runs.",
 };
 export const goes =
   "Stop takes it all away, and looks whether anything is left. Closing the window takes it away too, and does not wait to look.";

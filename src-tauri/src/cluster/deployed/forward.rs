@@ -9,6 +9,8 @@ use crate::{
     fault::{Fault, Result},
 };
 
+/// The code of a fault of the connection to a sidecar.
+const SIDECAR: &str = "sidecar";
 /// Largest answer that is read whole.
 const MAX_ANSWER: u64 = 4 << 20;
 
@@ -64,6 +66,24 @@ impl Cluster {
     }
 }
 
+/// Tells the sidecar to end.
+pub(super) async fn end(pods: &Api<Pod>, pod: &str, port: u16, token: &str) -> Result<()> {
+    let request =
+        format!("POST /end HTTP/1.0\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\nContent-Length: 0\r\n\r\n");
+    match sidecar(pods, pod, port).ask(request.as_bytes()).await?.status {
+        202 => Ok(()),
+        status => Err(Fault::new(
+            "sidecar-goes-on",
+            format!("The sidecar in {pod} does not end when it is told to ({status})."),
+        )),
+    }
+}
+
+/// True for a fault of the connection to a sidecar, which may have ended.
+pub(super) fn broken_off(fault: &Fault) -> bool {
+    fault.code == SIDECAR
+}
+
 /// What the sidecar decides by.
 pub(super) async fn config(pods: &Api<Pod>, pod: &str, port: u16) -> Result<SidecarPolicy> {
     let sidecar = sidecar(pods, pod, port);
@@ -91,7 +111,7 @@ fn sidecar<'a>(pods: &'a Api<Pod>, pod: &'a str, port: u16) -> Port<'a> {
         pods,
         pod,
         port,
-        code: "sidecar",
+        code: SIDECAR,
         who: format!("The sidecar in {pod}"),
     }
 }

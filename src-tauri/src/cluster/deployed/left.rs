@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::{
     Api,
     api::{ListParams, ObjectMeta},
@@ -20,7 +20,7 @@ use crate::{
 pub const SESSION: &str = "egret.dev/session";
 /// Of a session's ConfigMap: what it was made for, as `KIND namespace/name`.
 pub const WORKLOAD: &str = "egret.dev/workload";
-/// Of a session's ConfigMap: `copy` or `workload`.
+/// Of a session's ConfigMap: `copy`, `workload` or `pod`.
 pub const PLACE: &str = "egret.dev/place";
 /// Of a session's ConfigMap: `observe` or `enforce`.
 pub const MODE: &str = "egret.dev/mode";
@@ -41,6 +41,8 @@ pub struct LeftSession {
     pub objects: Vec<String>,
     /// Workloads that have its sidecar: kind and name.
     pub injected: Vec<(String, String)>,
+    /// Pods that had it added while they ran.
+    pub attached: Vec<String>,
 }
 
 impl Cluster {
@@ -53,11 +55,20 @@ impl Cluster {
             .filter_map(|kind| self.resource(kind).ok().cloned())
             .collect();
         let maps = ApiResource::erase::<ConfigMap>(&());
+        let pods = ApiResource::erase::<Pod>(&());
         self.call(async move {
             let mut found = BTreeMap::new();
             let labelled = ListParams::default().labels(SESSION);
             for each in listed(&client, &maps, &known, &labelled).await? {
                 add(&mut found, "ConfigMap", &each);
+            }
+            // A pod of a workload that has the sidecar carries the label too, and was not marked by itself.
+            for each in listed(&client, &pods, &known, &labelled)
+                .await?
+                .iter()
+                .filter(|each| injected(each).is_some())
+            {
+                add(&mut found, "Pod", each);
             }
             for resource in &resources {
                 for each in listed(&client, resource, &known, &ListParams::default()).await? {
@@ -91,8 +102,8 @@ fn add(found: &mut Found, kind: &str, metadata: &ObjectMeta) {
         metadata.name.clone().unwrap_or_default(),
         metadata.namespace.clone().unwrap_or_default(),
     );
-    let inside = injected(metadata);
     let own = labels.get(SESSION).map(String::as_str);
+    let inside = injected(metadata).map(|id| own.unwrap_or(id));
     let Some(id) = inside.or(own) else { return };
     let session = found
         .entry((namespace.clone(), id.to_string()))
@@ -107,7 +118,10 @@ fn add(found: &mut Found, kind: &str, metadata: &ObjectMeta) {
     let created = metadata.creation_timestamp.as_ref().map(|time| time.0.to_string());
     if inside.is_some() {
         session.objects.push(format!("a sidecar in {kind} {name}"));
-        session.injected.push((kind.to_string(), name.clone()));
+        match kind {
+            "Pod" => session.attached.push(name.clone()),
+            _ => session.injected.push((kind.to_string(), name.clone())),
+        }
         if session.workload.is_empty() {
             session.workload = format!("{kind} {namespace}/{name}");
         }

@@ -170,7 +170,7 @@ fn pod(workload: &DynamicObject, name: &str) -> Value {
 }
 
 /// What was said against the object; another fault is one of the question.
-fn refusal(error: kube::Error) -> Result<Option<Refusal>> {
+pub(super) fn refusal(error: kube::Error) -> Result<Option<Refusal>> {
     match error {
         kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 401 => Ok(Some(Refusal {
             code: status.code,

@@ -66,6 +66,7 @@ fn put(cluster: &Cluster, prepared: &Prepared) {
     match prepared.options.place {
         DeployPlace::Copy => cluster.put_copy(&workload).unwrap(),
         DeployPlace::Workload => cluster.inject(&workload).unwrap(),
+        DeployPlace::Pod => unreachable!("no pod runs without a node"),
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use proxy_core::record::FlowWorkload;
+use serde_json::Value;
 
 use super::{
     containers::ADMIN_PORT,
@@ -71,7 +72,7 @@ impl Deployment {
             DeployStepState::Doing,
             format!("{} objects", policy.objects),
         );
-        let uid = cluster.put_session(&prepared.config_map(1))?;
+        let uid = self.patiently(|| cluster.put_session(&prepared.config_map(1)))?;
         self.log(format!("made ConfigMap {}", names::config_map(&prepared.id)));
         self.step(
             Step::Policy,
@@ -80,16 +81,23 @@ impl Deployment {
         );
 
         let (kind, name) = prepared.stands_in();
-        self.step(Step::Start, DeployStepState::Doing, format!("{kind} {name}"));
-        let workload = prepared.workload(&uid);
-        match prepared.options.place {
-            DeployPlace::Copy => cluster.put_copy(&workload)?,
-            DeployPlace::Workload => cluster.inject(&workload)?,
+        match (prepared.options.place, &prepared.pod) {
+            (DeployPlace::Copy, _) => {
+                self.step(Step::Start, DeployStepState::Doing, format!("{kind} {name}"));
+                self.patiently(|| cluster.put_copy(&prepared.workload(&uid)))?;
+                self.log(format!("made {kind} {name}"));
+            }
+            (DeployPlace::Workload, _) => {
+                self.step(Step::Start, DeployStepState::Doing, format!("{kind} {name}"));
+                self.patiently(|| cluster.inject(&prepared.workload(&uid)))?;
+                self.log(format!("applied to {kind} {name} as {INJECTOR}"));
+            }
+            (DeployPlace::Pod, pod) => {
+                let pod = pod.as_deref().unwrap_or_default();
+                self.step(Step::Start, DeployStepState::Doing, format!("Pod {pod}"));
+                self.adds(cluster, prepared, pod, &prepared.attached().0)?;
+            }
         }
-        self.log(match prepared.options.place {
-            DeployPlace::Copy => format!("made {kind} {name}"),
-            DeployPlace::Workload => format!("applied to {kind} {name} as {INJECTOR}"),
-        });
         Ok(uid)
     }
 
@@ -106,13 +114,23 @@ impl Deployment {
         self.source_changed();
     }
 
+    pub(super) fn adds(&self, cluster: &Cluster, prepared: &Prepared, pod: &str, container: &Value) -> Result<()> {
+        self.patiently(|| cluster.attach(&prepared.options.target.namespace, pod, &prepared.id, container))?;
+        let name = container["name"].as_str().unwrap_or_default();
+        self.log(format!("added {name} to Pod {pod}"));
+        Ok(())
+    }
+
     fn await_pods(&self, cluster: &Cluster, prepared: &Prepared) -> Result<()> {
+        if let Some(pod) = &prepared.pod {
+            return self.await_attached(cluster, prepared, pod);
+        }
         let (kind, name) = prepared.stands_in();
         let namespace = &prepared.options.target.namespace;
         let until = Instant::now() + START;
         let mut said = String::new();
         loop {
-            let found = cluster.session_stands(&kind, namespace, &name, &prepared.id)?;
+            let found = self.patiently(|| cluster.session_stands(&kind, namespace, &name, &prepared.id))?;
             let (ready, all) = found.ready;
             let waits = match found.stands {
                 Stands::Ready if !found.pods.is_empty() => {

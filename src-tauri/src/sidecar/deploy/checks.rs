@@ -18,6 +18,8 @@ use crate::{
 
 /// Native sidecars are on since this minor version of Kubernetes.
 const NATIVE: u32 = 29;
+/// And ephemeral containers since this one.
+const EPHEMERAL: u32 = 25;
 
 /// What was asked of the cluster.
 #[derive(Debug)]
@@ -55,13 +57,14 @@ impl Found<'_> {
 pub fn checks(prepared: &Prepared, found: &Found<'_>) -> Vec<DeployCheck> {
     let workload = &prepared.live.data;
     let options = &prepared.options;
-    let mut all = vec![permissions(found), version(&found.version)];
+    let mut all = vec![permissions(found), version(&found.version, options.place)];
     all.extend(network(workload));
     all.extend(admission(options, found));
     all.push(istio(prepared, found.plane));
     all.push(nodes(&options.image, found));
     match options.place {
         DeployPlace::Copy => all.push(second(workload)),
+        DeployPlace::Pod => all.push(pod(prepared, found)),
         DeployPlace::Workload => {
             all.push(rollout(workload, found));
             all.push(manager(found.manager.as_ref()));
@@ -110,21 +113,31 @@ fn permissions(found: &Found<'_>) -> DeployCheck {
     }
 }
 
-fn version(version: &str) -> DeployCheck {
+fn version(version: &str, place: DeployPlace) -> DeployCheck {
+    let (since, what) = match place {
+        DeployPlace::Copy | DeployPlace::Workload => (
+            NATIVE,
+            "native sidecars: a container that starts before all others and ends after them",
+        ),
+        DeployPlace::Pod => (
+            EPHEMERAL,
+            "ephemeral containers: those that are added to a pod that runs",
+        ),
+    };
     let digits = |part: &str| part.chars().take_while(char::is_ascii_digit).collect::<String>();
     let mut parts = version.trim_start_matches('v').split('.');
     let (major, minor) = (parts.next().map(digits), parts.next().map(digits));
     let minor: Option<u32> = minor.and_then(|minor| minor.parse().ok());
     match (major.as_deref(), minor) {
-        (Some("1"), Some(minor)) if minor < NATIVE => check(
+        (Some("1"), Some(minor)) if minor < since => {
+            check("Kubernetes", CheckOutcome::Refused, format!("{version} has no {what}.")).advice(format!(
+                "They are there since 1.{since}. Use the sandbox of this computer."
+            ))
+        }
+        (Some(_), Some(_)) => fine(
             "Kubernetes",
-            CheckOutcome::Refused,
-            format!("{version} has no native sidecars: a container that starts before all others and ends after them."),
-        )
-        .advice(format!(
-            "They are there since 1.{NATIVE}. Use the sandbox of this computer."
-        )),
-        (Some(_), Some(_)) => fine("Kubernetes", format!("{version} has native sidecars.")),
+            format!("{version} has {}.", what.split(':').next().unwrap_or(what)),
+        ),
         _ => check(
             "Kubernetes",
             CheckOutcome::Unknown,
@@ -162,7 +175,12 @@ fn admission(options: &Options, found: &Found<'_>) -> Option<DeployCheck> {
     let refused = check("Admission", CheckOutcome::Refused, refusal.words.clone());
     let security = refusal.words.contains("PodSecurity") && options.way == DeployWay::Capture;
     Some(if security {
-        refused.advice("The namespace forbids NET_ADMIN, which redirecting takes. Choose HTTP proxy variables instead.")
+        refused.advice(match options.place {
+            DeployPlace::Pod => {
+                "The namespace forbids NET_ADMIN, which redirecting takes. Choose a copy with HTTP proxy variables."
+            }
+            _ => "The namespace forbids NET_ADMIN, which redirecting takes. Choose HTTP proxy variables instead.",
+        })
     } else if refusal.code == 409 {
         refused
             .advice("Another tool set these fields. Choose a copy: nothing of the workload itself is changed for it.")
@@ -179,16 +197,16 @@ fn istio(prepared: &Prepared, plane: DataPlane<'_>) -> DeployCheck {
             "The copy has no sidecar of Istio: Egret's alone decides. Calls to services that ask for mTLS are refused there.",
         ),
         (DeployPlace::Copy, _) => fine(title, "The copy has no sidecar of Istio, as the workload."),
-        (DeployPlace::Workload, DataPlane::Ambient { because }) => check(
+        (DeployPlace::Workload | DeployPlace::Pod, DataPlane::Ambient { because }) => check(
             title,
             CheckOutcome::Refused,
             format!("Ambient takes what leaves these pods ({because}): which of the two would be first is not known."),
         )
         .advice("Choose a copy, which ambient leaves alone."),
-        (DeployPlace::Workload, DataPlane::Nothing { because }) => {
+        (DeployPlace::Workload | DeployPlace::Pod, DataPlane::Nothing { because }) => {
             fine(title, format!("No sidecar of Istio stands beside it: {because}."))
         }
-        (DeployPlace::Workload, DataPlane::Sidecar { .. } | DataPlane::Undeclared) => check(
+        (DeployPlace::Workload | DeployPlace::Pod, DataPlane::Sidecar { .. } | DataPlane::Undeclared) => check(
             title,
             CheckOutcome::Warning,
             "Egret's sidecar comes first, then Istio's: what Egret lets through, Istio's decides on again. Istio's log shows it \
@@ -257,6 +275,30 @@ fn second(workload: &Value) -> DeployCheck {
     check("Copy", CheckOutcome::Warning, text)
 }
 
+/// What cannot be undone is said before.
+fn pod(prepared: &Prepared, found: &Found<'_>) -> DeployCheck {
+    let title = "Pod";
+    let pod = prepared.pod.as_deref().unwrap_or_default();
+    if let Some(id) = &found.injected {
+        return check(
+            title,
+            CheckOutcome::Refused,
+            format!("Its workload has a sidecar of Egret already (session {id})."),
+        )
+        .advice("Remove that one first; it is listed among what is left.");
+    }
+    check(
+        title,
+        CheckOutcome::Warning,
+        format!(
+            "It is added to {pod} alone, which runs on; connections that are open already stay as they are. Stop ends it, and \
+             takes its rules away. They also go when it ends by itself: then everything passes. Kubernetes takes no ephemeral \
+             container out again: two that have ended stay in the pod's spec until the pod is replaced, and a pod that \
+             replaces it has none."
+        ),
+    )
+}
+
 fn rollout(workload: &Value, found: &Found<'_>) -> DeployCheck {
     let title = "Rollout";
     if let Some(id) = &found.injected {
@@ -323,6 +365,14 @@ fn disruption(disruptions: Option<&[Disruption]>) -> DeployCheck {
 
 fn variables(workload: &Value, place: DeployPlace) -> DeployCheck {
     let title = "HTTP proxy variables";
+    if place == DeployPlace::Pod {
+        return check(
+            title,
+            CheckOutcome::Refused,
+            "A program that runs keeps the variables that it began with.",
+        )
+        .advice("Choose redirection.");
+    }
     if let (DeployPlace::Workload, Some(name)) = (place, in_place::own_proxy_variable(workload)) {
         return check(title, CheckOutcome::Refused, format!("A container sets {name} itself."))
             .advice("Choose a copy: there it is replaced.");

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::options::{Identity, Options};
 use crate::{
-    cluster::OWN_SIDECAR,
+    cluster::{OWN_SIDECAR, PUSH_TOKEN, attached_name},
     dto::{DeployMode, DeployWay},
 };
 
@@ -24,6 +24,8 @@ const USER: u32 = 1339;
 /// Who Istio's sidecar runs as. Its connections are its own, not the workload's: they would come back in a loop.
 const ISTIO_USER: u32 = 1337;
 const POLICY: &str = "/etc/egret/policy";
+/// A folder of the image with nothing in it.
+const EMPTY: &str = "/policy";
 const KEPT: &str = "/var/lib/egret";
 /// Where Kubernetes mounts a token into every container that mounts nothing there itself.
 const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -38,6 +40,39 @@ pub fn init_containers(options: &Options, identity: &Identity) -> Vec<Value> {
         all.push(capture(options, identity));
     }
     all
+}
+
+/// The sidecar for a pod that runs already, and what redirects to it: ephemeral containers, which mount nothing, have no
+/// resources of their own and are not started again. The sidecar's policy is pushed, by who knows `token`; the rules are
+/// held, so that they go with it.
+pub fn attached(options: &Options, identity: &Identity, id: &str, token: &str) -> (Value, Value) {
+    let ephemeral = |mut container: Value, name: &str, change: &dyn Fn(&mut Vec<Value>)| {
+        if let Some(fields) = container.as_object_mut() {
+            for field in ["restartPolicy", "startupProbe", "resources", "volumeMounts"] {
+                fields.remove(field);
+            }
+        }
+        if let Some(arguments) = container["args"].as_array_mut() {
+            change(arguments);
+        }
+        container["name"] = json!(attached_name(name, id));
+        container
+    };
+    let mut sidecar = ephemeral(proxy(options, identity), OWN_SIDECAR, &|arguments| {
+        arguments.retain(|each| !is_of(each, "--keep") && !is_of(each, "--policy"));
+        arguments.push(json!(format!("--policy={EMPTY}")));
+    });
+    sidecar["env"] = json!([{"name": PUSH_TOKEN, "value": token}]);
+    let capture = ephemeral(capture(options, identity), CAPTURE, &|arguments| {
+        arguments[1] = json!("hold");
+        arguments.push(json!(format!("--sidecar=127.0.0.1:{ADMIN_PORT}")));
+    });
+    (sidecar, capture)
+}
+
+fn is_of(argument: &Value, option: &str) -> bool {
+    let value = argument.as_str().and_then(|argument| argument.strip_prefix(option));
+    value.is_some_and(|value| value.starts_with('='))
 }
 
 /// The sidecar is a native one: an init container that goes on, and ends after all others (Kubernetes 1.29).

@@ -8,6 +8,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
+    containers::ADMIN_PORT,
     life::{Deployment, LOOK, Live},
     prepare::Prepared,
 };
@@ -54,7 +55,7 @@ impl Deployment {
         let (namespace, id) = (&prepared.options.target.namespace, &prepared.id);
         let until = Instant::now() + GONE;
         loop {
-            let left = cluster.session_objects(namespace, id)?;
+            let left = self.patiently(|| cluster.session_objects(namespace, id))?;
             if left.is_empty() {
                 break;
             }
@@ -80,6 +81,11 @@ impl Deployment {
                 )
             }
             (DeployPlace::Workload, None) => format!("{who} is gone, and nothing of Egret is left."),
+            (DeployPlace::Pod, _) => format!(
+                "Nothing of Egret runs in {} any more, and nothing is redirected there. The two containers that have ended \
+                 stay in its spec until the pod is replaced.",
+                prepared.pod.as_deref().unwrap_or_default()
+            ),
         })
     }
 
@@ -88,14 +94,20 @@ impl Deployment {
         let target = &prepared.options.target;
         let same = match prepared.options.place {
             DeployPlace::Copy => None,
+            DeployPlace::Pod => {
+                let pod = prepared.pod.as_deref().unwrap_or_default();
+                self.patiently(|| cluster.detach(&target.namespace, pod, &prepared.id, ADMIN_PORT))?;
+                self.log(format!("ended what was added to Pod {pod}"));
+                None
+            }
             DeployPlace::Workload => {
-                let left = cluster.eject(&target.kind, &target.namespace, &target.name)?;
+                let left = self.patiently(|| cluster.eject(&target.kind, &target.namespace, &target.name))?;
                 self.log(format!("took it out of {} {}", target.kind, target.name));
                 let template = |data: &Value| data["spec"]["template"].clone();
                 left.map(|left| template(&left.data) == template(&prepared.live.data))
             }
         };
-        cluster.delete_session(&target.namespace, &prepared.id)?;
+        self.patiently(|| cluster.delete_session(&target.namespace, &prepared.id))?;
         self.log(format!("deleted what session {} made", prepared.id));
         Ok(same)
     }

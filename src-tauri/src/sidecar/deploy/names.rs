@@ -40,7 +40,8 @@ pub fn annotations(options: &Options) -> Value {
     let Target { kind, .. } = &options.target;
     json!({
         WORKLOAD: format!("{kind} {}", options.target.workload()),
-        PLACE: match options.place { DeployPlace::Copy => "copy", DeployPlace::Workload => "workload" },
+        PLACE: match options.place { DeployPlace::Copy => "copy", DeployPlace::Workload => "workload",
+            DeployPlace::Pod => "pod" },
         MODE: match options.mode { DeployMode::Observe => "observe", DeployMode::Enforce => "enforce" },
     })
 }

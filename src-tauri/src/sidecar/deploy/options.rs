@@ -6,7 +6,7 @@ use proxy_core::{
 };
 
 use crate::{
-    cluster::{ROLLING, check_reference},
+    cluster::{Feature, ROLLING, check_reference},
     dto::{DeployMode, DeployOptions, DeployPlace, DeployWay},
     fault::{Fault, Result},
 };
@@ -70,6 +70,14 @@ pub struct Options {
 }
 
 impl Options {
+    /// What it asks of the API server.
+    pub fn feature(&self) -> Feature {
+        match self.place {
+            DeployPlace::Copy | DeployPlace::Workload => Feature::DeploySidecar,
+            DeployPlace::Pod => Feature::AttachSidecar,
+        }
+    }
+
     /// Those that the window sent.
     pub fn read(options: DeployOptions) -> Result<Self> {
         let target = Target::read(&options.kind, &options.workload)?;

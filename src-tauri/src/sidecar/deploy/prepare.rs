@@ -5,11 +5,18 @@ use proxy_core::policy::{DataPlane, Workload, capture_of};
 use serde_json::Value;
 
 use super::{
-    copy, in_place, names,
+    containers, copy, in_place, names,
     options::{Identity, Options},
     policy::Policy,
 };
-use crate::{change::Proposal, cluster::Cluster, dto::DeployPlace, fault::Result, random, session::View};
+use crate::{
+    change::Proposal,
+    cluster::{Cluster, OWN_SIDECAR, attached_name},
+    dto::DeployPlace,
+    fault::Result,
+    random,
+    session::View,
+};
 
 /// Bytes of a session's name, which stands in labels and at the end of names.
 const ID: usize = 4;
@@ -28,13 +35,20 @@ pub struct Prepared {
     pub id: String,
     /// By which its sidecars know who sends them a policy.
     pub token: String,
+    /// The pod that it is added to, where it is added to one that runs.
+    pub pod: Option<String>,
 }
 
 /// Works it out for the workload as the API server has it now.
 pub fn prepare(cluster: &Cluster, view: &View, staged: Option<&Proposal>, options: Options) -> Result<Prepared> {
     let target = &options.target;
     let live = cluster.workload_object(&target.kind, &target.namespace, &target.name)?;
+    let pod = match options.place {
+        DeployPlace::Copy | DeployPlace::Workload => None,
+        DeployPlace::Pod => Some(cluster.place(&target.workload())?.pod),
+    };
     Ok(Prepared {
+        pod,
         identity: identity(view, &options, &live.data),
         policy: Policy::of(view, staged.filter(|_| options.staged), target)?,
         id: random::hexadecimal(ID)?,
@@ -50,8 +64,13 @@ impl Prepared {
         let target = &self.options.target;
         match self.options.place {
             DeployPlace::Copy => ("Deployment".into(), names::copy(target, &self.id)),
-            DeployPlace::Workload => (target.kind.clone(), target.name.clone()),
+            DeployPlace::Workload | DeployPlace::Pod => (target.kind.clone(), target.name.clone()),
         }
+    }
+
+    /// The containers that are added to a pod that runs: the sidecar, and what redirects to it.
+    pub fn attached(&self) -> (Value, Value) {
+        containers::attached(&self.options, &self.identity, &self.id, &self.token)
     }
 
     /// The session's ConfigMap.
@@ -67,7 +86,9 @@ impl Prepared {
                 let owner = (names::config_map(&self.id), uid);
                 copy::copy(live, &self.options, &self.identity, &self.id, (&owner.0, owner.1))
             }
-            DeployPlace::Workload => in_place::injection(live, &self.options, &self.identity, &self.id),
+            DeployPlace::Workload | DeployPlace::Pod => {
+                in_place::injection(live, &self.options, &self.identity, &self.id)
+            }
         }
     }
 
@@ -87,6 +108,13 @@ impl Prepared {
                     "{kind} {name}: containers, volumes, a label and an annotation of the field manager egret-inject"
                 )
             }
+            DeployPlace::Pod => format!(
+                "Pod {}: a label while it runs, and the ephemeral containers {} and {}, which stay in its spec when they \
+                 have ended, until the pod is replaced",
+                self.pod.as_deref().unwrap_or_default(),
+                attached_name(OWN_SIDECAR, &self.id),
+                attached_name(containers::CAPTURE, &self.id),
+            ),
         };
         vec![policy, workload]
     }
@@ -119,7 +147,7 @@ fn identity(view: &View, options: &Options, live: &Value) -> Identity {
         istio_version: view.world().version,
         capture: capture_of(view.world(), &workload),
         // Where nobody knows it is taken to be there: to leave its user alone harms nothing.
-        beside_istio: options.place == DeployPlace::Workload && !nothing,
+        beside_istio: options.place != DeployPlace::Copy && !nothing,
         workload,
     }
 }

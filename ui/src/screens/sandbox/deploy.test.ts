@@ -66,6 +66,15 @@ it("says by which labels what is added is found, and how it goes", async () => {
   expect(await id("deploy-marked")).toHaveTextContent("does not wait to look");
 });
 
+it("adds it to a running pod with the rights that this takes, and says what stays", async () => {
+  await open(true);
+  await userEvent.click(await id("deploy-place-pod"));
+  expect(await screen.findByText(/two ended containers stay in the pod's spec/)).toBeInTheDocument();
+  await userEvent.click(await id("deploy-check-all"));
+  expect(app.asked("deploy_checks")).toMatchObject([{ options: { place: "pod" } }]);
+  expect(await id("deploy-marked")).toHaveTextContent("the pod egret.dev/session while the sidecar runs");
+});
+
 it("starts nothing that a check refuses, and gives the Role where a right is missing", async () => {
   const refused: DeployCheck = {
     title: "Permissions",

@@ -19,6 +19,7 @@ fn prepared(place: DeployPlace, way: DeployWay, manifest_text: &str) -> Prepared
         policy: Policy::of(&view, None, &options.target).unwrap(),
         id: ID.into(),
         token: "s3cret".into(),
+        pod: (place == DeployPlace::Pod).then(|| "cart-1".to_string()),
         options,
     }
 }
@@ -143,4 +144,44 @@ fn where_pod_security_forbids_redirecting_the_other_way_is_offered() {
         "in the words of who refuses"
     );
     assert!(first.advice.as_deref().unwrap().contains("HTTP proxy variables"));
+}
+
+#[test]
+fn what_stays_in_a_pod_that_runs_is_said_before_and_variables_cannot_reach_it() {
+    let attached = prepared(DeployPlace::Pod, DeployWay::Capture, CART);
+    let all = checks(&attached, &found());
+    let pod = all.iter().find(|check| check.title == "Pod").unwrap();
+    assert_eq!(pod.outcome, CheckOutcome::Warning);
+    assert!(
+        pod.text.contains("cart-1") && pod.text.contains("stay in the pod's spec"),
+        "{pod:?}"
+    );
+    assert!(
+        attached.adds()[1].contains("egret-capture-0123abcd"),
+        "{:?}",
+        attached.adds()
+    );
+    let proxy = prepared(DeployPlace::Pod, DeployWay::Proxy, CART);
+    assert_eq!(refused(&proxy, &found()), ["HTTP proxy variables"]);
+}
+
+#[test]
+fn what_is_added_to_a_pod_that_runs_has_only_fields_that_an_ephemeral_container_may_have() {
+    let (sidecar, capture) = prepared(DeployPlace::Pod, DeployWay::Capture, CART).attached();
+    for container in [&sidecar, &capture] {
+        for field in ["restartPolicy", "startupProbe", "resources", "volumeMounts", "ports"] {
+            assert!(container.get(field).is_none(), "{field}: {container}");
+        }
+    }
+    let arguments = sidecar["args"].to_string();
+    assert!(
+        arguments.contains("--policy=/policy") && !arguments.contains("--keep"),
+        "{arguments}"
+    );
+    assert_eq!(
+        sidecar["securityContext"]["capabilities"],
+        serde_json::json!({"drop": ["ALL"]})
+    );
+    let arguments = capture["args"].to_string();
+    assert!(arguments.starts_with(r#"["capture","hold""#), "{arguments}");
 }
