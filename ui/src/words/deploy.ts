@@ -33,16 +33,8 @@ export const modes: [DeployMode, string, string][] = [
 ];
 
 export const places: [DeployPlace, string, string][] = [
-  [
-    "copy",
-    "Copy",
-    "One more pod with the same program. No Service sends it anything; the workload stays as it is.",
-  ],
-  [
-    "workload",
-    "Workload",
-    "All of its pods are replaced by pods with the sidecar, and again when it is removed.",
-  ],
+  ["copy", "Copy", "One more pod with the same program. No Service sends it anything; the workload stays as it is."],
+  ["workload", "Workload", "All of its pods are replaced by pods with the sidecar, and again when it is removed."],
   [
     "pod",
     "Pod",
