@@ -5,6 +5,9 @@ use std::net::IpAddr;
 /// Written by `-w` behind everything else.
 const MARK: &str = "\n\u{1}egret-time=";
 
+/// How the sidecar's answer to CONNECT ends, as that of most proxies does.
+const ESTABLISHED: &str = " 200 Connection established";
+
 /// What `-w` is given.
 pub fn format() -> String {
     format!("{MARK}%{{time_total}} %{{remote_ip}}\n")
@@ -32,18 +35,21 @@ impl Answer {
             ..Self::default()
         };
         let mut rest = output;
-        // Interim answers and the one to CONNECT come before the real one.
+        // Interim answers come before the real one, and so does a proxy's to CONNECT, which is nobody's where none follows.
         while rest.starts_with("HTTP/") {
             let Some((head, after)) = rest.split_once("\r\n\r\n") else {
                 break;
             };
+            rest = after;
             let mut lines = head.split("\r\n");
+            if head.lines().next().is_some_and(|line| line.ends_with(ESTABLISHED)) {
+                continue;
+            }
             answer.status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
             answer.headers = lines
                 .filter_map(|line| line.split_once(':'))
                 .map(|(name, value)| (name.trim().to_string(), value.trim().to_string()))
                 .collect();
-            rest = after;
         }
         answer.body = rest.to_string();
         answer

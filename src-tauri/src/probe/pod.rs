@@ -1,6 +1,6 @@
 //! Requests from a running pod of a workload, beside its sidecar: what they meet is what the workload's own traffic meets.
 
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
 use super::{
     request::{Client, Ran, Request, Start},
@@ -125,6 +125,8 @@ fn command(place: &Place, container: &str) -> String {
 fn at(place: &Place, mut ran: Ran) -> Ran {
     ran.sidecar = place.sidecar;
     ran.sources.clone_from(&place.addresses);
+    // Where the sidecar is its proxy, programs go to it within the pod.
+    ran.sources.push(Ipv4Addr::LOCALHOST.into());
     ran
 }
 

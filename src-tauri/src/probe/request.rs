@@ -56,7 +56,7 @@ pub struct Ran {
     pub shown: String,
     /// False where no sidecar stands beside the client.
     pub sidecar: bool,
-    /// Addresses of the pod it ran in; empty where they do not tell flows apart.
+    /// Addresses that its flows come from; empty where they do not tell flows apart.
     pub sources: Vec<IpAddr>,
 }
 
@@ -131,14 +131,15 @@ pub fn send_request(
         target: &target,
     })?;
     let took = started.elapsed();
-    let address = ran.answer.address;
+    // A client with a proxy in its pod connects to loopback: whom the proxy went to for it, the flow tells.
+    let address = ran.answer.address.filter(|address| !address.is_loopback());
     // Without a sidecar nobody writes a line.
     let patience = if ran.sidecar { start.record() } else { Duration::ZERO };
     let flow = traffic.await_newest(before, patience, |row| target.is(row, address) && ran.is_source_of(row));
     let destination = address.map(|address| SocketAddr::new(address, target.port));
     let seen = Seen {
         came: match target.scheme {
-            Scheme::Tcp => Came::of_stream(ran.exit, address.is_some(), !ran.answer.body.is_empty()),
+            Scheme::Tcp => Came::of_stream(ran.exit, ran.answer.address.is_some(), !ran.answer.body.is_empty()),
             _ => Came::of(ran.client, ran.exit, ran.answer.status),
         },
         flow: flow.as_ref(),
@@ -166,4 +167,54 @@ pub fn send_request(
         beside_fault: None,
         limits: (ran.client == Client::Wget).then(|| wget::LIMITS.to_string()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use proxy_core::source::Folder;
+
+    use super::*;
+    use crate::session::View;
+
+    /// A client with the sidecar as its proxy, whose flow has come by the time that it ends.
+    struct Proxied<'a>(&'a Traffic, &'static str, i32);
+
+    impl Start for Proxied<'_> {
+        fn run(&self, _: &Request<'_>) -> Result<Ran> {
+            let mut flow = crate::change::tests::flow("google.com", "198.19.0.20:443", "tls");
+            flow.source = (Ipv4Addr::LOCALHOST, 40000).into();
+            self.0.add(flow);
+            let mut ran = Ran::of_curl(self.1, String::new(), self.2, String::new());
+            ran.sources = vec![[10, 88, 0, 9].into(), Ipv4Addr::LOCALHOST.into()];
+            Ok(ran)
+        }
+
+        fn record(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    #[test]
+    fn a_request_through_a_proxy_has_the_verdict_of_its_flow_and_no_answer_of_the_proxys_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let view = View::new(folder.path(), Folder::open(folder.path()).unwrap().reading(), 1);
+        let connected = "HTTP/1.1 200 Connection established\r\n\r\n";
+        let behind = "\n\u{1}egret-time=0.2 127.0.0.1\n";
+        for (answer, exit, status) in [("", 35, None), ("HTTP/2 404\r\n\r\n", 0, Some(404))] {
+            let traffic = Traffic::default();
+            let said: &'static str = format!("{connected}{answer}{behind}").leak();
+            let start = Proxied(&traffic, said, exit);
+            let sent = send_request(
+                &start,
+                &traffic,
+                &view.snapshot("default/sleep"),
+                ("GET", "https://google.com"),
+            )
+            .unwrap();
+            assert_eq!((sent.status, sent.exit), (status, exit));
+            assert!(sent.verdict.is_some(), "its flow is found");
+        }
+    }
 }
