@@ -178,22 +178,27 @@ fn where_nothing_may_redirect(mesh: &Mesh) {
     let before = Stored::of(mesh, "strict", "strict");
     by_clicking(mesh, async |window| {
         open(window).await;
-        for place in ["place-copy"] {
-            choose(
-                window,
-                "Deployment strict/strict",
-                &["mode-enforce", place, "way-capture"],
-            )
-            .await;
-            let refused = refused(window).await.join("\n");
-            assert!(
-                refused.contains("PodSecurity") && refused.contains("Choose HTTP proxy variables"),
-                "{refused}"
-            );
-            window.click("deploy-way-proxy").await;
-            check_and_start(window).await;
-            stop(window).await;
-        }
+        choose(
+            window,
+            "Deployment strict/strict",
+            &["mode-enforce", "place-copy", "way-capture"],
+        )
+        .await;
+        let refused = refused(window).await.join("\n");
+        assert!(
+            refused.contains("PodSecurity") && refused.contains("Choose HTTP proxy variables"),
+            "{refused}"
+        );
+        window.click("deploy-way-proxy").await;
+        check_and_start(window).await;
+        comes_out(window, "https://www.google.com/headers", "200", "Passthrough").await;
+        mesh.set_mode("ALLOW_ANY", "REGISTRY_ONLY");
+        policy_is(window, "no. 2").await;
+        comes_out(window, "http://httpbin.org/headers", "502", "Blocked").await;
+        comes_out(window, "https://www.google.com/headers", "exit 35", "Blocked").await;
+        mesh.set_mode("REGISTRY_ONLY", "ALLOW_ANY");
+        policy_is(window, "no. 3").await;
+        stop(window).await;
     });
     assert_eq!(Stored::of(mesh, "strict", "strict"), before);
     mesh.text(&["delete", "namespace", "strict", "--wait=false"]);
