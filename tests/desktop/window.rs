@@ -32,6 +32,9 @@ pub struct Answer {
     pub findings: Vec<String>,
 }
 
+/// Brings an element to where its column shows it.
+const TO_SIGHT: &str = "arguments[0].scrollIntoView({block: 'center'})";
+
 impl Window {
     /// Starts the app.
     pub async fn open(driver: &str, app: &std::path::Path) -> Self {
@@ -73,6 +76,10 @@ impl Window {
             } {
                 Ok(()) => return,
                 Err(error) => assert!(Instant::now() < deadline, "{id} cannot be clicked: {error}"),
+            }
+            // The driver looks whether the window has room for it, not whether the column that scrolls has.
+            if let Ok(element) = serde_json::to_value(&element) {
+                let _ = self.client.execute(TO_SIGHT, vec![element]).await;
             }
             sleep(Duration::from_millis(100)).await;
         }
