@@ -8,7 +8,6 @@ use std::{
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
-        mpsc,
     },
     thread,
     time::{Duration, Instant},
@@ -18,11 +17,11 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use proxy_core::{model::IstioVersion, net, policy::Workload};
+use proxy_core::{model::IstioVersion, policy::Workload};
 
 use super::{
     admin::{self, Compared, FlowLine},
-    agent::{Agent, Output},
+    agent::Agent,
     launch::find_proxy,
     policy_folder::PolicyFolder,
     sites,
@@ -235,44 +234,6 @@ impl Sidecar {
         self.state()
     }
 
-    /// Runs a program of Egret's own in the sandbox.
-    pub fn run(&self, argv: &[&str]) -> Result<(u64, mpsc::Receiver<Output>)> {
-        self.run_with(argv, &BTreeMap::new())
-    }
-
-    /// Runs a command in the sandbox, with the workload's variables where they are taken over.
-    pub fn run_as_workload(&self, argv: &[&str]) -> Result<(u64, mpsc::Receiver<Output>)> {
-        let environment = self.inner().environment.clone();
-        self.run_with(argv, &environment)
-    }
-
-    fn run_with(&self, argv: &[&str], environment: &BTreeMap<String, String>) -> Result<(u64, mpsc::Receiver<Output>)> {
-        let running = self.running()?;
-        let mut all: Vec<String> = Vec::new();
-        if running.way == Way::Proxy {
-            let (proxy, ca) = (format!("http://{}", running.explicit), running.ca.display().to_string());
-            // The way into the cluster is the sidecar's.
-            all.extend(["env", "-u", net::Forwarder::VARIABLE].map(String::from));
-            all.extend(
-                ["http_proxy", "https_proxy"]
-                    .iter()
-                    .map(|name| format!("{name}={proxy}")),
-            );
-            all.extend(
-                ["SSL_CERT_FILE", "CURL_CA_BUNDLE"]
-                    .iter()
-                    .map(|name| format!("{name}={ca}")),
-            );
-        }
-        all.extend(argv.iter().map(ToString::to_string));
-        running.agent.run(&all, environment)
-    }
-
-    /// Ends a command.
-    pub fn kill(&self, id: u64) -> Result<()> {
-        self.running()?.agent.kill(id)
-    }
-
     /// Where a policy to compare with is put, while it runs.
     pub fn slot(&self) -> Option<Arc<PolicyFolder>> {
         self.inner().slot.clone()
@@ -319,7 +280,7 @@ impl Sidecar {
         let _ = thread::Builder::new().name("policy-effect".into()).spawn(watch);
     }
 
-    fn running(&self) -> Result<Running> {
+    pub(super) fn running(&self) -> Result<Running> {
         let running = self.inner().running.clone();
         running.ok_or_else(|| {
             Fault::new("sandbox", "No sandbox runs.").hint("Start it first: requests leave from inside it.")

@@ -5,6 +5,7 @@
 mod admin;
 mod agent;
 mod begin;
+mod commands;
 mod control;
 pub mod delivery;
 pub mod deploy;
