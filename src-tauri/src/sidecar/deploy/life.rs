@@ -12,6 +12,7 @@ use std::{
 
 use super::{
     end::also,
+    patience::AWAY,
     policy::Policy,
     prepare::Prepared,
     steps::{self, Step},
@@ -36,6 +37,8 @@ pub struct Deployment {
     events: Events,
     pub(super) traffic: Arc<Traffic>,
     pub(super) shared: Arc<Shared>,
+    /// Longest that the API server is waited for.
+    pub(super) away: Duration,
 }
 
 #[derive(Default)]
@@ -101,6 +104,7 @@ impl Deployment {
             events,
             traffic,
             shared: Arc::default(),
+            away: AWAY,
         }
     }
 
@@ -191,11 +195,11 @@ impl Deployment {
         self.shared.ends.fetch_add(1, Ordering::SeqCst);
         // A start that is called off takes away what it made.
         let _alone = self.shared.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        self.shared.ended.fetch_add(1, Ordering::SeqCst);
         if let Some(live) = self.lets_go() {
             // What cannot be taken away now is found by its label when the cluster is opened.
             let _ = self.remove(&live.cluster, &live.prepared);
         }
+        self.shared.ended.fetch_add(1, Ordering::SeqCst);
         self.change(|inner| {
             inner.log.clear();
             inner.state = DeployState::default();

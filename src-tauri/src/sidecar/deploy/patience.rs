@@ -9,12 +9,12 @@ use super::life::{Deployment, LOOK};
 use crate::{cluster::is_away, fault::Result};
 
 /// Longest that it may be away; a control plane with one server is upgraded in less.
-const AWAY: Duration = Duration::from_secs(120);
+pub(super) const AWAY: Duration = Duration::from_secs(120);
 
 impl Deployment {
     /// Asks again for as long as the API server is away. Nobody waits once a person turns to another place.
     pub(super) fn patiently<T>(&self, ask: impl Fn() -> Result<T>) -> Result<T> {
-        let until = Instant::now() + AWAY;
+        let until = Instant::now() + self.away;
         let mut said = false;
         loop {
             match ask() {

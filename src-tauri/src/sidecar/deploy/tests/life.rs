@@ -4,6 +4,7 @@
 use std::{
     sync::Arc,
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use egret_tests::mesh::{Api, eventually};
@@ -160,9 +161,10 @@ fn a_policy_counts_as_brought_only_once_all_pods_have_taken_it_and_is_brought_ag
 
 #[test]
 fn a_sidecar_that_cannot_be_removed_runs_on_and_is_removed_by_the_next_stop() {
-    let Some(stage) = Stage::set("a_sidecar_that_cannot_be_removed", "unremoved") else {
+    let Some(mut stage) = Stage::set("a_sidecar_that_cannot_be_removed", "unremoved") else {
         return;
     };
+    stage.deployment.away = Duration::ZERO;
     stage.runs();
     let keeping = {
         let own = stage.deployment.clone();
@@ -182,6 +184,41 @@ fn a_sidecar_that_cannot_be_removed_runs_on_and_is_removed_by_the_next_stop() {
     assert_eq!((state.phase, state.fault), (DeployPhase::None, None));
     assert!(state.ended.unwrap().contains("are gone"));
     assert_eq!(stage.stored(), Vec::<String>::new());
+}
+
+#[test]
+fn an_api_server_that_is_away_for_a_moment_is_waited_for_and_by_nobody_who_turns_to_another_place() {
+    let Some(stage) = Stage::set("an_api_server_that_is_away", "away") else {
+        return;
+    };
+    let waits = || {
+        let log = stage.deployment.state().log;
+        log.iter()
+            .any(|line| line.contains("waits for the API server"))
+            .then_some(())
+    };
+    stage.runs();
+    stage.cut.cut();
+    let stopping = {
+        let own = stage.deployment.clone();
+        thread::spawn(move || own.stop().unwrap())
+    };
+    eventually("it to wait", waits);
+    stage.cut.mend();
+    let state = stopping.join().unwrap();
+    assert_eq!((state.phase, state.fault), (DeployPhase::None, None));
+    assert_eq!(stage.stored(), Vec::<String>::new());
+
+    stage.runs();
+    stage.cut.cut();
+    let turning = {
+        let own = stage.deployment.clone();
+        thread::spawn(move || own.end())
+    };
+    eventually("the window to turn", || turning.is_finished().then_some(()));
+    stage.cut.mend();
+    assert_eq!(stage.deployment.state(), DeployState::default());
+    assert_eq!(stage.stored().len(), 2, "it is found when the cluster is opened");
 }
 
 #[test]
