@@ -117,12 +117,18 @@ impl Sightings {
         set("answer's body", json!(self.seen.body));
         set("answer's trailers", json!(self.seen.trailers));
         set("attempts", json!(self.sites.len()));
-        for key in ["at", "sni", "line", "body", "trailers"] {
+        for key in ["at", "line", "body", "trailers"] {
             set(
                 &format!("site's {key}"),
                 self.sites.iter().map(|site| site[key].clone()).collect(),
             );
         }
+        // The last dot of a name is not compared, see DIFFERENCES.md.
+        let undotted = |sni: &Value| sni.as_str().map(|name| name.trim_end_matches('.').to_string());
+        set(
+            "site's sni",
+            self.sites.iter().map(|site| json!(undotted(&site["sni"]))).collect(),
+        );
         let headers: Value = self
             .sites
             .iter()
