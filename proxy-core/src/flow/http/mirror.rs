@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     flow::{body::RequestBody, choice::Wish},
-    policy::{HttpVersion, Mirror},
+    policy::{Endpoints, HttpVersion, Mirror},
 };
 
 const INTERNAL: HeaderName = HeaderName::from_static("x-envoy-internal");
@@ -44,6 +44,10 @@ pub fn send(worker: &Rc<Worker>, mirrors: &[Mirror], original: &Original<'_>, bo
         let Some(cluster) = mirror.cluster().cloned() else {
             continue;
         };
+        // Envoy: a copy belongs to no connection, so it has no original destination to go to.
+        if matches!(cluster.endpoints, Endpoints::OriginalDst(_)) {
+            continue;
+        }
         let mut parts = original.parts.clone();
         mark(&mut parts, original.source);
         let authority = mirror.authority(original.authority);
