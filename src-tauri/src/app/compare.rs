@@ -120,6 +120,18 @@ impl Comparing {
     }
 }
 
+impl Comparing {
+    /// Keeps another pinned policy, or none: what is compared with the one before ends.
+    fn pins(&self, pin: Option<Arc<Pin>>) {
+        let is_compared = |running: &Running| running.with == PolicyChoice::Pinned;
+        if self.inner().running.as_ref().is_some_and(is_compared) {
+            self.end();
+        }
+        self.inner().pinned = pin;
+        self.events.send(Event::ComparisonChanged);
+    }
+}
+
 impl App {
     /// Keeps the policy `choice` as it is now.
     pub fn pin_policy(&self, choice: PolicyChoice) -> Result<Comparison> {
@@ -151,17 +163,7 @@ impl App {
                 at: now(),
             },
         };
-        if self
-            .comparing
-            .inner()
-            .running
-            .as_ref()
-            .is_some_and(|running| running.with == PolicyChoice::Pinned)
-        {
-            self.comparing.end();
-        }
-        self.comparing.inner().pinned = Some(Arc::new(pin));
-        self.comparing.events.send(Event::ComparisonChanged);
+        self.comparing.pins(Some(Arc::new(pin)));
         Ok(self.comparison())
     }
 
@@ -172,17 +174,7 @@ impl App {
 
     /// Lets go of what was pinned. A sandbox that enforces it goes on.
     pub fn unpin_policy(&self) -> Comparison {
-        if self
-            .comparing
-            .inner()
-            .running
-            .as_ref()
-            .is_some_and(|running| running.with == PolicyChoice::Pinned)
-        {
-            self.comparing.end();
-        }
-        self.comparing.inner().pinned = None;
-        self.comparing.events.send(Event::ComparisonChanged);
+        self.comparing.pins(None);
         self.comparison()
     }
 
