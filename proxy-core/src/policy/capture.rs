@@ -3,7 +3,7 @@
 //! First match decides: excluded ports, the caller's own loopback, excluded ranges, included ports, included ranges.
 //! Exclude always beats include. A pod annotation, even an empty one, replaces the injector's value.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
@@ -143,7 +143,7 @@ impl Capture {
         if self.exclude_ports.contains(&port) {
             return Some(BypassRule::ExcludedPort(port));
         }
-        if address.is_loopback() && port != OUTBOUND_PORT {
+        if address.is_loopback() && port != OUTBOUND_PORT && !self.captures_loopback(address) {
             return Some(BypassRule::Loopback);
         }
         if let Some(range) = self.exclude_ranges.iter().find(|range| range.contains(&address)) {
@@ -156,6 +156,15 @@ impl Capture {
             Some(ranges) if !ranges.iter().any(|range| range.contains(&address)) => Some(BypassRule::NotIncluded),
             _ => None,
         }
+    }
+
+    /// Ranges that are written with a loopback address switch the rule off that keeps it uncaptured, but for the host's
+    /// own address. Source: istio-iptables, `HasLoopBackIP`.
+    fn captures_loopback(&self, address: IpAddr) -> bool {
+        let ranges = self.include_ranges.iter().flatten();
+        ranges.into_iter().any(|range| range.addr().is_loopback())
+            && address != IpAddr::V4(Ipv4Addr::LOCALHOST)
+            && address != IpAddr::V6(Ipv6Addr::LOCALHOST)
     }
 
     /// The step of a trace for `rule`.

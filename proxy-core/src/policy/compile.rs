@@ -216,6 +216,7 @@ fn special(name: &str, endpoints: Endpoints, settings: ClusterSettings) -> Arc<C
         endpoints,
         settings: Arc::new(settings),
         object: None,
+        rule: None,
     })
 }
 
