@@ -4,7 +4,10 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccessLog, ClientTls, IstioVersion, Keepalive, LocalitySetting, Retries, TrafficPolicy, VersionSource};
+use super::{
+    AccessLog, ClientTls, IstioVersion, Keepalive, LabelSelector, Labels, LocalitySetting, Retries, TrafficPolicy,
+    VersionSource,
+};
 
 /// What happens to destinations that no policy names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -76,8 +79,51 @@ pub struct MeshConfig {
     pub dns_auto_allocate: bool,
     /// Where and how access logs are written.
     pub access_log: AccessLog,
+    /// `discoverySelectors`: objects of namespaces that none of them selects count for nobody; none selects all.
+    pub discovery_selectors: Vec<LabelSelector>,
+    /// `serviceEntryVisibility`, where sidecars heed it (Istio 1.31 and newer).
+    pub entry_visibility: Option<EntryVisibility>,
     /// Settings of outbound traffic that this engine does not act on, with their lines.
     pub unapplied: Vec<(&'static str, u32)>,
+}
+
+/// To whom ServiceEntries are shown at most, by the labels of their namespaces.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EntryVisibility {
+    /// Where no policy is for them.
+    pub default: VisibleTo,
+    /// The first whose rules all match holds.
+    pub policies: Vec<VisibilityPolicy>,
+}
+
+/// One policy of [`EntryVisibility`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VisibilityPolicy {
+    /// To whom.
+    pub visible_to: VisibleTo,
+    /// Of the namespaces' labels; one without a selector matches none.
+    pub rules: Vec<Option<LabelSelector>>,
+}
+
+/// To whom an entry is shown at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum VisibleTo {
+    /// `PUBLIC`.
+    #[default]
+    All,
+    /// `NAMESPACE`: its own.
+    Namespace,
+    /// `NONE`.
+    Nobody,
+}
+
+impl EntryVisibility {
+    /// Of the entries of a namespace with these labels.
+    pub fn of(&self, labels: &Labels) -> VisibleTo {
+        let matches = |rule: &Option<LabelSelector>| rule.as_ref().is_some_and(|selector| selector.selects(labels));
+        let policy = self.policies.iter().find(|policy| policy.rules.iter().all(matches));
+        policy.map_or(self.default, |policy| policy.visible_to)
+    }
 }
 
 impl Default for MeshConfig {
@@ -105,6 +151,8 @@ impl Default for MeshConfig {
             dns_capture: false,
             dns_auto_allocate: false,
             access_log: AccessLog::default(),
+            discovery_selectors: Vec::new(),
+            entry_visibility: None,
             unapplied: Vec::new(),
         }
     }

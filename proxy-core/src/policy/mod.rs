@@ -14,6 +14,7 @@ mod data_plane;
 mod date_format;
 mod decide;
 mod delegates;
+mod discovery;
 mod edits;
 mod entries;
 mod explain;

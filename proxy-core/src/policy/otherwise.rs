@@ -5,6 +5,7 @@
 //! hides, is no way out.
 
 use std::{
+    borrow::Cow,
     fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -14,8 +15,8 @@ use ipnet::IpNet;
 use time::OffsetDateTime;
 
 use super::{
-    Action, BypassRule, Claims, Facts, HttpVersion, Snapshot, Step, Verdict, Workload, compile, decide, hosts,
-    visibility,
+    Action, BypassRule, Claims, Facts, HttpVersion, Snapshot, Step, Verdict, Workload, compile, decide, discovery,
+    hosts, visibility,
 };
 use crate::model::{MeshConfig, Meta, Object, OutboundMode, Place, Port, Protocol, Resolution, ServiceEntry, World};
 
@@ -309,13 +310,15 @@ impl Change {
 }
 
 fn set_mode(world: &mut World, workload: &Workload, mode: OutboundMode) {
-    let mesh = world.mesh_config(visibility::revision(world, workload)).cloned();
+    let revision = visibility::revision(world, workload);
+    let mesh = world.mesh_config(revision).cloned();
     let root = mesh
         .as_ref()
         .map(|mesh| mesh.spec.clone())
         .unwrap_or_default()
         .root_namespace;
-    let sidecar = visibility::sidecar_of(world, workload, &root).filter(|sidecar| sidecar.spec.mode.is_some());
+    let seen = discovery::as_seen(Cow::Borrowed(world), revision);
+    let sidecar = visibility::sidecar_of(&seen, workload, &root).filter(|sidecar| sidecar.spec.mode.is_some());
     if let Some(sidecar) = sidecar {
         for object in world.sidecars.iter_mut().filter(|object| Arc::ptr_eq(object, &sidecar)) {
             *object = Arc::new(object.but(|spec| spec.mode = Some(mode)));

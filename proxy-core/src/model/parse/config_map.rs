@@ -4,6 +4,7 @@ use super::{
     cursor::Cursor,
     errors::{Errors, Span},
     injection_template,
+    spelling::in_camel_case,
 };
 use crate::{
     model::{
@@ -36,7 +37,7 @@ pub fn tag(labels: &Labels) -> Option<RevisionTag> {
 /// ConfigMap `istio[-rev]`, key `mesh`; `None` where the key is missing.
 pub fn mesh(root: Cursor<'_>, revision: String) -> Option<MeshConfig> {
     let (version, version_source) = version(root);
-    inner(root, "mesh", "data.mesh", |mesh, lines| {
+    inner(root, "mesh", "data.mesh", in_camel_case, |mesh, lines| {
         let mut config = MeshConfig {
             revision: revision.clone(),
             version,
@@ -44,8 +45,7 @@ pub fn mesh(root: Cursor<'_>, revision: String) -> Option<MeshConfig> {
             ..MeshConfig::default()
         };
         let Some(mesh) = mesh else { return config };
-        let policy = mesh.either("outboundTrafficPolicy", "outbound_traffic_policy");
-        if let Some(policy) = mesh.mapping(policy) {
+        if let Some(policy) = mesh.mapping("outboundTrafficPolicy") {
             // A present message replaces the default message, whose zero value is REGISTRY_ONLY.
             config.mode = super::traffic::outbound_mode(policy, true).unwrap_or(OutboundMode::RegistryOnly);
             config.mode_is_implied = !policy.has("mode");
@@ -91,6 +91,8 @@ pub fn mesh(root: Cursor<'_>, revision: String) -> Option<MeshConfig> {
         if let Some(policy) = mesh.mapping("defaultTrafficPolicy") {
             config.default_traffic_policy = super::traffic::mesh_policy(policy);
         }
+        config.discovery_selectors = super::visibility::discovery_selectors(mesh);
+        config.entry_visibility = super::visibility::entry_visibility(mesh);
         config.unapplied = unapplied(mesh, lines);
         // A number is the enum's: the mesh's decoder takes both.
         config.h2_upgrade = matches!(mesh.text("h2UpgradePolicy"), Some("UPGRADE" | "1"));
@@ -118,16 +120,11 @@ fn unapplied(mesh: Cursor<'_>, lines: u32) -> Vec<(&'static str, u32)> {
         let is_nothing = node.is_null() || node.text().is_some_and(|text| nothing.contains(&text));
         (!is_nothing).then_some(lines + node.span.line)
     };
-    let settings: [(_, &[_], &[_]); 7] = [
+    let settings: [(_, &[_], &[_]); 6] = [
         (
             "pathNormalization",
             &["pathNormalization", "normalization"],
             &["DEFAULT", "BASE", "0", "2"],
-        ),
-        (
-            "serviceEntryVisibility",
-            &["serviceEntryVisibility", "applyToSidecars"],
-            &["false"],
         ),
         ("zoneAwareLbSetting", &["zoneAwareLbSetting"], &[]),
         ("proxyHttpPort", &["proxyHttpPort"], &["0"]),
@@ -175,7 +172,7 @@ pub fn injector(root: Cursor<'_>, revision: String) -> Option<InjectorConfig> {
 }
 
 fn template(root: Cursor<'_>, revision: String) -> Option<InjectorConfig> {
-    inner(root, "config", "data.config", |config, outer| {
+    inner(root, "config", "data.config", as_written, |config, outer| {
         let template = config?.node.get("template")?;
         let text = template.as_str()?;
         let mut config = InjectorConfig {
@@ -207,7 +204,7 @@ fn template(root: Cursor<'_>, revision: String) -> Option<InjectorConfig> {
 }
 
 fn values(root: Cursor<'_>, revision: String) -> Option<InjectorConfig> {
-    inner(root, "values", "data.values", |values, lines| {
+    inner(root, "values", "data.values", as_written, |values, lines| {
         let mut config = InjectorConfig {
             revision: revision.clone(),
             ..InjectorConfig::default()
@@ -249,12 +246,15 @@ fn values(root: Cursor<'_>, revision: String) -> Option<InjectorConfig> {
     })
 }
 
-/// Reads the text below `data.<key>` as YAML. `read` gets the inner root (absent for an empty text) and the number of
+fn as_written(_: &mut Node) {}
+
+/// Reads the text below `data.<key>` as YAML, its fields spelt by `spell`. `read` gets the inner root (absent for an empty text) and the number of
 /// lines before it in the file, which is exact for literal blocks and the scalar's own line otherwise.
 fn inner<T>(
     root: Cursor<'_>,
     key: &'static str,
     prefix: &'static str,
+    spell: fn(&mut Node),
     read: impl FnOnce(Option<Cursor<'_>>, u32) -> T,
 ) -> Option<T> {
     let data = root.mapping("data")?;
@@ -270,8 +270,9 @@ fn inner<T>(
             prefix,
         };
         match yaml::read(text.as_bytes()) {
-            Ok(documents) => {
+            Ok(mut documents) => {
                 let errors: Errors<'_> = scalar.errors().inside(outer);
+                documents.first_mut().into_iter().for_each(spell);
                 let document = documents.first();
                 if let Some(node) = document.filter(|node: &&Node| !matches!(node.value, Value::Mapping(_))) {
                     Cursor::root(node, &errors).error(format!("expected a mapping, found {}", node.describe()));

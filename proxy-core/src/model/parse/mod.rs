@@ -11,8 +11,10 @@ mod load_balancing;
 mod route_actions;
 mod routes;
 mod service_entry;
+mod spelling;
 mod telemetry;
 mod traffic;
+mod visibility;
 
 use std::sync::Arc;
 
