@@ -241,7 +241,8 @@ fn capture(snapshot: &Snapshot, destination: SocketAddr) -> Option<Change> {
             BypassRule::ExcludedPort(port) => CaptureEdit::UnexcludePort(port),
             BypassRule::ExcludedRange(range) => CaptureEdit::UnexcludeRange(range),
             BypassRule::NotIncluded => CaptureEdit::IncludeRange(destination.ip().into()),
-            BypassRule::Loopback => return None,
+            // Neither is for capture settings to change.
+            BypassRule::Loopback | BypassRule::SidecarUser => return None,
         };
         capture.edit(edit);
         edits.push(edit);
