@@ -118,9 +118,7 @@ pub(super) fn mode(
     Mode {
         mode: mesh.map_or(OutboundMode::AllowAny, |mesh| mesh.spec.mode),
         scope: "mesh".into(),
-        object: mesh
-            .filter(|mesh| mesh.spec.mode_line > 0)
-            .map(|mesh| mesh.reference("ConfigMap", mesh.spec.mode_line)),
+        object: mesh.and_then(Object::mode_reference),
     }
 }
 

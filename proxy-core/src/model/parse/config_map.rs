@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     model::{
-        InjectorConfig, InjectorLayout, IstioVersion, Labels, MeshConfig, OutboundMode, RevisionTag, UnknownVersion,
-        VERSION_ANNOTATION, VERSION_LABEL, VersionSource,
+        InjectorConfig, InjectorLayout, IstioVersion, Labels, MeshConfig, MeshText, OutboundMode, RevisionTag,
+        UnknownVersion, VERSION_ANNOTATION, VERSION_LABEL, VersionSource,
     },
     yaml::{self, Node, Style, Value},
 };
@@ -38,79 +38,102 @@ pub fn tag(labels: &Labels) -> Option<RevisionTag> {
 pub fn mesh(root: Cursor<'_>, revision: String) -> Option<MeshConfig> {
     let (version, version_source) = version(root);
     inner(root, "mesh", "data.mesh", in_camel_case, |mesh, lines| {
-        let mut config = MeshConfig {
+        let config = MeshConfig {
             revision: revision.clone(),
             version,
             version_source,
+            written: mesh.map(|mesh| Box::new(text(mesh, lines))),
             ..MeshConfig::default()
         };
-        let Some(mesh) = mesh else { return config };
-        if let Some(policy) = mesh.mapping("outboundTrafficPolicy") {
-            // A present message replaces the default message, whose zero value is REGISTRY_ONLY.
-            config.mode = super::traffic::outbound_mode(policy, true).unwrap_or(OutboundMode::RegistryOnly);
-            config.mode_is_implied = !policy.has("mode");
-            let line = policy.line_of("mode");
-            config.mode_line = lines + if line == 0 { policy.line() } else { line };
-            config.dynamic_dns_tls = policy.mapping("tls").map(super::traffic::client_tls);
+        match mesh {
+            Some(mesh) => read_mesh(mesh, lines, config),
+            None => config,
         }
-        if let Some(root_namespace) = mesh.text("rootNamespace") {
-            config.root_namespace = root_namespace.to_string();
-        }
-        if let Some(timeout) = mesh.duration("connectTimeout") {
-            config.connect_timeout = Some(timeout);
-        }
-        config.keepalive = mesh.mapping("tcpKeepalive").map(super::load_balancing::keepalive);
-        config.locality = mesh
-            .mapping("localityLbSetting")
-            .map(super::load_balancing::locality_setting);
-        if let Some(timeout) = mesh.field("protocolDetectionTimeout", |value| {
-            let parsed = value.node.as_str().and_then(super::cursor::parse_duration);
-            if parsed.is_none() {
-                value.error("expected a duration such as 5s");
-            }
-            parsed
-        }) {
-            config.protocol_detection_timeout = Some(timeout);
-        }
-        for (key, list) in [
-            ("defaultServiceExportTo", &mut config.default_service_export_to),
-            (
-                "defaultVirtualServiceExportTo",
-                &mut config.default_virtual_service_export_to,
-            ),
-            (
-                "defaultDestinationRuleExportTo",
-                &mut config.default_destination_rule_export_to,
-            ),
-        ] {
-            if mesh.has(key) {
-                *list = mesh.texts(key);
-            }
-        }
-        config.default_retries = mesh.mapping("defaultHttpRetryPolicy").map(super::routes::retries);
-        if let Some(policy) = mesh.mapping("defaultTrafficPolicy") {
-            config.default_traffic_policy = super::traffic::mesh_policy(policy);
-        }
-        config.discovery_selectors = super::visibility::discovery_selectors(mesh);
-        config.entry_visibility = super::visibility::entry_visibility(mesh);
-        config.unapplied = unapplied(mesh, lines);
-        // A number is the enum's: the mesh's decoder takes both.
-        config.h2_upgrade = matches!(mesh.text("h2UpgradePolicy"), Some("UPGRADE" | "1"));
-        config.enable_tracing = mesh.boolean("enableTracing").unwrap_or(true);
-        let metadata = mesh
-            .node
-            .get("defaultConfig")
-            .and_then(|node| node.get("proxyMetadata"));
-        let is_true = |key| {
-            metadata
-                .and_then(|node| node.get(key))
-                .is_some_and(|node| node.text() == Some("true"))
-        };
-        config.access_log = super::telemetry::access_log(mesh);
-        config.dns_capture = is_true("ISTIO_META_DNS_CAPTURE");
-        config.dns_auto_allocate = is_true("ISTIO_META_DNS_AUTO_ALLOCATE");
-        config
     })
+}
+
+/// The text of a mesh config.
+pub fn mesh_text(root: Cursor<'_>) -> Option<MeshText> {
+    inner(root, "mesh", "data.mesh", in_camel_case, |mesh, lines| {
+        Some(text(mesh?, lines))
+    })
+    .flatten()
+}
+
+fn text(mesh: Cursor<'_>, lines: u32) -> MeshText {
+    MeshText {
+        document: mesh.node.clone(),
+        lines,
+    }
+}
+
+/// What a mesh config says, over `config`. `lines` stand before it in its file.
+pub fn read_mesh(mesh: Cursor<'_>, lines: u32, mut config: MeshConfig) -> MeshConfig {
+    if let Some(policy) = mesh.mapping("outboundTrafficPolicy") {
+        // A present message replaces the default message, whose zero value is REGISTRY_ONLY.
+        config.mode = super::traffic::outbound_mode(policy, true).unwrap_or(OutboundMode::RegistryOnly);
+        config.mode_is_implied = !policy.has("mode");
+        let line = policy.line_of("mode");
+        config.mode_line = lines + if line == 0 { policy.line() } else { line };
+        config.dynamic_dns_tls = policy.mapping("tls").map(super::traffic::client_tls);
+    }
+    if let Some(root_namespace) = mesh.text("rootNamespace") {
+        config.root_namespace = root_namespace.to_string();
+    }
+    if let Some(timeout) = mesh.duration("connectTimeout") {
+        config.connect_timeout = Some(timeout);
+    }
+    config.keepalive = mesh.mapping("tcpKeepalive").map(super::load_balancing::keepalive);
+    config.locality = mesh
+        .mapping("localityLbSetting")
+        .map(super::load_balancing::locality_setting);
+    if let Some(timeout) = mesh.field("protocolDetectionTimeout", |value| {
+        let parsed = value.node.as_str().and_then(super::cursor::parse_duration);
+        if parsed.is_none() {
+            value.error("expected a duration such as 5s");
+        }
+        parsed
+    }) {
+        config.protocol_detection_timeout = Some(timeout);
+    }
+    for (key, list) in [
+        ("defaultServiceExportTo", &mut config.default_service_export_to),
+        (
+            "defaultVirtualServiceExportTo",
+            &mut config.default_virtual_service_export_to,
+        ),
+        (
+            "defaultDestinationRuleExportTo",
+            &mut config.default_destination_rule_export_to,
+        ),
+    ] {
+        if mesh.has(key) {
+            *list = mesh.texts(key);
+        }
+    }
+    config.default_retries = mesh.mapping("defaultHttpRetryPolicy").map(super::routes::retries);
+    if let Some(policy) = mesh.mapping("defaultTrafficPolicy") {
+        config.default_traffic_policy = super::traffic::mesh_policy(policy);
+    }
+    config.discovery_selectors = super::visibility::discovery_selectors(mesh);
+    config.entry_visibility = super::visibility::entry_visibility(mesh);
+    config.unapplied = unapplied(mesh, lines);
+    // A number is the enum's: the mesh's decoder takes both.
+    config.h2_upgrade = matches!(mesh.text("h2UpgradePolicy"), Some("UPGRADE" | "1"));
+    config.enable_tracing = mesh.boolean("enableTracing").unwrap_or(true);
+    let metadata = mesh
+        .node
+        .get("defaultConfig")
+        .and_then(|node| node.get("proxyMetadata"));
+    let is_true = |key| {
+        metadata
+            .and_then(|node| node.get(key))
+            .is_some_and(|node| node.text() == Some("true"))
+    };
+    config.access_log = super::telemetry::access_log(mesh);
+    config.dns_capture = is_true("ISTIO_META_DNS_CAPTURE");
+    config.dns_auto_allocate = is_true("ISTIO_META_DNS_AUTO_ALLOCATE");
+    config
 }
 
 /// What Istio makes something of on the way out, and this engine does not. `lines` stand before the mesh config.
