@@ -1,5 +1,7 @@
 //! Sidecar: what a namespace or workload may see, and its own outbound mode.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use super::{Labels, OutboundMode, Protocol, RouteDestination};
 
 /// Spec of a Sidecar, egress part.
@@ -34,4 +36,17 @@ pub struct EgressListener {
     pub port_name: String,
     /// Bind address.
     pub bind: Option<String>,
+    /// `captureMode: NONE`: a socket of its own, which is called at its address.
+    pub opens: bool,
+}
+
+impl EgressListener {
+    /// The address that it is written for; a socket is at the loopback where none is written.
+    pub fn address(&self) -> Option<IpAddr> {
+        let written = self.bind.as_deref().filter(|bind| !bind.is_empty());
+        match written {
+            Some(bind) => bind.parse().ok(),
+            None => self.opens.then_some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        }
+    }
 }

@@ -67,6 +67,10 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
         version,
         workload: workload.clone(),
         capture: capture_of(world, workload),
+        sockets: {
+            let opened = ground.egress.iter().filter(|listener| listener.opens);
+            opened.filter_map(EgressListener::address).collect()
+        },
         unknown: ground.unknown(&clusters, &passthrough),
         passthrough,
         dynamic_dns: special("AllowAnyDynamicDNSCluster", Endpoints::DynamicDns(80), resolved),
@@ -128,7 +132,7 @@ impl<'w> Ground<'w> {
 
     /// All services are imported by one listener for all ports and addresses.
     pub fn is_undivided(&self) -> bool {
-        matches!(&*self.egress, [only] if only.port.is_none() && only.bind.is_none())
+        matches!(&*self.egress, [only] if only.port.is_none() && only.address().is_none())
     }
 
     fn mode(&self) -> Mode {

@@ -88,6 +88,7 @@ pub(super) fn patch(before: &Snapshot, was: &World, now: &World) -> Option<Snaps
         workload: before.workload.clone(),
         version: before.version,
         capture: before.capture.clone(),
+        sockets: before.sockets.clone(),
         mode: before.mode.clone(),
         passthrough: before.passthrough.clone(),
         dynamic_dns: before.dynamic_dns.clone(),

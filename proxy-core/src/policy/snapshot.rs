@@ -1,6 +1,10 @@
 //! The compiled policy of one workload.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use super::{
     Action, Capture, Cluster, Decision, Forward, Layer, SniffNeeds, Verdict, Workload, listeners::Listener,
@@ -17,6 +21,8 @@ pub struct Snapshot {
     /// The release of Istio that it decides as.
     pub(super) version: IstioVersion,
     pub(super) capture: Capture,
+    /// Addresses of a Sidecar's listeners that are sockets of their own (`captureMode: NONE`).
+    pub(super) sockets: Box<[IpAddr]>,
     pub(super) mode: Mode,
     pub(super) passthrough: Arc<Cluster>,
     /// Where unknown traffic goes that is let through: to its own address, or to the proxy that a Sidecar names, which
@@ -37,6 +43,11 @@ impl Snapshot {
     /// What the listener for `destination` must know of the first bytes before `decide` can answer.
     pub fn sniff_needs(&self, destination: SocketAddr) -> SniffNeeds {
         self.listener(destination).needs
+    }
+
+    /// True where a Sidecar's listener is a socket at `destination`: it is called, and nothing has to capture that.
+    pub(super) fn opens(&self, destination: SocketAddr) -> bool {
+        self.sockets.contains(&destination.ip()) && self.exact.contains_key(&destination)
     }
 
     /// True where nothing declares the port of `destination`: no inspector runs there.

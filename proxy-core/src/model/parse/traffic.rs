@@ -277,6 +277,7 @@ fn egress_listener(listener: Cursor<'_>) -> EgressListener {
         hosts: listener.texts("hosts"),
         port,
         bind: listener.text("bind").map(str::to_string),
+        opens: listener.text("captureMode") == Some("NONE"),
     }
 }
 
