@@ -2,6 +2,7 @@
 //! No I/O, no clock, no logging. A verdict is made here and nowhere else.
 
 mod access_log;
+mod allocation;
 mod balance;
 mod capture;
 mod chains;
@@ -14,6 +15,7 @@ mod data_plane;
 mod date_format;
 mod decide;
 mod delegates;
+mod dns_names;
 mod edits;
 mod entries;
 mod explain;
@@ -57,11 +59,12 @@ pub use balance::{
 pub(crate) use balance::{MAGLEV_SIZES_END, TOPOLOGY, is_prime};
 pub use capture::{BypassRule, CAPTURE_ANNOTATIONS, Capture, OUTBOUND_PORT, capture_of, capture_under};
 pub use compare::{Compared, FirstBytes, Happened, Likeness, Other};
-pub use compile::compile;
+pub use compile::{captures_dns, compile};
 pub use data_plane::DataPlane;
 pub(crate) use data_plane::{INJECT, INJECTION, MODE, REVISION};
 pub use date_format::DateFormat;
 pub use decide::decide;
+pub use dns_names::DnsNames;
 pub use explain::*;
 pub use explain_treatment::{ExplainedCors, ExplainedEdits, ExplainedFault, ExplainedMirror, ExplainedRewrite};
 pub use facts::*;

@@ -30,6 +30,8 @@ pub(super) enum Change {
     MirrorsKeepHosts,
     /// Hosts are served with a trailing dot too.
     TrailingDots,
+    /// Addresses are allocated by a controller, which writes them into the entries.
+    AllocationController,
     /// A 503 is not among what is retried by default.
     NoRetryOn503,
     /// The port of a Host header is nothing that routes are found by.
@@ -47,7 +49,7 @@ pub(super) enum Change {
 }
 
 /// Since when, and where it is written.
-const CHANGES: [(Change, u8, &str); 13] = [
+const CHANGES: [(Change, u8, &str); 14] = [
     (
         Change::DynamicDnsMode,
         31,
@@ -70,6 +72,11 @@ const CHANGES: [(Change, u8, &str); 13] = [
         "release notes 1.28: DISABLE_SHADOW_HOST_SUFFIX",
     ),
     (Change::TrailingDots, 27, "release notes 1.27: absolute FQDN domains"),
+    (
+        Change::AllocationController,
+        25,
+        "release notes 1.25: PILOT_ENABLE_IP_AUTOALLOCATE",
+    ),
     (
         Change::NoRetryOn503,
         24,

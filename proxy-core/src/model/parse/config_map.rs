@@ -95,20 +95,38 @@ pub fn mesh(root: Cursor<'_>, revision: String) -> Option<MeshConfig> {
         // A number is the enum's: the mesh's decoder takes both.
         config.h2_upgrade = matches!(mesh.text("h2UpgradePolicy"), Some("UPGRADE" | "1"));
         config.enable_tracing = mesh.boolean("enableTracing").unwrap_or(true);
-        let metadata = mesh
-            .node
-            .get("defaultConfig")
-            .and_then(|node| node.get("proxyMetadata"));
-        let is_true = |key| {
-            metadata
-                .and_then(|node| node.get(key))
-                .is_some_and(|node| node.text() == Some("true"))
-        };
         config.access_log = super::telemetry::access_log(mesh);
-        config.dns_capture = is_true("ISTIO_META_DNS_CAPTURE");
-        config.dns_auto_allocate = is_true("ISTIO_META_DNS_AUTO_ALLOCATE");
+        if let Some(defaults) = mesh.node.get("defaultConfig") {
+            proxy_metadata(&mut config, defaults);
+        }
         config
     })
+}
+
+/// Takes over what a ProxyConfig says of the metadata that decides here. Istio merges them key by key.
+fn proxy_metadata(config: &mut MeshConfig, proxy_config: &Node) {
+    let Some(metadata) = proxy_config.get("proxyMetadata") else {
+        return;
+    };
+    for (key, setting) in [
+        ("ISTIO_META_DNS_CAPTURE", &mut config.dns_capture),
+        ("ISTIO_META_DNS_AUTO_ALLOCATE", &mut config.dns_auto_allocate),
+    ] {
+        if let Some(value) = metadata.get(key) {
+            *setting = value.text() == Some("true");
+        }
+    }
+}
+
+impl MeshConfig {
+    /// The settings for a pod with this text in its annotation `proxy.istio.io/config`; where that is no YAML the injector
+    /// refuses the pod, and nothing is taken of it.
+    pub fn with_proxy_config(&mut self, text: &str) {
+        let documents = yaml::read(text.as_bytes()).unwrap_or_default();
+        if let Some(proxy_config) = documents.first() {
+            proxy_metadata(self, proxy_config);
+        }
+    }
 }
 
 /// What Istio makes something of on the way out, and this engine does not. `lines` stand before the mesh config.
