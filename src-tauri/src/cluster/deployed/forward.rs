@@ -1,5 +1,7 @@
 //! The admin server of a sidecar in a pod: it listens on the pod's loopback alone.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use serde::Deserialize;
@@ -13,6 +15,8 @@ use crate::{
 const SIDECAR: &str = "sidecar";
 /// Largest answer that is read whole.
 const MAX_ANSWER: u64 = 4 << 20;
+/// Longest that a policy may take to get to a sidecar and into force: some MiB over a slow line.
+const PUSH: Duration = Duration::from_secs(60);
 
 /// The policy that a deployed sidecar has, as it says itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -49,7 +53,7 @@ impl Cluster {
             policy.len()
         );
         let (pod, policy) = (pod.to_string(), policy.to_vec());
-        self.call(async move {
+        self.call_within(PUSH, async move {
             let request = [head.as_bytes(), &policy].concat();
             let port_of = sidecar(&pods, &pod, port);
             let answer = port_of.ask(&request).await?;

@@ -32,16 +32,24 @@ impl Cluster {
         self.call(async move { api.get(&name).await.map_err(|error| told(&error)) })
     }
 
-    /// Writes the session's ConfigMap and gives its uid.
+    /// Writes the session's ConfigMap and gives its uid, by which those of its policy's parts are its dependents.
     pub fn put_session(&self, config_map: &Value) -> Result<String> {
         self.unlocked()?;
         let made = self.apply_config_map(config_map.clone())?;
         Ok(made.metadata.uid.unwrap_or_default())
     }
 
+    /// Writes the ConfigMaps of a policy's parts.
+    pub fn put_parts(&self, parts: &[Value]) -> Result<()> {
+        parts
+            .iter()
+            .try_for_each(|part| self.apply_config_map(part.clone()).map(drop))
+    }
+
     /// The same for the ConfigMap `uid` of a session that stands: its policy follows what a person does elsewhere, also
-    /// with editing off. One that was deleted is not made anew.
-    pub fn put_policy(&self, config_map: &Value, uid: &str) -> Result<()> {
+    /// with editing off. One that was deleted is not made anew. It is written after the parts that it lists.
+    pub fn put_policy(&self, config_map: &Value, parts: &[Value], uid: &str) -> Result<()> {
+        self.put_parts(parts)?;
         let mut config_map = config_map.clone();
         config_map["metadata"]["uid"] = json!(uid);
         self.apply_config_map(config_map).map(drop)
