@@ -15,6 +15,7 @@ mod expiry;
 mod flood;
 mod follow;
 mod lost;
+mod parts;
 mod pods;
 mod probe;
 mod reach;
