@@ -14,7 +14,7 @@ use super::{
     grpc, headers, reply,
 };
 use crate::{
-    policy::{Action, Claims, Facts, FirstBytes, Forward, HttpClaims, HttpVersion, Reply, decide},
+    policy::{Action, Claims, Facts, FirstBytes, Forward, HttpClaims, HttpVersion, Reply, decide, location, rewritten},
     record::HttpPart,
 };
 
@@ -188,7 +188,7 @@ async fn handle(
         Action::Reply(answer) => {
             let shown = answer
                 .redirect
-                .map_or((&*path).into(), |redirect| reply::rewritten(redirect, &path));
+                .map_or((&*path).into(), |redirect| rewritten(redirect, &path));
             let sent = asked.remember(request.headers(), &shown);
             let response = answered(finish, &answer, authority.as_deref().unwrap_or_default(), &path);
             treated(response, &asked, &sent, crossing)
@@ -326,7 +326,7 @@ async fn forwarded(
 fn answered(mut finish: Box<Finish>, answer: &Reply<'_>, authority: &str, path: &str) -> Response<ResponseBody> {
     let target = answer
         .redirect
-        .map(|redirect| reply::location(redirect, finish.http_part().scheme, authority, path));
+        .map(|redirect| location(redirect, finish.http_part().scheme, authority, path));
     let mut response = finish.reply(answer.status, flags(answer.flags), answer.details, answer.body);
     if let Some(value) = target.and_then(|target| HeaderValue::from_str(&target).ok()) {
         // Envoy's order.

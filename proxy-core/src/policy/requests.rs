@@ -117,13 +117,16 @@ fn known_request<'s, W: Witness>(
         witness.saw(|| {
             step(
                 "route",
-                "no route of this host matches, and there is no way back: 404".into(),
-                None,
+                format!(
+                    "no route of this host matches {} {}, and there is no way back: 404",
+                    http.method, http.path
+                ),
+                Some(virtual_host.object.clone()),
             )
         });
         return decision(None, reply(404, "NR", "route_not_found", "", None));
     };
-    witness.saw(|| route_step(route));
+    witness.saw(|| route_step(route, http));
     if let Some(treatment) = &route.treatment {
         witness.saw_all(|| treatment.steps());
     }

@@ -140,6 +140,8 @@ pub struct Cluster {
     pub settings: Arc<ClusterSettings>,
     /// The object that declares it; `None` for the special clusters.
     pub object: Option<ObjectRef>,
+    /// The DestinationRule whose policy holds for it, where one does; few have one.
+    pub rule: Option<Box<ObjectRef>>,
 }
 
 impl Cluster {

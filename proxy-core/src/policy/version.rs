@@ -22,6 +22,8 @@ pub(super) enum Change {
     DynamicDnsMode,
     /// `defaultTrafficPolicy` of the mesh config.
     MeshTrafficPolicy,
+    /// `serviceEntryVisibility` of the mesh config.
+    EntryVisibility,
     /// `~namespace/host` in a Sidecar leaves a host out; before, only `~/*` means anything.
     HostExclusions,
     /// Sidecars serve ServiceEntries of resolution DYNAMIC_DNS.
@@ -49,7 +51,7 @@ pub(super) enum Change {
 }
 
 /// Since when, and where it is written.
-const CHANGES: [(Change, u8, &str); 14] = [
+const CHANGES: [(Change, u8, &str); 15] = [
     (
         Change::DynamicDnsMode,
         31,
@@ -59,6 +61,11 @@ const CHANGES: [(Change, u8, &str); 14] = [
         Change::MeshTrafficPolicy,
         31,
         "release notes 1.31: defaultTrafficPolicy in MeshConfig",
+    ),
+    (
+        Change::EntryVisibility,
+        31,
+        "release notes 1.31: serviceEntryVisibility in MeshConfig",
     ),
     (Change::HostExclusions, 31, "pilot/pkg/model/sidecar.go, excluded hosts"),
     (
@@ -168,6 +175,9 @@ fn read_settings(mesh: &mut MeshConfig, version: IstioVersion) {
     }
     if !has(version, Change::MeshTrafficPolicy) {
         mesh.default_traffic_policy = TrafficPolicy::default();
+    }
+    if !has(version, Change::EntryVisibility) {
+        mesh.entry_visibility = None;
     }
     let retries = mesh.default_retries.get_or_insert_with(|| Retries {
         attempts: 2,

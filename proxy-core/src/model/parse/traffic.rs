@@ -41,6 +41,7 @@ pub fn destination_rule(root: Cursor<'_>) -> DestinationRule {
 fn policy_set(owner: Cursor<'_>) -> Option<PolicySet> {
     let policy = owner.mapping("trafficPolicy")?;
     Some(PolicySet {
+        line: policy.line(),
         policy: traffic_policy(policy),
         ports: policy.mappings("portLevelSettings", |setting| {
             let Some(port) = setting.mapping("port") else {
