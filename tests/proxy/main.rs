@@ -23,6 +23,7 @@ mod limits;
 mod namespace;
 mod observe;
 mod originated;
+mod paths;
 mod replies;
 mod site;
 mod streams;

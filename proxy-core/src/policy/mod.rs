@@ -28,6 +28,7 @@ mod listeners;
 mod names;
 mod nets;
 mod otherwise;
+mod paths;
 mod recompile;
 mod region;
 mod registry;

@@ -12,7 +12,8 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use super::hosts;
 use crate::model::{
-    IstioVersion, MeshConfig, Meta, Object, OutboundMode, Place, Resolution, Retries, TrafficPolicy, World,
+    IstioVersion, MeshConfig, Meta, Object, OutboundMode, PathNormalization, Place, Resolution, Retries, TrafficPolicy,
+    World,
 };
 
 /// What a release has that the one before had not.
@@ -38,6 +39,8 @@ pub(super) enum Change {
     RoundRobin,
     /// A connection waits for its first bytes as long as it takes; before, for a time that is configured.
     PatientSniffing,
+    /// `pathNormalization` of the mesh config; before, BASE.
+    PathNormalization,
     /// `resource-exhausted` is not among what is retried by default.
     NoRetryWhenExhausted,
     /// Connecting takes at most ten seconds rather than one.
@@ -47,7 +50,7 @@ pub(super) enum Change {
 }
 
 /// Since when, and where it is written.
-const CHANGES: [(Change, u8, &str); 13] = [
+const CHANGES: [(Change, u8, &str); 14] = [
     (
         Change::DynamicDnsMode,
         31,
@@ -85,6 +88,11 @@ const CHANGES: [(Change, u8, &str); 13] = [
         Change::PatientSniffing,
         8,
         "release notes 1.8: protocolDetectionTimeout 0s",
+    ),
+    (
+        Change::PathNormalization,
+        8,
+        "release notes 1.8.6: ISTIO-SECURITY-2021-005, pathNormalization in MeshConfig",
     ),
     (
         Change::NoRetryWhenExhausted,
@@ -161,6 +169,9 @@ fn read_settings(mesh: &mut MeshConfig, version: IstioVersion) {
     }
     if !has(version, Change::MeshTrafficPolicy) {
         mesh.default_traffic_policy = TrafficPolicy::default();
+    }
+    if !has(version, Change::PathNormalization) {
+        mesh.path_normalization = PathNormalization::default();
     }
     let retries = mesh.default_retries.get_or_insert_with(|| Retries {
         attempts: 2,

@@ -200,17 +200,15 @@ fn settings_of_the_mesh_that_the_sidecar_does_not_act_on_are_named_with_their_li
             "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system}}\ndata:\n  mesh: |\n{settings}"
         )
     };
-    let done = "    pathNormalization: {normalization: BASE}\n    defaultTrafficPolicy: {outlierDetection: {}}\n    \
+    let done = "    pathNormalization: {normalization: MERGE_SLASHES}\n    defaultTrafficPolicy: {outlierDetection: {}}\n    \
                 serviceEntryVisibility: {applyToSidecars: false}\n";
     let found = findings(&mesh(done));
     assert!(found.iter().all(|finding| finding.code != "EGR06"), "{found:?}");
-    let found = findings(&mesh(
-        "    connectTimeout: 1s\n    pathNormalization: {normalization: MERGE_SLASHES}\n",
-    ));
+    let found = findings(&mesh("    connectTimeout: 1s\n    proxyHttpPort: 15080\n"));
     let found: Vec<(&str, u32)> = found
         .iter()
         .filter(|one| one.code == "EGR06")
         .map(|one| (&*one.field, one.line))
         .collect();
-    assert_eq!(found, [("data.mesh.pathNormalization", 7)]);
+    assert_eq!(found, [("data.mesh.proxyHttpPort", 7)]);
 }
