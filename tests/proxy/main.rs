@@ -10,6 +10,7 @@ mod actions;
 mod balance;
 mod bodies;
 mod captured;
+mod certified;
 mod compare;
 mod connections;
 mod delivery;

@@ -1,5 +1,6 @@
 //! Sockets: listening, original destinations, dialling, resolving, copying. No policy words here.
 
+mod certificates;
 mod dial;
 mod forward;
 mod originate;
@@ -9,6 +10,7 @@ mod tunnel;
 mod unresolved;
 mod verify;
 
+pub use certificates::Files;
 pub use dial::{DialError, Dialer};
 pub use forward::Forwarder;
 pub use originate::{Alpn, Originator, Server};

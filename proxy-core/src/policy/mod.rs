@@ -57,6 +57,7 @@ pub use balance::{
 };
 pub(crate) use balance::{MAGLEV_SIZES_END, TOPOLOGY, is_prime};
 pub use capture::{BypassRule, CAPTURE_ANNOTATIONS, Capture, OUTBOUND_PORT, capture_of, capture_under};
+pub(crate) use cluster_settings::is_refused;
 pub use compare::{Compared, FirstBytes, Happened, Likeness, Other};
 pub use compile::compile;
 pub use data_plane::DataPlane;

@@ -173,11 +173,12 @@ fn what_the_sidecar_does_is_no_finding_and_what_it_does_not_is() {
                 {tcp: {idleTimeout: 0s, maxConnectionDuration: 1h, tcpKeepalive: {probes: 3}}, http: {idleTimeout: 1m}}";
     let found = findings(&object("DestinationRule", &spec(done)));
     assert!(found.iter().all(|finding| finding.code != "EGR06"), "{found:?}");
-    let done = "tls: {mode: SIMPLE, caCertificates: system, insecureSkipVerify: false}, retryBudget: {percent: 5}, \
+    let done = "tls: {mode: MUTUAL, caCertificates: /etc/ca.pem, caCrl: /etc/crl.pem, clientCertificate: /etc/cert.pem, \
+                privateKey: /etc/key.pem}, retryBudget: {percent: 5}, \
                 proxyProtocol: {version: V2}";
     let found = findings(&object("DestinationRule", &spec(done)));
     assert!(found.iter().all(|finding| finding.code != "EGR06"), "{found:?}");
-    let not_done = "tls: {mode: SIMPLE, caCertificates: /etc/ca.pem}, retryBudget: {budgetInterval: 1s}, \
+    let not_done = "tls: {mode: SIMPLE, credentialName: 'configmap://default/ca'}, retryBudget: {budgetInterval: 1s}, \
                     loadBalancer: {simple: ROUND_ROBIN, warmup: {duration: 1m}}";
     let found = findings(&object("DestinationRule", &spec(not_done)));
     let fields: Vec<&str> = found
