@@ -79,6 +79,7 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
         exact: Arc::new(exact),
         wildcard,
         fallback: fallback(mode.mode, ground.detection_timeout()),
+        path_normalization: mesh.path_normalization,
         mode,
         tables: tables.into_iter().map(Arc::new).collect(),
         dns_names,

@@ -31,6 +31,7 @@ mod listeners;
 mod names;
 mod nets;
 mod otherwise;
+mod paths;
 mod recompile;
 mod redirect;
 mod region;
@@ -60,6 +61,7 @@ pub use balance::{
 };
 pub(crate) use balance::{MAGLEV_SIZES_END, TOPOLOGY, is_prime};
 pub use capture::{BypassRule, CAPTURE_ANNOTATIONS, Capture, OUTBOUND_PORT, capture_of, capture_under};
+pub(crate) use cluster_settings::is_refused;
 pub use compare::{Compared, FirstBytes, Happened, Likeness, Other};
 pub use compile::{captures_dns, compile};
 pub use data_plane::DataPlane;

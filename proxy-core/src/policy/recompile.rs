@@ -94,6 +94,7 @@ pub(super) fn patch(before: &Snapshot, was: &World, now: &World) -> Option<Snaps
         version: before.version,
         capture: before.capture.clone(),
         mode: before.mode.clone(),
+        path_normalization: before.path_normalization,
         passthrough: before.passthrough.clone(),
         dynamic_dns: before.dynamic_dns.clone(),
         dns_names: None,
