@@ -59,7 +59,7 @@ pub use capture::{BypassRule, CAPTURE_ANNOTATIONS, Capture, OUTBOUND_PORT, captu
 pub use compare::{Compared, FirstBytes, Happened, Likeness, Other};
 pub use compile::compile;
 pub use data_plane::DataPlane;
-pub(crate) use data_plane::{INJECT, INJECTION, MODE, REVISION};
+pub(crate) use data_plane::{INJECT, INJECTION, MODE, OF_KUBERNETES, REVISION};
 pub use date_format::DateFormat;
 pub use decide::decide;
 pub use explain::*;
