@@ -65,7 +65,7 @@ pub(crate) use cluster_settings::is_refused;
 pub use compare::{Compared, FirstBytes, Happened, Likeness, Other};
 pub use compile::{captures_dns, compile};
 pub use data_plane::DataPlane;
-pub(crate) use data_plane::{INJECT, INJECTION, MODE, REVISION};
+pub(crate) use data_plane::{INJECT, INJECTION, MODE, OF_KUBERNETES, REVISION};
 pub use date_format::DateFormat;
 pub use decide::decide;
 pub use dns_names::DnsNames;

@@ -122,7 +122,7 @@ pub struct Reply<'s> {
     /// Response code details.
     pub details: &'static str,
     /// Body; empty for most.
-    pub body: &'s str,
+    pub body: &'s [u8],
     /// `location` header of a redirect.
     pub redirect: Option<&'s crate::model::Redirect>,
 }
