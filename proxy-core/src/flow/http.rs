@@ -97,10 +97,7 @@ async fn handle(
         path: if is_connect { String::new() } else { path.to_string() },
         version: written(streams),
         source: headers::named_source(request.headers()),
-        forwarded_for: headers::text(
-            request.headers(),
-            "x-forwarded-for".parse().unwrap_or(header::FORWARDED),
-        ),
+        forwarded_for: headers::text(request.headers(), headers::FORWARDED_FOR),
         user_agent: headers::text(request.headers(), header::USER_AGENT),
         request_id: headers::request_id(request.headers(), || worker.draw()),
         authority: authority.clone().unwrap_or_default(),
