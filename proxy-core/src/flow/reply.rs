@@ -15,12 +15,12 @@ const HTTP_DATE: &[BorrowedFormatItem<'_>] =
     format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
 
 /// A response with Envoy's headers of a local reply, in its order. The length of an empty one is written by hyper, last.
-pub(super) fn local(status: u16, text: &str, finish: Box<Finish>) -> Response<ResponseBody> {
+pub(super) fn local(status: u16, text: &[u8], finish: Box<Finish>) -> Response<ResponseBody> {
     let length = text.len();
     // hyper knows of the requests of HTTP/1.1 that their answer has no body.
     let body = match finish.version {
         HttpVersion::H2c if finish.asks_for_head() => Bytes::new(),
-        _ => Bytes::copy_from_slice(text.as_bytes()),
+        _ => Bytes::copy_from_slice(text),
     };
     let mut response = Response::new(ResponseBody::own(body, finish));
     // Codes come from Istio's validation (200 to 599) or from this crate.
@@ -45,7 +45,7 @@ fn finish_head(headers: &mut HeaderMap) {
 }
 
 /// An answer of our own to a call of gRPC: a head alone, whose status is always 200. Source: Envoy's local replies.
-pub(super) fn grpc(status: u8, text: &str, finish: Box<Finish>) -> Response<ResponseBody> {
+pub(super) fn grpc(status: u8, text: &[u8], finish: Box<Finish>) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::own(Bytes::new(), finish));
     let headers = response.headers_mut();
     grpc::answer(headers, status, text);

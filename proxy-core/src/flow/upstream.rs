@@ -18,7 +18,7 @@ use super::{
     proxy_header::ProxyHeader,
 };
 use crate::{
-    net::{self, DialError, Server},
+    net::{self, DialError, Files, Server},
     policy::{CertificateChecks, Cluster, Endpoints, OriginateTls, asked},
 };
 
@@ -180,6 +180,13 @@ pub(super) fn server(tls: &OriginateTls, authority: Option<&str>) -> Server {
             .filter(|_| tls.checks == CertificateChecks::AuthorityAndHost)
             .map(lowercase),
         names: tls.names.clone(),
+        files: tls.files.as_ref().map(|files| {
+            Box::new(Files {
+                authorities: files.authorities.clone(),
+                revoked: files.revoked.clone(),
+                identity: files.identity.clone(),
+            })
+        }),
     }
 }
 

@@ -32,6 +32,32 @@ impl fmt::Display for OutboundMode {
     }
 }
 
+/// `pathNormalization.normalization`: what becomes of a request's path before anything else is made of it. Each does what
+/// the one before does, and more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum PathNormalization {
+    /// Nothing but that a fragment is dropped.
+    None,
+    /// Dot segments are removed, backslashes turned, needless encodings decoded: also DEFAULT.
+    #[default]
+    Base,
+    /// Slashes that stand side by side become one.
+    MergeSlashes,
+    /// Before all that, encoded slashes and backslashes are decoded.
+    DecodeAndMergeSlashes,
+}
+
+impl fmt::Display for PathNormalization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "NONE",
+            Self::Base => "BASE",
+            Self::MergeSlashes => "MERGE_SLASHES",
+            Self::DecodeAndMergeSlashes => "DECODE_AND_MERGE_SLASHES",
+        })
+    }
+}
+
 /// The part of the mesh config that governs outbound traffic.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MeshConfig {
@@ -70,6 +96,8 @@ pub struct MeshConfig {
     pub default_traffic_policy: TrafficPolicy,
     /// `outboundTrafficPolicy.tls`, for unknown hosts under ALLOW_ANY_DYNAMIC_DNS.
     pub dynamic_dns_tls: Option<ClientTls>,
+    /// `pathNormalization`.
+    pub path_normalization: PathNormalization,
     /// `h2UpgradePolicy: UPGRADE`: services that speak HTTP are spoken to in HTTP/2.
     pub h2_upgrade: bool,
     /// `enableTracing`, default true; decides about `x-envoy-decorator-operation`.
@@ -171,6 +199,7 @@ impl Default for MeshConfig {
             default_retries: None,
             default_traffic_policy: TrafficPolicy::default(),
             dynamic_dns_tls: None,
+            path_normalization: PathNormalization::default(),
             h2_upgrade: false,
             enable_tracing: true,
             dns_capture: false,

@@ -36,17 +36,29 @@ pub struct EgressListener {
     pub port_name: String,
     /// Bind address.
     pub bind: Option<String>,
-    /// `captureMode: NONE`: a socket of its own, which is called at its address.
-    pub opens: bool,
+    /// `captureMode`.
+    pub capture: CaptureMode,
 }
 
 impl EgressListener {
-    /// The address that it is written for; a socket is at the loopback where none is written.
+    /// The address that it is written for; one that callers connect to is at the loopback where none is written.
     pub fn address(&self) -> Option<IpAddr> {
         let written = self.bind.as_deref().filter(|bind| !bind.is_empty());
         match written {
             Some(bind) => bind.parse().ok(),
-            None => self.opens.then_some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            None => (self.capture == CaptureMode::None).then_some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         }
     }
+}
+
+/// How traffic comes to a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CaptureMode {
+    /// As the sidecar is set up.
+    #[default]
+    Default,
+    /// It is captured.
+    Iptables,
+    /// Callers connect to it.
+    None,
 }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 use super::{
     Cluster, ClusterSettings, Endpoints, Spread, Workload,
     balance::{Placed, Spreading},
-    cluster_settings::{Plain, locality_setting, of_subset, over_mesh, settings},
+    cluster_settings::{Plain, is_refused, locality_setting, of_subset, over_mesh, settings},
     host_rules::HostRule,
     names::{NameMap, Named},
     registry::{RegistryService, ServiceKind},
@@ -135,6 +135,10 @@ pub(super) fn clusters(
             let by_rule = !service.is_named() && mesh.default_traffic_policy.outlier_detection.is_some();
             let mut add = |subset: Option<&Subset>, endpoints, policy: Option<&TrafficPolicy>| {
                 let (endpoints, spread): Spreaded = endpoints;
+                let selects = rule.is_some_and(|rule| rule.selector.is_some());
+                if service.is_dynamic() && is_refused(port.protocol, policy, selects, mesh) {
+                    return;
+                }
                 let settings = match (policy, &spread) {
                     (None, None) => plain.of(port),
                     _ => Arc::new(settings(policy, rule, service, port, mesh, (&endpoints, spread))),

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Cluster, ClusterSettings, Endpoints, Mode, Snapshot, SniffNeeds, Upkeep, UpstreamHttp, Workload,
+    Cluster, ClusterSettings, DnsNames, Endpoints, Mode, Snapshot, SniffNeeds, Upkeep, UpstreamHttp, Workload,
     capture::capture_of,
     cluster_settings,
     clusters::{self, Clusters},
@@ -24,7 +24,10 @@ use super::{
     tables::Tables,
     version, visibility,
 };
-use crate::model::{EgressListener, MeshConfig, Object, OutboundMode, Sidecar, World};
+use crate::model::{CaptureMode, EgressListener, MeshConfig, Object, OutboundMode, Sidecar, World};
+
+/// The pod annotation that says what is different for its sidecar from the mesh's `defaultConfig`.
+const PROXY_CONFIG: &str = "proxy.istio.io/config";
 
 /// Ports that Istio keeps for itself on the wildcard address.
 pub(super) const RESERVED_PORTS: [u16; 4] = [15021, 15090, 15001, 15006];
@@ -37,6 +40,8 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
     let ground = Ground::of(&read, workload);
     let services = ground.services();
     let (listeners, tables) = ground.routes(&services, &[]);
+    let captures_dns = ground.settings.dns_capture;
+    let dns_names = captures_dns.then(|| DnsNames::of(&services.scopes, workload));
     let (mut exact, mut wildcard) = (HashMap::new(), HashMap::new());
     for (address, listener) in listeners {
         if address.ip().is_unspecified() {
@@ -68,7 +73,10 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
         workload: workload.clone(),
         capture: capture_of(world, workload),
         sockets: {
-            let opened = ground.egress.iter().filter(|listener| listener.opens);
+            let opened = ground
+                .egress
+                .iter()
+                .filter(|listener| listener.capture == CaptureMode::None);
             opened.filter_map(EgressListener::address).collect()
         },
         unknown: ground.unknown(&clusters, &passthrough),
@@ -78,9 +86,16 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
         exact: Arc::new(exact),
         wildcard,
         fallback: fallback(mode.mode, ground.detection_timeout()),
+        path_normalization: mesh.path_normalization,
         mode,
         tables: tables.into_iter().map(Arc::new).collect(),
+        dns_names,
     }
+}
+
+/// True where the next pod of `workload` has its DNS captured: `ISTIO_META_DNS_CAPTURE`, of the mesh or of its own.
+pub fn captures_dns(world: &World, workload: &Workload) -> bool {
+    Ground::of(world, workload).settings.dns_capture
 }
 
 /// What holds for all services of a workload, and the world that says so, as its release of Istio reads it.
@@ -104,11 +119,14 @@ impl<'w> Ground<'w> {
     pub fn of(world: &'w World, workload: &'w Workload) -> Self {
         let revision = visibility::revision(world, workload);
         let mesh = world.mesh_config(revision);
-        let settings = MeshConfig {
+        let mut settings = MeshConfig {
             // One that is chosen goes before the one that is written.
             version: world.istio_version(revision),
             ..mesh.map(|mesh| mesh.spec.clone()).unwrap_or_default()
         };
+        if let Some(own) = workload.annotations.get(PROXY_CONFIG) {
+            settings.with_proxy_config(own);
+        }
         let sidecar = visibility::sidecar_of(world, workload, &settings.root_namespace);
         let written = sidecar.as_ref().map(|sidecar| sidecar.spec.egress.clone());
         let everything = || {

@@ -1,11 +1,15 @@
 //! One decision in full: what, why, by which object and line, and what would change it.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::{
     Action, Change, Claims, Cluster, Endpoints, ExplainedCors, ExplainedEdits, ExplainedFault, ExplainedMirror,
-    ExplainedRewrite, Facts, Snapshot, Step, Verdict, asked, decide, explain_endpoint::endpoint_step,
-    explain_treatment, location, otherwise, steps::rule_step,
+    ExplainedRewrite, Facts, HttpClaims, Layer, Snapshot, Step, Verdict, asked, decide,
+    explain_endpoint::endpoint_step,
+    explain_treatment, location, otherwise,
+    steps::{rule_step, step},
 };
 use crate::model::World;
 
@@ -103,7 +107,9 @@ const FOLLOWING: [&str; 8] = [
 /// Decides, says why, and what would change it in `world`, of which `snapshot` was made. Tries each change, and so takes as
 /// long as compiling the policy a few times.
 pub fn explain_in(world: &World, snapshot: &Snapshot, facts: &Facts<'_>) -> Explanation {
-    let mut explanation = explain(snapshot, facts);
+    let normalised = normalised(snapshot, facts);
+    let mut explanation = explained(snapshot, facts, &normalised);
+    let facts = &with_path(*facts, &normalised);
     let changes = otherwise::changes(world, snapshot, facts, explanation.verdict, &explanation.trace);
     explanation.otherwise = (!changes.is_empty()).then(|| {
         let sentences: Vec<_> = changes.iter().map(Change::to_string).collect();
@@ -115,8 +121,43 @@ pub fn explain_in(world: &World, snapshot: &Snapshot, facts: &Facts<'_>) -> Expl
 
 /// Decides and says why.
 pub fn explain(snapshot: &Snapshot, facts: &Facts<'_>) -> Explanation {
+    explained(snapshot, facts, &normalised(snapshot, facts))
+}
+
+/// The path that is decided of what is asked; empty where it is no request.
+fn normalised<'f>(snapshot: &Snapshot, facts: &Facts<'f>) -> Cow<'f, str> {
+    match facts.claims {
+        Claims::Http(http) => snapshot.normalised(http.path),
+        _ => Cow::default(),
+    }
+}
+
+fn with_path<'f>(facts: Facts<'f>, path: &'f str) -> Facts<'f> {
+    match facts.claims {
+        Claims::Http(http) => Facts {
+            claims: Claims::Http(HttpClaims { path, ..http }),
+            ..facts
+        },
+        _ => facts,
+    }
+}
+
+fn explained(snapshot: &Snapshot, asked: &Facts<'_>, normalised: &str) -> Explanation {
     let mut trace = Vec::new();
+    let facts = &with_path(*asked, normalised);
     let decision = decide(snapshot, facts, &mut trace);
+    if let Claims::Http(http) = asked.claims
+        && decision.layer == Layer::Http
+        && http.path != normalised
+    {
+        let is_of_request = |step: &Step| step.step == "virtual_host";
+        let at = trace.iter().position(is_of_request).unwrap_or(trace.len());
+        let how = snapshot.path_normalization;
+        trace.insert(
+            at,
+            step("path", format!("{:?} becomes {normalised:?} ({how})", http.path), None),
+        );
+    }
     let forward = match decision.action {
         Action::Forward(forward) => Some(forward),
         _ => None,

@@ -2,6 +2,7 @@
 //! No I/O, no clock, no logging. A verdict is made here and nowhere else.
 
 mod access_log;
+mod allocation;
 mod balance;
 mod capture;
 mod chains;
@@ -15,6 +16,7 @@ mod date_format;
 mod decide;
 mod delegates;
 mod discovery;
+mod dns_names;
 mod edits;
 mod entries;
 mod explain;
@@ -29,6 +31,7 @@ mod listeners;
 mod names;
 mod nets;
 mod otherwise;
+mod paths;
 mod recompile;
 mod redirect;
 mod region;
@@ -58,12 +61,14 @@ pub use balance::{
 };
 pub(crate) use balance::{MAGLEV_SIZES_END, TOPOLOGY, is_prime};
 pub use capture::{BypassRule, CAPTURE_ANNOTATIONS, Capture, OUTBOUND_PORT, capture_of, capture_under};
+pub(crate) use cluster_settings::is_refused;
 pub use compare::{Compared, FirstBytes, Happened, Likeness, Other};
-pub use compile::compile;
+pub use compile::{captures_dns, compile};
 pub use data_plane::DataPlane;
-pub(crate) use data_plane::{INJECT, INJECTION, MODE, REVISION};
+pub(crate) use data_plane::{INJECT, INJECTION, MODE, OF_KUBERNETES, REVISION};
 pub use date_format::DateFormat;
 pub use decide::decide;
+pub use dns_names::DnsNames;
 pub use explain::*;
 pub use explain_treatment::{ExplainedCors, ExplainedEdits, ExplainedFault, ExplainedMirror, ExplainedRewrite};
 pub use facts::*;

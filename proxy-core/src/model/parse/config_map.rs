@@ -4,12 +4,13 @@ use super::{
     cursor::Cursor,
     errors::{Errors, Span},
     injection_template,
+    service_entry::choice,
     spelling::in_camel_case,
 };
 use crate::{
     model::{
-        InjectorConfig, InjectorLayout, IstioVersion, Labels, MeshConfig, MeshText, OutboundMode, RevisionTag,
-        UnknownVersion, VERSION_ANNOTATION, VERSION_LABEL, VersionSource,
+        InjectorConfig, InjectorLayout, IstioVersion, Labels, MeshConfig, MeshText, OutboundMode, PathNormalization,
+        RevisionTag, UnknownVersion, VERSION_ANNOTATION, VERSION_LABEL, VersionSource,
     },
     yaml::{self, Node, Style, Value},
 };
@@ -118,22 +119,62 @@ pub fn read_mesh(mesh: Cursor<'_>, lines: u32, mut config: MeshConfig) -> MeshCo
     config.discovery_selectors = super::visibility::discovery_selectors(mesh);
     config.entry_visibility = super::visibility::entry_visibility(mesh);
     config.unapplied = unapplied(mesh, lines);
+    if let Some(paths) = mesh.mapping("pathNormalization") {
+        config.path_normalization = path_normalization(paths);
+    }
     // A number is the enum's: the mesh's decoder takes both.
     config.h2_upgrade = matches!(mesh.text("h2UpgradePolicy"), Some("UPGRADE" | "1"));
     config.enable_tracing = mesh.boolean("enableTracing").unwrap_or(true);
-    let metadata = mesh
-        .node
-        .get("defaultConfig")
-        .and_then(|node| node.get("proxyMetadata"));
-    let is_true = |key| {
-        metadata
-            .and_then(|node| node.get(key))
-            .is_some_and(|node| node.text() == Some("true"))
-    };
     config.access_log = super::telemetry::access_log(mesh);
-    config.dns_capture = is_true("ISTIO_META_DNS_CAPTURE");
-    config.dns_auto_allocate = is_true("ISTIO_META_DNS_AUTO_ALLOCATE");
+    if let Some(defaults) = mesh.node.get("defaultConfig") {
+        proxy_metadata(&mut config, defaults);
+    }
     config
+}
+
+/// Takes over what a ProxyConfig says of the metadata that decides here. Istio merges them key by key.
+fn proxy_metadata(config: &mut MeshConfig, proxy_config: &Node) {
+    let Some(metadata) = proxy_config.get("proxyMetadata") else {
+        return;
+    };
+    for (key, setting) in [
+        ("ISTIO_META_DNS_CAPTURE", &mut config.dns_capture),
+        ("ISTIO_META_DNS_AUTO_ALLOCATE", &mut config.dns_auto_allocate),
+    ] {
+        if let Some(value) = metadata.get(key) {
+            *setting = value.text() == Some("true");
+        }
+    }
+}
+
+impl MeshConfig {
+    /// The settings for a pod with this text in its annotation `proxy.istio.io/config`; where that is no YAML the injector
+    /// refuses the pod, and nothing is taken of it.
+    pub fn with_proxy_config(&mut self, text: &str) {
+        let documents = yaml::read(text.as_bytes()).unwrap_or_default();
+        if let Some(proxy_config) = documents.first() {
+            proxy_metadata(self, proxy_config);
+        }
+    }
+}
+
+fn path_normalization(paths: Cursor<'_>) -> PathNormalization {
+    let named = [
+        ("DEFAULT", PathNormalization::Base),
+        ("NONE", PathNormalization::None),
+        ("BASE", PathNormalization::Base),
+        ("MERGE_SLASHES", PathNormalization::MergeSlashes),
+        ("DECODE_AND_MERGE_SLASHES", PathNormalization::DecodeAndMergeSlashes),
+    ];
+    // The mesh's decoder takes the enum's number too.
+    let number = paths
+        .node
+        .get("normalization")
+        .and_then(|node| node.text()?.parse::<usize>().ok());
+    match number.and_then(|number| named.get(number)) {
+        Some((_, found)) => *found,
+        None => choice(paths, "normalization", &named).unwrap_or_default(),
+    }
 }
 
 /// What Istio makes something of on the way out, and this engine does not. `lines` stand before the mesh config.
@@ -143,12 +184,7 @@ fn unapplied(mesh: Cursor<'_>, lines: u32) -> Vec<(&'static str, u32)> {
         let is_nothing = node.is_null() || node.text().is_some_and(|text| nothing.contains(&text));
         (!is_nothing).then_some(lines + node.span.line)
     };
-    let settings: [(_, &[_], &[_]); 6] = [
-        (
-            "pathNormalization",
-            &["pathNormalization", "normalization"],
-            &["DEFAULT", "BASE", "0", "2"],
-        ),
+    let settings: [(_, &[_], &[_]); 5] = [
         ("zoneAwareLbSetting", &["zoneAwareLbSetting"], &[]),
         ("proxyHttpPort", &["proxyHttpPort"], &["0"]),
         ("tlsDefaults", &["tlsDefaults"], &[]),
