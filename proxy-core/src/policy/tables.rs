@@ -61,7 +61,15 @@ impl<'s> PortServices<'s> {
             by_host: HashMap::with_capacity(scope.services.len()),
             proxied: if scope.is_explicit() { &scope.services } else { &[] },
         };
-        for service in &scope.services {
+        // Of an explicit proxy it is the last whatever its ports.
+        let last: HashMap<&str, &Arc<RegistryService>> = services
+            .proxied
+            .iter()
+            .map(|service| (&*service.host, service))
+            .collect();
+        let counts =
+            |service: &&Arc<RegistryService>| last.get(&*service.host).is_none_or(|last| Arc::ptr_eq(last, service));
+        for service in scope.services.iter().filter(counts) {
             let mut ports = service.ports.iter();
             let own = ports.find(|own| own.number == port && own.protocol != Protocol::Udp);
             let Some(own) = own else { continue };
