@@ -133,6 +133,7 @@ impl Rules {
             include_ports: self.include_ports.0,
             exclude_ports: self.exclude_ports.0,
             written: Default::default(),
+            exempt: None,
         };
         let redirect = Redirect::Pod {
             outbound: self.port,

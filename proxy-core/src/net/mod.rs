@@ -1,5 +1,6 @@
 //! Sockets: listening, original destinations, dialling, resolving, copying. No policy words here.
 
+mod certificates;
 mod dial;
 mod dns;
 mod forward;
@@ -11,6 +12,7 @@ mod tunnel;
 mod unresolved;
 mod verify;
 
+pub use certificates::Files;
 pub use dial::{DialError, Dialer};
 pub use dns::{KnownNames, OtherNames, serve_dns};
 pub use forward::Forwarder;

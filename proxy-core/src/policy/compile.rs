@@ -13,6 +13,7 @@ use super::{
     capture::capture_of,
     cluster_settings,
     clusters::{self, Clusters},
+    discovery,
     entries::Entries,
     listeners::Listener,
     names::NameMap,
@@ -33,8 +34,9 @@ pub(super) const RESERVED_PORTS: [u16; 4] = [15021, 15090, 15001, 15006];
 
 /// Compiles what `workload` is subject to. Never fails: what the world does not say takes Istio's defaults.
 pub fn compile(world: &World, workload: &Workload) -> Snapshot {
-    let version = world.istio_version(visibility::revision(world, workload));
-    let read = version::as_read(world, version);
+    let revision = visibility::revision(world, workload);
+    let version = world.istio_version(revision);
+    let read = discovery::as_seen(version::as_read(world, version), revision);
     let ground = Ground::of(&read, workload);
     let services = ground.services();
     let (listeners, tables) = ground.routes(&services, &[]);
@@ -77,6 +79,7 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
         exact: Arc::new(exact),
         wildcard,
         fallback: fallback(mode.mode, ground.detection_timeout()),
+        path_normalization: mesh.path_normalization,
         mode,
         tables: tables.into_iter().map(Arc::new).collect(),
         dns_names,
@@ -230,6 +233,7 @@ fn special(name: &str, endpoints: Endpoints, settings: ClusterSettings) -> Arc<C
         endpoints,
         settings: Arc::new(settings),
         object: None,
+        rule: None,
     })
 }
 

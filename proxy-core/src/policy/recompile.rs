@@ -12,6 +12,7 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 use super::{
     Cluster, Snapshot, Workload,
     compile::{Ground, compile, hash},
+    discovery,
     edits::Edits,
     listeners::Listener,
     names::{NameMap, Named},
@@ -45,8 +46,9 @@ pub(super) fn patch(before: &Snapshot, was: &World, now: &World) -> Option<Snaps
     let region = Region::of(&edits, now)?;
     let ports: Vec<u16> = before.tables.iter().filter_map(|table| table.port).collect();
     let [world_then, world_now] = region.worlds(&edits, now).map(|world| {
-        let version = world.istio_version(visibility::revision(&world, &before.workload));
-        version::as_read(&world, version).into_owned()
+        let revision = visibility::revision(&world, &before.workload);
+        let version = world.istio_version(revision);
+        discovery::as_seen(version::as_read(&world, version), revision).into_owned()
     });
 
     let ground = Ground::of(&world_then, &before.workload);
@@ -92,6 +94,7 @@ pub(super) fn patch(before: &Snapshot, was: &World, now: &World) -> Option<Snaps
         version: before.version,
         capture: before.capture.clone(),
         mode: before.mode.clone(),
+        path_normalization: before.path_normalization,
         passthrough: before.passthrough.clone(),
         dynamic_dns: before.dynamic_dns.clone(),
         dns_names: None,

@@ -89,7 +89,7 @@ pub(super) fn broken_off(fault: &Fault) -> bool {
 }
 
 /// What the sidecar decides by.
-pub(super) async fn config(pods: &Api<Pod>, pod: &str, port: u16) -> Result<SidecarPolicy> {
+async fn config(pods: &Api<Pod>, pod: &str, port: u16) -> Result<SidecarPolicy> {
     let sidecar = sidecar(pods, pod, port);
     let answer = sidecar.get("/config").await?;
     let (status, body) = (answer.status, answer.text(MAX_ANSWER).await?);
@@ -97,13 +97,21 @@ pub(super) async fn config(pods: &Api<Pod>, pod: &str, port: u16) -> Result<Side
     read.ok_or_else(|| sidecar.fault("does not say what it decides by."))
 }
 
-/// Calls `take` with each line of `/flows` until the sidecar ends.
-pub(super) async fn flows(pods: &Api<Pod>, pod: &str, port: u16, mut take: impl FnMut(&str)) -> Result<()> {
+/// Calls `take` with each line of `/flows` until the sidecar ends, and `connected` with what it decides by once nothing that
+/// leaves it goes unheard any more.
+pub(super) async fn flows(
+    pods: &Api<Pod>,
+    pod: &str,
+    port: u16,
+    connected: impl FnOnce(SidecarPolicy),
+    mut take: impl FnMut(&str),
+) -> Result<()> {
     let sidecar = sidecar(pods, pod, port);
     let mut answer = sidecar.get("/flows").await?;
     if answer.status != 200 {
         return Err(sidecar.fault(&format!("does not stream its flows ({}).", answer.status)));
     }
+    connected(config(pods, pod, port).await?);
     while let Some(line) = answer.line().await? {
         take(line.trim());
     }

@@ -190,6 +190,8 @@ fn files(world: &World, target: &Target) -> Vec<Arc<str>> {
     }
     add!(
         mesh_configs,
+        shared_meshes,
+        control_planes,
         injectors,
         tags,
         namespaces,

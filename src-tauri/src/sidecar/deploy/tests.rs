@@ -1,8 +1,11 @@
 //! What is made of real manifests.
 
+mod between;
 mod checks;
+mod killed;
 mod life;
 mod objects;
+mod outage;
 mod policy;
 
 use std::fs;
