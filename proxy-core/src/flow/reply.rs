@@ -1,7 +1,5 @@
 //! Answers that the sidecar gives itself.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use hyper::{
     HeaderMap, Response, StatusCode,
@@ -11,7 +9,7 @@ use hyper::{
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
 use super::{body::ResponseBody, grpc, http::Finish};
-use crate::{model::Redirect, policy::HttpVersion};
+use crate::policy::HttpVersion;
 
 const HTTP_DATE: &[BorrowedFormatItem<'_>] =
     format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
@@ -79,32 +77,4 @@ pub(super) fn close(mut response: Response<ResponseBody>) -> Response<ResponseBo
 pub(super) fn date() -> Option<HeaderValue> {
     let date = OffsetDateTime::now_utc().format(HTTP_DATE).ok()?;
     HeaderValue::from_str(&date).ok()
-}
-
-/// Where a redirect points, for a request with this scheme and authority.
-pub(super) fn location(redirect: &Redirect, scheme: &str, authority: &str, path_and_query: &str) -> String {
-    let scheme = redirect.scheme.as_deref().unwrap_or(scheme);
-    let host = redirect.authority.as_deref().unwrap_or(authority);
-    let port = redirect.port.map(|port| format!(":{port}")).unwrap_or_default();
-    // The query is kept; the path is replaced whole, or the matched prefix of it.
-    let path = match &redirect.uri {
-        Some(uri) => format!("{uri}{}", split(path_and_query).1),
-        None => rewritten(redirect, path_and_query).into_owned(),
-    };
-    format!("{scheme}://{host}{port}{path}")
-}
-
-/// The path that a redirect's edits see: Envoy puts the prefix in, and nothing else, before it answers.
-pub(super) fn rewritten<'p>(redirect: &Redirect, path_and_query: &'p str) -> Cow<'p, str> {
-    let prefix = redirect.prefix_rewrite.as_ref().filter(|_| redirect.uri.is_none());
-    let Some(prefix) = prefix else {
-        return path_and_query.into();
-    };
-    let (path, query) = split(path_and_query);
-    let rest = path.get(redirect.matched.len()..).unwrap_or_default();
-    format!("{prefix}{rest}{query}").into()
-}
-
-fn split(path_and_query: &str) -> (&str, &str) {
-    path_and_query.split_at(path_and_query.find('?').unwrap_or(path_and_query.len()))
 }

@@ -3,6 +3,7 @@
 use super::{
     Action, Decision, Forward, HttpClaims, Layer, Reply, Snapshot, Verdict, Witness,
     listeners::Listener,
+    paths,
     routes::{DEFAULT_ROUTE, Otherwise, OwnRoute, Route, RouteAction, Routes, VirtualHost, WeightedCluster, pick},
     steps::{cluster_step, mode_step, no_proxy, own_route_step, route_step, step},
     version,
@@ -31,6 +32,10 @@ pub(super) fn request<'s, W: Witness>(
         witness.saw(|| step("virtual_host", "the request has no Host: 400".into(), None));
         return reply(Verdict::Blocked, None, 400, "-", "missing_host_header");
     };
+    if paths::is_refused(snapshot.path_normalization, http.path) {
+        witness.saw(|| step("path", "the path has an encoded zero byte: 400".into(), None));
+        return reply(Verdict::Blocked, None, 400, "-", "path_normalization_failed");
+    }
     let table = table.map(|table| &snapshot.tables[table]);
     let found = table.and_then(|table| table.virtual_host(authority));
     let nothing = found.is_none() && table.is_some_and(|table| matches!(table.otherwise, Otherwise::Nothing));
@@ -117,13 +122,16 @@ fn known_request<'s, W: Witness>(
         witness.saw(|| {
             step(
                 "route",
-                "no route of this host matches, and there is no way back: 404".into(),
-                None,
+                format!(
+                    "no route of this host matches {} {}, and there is no way back: 404",
+                    http.method, http.path
+                ),
+                Some(virtual_host.object.clone()),
             )
         });
         return decision(None, reply(404, "NR", "route_not_found", b"", None));
     };
-    witness.saw(|| route_step(route));
+    witness.saw(|| route_step(route, http));
     if let Some(treatment) = &route.treatment {
         witness.saw_all(|| treatment.steps());
     }

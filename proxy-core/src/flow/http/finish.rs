@@ -111,8 +111,8 @@ impl Finish {
         let http = self.http_part();
         http.authority = text(header::HOST);
         http.user_agent = text(header::USER_AGENT);
-        http.forwarded_for = text(HeaderName::from_static("x-forwarded-for"));
-        http.request_id = text(HeaderName::from_static("x-request-id"));
+        http.forwarded_for = text(headers::FORWARDED_FOR);
+        http.request_id = text(headers::REQUEST_ID);
     }
 
     /// Answers here.

@@ -41,6 +41,7 @@ pub fn destination_rule(root: Cursor<'_>) -> DestinationRule {
 fn policy_set(owner: Cursor<'_>) -> Option<PolicySet> {
     let policy = owner.mapping("trafficPolicy")?;
     Some(PolicySet {
+        line: policy.line(),
         policy: traffic_policy(policy),
         ports: policy.mappings("portLevelSettings", |setting| {
             let Some(port) = setting.mapping("port") else {
@@ -57,17 +58,18 @@ fn policy_set(owner: Cursor<'_>) -> Option<PolicySet> {
 /// `tls` of a policy, or of the mesh's.
 pub fn client_tls(tls: Cursor<'_>) -> ClientTls {
     let modes = ["DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"].map(|mode| (mode, mode));
+    let text = |key| tls.some_text(key).map(str::to_string);
     ClientTls {
         // Absent is the enum's zero.
         mode: choice(tls, "mode", &modes).unwrap_or("DISABLE").to_string(),
-        ca_certificates: has(tls, &["caCertificates"]),
-        ca_crl: has(tls, &["caCrl"]),
-        client_certificate: has(tls, &["clientCertificate"]),
-        private_key: has(tls, &["privateKey"]),
+        ca_certificates: text("caCertificates"),
+        ca_crl: text("caCrl"),
+        client_certificate: text("clientCertificate"),
+        private_key: text("privateKey"),
         subject_alt_names: tls.texts("subjectAltNames"),
         insecure_skip_verify: tls.boolean("insecureSkipVerify").unwrap_or_default(),
-        sni: tls.some_text("sni").map(str::to_string),
-        credential_name: tls.some_text("credentialName").map(str::to_string),
+        sni: text("sni"),
+        credential_name: text("credentialName"),
     }
 }
 
@@ -169,20 +171,6 @@ fn connection_pool(pool: Cursor<'_>) -> ConnectionPool {
 /// Blocks, and parts of blocks, that this engine does not act on.
 fn others(policy: Cursor<'_>) -> Vec<&'static str> {
     let mut found = Vec::new();
-    if let Some(tls) = policy.mapping("tls") {
-        let system = tls.text("caCertificates") == Some("system");
-        let parts = [
-            ("caCertificates", "tls.caCertificates"),
-            ("caCrl", "tls.caCrl"),
-            ("clientCertificate", "tls.clientCertificate"),
-        ];
-        let written = parts.into_iter().filter(|(key, _)| has(tls, &[key]));
-        found.extend(
-            written
-                .map(|(_, name)| name)
-                .filter(|name| !(system && *name == "tls.caCertificates")),
-        );
-    }
     if policy.has("tunnel") {
         found.push("tunnel");
     }
@@ -204,12 +192,6 @@ fn others(policy: Cursor<'_>) -> Vec<&'static str> {
         found.extend(written.map(|(_, name)| name));
     }
     found
-}
-
-/// One of the texts is written, and not empty.
-fn has(cursor: Cursor<'_>, keys: &[&str]) -> bool {
-    keys.iter()
-        .any(|key| cursor.text(key).is_some_and(|text| !text.is_empty()))
 }
 
 /// Spec of a Gateway.
