@@ -44,8 +44,11 @@ fn of_file(file: &str, document: &Value) -> Vec<(String, World)> {
         return Vec::new();
     }
     let whole = world(document);
+    // `OPTIONS *`: Envoy answers before it looks for a route, which is all that the oracle does.
+    let is_of_routes = |case: &&Value| case["send"]["path"] != "*";
     list(&document["cases"])
         .iter()
+        .filter(is_of_routes)
         .map(|case| {
             let world = World {
                 namespace: or(&case["from"]["namespace"], "default"),
