@@ -257,7 +257,6 @@ async fn forwarded(
     if finish.http_part().grpc {
         forward.timeout = grpc::timeout(request.headers(), forward.timeout);
     }
-    finish.endless = false;
     let websocket = match upgrade::asked(&request) {
         Upgrade::None => false,
         Upgrade::WebSocket => true,
@@ -266,6 +265,7 @@ async fn forwarded(
             return reply::close(finish.reply(403, "", "upgrade_failed", ""));
         }
     };
+    finish.endless = websocket;
     let on_upgrade = websocket.then(|| hyper::upgrade::on(&mut request));
     let (mut parts, mut body) = request.into_parts();
     headers::strip_hop_by_hop(&mut parts.headers, websocket);

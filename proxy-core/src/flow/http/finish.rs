@@ -38,7 +38,7 @@ pub struct Finish {
     pub lease: Option<Lease>,
     /// A fault made the request wait.
     pub delayed: bool,
-    /// The request has no end: CONNECT.
+    /// The request has no end: CONNECT, or one that asks for an upgrade.
     pub endless: bool,
     /// True once recorded, or where another records.
     pub silent: bool,

@@ -18,7 +18,7 @@ use super::{
     exchange::{Lease, Lost, Reached, Target, exchange},
     hashing::hashing,
     headers,
-    upgrade::switch,
+    upgrade::{declined, switch},
 };
 use crate::{
     flow::{
@@ -76,7 +76,10 @@ pub(super) async fn forward(
     };
     match answer {
         Ok((mut response, lease, service_time)) => {
-            finish.flow.upstream_time = Some(service_time);
+            let upgrades = on_upgrade.is_some() && !worker.observes();
+            // Envoy takes the time from the end of the request, which one that asks for an upgrade has not.
+            let service_time = (!upgrades).then_some(service_time);
+            finish.flow.upstream_time = service_time;
             finish.flow.details = "via_upstream".into();
             finish.http_part().status = response.status().as_u16();
             if response.status() == StatusCode::SWITCHING_PROTOCOLS
@@ -87,9 +90,12 @@ pub(super) async fn forward(
                 return switch(client, upstream, head, finish);
             }
             let version = lease.version();
-            finish.lease = Some(lease);
             let (mut head, body) = response.into_parts();
             headers::strip_hop_by_hop(&mut head.headers, false);
+            if upgrades && !head.status.is_client_error() && !head.status.is_server_error() {
+                return declined(head, finish);
+            }
+            finish.lease = Some(lease);
             headers::prepare_response(&mut head.headers, service_time);
             hashing.give(&mut head.headers);
             // The upstream's own words for its status are replaced by the standard ones.
@@ -98,7 +104,8 @@ pub(super) async fn forward(
                 head.extensions.insert(phrase);
             }
             head.version = hyper::Version::HTTP_11;
-            Response::from_parts(head, ResponseBody::upstream(body, version, deadline, finish))
+            let response = Response::from_parts(head, ResponseBody::upstream(body, version, deadline, finish));
+            if upgrades { reply::close(response) } else { response }
         }
         Err(_) if finish.is_abandoned() => finish.abandoned(),
         Err(refusal) => refuse(refusal, finish),

@@ -1,6 +1,6 @@
 //! Requests that ask their connection to become something else.
 
-use hyper::{Request, Response, header, upgrade::OnUpgrade};
+use hyper::{Request, Response, header, http::response::Parts, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
 use tokio::task;
 
@@ -64,4 +64,21 @@ pub(super) fn switch(
         finish.complete();
     });
     response
+}
+
+/// An answer which is no failure, and not the upgrade that was asked for either: its status and headers are passed on, without
+/// its body. Seen with Envoy 1.40.
+pub(super) fn declined(head: Parts, mut finish: Box<Finish>) -> Response<ResponseBody> {
+    finish.flow.details = "websocket_handshake_unsuccessful".into();
+    let mut headers = head.headers;
+    headers.remove(header::CONTENT_TYPE);
+    headers.remove(header::CONTENT_LENGTH);
+    let mut response = reply::local(head.status.as_u16(), b"", finish);
+    // A line that both have is the upstream's, but for who answers.
+    headers.remove(header::SERVER);
+    for name in headers.keys() {
+        response.headers_mut().remove(name);
+    }
+    response.headers_mut().extend(headers);
+    reply::close(response)
 }

@@ -17,11 +17,27 @@ pub fn load_balancer(balancer: Cursor<'_>) -> LoadBalancer {
         ("LEAST_REQUEST", SimpleBalancer::LeastRequest),
     ];
     one_of(balancer, &["simple", "consistentHash"]);
+    balancer.mapping("warmup").map(warmup);
     LoadBalancer {
         simple: choice(balancer, "simple", &ways).unwrap_or_default(),
         consistent_hash: balancer.mapping("consistentHash").map(consistent_hash),
         locality: balancer.mapping("localityLbSetting").map(locality_setting),
         is_zone_aware: balancer.has("zoneAwareLbSetting"),
+    }
+}
+
+/// What Istio refuses of `warmup`.
+fn warmup(warmup: Cursor<'_>) {
+    if !warmup.has("duration") {
+        warmup.error("duration is required");
+    }
+    warmup.duration("duration");
+    let percent = warmup.number("minimumPercent");
+    if percent.is_some_and(|percent| !(0.0..=100.0).contains(&percent)) {
+        warmup.error_at("minimumPercent", "expected a number from 0 to 100");
+    }
+    if warmup.number("aggression").is_some_and(|aggression| aggression <= 0.0) {
+        warmup.error_at("aggression", "aggression should be greater than 0");
     }
 }
 
