@@ -52,8 +52,8 @@ mod witness;
 
 pub use access_log::{Logged, logged, logged_twice, output_provider, telemetry_of};
 pub use balance::{
-    Balance, Balancer, Group, Hashed, Locality, Member, Members, Outlier, Place, Spread, connection_cookie, hash_of,
-    source_hash,
+    Balance, Balancer, Group, Hashed, Locality, Member, Members, Outlier, Place, SlowStart, Spread, connection_cookie,
+    hash_of, source_hash,
 };
 pub(crate) use balance::{MAGLEV_SIZES_END, TOPOLOGY, is_prime};
 pub use capture::{BypassRule, CAPTURE_ANNOTATIONS, Capture, OUTBOUND_PORT, capture_of, capture_under};

@@ -169,14 +169,11 @@ fn others(policy: Cursor<'_>) -> Vec<&'static str> {
         found.push("retryBudget.budgetInterval");
     }
     if let Some(balancer) = policy.mapping("loadBalancer") {
-        balancer.duration("warmupDurationSecs");
-        let parts = [
-            ("warmup", "loadBalancer.warmup"),
-            ("warmupDurationSecs", "loadBalancer.warmupDurationSecs"),
-            ("zoneAwareLbSetting", "loadBalancer.zoneAwareLbSetting"),
-        ];
-        let written = parts.into_iter().filter(|(key, _)| balancer.has(key));
-        found.extend(written.map(|(_, name)| name));
+        found.extend(
+            balancer
+                .has("zoneAwareLbSetting")
+                .then_some("loadBalancer.zoneAwareLbSetting"),
+        );
     }
     found
 }
