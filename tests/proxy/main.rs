@@ -1,6 +1,6 @@
 //! The sidecar from outside: the built `egret-proxy`, real sockets, real curl.
 //!
-//! Tests in `captured` need a network namespace. Where none can be had they say so on standard error and pass; with
+//! Tests in `captured` and `pods` need a network namespace. Where none can be had they say so on standard error and pass; with
 //! `EGRET_REQUIRE_NAMESPACES` set they fail instead.
 
 // The whole crate is a test: a panic is how it reports.
@@ -25,6 +25,7 @@ mod namespace;
 mod observe;
 mod originated;
 mod paths;
+mod pods;
 mod replies;
 mod site;
 mod streams;

@@ -14,7 +14,7 @@ use super::{
     grpc, headers, reply,
 };
 use crate::{
-    policy::{Action, Claims, Facts, FirstBytes, Forward, HttpClaims, HttpVersion, Reply, decide},
+    policy::{Action, Claims, Facts, FirstBytes, Forward, HttpClaims, HttpVersion, Reply, decide, location, rewritten},
     record::HttpPart,
 };
 
@@ -97,10 +97,7 @@ async fn handle(
         path: if is_connect { String::new() } else { path.to_string() },
         version: written(streams),
         source: headers::named_source(request.headers()),
-        forwarded_for: headers::text(
-            request.headers(),
-            "x-forwarded-for".parse().unwrap_or(header::FORWARDED),
-        ),
+        forwarded_for: headers::text(request.headers(), headers::FORWARDED_FOR),
         user_agent: headers::text(request.headers(), header::USER_AGENT),
         request_id: headers::request_id(request.headers(), || worker.draw()),
         authority: authority.clone().unwrap_or_default(),
@@ -178,7 +175,7 @@ async fn handle(
         Action::Reply(answer) => {
             let shown = answer
                 .redirect
-                .map_or((&*path).into(), |redirect| reply::rewritten(redirect, &path));
+                .map_or((&*path).into(), |redirect| rewritten(redirect, &path));
             let sent = asked.remember(request.headers(), &shown);
             let response = answered(finish, &answer, authority.as_deref().unwrap_or_default(), &path);
             treated(response, &asked, &sent, crossing)
@@ -316,7 +313,7 @@ async fn forwarded(
 fn answered(mut finish: Box<Finish>, answer: &Reply<'_>, authority: &str, path: &str) -> Response<ResponseBody> {
     let target = answer
         .redirect
-        .map(|redirect| reply::location(redirect, finish.http_part().scheme, authority, path));
+        .map(|redirect| location(redirect, finish.http_part().scheme, authority, path));
     let mut response = finish.reply(answer.status, flags(answer.flags), answer.details, answer.body);
     if let Some(value) = target.and_then(|target| HeaderValue::from_str(&target).ok()) {
         // Envoy's order.

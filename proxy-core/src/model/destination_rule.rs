@@ -23,6 +23,8 @@ pub struct DestinationRule {
 /// A traffic policy with those of single ports.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PolicySet {
+    /// Where it is written.
+    pub line: u32,
     /// For all ports that have none of their own.
     pub policy: TrafficPolicy,
     /// Policies by port; they replace the other one entirely.

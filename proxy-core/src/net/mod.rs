@@ -2,8 +2,10 @@
 
 mod certificates;
 mod dial;
+mod dns;
 mod forward;
 mod originate;
+mod resolv_conf;
 mod resolve;
 mod stream;
 mod tunnel;
@@ -12,8 +14,10 @@ mod verify;
 
 pub use certificates::Files;
 pub use dial::{DialError, Dialer};
+pub use dns::{KnownNames, OtherNames, serve_dns};
 pub use forward::Forwarder;
 pub use originate::{Alpn, Originator, Server};
+pub use resolv_conf::ResolvConf;
 pub use resolve::Resolver;
 pub use stream::{Prefixed, canonical, keep_alive, listen, original_destination, reset};
 pub use tunnel::{Ended, Side, tunnel};

@@ -6,8 +6,10 @@ use serde::Serialize;
 
 use super::{
     Action, Change, Claims, Cluster, Endpoints, ExplainedCors, ExplainedEdits, ExplainedFault, ExplainedMirror,
-    ExplainedRewrite, Facts, HttpClaims, Layer, Snapshot, Step, Verdict, decide, explain_endpoint::endpoint_step,
-    explain_treatment, otherwise, steps::step,
+    ExplainedRewrite, Facts, HttpClaims, Layer, Snapshot, Step, Verdict, asked, decide,
+    explain_endpoint::endpoint_step,
+    explain_treatment, location, otherwise,
+    steps::{rule_step, step},
 };
 use crate::model::World;
 
@@ -66,6 +68,8 @@ pub struct ExplainedResponse {
     pub flags: String,
     /// Details.
     pub details: String,
+    /// Where a redirect leads.
+    pub location: Option<String>,
 }
 
 /// Where a cluster's endpoints come from.
@@ -96,7 +100,9 @@ pub struct ExplainedTls {
 }
 
 /// Steps that follow from a decision.
-const FOLLOWING: [&str; 7] = ["cluster", "endpoint", "fault", "cors", "headers", "rewrite", "mirror"];
+const FOLLOWING: [&str; 8] = [
+    "rule", "cluster", "endpoint", "fault", "cors", "headers", "rewrite", "mirror",
+];
 
 /// Decides, says why, and what would change it in `world`, of which `snapshot` was made. Tries each change, and so takes as
 /// long as compiling the policy a few times.
@@ -156,8 +162,14 @@ fn explained(snapshot: &Snapshot, asked: &Facts<'_>, normalised: &str) -> Explan
         Action::Forward(forward) => Some(forward),
         _ => None,
     };
-    if let Some(endpoint) = forward.and_then(|forward| endpoint_step(&forward, facts)) {
-        trace.push(endpoint);
+    let upstream = forward.map(|forward| upstream(forward.cluster, facts));
+    if let (Some(forward), Some(upstream)) = (&forward, &upstream) {
+        // It is found before the cluster is called, which is the last that was decided.
+        trace.splice(
+            trace.len().saturating_sub(1)..trace.len().saturating_sub(1),
+            rule_step(forward.cluster),
+        );
+        trace.push(endpoint_step(forward, upstream, facts));
     }
     let treatment = decision.treatment;
     let own = forward.and_then(|forward| forward.edits);
@@ -168,10 +180,11 @@ fn explained(snapshot: &Snapshot, asked: &Facts<'_>, normalised: &str) -> Explan
     Explanation {
         verdict: decision.verdict,
         // The cluster and what is done on the way there follow from the decision; the step before is where it was made.
+        // A cluster that is not there is what decides.
         reason: trace
             .iter()
             .rev()
-            .find(|step| !FOLLOWING.contains(&step.step))
+            .find(|step| !FOLLOWING.contains(&step.step) || forward.is_none() && step.step == "cluster")
             .map(|step| step.outcome.clone())
             .unwrap_or_default(),
         cluster: match decision.action {
@@ -187,15 +200,20 @@ fn explained(snapshot: &Snapshot, asked: &Facts<'_>, normalised: &str) -> Explan
                 status: reply.status,
                 flags: reply.flags.to_string(),
                 details: reply.details.to_string(),
+                location: reply.redirect.and_then(|redirect| match facts.claims {
+                    Claims::Http(http) => Some(location(redirect, http.scheme(), http.authority?, http.path)),
+                    _ => None,
+                }),
             }),
             Action::Cut { flags, .. } => Some(ExplainedResponse {
                 status: 0,
                 flags: flags.to_string(),
                 details: "-".to_string(),
+                location: None,
             }),
             Action::Forward(_) | Action::Bypass => None,
         },
-        upstream: forward.map(|forward| upstream(forward.cluster, facts)),
+        upstream,
         timeout_ms: forward
             .and_then(|forward| forward.timeout)
             .map(|timeout| timeout.as_millis() as u64),
@@ -227,7 +245,6 @@ fn explained(snapshot: &Snapshot, asked: &Facts<'_>, normalised: &str) -> Explan
         cors: treatment.and_then(ExplainedCors::of),
         otherwise: None,
         changes: Vec::new(),
-
         trace,
     }
 }
@@ -247,7 +264,18 @@ fn upstream(cluster: &Cluster, facts: &Facts<'_>) -> ExplainedUpstream {
             "dns",
             names.iter().map(|(name, port)| format!("{name}:{port}")).collect(),
         ),
-        Endpoints::DynamicDns(port) => ("dynamic_dns", vec![format!("the request's own host:{port}")]),
+        Endpoints::DynamicDns(port) => {
+            let name = match facts.claims {
+                Claims::Http(http) => http.authority,
+                Claims::Tls { sni } => sni,
+                Claims::Tcp => None,
+            };
+            let name = name.map(|name| asked(name, *port));
+            (
+                "dynamic_dns",
+                name.iter().map(|(host, port)| format!("{host}:{port}")).collect(),
+            )
+        }
     };
     ExplainedUpstream { kind, addresses }
 }

@@ -122,13 +122,16 @@ fn known_request<'s, W: Witness>(
         witness.saw(|| {
             step(
                 "route",
-                "no route of this host matches, and there is no way back: 404".into(),
-                None,
+                format!(
+                    "no route of this host matches {} {}, and there is no way back: 404",
+                    http.method, http.path
+                ),
+                Some(virtual_host.object.clone()),
             )
         });
-        return decision(None, reply(404, "NR", "route_not_found", "", None));
+        return decision(None, reply(404, "NR", "route_not_found", b"", None));
     };
-    witness.saw(|| route_step(route));
+    witness.saw(|| route_step(route, http));
     if let Some(treatment) = &route.treatment {
         witness.saw_all(|| treatment.steps());
     }
@@ -136,9 +139,9 @@ fn known_request<'s, W: Witness>(
     match &route.action {
         RouteAction::Respond { status, body } => decision(name, reply(*status, "-", "direct_response", body, None)),
         RouteAction::Redirect(redirect) => {
-            decision(name, reply(redirect.code, "-", "direct_response", "", Some(redirect)))
+            decision(name, reply(redirect.code, "-", "direct_response", b"", Some(redirect)))
         }
-        RouteAction::Nothing => decision(None, reply(404, "NR", "route_not_found", "", None)),
+        RouteAction::Nothing => decision(None, reply(404, "NR", "route_not_found", b"", None)),
         RouteAction::Forward {
             clusters,
             timeout,
@@ -178,7 +181,7 @@ fn known_request<'s, W: Witness>(
                             Some(route.object.clone()),
                         )
                     });
-                    decision(name, reply(503, "NC", "cluster_not_found", "", None))
+                    decision(name, reply(503, "NC", "cluster_not_found", b"", None))
                 }
             }
         }
@@ -269,7 +272,7 @@ pub(super) fn bare_reply<'s>(status: u16, flags: &'static str, details: &'static
         status,
         flags,
         details,
-        body: "",
+        body: b"",
         redirect: None,
     })
 }

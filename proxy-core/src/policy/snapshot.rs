@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::HashMap, net::SocketAddr, sync::Arc};
 
 use super::{
-    Action, Capture, Cluster, Decision, Forward, Layer, SniffNeeds, Verdict, Workload, listeners::Listener,
+    Action, Capture, Cluster, Decision, DnsNames, Forward, Layer, SniffNeeds, Verdict, Workload, listeners::Listener,
     names::NameMap, paths, routes::RouteTable, visibility::Mode,
 };
 
@@ -33,6 +33,8 @@ pub struct Snapshot {
     /// What takes everything else: `virtualOutbound`.
     pub(super) fallback: Listener,
     pub(super) tables: Vec<Arc<RouteTable>>,
+    /// Where the workload's DNS is captured.
+    pub(super) dns_names: Option<DnsNames>,
 }
 
 impl Snapshot {
@@ -90,6 +92,11 @@ impl Snapshot {
     /// The outbound mode that holds, and where it is written.
     pub fn mode(&self) -> &Mode {
         &self.mode
+    }
+
+    /// The names that the sidecar answers itself; `None` where it does not capture DNS.
+    pub fn dns_names(&self) -> Option<&DnsNames> {
+        self.dns_names.as_ref()
     }
 
     /// All clusters but the special ones.

@@ -122,7 +122,7 @@ pub struct Reply<'s> {
     /// Response code details.
     pub details: &'static str,
     /// Body; empty for most.
-    pub body: &'s str,
+    pub body: &'s [u8],
     /// `location` header of a redirect.
     pub redirect: Option<&'s crate::model::Redirect>,
 }
@@ -140,6 +140,8 @@ pub struct Cluster {
     pub settings: Arc<ClusterSettings>,
     /// The object that declares it; `None` for the special clusters.
     pub object: Option<ObjectRef>,
+    /// The DestinationRule whose policy holds for it, where one does; few have one.
+    pub rule: Option<Box<ObjectRef>>,
 }
 
 impl Cluster {

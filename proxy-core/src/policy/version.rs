@@ -23,6 +23,8 @@ pub(super) enum Change {
     DynamicDnsMode,
     /// `defaultTrafficPolicy` of the mesh config.
     MeshTrafficPolicy,
+    /// `serviceEntryVisibility` of the mesh config.
+    EntryVisibility,
     /// `~namespace/host` in a Sidecar leaves a host out; before, only `~/*` means anything.
     HostExclusions,
     /// Sidecars serve ServiceEntries of resolution DYNAMIC_DNS.
@@ -31,6 +33,8 @@ pub(super) enum Change {
     MirrorsKeepHosts,
     /// Hosts are served with a trailing dot too.
     TrailingDots,
+    /// Addresses are allocated by a controller, which writes them into the entries.
+    AllocationController,
     /// A 503 is not among what is retried by default.
     NoRetryOn503,
     /// The port of a Host header is nothing that routes are found by.
@@ -50,7 +54,7 @@ pub(super) enum Change {
 }
 
 /// Since when, and where it is written.
-const CHANGES: [(Change, u8, &str); 14] = [
+const CHANGES: [(Change, u8, &str); 16] = [
     (
         Change::DynamicDnsMode,
         31,
@@ -60,6 +64,11 @@ const CHANGES: [(Change, u8, &str); 14] = [
         Change::MeshTrafficPolicy,
         31,
         "release notes 1.31: defaultTrafficPolicy in MeshConfig",
+    ),
+    (
+        Change::EntryVisibility,
+        31,
+        "release notes 1.31: serviceEntryVisibility in MeshConfig",
     ),
     (Change::HostExclusions, 31, "pilot/pkg/model/sidecar.go, excluded hosts"),
     (
@@ -73,6 +82,11 @@ const CHANGES: [(Change, u8, &str); 14] = [
         "release notes 1.28: DISABLE_SHADOW_HOST_SUFFIX",
     ),
     (Change::TrailingDots, 27, "release notes 1.27: absolute FQDN domains"),
+    (
+        Change::AllocationController,
+        25,
+        "release notes 1.25: PILOT_ENABLE_IP_AUTOALLOCATE",
+    ),
     (
         Change::NoRetryOn503,
         24,
@@ -169,6 +183,9 @@ fn read_settings(mesh: &mut MeshConfig, version: IstioVersion) {
     }
     if !has(version, Change::MeshTrafficPolicy) {
         mesh.default_traffic_policy = TrafficPolicy::default();
+    }
+    if !has(version, Change::EntryVisibility) {
+        mesh.entry_visibility = None;
     }
     if !has(version, Change::PathNormalization) {
         mesh.path_normalization = PathNormalization::default();

@@ -7,8 +7,8 @@ use super::{
     service_entry::choice,
 };
 use crate::model::{
-    ClientTls, ConnectionPool, DestinationRule, EgressListener, Gateway, GatewayServer, Limits, OutboundMode,
-    Percentage, PolicySet, Protocol, ProxyProtocol, RetryBudget, Sidecar, Subset, TrafficPolicy,
+    CaptureMode, ClientTls, ConnectionPool, DestinationRule, EgressListener, Gateway, GatewayServer, Limits,
+    OutboundMode, Percentage, PolicySet, Protocol, ProxyProtocol, RetryBudget, Sidecar, Subset, TrafficPolicy,
 };
 
 /// Spec of a DestinationRule.
@@ -41,6 +41,7 @@ pub fn destination_rule(root: Cursor<'_>) -> DestinationRule {
 fn policy_set(owner: Cursor<'_>) -> Option<PolicySet> {
     let policy = owner.mapping("trafficPolicy")?;
     Some(PolicySet {
+        line: policy.line(),
         policy: traffic_policy(policy),
         ports: policy.mappings("portLevelSettings", |setting| {
             let Some(port) = setting.mapping("port") else {
@@ -113,6 +114,15 @@ fn proxy_protocol(written: Cursor<'_>) -> ProxyProtocol {
     choice(written, "version", &versions).unwrap_or(ProxyProtocol::V1)
 }
 
+/// Istio requires both times of `http2KeepAlive`.
+fn http2_keepalive(keepalive: Cursor<'_>) {
+    for key in ["interval", "timeout"] {
+        if keepalive.duration(key).is_none() && !keepalive.has(key) {
+            keepalive.error(format!("http2 keepalive {key} is required"));
+        }
+    }
+}
+
 fn connection_pool(pool: Cursor<'_>) -> ConnectionPool {
     let (tcp, http) = (pool.mapping("tcp"), pool.mapping("http"));
     // Istio: 0 is no limit.
@@ -123,6 +133,9 @@ fn connection_pool(pool: Cursor<'_>) -> ConnectionPool {
             .filter(|(key, _)| part.is_some_and(|part| part.has(key)));
         present.map(|(_, name)| *name).collect::<Vec<_>>()
     };
+    if let Some(http) = http {
+        http.mapping("http2KeepAlive").map(http2_keepalive);
+    }
     let of_http = [("http2KeepAlive", "connectionPool.http.http2KeepAlive")];
     let upgrades = [
         ("DEFAULT", None),
@@ -245,6 +258,11 @@ fn egress_listener(listener: Cursor<'_>) -> EgressListener {
         };
         Some((number, protocol?))
     });
+    let modes = [
+        ("DEFAULT", CaptureMode::Default),
+        ("IPTABLES", CaptureMode::Iptables),
+        ("NONE", CaptureMode::None),
+    ];
     EgressListener {
         port_name: listener
             .mapping("port")
@@ -254,6 +272,7 @@ fn egress_listener(listener: Cursor<'_>) -> EgressListener {
         hosts: listener.texts("hosts"),
         port,
         bind: listener.text("bind").map(str::to_string),
+        capture: choice(listener, "captureMode", &modes).unwrap_or_default(),
     }
 }
 
