@@ -9,7 +9,8 @@ use std::{
 };
 
 use super::{
-    Cluster, ClusterSettings, DnsNames, Endpoints, Mode, Snapshot, SniffNeeds, Upkeep, UpstreamHttp, Workload,
+    CertificateChecks, Cluster, ClusterSettings, DnsNames, Endpoints, Mode, OriginateTls, Snapshot, SniffNeeds, Upkeep,
+    UpstreamHttp, Workload,
     capture::capture_of,
     cluster_settings,
     clusters::{self, Clusters},
