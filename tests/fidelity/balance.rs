@@ -146,6 +146,10 @@ pub fn stream_of_engine(settings: Option<&StreamSettings>) -> Value {
     if settings.by_source {
         shown["by_source"] = json!(true);
     }
+    if let Some(tunnel) = settings.tunnel {
+        let how = if tunnel.by_post { "POST" } else { "CONNECT" };
+        shown["tunnel"] = json!(format!("{how} {}", tunnel.target));
+    }
     shown
 }
 

@@ -74,7 +74,7 @@ pub use explain_treatment::{ExplainedCors, ExplainedEdits, ExplainedFault, Expla
 pub use facts::*;
 pub use gateways::{GatewayRoute, GatewayUse, gateways, service_host};
 pub use header_edits::{HeaderEdits, Template, Value, Values, unknown_operators};
-pub use host_rules::StreamSettings;
+pub use host_rules::{StreamSettings, StreamTunnel};
 pub(crate) use hosts::asked;
 pub use hosts::{covers, overlap, qualify};
 pub use otherwise::{CaptureEdit, Change, Declaring};

@@ -106,6 +106,13 @@ pub fn whole_policy(seed: &mut Seed) -> Value {
     if seed.once_in(6) {
         let versions = [json!({}), json!({"version": "V1"}), json!({"version": "V2"})];
         policy["proxyProtocol"] = seed.pick(&versions).clone();
+    } else if seed.once_in(6) {
+        let tunnels = [
+            json!({"targetHost": "far.example.com", "targetPort": 443}),
+            json!({"targetHost": "2001:db8::1", "targetPort": 5432, "protocol": "CONNECT"}),
+            json!({"targetHost": "10.0.0.9", "targetPort": 80, "protocol": "POST"}),
+        ];
+        policy["tunnel"] = seed.pick(&tunnels).clone();
     }
     policy
 }

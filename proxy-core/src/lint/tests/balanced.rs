@@ -178,7 +178,7 @@ fn what_the_sidecar_does_is_no_finding_and_what_it_does_not_is() {
                 proxyProtocol: {version: V2}";
     let found = findings(&object("DestinationRule", &spec(done)));
     assert!(found.iter().all(|finding| finding.code != "EGR06"), "{found:?}");
-    let not_done = "tls: {mode: SIMPLE, credentialName: 'configmap://default/ca'}, retryBudget: {budgetInterval: 1s}, \
+    let not_done = "tls: {mode: SIMPLE, credentialName: 'configmap://default/ca'}, retryBudget: {budgetInterval: 1s}, tunnel: {targetHost: a.com, targetPort: 80, protocol: POST}, \
                     loadBalancer: {simple: ROUND_ROBIN, zoneAwareLbSetting: {}}";
     let found = findings(&object("DestinationRule", &spec(not_done)));
     let fields: Vec<&str> = found
@@ -187,6 +187,7 @@ fn what_the_sidecar_does_is_no_finding_and_what_it_does_not_is() {
         .map(|one| &*one.field)
         .collect();
     let parts = [
+        "tunnel.protocol",
         "retryBudget.budgetInterval",
         "loadBalancer.zoneAwareLbSetting",
         "tls.credentialName",
