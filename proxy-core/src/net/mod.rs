@@ -14,5 +14,5 @@ pub use forward::Forwarder;
 pub use originate::{Alpn, Originator, Server};
 pub use resolve::Resolver;
 pub use stream::{Prefixed, canonical, keep_alive, listen, original_destination, reset};
-pub use tunnel::{Ended, Side, tunnel};
+pub use tunnel::{Ended, Side, tunnel, until_end};
 pub use unresolved::Unresolved;

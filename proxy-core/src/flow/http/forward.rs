@@ -17,7 +17,8 @@ use super::{
     exchange::{Lease, Lost, Reached, Target, exchange},
     hashing::hashing,
     headers,
-    upgrade::switch,
+    interim::Heard,
+    upgrade::{self, switch},
 };
 use crate::{
     flow::{
@@ -63,15 +64,20 @@ pub(super) async fn forward(
     };
     match answer {
         Ok((mut response, lease, service_time)) => {
-            finish.flow.upstream_time = Some(service_time);
+            let ended = finish.request_ended();
+            let service_time = Some(service_time).filter(|_| ended);
+            finish.flow.upstream_time = service_time;
             finish.flow.details = "via_upstream".into();
             finish.http_part().status = response.status().as_u16();
-            if response.status() == StatusCode::SWITCHING_PROTOCOLS
-                && let Some(client) = on_upgrade
-            {
-                let upstream = hyper::upgrade::on(&mut response);
-                let head = Response::from_parts(response.into_parts().0, ());
-                return switch(client, upstream, head, finish);
+            if let Some(client) = on_upgrade {
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    let upstream = hyper::upgrade::on(&mut response);
+                    let head = Response::from_parts(response.into_parts().0, ());
+                    return switch(client, upstream, head, lease, finish);
+                }
+                if upgrade::is_unsuccessful(response.status()) {
+                    return finish.reply(response.status().as_u16(), "", "websocket_handshake_unsuccessful", "");
+                }
             }
             let version = lease.version();
             finish.lease = Some(lease);
@@ -85,7 +91,8 @@ pub(super) async fn forward(
                 head.extensions.insert(phrase);
             }
             head.version = hyper::Version::HTTP_11;
-            Response::from_parts(head, ResponseBody::upstream(body, version, deadline, finish))
+            let response = Response::from_parts(head, ResponseBody::upstream(body, version, deadline, finish));
+            if ended { response } else { reply::close(response) }
         }
         Err(_) if finish.is_abandoned() => finish.abandoned(),
         Err(refusal) => refuse(refusal, finish),
@@ -156,7 +163,8 @@ async fn attempts(
             Wish { hash, tried: &tried },
         )
         .await;
-        let left = attempt <= allowed;
+        // Envoy: who has been told something is not asked to begin again.
+        let left = attempt <= allowed && !finish.has_begun();
         let repeatable = is_empty || kept.as_ref().is_some_and(|kept| kept.is_whole());
         match answer {
             Ok(answered) => {
@@ -244,7 +252,7 @@ async fn one(
     worker: &Rc<Worker>,
     forward: &Forward<'_>,
     destination: SocketAddr,
-    request: Request<RequestBody>,
+    mut request: Request<RequestBody>,
     finish: &mut Finish,
     wish: Wish<'_>,
 ) -> Result<Answered, (Lost, Option<RequestBody>)> {
@@ -260,12 +268,20 @@ async fn one(
         wish,
         caller: finish.version,
     };
+    let interims = finish.interims.clone();
+    let heard = interims.as_ref().map(|_| Heard::of(&mut request));
     let reached = Reached {
         upstream: &mut finish.flow.upstream,
         local: &mut finish.flow.upstream_local,
         busy: &mut finish.busy,
     };
-    let sending = exchange(&target, request, reached);
+    let sending = async {
+        let sending = exchange(&target, request, reached);
+        match (&heard, &interims) {
+            (Some(heard), Some(interims)) => heard.pass_until(interims, sending).await,
+            _ => sending.await,
+        }
+    };
     let sent = match per_try {
         None => sending.await,
         Some(limit) => match time::timeout(limit, sending).await {
@@ -319,7 +335,8 @@ fn refuse(refusal: Refusal, mut finish: Box<Finish>) -> Response<ResponseBody> {
     };
     let again = if retried { "retried and the latest " } else { "" };
     let body = format!("upstream connect error or disconnect/reset before headers. {again}reset reason: {reason}");
-    let details = format!("upstream_reset_before_response_started{{{short}}}");
+    let when = if finish.has_begun() { "after" } else { "before" };
+    let details = format!("upstream_reset_{when}_response_started{{{short}}}");
     let status = match lost {
         Lost::Reset(reset) => reset.status(),
         _ => 503,
