@@ -10,6 +10,9 @@ use hyper::{
 use super::grpc;
 use crate::policy::HeaderLines;
 
+/// What the names of Envoy's control headers begin with.
+const CONTROL: &str = "x-envoy-";
+
 /// Control headers that Envoy strips from callers it takes for external: sidecars do, for they do not use the remote
 /// address.
 const STRIPPED: [&str; 13] = [
@@ -28,7 +31,12 @@ const STRIPPED: [&str; 13] = [
     "x-envoy-original-url",
 ];
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+/// Whom a request comes from, as the proxies on its way tell.
+pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// What a request is known by.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const OPERATION: HeaderName = HeaderName::from_static("x-envoy-decorator-operation");
 const EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
@@ -54,8 +62,8 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap, keep_upgrade: bool) {
         headers.remove(header::CONNECTION);
         headers.remove(header::UPGRADE);
     }
-    headers.remove("keep-alive");
-    headers.remove("proxy-connection");
+    headers.remove(KEEP_ALIVE);
+    headers.remove(PROXY_CONNECTION);
     headers.remove(header::TRANSFER_ENCODING);
     if headers.get(header::TE).is_some_and(|value| value != "trailers") {
         headers.remove(header::TE);
@@ -69,8 +77,11 @@ pub(super) fn prepare_request(
     operation: Option<&str>,
     timeout: Option<Duration>,
 ) {
-    for name in STRIPPED {
-        headers.remove(name);
+    // Most callers have none of them; to look at each name once costs less than to look each of these up.
+    if headers.keys().any(|name| name.as_str().starts_with(CONTROL)) {
+        for name in STRIPPED {
+            headers.remove(name);
+        }
     }
     headers
         .entry(FORWARDED_PROTO)
@@ -140,16 +151,25 @@ pub(super) fn request_id(headers: &HeaderMap, random: impl Fn() -> u64) -> Strin
         Some(id) => id.to_string(),
         None => {
             let (high, low) = (random(), random());
-            format!(
-                "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
-                high >> 32,
-                (high >> 16) & 0xffff,
-                high & 0xfff,
-                0x8000 | (low >> 48) & 0x3fff,
-                low & 0xffff_ffff_ffff
-            )
+            uuid(high, low)
         }
     }
+}
+
+/// A random UUID, version 4. Source: RFC 9562, section 5.4.
+fn uuid(high: u64, low: u64) -> String {
+    let high = high & !0xf000 | 0x4000;
+    let low = low & !(0b11 << 62) | 0b10 << 62;
+    let bits = u128::from(high) << 64 | u128::from(low);
+    let mut text = String::with_capacity(36);
+    for place in 0..32 {
+        if matches!(place, 8 | 12 | 16 | 20) {
+            text.push('-');
+        }
+        let digit = (bits >> (124 - 4 * place)) & 0xf;
+        text.push(char::from(b"0123456789abcdef"[digit as usize]));
+    }
+    text
 }
 
 /// Text of a header, empty where it is missing or not text.
@@ -163,7 +183,7 @@ pub(super) fn text(headers: &HeaderMap, name: HeaderName) -> String {
 
 /// For whom the caller forwards: Istio's sidecars believe the last that `x-forwarded-for` names.
 pub(super) fn named_source(headers: &HeaderMap) -> Option<IpAddr> {
-    let named = text(headers, HeaderName::from_static("x-forwarded-for"));
+    let named = headers.get(FORWARDED_FOR)?.to_str().ok()?;
     named.rsplit(',').next()?.trim().parse().ok()
 }
 
@@ -181,58 +201,18 @@ impl HeaderLines for Lines<'_> {
     }
 }
 
-/// RFC 3986 dot segments removed and backslashes turned, as Envoy's BASE normalisation does before routing; `None` for
-/// an encoded zero byte, which Envoy answers with 400.
-pub(super) fn normalise(path_and_query: &str) -> Option<String> {
-    let (path, query) = match path_and_query.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
-        None => (path_and_query, None),
-    };
-    if path.contains("%00") {
-        return None;
-    }
-    let path = path.split('#').next().unwrap_or(path).replace('\\', "/");
-    let mut kept: Vec<&str> = Vec::new();
-    let mut segments = path.split('/').skip(1).peekable();
-    while let Some(segment) = segments.next() {
-        let last = segments.peek().is_none();
-        match segment {
-            "." if last => kept.push(""),
-            "." => {}
-            ".." => {
-                kept.pop();
-                if last {
-                    kept.push("");
-                }
-            }
-            segment => kept.push(segment),
-        }
-    }
-    let path = format!("/{}", kept.join("/"));
-    Some(match query {
-        Some(query) => format!("{path}?{query}"),
-        None => path,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_normalised_before_routing() {
-        for (path, expected) in [
-            ("/a/../b", Some("/b")),
-            ("/../../x", Some("/x")),
-            ("/a/./b/..", Some("/a/")),
-            ("/a\\b?q=/../", Some("/a/b?q=/../")),
-            ("/a//b", Some("/a//b")),
-            ("/a%2Fb", Some("/a%2Fb")),
-            ("/", Some("/")),
-            ("/%00", None),
-        ] {
-            assert_eq!(normalise(path).as_deref(), expected, "{path}");
-        }
+    fn a_request_id_is_a_random_uuid_whatever_is_drawn() {
+        assert_eq!(uuid(0, 0), "00000000-0000-4000-8000-000000000000");
+        assert_eq!(uuid(u64::MAX, u64::MAX), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+        assert_eq!(
+            uuid(0x0123_4567_89ab_cdef, 0x0123_4567_89ab_cdef),
+            "01234567-89ab-4def-8123-456789abcdef"
+        );
     }
 
     #[test]

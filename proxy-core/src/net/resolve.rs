@@ -86,7 +86,7 @@ impl Resolver {
             return Ok(addresses.clone());
         }
         if let Some(forwarder) = &self.forwarder
-            && let Some(addresses) = forwarder.resolve(&plain).await?
+            && let Some(addresses) = Box::pin(forwarder.resolve(&plain)).await?
         {
             return Ok(addresses);
         }
@@ -95,7 +95,8 @@ impl Resolver {
                 "{plain} is no fixed name and this system has no resolver"
             )));
         };
-        let found = system.lookup_ip(plain).await.map_err(|error| {
+        // In a box, as the forwarder's answer: every request has room for what may be asked on its way, and few ask.
+        let found = Box::pin(system.lookup_ip(plain)).await.map_err(|error| {
             // So that what does not exist can be told from a server that does not answer.
             let kind = if error.is_nx_domain() {
                 ErrorKind::NotFound

@@ -9,7 +9,10 @@ use std::{
 
 use time::OffsetDateTime;
 
-use super::{FlowRecord, FlowWorkload};
+use super::{
+    FlowRecord, FlowWorkload, Timestamp,
+    pieces::{Pieces, dash},
+};
 use crate::policy::{Compared, Happened, Verdict};
 
 /// A finished request or connection. Empty texts print as `-`.
@@ -142,41 +145,34 @@ impl Flow {
     pub fn write_text(&self, line: &mut String) {
         let empty = HttpPart::default();
         let http = self.http.as_ref().unwrap_or(&empty);
-        // Writing to a String cannot fail.
-        let _ = write!(
-            line,
-            "[{}] \"{} {} {}\" {} {} {} - \"{}\" {} {} {} ",
-            Timestamp(self.start),
-            dash(&http.method),
-            dash(&http.path),
-            dash(http.version),
-            http.status,
-            dash(self.flags),
-            dash(&self.details),
-            dash(&self.transport_failure),
-            self.received,
-            self.sent,
-            self.duration.as_millis(),
-        );
-        let _ = match self.upstream_time.filter(|_| self.http.is_some()) {
-            Some(time) => write!(line, "{}", time.as_millis()),
-            None => write!(line, "-"),
+        // Piece by piece: every request has its line, and formatting all of it at once takes four times as long.
+        let mut line = Pieces(line);
+        line.text("[").time(self.start).text("] \"");
+        line.text(dash(&http.method)).text(" ");
+        line.text(dash(&http.path)).text(" ");
+        line.text(dash(http.version)).text("\" ");
+        line.number(http.status.into()).text(" ");
+        line.text(dash(self.flags)).text(" ");
+        line.text(dash(&self.details)).text(" - \"");
+        line.text(dash(&self.transport_failure)).text("\" ");
+        line.number(self.received).text(" ");
+        line.number(self.sent).text(" ");
+        line.number(self.duration.as_millis() as u64).text(" ");
+        match self.upstream_time.filter(|_| self.http.is_some()) {
+            Some(time) => line.number(time.as_millis() as u64),
+            None => line.text("-"),
         };
-        let _ = write!(
-            line,
-            " \"{}\" \"{}\" \"{}\" \"{}\" \"{}\" {} {} {} {} {} {}",
-            Quoted(&http.forwarded_for),
-            Quoted(&http.user_agent),
-            Quoted(&http.request_id),
-            Quoted(&http.authority),
-            Address(self.upstream),
-            dash(&self.cluster),
-            Address(self.upstream_local),
-            self.destination,
-            self.remote(),
-            dash(&self.sni),
-            dash(&self.route),
-        );
+        line.text(" \"").quoted(&http.forwarded_for);
+        line.text("\" \"").quoted(&http.user_agent);
+        line.text("\" \"").quoted(&http.request_id);
+        line.text("\" \"").quoted(&http.authority);
+        line.text("\" \"").address(self.upstream).text("\" ");
+        line.text(dash(&self.cluster)).text(" ");
+        line.address(self.upstream_local).text(" ");
+        line.address(Some(self.destination)).text(" ");
+        line.address(Some(self.remote())).text(" ");
+        line.text(dash(&self.sni)).text(" ");
+        line.text(dash(&self.route));
     }
 
     /// The line of Istio's JSON format.
@@ -265,63 +261,6 @@ impl Flow {
             policy_hash: self.policy_hash.clone(),
             line,
         }
-    }
-}
-
-fn dash(text: &str) -> &str {
-    if text.is_empty() { "-" } else { text }
-}
-
-/// A text inside quotes: what the caller sent must not end the quotes or the line.
-struct Quoted<'t>(&'t str);
-
-impl std::fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("-");
-        }
-        if !self.0.contains(|c: char| c == '"' || c == '\\' || c.is_control()) {
-            return f.write_str(self.0);
-        }
-        for c in self.0.chars() {
-            match c {
-                '"' | '\\' => write!(f, "\\{c}")?,
-                c if c.is_control() => write!(f, "{}", c.escape_default())?,
-                c => f.write_char(c)?,
-            }
-        }
-        Ok(())
-    }
-}
-
-struct Address(Option<SocketAddr>);
-
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Some(address) => write!(f, "{address}"),
-            None => f.write_str("-"),
-        }
-    }
-}
-
-/// ISO 8601 in UTC with milliseconds.
-pub struct Timestamp(pub OffsetDateTime);
-
-impl std::fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let time = self.0;
-        write!(
-            f,
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-            time.year(),
-            u8::from(time.month()),
-            time.day(),
-            time.hour(),
-            time.minute(),
-            time.second(),
-            time.millisecond()
-        )
     }
 }
 

@@ -6,14 +6,16 @@ mod format;
 mod line;
 #[cfg(feature = "sidecar")]
 mod metrics;
+mod pieces;
 #[cfg(feature = "sidecar")]
 mod recorder;
 
-pub use flow::{Flow, HttpPart, Name, Timestamp};
+pub use flow::{Flow, HttpPart, Name};
 pub use flow_record::*;
 pub use format::{Formats, Line};
 pub use line::{Token, read_line};
 #[cfg(feature = "sidecar")]
 pub use metrics::OpenConnections;
+pub use pieces::Timestamp;
 #[cfg(feature = "sidecar")]
 pub use recorder::{AccessLogFormat, AccessLogTarget, FlowStream, Recorder, WorkerRecorder};

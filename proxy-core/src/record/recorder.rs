@@ -35,7 +35,7 @@ const BATCH: usize = 64 * 1024;
 
 /// How long a line may wait for others. Below what a person notices (Envoy has them wait for 10 s), and long enough that a
 /// sidecar with a hundred requests a second wakes its writer for several of them at once.
-const GATHER: Duration = Duration::from_millis(50);
+const GATHER: Duration = Duration::from_millis(100);
 
 /// Records that wait for a slow reader of `/flows`.
 const STREAM_QUEUE: usize = 8_192;

@@ -175,7 +175,7 @@ pub async fn exchange(
     };
     // An attempt before is over.
     *reached.busy = None;
-    let finding = upstream::endpoint(worker, cluster, destination, authority, wish);
+    let finding = pin!(upstream::endpoint(worker, cluster, destination, authority, wish));
     let found = match &cluster.endpoints {
         Endpoints::DynamicDns(_) => request.body_mut().while_reading(finding).await,
         // What policy names Envoy knows beforehand.
@@ -216,7 +216,7 @@ pub async fn exchange(
     let progress = request.body().progress();
     let is_grpc = grpc::is_grpc(request.headers());
     loop {
-        let opening = connection(worker, cluster, breaker.as_ref(), &key, spoken);
+        let opening = pin!(connection(worker, cluster, breaker.as_ref(), &key, spoken));
         let (mut lease, was_reused) = match request.body_mut().while_reading(opening).await {
             Ok(found) => found,
             Err(lost) => {

@@ -115,8 +115,8 @@ impl Finish {
         let http = self.http_part();
         http.authority = text(header::HOST);
         http.user_agent = text(header::USER_AGENT);
-        http.forwarded_for = text(HeaderName::from_static("x-forwarded-for"));
-        http.request_id = text(HeaderName::from_static("x-request-id"));
+        http.forwarded_for = text(headers::FORWARDED_FOR);
+        http.request_id = text(headers::REQUEST_ID);
     }
 
     /// Answers here.
@@ -125,7 +125,7 @@ impl Finish {
         status: u16,
         flags: &'static str,
         details: &str,
-        body: &str,
+        body: impl AsRef<[u8]>,
     ) -> Response<ResponseBody> {
         let grpc = grpc::status_for(status);
         self.reply_as(status, grpc, flags, details, body)
@@ -138,17 +138,17 @@ impl Finish {
         grpc: u8,
         flags: &'static str,
         details: &str,
-        body: &str,
+        body: impl AsRef<[u8]>,
     ) -> Response<ResponseBody> {
         self.flow.flags = flags;
         self.flow.details = details.to_string();
         let ended = self.request_ended();
         let response = if self.http_part().grpc {
             self.http_part().status = 200;
-            reply::grpc(grpc, body, self)
+            reply::grpc(grpc, body.as_ref(), self)
         } else {
             self.http_part().status = status;
-            reply::local(status, body, self)
+            reply::local(status, body.as_ref(), self)
         };
         if ended { response } else { reply::close(response) }
     }
@@ -158,7 +158,7 @@ impl Finish {
         self.left();
         let silent = Box::new(self.silent());
         self.complete();
-        reply::local(400, "", silent)
+        reply::local(400, b"", silent)
     }
 
     /// Policy cuts the connection that carries it.

@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    pin::pin,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -47,20 +48,32 @@ pub(super) async fn forward(
     // A delay that a fault injected is over by now, and no part of the timeout.
     let progress = finish.progress.clone().unwrap_or_default();
     let hashing = hashing(&forward, &parts, &finish.flow);
-    let answer = attempts(worker, &forward, destination, parts, body, &mut finish, hashing.hash);
     let mut deadline = forward.timeout.map(|timeout| Deadline::new(timeout, progress));
-    let answer = match &mut deadline {
-        None => answer.await,
-        Some(deadline) => {
-            tokio::select! {
-                biased;
-                answer = answer => answer,
-                () = deadline => {
-                    finish.timed_out();
-                    return finish.reply(504, "UT", "response_timeout", "upstream request timeout");
+    let answer = {
+        // Pinned where it stands: awaited by value, each place that awaits it would have room for it.
+        let answer = pin!(attempts(
+            worker,
+            &forward,
+            destination,
+            parts,
+            body,
+            &mut finish,
+            hashing.hash
+        ));
+        match &mut deadline {
+            None => Some(answer.await),
+            Some(deadline) => {
+                tokio::select! {
+                    biased;
+                    answer = answer => Some(answer),
+                    () = deadline => None,
                 }
             }
         }
+    };
+    let Some(answer) = answer else {
+        finish.timed_out();
+        return finish.reply(504, "UT", "response_timeout", "upstream request timeout");
     };
     match answer {
         Ok((mut response, lease, service_time)) => {
@@ -75,7 +88,7 @@ pub(super) async fn forward(
                     let head = Response::from_parts(response.into_parts().0, ());
                     return switch(client, upstream, head, lease, finish);
                 }
-                if upgrade::is_unsuccessful(response.status()) {
+                if upgrade::is_unsuccessful(response.status()) && !worker.observes() {
                     return finish.reply(response.status().as_u16(), "", "websocket_handshake_unsuccessful", "");
                 }
             }
@@ -269,28 +282,28 @@ async fn one(
         caller: finish.version,
     };
     let interims = finish.interims.clone();
-    let heard = interims.as_ref().map(|_| Heard::of(&mut request));
+    let passing = interims.map(|interims| (Heard::of(&mut request), interims));
     let reached = Reached {
         upstream: &mut finish.flow.upstream,
         local: &mut finish.flow.upstream_local,
         busy: &mut finish.busy,
     };
-    let sending = async {
-        let sending = exchange(&target, request, reached);
-        match (&heard, &interims) {
-            (Some(heard), Some(interims)) => heard.pass_until(interims, sending).await,
-            _ => sending.await,
+    let sent = {
+        let sending = pin!(exchange(&target, request, reached));
+        let sending = async {
+            match &passing {
+                Some((heard, interims)) => heard.pass_until(interims, sending).await,
+                None => sending.await,
+            }
+        };
+        match per_try {
+            None => Some(sending.await),
+            Some(limit) => time::timeout(limit, sending).await.ok(),
         }
     };
-    let sent = match per_try {
-        None => sending.await,
-        Some(limit) => match time::timeout(limit, sending).await {
-            Ok(sent) => sent,
-            Err(_) => {
-                finish.timed_out();
-                Err((Lost::PerTry, None))
-            }
-        },
+    let Some(sent) = sent else {
+        finish.timed_out();
+        return Err((Lost::PerTry, None));
     };
     sent.map(|(response, lease)| (response, lease, started.elapsed()))
 }

@@ -21,7 +21,6 @@ use crate::{
 };
 
 const INTERNAL: HeaderName = HeaderName::from_static("x-envoy-internal");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// What all copies of a request share.
 pub struct Original<'o> {
@@ -100,13 +99,13 @@ pub fn send(worker: &Rc<Worker>, mirrors: &[Mirror], original: &Original<'_>, bo
 /// The marks of a copy.
 fn mark(parts: &mut Parts, source: SocketAddr) {
     parts.headers.insert(INTERNAL, HeaderValue::from_static("true"));
-    let before = headers::text(&parts.headers, FORWARDED_FOR);
+    let before = headers::text(&parts.headers, headers::FORWARDED_FOR);
     let own = source.ip();
     let way = match before.is_empty() {
         true => own.to_string(),
         false => format!("{before},{own}"),
     };
     if let Ok(way) = HeaderValue::from_str(&way) {
-        parts.headers.insert(FORWARDED_FOR, way);
+        parts.headers.insert(headers::FORWARDED_FOR, way);
     }
 }

@@ -55,7 +55,7 @@ pub(super) fn switch(
 ) -> Response<ResponseBody> {
     let (head, ()) = head.into_parts();
     let worker = finish.worker.clone();
-    let mut response = reply::local(101, "", Box::new(finish.silent()));
+    let mut response = reply::local(101, b"", Box::new(finish.silent()));
     *response.headers_mut() = head.headers;
     headers::prepare_response(response.headers_mut(), None);
     finish.progress = None;
