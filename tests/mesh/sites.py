@@ -115,6 +115,7 @@ class Site(http.server.BaseHTTPRequestHandler):
             client=self.client_address,
             at=address(self.connection),
             sni=getattr(self.connection, "asked_for", None),
+            certificate=certificate(self.connection),
             line=self.requestline,
             headers=self.headers.items(),
             body=body,
@@ -223,6 +224,7 @@ class Streams(socketserver.BaseRequestHandler):
             client=self.client_address,
             at=address(self.request),
             sni=getattr(self.request, "asked_for", None),
+            certificate=certificate(self.request),
             line=f"{method} {path} HTTP/2",
             headers=headers,
             body=bytes(body),
@@ -363,6 +365,12 @@ def address(connection):
     return "%s:%d" % connection.getsockname()[:2]
 
 
+def certificate(connection):
+    """The names of whom a caller shows itself to be, in TLS."""
+    shown = connection.getpeercert() if isinstance(connection, ssl.SSLSocket) else None
+    return [name for part in shown["subject"] for name in part] if shown else None
+
+
 def note_server_name(connection, name, context):
     connection.asked_for = name
 
@@ -370,6 +378,9 @@ def note_server_name(connection, name, context):
 def main():
     tls = Anything.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(f"{sys.argv[1]}/sites.crt", f"{sys.argv[1]}/sites.key")
+    # Asked for, and written down; nobody must show one.
+    tls.load_verify_locations(f"{sys.argv[1]}/sites-ca.crt")
+    tls.verify_mode = ssl.CERT_OPTIONAL
     tls.set_alpn_protocols(["h2", "http/1.1"])
     tls.sni_callback = note_server_name
     servers = [Anything(("0.0.0.0", port), None) for port in PORTS]

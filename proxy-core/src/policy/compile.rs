@@ -66,6 +66,8 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
         tls: cluster_settings::of_unknown(mesh),
         ..unknown_settings(mesh)
     };
+    // Envoy: where the caller names no port, that of the scheme which is spoken to the upstream.
+    let port = if resolved.tls.is_some() { 443 } else { 80 };
     let mode = ground.mode();
     Snapshot {
         hash: hash(world, workload),
@@ -74,7 +76,7 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
         capture: capture_of(world, workload),
         unknown: ground.unknown(&clusters, &passthrough),
         passthrough,
-        dynamic_dns: special("AllowAnyDynamicDNSCluster", Endpoints::DynamicDns(80), resolved),
+        dynamic_dns: special("AllowAnyDynamicDNSCluster", Endpoints::DynamicDns(port), resolved),
         clusters,
         exact: Arc::new(exact),
         wildcard,

@@ -39,6 +39,9 @@ pub fn fit(seed: &mut Seed, mut call: Call) -> Option<Call> {
 
 /// Gives a call more to do than a short request and its answer.
 pub fn extend(seed: &mut Seed, call: &mut Call) {
+    if !call.host.is_empty() && call.method != "CONNECT" && seed.once_in(20) {
+        call.host = seed.text(&["[fd00::1]", "[fd00::1]:80"]);
+    }
     match call.protocol.as_str() {
         "tls" if seed.once_in(3) => call.protocol = TLS_HTTP2.into(),
         "tcp" if seed.once_in(4) => set(call, "x-pause", "1.5"),

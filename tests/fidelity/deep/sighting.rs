@@ -122,7 +122,7 @@ impl Sightings {
         set("answer's body", json!(self.seen.body));
         set("answer's trailers", json!(self.seen.trailers));
         set("attempts", json!(self.sites.len()));
-        for key in ["at", "line", "body", "trailers"] {
+        for key in ["at", "line", "body", "trailers", "certificate"] {
             set(
                 &format!("site's {key}"),
                 self.sites.iter().map(|site| site[key].clone()).collect(),
