@@ -44,6 +44,8 @@ pub(in crate::flow) struct Interims {
 struct State {
     /// Heads that are written next.
     heads: BytesMut,
+    /// Part of them is written: the rest comes before anything else.
+    cut: bool,
     /// Who waits for them to be on their way.
     passing: Option<Waker>,
     /// Something of hyper's was written and is not known to be all of it.
@@ -89,8 +91,9 @@ impl Interims {
         }
         head.extend(b"\r\n");
         self.state().heads.extend_from_slice(&head);
+        let passing = Passing(self);
         poll_fn(|cx| {
-            let mut state = self.state();
+            let mut state = passing.0.state();
             if state.heads.is_empty() {
                 return Poll::Ready(());
             }
@@ -98,6 +101,19 @@ impl Interims {
             Poll::Pending
         })
         .await;
+    }
+}
+
+/// Heads that somebody waits for. Who gives up, as its time is over, leaves none behind that would come after the answer.
+struct Passing<'i>(&'i Interims);
+
+impl Drop for Passing<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        if !state.cut {
+            state.heads.clear();
+        }
+        state.passing = None;
     }
 }
 
@@ -172,6 +188,27 @@ impl<S> Told<S> {
     }
 }
 
+impl<S: Write + Unpin> Told<S> {
+    /// Writes the heads that there are, or only `the_rest` of those that were begun.
+    fn poll_heads(&mut self, cx: &mut Context<'_>, the_rest: bool) -> Poll<io::Result<()>> {
+        let mut state = self.interims.state();
+        while !state.heads.is_empty() && (state.cut || !the_rest) {
+            let written = ready!(Pin::new(&mut self.io).poll_write(cx, &state.heads))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            state.heads.advance(written);
+            state.cut = !state.heads.is_empty();
+        }
+        if state.heads.is_empty()
+            && let Some(passing) = state.passing.take()
+        {
+            passing.wake();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl<S: Read + Unpin> Read for Told<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_read(cx, buffer)
@@ -180,6 +217,7 @@ impl<S: Read + Unpin> Read for Told<S> {
 
 impl<S: Write + Unpin> Write for Told<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_heads(cx, true))?;
         if self.is_hushed(bytes) {
             return Poll::Ready(Ok(CONTINUE.len()));
         }
@@ -191,6 +229,7 @@ impl<S: Write + Unpin> Write for Told<S> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_heads(cx, true))?;
         if self.is_hushed(slices.first().map_or(&[], |slice| &**slice)) {
             return Poll::Ready(Ok(CONTINUE.len()));
         }
@@ -203,17 +242,9 @@ impl<S: Write + Unpin> Write for Told<S> {
 
     /// hyper asks for it when all that it had is written.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        let mut state = this.interims.state();
-        while !state.heads.is_empty() {
-            let written = ready!(Pin::new(&mut this.io).poll_write(cx, &state.heads))?;
-            state.heads.advance(written);
-        }
-        state.writing = false;
-        if let Some(passing) = state.passing.take() {
-            passing.wake();
-        }
-        Pin::new(&mut this.io).poll_flush(cx)
+        ready!(self.poll_heads(cx, false))?;
+        self.interims.state().writing = false;
+        Pin::new(&mut self.io).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
