@@ -254,7 +254,11 @@ class Streams(socketserver.BaseRequestHandler):
             self.reply(stream, status, pieces, trailers=[("x-end", "1")] if doing == "trailers" else [])
 
     def reply(self, stream, status, pieces, headers=(), trailers=()):
-        self.send(self.streams.send_headers, stream, [(":status", str(status)), *headers], end_stream=False)
+        # Callers of HTTP/1 know of a 204 that nothing follows, and leave.
+        is_whole = status == 204 and not trailers
+        self.send(self.streams.send_headers, stream, [(":status", str(status)), *headers], end_stream=is_whole)
+        if is_whole:
+            return
         for number, piece in enumerate(pieces, 1):
             time.sleep(PAUSE if number > 1 else 0)
             self.send_body(stream, piece, ends=number == len(pieces) and not trailers)

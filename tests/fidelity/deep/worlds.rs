@@ -80,7 +80,30 @@ pub fn drawn(seed: u64, number: u64) -> World {
         let within = "{mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: SIMPLE}}";
         world.mesh = world.mesh.replace("{mode: ALLOW_ANY_DYNAMIC_DNS}", within);
     }
+    let rules = world.documents.iter_mut();
+    rules
+        .filter(|document| document["kind"] == "DestinationRule")
+        .for_each(|rule| show_certificate(later, rule));
     world
+}
+
+/// Has some of the TLS that is originated show a certificate, of files that both sidecars have.
+fn show_certificate(seed: &mut Seed, value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            if fields.get("mode").is_some_and(|mode| mode == "SIMPLE") && seed.once_in(3) {
+                fields.insert("mode".into(), json!("MUTUAL"));
+                fields.insert("clientCertificate".into(), json!("/etc/sites/sites.crt"));
+                fields.insert("privateKey".into(), json!("/etc/sites/sites.key"));
+                if !fields.contains_key("insecureSkipVerify") {
+                    fields.insert("caCertificates".into(), json!("/etc/sites/sites-ca.crt"));
+                }
+            }
+            fields.values_mut().for_each(|below| show_certificate(seed, below));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|below| show_certificate(seed, below)),
+        _ => {}
+    }
 }
 
 /// Takes out what is left to chance: ages that the API server gives anyway, and who of several is called.
