@@ -113,6 +113,7 @@ impl From<&SourceError> for Fault {
             SourceError::Unreadable { path, message } => {
                 Self::new("unreadable", format!("Cannot read {}: {message}", path.display()))
             }
+            SourceError::Incomplete(_) => Self::new("unreadable", format!("{error}.")),
         }
     }
 }

@@ -84,6 +84,37 @@ impl Session {
     }
 }
 
+impl Session {
+    /// Kills the app as running out of memory does: it has no time to take anything away.
+    // One of the two crates of tests has no need of it.
+    #[allow(dead_code)]
+    pub fn kill_app(&self) {
+        let own: Vec<u32> = self.children.iter().map(|(_, child)| child.id()).collect();
+        let app = built("egret");
+        let all = fs::read_dir("/proc").expect("Linux has it").flatten();
+        for id in all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()) {
+            let is_app = fs::read_link(format!("/proc/{id}/exe")).is_ok_and(|program| program == app);
+            if is_app && descends(id, &own) {
+                kill(Pid::from_raw(id), Signal::SIGKILL).expect("it runs");
+            }
+        }
+    }
+}
+
+/// Whether a process descends from one of these.
+fn descends(id: i32, from: &[u32]) -> bool {
+    let mut now = id.unsigned_abs();
+    while now > 1 {
+        if from.contains(&now) {
+            return true;
+        }
+        let status = fs::read_to_string(format!("/proc/{now}/status")).unwrap_or_default();
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+        now = parent.and_then(|parent| parent.trim().parse().ok()).unwrap_or(0);
+    }
+    false
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
         for (name, child) in self.children.iter_mut().rev() {

@@ -216,7 +216,7 @@ pub fn of_engine(snapshot: &Snapshot, call: &Call, draws: u32) -> Outcome {
         Action::Reply(reply) if shares.is_empty() => {
             outcome.insert("status", json!(reply.status));
             outcome.insert("details", json!(reply.details));
-            outcome.insert("body", json!(reply.body));
+            outcome.insert("body", json!(String::from_utf8_lossy(reply.body)));
             if let Some(redirect) = reply.redirect {
                 outcome.insert("redirect", redirect_of_engine(redirect));
             }

@@ -104,12 +104,10 @@ pub async fn comes_out(window: &Window, url: &str, result: &str, verdict: &str) 
     assert!(answer.verdict.contains(verdict), "{url}: {answer:#?}");
 }
 
-/// A Deployment's pod template, and who set which of its fields.
+/// A Deployment, and who set which of its fields; without what the API server counts and dates, and the number that the
+/// controller gives a template.
 #[derive(Debug, PartialEq)]
-pub struct Stored {
-    template: Value,
-    fields: Vec<(Value, Value)>,
-}
+pub struct Stored(Value);
 
 impl Stored {
     pub fn of(mesh: &Mesh, namespace: &str, deployment: &str) -> Self {
@@ -122,17 +120,22 @@ impl Stored {
             "--output=json",
             "--show-managed-fields",
         ]);
-        let object: Value = serde_json::from_str(&text).unwrap();
-        let fields = object["metadata"]["managedFields"].as_array().unwrap().iter();
+        let mut object: Value = serde_json::from_str(&text).unwrap();
+        let metadata = object["metadata"].as_object_mut().unwrap();
+        metadata.remove("resourceVersion");
+        metadata.remove("generation");
+        metadata["annotations"]
+            .as_object_mut()
+            .unwrap()
+            .remove("deployment.kubernetes.io/revision");
+        let fields = metadata["managedFields"].as_array_mut().unwrap();
         // Controllers write the status, whose conditions come and go.
-        let fields = fields.filter(|entry| entry["subresource"] != "status");
-        let fields = fields
-            .map(|entry| (entry["manager"].clone(), entry["fieldsV1"].clone()))
-            .collect();
-        Self {
-            template: object["spec"]["template"].clone(),
-            fields,
+        fields.retain(|entry| entry["subresource"] != "status");
+        for entry in fields {
+            entry.as_object_mut().unwrap().remove("time");
         }
+        object.as_object_mut().unwrap().remove("status");
+        Self(object)
     }
 }
 

@@ -13,6 +13,8 @@ mod delivered;
 mod deployed;
 mod deploying;
 mod flood;
+mod kills;
+mod large;
 mod own;
 mod pod;
 mod registry;
@@ -83,6 +85,11 @@ fn main() {
                 &api,
                 runas::variables_are_taken_over_and_secret_ones_only_after_a_word_of_their_own,
             ),
+            trial(
+                "runas::an_ordinary_user_has_the_files_of_a_workload",
+                &api,
+                runas::an_ordinary_user_has_the_files_of_a_workload,
+            ),
             trial("a_kubeconfig_by_clicking", &api, connect::story),
             trial("story", &mesh, story::story),
             trial(
@@ -91,10 +98,12 @@ fn main() {
                 runas::a_command_in_the_place_of_a_clusters_workload,
             ),
             with_image("a_policy_for_a_pod", &mesh, pod::story),
+            with_image("a_large_policy_and_dns_for_a_pod", &mesh, large::story),
             trial("the_story_by_clicking", &mesh, clicks::story),
             trial("test_requests_from_any_pod", &mesh, trying::story),
             with_image("an_image_is_delivered_by_clicking", &mesh, delivered::story),
             with_image("a_sidecar_beside_a_workload_by_clicking", &mesh, deployed::story),
+            with_image("app_sidecar_and_api_server_are_killed", &mesh, kills::story),
             with_image("a_copy_and_istios_envoy_do_the_same", &mesh, beside::story),
             trial("a_flood_of_lines_comes_whole", &mesh, flood::every_line_comes),
             trial(

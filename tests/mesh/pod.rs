@@ -15,7 +15,7 @@ const ARCHIVE: &str = "target/egret-proxy-image.tar";
 
 /// The pod, but for its image. Nothing of Istio is in it; the sidecar has no capability, no account, and writes nowhere but
 /// where it keeps its policy.
-const POD: &str = "
+pub const POD: &str = "
 apiVersion: v1
 kind: Pod
 metadata:
@@ -93,7 +93,7 @@ metadata: {name: istio, namespace: istio-system}
 data: {mesh: 'outboundTrafficPolicy: {mode: REGISTRY_ONLY}'}
 ";
 
-const TOKEN: &str = "0123456789abcdef";
+pub const TOKEN: &str = "0123456789abcdef";
 
 /// Where the archive lies, or why there is none.
 pub fn archive() -> Result<PathBuf, String> {
@@ -140,13 +140,13 @@ pub fn story(mesh: &Mesh) {
     mesh.text(&["delete", "pod/guarded", "configmap/guarded-policy"]);
 }
 
-fn egret_image() -> String {
+pub fn egret_image() -> String {
     format!("egret.dev/egret-proxy:{}", env!("CARGO_PKG_VERSION"))
 }
 
 /// The pod as it runs.
-struct Guarded<'m> {
-    mesh: &'m Mesh,
+pub struct Guarded<'m> {
+    pub mesh: &'m Mesh,
 }
 
 impl Guarded<'_> {
@@ -166,7 +166,7 @@ impl Guarded<'_> {
     }
 
     /// Exit code of curl beside the sidecar, and status of the answer.
-    fn curl(&self, url: &str) -> (i32, String) {
+    pub fn curl(&self, url: &str) -> (i32, String) {
         let curl = ["curl", "-sk", "-m", "20", "-o", "/dev/null", "-w", "%{http_code}", url];
         let output = self
             .mesh
@@ -175,7 +175,7 @@ impl Guarded<'_> {
         (output.status.code().unwrap_or(-1), status)
     }
 
-    fn logs(&self, what: &str, matches: impl Fn(&str) -> bool) {
+    pub fn logs(&self, what: &str, matches: impl Fn(&str) -> bool) {
         eventually(&format!("{what} in the sidecar's log"), || {
             let log = self
                 .mesh
@@ -185,7 +185,7 @@ impl Guarded<'_> {
     }
 
     /// Waits until this policy is in force.
-    fn settles(&self, generation: u64, source: &str) {
+    pub fn settles(&self, generation: u64, source: &str) {
         eventually(&format!("generation {generation}, {source}"), || {
             let config = self.own(&["get", "-f", "-s", "http://127.0.0.1:15900/config"])?;
             let config: Value = serde_json::from_str(&config).ok()?;
@@ -194,7 +194,7 @@ impl Guarded<'_> {
     }
 
     /// What the sidecar's program says when it runs beside the sidecar; `None` where it fails.
-    fn own(&self, arguments: &[&str]) -> Option<String> {
+    pub fn own(&self, arguments: &[&str]) -> Option<String> {
         let own = ["exec", "guarded", "--container=egret-proxy", "--", "/egret-proxy"];
         let output = self.mesh.kubectl(&[&own[..], arguments].concat());
         output
@@ -237,7 +237,7 @@ impl Guarded<'_> {
     }
 
     /// Kills the sidecar as running out of memory does, and returns when it runs again.
-    fn kill(&self) {
+    pub fn kill(&self) {
         let status = |field: &str| {
             let path = format!("--output=jsonpath={{.status.initContainerStatuses[?(@.name=='egret-proxy')].{field}}}");
             self.mesh.text(&["get", "pod/guarded", &path])

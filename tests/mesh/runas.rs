@@ -23,7 +23,7 @@ spec:
   workloadSelector: {labels: {app: sleep}}
   outboundTrafficPolicy: {mode: REGISTRY_ONLY}
 ";
-/// A workload whose container has variables from everywhere.
+/// A workload whose container has variables and files from everywhere.
 const FURNISHED: &str = "
 apiVersion: v1
 kind: ConfigMap
@@ -52,6 +52,14 @@ spec:
         - {name: WHERE, value: http://$(MODE).default}
         - {name: POD, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
         - {name: PASSWORD, valueFrom: {secretKeyRef: {name: furnished, key: password}}}
+        volumeMounts:
+        - {name: settings, mountPath: /etc/furnished}
+        - {name: secrets, mountPath: /egret-furnished/secrets}
+        - {name: cache, mountPath: /egret-furnished/cache}
+      volumes:
+      - {name: settings, configMap: {name: furnished, items: [{key: MODE, path: modes/mode}]}}
+      - {name: secrets, secret: {secretName: furnished}}
+      - {name: cache, emptyDir: {}}
 ";
 /// Asks for each line that it reads, and says what came of it.
 const ASKER: &str =
@@ -176,6 +184,77 @@ pub fn variables_are_taken_over_and_secret_ones_only_after_a_word_of_their_own(a
         "configmap/furnished",
         "secret/furnished",
     ]);
+}
+
+pub fn an_ordinary_user_has_the_files_of_a_workload(api: &Api) {
+    api.apply(FURNISHED);
+    let place = tempfile::tempdir().unwrap();
+    let kubeconfig = place.path().join("kubeconfig");
+    fs::copy(api.kubeconfig(), &kubeconfig).unwrap();
+    let options = ["--workload", "deploy/furnished", "--environment"];
+    let script = "id -u; echo $MODE; cat /etc/furnished/modes/mode /egret-furnished/secrets/password; echo; \
+                  touch /etc/furnished/new 2>&1 | grep -c Read-only; ls -d /egret-furnished/cache";
+    let run = |more: &[&str]| {
+        let asked = exec(api, &[&options, more].concat(), &["sh", "-c", script]);
+        let mut command = as_ordinary_user(&asked, place.path());
+        command.env("KUBECONFIG", &kubeconfig).env("HOME", place.path());
+        // Another user's, as after `su`.
+        command.env("XDG_RUNTIME_DIR", "/proc/1").env_remove("EGRET_DATA");
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let (said, warned) = run(&["--secrets"]);
+    let mut lines = said.lines();
+    assert_ne!(lines.next(), Some("0"), "{warned}");
+    assert_eq!(lines.collect::<Vec<_>>(), ["quick", "quicks3cret", "1"], "{warned}");
+    assert!(warned.contains("cache"), "what is left out is named: {warned}");
+    // Without the word of its own no Secret comes, in variables or files.
+    let (said, warned) = run(&[]);
+    assert!(!said.contains("s3cret") && said.contains("quick"), "{said}{warned}");
+    assert!(
+        warned.contains("furnished: Secret") || warned.contains("Secret furnished"),
+        "{warned}"
+    );
+    for path in ["/etc/furnished", "/egret-furnished"] {
+        assert!(!Path::new(path).exists(), "{path} is on the disk");
+    }
+    api.text(&[
+        "delete",
+        "deployment/furnished",
+        "configmap/furnished",
+        "secret/furnished",
+    ]);
+}
+
+/// The same command by somebody without any right, who owns `place`.
+fn as_ordinary_user(asked: &Command, place: &Path) -> Command {
+    if !is_root() {
+        let mut command = Command::new(asked.get_program());
+        command.args(asked.get_args());
+        return command;
+    }
+    let owned = Command::new("chown")
+        .args(["-R", "65534:65534"])
+        .arg(place)
+        .status()
+        .unwrap();
+    assert!(owned.success());
+    let mut command = Command::new("setpriv");
+    command.args([
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "--bounding-set=-all",
+        "--",
+    ]);
+    command.arg(asked.get_program()).args(asked.get_args());
+    command
+}
+
+fn is_root() -> bool {
+    let own = Command::new("id").arg("-u").output().unwrap();
+    own.stdout == b"0\n"
 }
 
 pub fn a_command_in_the_place_of_a_clusters_workload(mesh: &Mesh) {

@@ -1,6 +1,6 @@
 //! The sidecar from outside: the built `egret-proxy`, real sockets, real curl.
 //!
-//! Tests in `captured` need a network namespace. Where none can be had they say so on standard error and pass; with
+//! Tests in `captured` and `pods` need a network namespace. Where none can be had they say so on standard error and pass; with
 //! `EGRET_REQUIRE_NAMESPACES` set they fail instead.
 
 // The whole crate is a test: a panic is how it reports.
@@ -10,6 +10,7 @@ mod actions;
 mod balance;
 mod bodies;
 mod captured;
+mod certified;
 mod compare;
 mod connections;
 mod delivery;
@@ -23,6 +24,8 @@ mod limits;
 mod namespace;
 mod observe;
 mod originated;
+mod paths;
+mod pods;
 mod replies;
 mod site;
 mod streams;

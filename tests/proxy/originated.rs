@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A DestinationRule; `policy` is its traffic policy in YAML's flow style.
-fn rule(host: &str, policy: &str) -> String {
+pub fn rule(host: &str, policy: &str) -> String {
     let name = host.replace('.', "-");
     format!(
         "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: {name}, namespace: default}}\nspec: \
@@ -21,7 +21,7 @@ fn rule(host: &str, policy: &str) -> String {
 }
 
 /// A sidecar of one worker that finds all of `hosts` at `site`, and trusts what is in `trust`.
-fn sidecar(trust: &Path, port: u16, hosts: &[&str], site: &site::Site, policy: Vec<String>) -> Subject {
+pub fn sidecar(trust: &Path, port: u16, hosts: &[&str], site: &site::Site, policy: Vec<String>) -> Subject {
     let mut options = vec!["--workers".to_string(), "1".into()];
     options.extend(map(&format!("198.18.0.10:{port}"), site.address));
     for name in hosts {

@@ -82,7 +82,12 @@ pub fn https(names: &[&str], trust: &Path) -> Site {
     let config = ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(chain, key);
-    let config = Arc::new(config.unwrap());
+    encrypted(config.unwrap())
+}
+
+/// The site of `http` behind TLS.
+pub fn encrypted(config: ServerConfig) -> Site {
+    let config = Arc::new(config);
     serve(move |stream, head| {
         let connection = ServerConnection::new(config.clone()).map_err(io::Error::other)?;
         answer_all(StreamOwned::new(connection, stream), head)

@@ -67,3 +67,42 @@ fn a_service_of_a_cluster_is_reached_by_its_name_and_what_keeps_it_away_is_said(
         "the command goes through the sidecar"
     );
 }
+
+#[test]
+fn hosts_that_dns_capture_gives_addresses_are_told_apart_on_one_port() {
+    let Some(trial) = Trial::new("hosts_that_dns_capture", "REGISTRY_ONLY") else {
+        return;
+    };
+    trial.write(
+        "mesh.yaml",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata:\n  mesh: |\n    \
+         outboundTrafficPolicy: {mode: REGISTRY_ONLY}\n    defaultConfig: {proxyMetadata: {ISTIO_META_DNS_CAPTURE: 'true'}}\n",
+    );
+    for (name, address) in [("one", "240.240.0.1"), ("two", "240.240.0.2")] {
+        trial.write(
+            &format!("{name}.yaml"),
+            &format!(
+                "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {name}, namespace: default}}\nspec:\n  \
+                 hosts: [{name}.test]\n  ports: [{{number: 9000, name: tcp, protocol: TCP}}]\n  resolution: STATIC\n  endpoints: \
+                 [{{address: 198.18.0.60}}]\nstatus: {{addresses: [{{value: {address}, host: {name}.test}}]}}\n"
+            ),
+        );
+    }
+    let map = format!("198.18.0.60:9000={}", trial.site.address);
+    for (at, (name, address)) in [("one", "240.240.0.1"), ("two", "240.240.0.2")].into_iter().enumerate() {
+        let url = format!("http://{name}.test:9000/");
+        let output = trial
+            .command_as(
+                &["--labels", "app=sleep", "--map", &map],
+                &["curl", "-s", "-m", "10", &url],
+            )
+            .output()
+            .unwrap();
+        assert_eq!(said(&output), "hi", "{output:?}");
+        let line = trial.lines("access.log").remove(at);
+        assert!(
+            line.contains(&format!("outbound|9000||{name}.test")) && line.contains(&format!(" {address}:9000 ")),
+            "{line}"
+        );
+    }
+}

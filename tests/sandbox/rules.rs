@@ -26,7 +26,7 @@ fn alone(name: &str, script: &str, arguments: &[&str]) -> Option<Output> {
     None
 }
 
-const RULES: [&[&str]; 4] = [
+const RULES: [&[&str]; 5] = [
     &[],
     &["--port", "15901", "--uid", "1339,1337"],
     &["--include-ranges", ""],
@@ -37,6 +37,7 @@ const RULES: [&[&str]; 4] = [
         "--include-ports=8080,65535",
         "--uid=4294967294",
     ],
+    &["--dns-port=15953", "--dns-servers=10.96.0.10,fd00:96::a"],
 ];
 
 #[test]
@@ -153,10 +154,10 @@ fn a_thousand_ranges_are_one_transaction() {
         return;
     };
     assert!(output.status.success(), "{output:?}");
-    // With the two of loopback.
+    // With the two of loopback, and the one of link-local addresses.
     assert_eq!(
         String::from_utf8(output.stdout).unwrap().trim(),
-        (3 * 256 + 300 + 2).to_string()
+        (3 * 256 + 300 + 3).to_string()
     );
 }
 

@@ -13,8 +13,9 @@ use ipnet::IpNet;
 
 use super::hold;
 use crate::{
+    net::ResolvConf,
     policy::{Capture as Settings, OUTBOUND_PORT},
-    sandbox::{self, Plan, Redirect},
+    sandbox::{self, Plan, PodDns, Redirect},
 };
 
 /// Where Kubernetes reads why a container ended.
@@ -71,6 +72,12 @@ struct Rules {
     /// Where the proxy takes redirected connections
     #[arg(long, default_value_t = OUTBOUND_PORT)]
     port: u16,
+    /// Where the proxy answers DNS: what is asked of the DNS servers goes there, over UDP and TCP
+    #[arg(long, value_name = "PORT")]
+    dns_port: Option<u16>,
+    /// The DNS servers; by default those of /etc/resolv.conf
+    #[arg(long, value_name = "ADDR,...", requires = "dns_port")]
+    dns_servers: Option<List<IpAddr>>,
 }
 
 /// `includeIPRanges`: everything, or the ranges of a list.
@@ -126,10 +133,17 @@ impl Rules {
             include_ports: self.include_ports.0,
             exclude_ports: self.exclude_ports.0,
             written: Default::default(),
+            exempt: None,
         };
         let redirect = Redirect::Pod {
             outbound: self.port,
             users: self.uid.0,
+            dns: self.dns_port.map(|port| PodDns {
+                port,
+                servers: self
+                    .dns_servers
+                    .map_or_else(|| ResolvConf::read().addresses(), |servers| servers.0),
+            }),
         };
         Plan::of(&settings, &redirect)
     }
@@ -211,6 +225,7 @@ mod tests {
                 "meta skuid 1337 return",
                 "ip daddr 127.0.0.0/8 return",
                 "ip6 daddr ::1 return",
+                "ip6 daddr fe80::/10 return",
                 "meta l4proto tcp redirect to :15001",
             ]
         );
@@ -241,6 +256,7 @@ mod tests {
                 "meta skuid 8 return",
                 "ip daddr 127.0.0.0/8 return",
                 "ip6 daddr ::1 return",
+                "ip6 daddr fe80::/10 return",
                 "tcp dport 22 return",
                 "tcp dport 3306 return",
                 "ip daddr 10.1.0.0/16 return",
@@ -254,9 +270,16 @@ mod tests {
 
     #[test]
     fn what_is_no_range_or_port_is_refused_by_its_text() {
-        for arguments in [["--exclude-ranges", "10.0.0.0/40"], ["--exclude-ports", "80,x"]] {
+        for arguments in [
+            ["--exclude-ranges", "10.0.0.0/40"],
+            ["--exclude-ports", "80,x"],
+            ["--dns-port=53", "--dns-servers=x"],
+        ] {
             let error = plan(&arguments).unwrap_err();
-            assert!(error.contains(arguments[1].rsplit(',').next().unwrap()), "{error}");
+            assert!(
+                error.contains(arguments[1].rsplit([',', '=']).next().unwrap()),
+                "{error}"
+            );
         }
     }
 }

@@ -14,13 +14,14 @@ use std::{
 use clap::{Args, builder::ArgPredicate};
 
 use super::{
+    dns,
     mirror::{Asked, Mirror},
     run::{SidecarOptions, listen, log_to_stderr},
     taken::Taken,
 };
 use crate::{
     control::{self, Settings},
-    net::{Dialer, Forwarder},
+    net::{Dialer, Forwarder, OtherNames},
     record::{AccessLogTarget, FlowWorkload},
     sandbox::{self, Command, Fault, Plan, Redirect, Relay, Sandbox, Signals},
 };
@@ -150,14 +151,11 @@ impl Exec {
             }
         });
         let table = Arc::new(control::host_table(&hosts));
-        for (udp, tcp) in sockets.dns {
-            let (table, forwarder) = (table.clone(), forwarder.clone());
-            thread::Builder::new().name("dns".into()).spawn(move || {
-                if let Err(error) = sandbox::serve_dns(udp, tcp, table, forwarder) {
-                    tracing::error!(%error, "the sandbox's DNS ended");
-                }
-            })?;
-        }
+        dns::answer(
+            sockets.dns,
+            &sidecar,
+            OtherNames::Resolved(table.clone(), forwarder.clone()),
+        )?;
         let relay = Arc::new(Relay {
             dialer: Dialer::new(map).through(forwarder),
             policy: sidecar.in_force(),

@@ -91,9 +91,11 @@ impl Mirror {
     pub fn start(asked: &Asked<'_>) -> Result<Self, Fault> {
         let app = app()?;
         let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-        // In memory where the system has a folder for that.
-        let root = runtime.filter(|folder| folder.is_dir()).unwrap_or_else(env::temp_dir);
-        let around = tempfile::Builder::new().prefix("egret-exec-").tempdir_in(root)?;
+        let folder_in = |root: PathBuf| tempfile::Builder::new().prefix("egret-exec-").tempdir_in(root);
+        // In memory where this user has a folder for that; the variable may be another one's.
+        let around = runtime
+            .and_then(|root| folder_in(root).ok())
+            .map_or_else(|| folder_in(env::temp_dir()), Ok)?;
         let mut command = Command::new(app);
         command.args(["mirror", "--context", asked.context, "--to"]);
         command.arg(inside(&around));

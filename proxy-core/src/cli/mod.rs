@@ -4,6 +4,7 @@
 mod agent;
 mod capture;
 mod check;
+mod dns;
 mod exec;
 mod explain;
 mod get;

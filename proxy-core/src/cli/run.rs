@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    io::IsTerminal,
+    io::{self, IsTerminal},
     net::{SocketAddr, TcpListener},
     path::PathBuf,
     process::ExitCode,
@@ -17,10 +17,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
+use super::dns;
 use crate::{
     control::{self, RawSettings, Sockets},
     model::{IstioVersion, WorkloadName},
-    net::Forwarder,
+    net::{Forwarder, OtherNames, ResolvConf},
     record::AccessLogFormat,
 };
 
@@ -115,6 +116,13 @@ pub struct Run {
     /// /ready and /metrics alone, for whoever watches over the workload from outside
     #[arg(long, value_name = "ADDR")]
     health: Option<SocketAddr>,
+    /// Answer DNS here (UDP and TCP; repeatable): names that the policy has addresses for, where the workload's
+    /// ISTIO_META_DNS_CAPTURE is true; all others are asked on
+    #[arg(long, value_name = "ADDR")]
+    dns: Vec<SocketAddr>,
+    /// Whom other names are asked of (repeatable); by default the servers of /etc/resolv.conf
+    #[arg(long, value_name = "ADDR", requires = "dns")]
+    dns_server: Vec<SocketAddr>,
     /// Keep the last good policy here; with it the sidecar starts where the folder cannot be read or is older
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
@@ -139,13 +147,15 @@ impl Run {
         let mut settings = raw.check()?;
         settings.forwarder = Forwarder::from_environment(&settings.workload.namespace)?;
         raise_descriptor_limit();
+        let dns_sockets = listen_for_redirected("--dns", &self.dns, dns::listen)?;
         let sockets = Sockets {
-            outbound: listen_for_redirected(&self.outbound)?,
+            outbound: listen_for_redirected("--outbound", &self.outbound, TcpListener::bind)?,
             explicit: self.explicit.map(|address| listen("--explicit", address)).transpose()?,
             admin: Some(listen("--admin", self.admin)?),
             health: self.health.map(|address| listen("--health", address)).transpose()?,
         };
         let outbound = sockets.outbound.iter().map(|socket| ("outbound", socket));
+        let of_dns = dns_sockets.iter().map(|(_, socket)| ("dns", socket));
         let others = [
             ("explicit", &sockets.explicit),
             ("admin", &sockets.admin),
@@ -155,10 +165,16 @@ impl Run {
             .into_iter()
             .filter_map(|(name, socket)| Some((name, socket.as_ref()?)));
         let addresses: Vec<_> = outbound
+            .chain(of_dns)
             .chain(others)
             .filter_map(|(name, socket)| Some(format!("{name} {}", socket.local_addr().ok()?)))
             .collect();
         let sidecar = control::start(settings, sockets)?;
+        let mut resolv_conf = ResolvConf::read();
+        if !self.dns_server.is_empty() {
+            resolv_conf.servers = self.dns_server;
+        }
+        dns::answer(dns_sockets, &sidecar, OtherNames::Asked(resolv_conf))?;
         let state = sidecar.policy();
         tracing::info!(
             listening = addresses.join(", "),
@@ -196,16 +212,20 @@ fn cannot_listen(option: &str, address: SocketAddr, error: &std::io::Error) -> S
     format!("{option} {address}: {error}; another process may listen there, choose another port")
 }
 
-/// Opens the sockets that redirected connections arrive at. A system without IPv6 has no such connections over it.
-fn listen_for_redirected(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, String> {
+/// Opens the sockets that what is redirected arrives at. A system without IPv6 has nothing of the kind over it.
+fn listen_for_redirected<S>(
+    option: &str,
+    addresses: &[SocketAddr],
+    bind: impl Fn(SocketAddr) -> io::Result<S>,
+) -> Result<Vec<S>, String> {
     let mut sockets = Vec::with_capacity(addresses.len());
     for address in addresses {
-        match TcpListener::bind(address) {
+        match bind(*address) {
             Ok(socket) => sockets.push(socket),
             Err(error) if address.is_ipv6() && addresses.len() > 1 && has_no_such_address(&error) => {
                 tracing::warn!(%address, %error, "no IPv6 here: left out");
             }
-            Err(error) => return Err(cannot_listen("--outbound", *address, &error)),
+            Err(error) => return Err(cannot_listen(option, *address, &error)),
         }
     }
     Ok(sockets)

@@ -13,6 +13,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::{
     WorkloadChoice,
     keep::{Keep, Kept},
+    sidecar::Fault,
     state::{Origin, PolicyState, Standing, state},
 };
 use crate::{
@@ -70,8 +71,9 @@ impl std::fmt::Debug for Policy {
 }
 
 impl Policy {
-    /// Compiles what `folder` says, or what was kept, where that is newer or the folder cannot be read.
-    pub fn new(folder: &Folder, choice: WorkloadChoice, keep: Option<Keep>) -> Result<Arc<Self>, UnknownWorkload> {
+    /// Compiles what `folder` says, or what was kept, where that is newer or the folder cannot be read. A policy of which
+    /// a part is missing is none: with nothing kept there is nothing to begin with.
+    pub fn new(folder: &Folder, choice: WorkloadChoice, keep: Option<Keep>) -> Result<Arc<Self>, Fault> {
         let started = Instant::now();
         let mounted = folder.reading();
         let standing = Standing::from_now(Origin::Mounted, mounted.generation);
@@ -79,7 +81,10 @@ impl Policy {
             Some(kept) if mounted.files == 0 || !mounted.errors.is_empty() || is_older(&mounted, &kept) => {
                 restore(kept, mounted.errors)
             }
-            _ => (mounted, standing),
+            _ => match mounted.incomplete() {
+                Some(error) => return Err(error.clone().into()),
+                None => (mounted, standing),
+            },
         };
         reading.world.version = choice.istio_version;
         let snapshot = policy::compile(&reading.world, &workload(&reading, &choice)?);
@@ -132,8 +137,10 @@ impl Policy {
         if reading.files == 0 && self.keep.is_some() {
             return Some(vec!["the policy folder is empty".into()]);
         }
-        // Of a mounted policy the last good version of each file holds; another one holds as a whole.
-        let broken = !reading.errors.is_empty() && standing.origin != Origin::Mounted;
+        // Of a mounted policy the last good version of each file holds, but for one whose newer parts are on their way;
+        // another one holds as a whole.
+        let broken =
+            !reading.errors.is_empty() && (standing.origin != Origin::Mounted || reading.incomplete().is_some());
         (broken || standing.is_newer_than(reading.generation))
             .then(|| reading.errors.iter().map(ToString::to_string).collect())
     }
@@ -296,9 +303,72 @@ fn declared(workload: &Object<WorkloadManifest>) -> Workload {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::mpsc, thread, time::Duration};
+    use std::{fs, path::Path, sync::mpsc, thread, time::Duration};
 
     use super::*;
+
+    /// Writes a policy of one entry, in the parts of this version's names; its list of parts is written by `list`.
+    fn in_parts(folder: &Path, version: &str, host: &str) -> String {
+        let text = format!(
+            "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: a}}\nspec: {{hosts: [{host}]}}\n"
+        );
+        let names = [0, 1].map(|part| format!("policy.yaml.{version}{part}"));
+        let (first, second) = text.split_at(text.len() / 2);
+        for (name, part) in names.iter().zip([first, second]) {
+            fs::write(folder.join(name), part).unwrap();
+        }
+        source::list_of_parts(text.as_bytes(), names.iter().map(String::as_str))
+    }
+
+    #[test]
+    fn parts_of_two_versions_never_hold_together() {
+        let (place, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let at = |name: &str| place.path().join(name);
+        let comes = |from: &str, to: &str| fs::copy(elsewhere.path().join(from), at(to)).unwrap();
+        let list = |generation: u64, text: &str| {
+            fs::write(at("policy.yaml.parts"), text).unwrap();
+            fs::write(at("generation"), generation.to_string()).unwrap();
+        };
+        let force = |policy: &Policy| {
+            let world = policy.world.lock().unwrap();
+            let hosts: Vec<String> = world
+                .service_entries
+                .iter()
+                .map(|entry| entry.spec.hosts[0].to_string())
+                .collect();
+            (hosts.join(","), policy.state().generation, policy.state().errors.len())
+        };
+        list(1, &in_parts(place.path(), "a", "one.example"));
+        let mut folder = Folder::open(place.path()).unwrap();
+        let keep = Keep::new(elsewhere.path().to_path_buf());
+        let policy = Policy::new(&folder, WorkloadChoice::default(), Some(keep.clone())).unwrap();
+        assert_eq!(force(&policy), ("one.example".into(), Some(1), 0));
+        let mut look = || {
+            folder.refresh().unwrap();
+            policy.reload(&folder, None);
+            force(&policy)
+        };
+
+        // The list comes before its parts, and then one of them before the other.
+        let next = in_parts(elsewhere.path(), "b", "two.example");
+        list(2, &next);
+        assert_eq!(look(), ("one.example".into(), Some(1), 1));
+        comes("policy.yaml.b1", "policy.yaml.b1");
+        comes("policy.yaml.b1", "policy.yaml.b0");
+        assert_eq!(look(), ("one.example".into(), Some(1), 1));
+        // Who starts meanwhile has what it kept, or waits to be started again.
+        let begun = Folder::open(place.path()).unwrap();
+        let kept = Policy::new(&begun, WorkloadChoice::default(), Some(keep)).unwrap();
+        assert_eq!(
+            (force(&kept).0, kept.state().source),
+            ("one.example".into(), Origin::Kept)
+        );
+        let refused = Policy::new(&begun, WorkloadChoice::default(), None).unwrap_err();
+        assert!(refused.to_string().contains("parts"), "{refused}");
+
+        comes("policy.yaml.b0", "policy.yaml.b0");
+        assert_eq!(look(), ("two.example".into(), Some(2), 0));
+    }
 
     #[test]
     fn what_is_in_force_is_told_while_another_policy_is_taken_over() {

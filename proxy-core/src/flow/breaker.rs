@@ -190,6 +190,7 @@ mod tests {
                 ..ClusterSettings::plain(UpstreamHttp::Http1, std::time::Duration::from_secs(1))
             }),
             object: None,
+            rule: None,
         };
         breaking.of(&cluster).expect("the cluster has limits")
     }

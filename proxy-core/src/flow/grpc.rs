@@ -100,7 +100,7 @@ pub(super) fn http_status(grpc: u8) -> u16 {
 }
 
 /// Writes an answer into the head of a response that has nothing else: what ends a call of gRPC.
-pub(super) fn answer(headers: &mut HeaderMap, status: u8, text: &str) {
+pub(super) fn answer(headers: &mut HeaderMap, status: u8, text: &[u8]) {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(STATUS, HeaderValue::from(u16::from(status)));
     if let Ok(message) = HeaderValue::from_str(&encoded(text))
@@ -111,9 +111,9 @@ pub(super) fn answer(headers: &mut HeaderMap, status: u8, text: &str) {
 }
 
 /// Percent encoding of `grpc-message`.
-fn encoded(text: &str) -> String {
+fn encoded(text: &[u8]) -> String {
     let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
+    for &byte in text {
         match byte {
             b' '..=b'~' if byte != b'%' => encoded.push(char::from(byte)),
             // Writing to a String cannot fail.
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn an_answer_is_told_in_a_head_alone_its_text_percent_encoded() {
         let mut head = HeaderMap::new();
-        answer(&mut head, 14, "some % \u{fc}\n\"x\"");
+        answer(&mut head, 14, "some % \u{fc}\n\"x\"".as_bytes());
         let lines: Vec<_> = head
             .iter()
             .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))

@@ -199,63 +199,9 @@ impl HeaderLines for Lines<'_> {
     }
 }
 
-/// RFC 3986 dot segments removed and backslashes turned, as Envoy's BASE normalisation does before routing; `None` for
-/// an encoded zero byte, which Envoy answers with 400.
-pub(super) fn normalise(path_and_query: &str) -> Option<String> {
-    let (path, query) = match path_and_query.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
-        None => (path_and_query, None),
-    };
-    if path.contains("%00") {
-        return None;
-    }
-    // Nothing to do, as with nearly all.
-    if path.starts_with('/') && !path.contains("/.") && !path.contains(['\\', '#']) {
-        return Some(path_and_query.to_string());
-    }
-    let path = path.split('#').next().unwrap_or(path).replace('\\', "/");
-    let mut kept: Vec<&str> = Vec::new();
-    let mut segments = path.split('/').skip(1).peekable();
-    while let Some(segment) = segments.next() {
-        let last = segments.peek().is_none();
-        match segment {
-            "." if last => kept.push(""),
-            "." => {}
-            ".." => {
-                kept.pop();
-                if last {
-                    kept.push("");
-                }
-            }
-            segment => kept.push(segment),
-        }
-    }
-    let path = format!("/{}", kept.join("/"));
-    Some(match query {
-        Some(query) => format!("{path}?{query}"),
-        None => path,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paths_are_normalised_before_routing() {
-        for (path, expected) in [
-            ("/a/../b", Some("/b")),
-            ("/../../x", Some("/x")),
-            ("/a/./b/..", Some("/a/")),
-            ("/a\\b?q=/../", Some("/a/b?q=/../")),
-            ("/a//b", Some("/a//b")),
-            ("/a%2Fb", Some("/a%2Fb")),
-            ("/", Some("/")),
-            ("/%00", None),
-        ] {
-            assert_eq!(normalise(path).as_deref(), expected, "{path}");
-        }
-    }
 
     #[test]
     fn a_request_id_is_a_random_uuid_whatever_is_drawn() {

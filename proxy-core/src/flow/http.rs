@@ -14,7 +14,7 @@ use super::{
     grpc, headers, reply,
 };
 use crate::{
-    policy::{Action, Claims, Facts, FirstBytes, Forward, HttpClaims, HttpVersion, Reply, decide},
+    policy::{Action, Claims, Facts, FirstBytes, Forward, HttpClaims, HttpVersion, Reply, decide, location, rewritten},
     record::HttpPart,
 };
 
@@ -90,17 +90,11 @@ async fn handle(
         .path_and_query()
         .map_or("/", |path| path.as_str())
         .to_string();
-    let path = match sent_path.starts_with('/') {
-        true => headers::normalise(&sent_path).or_else(|| worker.observes().then(|| sent_path.clone())),
-        false => Some(sent_path.clone()),
-    };
+    let snapshot = worker.snapshot.load_full();
+    let path = snapshot.normalised(&sent_path);
     let http = HttpPart {
         method: request.method().to_string(),
-        path: if is_connect {
-            String::new()
-        } else {
-            path.clone().unwrap_or(sent_path)
-        },
+        path: if is_connect { String::new() } else { path.to_string() },
         version: written(streams),
         source: headers::named_source(request.headers()),
         forwarded_for: headers::text(request.headers(), headers::FORWARDED_FOR),
@@ -110,7 +104,6 @@ async fn handle(
         grpc: grpc::is_grpc(request.headers()),
         ..HttpPart::default()
     };
-    let snapshot = worker.snapshot.load_full();
     let destination = match fixed {
         Some(destination) => Some(destination),
         None => named_destination(&worker, authority.as_deref()).await,
@@ -140,9 +133,6 @@ async fn handle(
     }
     let Some(destination) = destination else {
         return Ok(finish.reply(502, "DF", "dns_resolution_failure", "DNS resolution failure"));
-    };
-    let Some(path) = path else {
-        return Ok(finish.reply(400, "", "path_normalization_failed", ""));
     };
     let claims = HttpClaims {
         version: finish.version,
@@ -185,7 +175,7 @@ async fn handle(
         Action::Reply(answer) => {
             let shown = answer
                 .redirect
-                .map_or((&*path).into(), |redirect| reply::rewritten(redirect, &path));
+                .map_or((&*path).into(), |redirect| rewritten(redirect, &path));
             let sent = asked.remember(request.headers(), &shown);
             let response = answered(finish, &answer, authority.as_deref().unwrap_or_default(), &path);
             treated(response, &asked, &sent, crossing)
@@ -323,7 +313,7 @@ async fn forwarded(
 fn answered(mut finish: Box<Finish>, answer: &Reply<'_>, authority: &str, path: &str) -> Response<ResponseBody> {
     let target = answer
         .redirect
-        .map(|redirect| reply::location(redirect, finish.http_part().scheme, authority, path));
+        .map(|redirect| location(redirect, finish.http_part().scheme, authority, path));
     let mut response = finish.reply(answer.status, flags(answer.flags), answer.details, answer.body);
     if let Some(value) = target.and_then(|target| HeaderValue::from_str(&target).ok()) {
         // Envoy's order.

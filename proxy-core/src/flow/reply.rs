@@ -1,7 +1,5 @@
 //! Answers that the sidecar gives itself.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use hyper::{
     HeaderMap, Response, StatusCode,
@@ -11,18 +9,18 @@ use hyper::{
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
 use super::{body::ResponseBody, grpc, http::Finish};
-use crate::{model::Redirect, policy::HttpVersion};
+use crate::policy::HttpVersion;
 
 const HTTP_DATE: &[BorrowedFormatItem<'_>] =
     format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
 
 /// A response with Envoy's headers of a local reply, in its order. The length of an empty one is written by hyper, last.
-pub(super) fn local(status: u16, text: &str, finish: Box<Finish>) -> Response<ResponseBody> {
+pub(super) fn local(status: u16, text: &[u8], finish: Box<Finish>) -> Response<ResponseBody> {
     let length = text.len();
     // hyper knows of the requests of HTTP/1.1 that their answer has no body.
     let body = match finish.version {
         HttpVersion::H2c if finish.asks_for_head() => Bytes::new(),
-        _ => Bytes::copy_from_slice(text.as_bytes()),
+        _ => Bytes::copy_from_slice(text),
     };
     let mut response = Response::new(ResponseBody::own(body, finish));
     // Codes come from Istio's validation (200 to 599) or from this crate.
@@ -47,7 +45,7 @@ fn finish_head(headers: &mut HeaderMap) {
 }
 
 /// An answer of our own to a call of gRPC: a head alone, whose status is always 200. Source: Envoy's local replies.
-pub(super) fn grpc(status: u8, text: &str, finish: Box<Finish>) -> Response<ResponseBody> {
+pub(super) fn grpc(status: u8, text: &[u8], finish: Box<Finish>) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::own(Bytes::new(), finish));
     let headers = response.headers_mut();
     grpc::answer(headers, status, text);
@@ -79,32 +77,4 @@ pub(super) fn close(mut response: Response<ResponseBody>) -> Response<ResponseBo
 pub(super) fn date() -> Option<HeaderValue> {
     let date = OffsetDateTime::now_utc().format(HTTP_DATE).ok()?;
     HeaderValue::from_str(&date).ok()
-}
-
-/// Where a redirect points, for a request with this scheme and authority.
-pub(super) fn location(redirect: &Redirect, scheme: &str, authority: &str, path_and_query: &str) -> String {
-    let scheme = redirect.scheme.as_deref().unwrap_or(scheme);
-    let host = redirect.authority.as_deref().unwrap_or(authority);
-    let port = redirect.port.map(|port| format!(":{port}")).unwrap_or_default();
-    // The query is kept; the path is replaced whole, or the matched prefix of it.
-    let path = match &redirect.uri {
-        Some(uri) => format!("{uri}{}", split(path_and_query).1),
-        None => rewritten(redirect, path_and_query).into_owned(),
-    };
-    format!("{scheme}://{host}{port}{path}")
-}
-
-/// The path that a redirect's edits see: Envoy puts the prefix in, and nothing else, before it answers.
-pub(super) fn rewritten<'p>(redirect: &Redirect, path_and_query: &'p str) -> Cow<'p, str> {
-    let prefix = redirect.prefix_rewrite.as_ref().filter(|_| redirect.uri.is_none());
-    let Some(prefix) = prefix else {
-        return path_and_query.into();
-    };
-    let (path, query) = split(path_and_query);
-    let rest = path.get(redirect.matched.len()..).unwrap_or_default();
-    format!("{prefix}{rest}{query}").into()
-}
-
-fn split(path_and_query: &str) -> (&str, &str) {
-    path_and_query.split_at(path_and_query.find('?').unwrap_or(path_and_query.len()))
 }

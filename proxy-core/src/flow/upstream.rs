@@ -18,8 +18,8 @@ use super::{
     proxy_header::ProxyHeader,
 };
 use crate::{
-    net::{self, DialError, Server},
-    policy::{CertificateChecks, Cluster, Endpoints, OriginateTls},
+    net::{self, DialError, Files, Server},
+    policy::{CertificateChecks, Cluster, Endpoints, OriginateTls, asked},
 };
 
 /// An open connection and the address that policy chose (not what it may be mapped to).
@@ -148,10 +148,7 @@ pub(super) async fn endpoint(
             choose(Addresses::Found(&resolved(worker, names).await))
         }
         Endpoints::DynamicDns(port) => {
-            let (host, port) = match name.rsplit_once(':') {
-                Some((host, text)) if !name.ends_with(']') => (host, text.parse().unwrap_or(*port)),
-                _ => (name, *port),
-            };
+            let (host, port) = asked(name, *port);
             let found = worker.resolver.resolve_asked(host, port).await;
             let why = match &found {
                 Err(error) if error.kind() == ErrorKind::NotFound => "{cares_norecords:Domain_name_not_found}",
@@ -183,6 +180,13 @@ pub(super) fn server(tls: &OriginateTls, authority: Option<&str>) -> Server {
             .filter(|_| tls.checks == CertificateChecks::AuthorityAndHost)
             .map(lowercase),
         names: tls.names.clone(),
+        files: tls.files.as_ref().map(|files| {
+            Box::new(Files {
+                authorities: files.authorities.clone(),
+                revoked: files.revoked.clone(),
+                identity: files.identity.clone(),
+            })
+        }),
     }
 }
 

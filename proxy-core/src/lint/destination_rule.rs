@@ -50,7 +50,7 @@ fn unverified(report: &mut Report<'_>, rule: &Object<DestinationRule>) {
     let mut check = |code, field: String, policy: &TrafficPolicy| {
         let Some(tls) = &policy.tls else { return };
         let by_secret = tls.credential_name.is_some() && rule.spec.workload_selector.is_some();
-        if !matches!(tls.mode.as_str(), "SIMPLE" | "MUTUAL") || tls.ca_certificates || by_secret {
+        if !matches!(tls.mode.as_str(), "SIMPLE" | "MUTUAL") || tls.ca_certificates.is_some() || by_secret {
             return;
         }
         report.analyzed(
@@ -179,7 +179,8 @@ fn certificates(report: &mut Report<'_>, field: &str, tls: &ClientTls, namespace
     }
     let (simple, mutual) = (tls.mode == "SIMPLE", tls.mode == "MUTUAL");
     let named = tls.credential_name.is_some();
-    let verifies = tls.ca_certificates || tls.ca_crl || !tls.subject_alt_names.is_empty() || simple && named;
+    let verifies =
+        tls.ca_certificates.is_some() || tls.ca_crl.is_some() || !tls.subject_alt_names.is_empty() || simple && named;
     if tls.insecure_skip_verify && (simple || mutual) && verifies {
         report.rejected(
             field,
@@ -189,16 +190,22 @@ fn certificates(report: &mut Report<'_>, field: &str, tls: &ClientTls, namespace
     if !simple && !mutual {
         return;
     }
-    if named && (tls.client_certificate || tls.ca_certificates || tls.ca_crl || tls.private_key) {
+    let files = [
+        &tls.client_certificate,
+        &tls.ca_certificates,
+        &tls.ca_crl,
+        &tls.private_key,
+    ];
+    if named && files.iter().any(|file| file.is_some()) {
         report.rejected(
             field,
             "cannot specify client certificates or CA certificate or CA CRL If credentialName is set",
         );
     }
-    if mutual && !named && !tls.client_certificate {
+    if mutual && !named && tls.client_certificate.is_none() {
         report.rejected(field, "client certificate required for mutual tls");
     }
-    if mutual && !named && !tls.private_key {
+    if mutual && !named && tls.private_key.is_none() {
         report.rejected(field, "private key required for mutual tls");
     }
 }

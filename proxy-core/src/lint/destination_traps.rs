@@ -8,7 +8,7 @@ pub(super) fn check(world: &World, registry: &Registry<'_>, findings: &mut Vec<F
         let Some(set) = &rule.spec.policy else { continue };
         let mut report = Report::new(findings, "DestinationRule", rule);
         twice_encrypted(&mut report, registry, rule, set);
-        secret_of_nobody(&mut report, &rule.spec, set);
+        certificates_by_name(&mut report, &rule.spec, set);
         dropped(&mut report, set);
     }
 }
@@ -46,19 +46,29 @@ fn twice_encrypted(report: &mut Report<'_>, registry: &Registry<'_>, rule: &Obje
     }
 }
 
-/// Sidecars take certificates from a Secret only for a rule that selects them; else they speak plain text.
-fn secret_of_nobody(report: &mut Report<'_>, spec: &DestinationRule, set: &PolicySet) {
-    if spec.workload_selector.is_some() {
-        return;
-    }
+/// Certificates by name: sidecars take those of a Secret only for a rule that selects them, else they speak plain text;
+/// and Egret's takes none.
+fn certificates_by_name(report: &mut Report<'_>, spec: &DestinationRule, set: &PolicySet) {
     let ports = set.ports.iter().enumerate().map(|(index, (_, policy))| {
         let field = format!("spec.trafficPolicy.portLevelSettings[{index}].tls.credentialName");
         (field, policy)
     });
     let whole = ("spec.trafficPolicy.tls.credentialName".to_string(), &set.policy);
     for (field, policy) in std::iter::once(whole).chain(ports) {
-        let secret = policy.tls.as_ref().and_then(|tls| tls.credential_name.as_deref());
-        if originates(policy) && secret.is_some_and(|name| !name.starts_with("configmap://")) {
+        let name = policy.tls.as_ref().and_then(|tls| tls.credential_name.as_deref());
+        let Some(name) = name.filter(|_| originates(policy)) else {
+            continue;
+        };
+        if spec.workload_selector.is_some() || name.starts_with("configmap://") {
+            report.add(
+                "EGR06",
+                Level::Info,
+                field,
+                "Egret's sidecar reads no Secrets and ConfigMaps: it trusts what the system trusts and shows no \
+                 certificate; Envoy gets both from istiod",
+                Some("mount the certificates and name their files under caCertificates".into()),
+            );
+        } else {
             report.add(
                 "EGR08",
                 Level::Warning,

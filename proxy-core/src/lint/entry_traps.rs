@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, Level, finding::Report};
-use crate::model::{Object, ProtocolClass, Resolution, ServiceEntry, World};
+use crate::{
+    model::{Object, ProtocolClass, Resolution, ServiceEntry, World},
+    policy::is_refused,
+};
 
 pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
     let services: BTreeSet<String> = world
@@ -17,6 +20,7 @@ pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
         wide_open(&mut report, &entry.spec);
         of_kubernetes(&mut report, &services, &entry.spec);
         shared_port(&mut report, &spoken, entry);
+        refused_by_envoy(&mut report, world, entry);
     }
 }
 
@@ -40,6 +44,45 @@ fn spoken_without_address(world: &World) -> BTreeMap<u16, String> {
         }
     }
     spoken
+}
+
+/// Ports of hosts that the sidecar resolves, for which Envoy takes no cluster from Istio.
+fn refused_by_envoy(report: &mut Report<'_>, world: &World, entry: &Object<ServiceEntry>) {
+    if entry.spec.resolution != Resolution::DynamicDns {
+        return;
+    }
+    let mesh = world.mesh_config("").map(|mesh| mesh.spec.clone()).unwrap_or_default();
+    let wildcards = entry.spec.hosts.iter().filter(|host| host.starts_with('*'));
+    let policies: Vec<_> = wildcards
+        .map(|host| {
+            let mut rules = world.destination_rules.iter();
+            let rule = rules.find(|rule| rule.spec.host == *host);
+            let set = rule.and_then(|rule| rule.spec.policy.as_ref());
+            (set, rule.is_some_and(|rule| rule.spec.workload_selector.is_some()))
+        })
+        .collect();
+    for (index, port) in entry.spec.ports.iter().enumerate() {
+        if !matches!(port.protocol.class(), ProtocolClass::Http | ProtocolClass::Tls) {
+            continue;
+        }
+        let refused = policies.iter().any(|(set, selects)| {
+            let policy = set.map(|set| set.of_port(port.number).0);
+            is_refused(port.protocol, policy, *selects, &mesh)
+        });
+        if refused {
+            report.add(
+                "EGR17",
+                Level::Warning,
+                format!("spec.ports[{index}]"),
+                format!(
+                    "Envoy refuses what Istio configures for port {} of hosts that are resolved as they are called: with HTTP/2 \
+                     or settings of connections it wants TLS; requests are answered 503, and byte streams are cut",
+                    port.number
+                ),
+                Some("declare the port HTTP and set no connectionPool for it, or originate TLS in a DestinationRule".into()),
+            );
+        }
+    }
 }
 
 /// `*.com` with resolution NONE: whoever claims such a name reaches any address.

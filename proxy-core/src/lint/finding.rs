@@ -235,6 +235,14 @@ impl From<&SourceError> for Finding {
                 },
                 message.clone(),
             ),
+            SourceError::Incomplete(path) => (
+                Place {
+                    file: path.to_string_lossy().into(),
+                    line: 1,
+                    column: 1,
+                },
+                "its parts are not all of one version".into(),
+            ),
         };
         Self {
             code: UNREADABLE,

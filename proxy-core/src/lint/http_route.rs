@@ -30,6 +30,10 @@ const RETRY_ON: [&str; 16] = [
     "unavailable",
 ];
 
+/// Bytes of a direct response above which Istio warns, and above which it refuses (`validateHTTPDirectResponse`).
+const LARGE_BODY: usize = 100 * 1024;
+const LARGEST_BODY: usize = 1024 * 1024;
+
 pub(super) fn http(report: &mut Report<'_>, field: &str, route: &HttpRoute, is_delegate: bool) {
     actions(report, field, route, is_delegate);
     if let Some(mirror) = &route.mirror {
@@ -94,6 +98,17 @@ pub(super) fn http(report: &mut Report<'_>, field: &str, route: &HttpRoute, is_d
             format!("{field}.directResponse.status"),
             format!("status must be between 200 and 599, found {}", response.status),
         );
+    }
+    if let Some(response) = &route.direct_response {
+        let field = format!("{field}.directResponse.body");
+        match response.body.len() {
+            ..=LARGE_BODY => {}
+            ..=LARGEST_BODY => report.warned(field, "large direct_responses may impact control plane performance"),
+            _ => report.rejected(
+                field,
+                "large direct_responses may impact control plane performance, must be less than 1MB",
+            ),
+        }
     }
     for (index, condition) in route.matches.iter().enumerate() {
         conditions(report, &format!("{field}.match[{index}]"), condition);
@@ -217,6 +232,17 @@ fn is_header(name: &str) -> bool {
     pseudo.contains(&name) || !name.is_empty() && name.bytes().all(letter)
 }
 
+/// The name of a token's claim in the place of a header's, in lower case as all of them: `@request.auth.claims.name` or `@request.auth.claims[name]`
+/// (`jwt.ToRoutingClaim`).
+pub(super) fn is_claim(name: &str) -> bool {
+    let Some(claim) = name.strip_prefix("@request.auth.claims") else {
+        return false;
+    };
+    let bracketed = || claim.strip_prefix('[')?.strip_suffix(']');
+    let claim = claim.strip_prefix('.').or_else(bracketed);
+    claim.is_some_and(|claim| !claim.is_empty())
+}
+
 fn conditions(report: &mut Report<'_>, field: &str, condition: &HttpMatch) {
     let mut text = |name: String, value: &TextMatch, prefix_may_be_empty: bool| match value {
         TextMatch::Regex(regex) if regex == "*" && !name.starts_with("withoutHeaders") => report.rejected(
@@ -260,10 +286,7 @@ fn conditions(report: &mut Report<'_>, field: &str, condition: &HttpMatch) {
         ("headers", &condition.headers),
         ("withoutHeaders", &condition.without_headers),
     ] {
-        for name in values
-            .keys()
-            .filter(|name| !is_header(name) && !name.starts_with("@request.auth.claims"))
-        {
+        for name in values.keys().filter(|name| !is_header(name) && !is_claim(name)) {
             report.rejected(
                 format!("{field}.{map}"),
                 format!("header name {name} is not a valid header name"),
@@ -306,7 +329,9 @@ fn for_nobody(report: &mut Report<'_>, field: &str, fault: &Fault) {
 
 fn retries(report: &mut Report<'_>, field: &str, route: &HttpRoute) {
     let Some(retries) = &route.retries else { return };
-    if retries.attempts == 0 && (retries.per_try_timeout.is_some() || retries.retry_on.is_some()) {
+    let has_more =
+        retries.per_try_timeout.is_some() || retries.retry_on.is_some() || retries.remote_localities.is_some();
+    if retries.attempts == 0 && has_more {
         report.rejected(
             field,
             "http retry policy configured when attempts are set to 0 (disabled)",

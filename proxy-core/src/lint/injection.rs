@@ -1,5 +1,5 @@
-//! Where sidecars are missing: namespaces that nobody has decided about (IST0102), pods of an injected namespace without
-//! one (IST0103), and what runs under the sidecar's own user, which is not captured (IST0144). As Istio's
+//! Where sidecars are missing: namespaces that nobody has decided about (IST0102) or somebody has twice (IST0123), pods of
+//! an injected namespace without one (IST0103), and what runs under the sidecar's own user, which is not captured (IST0144). As Istio's
 //! `injection.Analyzer` and `deployment.ApplicationUIDAnalyzer`.
 
 use std::collections::HashSet;
@@ -9,9 +9,6 @@ use crate::{
     model::{Namespace, Object, WorkloadManifest, World},
     policy::{INJECT, INJECTION, MODE, REVISION},
 };
-
-/// Kubernetes' own, into which Istio's webhook injects nothing.
-const OF_KUBERNETES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
 
 pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
     let by_default = world
@@ -24,6 +21,10 @@ pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
         .iter()
         .filter(|namespace| !is_its_own(world, namespace))
     {
+        several_ways(namespace, findings);
+        if namespace.meta.labels.get(MODE).is_some_and(|mode| mode == "ambient") {
+            continue;
+        }
         let injection = namespace.meta.labels.get(INJECTION).map_or("", String::as_str);
         let decided = !injection.is_empty() || namespace.meta.labels.contains_key(REVISION);
         if injection == "enabled" {
@@ -58,13 +59,10 @@ pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Of Istio itself, of Kubernetes, or in ambient mode: nothing is to be injected there.
+/// Of Istio itself: nothing is to be injected there.
 fn is_its_own(world: &World, namespace: &Object<Namespace>) -> bool {
     let name = &*namespace.meta.name;
-    name == "istio-system"
-        || world.mesh_configs.iter().any(|mesh| *mesh.meta.namespace == *name)
-        || OF_KUBERNETES.contains(&name)
-        || namespace.meta.labels.get(MODE).is_some_and(|mode| mode == "ambient")
+    name == "istio-system" || world.mesh_configs.iter().any(|mesh| *mesh.meta.namespace == *name)
 }
 
 /// Ambient's ztunnel carries the traffic of the namespace; a label that asks for sidecars is stronger
@@ -81,6 +79,27 @@ pub(super) fn is_ambient(world: &World, namespace: &str) -> bool {
 pub(super) fn is_ambient_pod(workload: &Object<WorkloadManifest>) -> bool {
     let redirection = workload.spec.pod_annotations.get("ambient.istio.io/redirection");
     redirection.is_some_and(|redirection| redirection == "enabled")
+}
+
+/// Two labels that say what becomes of its pods. One that takes the namespace out says so of the others too.
+fn several_ways(namespace: &Object<Namespace>, findings: &mut Vec<Finding>) {
+    let labels = &namespace.meta.labels;
+    if labels.get(INJECTION).is_some_and(|injection| injection != "enabled") {
+        return;
+    }
+    let written: Vec<String> = [INJECTION, REVISION, MODE]
+        .iter()
+        .filter_map(|key| labels.get(*key).map(|value| format!("{key}={value}")))
+        .collect();
+    if written.len() > 1 {
+        let message = format!(
+            "The namespace has more than one type of injection labels [{}], which may lead to undefined behavior. Make \
+             sure only one injection label exists.",
+            written.join(" ")
+        );
+        let fix = "keep the one that is meant".to_string();
+        Report::new(findings, "Namespace", namespace).analyzed("IST0123", "metadata.labels", message, Some(fix));
+    }
 }
 
 fn undecided(namespace: &Object<Namespace>, findings: &mut Vec<Finding>) {

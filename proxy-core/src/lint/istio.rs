@@ -3,10 +3,19 @@
 //! error about an object that it takes nevertheless, `check` says warning: error means here that the object would not be
 //! taken.
 
-use super::Level;
-use crate::model::{IstioVersion, Labels};
+use super::{
+    Finding, Level,
+    finding::{REJECTED, WARNED},
+};
+use crate::{
+    model::{IstioVersion, Labels},
+    policy::OF_KUBERNETES,
+};
 
-const CODES: [(&str, Level, u8); 28] = [
+/// What Istio's validation says, of objects of any namespace.
+const OF_VALIDATION: [&str; 4] = [REJECTED, "IST0130", "IST0131", WARNED];
+
+const CODES: [(&str, Level, u8); 29] = [
     ("IST0101", Level::Error, 0),
     ("IST0102", Level::Info, 0),
     ("IST0103", Level::Warning, 0),
@@ -18,6 +27,7 @@ const CODES: [(&str, Level, u8); 28] = [
     ("IST0111", Level::Error, 0),
     ("IST0112", Level::Error, 0),
     ("IST0118", Level::Info, 0),
+    ("IST0123", Level::Warning, 6),
     ("IST0125", Level::Warning, 0),
     ("IST0128", Level::Warning, 6),
     ("IST0129", Level::Warning, 6),
@@ -54,4 +64,16 @@ pub(super) fn known(code: &str, version: IstioVersion) -> bool {
 /// Labels of the control plane's own objects, about which its analyzer keeps silent (`util.IsIstioControlPlane`).
 pub(super) fn is_control_plane(labels: &Labels) -> bool {
     labels.contains_key("istio") || labels.get("release").is_some_and(|release| release == "istio")
+}
+
+/// Istio's analyzer looks at nothing in Kubernetes' own namespaces (`IstiodAnalyzer.addReaderKubeSourceInternal`).
+pub(super) fn overlooks(finding: &Finding) -> bool {
+    let is_theirs = finding.object.as_ref().is_some_and(|object| {
+        let namespace = match object.kind.as_str() {
+            "Namespace" => &object.name,
+            _ => &object.namespace,
+        };
+        OF_KUBERNETES.contains(&namespace.as_str())
+    });
+    is_theirs && level(finding.code).is_some() && !OF_VALIDATION.contains(&finding.code)
 }

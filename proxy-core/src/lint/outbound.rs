@@ -7,7 +7,11 @@ const MESSAGE: &str = "outboundTrafficPolicy is written without a mode, and that
 
 pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
     let fix = || Some("write the mode out, or take outboundTrafficPolicy away".into());
-    for mesh in world.mesh_configs.iter().filter(|mesh| mesh.spec.mode_is_implied) {
+    for mesh in world
+        .mesh_configs
+        .iter()
+        .filter(|mesh| mesh.spec.mode_is_implied && mesh.spec.mode_elsewhere.is_none())
+    {
         let mut report = Report::new(findings, "ConfigMap", mesh);
         report.add(
             "EGR01",

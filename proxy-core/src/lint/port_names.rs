@@ -3,6 +3,13 @@
 use super::{Finding, finding::Report, istio};
 use crate::model::{Object, Protocol, Service, World};
 
+/// Who makes Services for gateways, as their label `gateway.istio.io/managed` says.
+const GATEWAY_CONTROLLERS: [&str; 3] = [
+    "istio.io-gateway-controller",
+    "istio.io-mesh-controller",
+    "istio.io-eastwest-controller",
+];
+
 pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
     for service in world.services.iter().filter(|service| is_users(service)) {
         let mut report = Report::new(findings, "Service", service);
@@ -32,5 +39,6 @@ pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
 /// Neither of the control plane nor made by it for a gateway.
 fn is_users(service: &Object<Service>) -> bool {
     let labels = &service.meta.labels;
-    !istio::is_control_plane(labels) && !labels.contains_key("gateway.istio.io/managed")
+    let made_for = labels.get("gateway.istio.io/managed");
+    !istio::is_control_plane(labels) && !made_for.is_some_and(|by| GATEWAY_CONTROLLERS.contains(&by.as_str()))
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 use super::{
     Finding, Level, export_to,
     finding::Report,
-    hosts::{is_domain, is_label, is_partial_wildcard, is_wildcard_domain},
+    hosts::{is_domain, is_label, is_partial_wildcard, is_socket_path, is_wildcard_domain},
 };
 use crate::model::{Endpoint, IstioVersion, Object, Port, Protocol, ProtocolClass, Resolution, ServiceEntry, World};
 
@@ -252,7 +252,7 @@ fn fixed(report: &mut Report<'_>, spec: &ServiceEntry) {
             }
             continue;
         };
-        if !path.starts_with(['/', '@']) || path.ends_with('/') {
+        if !is_socket_path(path) {
             report.rejected(&field, format!("{address} is not an absolute path of a socket"));
         }
         if !ports.is_empty() {

@@ -8,10 +8,10 @@ use std::{
 use super::{
     Finding,
     finding::{Report, pointer},
-    hosts::{is_domain, is_label, is_partial_wildcard, is_wildcard_domain, selector},
+    hosts::{is_domain, is_label, is_partial_wildcard, is_socket_path, is_wildcard_domain, selector},
     injection,
 };
-use crate::model::{Labels, Object, OutboundMode, Sidecar, WorkloadManifest, World};
+use crate::model::{CaptureMode, EgressListener, Labels, Object, OutboundMode, Sidecar, WorkloadManifest, World};
 
 pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
     for sidecar in &world.sidecars {
@@ -58,16 +58,11 @@ pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
                     &field,
                     "sidecar: the egress listener with empty port should be the last listener in the list",
                 ),
-                Some((0, _)) if listener.bind.as_deref().is_none_or(|bind| !bind.starts_with("unix://")) => {
-                    report.rejected(
-                        format!("{field}.port.number"),
-                        "sidecar: ports with 0 value must have a unix domain socket bind address",
-                    );
-                }
+                Some((0, _)) => socket(&mut report, &field, listener, &spec.egress[..index]),
                 Some((port, _))
                     if spec.egress[..index]
                         .iter()
-                        .any(|earlier| port != 0 && earlier.port.is_some_and(|(other, _)| other == port)) =>
+                        .any(|earlier| earlier.port.is_some_and(|(other, _)| other == port)) =>
                 {
                     report.rejected(
                         format!("{field}.port.number"),
@@ -82,6 +77,40 @@ pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
     }
     shared_pods(world, findings);
     several_defaults(world, findings);
+}
+
+/// A listener without a port is one at a socket's path.
+fn socket(report: &mut Report<'_>, field: &str, listener: &EgressListener, earlier: &[EgressListener]) {
+    let Some(path) = listener.bind.as_deref().and_then(|bind| bind.strip_prefix("unix://")) else {
+        report.rejected(
+            format!("{field}.port.number"),
+            "sidecar: ports with 0 value must have a unix domain socket bind address",
+        );
+        return;
+    };
+    if !is_socket_path(path) {
+        report.rejected(
+            format!("{field}.bind"),
+            format!("{path} is not an absolute path to a file"),
+        );
+    }
+    if listener.capture == CaptureMode::Iptables {
+        report.rejected(
+            format!("{field}.captureMode"),
+            "sidecar: captureMode must be DEFAULT/NONE for unix domain socket listeners",
+        );
+    }
+    let is_socket = |other: &&EgressListener| other.port.is_some_and(|(port, _)| port == 0);
+    if earlier
+        .iter()
+        .filter(is_socket)
+        .any(|other| other.bind == listener.bind)
+    {
+        report.rejected(
+            format!("{field}.bind"),
+            "sidecar: unix domain socket values for listeners must be unique",
+        );
+    }
 }
 
 /// Hosts of one listener that an earlier one of the same namespace covers; what excludes hosts is left out.

@@ -336,6 +336,13 @@ fn routes_that_do_nothing_or_lead_nowhere_are_warned_about() {
     let matched = "  hosts: [a.com]\n  http: [{match: [{uri: {prefix: /a}}], route: [{destination: {host: a.com}}]}]";
     assert_eq!(codes(with(http, matched)), ["EGR04"]);
     assert_eq!(codes(with(http, &matched.replace("/a", "/"))), [] as [&str; 0]);
+    // A gateway serves the paths that it lists, and behind a delegate its root's routes go on.
+    for silent in [
+        matched.replace("  hosts: [a.com]", "  hosts: [a.com]\n  gateways: [edge]"),
+        matched.replace("  hosts: [a.com]\n", ""),
+    ] {
+        assert!(!codes(with(http, &silent)).contains(&"EGR04"), "{silent}");
+    }
 
     let elsewhere = routed.replace("{host: a.com}", "{host: b.com}");
     assert_eq!(codes(with(http, &elsewhere)), ["IST0101"]);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{
     Finding, Level, export_to,
     finding::Report,
-    hosts::{is_wildcard_domain, labels},
-    http_route::{gateways, http, weights},
+    hosts::{is_generated_sni, is_wildcard_domain, labels},
+    http_route::{gateways, http, is_claim, weights},
     registry::Registry,
     unused_rules,
 };
@@ -23,11 +23,12 @@ pub(super) fn check(world: &World, registry: &Registry<'_>, findings: &mut Vec<F
         for (index, route) in service.spec.http.iter().enumerate() {
             http(&mut report, &format!("spec.http[{index}]"), route, is_delegate);
         }
+        claims(&mut report, &service.spec);
         layer4(&mut report, &service.spec);
         export_to::check(&mut report, &service.spec.export_to, &service.meta.namespace, false);
-        catch_all(&mut report, &service.spec);
         unused_rules::check(&mut report, &service.spec);
-        if in_mesh(&service.spec) {
+        if in_mesh(&service.spec) && !is_delegate {
+            catch_all(&mut report, &service.spec);
             not_http(&mut report, registry, service);
         }
     }
@@ -51,9 +52,12 @@ fn hosts(report: &mut Report<'_>, spec: &VirtualService) {
         );
     }
     gateways(report, "spec.gateways", &spec.gateways);
+    let by_sni = spec.tls.iter().flat_map(|route| &route.matches);
+    let by_sni = by_sni.into_iter().any(|condition| !condition.sni_hosts.is_empty());
+    let named = |host: &str| is_wildcard_domain(host) || !in_mesh(spec) && by_sni && is_generated_sni(host);
     let good = |host: &Arc<str>| {
         let wrong_wildcard = &**host == "*" && in_mesh(spec);
-        host.parse::<std::net::IpAddr>().is_ok() || !wrong_wildcard && is_wildcard_domain(host)
+        host.parse::<std::net::IpAddr>().is_ok() || !wrong_wildcard && named(host)
     };
     let all_good = spec.hosts.iter().all(good);
     for (index, host) in spec.hosts.iter().enumerate() {
@@ -63,7 +67,7 @@ fn hosts(report: &mut Report<'_>, spec: &VirtualService) {
                 &field,
                 "wildcard host * is not allowed for virtual services bound to the mesh gateway",
             );
-        } else if host.parse::<std::net::IpAddr>().is_err() && !is_wildcard_domain(host) {
+        } else if host.parse::<std::net::IpAddr>().is_err() && !named(host) {
             report.rejected(&field, format!("domain name {host:?} invalid"));
         }
         if all_good && spec.hosts[..index].iter().any(|earlier| overlap(earlier, host)) {
@@ -72,7 +76,32 @@ fn hosts(report: &mut Report<'_>, spec: &VirtualService) {
     }
 }
 
+/// Only gateways ask for tokens.
+fn claims(report: &mut Report<'_>, spec: &VirtualService) {
+    if !in_mesh(spec) {
+        return;
+    }
+    for (index, route) in spec.http.iter().enumerate() {
+        for (position, condition) in route.matches.iter().enumerate() {
+            let maps = [
+                ("headers", &condition.headers),
+                ("withoutHeaders", &condition.without_headers),
+            ];
+            for (map, values) in maps {
+                for name in values.keys().filter(|name| is_claim(name)) {
+                    report.rejected(
+                        format!("spec.http[{index}].match[{position}].{map}[{name}]"),
+                        format!("JWT claim based routing (key: {name}) is only supported for gateway"),
+                    );
+                }
+            }
+        }
+    }
+}
+
 fn layer4(report: &mut Report<'_>, spec: &VirtualService) {
+    let names_mesh = spec.gateways.iter().any(|gateway| gateway == "mesh");
+    let named = |sni: &str| is_wildcard_domain(sni) || !names_mesh && is_generated_sni(sni);
     let no_route = |route: &L4Route| route.route.is_empty();
     for (index, route) in spec.tls.iter().enumerate() {
         let field = format!("spec.tls[{index}]");
@@ -98,7 +127,7 @@ fn layer4(report: &mut Report<'_>, spec: &VirtualService) {
                         ),
                     );
                 }
-                if !is_address && !is_wildcard_domain(sni) {
+                if !is_address && !named(sni) {
                     report.rejected(&field, format!("domain name {sni:?} invalid"));
                 } else if !is_address && !spec.hosts.iter().any(|host| covers(host, sni)) {
                     report.rejected(
@@ -127,6 +156,8 @@ fn layer4_match(report: &mut Report<'_>, field: &str, condition: &L4Match) {
     gateways(report, &format!("{field}.gateways"), &condition.gateways);
 }
 
+/// A gateway serves the paths that it lists, and what a delegate leaves goes on to its root's next route; but callers of a
+/// host in the mesh mean the service.
 fn catch_all(report: &mut Report<'_>, spec: &VirtualService) {
     let all = |condition: &HttpMatch| {
         let uri = match &condition.uri {

@@ -23,6 +23,8 @@ pub struct DestinationRule {
 /// A traffic policy with those of single ports.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PolicySet {
+    /// Where it is written.
+    pub line: u32,
     /// For all ports that have none of their own.
     pub policy: TrafficPolicy,
     /// Policies by port; they replace the other one entirely.
@@ -69,13 +71,13 @@ pub struct ClientTls {
     /// Name of a secret with the certificates.
     pub credential_name: Option<String>,
     /// A file of the authorities' certificates, or `system`.
-    pub ca_certificates: bool,
+    pub ca_certificates: Option<String>,
     /// A file of the certificates that they revoked.
-    pub ca_crl: bool,
+    pub ca_crl: Option<String>,
     /// A file of the client's certificate.
-    pub client_certificate: bool,
+    pub client_certificate: Option<String>,
     /// A file of the client's key.
-    pub private_key: bool,
+    pub private_key: Option<String>,
     /// Names that the server's certificate must have.
     pub subject_alt_names: Vec<String>,
     /// The server's certificate is not verified.

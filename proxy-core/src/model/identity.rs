@@ -25,6 +25,8 @@ pub struct WorkloadManifest {
     pub has_sidecar: bool,
     /// The field of the pod's spec that has it, or a container, run under the sidecar's own user, which is never captured.
     pub sidecar_user: Option<String>,
+    /// Line that has all of its containers run under the sidecar's user or group: nothing of it is captured.
+    pub exempt_line: Option<u32>,
 }
 
 /// A Kubernetes Service.

@@ -4,7 +4,11 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccessLog, ClientTls, IstioVersion, Keepalive, LocalitySetting, Retries, TrafficPolicy, VersionSource};
+use super::{
+    AccessLog, ClientTls, IstioVersion, Keepalive, LabelSelector, Labels, LocalitySetting, Object, ObjectRef, Retries,
+    TrafficPolicy, VersionSource,
+};
+use crate::yaml::Node;
 
 /// What happens to destinations that no policy names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -24,6 +28,32 @@ impl fmt::Display for OutboundMode {
             Self::AllowAny => "ALLOW_ANY",
             Self::AllowAnyDynamicDns => "ALLOW_ANY_DYNAMIC_DNS",
             Self::RegistryOnly => "REGISTRY_ONLY",
+        })
+    }
+}
+
+/// `pathNormalization.normalization`: what becomes of a request's path before anything else is made of it. Each does what
+/// the one before does, and more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum PathNormalization {
+    /// Nothing but that a fragment is dropped.
+    None,
+    /// Dot segments are removed, backslashes turned, needless encodings decoded: also DEFAULT.
+    #[default]
+    Base,
+    /// Slashes that stand side by side become one.
+    MergeSlashes,
+    /// Before all that, encoded slashes and backslashes are decoded.
+    DecodeAndMergeSlashes,
+}
+
+impl fmt::Display for PathNormalization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "NONE",
+            Self::Base => "BASE",
+            Self::MergeSlashes => "MERGE_SLASHES",
+            Self::DecodeAndMergeSlashes => "DECODE_AND_MERGE_SLASHES",
         })
     }
 }
@@ -66,6 +96,8 @@ pub struct MeshConfig {
     pub default_traffic_policy: TrafficPolicy,
     /// `outboundTrafficPolicy.tls`, for unknown hosts under ALLOW_ANY_DYNAMIC_DNS.
     pub dynamic_dns_tls: Option<ClientTls>,
+    /// `pathNormalization`.
+    pub path_normalization: PathNormalization,
     /// `h2UpgradePolicy: UPGRADE`: services that speak HTTP are spoken to in HTTP/2.
     pub h2_upgrade: bool,
     /// `enableTracing`, default true; decides about `x-envoy-decorator-operation`.
@@ -76,8 +108,75 @@ pub struct MeshConfig {
     pub dns_auto_allocate: bool,
     /// Where and how access logs are written.
     pub access_log: AccessLog,
+    /// `discoverySelectors`: objects of namespaces that none of them selects count for nobody; none selects all.
+    pub discovery_selectors: Vec<LabelSelector>,
+    /// `serviceEntryVisibility`, where sidecars heed it (Istio 1.31 and newer).
+    pub entry_visibility: Option<EntryVisibility>,
     /// Settings of outbound traffic that this engine does not act on, with their lines.
     pub unapplied: Vec<(&'static str, u32)>,
+    /// Where the mode is written, where that is in the ConfigMap that the control plane shares with others.
+    pub mode_elsewhere: Option<ObjectRef>,
+    /// Its own text, without what is shared.
+    pub written: Option<Box<MeshText>>,
+    /// Digest of the shared ConfigMap that it is joined with.
+    pub joined_with: Option<u64>,
+}
+
+/// The text of a mesh config as a document, its fields spelt in lowerCamelCase.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MeshText {
+    /// The document.
+    pub document: Node,
+    /// Lines before it in its file.
+    pub lines: u32,
+}
+
+/// An istiod that reads a second mesh config on top of its own (`SHARED_MESH_CONFIG`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlPlane {
+    /// Its revision, empty for the default one.
+    pub revision: String,
+    /// Name of the second one's ConfigMap, beside it.
+    pub shared_mesh: String,
+}
+
+/// To whom ServiceEntries are shown at most, by the labels of their namespaces.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EntryVisibility {
+    /// Where no policy is for them.
+    pub default: VisibleTo,
+    /// The first whose rules all match holds.
+    pub policies: Vec<VisibilityPolicy>,
+}
+
+/// One policy of [`EntryVisibility`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VisibilityPolicy {
+    /// To whom.
+    pub visible_to: VisibleTo,
+    /// Of the namespaces' labels; one without a selector matches none.
+    pub rules: Vec<Option<LabelSelector>>,
+}
+
+/// To whom an entry is shown at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum VisibleTo {
+    /// `PUBLIC`.
+    #[default]
+    All,
+    /// `NAMESPACE`: its own.
+    Namespace,
+    /// `NONE`.
+    Nobody,
+}
+
+impl EntryVisibility {
+    /// Of the entries of a namespace with these labels.
+    pub fn of(&self, labels: &Labels) -> VisibleTo {
+        let matches = |rule: &Option<LabelSelector>| rule.as_ref().is_some_and(|selector| selector.selects(labels));
+        let policy = self.policies.iter().find(|policy| policy.rules.iter().all(matches));
+        policy.map_or(self.default, |policy| policy.visible_to)
+    }
 }
 
 impl Default for MeshConfig {
@@ -100,12 +199,18 @@ impl Default for MeshConfig {
             default_retries: None,
             default_traffic_policy: TrafficPolicy::default(),
             dynamic_dns_tls: None,
+            path_normalization: PathNormalization::default(),
             h2_upgrade: false,
             enable_tracing: true,
             dns_capture: false,
             dns_auto_allocate: false,
             access_log: AccessLog::default(),
+            discovery_selectors: Vec::new(),
+            entry_visibility: None,
             unapplied: Vec::new(),
+            mode_elsewhere: None,
+            written: None,
+            joined_with: None,
         }
     }
 }
@@ -114,6 +219,14 @@ impl MeshConfig {
     /// How long connecting may take; ten seconds where nothing is written.
     pub fn connect_timeout(&self) -> Duration {
         self.connect_timeout.unwrap_or(Duration::from_secs(10))
+    }
+}
+
+impl Object<MeshConfig> {
+    /// Where the mode is written; `None` where it is nowhere.
+    pub fn mode_reference(&self) -> Option<ObjectRef> {
+        let own = || (self.spec.mode_line > 0).then(|| self.reference("ConfigMap", self.spec.mode_line));
+        self.spec.mode_elsewhere.clone().or_else(own)
     }
 }
 

@@ -34,4 +34,18 @@ pub struct EgressListener {
     pub port_name: String,
     /// Bind address.
     pub bind: Option<String>,
+    /// `captureMode`.
+    pub capture: CaptureMode,
+}
+
+/// How traffic comes to a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CaptureMode {
+    /// As the sidecar is set up.
+    #[default]
+    Default,
+    /// It is captured.
+    Iptables,
+    /// Callers connect to it.
+    None,
 }

@@ -150,7 +150,7 @@ pub struct DirectResponse {
     /// Status.
     pub status: u16,
     /// Body.
-    pub body: Arc<str>,
+    pub body: Arc<[u8]>,
 }
 
 /// `retries`.
@@ -166,6 +166,8 @@ pub struct Retries {
     pub ignore_previous_hosts: Option<bool>,
     /// `backoff`; `None` is Envoy's default.
     pub back_off: Option<Duration>,
+    /// `retryRemoteLocalities`, which says nothing to a sidecar whose endpoints are in no locality.
+    pub remote_localities: Option<bool>,
 }
 
 /// One `tls[]` or `tcp[]` entry.

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    DestinationRule, EnvoyFilter, Gateway, InjectorConfig, IstioVersion, MeshConfig, Namespace, Object, RevisionTag,
-    Service, ServiceEntry, Sidecar, Telemetry, VirtualService, WorkloadManifest,
+    ControlPlane, DestinationRule, EnvoyFilter, Gateway, InjectorConfig, IstioVersion, MeshConfig, MeshText, Namespace,
+    Object, RevisionTag, Service, ServiceEntry, Sidecar, Telemetry, VirtualService, WorkloadManifest,
 };
 
 /// All objects of a source that policy depends on. Cheap to clone: objects are shared.
@@ -12,6 +12,10 @@ use super::{
 pub struct World {
     /// Mesh configs, one a revision (ConfigMap `istio[-rev]`, key `mesh`).
     pub mesh_configs: Vec<Arc<Object<MeshConfig>>>,
+    /// ConfigMaps with a mesh config under another name: a control plane may read one on top of its own.
+    pub shared_meshes: Vec<Arc<Object<MeshText>>>,
+    /// Control planes that do.
+    pub control_planes: Vec<Arc<Object<ControlPlane>>>,
     /// Injector values, one a revision (ConfigMap `istio-sidecar-injector[-rev]`, key `values`).
     pub injectors: Vec<Arc<Object<InjectorConfig>>>,
     /// Tags of revisions.
@@ -84,6 +88,8 @@ impl World {
     /// Adds everything that `other` says.
     pub fn extend(&mut self, other: &World) {
         self.mesh_configs.extend_from_slice(&other.mesh_configs);
+        self.shared_meshes.extend_from_slice(&other.shared_meshes);
+        self.control_planes.extend_from_slice(&other.control_planes);
         self.injectors.extend_from_slice(&other.injectors);
         self.tags.extend_from_slice(&other.tags);
         self.namespaces.extend_from_slice(&other.namespaces);
@@ -98,6 +104,28 @@ impl World {
         self.envoy_filters.extend_from_slice(&other.envoy_filters);
         for (kind, count) in &other.ignored {
             *self.ignored.entry(kind.clone()).or_default() += count;
+        }
+        self.join_meshes();
+    }
+
+    /// Has the mesh configs say what their control planes make of them: what is shared with them counts over their own.
+    pub(super) fn join_meshes(&mut self) {
+        for mesh in &mut self.mesh_configs {
+            let plane = self
+                .control_planes
+                .iter()
+                .find(|plane| plane.meta.namespace == mesh.meta.namespace && plane.spec.revision == mesh.spec.revision);
+            let shared = plane.and_then(|plane| {
+                let mut shared = self.shared_meshes.iter();
+                shared.find(|shared| {
+                    shared.meta.namespace == plane.meta.namespace && *shared.meta.name == *plane.spec.shared_mesh
+                })
+            });
+            if shared.map(|shared| shared.digest()) == mesh.spec.joined_with {
+                continue;
+            }
+            let spec = super::parse::joined(mesh, shared.map(|shared| &**shared));
+            *mesh = Arc::new(mesh.but(|own| *own = spec));
         }
     }
 
@@ -114,6 +142,8 @@ impl World {
         }
         others!(
             mesh_configs,
+            shared_meshes,
+            control_planes,
             injectors,
             tags,
             namespaces,

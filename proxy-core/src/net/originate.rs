@@ -7,15 +7,17 @@ use std::{
 };
 
 use rustls::{
-    ClientConfig, RootCertStore,
-    client::danger::ServerCertVerifier,
+    RootCertStore,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::verify::{self, Anybody, Trusted};
+use super::{
+    certificates::{Configs, Files, Kept},
+    verify::{self, Anybody, Trusted},
+};
 
 /// Where distributions keep the certificate authorities that they trust.
 const BUNDLES: [&str; 4] = [
@@ -25,10 +27,12 @@ const BUNDLES: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// Opens TLS towards upstreams. What is trusted is read once, when the first upstream needs it: most policies never do.
+/// Opens TLS towards upstreams. What the system trusts is read once, when the first upstream needs it: most policies never
+/// do. Files that a rule names are read again whenever they have changed.
 #[derive(Debug, Clone, Default)]
 pub struct Originator {
-    configs: Arc<OnceLock<Result<Configs, String>>>,
+    system: Arc<OnceLock<Result<[Configs; 2], String>>>,
+    files: Kept,
 }
 
 /// The protocol that an upstream is told will be spoken inside TLS.
@@ -51,6 +55,8 @@ pub struct Server {
     pub host: Option<Box<str>>,
     /// Names of which the certificate must have one, where there are any.
     pub names: Arc<[Arc<str>]>,
+    /// Files with certificates in the place of the system's, where any are named.
+    pub files: Option<Box<Files>>,
 }
 
 impl Server {
@@ -61,15 +67,9 @@ impl Server {
             trusted: true,
             host: Some(name.into()),
             names: Arc::default(),
+            files: None,
         }
     }
-}
-
-/// How TLS is spoken, by the protocol that is told: with whom a trusted authority has signed for, and with anybody.
-#[derive(Debug, Clone)]
-struct Configs {
-    trusted: [Arc<ClientConfig>; 3],
-    anybody: [Arc<ClientConfig>; 3],
 }
 
 impl Originator {
@@ -85,11 +85,9 @@ impl Originator {
             // No name is sent for an address.
             None => ServerName::from(stream.peer_addr()?.ip()),
         };
-        let configs = self.configs()?;
-        let [plain, http1, http2] = if server.trusted {
-            configs.trusted
-        } else {
-            configs.anybody
+        let Configs([plain, http1, http2]) = match &server.files {
+            Some(files) => self.files.configs(files, server.trusted)?,
+            None => self.system(server.trusted)?,
         };
         let config = match alpn {
             None => plain,
@@ -105,14 +103,29 @@ impl Originator {
         Ok(stream)
     }
 
-    fn configs(&self) -> io::Result<Configs> {
-        let configs = self.configs.get_or_init(|| load().map_err(|error| error.to_string()));
-        configs.clone().map_err(io::Error::other)
+    fn system(&self, trusted: bool) -> io::Result<Configs> {
+        let system = self.system.get_or_init(|| load().map_err(|error| error.to_string()));
+        let [of_trusted, of_anybody] = system.clone().map_err(io::Error::other)?;
+        Ok(if trusted { of_trusted } else { of_anybody })
     }
 }
 
-/// `SSL_CERT_FILE`, else the system's bundle.
-fn load() -> io::Result<Configs> {
+/// With whom a trusted authority has signed for, and with anybody. A session that was begun with anybody is resumed with
+/// nobody who must be trusted: each has sessions of its own.
+fn load() -> io::Result<[Configs; 2]> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    Ok([
+        Configs::new(
+            Arc::new(Trusted::new(system_roots()?, provider.clone())),
+            &provider,
+            None,
+        )?,
+        Configs::new(Arc::new(Anybody::new(provider.clone())), &provider, None)?,
+    ])
+}
+
+/// What `SSL_CERT_FILE` names, else the system's bundle.
+pub(super) fn system_roots() -> io::Result<Arc<RootCertStore>> {
     let path = match env::var_os("SSL_CERT_FILE") {
         Some(path) => PathBuf::from(path),
         None => BUNDLES
@@ -122,31 +135,16 @@ fn load() -> io::Result<Configs> {
             .ok_or_else(|| io::Error::other("this system has no certificate bundle; name one in SSL_CERT_FILE"))?
             .to_path_buf(),
     };
+    roots(&path)
+}
+
+/// The authorities of a bundle. Bundles carry certificates that are too odd to use; the others count.
+pub(super) fn roots(path: &Path) -> io::Result<Arc<RootCertStore>> {
     let unusable = |error| io::Error::other(format!("{}: {error}", path.display()));
     let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(&path).map_err(unusable)?;
-    // Bundles carry certificates that are too odd to use; the others count.
+    let certificates = CertificateDer::pem_file_iter(path).map_err(unusable)?;
     roots.add_parsable_certificates(certificates.flatten());
-    let (roots, provider) = (Arc::new(roots), Arc::new(aws_lc_rs::default_provider()));
-    let configs = |verifier: Arc<dyn ServerCertVerifier>| {
-        let config = ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
-            .map_err(io::Error::other)?
-            .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_no_client_auth();
-        let telling = |protocols: &[&[u8]]| {
-            let mut config = config.clone();
-            config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-            Arc::new(config)
-        };
-        io::Result::Ok([telling(&[]), telling(&[b"http/1.1"]), telling(&[b"h2"])])
-    };
-    // A session that was begun with anybody is resumed with nobody who must be trusted: each has sessions of its own.
-    Ok(Configs {
-        trusted: configs(Arc::new(Trusted::new(roots, provider.clone())))?,
-        anybody: configs(Arc::new(Anybody::new(provider.clone())))?,
-    })
+    Ok(Arc::new(roots))
 }
 
 /// An IPv6 address as it stands in a Host has brackets.

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use rustls::{
     CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::{
+        VerifierBuilderError, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_cert_signed_by_trust_anchor, verify_server_name,
     },
     crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime},
     server::ParsedCertificate,
 };
 
@@ -26,6 +27,12 @@ pub(super) struct Anybody {
 pub(super) struct Trusted {
     roots: Arc<RootCertStore>,
     anybody: Anybody,
+}
+
+/// Takes a certificate that a trusted authority has signed and not revoked, whatever its names.
+#[derive(Debug)]
+pub(super) struct Unrevoked {
+    verifier: Arc<WebPkiServerVerifier>,
 }
 
 /// Looks for one of `names` in a certificate, where there are any. Those that are no DNS names or addresses are in none:
@@ -90,6 +97,66 @@ impl ServerCertVerifier for Trusted {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.anybody.supported_verify_schemes()
+    }
+}
+
+// === impl Unrevoked ===
+
+impl Unrevoked {
+    /// Envoy: `CRL_CHECK_ALL`, by which a list that is missing or too old for any certificate of the chain refuses it.
+    pub(super) fn new(
+        roots: Arc<RootCertStore>,
+        revoked: Vec<CertificateRevocationListDer<'static>>,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Self, VerifierBuilderError> {
+        let builder = WebPkiServerVerifier::builder_with_provider(roots, provider).with_crls(revoked);
+        Ok(Self {
+            verifier: builder.enforce_revocation_expiration().build()?,
+        })
+    }
+}
+
+impl ServerCertVerifier for Unrevoked {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified = self
+            .verifier
+            .verify_server_cert(certificate, intermediates, name, response, now);
+        match verified {
+            // Names are looked at last, and here they are not asked for.
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verifier.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verifier.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
     }
 }
 

@@ -1,9 +1,10 @@
 //! What reaches the sidecar at all: the order of the interception rules (semantics of istio-iptables, REDIRECT mode).
 //!
-//! First match decides: excluded ports, the caller's own loopback, excluded ranges, included ports, included ranges.
+//! First match decides: excluded ports, the caller's own loopback, the sidecar's own user, excluded ranges, included ports,
+//! included ranges.
 //! Exclude always beats include. A pod annotation, even an empty one, replaces the injector's value.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
@@ -33,6 +34,8 @@ pub struct Capture {
     pub exclude_ports: Vec<u16>,
     /// Where each of the four is written.
     pub written: [Option<ObjectRef>; 4],
+    /// Where it is said that the workload runs under the sidecar's own user or group, of which nothing is captured.
+    pub exempt: Option<ObjectRef>,
 }
 
 /// Why a connection never reaches the sidecar.
@@ -42,6 +45,8 @@ pub enum BypassRule {
     ExcludedPort(u16),
     /// The destination is the caller's own loopback.
     Loopback,
+    /// The workload runs under the sidecar's own user or group.
+    SidecarUser,
     /// `excludeOutboundIPRanges` holds the address.
     ExcludedRange(IpNet),
     /// `includeOutboundIPRanges` does not hold the address.
@@ -83,6 +88,7 @@ impl Capture {
             include_ports: include_ports.map(|text| ports(&text)).unwrap_or_default(),
             exclude_ports: exclude_ports.map(|text| ports(&text)).unwrap_or_default(),
             written: [include_ranges_at, exclude_ranges_at, include_ports_at, exclude_ports_at],
+            exempt: None,
         }
     }
 
@@ -143,8 +149,11 @@ impl Capture {
         if self.exclude_ports.contains(&port) {
             return Some(BypassRule::ExcludedPort(port));
         }
-        if address.is_loopback() && port != OUTBOUND_PORT {
+        if address.is_loopback() && port != OUTBOUND_PORT && !self.captures_loopback(address) {
             return Some(BypassRule::Loopback);
+        }
+        if self.exempt.is_some() {
+            return Some(BypassRule::SidecarUser);
         }
         if let Some(range) = self.exclude_ranges.iter().find(|range| range.contains(&address)) {
             return Some(BypassRule::ExcludedRange(*range));
@@ -158,6 +167,15 @@ impl Capture {
         }
     }
 
+    /// Ranges that are written with a loopback address switch the rule off that keeps it uncaptured, but for the host's
+    /// own address. Source: istio-iptables, `HasLoopBackIP`.
+    fn captures_loopback(&self, address: IpAddr) -> bool {
+        let ranges = self.include_ranges.iter().flatten();
+        ranges.into_iter().any(|range| range.addr().is_loopback())
+            && address != IpAddr::V4(Ipv4Addr::LOCALHOST)
+            && address != IpAddr::V6(Ipv6Addr::LOCALHOST)
+    }
+
     /// The step of a trace for `rule`.
     pub(super) fn step(&self, rule: BypassRule) -> Step {
         let [include_ranges, exclude_ranges, _, exclude_ports] = &self.written;
@@ -167,6 +185,10 @@ impl Capture {
                 exclude_ports,
             ),
             BypassRule::Loopback => ("own loopback: never captured".to_string(), &None),
+            BypassRule::SidecarUser => (
+                "the workload runs under the sidecar's own user or group: never captured".to_string(),
+                &self.exempt,
+            ),
             BypassRule::ExcludedRange(range) => (
                 format!("excludeOutboundIPRanges holds {range}: never captured"),
                 exclude_ranges,
@@ -191,12 +213,14 @@ pub fn capture_of(world: &World, workload: &Workload) -> Capture {
 
 /// The same where this revision injects it.
 pub fn capture_under(world: &World, workload: &Workload, revision: &str) -> Capture {
-    let workload_object = world
-        .workloads
-        .iter()
-        .find(|object| object.meta.namespace == workload.namespace && object.meta.name == workload.name)
-        .map(|object| object.reference(object.spec.kind, 0));
-    Capture::of(world, &workload.annotations, workload_object.as_ref(), revision)
+    let mut workloads = world.workloads.iter();
+    let manifest =
+        workloads.find(|object| object.meta.namespace == workload.namespace && object.meta.name == workload.name);
+    let at = |line| manifest.map(|object| object.reference(object.spec.kind, line));
+    Capture {
+        exempt: manifest.and_then(|object| at(object.spec.exempt_line?)),
+        ..Capture::of(world, &workload.annotations, at(0).as_ref(), revision)
+    }
 }
 
 fn ports(text: &str) -> Vec<u16> {

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use super::{
-    CertificateChecks, ClusterSettings, Endpoints, OriginateTls, Spread, Upkeep, UpstreamHttp, balance,
+    CertificateChecks, ClusterSettings, Endpoints, OriginateTls, Spread, TlsFiles, Upkeep, UpstreamHttp, balance,
     registry::{RegistryService, ServiceKind},
     rules::Rule,
 };
@@ -127,10 +127,7 @@ pub(super) fn of_subset(rule: Option<&TrafficPolicy>, subset: &Subset, port: u16
         proxy_protocol,
         unapplied: {
             let rule = rule.into_iter().flat_map(|rule| &rule.unapplied);
-            let is_replaced = |part: &&&str| {
-                own.load_balancer.is_some() && part.starts_with("loadBalancer.")
-                    || own.tls.is_some() && part.starts_with("tls.")
-            };
+            let is_replaced = |part: &&&str| own.load_balancer.is_some() && part.starts_with("loadBalancer.");
             let inherited = rule.filter(|part| !own.unapplied.contains(part) && !is_replaced(part));
             own.unapplied.iter().chain(inherited).copied().collect()
         },
@@ -150,6 +147,10 @@ pub(super) fn settings(
     let connect_timeout = pool.and_then(|pool| pool.connect_timeout);
     let of_pool = pool.into_iter().flat_map(|pool| &pool.unapplied);
     let of_policy = policy.into_iter().flat_map(|policy| &policy.unapplied);
+    let tls = policy.and_then(|policy| originate(policy, rule, service));
+    // The sidecar has no way to a Secret or a ConfigMap: what the system trusts stands for it.
+    let by_name = policy.and_then(|policy| policy.tls.as_ref()?.credential_name.as_ref());
+    let of_tls = tls.as_ref().and(by_name).map(|_| "tls.credentialName");
     let http = upstream_http(port.protocol, pool, mesh);
     let limits = pool.map(|pool| pool.limits).unwrap_or_default();
     ClusterSettings {
@@ -161,7 +162,7 @@ pub(super) fn settings(
         },
         upkeep: upkeep(policy, mesh).map(Box::new),
         http,
-        tls: policy.and_then(|policy| originate(policy, rule, service)),
+        tls,
         proxy_protocol: policy.and_then(|policy| policy.proxy_protocol),
         limits: Limits {
             retry_budget: policy.and_then(|policy| policy.retry_budget),
@@ -169,8 +170,28 @@ pub(super) fn settings(
             streams: limits.streams.filter(|_| http == UpstreamHttp::Http2),
             ..limits
         },
-        unapplied: of_policy.chain(of_pool).copied().collect(),
+        unapplied: of_policy.chain(of_pool).copied().chain(of_tls).collect(),
     }
+}
+
+/// Whether Envoy refuses the cluster that Istio makes for a port of hosts which the sidecar resolves. Seen of Envoy 1.40: one
+/// with options of HTTP must verify certificates for the hosts of requests, and Istio says so with TLS alone. `selects` says
+/// whether `policy` stands in a rule for some callers.
+pub(crate) fn is_refused(protocol: Protocol, policy: Option<&TrafficPolicy>, selects: bool, mesh: &MeshConfig) -> bool {
+    let tls = policy.and_then(|policy| policy.tls.as_ref());
+    let encrypts = |tls: &ClientTls| tls.mode == "ISTIO_MUTUAL" || originated(tls, selects, &[], true).is_some();
+    if tls.is_some_and(encrypts) {
+        return false;
+    }
+    let pool = policy.and_then(|policy| policy.connection_pool.as_ref());
+    let has_options = |pool: &ConnectionPool| {
+        let times = [pool.idle_timeout, pool.max_connection_duration, pool.http_idle_timeout];
+        let counts = [pool.limits.requests_per_connection, pool.limits.streams];
+        times.iter().any(Option::is_some)
+            || counts.iter().any(Option::is_some)
+            || pool.unapplied.contains(&"connectionPool.http.http2KeepAlive")
+    };
+    upstream_http(protocol, pool, mesh) != UpstreamHttp::Http1 || pool.is_some_and(has_options)
 }
 
 /// The HTTP of a cluster. Istio: what a port declares stands; a rule upgrades any port that says neither HTTP/2 nor
@@ -219,7 +240,24 @@ fn originated(tls: &ClientTls, selects: bool, names: &[String], is_dynamic: bool
         sni: tls.sni.as_deref().map(Into::into),
         checks: checks(tls, is_dynamic),
         names: names.iter().map(|name| name.as_str().into()).collect(),
+        files: files(tls).map(Box::new),
     })
+}
+
+/// The files of `tls`. Istio: `constructUpstreamTLS`, for which `system` is no file, and which asks nothing of authorities
+/// where the server is not verified.
+fn files(tls: &ClientTls) -> Option<TlsFiles> {
+    let path = |written: &Option<String>| written.as_deref().map(Arc::from);
+    let of_server = |written| path(written).filter(|_| !tls.insecure_skip_verify);
+    let identity = path(&tls.client_certificate).zip(path(&tls.private_key));
+    let files = TlsFiles {
+        authorities: of_server(&tls.ca_certificates).filter(|path| &**path != "system"),
+        revoked: of_server(&tls.ca_crl),
+        identity: identity
+            .filter(|_| tls.mode == "MUTUAL")
+            .map(|(certificate, key)| [certificate, key]),
+    };
+    (files != TlsFiles::default() && tls.credential_name.is_none()).then_some(files)
 }
 
 /// What is asked of the server's certificate beside the names that are written. Istio: `setAutoSniAndAutoSanValidation`, and

@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 use super::{
     Cluster, ClusterSettings, Endpoints, Spread, Workload,
     balance::{Placed, Spreading},
-    cluster_settings::{Plain, locality_setting, of_subset, over_mesh, settings},
+    cluster_settings::{Plain, is_refused, locality_setting, of_subset, over_mesh, settings},
     host_rules::HostRule,
     names::{NameMap, Named},
     registry::{RegistryService, ServiceKind},
@@ -13,7 +13,8 @@ use super::{
     shared_endpoints::{Declared, OfHost, SamePort, SharedEndpoints},
 };
 use crate::model::{
-    Labels, MeshConfig, Port, Protocol, Resolution, RouteDestination, SimpleBalancer, TrafficPolicy, World,
+    Labels, MeshConfig, ObjectRef, Port, Protocol, Resolution, RouteDestination, SimpleBalancer, Subset, TrafficPolicy,
+    World,
 };
 
 /// Clusters by name (`outbound|80||httpbin.org`), and what else of their services routes are made by.
@@ -132,13 +133,20 @@ pub(super) fn clusters(
             let policy = policy.as_deref();
             // Istio tells addresses apart from their clusters, and asks no more than the rule of these.
             let by_rule = !service.is_named() && mesh.default_traffic_policy.outlier_detection.is_some();
-            let mut add = |subset: &str, endpoints, policy: Option<&TrafficPolicy>| {
+            let mut add = |subset: Option<&Subset>, endpoints, policy: Option<&TrafficPolicy>| {
                 let (endpoints, spread): Spreaded = endpoints;
+                let selects = rule.is_some_and(|rule| rule.selector.is_some());
+                if service.is_dynamic() && is_refused(port.protocol, policy, selects, mesh) {
+                    return;
+                }
                 let settings = match (policy, &spread) {
                     (None, None) => plain.of(port),
                     _ => Arc::new(settings(policy, rule, service, port, mesh, (&endpoints, spread))),
                 };
-                let cluster = made(service, port, subset, endpoints, settings);
+                let name = subset.map_or("", |subset| &subset.name);
+                let says = policy.is_some_and(|policy| *policy != TrafficPolicy::default());
+                let written = rule.filter(|_| says).and_then(|rule| rule.reference(subset));
+                let cluster = made(service, port, name, endpoints, settings, written);
                 clusters.by_name.put(Arc::new(cluster));
             };
             // Istio leaves a service that has no endpoint to resolve out, with its subsets.
@@ -146,7 +154,7 @@ pub(super) fn clusters(
             let Some(all) = endpoints(None, policy, fails_over) else {
                 continue;
             };
-            add("", balanced(all, policy), policy);
+            add(None, balanced(all, policy), policy);
             // What the sidecar resolves by itself has no parts.
             let subsets = rule.filter(|_| !service.is_dynamic()).map(|rule| &*rule.subsets);
             for subset in subsets.unwrap_or_default() {
@@ -164,7 +172,7 @@ pub(super) fn clusters(
                     endpoints => endpoints,
                 };
                 if let Some(endpoints) = endpoints {
-                    add(&subset.name, balanced(endpoints, own.as_ref()), own.as_ref());
+                    add(Some(subset), balanced(endpoints, own.as_ref()), own.as_ref());
                 }
             }
         }
@@ -203,6 +211,7 @@ fn made(
     subset: &str,
     endpoints: Endpoints,
     settings: Arc<ClusterSettings>,
+    rule: Option<ObjectRef>,
 ) -> Cluster {
     Cluster {
         name: name(port.number, subset, &service.host).into(),
@@ -210,6 +219,7 @@ fn made(
         endpoints,
         settings,
         object: Some(service.object.at(port.line)),
+        rule: rule.map(Box::new),
     }
 }
 

@@ -9,10 +9,11 @@ use std::{
 };
 
 use super::{
-    Cluster, ClusterSettings, Endpoints, Mode, Snapshot, SniffNeeds, Upkeep, UpstreamHttp, Workload,
+    Cluster, ClusterSettings, DnsNames, Endpoints, Mode, Snapshot, SniffNeeds, Upkeep, UpstreamHttp, Workload,
     capture::capture_of,
     cluster_settings,
     clusters::{self, Clusters},
+    discovery,
     entries::Entries,
     listeners::Listener,
     names::NameMap,
@@ -25,16 +26,22 @@ use super::{
 };
 use crate::model::{EgressListener, MeshConfig, Object, OutboundMode, Sidecar, World};
 
+/// The pod annotation that says what is different for its sidecar from the mesh's `defaultConfig`.
+const PROXY_CONFIG: &str = "proxy.istio.io/config";
+
 /// Ports that Istio keeps for itself on the wildcard address.
 pub(super) const RESERVED_PORTS: [u16; 4] = [15021, 15090, 15001, 15006];
 
 /// Compiles what `workload` is subject to. Never fails: what the world does not say takes Istio's defaults.
 pub fn compile(world: &World, workload: &Workload) -> Snapshot {
-    let version = world.istio_version(visibility::revision(world, workload));
-    let read = version::as_read(world, version);
+    let revision = visibility::revision(world, workload);
+    let version = world.istio_version(revision);
+    let read = discovery::as_seen(version::as_read(world, version), revision);
     let ground = Ground::of(&read, workload);
     let services = ground.services();
     let (listeners, tables) = ground.routes(&services, &[]);
+    let captures_dns = ground.settings.dns_capture;
+    let dns_names = captures_dns.then(|| DnsNames::of(&services.scopes, workload));
     let (mut exact, mut wildcard) = (HashMap::new(), HashMap::new());
     for (address, listener) in listeners {
         if address.ip().is_unspecified() {
@@ -72,9 +79,16 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
         exact: Arc::new(exact),
         wildcard,
         fallback: fallback(mode.mode, ground.detection_timeout()),
+        path_normalization: mesh.path_normalization,
         mode,
         tables: tables.into_iter().map(Arc::new).collect(),
+        dns_names,
     }
+}
+
+/// True where the next pod of `workload` has its DNS captured: `ISTIO_META_DNS_CAPTURE`, of the mesh or of its own.
+pub fn captures_dns(world: &World, workload: &Workload) -> bool {
+    Ground::of(world, workload).settings.dns_capture
 }
 
 /// What holds for all services of a workload, and the world that says so, as its release of Istio reads it.
@@ -98,11 +112,14 @@ impl<'w> Ground<'w> {
     pub fn of(world: &'w World, workload: &'w Workload) -> Self {
         let revision = visibility::revision(world, workload);
         let mesh = world.mesh_config(revision);
-        let settings = MeshConfig {
+        let mut settings = MeshConfig {
             // One that is chosen goes before the one that is written.
             version: world.istio_version(revision),
             ..mesh.map(|mesh| mesh.spec.clone()).unwrap_or_default()
         };
+        if let Some(own) = workload.annotations.get(PROXY_CONFIG) {
+            settings.with_proxy_config(own);
+        }
         let sidecar = visibility::sidecar_of(world, workload, &settings.root_namespace);
         let written = sidecar.as_ref().map(|sidecar| sidecar.spec.egress.clone());
         let everything = || {
@@ -216,6 +233,7 @@ fn special(name: &str, endpoints: Endpoints, settings: ClusterSettings) -> Arc<C
         endpoints,
         settings: Arc::new(settings),
         object: None,
+        rule: None,
     })
 }
 

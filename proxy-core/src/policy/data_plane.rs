@@ -15,8 +15,8 @@ pub(crate) const REVISION: &str = "istio.io/rev";
 pub(crate) const INJECT: &str = "sidecar.istio.io/inject";
 /// Label that says whether ambient carries the traffic.
 pub(crate) const MODE: &str = "istio.io/dataplane-mode";
-/// Namespaces whose pods the injector always leaves alone (`pkg/kube/inject/inject.go`, `IgnoredNamespaces`).
-const IGNORED: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "local-path-storage"];
+/// Kubernetes' own namespaces, whose pods the injector always leaves alone (`pkg/kube/inject/inject.go`, `IgnoredNamespaces`).
+pub(crate) const OF_KUBERNETES: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "local-path-storage"];
 
 /// What carries a workload's traffic, as labels say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +90,7 @@ fn injection<'w>(
     namespace: &'w Labels,
     workload: &'w Workload,
 ) -> Result<&'w str, &'static str> {
-    if IGNORED.contains(&name) {
+    if OF_KUBERNETES.contains(&name) {
         return Err("a namespace of Kubernetes itself");
     }
     let pod = &workload.labels;

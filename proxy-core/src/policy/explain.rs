@@ -1,11 +1,15 @@
 //! One decision in full: what, why, by which object and line, and what would change it.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::{
     Action, Change, Claims, Cluster, Endpoints, ExplainedCors, ExplainedEdits, ExplainedFault, ExplainedMirror,
-    ExplainedRewrite, Facts, Snapshot, Step, Verdict, decide, explain_endpoint::endpoint_step, explain_treatment,
-    otherwise,
+    ExplainedRewrite, Facts, HttpClaims, Layer, Snapshot, Step, Verdict, asked, decide,
+    explain_endpoint::endpoint_step,
+    explain_treatment, location, otherwise,
+    steps::{rule_step, step},
 };
 use crate::model::World;
 
@@ -64,6 +68,8 @@ pub struct ExplainedResponse {
     pub flags: String,
     /// Details.
     pub details: String,
+    /// Where a redirect leads.
+    pub location: Option<String>,
 }
 
 /// Where a cluster's endpoints come from.
@@ -94,12 +100,16 @@ pub struct ExplainedTls {
 }
 
 /// Steps that follow from a decision.
-const FOLLOWING: [&str; 7] = ["cluster", "endpoint", "fault", "cors", "headers", "rewrite", "mirror"];
+const FOLLOWING: [&str; 8] = [
+    "rule", "cluster", "endpoint", "fault", "cors", "headers", "rewrite", "mirror",
+];
 
 /// Decides, says why, and what would change it in `world`, of which `snapshot` was made. Tries each change, and so takes as
 /// long as compiling the policy a few times.
 pub fn explain_in(world: &World, snapshot: &Snapshot, facts: &Facts<'_>) -> Explanation {
-    let mut explanation = explain(snapshot, facts);
+    let normalised = normalised(snapshot, facts);
+    let mut explanation = explained(snapshot, facts, &normalised);
+    let facts = &with_path(*facts, &normalised);
     let changes = otherwise::changes(world, snapshot, facts, explanation.verdict, &explanation.trace);
     explanation.otherwise = (!changes.is_empty()).then(|| {
         let sentences: Vec<_> = changes.iter().map(Change::to_string).collect();
@@ -111,14 +121,55 @@ pub fn explain_in(world: &World, snapshot: &Snapshot, facts: &Facts<'_>) -> Expl
 
 /// Decides and says why.
 pub fn explain(snapshot: &Snapshot, facts: &Facts<'_>) -> Explanation {
+    explained(snapshot, facts, &normalised(snapshot, facts))
+}
+
+/// The path that is decided of what is asked; empty where it is no request.
+fn normalised<'f>(snapshot: &Snapshot, facts: &Facts<'f>) -> Cow<'f, str> {
+    match facts.claims {
+        Claims::Http(http) => snapshot.normalised(http.path),
+        _ => Cow::default(),
+    }
+}
+
+fn with_path<'f>(facts: Facts<'f>, path: &'f str) -> Facts<'f> {
+    match facts.claims {
+        Claims::Http(http) => Facts {
+            claims: Claims::Http(HttpClaims { path, ..http }),
+            ..facts
+        },
+        _ => facts,
+    }
+}
+
+fn explained(snapshot: &Snapshot, asked: &Facts<'_>, normalised: &str) -> Explanation {
     let mut trace = Vec::new();
+    let facts = &with_path(*asked, normalised);
     let decision = decide(snapshot, facts, &mut trace);
+    if let Claims::Http(http) = asked.claims
+        && decision.layer == Layer::Http
+        && http.path != normalised
+    {
+        let is_of_request = |step: &Step| step.step == "virtual_host";
+        let at = trace.iter().position(is_of_request).unwrap_or(trace.len());
+        let how = snapshot.path_normalization;
+        trace.insert(
+            at,
+            step("path", format!("{:?} becomes {normalised:?} ({how})", http.path), None),
+        );
+    }
     let forward = match decision.action {
         Action::Forward(forward) => Some(forward),
         _ => None,
     };
-    if let Some(endpoint) = forward.and_then(|forward| endpoint_step(&forward, facts)) {
-        trace.push(endpoint);
+    let upstream = forward.map(|forward| upstream(forward.cluster, facts));
+    if let (Some(forward), Some(upstream)) = (&forward, &upstream) {
+        // It is found before the cluster is called, which is the last that was decided.
+        trace.splice(
+            trace.len().saturating_sub(1)..trace.len().saturating_sub(1),
+            rule_step(forward.cluster),
+        );
+        trace.push(endpoint_step(forward, upstream, facts));
     }
     let treatment = decision.treatment;
     let own = forward.and_then(|forward| forward.edits);
@@ -129,10 +180,11 @@ pub fn explain(snapshot: &Snapshot, facts: &Facts<'_>) -> Explanation {
     Explanation {
         verdict: decision.verdict,
         // The cluster and what is done on the way there follow from the decision; the step before is where it was made.
+        // A cluster that is not there is what decides.
         reason: trace
             .iter()
             .rev()
-            .find(|step| !FOLLOWING.contains(&step.step))
+            .find(|step| !FOLLOWING.contains(&step.step) || forward.is_none() && step.step == "cluster")
             .map(|step| step.outcome.clone())
             .unwrap_or_default(),
         cluster: match decision.action {
@@ -148,15 +200,20 @@ pub fn explain(snapshot: &Snapshot, facts: &Facts<'_>) -> Explanation {
                 status: reply.status,
                 flags: reply.flags.to_string(),
                 details: reply.details.to_string(),
+                location: reply.redirect.and_then(|redirect| match facts.claims {
+                    Claims::Http(http) => Some(location(redirect, http.scheme(), http.authority?, http.path)),
+                    _ => None,
+                }),
             }),
             Action::Cut { flags, .. } => Some(ExplainedResponse {
                 status: 0,
                 flags: flags.to_string(),
                 details: "-".to_string(),
+                location: None,
             }),
             Action::Forward(_) | Action::Bypass => None,
         },
-        upstream: forward.map(|forward| upstream(forward.cluster, facts)),
+        upstream,
         timeout_ms: forward
             .and_then(|forward| forward.timeout)
             .map(|timeout| timeout.as_millis() as u64),
@@ -188,7 +245,6 @@ pub fn explain(snapshot: &Snapshot, facts: &Facts<'_>) -> Explanation {
         cors: treatment.and_then(ExplainedCors::of),
         otherwise: None,
         changes: Vec::new(),
-
         trace,
     }
 }
@@ -208,7 +264,18 @@ fn upstream(cluster: &Cluster, facts: &Facts<'_>) -> ExplainedUpstream {
             "dns",
             names.iter().map(|(name, port)| format!("{name}:{port}")).collect(),
         ),
-        Endpoints::DynamicDns(port) => ("dynamic_dns", vec![format!("the request's own host:{port}")]),
+        Endpoints::DynamicDns(port) => {
+            let name = match facts.claims {
+                Claims::Http(http) => http.authority,
+                Claims::Tls { sni } => sni,
+                Claims::Tcp => None,
+            };
+            let name = name.map(|name| asked(name, *port));
+            (
+                "dynamic_dns",
+                name.iter().map(|(host, port)| format!("{host}:{port}")).collect(),
+            )
+        }
     };
     ExplainedUpstream { kind, addresses }
 }

@@ -3,13 +3,41 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::{
-    Balance, Claims, Endpoints, Facts, Forward, Hashed, HttpClaims, Member, Members, Step, hash_of, steps::step,
+    Balance, Claims, Endpoints, ExplainedUpstream, Facts, Forward, Hashed, HttpClaims, Member, Members, Step, hash_of,
+    steps::step,
 };
 use crate::model::HashKey;
 
-/// The step, where something is said of the choice. `forward` goes to the cluster.
-pub(super) fn endpoint_step(forward: &Forward<'_>, facts: &Facts<'_>) -> Option<Step> {
-    let balance = forward.cluster.settings.balance.as_deref()?;
+/// At most so many addresses are named.
+const NAMED: usize = 3;
+
+/// The step. `forward` goes to the cluster, whose endpoints are `upstream`.
+pub(super) fn endpoint_step(forward: &Forward<'_>, upstream: &ExplainedUpstream, facts: &Facts<'_>) -> Step {
+    let mut parts = vec![whereabouts(upstream)];
+    if let Some(balance) = forward.cluster.settings.balance.as_deref() {
+        parts.extend(choice(forward, facts, balance));
+    }
+    step("endpoint", parts.join("; "), forward.cluster.object.clone())
+}
+
+fn whereabouts(upstream: &ExplainedUpstream) -> String {
+    let addresses = &upstream.addresses;
+    let mut named = addresses[..addresses.len().min(NAMED)].join(", ");
+    if addresses.len() > NAMED {
+        named.push_str(&format!(" and {} more", addresses.len() - NAMED));
+    }
+    match upstream.kind {
+        "original_dst" => format!("{named}, the address that was called"),
+        "dns" => format!("{named}, resolved by the sidecar"),
+        "dynamic_dns" if addresses.is_empty() => "none: nothing was asked for by a name".into(),
+        "dynamic_dns" => format!("{named}, resolved by the sidecar for this request"),
+        _ if addresses.is_empty() => "none: the destination has no endpoint that is known here".into(),
+        _ => named,
+    }
+}
+
+/// How one is chosen, where something is said of that.
+fn choice(forward: &Forward<'_>, facts: &Facts<'_>, balance: &Balance) -> Vec<String> {
     let mut parts = Vec::new();
     match &balance.spread {
         Some(spread) if spread.by_locality => parts.push(format!("a locality by its weight: {spread}")),
@@ -29,7 +57,7 @@ pub(super) fn endpoint_step(forward: &Forward<'_>, facts: &Facts<'_>) -> Option<
             ));
         }
     }
-    Some(step("endpoint", parts.join("; "), forward.cluster.object.clone()))
+    parts
 }
 
 /// What is hashed, and whom it leads to.

@@ -51,7 +51,7 @@ pub struct HttpClaims<'a> {
     pub method: &'a str,
     /// Host header or `:authority`, as sent; `None` when missing.
     pub authority: Option<&'a str>,
-    /// Path with query, normalised by the caller of `decide`.
+    /// Path with query, as [`Snapshot::normalised`](super::Snapshot::normalised) has it.
     pub path: &'a str,
     /// Other headers; lines with the same name stay separate.
     pub headers: &'a dyn HeaderLines,

@@ -171,6 +171,13 @@ pub fn strip_port(authority: &str) -> &str {
     }
 }
 
+/// The host and port that a request's authority, or a server name, asks for; `port` where it names none.
+pub fn asked(authority: &str, port: u16) -> (&str, u16) {
+    let host = strip_port(authority);
+    let own = authority[host.len()..].strip_prefix(':');
+    (host, own.and_then(|own| own.parse().ok()).unwrap_or(port))
+}
+
 /// A name that a ServiceEntry may declare: DNS labels, the last one not all digits.
 pub fn is_name(host: &str) -> bool {
     let label = |label: &str| {
@@ -246,6 +253,19 @@ mod tests {
             ("[::1]", "[::1]"),
         ] {
             assert_eq!(strip_port(authority), host);
+        }
+    }
+
+    #[test]
+    fn a_port_that_is_asked_for_goes_before_that_of_the_cluster() {
+        for (authority, expected) in [
+            ("a.com", ("a.com", 80)),
+            ("a.com:8080", ("a.com", 8080)),
+            ("a.com:abc", ("a.com", 80)),
+            ("[::1]", ("[::1]", 80)),
+            ("[::1]:81", ("[::1]", 81)),
+        ] {
+            assert_eq!(asked(authority, 80), expected);
         }
     }
 

@@ -5,6 +5,7 @@
 //! hides, is no way out.
 
 use std::{
+    borrow::Cow,
     fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -14,8 +15,8 @@ use ipnet::IpNet;
 use time::OffsetDateTime;
 
 use super::{
-    Action, BypassRule, Claims, Facts, HttpVersion, Snapshot, Step, Verdict, Workload, compile, decide, hosts,
-    visibility,
+    Action, BypassRule, Claims, Facts, HttpVersion, Snapshot, Step, Verdict, Workload, compile, decide, discovery,
+    hosts, visibility,
 };
 use crate::model::{MeshConfig, Meta, Object, OutboundMode, Place, Port, Protocol, Resolution, ServiceEntry, World};
 
@@ -35,15 +36,21 @@ pub enum Change {
         /// The port's protocol.
         protocol: Protocol,
     },
-    /// One ServiceEntry less.
-    Unregister {
-        /// Its namespace.
-        namespace: Arc<str>,
-        /// Its name.
-        name: Arc<str>,
-    },
+    /// Without these objects; all of them have to go.
+    Unregister(Vec<Declaring>),
     /// Other capture settings; all of them are needed.
     Capture(Vec<CaptureEdit>),
+}
+
+/// An object that declares a destination: a ServiceEntry, or a VirtualService, which serves hosts of no entry too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Declaring {
+    /// `ServiceEntry` or `VirtualService`.
+    pub kind: &'static str,
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
 }
 
 /// One change of what is captured.
@@ -82,8 +89,10 @@ impl fmt::Display for Change {
                 f,
                 "a ServiceEntry with address {address}, port {port} {protocol}, would register it"
             ),
-            Self::Unregister { namespace, name } => {
-                write!(f, "without ServiceEntry {namespace}/{name} nothing would register it")
+            Self::Unregister(objects) => {
+                let name = |object: &Declaring| format!("{} {}/{}", object.kind, object.namespace, object.name);
+                let names: Vec<_> = objects.iter().map(name).collect();
+                write!(f, "without {} nothing would register it", names.join(" and "))
             }
             Self::Capture(edits) => {
                 for (index, edit) in edits.iter().enumerate() {
@@ -130,7 +139,7 @@ pub(super) fn changes(
     let mode = |mode| Some(Change::Mode(mode)).filter(holds);
     let changes: Vec<Change> = match verdict {
         Verdict::Bypassed => return capture(snapshot, facts.destination).filter(holds).into_iter().collect(),
-        Verdict::Registered => declaration(trace).filter(holds).into_iter().collect(),
+        Verdict::Registered => declarations(world, trace).into_iter().find(holds).into_iter().collect(),
         Verdict::Passthrough => registration()
             .into_iter()
             .chain(mode(OutboundMode::RegistryOnly))
@@ -145,14 +154,46 @@ pub(super) fn changes(
     Some(hidden).filter(holds).into_iter().collect()
 }
 
-/// The ServiceEntry that a decision was made by.
-fn declaration(trace: &[Step]) -> Option<Change> {
-    let objects = trace.iter().rev().filter_map(|step| step.object.as_ref());
-    let entry = objects.into_iter().find(|object| object.kind == "ServiceEntry")?;
-    Some(Change::Unregister {
-        namespace: entry.namespace.clone(),
-        name: entry.name.clone(),
-    })
+/// What may have to go for the destination to be unknown, the least first: the entry that declares it, the VirtualService
+/// that serves it, both.
+fn declarations(world: &World, trace: &[Step]) -> Vec<Change> {
+    let found = |kind: &'static str| {
+        let mut objects = trace.iter().rev().filter_map(|step| step.object.as_ref());
+        let object = objects.find(|object| object.kind == kind)?;
+        Some(Declaring {
+            kind,
+            namespace: object.namespace.clone(),
+            name: object.name.clone(),
+        })
+    };
+    let service = found("VirtualService");
+    // Where a VirtualService answers or leads elsewhere, no step names the entry of its host.
+    let declares_host = |object: &Declaring| {
+        let mut services = world.virtual_services.iter();
+        let service =
+            services.find(|known| known.meta.namespace == object.namespace && known.meta.name == object.name)?;
+        let hosts = &service.spec.hosts;
+        let mut entries = world.service_entries.iter();
+        let entry = entries.find(|entry| {
+            entry
+                .spec
+                .hosts
+                .iter()
+                .any(|host| hosts.iter().any(|own| **own == **host))
+        })?;
+        Some(Declaring {
+            kind: "ServiceEntry",
+            namespace: entry.meta.namespace.clone(),
+            name: entry.meta.name.clone(),
+        })
+    };
+    let entry = found("ServiceEntry").or_else(|| declares_host(service.as_ref()?));
+    let single = entry.iter().chain(&service).map(|object| vec![object.clone()]);
+    let both = entry
+        .clone()
+        .zip(service.clone())
+        .map(|(entry, service)| vec![entry, service]);
+    single.chain(both).map(Change::Unregister).collect()
 }
 
 /// The entries that may register the destination: by name where the connection tells one, and by address.
@@ -200,7 +241,8 @@ fn capture(snapshot: &Snapshot, destination: SocketAddr) -> Option<Change> {
             BypassRule::ExcludedPort(port) => CaptureEdit::UnexcludePort(port),
             BypassRule::ExcludedRange(range) => CaptureEdit::UnexcludeRange(range),
             BypassRule::NotIncluded => CaptureEdit::IncludeRange(destination.ip().into()),
-            BypassRule::Loopback => return None,
+            // Neither is for capture settings to change.
+            BypassRule::Loopback | BypassRule::SidecarUser => return None,
         };
         capture.edit(edit);
         edits.push(edit);
@@ -248,9 +290,15 @@ impl Change {
                 };
                 world.service_entries.push(Arc::new(new_object(meta, spec)));
             }
-            Self::Unregister { namespace, name } => world
-                .service_entries
-                .retain(|entry| entry.meta.namespace != *namespace || entry.meta.name != *name),
+            Self::Unregister(objects) => {
+                for object in objects {
+                    let stays = |meta: &Meta| meta.namespace != object.namespace || meta.name != object.name;
+                    match object.kind {
+                        "VirtualService" => world.virtual_services.retain(|known| stays(&known.meta)),
+                        _ => world.service_entries.retain(|known| stays(&known.meta)),
+                    }
+                }
+            }
             Self::Capture(edits) => {
                 let revision = visibility::revision(&world, &workload).to_string();
                 let mut capture = super::Capture::of(&world, &workload.annotations, None, &revision);
@@ -263,13 +311,15 @@ impl Change {
 }
 
 fn set_mode(world: &mut World, workload: &Workload, mode: OutboundMode) {
-    let mesh = world.mesh_config(visibility::revision(world, workload)).cloned();
+    let revision = visibility::revision(world, workload);
+    let mesh = world.mesh_config(revision).cloned();
     let root = mesh
         .as_ref()
         .map(|mesh| mesh.spec.clone())
         .unwrap_or_default()
         .root_namespace;
-    let sidecar = visibility::sidecar_of(world, workload, &root).filter(|sidecar| sidecar.spec.mode.is_some());
+    let seen = discovery::as_seen(Cow::Borrowed(world), revision);
+    let sidecar = visibility::sidecar_of(&seen, workload, &root).filter(|sidecar| sidecar.spec.mode.is_some());
     if let Some(sidecar) = sidecar {
         for object in world.sidecars.iter_mut().filter(|object| Arc::ptr_eq(object, &sidecar)) {
             *object = Arc::new(object.but(|spec| spec.mode = Some(mode)));

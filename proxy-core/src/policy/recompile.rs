@@ -4,13 +4,15 @@
 //! That is possible where names say all: the hosts that are edited are no wildcards and no Kubernetes Services, no wildcard
 //! route and no supplied route has a say in them, and they are called on ports where services are told apart by their names
 //! alone (HTTP, HTTPS, TLS). Everything else, and every edit of the mesh's settings, injectors, Sidecars, namespaces,
-//! revisions, workloads and Kubernetes Services, compiles the whole policy.
+//! revisions, workloads and Kubernetes Services, and every edit of a policy whose workload has its DNS captured, compiles the
+//! whole policy.
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use super::{
     Cluster, Snapshot, Workload,
     compile::{Ground, compile, hash},
+    discovery,
     edits::Edits,
     listeners::Listener,
     names::{NameMap, Named},
@@ -36,12 +38,17 @@ struct Part {
 
 /// `None` where the edit reaches further than the names that it touches.
 pub(super) fn patch(before: &Snapshot, was: &World, now: &World) -> Option<Snapshot> {
+    if before.dns_names.is_some() {
+        // What it answers is made of all services.
+        return None;
+    }
     let edits = Edits::between(was, now)?;
     let region = Region::of(&edits, now)?;
     let ports: Vec<u16> = before.tables.iter().filter_map(|table| table.port).collect();
     let [world_then, world_now] = region.worlds(&edits, now).map(|world| {
-        let version = world.istio_version(visibility::revision(&world, &before.workload));
-        version::as_read(&world, version).into_owned()
+        let revision = visibility::revision(&world, &before.workload);
+        let version = world.istio_version(revision);
+        discovery::as_seen(version::as_read(&world, version), revision).into_owned()
     });
 
     let ground = Ground::of(&world_then, &before.workload);
@@ -87,8 +94,10 @@ pub(super) fn patch(before: &Snapshot, was: &World, now: &World) -> Option<Snaps
         version: before.version,
         capture: before.capture.clone(),
         mode: before.mode.clone(),
+        path_normalization: before.path_normalization,
         passthrough: before.passthrough.clone(),
         dynamic_dns: before.dynamic_dns.clone(),
+        dns_names: None,
     })
 }
 

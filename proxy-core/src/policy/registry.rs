@@ -10,7 +10,7 @@ use std::{
 use ipnet::IpNet;
 use time::OffsetDateTime;
 
-use super::visibility::Export;
+use super::{allocation, visibility::Export};
 use crate::model::{MeshConfig, Meta, Object, ObjectRef, Port, Resolution, Service, ServiceEntry, World};
 
 /// One host of the registry at one address, with its ports.
@@ -214,6 +214,7 @@ pub(super) fn services(world: &World, mesh: &MeshConfig, namespace: &str) -> Vec
     for entry in &world.service_entries {
         entry_services(entry, mesh, namespace, &mut services);
     }
+    allocation::allocate(&mut services, mesh);
     let of_kubernetes = world
         .services
         .iter()

@@ -3,6 +3,7 @@
 use super::{
     Action, Decision, Forward, HttpClaims, Layer, Reply, Snapshot, Verdict, Witness,
     listeners::Listener,
+    paths,
     routes::{DEFAULT_ROUTE, Otherwise, OwnRoute, Route, RouteAction, Routes, VirtualHost, WeightedCluster, pick},
     steps::{cluster_step, mode_step, no_proxy, own_route_step, route_step, step},
     version,
@@ -31,6 +32,10 @@ pub(super) fn request<'s, W: Witness>(
         witness.saw(|| step("virtual_host", "the request has no Host: 400".into(), None));
         return reply(Verdict::Blocked, None, 400, "-", "missing_host_header");
     };
+    if paths::is_refused(snapshot.path_normalization, http.path) {
+        witness.saw(|| step("path", "the path has an encoded zero byte: 400".into(), None));
+        return reply(Verdict::Blocked, None, 400, "-", "path_normalization_failed");
+    }
     let table = table.map(|table| &snapshot.tables[table]);
     let found = table.and_then(|table| table.virtual_host(authority));
     let nothing = found.is_none() && table.is_some_and(|table| matches!(table.otherwise, Otherwise::Nothing));
@@ -117,13 +122,16 @@ fn known_request<'s, W: Witness>(
         witness.saw(|| {
             step(
                 "route",
-                "no route of this host matches, and there is no way back: 404".into(),
-                None,
+                format!(
+                    "no route of this host matches {} {}, and there is no way back: 404",
+                    http.method, http.path
+                ),
+                Some(virtual_host.object.clone()),
             )
         });
-        return decision(None, reply(404, "NR", "route_not_found", "", None));
+        return decision(None, reply(404, "NR", "route_not_found", b"", None));
     };
-    witness.saw(|| route_step(route));
+    witness.saw(|| route_step(route, http));
     if let Some(treatment) = &route.treatment {
         witness.saw_all(|| treatment.steps());
     }
@@ -131,9 +139,9 @@ fn known_request<'s, W: Witness>(
     match &route.action {
         RouteAction::Respond { status, body } => decision(name, reply(*status, "-", "direct_response", body, None)),
         RouteAction::Redirect(redirect) => {
-            decision(name, reply(redirect.code, "-", "direct_response", "", Some(redirect)))
+            decision(name, reply(redirect.code, "-", "direct_response", b"", Some(redirect)))
         }
-        RouteAction::Nothing => decision(None, reply(404, "NR", "route_not_found", "", None)),
+        RouteAction::Nothing => decision(None, reply(404, "NR", "route_not_found", b"", None)),
         RouteAction::Forward {
             clusters,
             timeout,
@@ -173,7 +181,7 @@ fn known_request<'s, W: Witness>(
                             Some(route.object.clone()),
                         )
                     });
-                    decision(name, reply(503, "NC", "cluster_not_found", "", None))
+                    decision(name, reply(503, "NC", "cluster_not_found", b"", None))
                 }
             }
         }
@@ -264,7 +272,7 @@ pub(super) fn bare_reply<'s>(status: u16, flags: &'static str, details: &'static
         status,
         flags,
         details,
-        body: "",
+        body: b"",
         redirect: None,
     })
 }

@@ -127,7 +127,7 @@ pub(super) enum RouteAction {
     Redirect(Redirect),
     Respond {
         status: u16,
-        body: Arc<str>,
+        body: Arc<[u8]>,
     },
     /// A redirect code that Envoy cannot send: the route does nothing (404).
     Nothing,

@@ -8,11 +8,13 @@ use super::{
     hosts::{self, HostMap},
     registry::{self, RegistryService},
 };
-use crate::model::{DestinationRule, Labels, MeshConfig, Object, PolicySet, Subset, World};
+use crate::model::{DestinationRule, Labels, MeshConfig, Object, ObjectRef, PolicySet, Subset, World};
 
 /// One or several rules for one host.
 #[derive(Debug, Clone)]
 pub(super) struct Rule<'w> {
+    /// Those that it is of, the first to hold first.
+    objects: Vec<&'w Object<DestinationRule>>,
     pub policy: Option<&'w PolicySet>,
     pub subsets: Vec<&'w Subset>,
     pub selector: Option<&'w Labels>,
@@ -116,6 +118,7 @@ impl<'w> Rule<'w> {
         let spec = &object.spec;
         let selector = spec.workload_selector.as_ref();
         Self {
+            objects: vec![object],
             policy: spec.policy.as_ref(),
             subsets: spec.subsets.iter().collect(),
             selector,
@@ -136,6 +139,25 @@ impl<'w> Rule<'w> {
             }
         }
         self.policy = self.policy.or(younger.policy);
+        self.objects.extend(&younger.objects);
+    }
+
+    /// Where the policy is written that a service has, or its `subset`.
+    pub fn reference(&self, subset: Option<&Subset>) -> Option<ObjectRef> {
+        let own = |subset: &'_ Subset| {
+            let policy = subset.policy.as_ref()?;
+            let has_it = |object: &&&Object<DestinationRule>| {
+                let mut subsets = object.spec.subsets.iter();
+                subsets.any(|known| std::ptr::eq(known, subset))
+            };
+            Some((*self.objects.iter().find(has_it)?, policy.line))
+        };
+        let of_rule = || {
+            let mut policies = self.objects.iter();
+            policies.find_map(|object| Some((*object, object.spec.policy.as_ref()?.line)))
+        };
+        let (object, line) = subset.and_then(own).or_else(of_rule)?;
+        Some(object.reference("DestinationRule", line))
     }
 }
 

@@ -1,13 +1,13 @@
 //! The compiled policy of one workload.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, net::SocketAddr, sync::Arc};
 
 use super::{
-    Action, Capture, Cluster, Decision, Forward, Layer, SniffNeeds, Verdict, Workload, listeners::Listener,
-    names::NameMap, routes::RouteTable, visibility::Mode,
+    Action, Capture, Cluster, Decision, DnsNames, Forward, Layer, SniffNeeds, Verdict, Workload, listeners::Listener,
+    names::NameMap, paths, routes::RouteTable, visibility::Mode,
 };
 
-use crate::model::IstioVersion;
+use crate::model::{IstioVersion, PathNormalization};
 
 /// An immutable, compiled policy: listeners, filter chains, virtual hosts, routes and clusters of one workload.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Snapshot {
     pub(super) version: IstioVersion,
     pub(super) capture: Capture,
     pub(super) mode: Mode,
+    /// What becomes of the paths of requests.
+    pub(super) path_normalization: PathNormalization,
     pub(super) passthrough: Arc<Cluster>,
     /// Where unknown traffic goes that is let through: to its own address, or to the proxy that a Sidecar names, which
     /// may have no cluster.
@@ -31,12 +33,19 @@ pub struct Snapshot {
     /// What takes everything else: `virtualOutbound`.
     pub(super) fallback: Listener,
     pub(super) tables: Vec<Arc<RouteTable>>,
+    /// Where the workload's DNS is captured.
+    pub(super) dns_names: Option<DnsNames>,
 }
 
 impl Snapshot {
     /// What the listener for `destination` must know of the first bytes before `decide` can answer.
     pub fn sniff_needs(&self, destination: SocketAddr) -> SniffNeeds {
         self.listener(destination).needs
+    }
+
+    /// The path of a request, with its query, as routes see it and as it is sent: what `decide` is asked with.
+    pub fn normalised<'p>(&self, path: &'p str) -> Cow<'p, str> {
+        paths::normalised(self.path_normalization, path)
     }
 
     /// True where nothing declares the port of `destination`: no inspector runs there.
@@ -83,6 +92,11 @@ impl Snapshot {
     /// The outbound mode that holds, and where it is written.
     pub fn mode(&self) -> &Mode {
         &self.mode
+    }
+
+    /// The names that the sidecar answers itself; `None` where it does not capture DNS.
+    pub fn dns_names(&self) -> Option<&DnsNames> {
+        self.dns_names.as_ref()
     }
 
     /// All clusters but the special ones.

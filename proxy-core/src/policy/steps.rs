@@ -1,9 +1,10 @@
 //! What a decision's steps say, in words a platform engineer uses.
 
 use super::{
-    Cluster, Facts, Snapshot, Step, UpstreamHttp,
+    Cluster, Facts, HttpClaims, Snapshot, Step, UpstreamHttp,
     listeners::{Listener, Seen},
-    routes::{DEFAULT_ROUTE, OwnRoute, Route, RouteAction, VirtualHost},
+    redirect::location,
+    routes::{DEFAULT_ROUTE, OwnRoute, Route, RouteAction, VirtualHost, WeightedCluster},
 };
 use crate::model::ObjectRef;
 
@@ -39,23 +40,65 @@ pub(super) fn mode_step(snapshot: &Snapshot, outcome: &str) -> Step {
     )
 }
 
-pub(super) fn route_step(route: &Route) -> Step {
+pub(super) fn route_step(route: &Route, http: &HttpClaims<'_>) -> Step {
     let mut outcome = match &route.name {
         Some(name) => format!("route {name}"),
         None => "a route without a name".to_string(),
     };
-    if let RouteAction::Forward {
-        timeout: Some(timeout), ..
-    } = &route.action
-    {
-        outcome.push_str(&format!(", timeout {} ms", timeout.as_millis()));
+    match &route.action {
+        RouteAction::Forward {
+            clusters,
+            timeout,
+            retries,
+            ..
+        } => {
+            if let Some(timeout) = timeout {
+                outcome.push_str(&format!(", timeout {} ms", timeout.as_millis()));
+            }
+            if let Some(retries) = retries {
+                outcome.push_str(&format!(", at most {} retries", retries.attempts));
+                if let Some(limit) = retries.per_try_timeout {
+                    outcome.push_str(&format!(" of {} ms each", limit.as_millis()));
+                }
+            }
+            outcome.push_str(&shares(clusters));
+        }
+        RouteAction::Redirect(redirect) => {
+            let authority = http.authority.unwrap_or_default();
+            let target = location(redirect, http.scheme(), authority, http.path);
+            outcome.push_str(&format!(": answered {}, to {target}", redirect.code));
+        }
+        RouteAction::Respond { status, .. } => outcome.push_str(&format!(": answered {status}")),
+        RouteAction::Nothing => outcome.push_str(": a redirect whose code cannot be sent, so that the answer is 404"),
     }
     step("route", outcome, Some(route.object.clone()))
+}
+
+/// How requests are shared out, where there are several destinations.
+fn shares(clusters: &[WeightedCluster]) -> String {
+    if clusters.len() < 2 {
+        return String::new();
+    }
+    let all: u64 = clusters.iter().map(|cluster| u64::from(cluster.weight)).sum();
+    let share = |cluster: &WeightedCluster| format!("{} of {all} to {}", cluster.weight, cluster.name);
+    let shares: Vec<_> = clusters.iter().map(share).collect();
+    format!(", requests shared out: {}", shares.join(", "))
 }
 
 pub(super) fn own_route_step(virtual_host: &VirtualHost, own: &OwnRoute) -> Step {
     let object = virtual_host.object.at(own.line);
     step("route", format!("route {DEFAULT_ROUTE}"), Some(object))
+}
+
+/// The DestinationRule that holds for a cluster, where one does.
+pub(super) fn rule_step(cluster: &Cluster) -> Option<Step> {
+    let rule = cluster.rule.as_deref()?;
+    let mut outcome = format!("DestinationRule {} holds", rule.name);
+    if let Some(tls) = &cluster.settings.tls {
+        let name = tls.sni.as_deref().unwrap_or("the request's Host");
+        outcome.push_str(&format!(": TLS to the destination, with {name} as server name"));
+    }
+    Some(step("rule", outcome, Some(rule.clone())))
 }
 
 pub(super) fn cluster_step(cluster: &Cluster) -> Step {

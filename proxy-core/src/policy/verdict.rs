@@ -122,7 +122,7 @@ pub struct Reply<'s> {
     /// Response code details.
     pub details: &'static str,
     /// Body; empty for most.
-    pub body: &'s str,
+    pub body: &'s [u8],
     /// `location` header of a redirect.
     pub redirect: Option<&'s crate::model::Redirect>,
 }
@@ -140,6 +140,8 @@ pub struct Cluster {
     pub settings: Arc<ClusterSettings>,
     /// The object that declares it; `None` for the special clusters.
     pub object: Option<ObjectRef>,
+    /// The DestinationRule whose policy holds for it, where one does; few have one.
+    pub rule: Option<Box<ObjectRef>>,
 }
 
 impl Cluster {
@@ -244,6 +246,19 @@ pub struct OriginateTls {
     pub checks: CertificateChecks,
     /// Names of which it must have one; none asks for none of them.
     pub names: Arc<[Arc<str>]>,
+    /// Certificates of the sidecar's own file system, where any are named.
+    pub files: Option<Box<TlsFiles>>,
+}
+
+/// Files with what TLS is spoken with.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct TlsFiles {
+    /// Certificates of the authorities that are trusted in the place of the system's.
+    pub authorities: Option<Arc<str>>,
+    /// What these have revoked.
+    pub revoked: Option<Arc<str>>,
+    /// Certificate and key of the client.
+    pub identity: Option<[Arc<str>; 2]>,
 }
 
 /// What the certificate of a server is asked for, beside names that are written.

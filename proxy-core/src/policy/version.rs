@@ -12,7 +12,8 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use super::hosts;
 use crate::model::{
-    IstioVersion, MeshConfig, Meta, Object, OutboundMode, Place, Resolution, Retries, TrafficPolicy, World,
+    IstioVersion, MeshConfig, Meta, Object, OutboundMode, PathNormalization, Place, Resolution, Retries, TrafficPolicy,
+    World,
 };
 
 /// What a release has that the one before had not.
@@ -22,6 +23,8 @@ pub(super) enum Change {
     DynamicDnsMode,
     /// `defaultTrafficPolicy` of the mesh config.
     MeshTrafficPolicy,
+    /// `serviceEntryVisibility` of the mesh config.
+    EntryVisibility,
     /// `~namespace/host` in a Sidecar leaves a host out; before, only `~/*` means anything.
     HostExclusions,
     /// Sidecars serve ServiceEntries of resolution DYNAMIC_DNS.
@@ -30,6 +33,8 @@ pub(super) enum Change {
     MirrorsKeepHosts,
     /// Hosts are served with a trailing dot too.
     TrailingDots,
+    /// Addresses are allocated by a controller, which writes them into the entries.
+    AllocationController,
     /// A 503 is not among what is retried by default.
     NoRetryOn503,
     /// The port of a Host header is nothing that routes are found by.
@@ -38,6 +43,8 @@ pub(super) enum Change {
     RoundRobin,
     /// A connection waits for its first bytes as long as it takes; before, for a time that is configured.
     PatientSniffing,
+    /// `pathNormalization` of the mesh config; before, BASE.
+    PathNormalization,
     /// `resource-exhausted` is not among what is retried by default.
     NoRetryWhenExhausted,
     /// Connecting takes at most ten seconds rather than one.
@@ -47,7 +54,7 @@ pub(super) enum Change {
 }
 
 /// Since when, and where it is written.
-const CHANGES: [(Change, u8, &str); 13] = [
+const CHANGES: [(Change, u8, &str); 16] = [
     (
         Change::DynamicDnsMode,
         31,
@@ -57,6 +64,11 @@ const CHANGES: [(Change, u8, &str); 13] = [
         Change::MeshTrafficPolicy,
         31,
         "release notes 1.31: defaultTrafficPolicy in MeshConfig",
+    ),
+    (
+        Change::EntryVisibility,
+        31,
+        "release notes 1.31: serviceEntryVisibility in MeshConfig",
     ),
     (Change::HostExclusions, 31, "pilot/pkg/model/sidecar.go, excluded hosts"),
     (
@@ -70,6 +82,11 @@ const CHANGES: [(Change, u8, &str); 13] = [
         "release notes 1.28: DISABLE_SHADOW_HOST_SUFFIX",
     ),
     (Change::TrailingDots, 27, "release notes 1.27: absolute FQDN domains"),
+    (
+        Change::AllocationController,
+        25,
+        "release notes 1.25: PILOT_ENABLE_IP_AUTOALLOCATE",
+    ),
     (
         Change::NoRetryOn503,
         24,
@@ -85,6 +102,11 @@ const CHANGES: [(Change, u8, &str); 13] = [
         Change::PatientSniffing,
         8,
         "release notes 1.8: protocolDetectionTimeout 0s",
+    ),
+    (
+        Change::PathNormalization,
+        8,
+        "release notes 1.8.6: ISTIO-SECURITY-2021-005, pathNormalization in MeshConfig",
     ),
     (
         Change::NoRetryWhenExhausted,
@@ -161,6 +183,12 @@ fn read_settings(mesh: &mut MeshConfig, version: IstioVersion) {
     }
     if !has(version, Change::MeshTrafficPolicy) {
         mesh.default_traffic_policy = TrafficPolicy::default();
+    }
+    if !has(version, Change::EntryVisibility) {
+        mesh.entry_visibility = None;
+    }
+    if !has(version, Change::PathNormalization) {
+        mesh.path_normalization = PathNormalization::default();
     }
     let retries = mesh.default_retries.get_or_insert_with(|| Retries {
         attempts: 2,

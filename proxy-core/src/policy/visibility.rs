@@ -1,8 +1,8 @@
 //! Who may see what: `exportTo`, and the Sidecar that holds for a workload.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
-use super::{DataPlane, Workload, hosts, registry, version};
+use super::{DataPlane, Workload, discovery, hosts, registry, version};
 use crate::model::{EgressListener, MeshConfig, Object, ObjectRef, OutboundMode, Sidecar, World};
 
 /// What an object's `exportTo` means for one namespace.
@@ -67,7 +67,7 @@ pub fn mode_of(world: &World, workload: &Workload) -> Mode {
         || MeshConfig::default().root_namespace,
         |mesh| mesh.spec.root_namespace.clone(),
     );
-    let sidecar = sidecar_of(world, workload, &root);
+    let sidecar = sidecar_of(&discovery::as_seen(Cow::Borrowed(world), revision), workload, &root);
     mode(workload, sidecar.as_deref(), mesh, &root)
 }
 
@@ -118,9 +118,7 @@ pub(super) fn mode(
     Mode {
         mode: mesh.map_or(OutboundMode::AllowAny, |mesh| mesh.spec.mode),
         scope: "mesh".into(),
-        object: mesh
-            .filter(|mesh| mesh.spec.mode_line > 0)
-            .map(|mesh| mesh.reference("ConfigMap", mesh.spec.mode_line)),
+        object: mesh.and_then(Object::mode_reference),
     }
 }
 

@@ -7,8 +7,8 @@ use crate::model::ObjectRef;
 /// One step of a decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Step {
-    /// `capture`, `listener`, `chain`, `virtual_host`, `route`, `cluster`, `endpoint`, or what a route does beside forwarding:
-    /// `fault`, `cors`, `headers`, `rewrite`, `mirror`.
+    /// `capture`, `listener`, `chain`, `virtual_host`, `route`, `rule`, `cluster`, `endpoint`, or what a route does
+    /// beside forwarding: `fault`, `cors`, `headers`, `rewrite`, `mirror`.
     pub step: &'static str,
     /// What came out of it, in words a platform engineer uses.
     pub outcome: String,

@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket},
+    net::{Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket},
     os::{
         fd::{AsFd, OwnedFd},
         unix::process::CommandExt as _,
@@ -40,6 +40,7 @@ use super::{
     session::{Answer, Command, Request, own_program},
     signals::Signals,
 };
+use crate::net::ResolvConf;
 
 /// Exit codes of a shell for a program that is not there or cannot be run.
 const NOT_FOUND: u8 = 127;
@@ -67,7 +68,7 @@ pub fn inside() -> ExitCode {
 fn serve(channel: &Channel) -> Result<(), Fault> {
     die_with_parent()?;
     namespace::enter()?;
-    loopback::bring_up(&nameservers()).map_err(|error| Fault::network("setting lo up", error))?;
+    loopback::bring_up(&ResolvConf::read().addresses()).map_err(|error| Fault::network("setting lo up", error))?;
     pass_rights_on().map_err(|error| Fault::network("keeping the rights of the init process", error))?;
     let (ports, sockets) = listen().map_err(|error| Fault::network("opening sockets", error))?;
     let borrowed: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
@@ -303,13 +304,4 @@ fn listen() -> io::Result<(Ports, Vec<OwnedFd>)> {
         sockets.extend([udp.into(), tcp.into()]);
     }
     Ok((ports, sockets))
-}
-
-/// Addresses of /etc/resolv.conf.
-fn nameservers() -> Vec<IpAddr> {
-    let text = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    text.lines()
-        .filter_map(|line| line.trim().strip_prefix("nameserver"))
-        .filter_map(|address| address.trim().parse().ok())
-        .collect()
 }

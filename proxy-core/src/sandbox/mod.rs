@@ -6,7 +6,6 @@
 //! an init process without capabilities; when the parent dies, the kernel ends everything inside.
 
 mod channel;
-mod dns;
 mod fault;
 mod inside;
 mod loopback;
@@ -19,12 +18,11 @@ mod relay;
 mod session;
 mod signals;
 
-pub use dns::serve as serve_dns;
 pub use fault::Fault;
 pub use inside::{become_command, init, inside};
 pub use mounts::{Contents, Mounted};
 pub use nft::{Held, Refused, apply, hold, remove};
-pub use plan::{Plan, Ports, Redirect};
+pub use plan::{Plan, PodDns, Ports, Redirect};
 pub use relay::{Relay, serve as serve_relay};
 pub use session::{Command, Sandbox, Sockets};
 pub use signals::Signals;

@@ -45,7 +45,19 @@ pub enum Redirect {
         outbound: u16,
         /// Users whose own connections are never captured: the sidecar's, and that of another proxy in the pod.
         users: Vec<u32>,
+        /// What is asked of the pod's DNS servers, where it is captured.
+        dns: Option<PodDns>,
     },
+}
+
+/// Capture of DNS in a pod. Istio: what is asked of other servers is let through, so that a DNS proxy of the pod's own can
+/// ask on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodDns {
+    /// Where the sidecar answers.
+    pub port: u16,
+    /// The servers that the pod asks.
+    pub servers: Vec<IpAddr>,
 }
 
 /// Rules of a table, chain by chain. Its text form is what `nft -f` takes; it replaces the table as one transaction.
@@ -130,12 +142,27 @@ impl Plan {
                 rules.push(rule([Test::UdpPort(53)], Action::Redirect(ports.dns)));
                 rules.push(rule([Test::TcpPort(53)], Action::Redirect(ports.dns)));
             }
-            Redirect::Pod { users, .. } => {
+            Redirect::Pod { users, dns, .. } => {
                 rules.extend(users.iter().map(|user| rule([Test::User(*user)], Action::Return)));
+                // Before loopback: the server may be on it.
+                for (server, port) in dns
+                    .iter()
+                    .flat_map(|dns| dns.servers.iter().map(|server| (*server, dns.port)))
+                {
+                    let server = Test::Destination(server.into());
+                    rules.extend(
+                        [Test::UdpPort(53), Test::TcpPort(53)].map(|asks| rule([server, asks], Action::Redirect(port))),
+                    );
+                }
             }
         }
         // Before the excluded ports: the relay must never see a loopback address, which it would dial on the host.
         rules.extend(own(redirect).map(|range| rule([Test::Destination(range)], Action::Return)));
+        if let Redirect::Pod { .. } = redirect {
+            // Where such an address leads depends on the interface, which a redirected connection does not tell: nobody
+            // could go on to it. Istio redirects it.
+            rules.push(rule([Test::Destination(link_local())], Action::Return));
+        }
         rules.extend(
             capture
                 .exclude_ports
@@ -193,6 +220,10 @@ fn own(redirect: &Redirect) -> impl Iterator<Item = IpNet> {
     let loopback = ["127.0.0.0/8", "::1/128"].map(|range| range.parse().expect("these are ranges"));
     let sandbox = matches!(redirect, Redirect::Sandbox(_)).then(|| IpNet::from(IpAddr::from(SANDBOX_ADDRESS)));
     loopback.into_iter().chain(sandbox)
+}
+
+fn link_local() -> IpNet {
+    "fe80::/10".parse().expect("this is a range")
 }
 
 /// Ranges, without those that another of the list holds.
@@ -308,11 +339,20 @@ mod tests {
         let redirect = Redirect::Pod {
             outbound: 15001,
             users: vec![1339, 1337],
+            dns: Some(PodDns {
+                port: 15953,
+                servers: vec!["10.96.0.10".parse().unwrap(), "fd00:96::a".parse().unwrap()],
+            }),
         };
         let pod = Plan::of(&capture, &redirect).to_string();
         assert!(!pod.contains("chain leave"), "{pod}");
         assert!(
-            pod.contains("meta skuid 1339 return\n    meta skuid 1337 return\n    ip daddr 127.0.0.0/8 return\n    ip6 daddr ::1 return\n    tcp dport 22 return"),
+            pod.contains(
+                "meta skuid 1339 return\n    meta skuid 1337 return\n    ip daddr 10.96.0.10 udp dport 53 redirect to :15953\n    \
+                 ip daddr 10.96.0.10 tcp dport 53 redirect to :15953\n    ip6 daddr fd00:96::a udp dport 53 redirect to \
+                 :15953\n    ip6 daddr fd00:96::a tcp dport 53 redirect to :15953\n    ip daddr 127.0.0.0/8 return\n    \
+                 ip6 daddr ::1 return\n    ip6 daddr fe80::/10 return\n    tcp dport 22 return"
+            ),
             "{pod}"
         );
     }

@@ -18,6 +18,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use super::parts;
 use super::reading::{
     MAX_DEPTH, Reading, SourceError, is_gone, is_hidden, is_manifest, list, read_file, relative, unpacked, unreadable,
 };
@@ -177,6 +178,8 @@ impl Folder {
         let name: Arc<str> = relative(&self.path, path).into();
         match fs::symlink_metadata(path) {
             Ok(metadata) if metadata.is_file() && is_manifest(path) => Touched::File(name),
+            // Perhaps a part of one.
+            Ok(metadata) if metadata.is_file() && self.has_parts() => Touched::More,
             Ok(metadata) if metadata.is_file() => Touched::Nothing,
             Err(_) if self.files.contains_key(&name) => Touched::Gone(name),
             // As what an editor writes before it takes the place of the file.
@@ -184,6 +187,11 @@ impl Folder {
             // A folder, a link, or what may have been a folder.
             _ => Touched::More,
         }
+    }
+
+    /// Whether a file is in parts.
+    fn has_parts(&self) -> bool {
+        self.files.keys().any(|name| parts::is_list(Path::new(&**name)))
     }
 
     /// Whether anything was read in a folder of this name.
@@ -196,7 +204,7 @@ impl Folder {
     /// The manifests as they are written now, unpacked, by their names in the folder.
     pub fn texts(&self) -> io::Result<BTreeMap<String, String>> {
         let text = |name: &str| {
-            let bytes = fs::read(self.path.join(name))?;
+            let bytes = parts::read(&self.path.join(name)).map_err(io::Error::other)?;
             let text = String::from_utf8(unpacked(&bytes)?.into_owned());
             text.map_err(io::Error::other)
         };
@@ -284,11 +292,11 @@ fn refresh_file(name: &Arc<str>, path: &Path, file: &mut File) -> bool {
     if stamp.is_some() && stamp == file.stamp {
         return false;
     }
-    let bytes = match fs::read(path) {
+    let bytes = match parts::read(path) {
         Ok(bytes) => bytes,
         Err(error) => {
             // Half-written or forbidden: the last good version stays in force.
-            let errors = vec![unreadable(path, &error)];
+            let errors = vec![error];
             let differs = file.errors != errors;
             file.errors = errors;
             file.hash = UNREAD;

@@ -12,6 +12,7 @@ use std::{
 
 use flate2::read::GzDecoder;
 
+use super::parts;
 use crate::{
     model::{self, ModelError, Place, World},
     yaml,
@@ -47,6 +48,9 @@ pub enum SourceError {
         /// The system's words.
         message: String,
     },
+    /// The parts that a file is in are not all there, or are of another version of it.
+    #[error("{}: its parts are not all of one version yet", .0.display())]
+    Incomplete(PathBuf),
     /// The file is no YAML or JSON.
     #[error("{place}: {message}")]
     Syntax {
@@ -88,10 +92,10 @@ pub fn read_paths(paths: &[PathBuf]) -> Result<Reading, SourceError> {
             vec![path.clone()]
         };
         for file in files {
-            match fs::read(&file) {
+            match parts::read(&file) {
                 Ok(bytes) => reading.add(&file.to_string_lossy().into(), &bytes),
                 Err(_) if is_gone(&file) => {}
-                Err(error) => reading.errors.push(unreadable(&file, &error)),
+                Err(error) => reading.errors.push(error),
             }
         }
     }
@@ -99,6 +103,12 @@ pub fn read_paths(paths: &[PathBuf]) -> Result<Reading, SourceError> {
 }
 
 impl Reading {
+    /// That a file of it is in parts that are not of one version, and what it says is not known yet.
+    pub fn incomplete(&self) -> Option<&SourceError> {
+        let mut errors = self.errors.iter();
+        errors.find(|error| matches!(error, SourceError::Incomplete(_)))
+    }
+
     fn add(&mut self, name: &Arc<str>, bytes: &[u8]) {
         let (world, objects, errors) = read_file(name, bytes);
         self.files += 1;
@@ -125,8 +135,9 @@ pub fn unpacked(bytes: &[u8]) -> io::Result<Cow<'_, [u8]>> {
 /// Reads one file's text; returns its objects, their number, and what could not be taken.
 pub(super) fn read_file(name: &Arc<str>, bytes: &[u8]) -> (World, u64, Vec<SourceError>) {
     let (mut world, mut order, mut errors) = (World::default(), 0, Vec::new());
-    // Packed or not, it is the same policy, with the same lines.
-    let name: &Arc<str> = &name.strip_suffix(".gz").map_or_else(|| name.clone(), Arc::from);
+    // Packed or in parts, it is the same policy, with the same lines.
+    let plain = name.strip_suffix(".parts").unwrap_or(name);
+    let name: &Arc<str> = &plain.strip_suffix(".gz").unwrap_or(plain).into();
     let text = match unpacked(bytes) {
         Ok(text) => text,
         Err(error) => {
@@ -223,8 +234,14 @@ pub(super) fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
 
-/// Whether a file is called as manifests are, which may be packed: a ConfigMap has no room for large ones.
+/// Whether a file is called as manifests are, which may be packed and in parts: a ConfigMap has no room for large ones.
 pub(super) fn is_manifest(path: &Path) -> bool {
+    if parts::is_list(path) {
+        return path
+            .file_stem()
+            .map(Path::new)
+            .is_some_and(|whole| !parts::is_list(whole) && is_manifest(whole));
+    }
     let known = |extension: &OsStr| ["yaml", "yml", "json"].iter().any(|known| extension == *known);
     match path.extension() {
         Some(packed) if packed == "gz" => path

@@ -119,7 +119,9 @@ impl App {
         for pod in &left.attached {
             cluster.detach(namespace, pod, session, deploy::ADMIN_PORT)?;
         }
-        cluster.delete_session(namespace, session)
+        cluster.delete_session(namespace, session)?;
+        self.deployment.left_is_gone(session);
+        Ok(())
     }
 
     /// The policy that the deployed sidecar in the pods of `workload` decides by, and what it does with it; `None` where

@@ -170,8 +170,10 @@ impl Draft<'_> {
                 Fault::new("missing", "There is no ConfigMap istio.")
                     .hint("Add it with the key `mesh`; the mesh's mode is written there.")
             })?;
-            let file = mesh.place.file.clone();
-            let place = (&*mesh.meta.namespace, &*mesh.meta.name);
+            // It counts where it is written, which may be a second ConfigMap that the control plane reads.
+            let mode_at = mesh.mode_reference().unwrap_or_else(|| mesh.reference("ConfigMap", 0));
+            let file = mode_at.file.clone();
+            let place = (&*mode_at.namespace, &*mode_at.name);
             let new = edit::set_mesh_mode(&self.text(&file)?, &file, place, mode.into())?;
             return self.set(file.to_string(), Some(new));
         }

@@ -15,6 +15,7 @@ mod expiry;
 mod flood;
 mod follow;
 mod lost;
+mod parts;
 mod pods;
 mod probe;
 mod reach;
@@ -25,7 +26,7 @@ mod rights;
 mod scale;
 mod sight;
 mod ways;
-mod windows;
+pub mod windows;
 mod writes;
 
 use std::{
@@ -76,7 +77,7 @@ pub fn api(test: &str) -> Option<&'static Api> {
 }
 
 /// Waits until no other test uses the API server, and keeps it from all others.
-fn alone() -> RwLockWriteGuard<'static, ()> {
+pub fn alone() -> RwLockWriteGuard<'static, ()> {
     TAKEN.take();
     TURN.write().unwrap_or_else(PoisonError::into_inner)
 }
@@ -158,7 +159,7 @@ pub fn entry(namespace: &str, name: &str, host: &str) -> String {
 }
 
 /// What the pods of a Deployment name as their owner.
-fn uid_of(api: &Api, namespace: &str, deployment: &str) -> String {
+pub fn uid_of(api: &Api, namespace: &str, deployment: &str) -> String {
     let path = "jsonpath={.metadata.uid}";
     api.text(&["get", "deployment", deployment, "-n", namespace, "-o", path])
 }

@@ -209,7 +209,11 @@ pub fn next_step(
         return step("Mend the file", error.message, NextAction::FixFile, file);
     }
     if !staged.is_empty() {
-        let why = format!("{} staged edits wait; nothing is written before Apply.", staged.len());
+        let wait = match staged.len() {
+            1 => "A staged edit waits".to_string(),
+            edits => format!("{edits} staged edits wait"),
+        };
+        let why = format!("{wait}; nothing is written before Apply.");
         return step("Review the changes", why, NextAction::Review, None);
     }
     if watching(view, sandbox) == Watching::Nothing && sandbox.state != Phase::Starting {

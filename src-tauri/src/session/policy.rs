@@ -49,12 +49,15 @@ fn mesh_mode(scope: String, mesh: Option<&Object<MeshConfig>>) -> ModeScope {
     ModeScope {
         scope,
         mode: mesh.map_or(Mode::AllowAny, |mesh| mesh.spec.mode.into()),
-        written: mesh.filter(|mesh| mesh.spec.mode_line > 0).map(|mesh| Place {
-            file: mesh.place.file.to_string(),
-            line: mesh.spec.mode_line,
+        written: mesh.and_then(Object::mode_reference).map(|mode| Place {
+            file: mode.file.to_string(),
+            line: mode.line,
             column: 1,
         }),
-        object: mesh.map(|mesh| (&mesh.reference("ConfigMap", mesh.spec.mode_line)).into()),
+        object: mesh.map(|mesh| {
+            let mode = mesh.mode_reference();
+            (&mode.unwrap_or_else(|| mesh.reference("ConfigMap", 0))).into()
+        }),
     }
 }
 

@@ -96,26 +96,27 @@ impl Cluster {
     }
 }
 
-/// etcd and the API server alone, with Istio's resource definitions.
-pub struct Api {
+/// An API server that can be killed, seen as `admin`.
+pub struct Server {
     cluster: Cluster,
     guard: Guard,
 }
 
-/// Kubernetes, Istio and a workload `default/sleep` with its sidecar.
-pub struct Mesh {
-    cluster: Cluster,
-    _guard: Guard,
-}
+/// etcd and the API server alone, with Istio's resource definitions.
+pub struct Api(Server);
 
-impl Api {
-    /// Brings it up; it goes when this is dropped, or this process ends in any way.
-    pub fn up() -> Result<Self, NotUp> {
-        let (cluster, guard) = up("api")?;
+/// Kubernetes, Istio and a workload `default/sleep` with its sidecar.
+pub struct Mesh(Server);
+
+impl Server {
+    fn up(kind: &str) -> Result<Self, NotUp> {
+        let (guard, folder) = Guard::start(kind)?;
+        let cluster = Cluster { folder, user: "admin" };
         Ok(Self { cluster, guard })
     }
 
-    /// Kills the API server as a crash does, and returns when it answers no more. etcd keeps what it knew.
+    /// Kills the API server as a crash does, and returns when it answers no more. etcd keeps what it knew, and what runs on a
+    /// node runs on.
     pub fn kill_server(&self) {
         self.guard.command("kill apiserver");
         eventually("the API server to go", || (!self.ready()).then_some(()));
@@ -127,23 +128,29 @@ impl Api {
         eventually("the API server to come back", || self.ready().then_some(()));
     }
 
-    /// Makes etcd forget what was before `version`, as it does by itself in time. A watch from there is told 410 Gone,
-    /// once the API server has forgotten it too: by starting it again.
-    pub fn forget_before(&self, version: &str) {
-        self.guard.command(&format!("compact {version}"));
-    }
-
     fn ready(&self) -> bool {
         let asked = self.kubectl(&["get", "--raw=/readyz", "--request-timeout=5s"]);
         asked.status.success()
     }
 }
 
+impl Api {
+    /// Brings it up; it goes when this is dropped, or this process ends in any way.
+    pub fn up() -> Result<Self, NotUp> {
+        Server::up("api").map(Self)
+    }
+
+    /// Makes etcd forget what was before `version`, as it does by itself in time. A watch from there is told 410 Gone,
+    /// once the API server has forgotten it too: by starting it again.
+    pub fn forget_before(&self, version: &str) {
+        self.guard.command(&format!("compact {version}"));
+    }
+}
+
 impl Mesh {
     /// Brings it up; it goes when this is dropped, or this process ends in any way.
     pub fn up() -> Result<Self, NotUp> {
-        let (cluster, guard) = up("mesh")?;
-        Ok(Self { cluster, _guard: guard })
+        Server::up("mesh").map(Self)
     }
 
     /// Gives the node an image archive.
@@ -174,12 +181,7 @@ impl Mesh {
     }
 }
 
-fn up(kind: &str) -> Result<(Cluster, Guard), NotUp> {
-    let (guard, folder) = Guard::start(kind)?;
-    Ok((Cluster { folder, user: "admin" }, guard))
-}
-
-impl Deref for Api {
+impl Deref for Server {
     type Target = Cluster;
 
     fn deref(&self) -> &Cluster {
@@ -187,11 +189,19 @@ impl Deref for Api {
     }
 }
 
-impl Deref for Mesh {
-    type Target = Cluster;
+impl Deref for Api {
+    type Target = Server;
 
-    fn deref(&self) -> &Cluster {
-        &self.cluster
+    fn deref(&self) -> &Server {
+        &self.0
+    }
+}
+
+impl Deref for Mesh {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.0
     }
 }
 

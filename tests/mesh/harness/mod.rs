@@ -8,7 +8,7 @@ mod guard;
 mod registry;
 mod sidecar;
 
-pub use cluster::{Api, Cluster, Mesh, Shared};
+pub use cluster::{Api, Cluster, Mesh, Server, Shared};
 pub use guard::{NotUp, cache};
 pub use registry::{Asks, Registry};
 pub use sidecar::{Reply, Sleep};

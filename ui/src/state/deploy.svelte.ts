@@ -140,6 +140,10 @@ export async function listenToDeployment(): Promise<() => void> {
       deployedFlows.touch();
     }),
     on("flows-added", () => deployedFlows.touch()),
+    // A cluster that was away when it was asked is asked again once it is back.
+    on("source-changed", () => {
+      if (deployLeft.fault !== null) deployLeft.touch();
+    }),
   ]);
   return () => stops.forEach((stop) => stop());
 }

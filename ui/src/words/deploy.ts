@@ -108,8 +108,9 @@ export const left = (count: number) =>
     ? "A sidecar of an earlier session is left in this cluster. It can be removed in the Sandbox."
     : `${count} sidecars of earlier sessions are left in this cluster. They can be removed in the Sandbox.`;
 export const leftLabel = "Open Sandbox";
-export const leftTitle = "Of other sessions";
-export const leftText = "A killed app left them, or another computer uses them.";
+export const leftTitle = "Left in the cluster";
+export const leftText =
+  "A killed app, or a removal that did not come to its end, left them; or another computer uses them.";
 export const leftOf = (workload: string, namespace: string) => workload || `something in ${namespace}`;
 export const removed = "It is removed.";
 

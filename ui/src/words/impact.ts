@@ -14,5 +14,5 @@ export function impactSentence(impact: Impact): string {
 }
 
 export const impactEvidence = (impact: Impact) =>
-  `rehearsed on ${plural(impact.seen, "recorded flow")}; ${count(impact.same)} stay as they are` +
+  `rehearsed on ${plural(impact.seen, "recorded flow")}; ${count(impact.same)} ${impact.same === 1 ? "stays as it is" : "stay as they are"}` +
   (impact.undecidable > 0 ? `, ${count(impact.undecidable)} cannot be decided for want of a name` : "");

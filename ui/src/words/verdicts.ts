@@ -17,6 +17,9 @@ export const verdictMeaning: Record<Verdict, string> = {
   bypassed: "the sidecar never sees it",
 };
 
+/** A step of the trace as it is read; scripts get it with an underscore. */
+export const stepWord = (step: string) => step.replaceAll("_", " ");
+
 export const modes: { mode: Mode; meaning: string }[] = [
   { mode: "ALLOW_ANY", meaning: "Unknown destinations pass." },
   { mode: "ALLOW_ANY_DYNAMIC_DNS", meaning: "Unknown ones pass; HTTP is looked up by Host." },

@@ -92,6 +92,16 @@ fn run_case(file: &str, reading: &Reading, node: &Node) -> Result<Outcome, Strin
     let case: Case = serde_json::from_value(node.to_json()).map_err(|error| error.to_string())?;
     let explanation = ask(reading, &case.from, case.connect, &case.send)?;
     let found = serde_json::to_value(&explanation).map_err(|error| error.to_string())?;
+    // What is not there equals null: a field that is misspelt would hold whatever is decided.
+    if let (Json::Object(expected), Json::Object(found)) = (&case.expect, &found)
+        && let Some(unknown) = expected.keys().find(|key| !found.contains_key(*key))
+    {
+        let known: Vec<_> = found.keys().map(String::as_str).collect();
+        return Err(format!(
+            "expect: a decision has no {unknown:?}; it has {}",
+            known.join(", ")
+        ));
+    }
     let mut differences = Vec::new();
     compare("", &case.expect, &found, &mut differences);
     let passed = differences.is_empty();
@@ -141,7 +151,10 @@ fn compare(path: &str, expected: &Json, found: &Json, differences: &mut Vec<(Str
                 compare(&path, value, found.get(key).unwrap_or(&Json::Null), differences);
             }
         }
-        (Json::Array(expected), Json::Array(found)) if expected.len() == found.len() => {
+        (Json::Array(expected), Json::Array(found)) => {
+            if expected.len() != found.len() {
+                differences.push((format!("{path} (items)"), expected.len().into(), found.len().into()));
+            }
             for (index, (expected, found)) in expected.iter().zip(found).enumerate() {
                 compare(&format!("{path}[{index}]"), expected, found, differences);
             }

@@ -72,6 +72,40 @@ fn a_failure_shows_what_was_expected_what_was_found_and_the_steps_to_it() {
     assert!(lines[4..].iter().any(|line| line.contains("ALLOW_ANY")), "{text}");
 }
 
+/// What comes of a case that expects `expect`, of a policy without objects.
+fn expecting(expect: &str) -> FileResult {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.yaml");
+    let text =
+        format!("resources: []\ncases:\n- name: one\n  connect: {{ip: 1.2.3.4, port: 80}}\n  expect: {expect}\n");
+    fs::write(&path, text).unwrap();
+    FileResult::of(&path, None)
+}
+
+#[test]
+fn a_field_that_no_decision_has_is_no_expectation() {
+    let error = expecting("{clustr: null}").error.unwrap();
+    assert!(
+        error.starts_with("line 3: expect: a decision has no \"clustr\"; it has ") && error.contains("cluster"),
+        "{error}"
+    );
+    assert_eq!(expecting("{response: null, cluster: PassthroughCluster}").failures(), 0);
+}
+
+#[test]
+fn lists_of_other_lengths_differ_in_that_and_item_by_item() {
+    let result = expecting("{trace: [{step: capture}, {step: chain}]}");
+    let differences: Vec<_> = result.cases[0]
+        .differences
+        .iter()
+        .map(|(field, expected, found)| format!("{field}: {expected}, {found}"))
+        .collect();
+    assert_eq!(
+        differences,
+        ["trace (items): 2, 5", "trace[1].step: \"chain\", \"listener\""]
+    );
+}
+
 #[test]
 fn objects_in_the_file_join_those_of_the_folder_beside_it() {
     let folder = tempfile::tempdir().unwrap();

@@ -121,7 +121,7 @@ impl Finish {
         status: u16,
         flags: &'static str,
         details: &str,
-        body: &str,
+        body: impl AsRef<[u8]>,
     ) -> Response<ResponseBody> {
         let grpc = grpc::status_for(status);
         self.reply_as(status, grpc, flags, details, body)
@@ -134,7 +134,7 @@ impl Finish {
         grpc: u8,
         flags: &'static str,
         details: &str,
-        body: &str,
+        body: impl AsRef<[u8]>,
     ) -> Response<ResponseBody> {
         self.flow.flags = flags;
         self.flow.details = details.to_string();
@@ -142,10 +142,10 @@ impl Finish {
         let unread = self.endless || self.progress.as_ref().is_some_and(|progress| !progress.ended.get());
         let response = if self.http_part().grpc {
             self.http_part().status = 200;
-            reply::grpc(grpc, body, self)
+            reply::grpc(grpc, body.as_ref(), self)
         } else {
             self.http_part().status = status;
-            reply::local(status, body, self)
+            reply::local(status, body.as_ref(), self)
         };
         if unread { reply::close(response) } else { response }
     }
@@ -155,7 +155,7 @@ impl Finish {
         self.left();
         let silent = Box::new(self.silent());
         self.complete();
-        reply::local(400, "", silent)
+        reply::local(400, b"", silent)
     }
 
     /// Policy cuts the connection that carries it.

@@ -292,6 +292,7 @@ mod tests {
                 ..ClusterSettings::plain(UpstreamHttp::Http2, Duration::from_secs(1))
             }),
             object: None,
+            rule: None,
         };
         let breaker = Breaking::default().of(&cluster).expect("the cluster has limits");
         let key = Key {

@@ -49,7 +49,7 @@ pub(super) fn switch(
 ) -> Response<ResponseBody> {
     let (head, ()) = head.into_parts();
     let worker = finish.worker.clone();
-    let mut response = reply::local(101, "", Box::new(finish.silent()));
+    let mut response = reply::local(101, b"", Box::new(finish.silent()));
     *response.headers_mut() = head.headers;
     task::spawn_local(async move {
         let _open = Open::new(&worker);

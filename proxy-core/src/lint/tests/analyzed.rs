@@ -256,6 +256,15 @@ fn protocols_and_names_of_ports_agree() {
 }
 
 #[test]
+fn nothing_is_analyzed_in_the_namespaces_of_kubernetes_but_validation_holds_there() {
+    let unnamed = ("Service", "kube-system/web", "{ports: [{port: 80}]}");
+    let named = ("Service", "n/web", "{ports: [{port: 80}]}");
+    row("IST0118", Level::Info, &["n/web"], &[named], &[unnamed]);
+    let refused = ("ServiceEntry", "kube-system/a", "{hosts: ['*']}");
+    row("IST0106", Level::Error, &["kube-system/a"], &[refused], &[A]);
+}
+
+#[test]
 fn certificates_of_servers_are_verified() {
     let rule = |policy: &'static str| ("DestinationRule", "n/d", policy);
     let bare = rule("{host: a.com, trafficPolicy: {tls: {mode: SIMPLE}}}");

@@ -173,11 +173,12 @@ fn what_the_sidecar_does_is_no_finding_and_what_it_does_not_is() {
                 {tcp: {idleTimeout: 0s, maxConnectionDuration: 1h, tcpKeepalive: {probes: 3}}, http: {idleTimeout: 1m}}";
     let found = findings(&object("DestinationRule", &spec(done)));
     assert!(found.iter().all(|finding| finding.code != "EGR06"), "{found:?}");
-    let done = "tls: {mode: SIMPLE, caCertificates: system, insecureSkipVerify: false}, retryBudget: {percent: 5}, \
+    let done = "tls: {mode: MUTUAL, caCertificates: /etc/ca.pem, caCrl: /etc/crl.pem, clientCertificate: /etc/cert.pem, \
+                privateKey: /etc/key.pem}, retryBudget: {percent: 5}, \
                 proxyProtocol: {version: V2}";
     let found = findings(&object("DestinationRule", &spec(done)));
     assert!(found.iter().all(|finding| finding.code != "EGR06"), "{found:?}");
-    let not_done = "tls: {mode: SIMPLE, caCertificates: /etc/ca.pem}, retryBudget: {budgetInterval: 1s}, \
+    let not_done = "tls: {mode: SIMPLE, credentialName: 'configmap://default/ca'}, retryBudget: {budgetInterval: 1s}, \
                     loadBalancer: {simple: ROUND_ROBIN, warmup: {duration: 1m}}";
     let found = findings(&object("DestinationRule", &spec(not_done)));
     let fields: Vec<&str> = found
@@ -200,17 +201,15 @@ fn settings_of_the_mesh_that_the_sidecar_does_not_act_on_are_named_with_their_li
             "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system}}\ndata:\n  mesh: |\n{settings}"
         )
     };
-    let done = "    pathNormalization: {normalization: BASE}\n    defaultTrafficPolicy: {outlierDetection: {}}\n    \
+    let done = "    pathNormalization: {normalization: MERGE_SLASHES}\n    defaultTrafficPolicy: {outlierDetection: {}}\n    \
                 serviceEntryVisibility: {applyToSidecars: false}\n";
     let found = findings(&mesh(done));
     assert!(found.iter().all(|finding| finding.code != "EGR06"), "{found:?}");
-    let found = findings(&mesh(
-        "    connectTimeout: 1s\n    pathNormalization: {normalization: MERGE_SLASHES}\n",
-    ));
+    let found = findings(&mesh("    connectTimeout: 1s\n    proxyHttpPort: 15080\n"));
     let found: Vec<(&str, u32)> = found
         .iter()
         .filter(|one| one.code == "EGR06")
         .map(|one| (&*one.field, one.line))
         .collect();
-    assert_eq!(found, [("data.mesh.pathNormalization", 7)]);
+    assert_eq!(found, [("data.mesh.proxyHttpPort", 7)]);
 }

@@ -127,6 +127,20 @@ fn somebody_has_decided_about_the_injection_of_each_namespace() {
 }
 
 #[test]
+fn one_label_says_what_becomes_of_a_namespaces_pods() {
+    let one = namespace("istio.io/rev: canary");
+    for several in [
+        "istio-injection: enabled, istio.io/rev: canary",
+        "istio-injection: enabled, istio.io/dataplane-mode: ambient",
+        "istio.io/rev: canary, istio.io/dataplane-mode: ambient",
+    ] {
+        row("IST0123", "Namespace /n", "metadata.labels", &namespace(several), &one);
+    }
+    let taken_out = namespace("istio-injection: disabled, istio.io/rev: canary");
+    assert_eq!(said("IST0123", &taken_out), []);
+}
+
+#[test]
 fn a_pod_that_runs_in_an_injected_namespace_has_a_sidecar() {
     let pod = |metadata: &str, spec: &str| {
         format!(

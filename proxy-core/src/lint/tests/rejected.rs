@@ -1,6 +1,6 @@
 //! Further rules by which Istio rejects objects; each was found by comparing with its own code.
 
-use super::holds;
+use super::{findings, holds, object};
 
 const ROUTE: &str = "route: [{destination: {host: a.com}}]";
 
@@ -48,6 +48,30 @@ fn routes_are_rejected_as_by_istio() {
             "subset name is invalid",
             "route: [{destination: {host: a.com, subset: a_b}}]",
             "route: [{destination: {host: a.com, subset: v-1}}]",
+        ),
+        (
+            "retries",
+            "attempts are set to 0",
+            "route: [{destination: {host: a.com}}], retries: {retryRemoteLocalities: false}",
+            "route: [{destination: {host: a.com}}], retries: {attempts: 1, retryRemoteLocalities: false}",
+        ),
+        (
+            "match[0].headers[@request.auth.claims.sub]",
+            "only supported for gateway",
+            "match: [{headers: {'@request.auth.claims.sub': {exact: x}}}], route: [{destination: {host: a.com}}]",
+            "match: [{headers: {sub: {exact: x}}}], route: [{destination: {host: a.com}}]",
+        ),
+        (
+            "match[0].withoutHeaders[@request.auth.claims[sub]]",
+            "only supported for gateway",
+            "match: [{withoutHeaders: {'@Request.Auth.Claims[sub]': {exact: x}}}], route: [{destination: {host: a.com}}]",
+            "match: [{withoutHeaders: {sub: {exact: x}}}], route: [{destination: {host: a.com}}]",
+        ),
+        (
+            "match[0].headers",
+            "not a valid header name",
+            "match: [{headers: {'@request.auth.claims.': {exact: x}}}], route: [{destination: {host: a.com}}]",
+            "match: [{headers: {'@request.auth.claims.a': {exact: x}}}], route: [{destination: {host: a.com}}]",
         ),
     ];
     for (field, words, fires, silent) in rows {
@@ -129,5 +153,92 @@ fn rules_and_sidecars_are_rejected_as_by_istio() {
     ];
     for (kind, field, words, fires, silent) in rows {
         holds(kind, "IST0106", field, words, fires, silent);
+    }
+}
+
+#[test]
+fn long_answers_are_warned_about_and_the_longest_refused() {
+    let spec = |bytes: usize| {
+        let body = "a".repeat(bytes);
+        format!("  hosts: [a.com]\n  http: [{{directResponse: {{status: 200, body: {{string: {body}}}}}}}]")
+    };
+    let field = "spec.http[0].directResponse.body";
+    let (large, largest) = (100 * 1024, 1024 * 1024);
+    holds(
+        "VirtualService",
+        "IST0133",
+        field,
+        "large direct_responses",
+        &spec(large + 1),
+        &spec(large),
+    );
+    holds(
+        "VirtualService",
+        "IST0106",
+        field,
+        "less than 1MB",
+        &spec(largest + 1),
+        &spec(largest),
+    );
+}
+
+#[test]
+fn a_gateway_may_serve_the_names_that_istio_makes_for_traffic_between_gateways() {
+    let spec = |gateway: &str, host: &str| {
+        format!("  hosts: ['{host}']\n  gateways: [{gateway}]\n  tls: [{{match: [{{sniHosts: ['{host}']}}], {ROUTE}}}]")
+    };
+    let made = "outbound_.80_._.a.com";
+    holds(
+        "VirtualService",
+        "IST0106",
+        "spec.hosts[0]",
+        "invalid",
+        &spec("mesh", made),
+        &spec("edge", made),
+    );
+    for host in [
+        "inbound_.80_._.a.com",
+        "outbound_.x_._.a.com",
+        "outbound_.80_._.1",
+        "outbound_.80",
+    ] {
+        let found = findings(&object("VirtualService", &spec("edge", host)));
+        assert!(
+            found.iter().any(|finding| finding.code == "IST0106"),
+            "{host}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn listeners_at_a_path_are_rejected_as_by_istio() {
+    let spec = |listeners: &[&str]| {
+        let listeners = listeners.iter().map(|listener| {
+            format!("{{port: {{number: 0, protocol: HTTP, name: a}}, hosts: ['./a.com'], {listener}}}")
+        });
+        format!("  egress: [{}]", listeners.collect::<Vec<_>>().join(", "))
+    };
+    let good = "bind: unix:///run/a";
+    let rows = [
+        (
+            "spec.egress[0].port.number",
+            "must have a unix domain socket",
+            vec!["bind: 127.0.0.1"],
+        ),
+        (
+            "spec.egress[0].bind",
+            "not an absolute path",
+            vec!["bind: unix:///run/"],
+        ),
+        (
+            "spec.egress[0].captureMode",
+            "must be DEFAULT/NONE",
+            vec!["bind: unix:///run/a, captureMode: IPTABLES"],
+        ),
+        ("spec.egress[1].bind", "must be unique", vec![good, good]),
+    ];
+    let silent = spec(&[good, "bind: unix://@a, captureMode: NONE"]);
+    for (field, words, fires) in rows {
+        holds("Sidecar", "IST0106", field, words, &spec(&fires), &silent);
     }
 }

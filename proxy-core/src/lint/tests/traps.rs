@@ -208,3 +208,27 @@ fn a_patch_mends_what_it_is_offered_for() {
         assert_eq!(refused, None, "{code} after {patch:?}");
     }
 }
+
+#[test]
+fn clusters_that_envoy_refuses_are_named_at_their_port() {
+    let dynamic = |protocol: &str| {
+        let ports = format!("[{{number: 80, name: p, protocol: {protocol}}}]");
+        entry(
+            "a",
+            &format!("{{hosts: ['*.a.com'], resolution: DYNAMIC_DNS, ports: {ports}}}"),
+        )
+    };
+    let rule = |policy: &str| {
+        let spec = format!("{{host: '*.a.com', trafficPolicy: {policy}}}");
+        text("DestinationRule", "d", &spec)
+    };
+    let tls = rule("{tls: {mode: SIMPLE}, connectionPool: {http: {h2UpgradePolicy: UPGRADE}}}");
+    let limits = rule("{connectionPool: {tcp: {maxConnections: 3, connectTimeout: 1s}}}");
+    row("EGR17", &[dynamic("HTTP2")], &[dynamic("HTTP")]);
+    row("EGR17", &[dynamic("GRPC"), limits.clone()], &[dynamic("GRPC"), tls]);
+    let upgrade = rule("{connectionPool: {http: {h2UpgradePolicy: UPGRADE}}}");
+    row("EGR17", &[dynamic("HTTP"), upgrade], &[dynamic("HTTP"), limits]);
+    let idle = rule("{portLevelSettings: [{port: {number: 80}, connectionPool: {tcp: {idleTimeout: 1m}}}]}");
+    let elsewhere = rule("{portLevelSettings: [{port: {number: 81}, connectionPool: {tcp: {idleTimeout: 1m}}}]}");
+    row("EGR17", &[dynamic("TLS"), idle], &[dynamic("TLS"), elsewhere]);
+}

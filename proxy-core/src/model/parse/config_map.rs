@@ -4,11 +4,13 @@ use super::{
     cursor::Cursor,
     errors::{Errors, Span},
     injection_template,
+    service_entry::choice,
+    spelling::in_camel_case,
 };
 use crate::{
     model::{
-        InjectorConfig, InjectorLayout, IstioVersion, Labels, MeshConfig, OutboundMode, RevisionTag, UnknownVersion,
-        VERSION_ANNOTATION, VERSION_LABEL, VersionSource,
+        InjectorConfig, InjectorLayout, IstioVersion, Labels, MeshConfig, MeshText, OutboundMode, PathNormalization,
+        RevisionTag, UnknownVersion, VERSION_ANNOTATION, VERSION_LABEL, VersionSource,
     },
     yaml::{self, Node, Style, Value},
 };
@@ -36,79 +38,143 @@ pub fn tag(labels: &Labels) -> Option<RevisionTag> {
 /// ConfigMap `istio[-rev]`, key `mesh`; `None` where the key is missing.
 pub fn mesh(root: Cursor<'_>, revision: String) -> Option<MeshConfig> {
     let (version, version_source) = version(root);
-    inner(root, "mesh", "data.mesh", |mesh, lines| {
-        let mut config = MeshConfig {
+    inner(root, "mesh", "data.mesh", in_camel_case, |mesh, lines| {
+        let config = MeshConfig {
             revision: revision.clone(),
             version,
             version_source,
+            written: mesh.map(|mesh| Box::new(text(mesh, lines))),
             ..MeshConfig::default()
         };
-        let Some(mesh) = mesh else { return config };
-        let policy = mesh.either("outboundTrafficPolicy", "outbound_traffic_policy");
-        if let Some(policy) = mesh.mapping(policy) {
-            // A present message replaces the default message, whose zero value is REGISTRY_ONLY.
-            config.mode = super::traffic::outbound_mode(policy, true).unwrap_or(OutboundMode::RegistryOnly);
-            config.mode_is_implied = !policy.has("mode");
-            let line = policy.line_of("mode");
-            config.mode_line = lines + if line == 0 { policy.line() } else { line };
-            config.dynamic_dns_tls = policy.mapping("tls").map(super::traffic::client_tls);
+        match mesh {
+            Some(mesh) => read_mesh(mesh, lines, config),
+            None => config,
         }
-        if let Some(root_namespace) = mesh.text("rootNamespace") {
-            config.root_namespace = root_namespace.to_string();
-        }
-        if let Some(timeout) = mesh.duration("connectTimeout") {
-            config.connect_timeout = Some(timeout);
-        }
-        config.keepalive = mesh.mapping("tcpKeepalive").map(super::load_balancing::keepalive);
-        config.locality = mesh
-            .mapping("localityLbSetting")
-            .map(super::load_balancing::locality_setting);
-        if let Some(timeout) = mesh.field("protocolDetectionTimeout", |value| {
-            let parsed = value.node.as_str().and_then(super::cursor::parse_duration);
-            if parsed.is_none() {
-                value.error("expected a duration such as 5s");
-            }
-            parsed
-        }) {
-            config.protocol_detection_timeout = Some(timeout);
-        }
-        for (key, list) in [
-            ("defaultServiceExportTo", &mut config.default_service_export_to),
-            (
-                "defaultVirtualServiceExportTo",
-                &mut config.default_virtual_service_export_to,
-            ),
-            (
-                "defaultDestinationRuleExportTo",
-                &mut config.default_destination_rule_export_to,
-            ),
-        ] {
-            if mesh.has(key) {
-                *list = mesh.texts(key);
-            }
-        }
-        config.default_retries = mesh.mapping("defaultHttpRetryPolicy").map(super::routes::retries);
-        if let Some(policy) = mesh.mapping("defaultTrafficPolicy") {
-            config.default_traffic_policy = super::traffic::mesh_policy(policy);
-        }
-        config.unapplied = unapplied(mesh, lines);
-        // A number is the enum's: the mesh's decoder takes both.
-        config.h2_upgrade = matches!(mesh.text("h2UpgradePolicy"), Some("UPGRADE" | "1"));
-        config.enable_tracing = mesh.boolean("enableTracing").unwrap_or(true);
-        let metadata = mesh
-            .node
-            .get("defaultConfig")
-            .and_then(|node| node.get("proxyMetadata"));
-        let is_true = |key| {
-            metadata
-                .and_then(|node| node.get(key))
-                .is_some_and(|node| node.text() == Some("true"))
-        };
-        config.access_log = super::telemetry::access_log(mesh);
-        config.dns_capture = is_true("ISTIO_META_DNS_CAPTURE");
-        config.dns_auto_allocate = is_true("ISTIO_META_DNS_AUTO_ALLOCATE");
-        config
     })
+}
+
+/// The text of a mesh config.
+pub fn mesh_text(root: Cursor<'_>) -> Option<MeshText> {
+    inner(root, "mesh", "data.mesh", in_camel_case, |mesh, lines| {
+        Some(text(mesh?, lines))
+    })
+    .flatten()
+}
+
+fn text(mesh: Cursor<'_>, lines: u32) -> MeshText {
+    MeshText {
+        document: mesh.node.clone(),
+        lines,
+    }
+}
+
+/// What a mesh config says, over `config`. `lines` stand before it in its file.
+pub fn read_mesh(mesh: Cursor<'_>, lines: u32, mut config: MeshConfig) -> MeshConfig {
+    if let Some(policy) = mesh.mapping("outboundTrafficPolicy") {
+        // A present message replaces the default message, whose zero value is REGISTRY_ONLY.
+        config.mode = super::traffic::outbound_mode(policy, true).unwrap_or(OutboundMode::RegistryOnly);
+        config.mode_is_implied = !policy.has("mode");
+        let line = policy.line_of("mode");
+        config.mode_line = lines + if line == 0 { policy.line() } else { line };
+        config.dynamic_dns_tls = policy.mapping("tls").map(super::traffic::client_tls);
+    }
+    if let Some(root_namespace) = mesh.text("rootNamespace") {
+        config.root_namespace = root_namespace.to_string();
+    }
+    if let Some(timeout) = mesh.duration("connectTimeout") {
+        config.connect_timeout = Some(timeout);
+    }
+    config.keepalive = mesh.mapping("tcpKeepalive").map(super::load_balancing::keepalive);
+    config.locality = mesh
+        .mapping("localityLbSetting")
+        .map(super::load_balancing::locality_setting);
+    if let Some(timeout) = mesh.field("protocolDetectionTimeout", |value| {
+        let parsed = value.node.as_str().and_then(super::cursor::parse_duration);
+        if parsed.is_none() {
+            value.error("expected a duration such as 5s");
+        }
+        parsed
+    }) {
+        config.protocol_detection_timeout = Some(timeout);
+    }
+    for (key, list) in [
+        ("defaultServiceExportTo", &mut config.default_service_export_to),
+        (
+            "defaultVirtualServiceExportTo",
+            &mut config.default_virtual_service_export_to,
+        ),
+        (
+            "defaultDestinationRuleExportTo",
+            &mut config.default_destination_rule_export_to,
+        ),
+    ] {
+        if mesh.has(key) {
+            *list = mesh.texts(key);
+        }
+    }
+    config.default_retries = mesh.mapping("defaultHttpRetryPolicy").map(super::routes::retries);
+    if let Some(policy) = mesh.mapping("defaultTrafficPolicy") {
+        config.default_traffic_policy = super::traffic::mesh_policy(policy);
+    }
+    config.discovery_selectors = super::visibility::discovery_selectors(mesh);
+    config.entry_visibility = super::visibility::entry_visibility(mesh);
+    config.unapplied = unapplied(mesh, lines);
+    if let Some(paths) = mesh.mapping("pathNormalization") {
+        config.path_normalization = path_normalization(paths);
+    }
+    // A number is the enum's: the mesh's decoder takes both.
+    config.h2_upgrade = matches!(mesh.text("h2UpgradePolicy"), Some("UPGRADE" | "1"));
+    config.enable_tracing = mesh.boolean("enableTracing").unwrap_or(true);
+    config.access_log = super::telemetry::access_log(mesh);
+    if let Some(defaults) = mesh.node.get("defaultConfig") {
+        proxy_metadata(&mut config, defaults);
+    }
+    config
+}
+
+/// Takes over what a ProxyConfig says of the metadata that decides here. Istio merges them key by key.
+fn proxy_metadata(config: &mut MeshConfig, proxy_config: &Node) {
+    let Some(metadata) = proxy_config.get("proxyMetadata") else {
+        return;
+    };
+    for (key, setting) in [
+        ("ISTIO_META_DNS_CAPTURE", &mut config.dns_capture),
+        ("ISTIO_META_DNS_AUTO_ALLOCATE", &mut config.dns_auto_allocate),
+    ] {
+        if let Some(value) = metadata.get(key) {
+            *setting = value.text() == Some("true");
+        }
+    }
+}
+
+impl MeshConfig {
+    /// The settings for a pod with this text in its annotation `proxy.istio.io/config`; where that is no YAML the injector
+    /// refuses the pod, and nothing is taken of it.
+    pub fn with_proxy_config(&mut self, text: &str) {
+        let documents = yaml::read(text.as_bytes()).unwrap_or_default();
+        if let Some(proxy_config) = documents.first() {
+            proxy_metadata(self, proxy_config);
+        }
+    }
+}
+
+fn path_normalization(paths: Cursor<'_>) -> PathNormalization {
+    let named = [
+        ("DEFAULT", PathNormalization::Base),
+        ("NONE", PathNormalization::None),
+        ("BASE", PathNormalization::Base),
+        ("MERGE_SLASHES", PathNormalization::MergeSlashes),
+        ("DECODE_AND_MERGE_SLASHES", PathNormalization::DecodeAndMergeSlashes),
+    ];
+    // The mesh's decoder takes the enum's number too.
+    let number = paths
+        .node
+        .get("normalization")
+        .and_then(|node| node.text()?.parse::<usize>().ok());
+    match number.and_then(|number| named.get(number)) {
+        Some((_, found)) => *found,
+        None => choice(paths, "normalization", &named).unwrap_or_default(),
+    }
 }
 
 /// What Istio makes something of on the way out, and this engine does not. `lines` stand before the mesh config.
@@ -118,17 +184,7 @@ fn unapplied(mesh: Cursor<'_>, lines: u32) -> Vec<(&'static str, u32)> {
         let is_nothing = node.is_null() || node.text().is_some_and(|text| nothing.contains(&text));
         (!is_nothing).then_some(lines + node.span.line)
     };
-    let settings: [(_, &[_], &[_]); 7] = [
-        (
-            "pathNormalization",
-            &["pathNormalization", "normalization"],
-            &["DEFAULT", "BASE", "0", "2"],
-        ),
-        (
-            "serviceEntryVisibility",
-            &["serviceEntryVisibility", "applyToSidecars"],
-            &["false"],
-        ),
+    let settings: [(_, &[_], &[_]); 5] = [
         ("zoneAwareLbSetting", &["zoneAwareLbSetting"], &[]),
         ("proxyHttpPort", &["proxyHttpPort"], &["0"]),
         ("tlsDefaults", &["tlsDefaults"], &[]),
@@ -175,7 +231,7 @@ pub fn injector(root: Cursor<'_>, revision: String) -> Option<InjectorConfig> {
 }
 
 fn template(root: Cursor<'_>, revision: String) -> Option<InjectorConfig> {
-    inner(root, "config", "data.config", |config, outer| {
+    inner(root, "config", "data.config", as_written, |config, outer| {
         let template = config?.node.get("template")?;
         let text = template.as_str()?;
         let mut config = InjectorConfig {
@@ -207,7 +263,7 @@ fn template(root: Cursor<'_>, revision: String) -> Option<InjectorConfig> {
 }
 
 fn values(root: Cursor<'_>, revision: String) -> Option<InjectorConfig> {
-    inner(root, "values", "data.values", |values, lines| {
+    inner(root, "values", "data.values", as_written, |values, lines| {
         let mut config = InjectorConfig {
             revision: revision.clone(),
             ..InjectorConfig::default()
@@ -249,12 +305,15 @@ fn values(root: Cursor<'_>, revision: String) -> Option<InjectorConfig> {
     })
 }
 
-/// Reads the text below `data.<key>` as YAML. `read` gets the inner root (absent for an empty text) and the number of
+fn as_written(_: &mut Node) {}
+
+/// Reads the text below `data.<key>` as YAML, its fields spelt by `spell`. `read` gets the inner root (absent for an empty text) and the number of
 /// lines before it in the file, which is exact for literal blocks and the scalar's own line otherwise.
 fn inner<T>(
     root: Cursor<'_>,
     key: &'static str,
     prefix: &'static str,
+    spell: fn(&mut Node),
     read: impl FnOnce(Option<Cursor<'_>>, u32) -> T,
 ) -> Option<T> {
     let data = root.mapping("data")?;
@@ -270,8 +329,9 @@ fn inner<T>(
             prefix,
         };
         match yaml::read(text.as_bytes()) {
-            Ok(documents) => {
+            Ok(mut documents) => {
                 let errors: Errors<'_> = scalar.errors().inside(outer);
+                documents.first_mut().into_iter().for_each(spell);
                 let document = documents.first();
                 if let Some(node) = document.filter(|node: &&Node| !matches!(node.value, Value::Mapping(_))) {
                     Cursor::root(node, &errors).error(format!("expected a mapping, found {}", node.describe()));

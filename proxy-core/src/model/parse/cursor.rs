@@ -86,15 +86,6 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// The first of two spellings that is present: protobuf JSON takes lowerCamelCase and snake_case.
-    pub fn either<'k>(&self, camel: &'k str, snake: &'k str) -> &'k str {
-        if self.node.get(camel).is_none() && self.node.get(snake).is_some() {
-            snake
-        } else {
-            camel
-        }
-    }
-
     /// True where `key` is present and not null.
     pub fn has(&self, key: &str) -> bool {
         self.node.get(key).is_some_and(|node| !node.is_null())

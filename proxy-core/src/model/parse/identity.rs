@@ -48,6 +48,7 @@ pub fn workload(kind: &'static str, pod: Cursor<'_>, spec_owner: Cursor<'_>) -> 
             .unwrap_or_else(|| "default".into()),
         has_sidecar: containers.into_iter().any(is_sidecar),
         sidecar_user: spec.as_ref().and_then(|spec| sidecar_user(spec.node)),
+        exempt_line: spec.as_ref().and_then(|spec| exempt_line(spec.node)),
         host_network: spec.and_then(|spec| spec.boolean("hostNetwork")).unwrap_or_default(),
     }
 }
@@ -64,14 +65,35 @@ fn sidecar_user(spec: &Node) -> Option<String> {
         return Some("securityContext.runAsUser".into());
     }
     let containers = spec.get("containers").map(Node::items).unwrap_or_default();
-    let is_own = |container: &Node| {
-        let name = container.get("name").and_then(Node::text);
-        name == Some(SIDECAR) || name == Some("istio-operator")
-    };
     let index = containers
         .iter()
-        .position(|container| !is_own(container) && is_it(container))?;
+        .position(|container| !is_istios(container) && is_it(container))?;
     Some(format!("containers[{index}].securityContext.runAsUser"))
+}
+
+fn is_istios(container: &Node) -> bool {
+    let name = container.get("name").and_then(Node::text);
+    name == Some(SIDECAR) || name == Some("istio-operator")
+}
+
+/// Where it is said that all containers run under the sidecar's user or group. What a container says goes before the pod.
+fn exempt_line(spec: &Node) -> Option<u32> {
+    let containers = spec.get("containers").map(Node::items).unwrap_or_default();
+    let mut own = containers.iter().filter(|container| !is_istios(container)).peekable();
+    own.peek()?;
+    let line = |container: &Node| {
+        let set = |key| {
+            let of = |owner: &'_ Node| {
+                let value = owner.get("securityContext")?.get(key)?;
+                Some((value.as_integer()?, value.span.line))
+            };
+            let (id, line) = of(container).or_else(|| of(spec))?;
+            (id == SIDECAR_USER).then_some(line)
+        };
+        set("runAsUser").or_else(|| set("runAsGroup"))
+    };
+    let lines: Option<Vec<u32>> = own.map(line).collect();
+    lines?.first().copied()
 }
 
 /// A Service.

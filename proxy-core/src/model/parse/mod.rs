@@ -11,8 +11,11 @@ mod load_balancing;
 mod route_actions;
 mod routes;
 mod service_entry;
+mod shared_mesh;
+mod spelling;
 mod telemetry;
 mod traffic;
+mod visibility;
 
 use std::sync::Arc;
 
@@ -20,6 +23,7 @@ use cursor::Cursor;
 pub(crate) use cursor::parse_duration;
 use errors::Errors;
 pub(crate) use injection_template::places;
+pub(super) use shared_mesh::joined;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{Meta, Object, Place, World};
@@ -71,6 +75,7 @@ pub fn add_document(
     };
     add_object(root, kind, meta, place, world, &found);
     errors.extend(found.take());
+    world.join_meshes();
 }
 
 fn add_object(root: Cursor<'_>, kind: &str, meta: Meta, place: Place, world: &mut World, errors: &Errors<'_>) {
@@ -98,6 +103,8 @@ fn add_object(root: Cursor<'_>, kind: &str, meta: Meta, place: Place, world: &mu
                 && let Some(spec) = config_map::mesh(root, revision)
             {
                 return take!(mesh_configs, spec);
+            } else if let Some(text) = shared_mesh::mesh_text(root.node, &place.file) {
+                return take!(shared_meshes, text);
             }
             if errors.is_empty() {
                 ignore(world, kind);
@@ -110,7 +117,13 @@ fn add_object(root: Cursor<'_>, kind: &str, meta: Meta, place: Place, world: &mu
         ("", "Namespace") => take!(namespaces, super::Namespace),
         ("", "Service") => take!(services, identity::service(root)),
         ("", "Pod") => take!(workloads, identity::workload("Pod", root, root)),
-        ("apps", "Deployment") => take!(workloads, identity::template("Deployment", root)),
+        ("apps", "Deployment") => {
+            if let Some(plane) = shared_mesh::control_plane(root) {
+                let object = Object::new(meta.clone(), place.clone(), plane);
+                world.control_planes.push(Arc::new(object));
+            }
+            take!(workloads, identity::template("Deployment", root))
+        }
         ("apps", "StatefulSet") => take!(workloads, identity::template("StatefulSet", root)),
         ("apps", "DaemonSet") => take!(workloads, identity::template("DaemonSet", root)),
         ("networking.istio.io", "ServiceEntry") => take!(service_entries, service_entry::service_entry(root)),

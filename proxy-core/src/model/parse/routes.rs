@@ -1,5 +1,11 @@
 //! VirtualService.
 
+use base64::{
+    Engine as _,
+    alphabet::{STANDARD, URL_SAFE},
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+
 use super::{cursor::Cursor, route_actions as actions, service_entry::choice};
 use crate::{
     model::{
@@ -42,11 +48,7 @@ fn http_route(route: Cursor<'_>) -> HttpRoute {
                 .count("status")
                 .and_then(|status| u16::try_from(status).ok())
                 .unwrap_or_default(),
-            body: response
-                .mapping("body")
-                .and_then(|body| body.text("string"))
-                .unwrap_or_default()
-                .into(),
+            body: response.mapping("body").map(body).unwrap_or_default().into(),
         }),
         delegate: route.mapping("delegate").map(|delegate| Delegate {
             name: delegate.text("name").unwrap_or_default().into(),
@@ -67,6 +69,22 @@ fn http_route(route: Cursor<'_>) -> HttpRoute {
     }
 }
 
+/// `body` of a direct response.
+fn body(body: Cursor<'_>) -> Vec<u8> {
+    let Some(encoded) = body.text("bytes") else {
+        return body.text("string").unwrap_or_default().into();
+    };
+    // As protobuf's JSON has it: either alphabet, with padding or without.
+    let settings = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let decoded = [STANDARD, URL_SAFE]
+        .iter()
+        .find_map(|alphabet| GeneralPurpose::new(alphabet, settings).decode(encoded).ok());
+    decoded.unwrap_or_else(|| {
+        body.error_at("bytes", "expected bytes in base64");
+        Vec::new()
+    })
+}
+
 /// `retries` of a route, or those of the mesh for all.
 pub fn retries(retries: Cursor<'_>) -> Retries {
     Retries {
@@ -75,6 +93,7 @@ pub fn retries(retries: Cursor<'_>) -> Retries {
         retry_on: retries.some_text("retryOn").map(str::to_string),
         ignore_previous_hosts: retries.boolean("retryIgnorePreviousHosts"),
         back_off: retries.duration("backoff"),
+        remote_localities: retries.boolean("retryRemoteLocalities"),
     }
 }
 

@@ -260,6 +260,45 @@ fn a_zero_timeout_is_refused_and_go_durations_are_taken() {
 }
 
 #[test]
+fn the_bytes_of_an_answer_are_decoded_in_each_form_that_protobuf_takes() {
+    let read = |body: &str| {
+        read(&format!(
+            "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: v}}\nspec: {{hosts: [a.com], http: \
+             [{{directResponse: {{status: 200, body: {body}}}}}]}}\n"
+        ))
+    };
+    for body in ["{bytes: '//4='}", "{bytes: '//4'}", "{bytes: __4=}", "{bytes: __4}"] {
+        let (world, errors) = read(body);
+        assert_eq!(errors, [], "{body}");
+        let response = world.virtual_services[0].spec.http[0].direct_response.as_ref();
+        assert_eq!(&*response.unwrap().body, [0xff, 0xfe], "{body}");
+    }
+    let (_, errors) = read("{bytes: '*'}");
+    assert_eq!(errors[0].field, "spec.http[0].directResponse.body.bytes");
+}
+
+#[test]
+fn a_keepalive_has_both_of_its_times() {
+    let read = |keepalive: &str| {
+        read(&format!(
+            "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: d}}\nspec: {{host: a.com, \
+             trafficPolicy: {{connectionPool: {{http: {{http2KeepAlive: {keepalive}}}}}}}}}\n"
+        ))
+        .1
+    };
+    assert_eq!(read("{interval: 15s, timeout: 5s}"), []);
+    for (keepalive, words) in [
+        ("{timeout: 5s}", "interval is required"),
+        ("{interval: 15s}", "timeout is required"),
+        ("{interval: 15.000000005s, timeout: 5s}", "ms precision"),
+    ] {
+        let errors = read(keepalive);
+        assert_eq!(errors.len(), 1, "{keepalive}: {errors:?}");
+        assert!(errors[0].message.contains(words), "{keepalive}: {errors:?}");
+    }
+}
+
+#[test]
 fn lists_are_unwrapped_and_other_kinds_counted() {
     let (world, errors) = read(
         "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Namespace, metadata: {name: a}}\n- {apiVersion: v1, kind: Secret, metadata: {name: s}}\n",

@@ -7,8 +7,8 @@ use super::{
     service_entry::choice,
 };
 use crate::model::{
-    ClientTls, ConnectionPool, DestinationRule, EgressListener, Gateway, GatewayServer, Limits, OutboundMode,
-    Percentage, PolicySet, Protocol, ProxyProtocol, RetryBudget, Sidecar, Subset, TrafficPolicy,
+    CaptureMode, ClientTls, ConnectionPool, DestinationRule, EgressListener, Gateway, GatewayServer, Limits,
+    OutboundMode, Percentage, PolicySet, Protocol, ProxyProtocol, RetryBudget, Sidecar, Subset, TrafficPolicy,
 };
 
 /// Spec of a DestinationRule.
@@ -41,6 +41,7 @@ pub fn destination_rule(root: Cursor<'_>) -> DestinationRule {
 fn policy_set(owner: Cursor<'_>) -> Option<PolicySet> {
     let policy = owner.mapping("trafficPolicy")?;
     Some(PolicySet {
+        line: policy.line(),
         policy: traffic_policy(policy),
         ports: policy.mappings("portLevelSettings", |setting| {
             let Some(port) = setting.mapping("port") else {
@@ -57,17 +58,18 @@ fn policy_set(owner: Cursor<'_>) -> Option<PolicySet> {
 /// `tls` of a policy, or of the mesh's.
 pub fn client_tls(tls: Cursor<'_>) -> ClientTls {
     let modes = ["DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"].map(|mode| (mode, mode));
+    let text = |key| tls.some_text(key).map(str::to_string);
     ClientTls {
         // Absent is the enum's zero.
         mode: choice(tls, "mode", &modes).unwrap_or("DISABLE").to_string(),
-        ca_certificates: has(tls, &["caCertificates"]),
-        ca_crl: has(tls, &["caCrl"]),
-        client_certificate: has(tls, &["clientCertificate"]),
-        private_key: has(tls, &["privateKey"]),
+        ca_certificates: text("caCertificates"),
+        ca_crl: text("caCrl"),
+        client_certificate: text("clientCertificate"),
+        private_key: text("privateKey"),
         subject_alt_names: tls.texts("subjectAltNames"),
         insecure_skip_verify: tls.boolean("insecureSkipVerify").unwrap_or_default(),
-        sni: tls.some_text("sni").map(str::to_string),
-        credential_name: tls.some_text("credentialName").map(str::to_string),
+        sni: text("sni"),
+        credential_name: text("credentialName"),
     }
 }
 
@@ -112,6 +114,15 @@ fn proxy_protocol(written: Cursor<'_>) -> ProxyProtocol {
     choice(written, "version", &versions).unwrap_or(ProxyProtocol::V1)
 }
 
+/// Istio requires both times of `http2KeepAlive`.
+fn http2_keepalive(keepalive: Cursor<'_>) {
+    for key in ["interval", "timeout"] {
+        if keepalive.duration(key).is_none() && !keepalive.has(key) {
+            keepalive.error(format!("http2 keepalive {key} is required"));
+        }
+    }
+}
+
 fn connection_pool(pool: Cursor<'_>) -> ConnectionPool {
     let (tcp, http) = (pool.mapping("tcp"), pool.mapping("http"));
     // Istio: 0 is no limit.
@@ -122,6 +133,9 @@ fn connection_pool(pool: Cursor<'_>) -> ConnectionPool {
             .filter(|(key, _)| part.is_some_and(|part| part.has(key)));
         present.map(|(_, name)| *name).collect::<Vec<_>>()
     };
+    if let Some(http) = http {
+        http.mapping("http2KeepAlive").map(http2_keepalive);
+    }
     let of_http = [("http2KeepAlive", "connectionPool.http.http2KeepAlive")];
     let upgrades = [
         ("DEFAULT", None),
@@ -157,20 +171,6 @@ fn connection_pool(pool: Cursor<'_>) -> ConnectionPool {
 /// Blocks, and parts of blocks, that this engine does not act on.
 fn others(policy: Cursor<'_>) -> Vec<&'static str> {
     let mut found = Vec::new();
-    if let Some(tls) = policy.mapping("tls") {
-        let system = tls.text("caCertificates") == Some("system");
-        let parts = [
-            ("caCertificates", "tls.caCertificates"),
-            ("caCrl", "tls.caCrl"),
-            ("clientCertificate", "tls.clientCertificate"),
-        ];
-        let written = parts.into_iter().filter(|(key, _)| has(tls, &[key]));
-        found.extend(
-            written
-                .map(|(_, name)| name)
-                .filter(|name| !(system && *name == "tls.caCertificates")),
-        );
-    }
     if policy.has("tunnel") {
         found.push("tunnel");
     }
@@ -192,12 +192,6 @@ fn others(policy: Cursor<'_>) -> Vec<&'static str> {
         found.extend(written.map(|(_, name)| name));
     }
     found
-}
-
-/// One of the texts is written, and not empty.
-fn has(cursor: Cursor<'_>, keys: &[&str]) -> bool {
-    keys.iter()
-        .any(|key| cursor.text(key).is_some_and(|text| !text.is_empty()))
 }
 
 /// Spec of a Gateway.
@@ -267,6 +261,11 @@ fn egress_listener(listener: Cursor<'_>) -> EgressListener {
         };
         Some((number, protocol?))
     });
+    let modes = [
+        ("DEFAULT", CaptureMode::Default),
+        ("IPTABLES", CaptureMode::Iptables),
+        ("NONE", CaptureMode::None),
+    ];
     EgressListener {
         port_name: listener
             .mapping("port")
@@ -276,6 +275,7 @@ fn egress_listener(listener: Cursor<'_>) -> EgressListener {
         hosts: listener.texts("hosts"),
         port,
         bind: listener.text("bind").map(str::to_string),
+        capture: choice(listener, "captureMode", &modes).unwrap_or_default(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What the step about the endpoint says of a request to a.com, under a DestinationRule with `spec` beside its host.
+/// What the step about the endpoint says of the choice, for a request to a.com under a DestinationRule with `spec` beside its host.
 fn steps(spec: &str, protocol: &str, claims: Claims<'_>) -> Vec<String> {
     let endpoint = |port: u16| format!("{{address: 127.0.0.1, ports: {{p: {port}}}}}");
     let text = format!(
@@ -17,7 +17,15 @@ fn steps(spec: &str, protocol: &str, claims: Claims<'_>) -> Vec<String> {
     let (snapshot, facts) = call(&world, "1.2.3.4:80", claims);
     let trace = explain(&snapshot, &facts).trace;
     let endpoint = trace.into_iter().filter(|step| step.step == "endpoint");
-    endpoint.map(|step| step.outcome).collect()
+    // Whom there is to choose from comes first.
+    let choice = |step: Step| {
+        Some(
+            step.outcome
+                .strip_prefix("127.0.0.1:21001, 127.0.0.1:21002; ")?
+                .to_string(),
+        )
+    };
+    endpoint.filter_map(choice).collect()
 }
 
 fn request(headers: &Vec<(String, String)>) -> Claims<'_> {

@@ -119,6 +119,29 @@ fn what_is_read_at_one_path_is_what_the_whole_folder_says() {
         ),
         ("new.yaml", Box::new(|| fs::remove_file(at("new.yaml")).unwrap()), true),
         (
+            "p.yaml.parts",
+            Box::new(|| {
+                let list = super::super::list_of_parts(entry("p.com").as_bytes(), ["p.yaml.0", "p.yaml.1"]);
+                fs::write(at("p.yaml.parts"), list).unwrap();
+            }),
+            true,
+        ),
+        (
+            "p.yaml.0",
+            Box::new(|| fs::write(at("p.yaml.0"), &entry("p.com")[..9]).unwrap()),
+            false,
+        ),
+        (
+            "p.yaml.1",
+            Box::new(|| fs::write(at("p.yaml.1"), &entry("p.com")[9..]).unwrap()),
+            true,
+        ),
+        (
+            "p.yaml.parts",
+            Box::new(|| fs::remove_file(at("p.yaml.parts")).unwrap()),
+            true,
+        ),
+        (
             "sub",
             Box::new(|| fs::rename(at("sub"), at("other.yaml")).unwrap()),
             true,

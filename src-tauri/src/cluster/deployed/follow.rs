@@ -11,10 +11,7 @@ use tokio::{
     time::{self, Duration},
 };
 
-use super::{
-    SESSION, SidecarPolicy,
-    forward::{config, flows},
-};
+use super::{SESSION, SidecarPolicy, forward::flows};
 use crate::{
     cluster::{
         Cluster,
@@ -126,11 +123,8 @@ async fn one(
     mut pulse: Pulse,
     hear: Arc<impl Fn(Heard) + Send + Sync>,
 ) -> (String, Fault) {
-    let listens = async {
-        let policy = config(&api, &pod, port).await?;
-        hear(Heard::Connected(pod.clone(), policy));
-        flows(&api, &pod, port, |line| hear(Heard::Line(line.to_string()))).await
-    };
+    let connected = |policy| hear(Heard::Connected(pod.clone(), policy));
+    let listens = flows(&api, &pod, port, connected, |line| hear(Heard::Line(line.to_string())));
     let ended = tokio::select! {
         ended = listens => ended,
         // A network that went away closes nothing.

@@ -1,5 +1,7 @@
 //! The admin server of a sidecar in a pod: it listens on the pod's loopback alone.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use serde::Deserialize;
@@ -13,6 +15,8 @@ use crate::{
 const SIDECAR: &str = "sidecar";
 /// Largest answer that is read whole.
 const MAX_ANSWER: u64 = 4 << 20;
+/// Longest that a policy may take to get to a sidecar and into force: some MiB over a slow line.
+const PUSH: Duration = Duration::from_secs(60);
 
 /// The policy that a deployed sidecar has, as it says itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -49,7 +53,7 @@ impl Cluster {
             policy.len()
         );
         let (pod, policy) = (pod.to_string(), policy.to_vec());
-        self.call(async move {
+        self.call_within(PUSH, async move {
             let request = [head.as_bytes(), &policy].concat();
             let port_of = sidecar(&pods, &pod, port);
             let answer = port_of.ask(&request).await?;
@@ -85,7 +89,7 @@ pub(super) fn broken_off(fault: &Fault) -> bool {
 }
 
 /// What the sidecar decides by.
-pub(super) async fn config(pods: &Api<Pod>, pod: &str, port: u16) -> Result<SidecarPolicy> {
+async fn config(pods: &Api<Pod>, pod: &str, port: u16) -> Result<SidecarPolicy> {
     let sidecar = sidecar(pods, pod, port);
     let answer = sidecar.get("/config").await?;
     let (status, body) = (answer.status, answer.text(MAX_ANSWER).await?);
@@ -93,13 +97,21 @@ pub(super) async fn config(pods: &Api<Pod>, pod: &str, port: u16) -> Result<Side
     read.ok_or_else(|| sidecar.fault("does not say what it decides by."))
 }
 
-/// Calls `take` with each line of `/flows` until the sidecar ends.
-pub(super) async fn flows(pods: &Api<Pod>, pod: &str, port: u16, mut take: impl FnMut(&str)) -> Result<()> {
+/// Calls `take` with each line of `/flows` until the sidecar ends, and `connected` with what it decides by once nothing that
+/// leaves it goes unheard any more.
+pub(super) async fn flows(
+    pods: &Api<Pod>,
+    pod: &str,
+    port: u16,
+    connected: impl FnOnce(SidecarPolicy),
+    mut take: impl FnMut(&str),
+) -> Result<()> {
     let sidecar = sidecar(pods, pod, port);
     let mut answer = sidecar.get("/flows").await?;
     if answer.status != 200 {
         return Err(sidecar.fault(&format!("does not stream its flows ({}).", answer.status)));
     }
+    connected(config(pods, pod, port).await?);
     while let Some(line) = answer.line().await? {
         take(line.trim());
     }

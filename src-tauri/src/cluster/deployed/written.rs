@@ -32,16 +32,24 @@ impl Cluster {
         self.call(async move { api.get(&name).await.map_err(|error| told(&error)) })
     }
 
-    /// Writes the session's ConfigMap and gives its uid.
+    /// Writes the session's ConfigMap and gives its uid, by which those of its policy's parts are its dependents.
     pub fn put_session(&self, config_map: &Value) -> Result<String> {
         self.unlocked()?;
         let made = self.apply_config_map(config_map.clone())?;
         Ok(made.metadata.uid.unwrap_or_default())
     }
 
+    /// Writes the ConfigMaps of a policy's parts.
+    pub fn put_parts(&self, parts: &[Value]) -> Result<()> {
+        parts
+            .iter()
+            .try_for_each(|part| self.apply_config_map(part.clone()).map(drop))
+    }
+
     /// The same for the ConfigMap `uid` of a session that stands: its policy follows what a person does elsewhere, also
-    /// with editing off. One that was deleted is not made anew.
-    pub fn put_policy(&self, config_map: &Value, uid: &str) -> Result<()> {
+    /// with editing off. One that was deleted is not made anew. It is written after the parts that it lists.
+    pub fn put_policy(&self, config_map: &Value, parts: &[Value], uid: &str) -> Result<()> {
+        self.put_parts(parts)?;
         let mut config_map = config_map.clone();
         config_map["metadata"]["uid"] = json!(uid);
         self.apply_config_map(config_map).map(drop)
@@ -110,16 +118,18 @@ impl Cluster {
 
     /// Takes everything of the session `id` in `namespace` away but what is in a workload.
     pub fn delete_session(&self, namespace: &str, id: &str) -> Result<()> {
-        let client = self.client.clone();
-        let (namespace, own) = (namespace.to_string(), own(id));
-        self.call(async move {
-            let parameters = DeleteParams::background();
-            // A copy is a dependent, but who collects dependents may be slow; and a ConfigMap may be gone without it.
-            let deployments: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
-            delete(&deployments, &own, &parameters).await?;
-            let maps: Api<ConfigMap> = Api::namespaced(client, &namespace);
-            delete(&maps, &own, &parameters).await
-        })
+        // A copy is a dependent, but who collects dependents may be slow; and a ConfigMap may be gone without it.
+        self.delete_copy(namespace, id)?;
+        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
+        let own = own(id);
+        self.call(async move { delete(&maps, &own).await })
+    }
+
+    /// Takes the copy of the session `id` away, where there is one.
+    pub fn delete_copy(&self, namespace: &str, id: &str) -> Result<()> {
+        let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), namespace);
+        let own = own(id);
+        self.call(async move { delete(&deployments, &own).await })
     }
 
     /// What is left of the session `id` in `namespace`, as names for a person; pods too, until they have ended.
@@ -167,13 +177,14 @@ where
 }
 
 /// One by one: who may delete an object may not always delete a collection.
-async fn delete<K>(api: &Api<K>, own: &ListParams, parameters: &DeleteParams) -> Result<()>
+async fn delete<K>(api: &Api<K>, own: &ListParams) -> Result<()>
 where
     K: Clone + std::fmt::Debug + serde::de::DeserializeOwned + kube::Resource,
 {
+    let parameters = DeleteParams::background();
     for each in api.list_metadata(own).await.map_err(|error| told(&error))? {
         match api
-            .delete(each.metadata.name.as_deref().unwrap_or_default(), parameters)
+            .delete(each.metadata.name.as_deref().unwrap_or_default(), &parameters)
             .await
         {
             Err(kube::Error::Api(status)) if status.code == 404 => {}

@@ -295,9 +295,14 @@ fn a_policy_is_not_brought_to_a_config_map_that_was_deleted_nor_to_one_in_its_pl
     };
     // Its policy is kept up also with editing off.
     bench.cluster.set_editing(false);
-    bench.cluster.put_policy(&prepared.config_map(2), &uid).unwrap();
+    bench.cluster.put_policy(&prepared.config_map(2), &[], &uid).unwrap();
     assert_eq!(generation(), "2");
-    let refused = || bench.cluster.put_policy(&prepared.config_map(3), &uid).unwrap_err();
+    let refused = || {
+        bench
+            .cluster
+            .put_policy(&prepared.config_map(3), &[], &uid)
+            .unwrap_err()
+    };
     bench.cluster.delete_session("deleted-map", &prepared.id).unwrap();
     assert_eq!(refused().code, "gone");
     assert_eq!(generation(), "", "it is not made anew");

@@ -12,10 +12,20 @@ use crate::{
     app::{App, Opened, Source},
     desk::{Desk, Places},
     dto::{ContextRow, DraftKind, Edit, InWindow},
+    events::Event,
 };
 
 /// An app with its data below `root` whose window has the cluster of `kubeconfig` open.
 pub fn started(root: &Path, kubeconfig: &Path) -> (Arc<Desk>, Arc<App>) {
+    started_telling(root, kubeconfig, |_, _| {})
+}
+
+/// The same; `tell` gets what its windows are told.
+pub fn started_telling(
+    root: &Path,
+    kubeconfig: &Path,
+    tell: impl Fn(&str, Event) + Send + Sync + 'static,
+) -> (Arc<Desk>, Arc<App>) {
     let (folder, data) = (root.join("folder"), root.join("data"));
     std::fs::create_dir_all(&folder).unwrap();
     let places = Places {
@@ -23,7 +33,7 @@ pub fn started(root: &Path, kubeconfig: &Path) -> (Arc<Desk>, Arc<App>) {
         resources: None,
         data,
     };
-    let (desk, app) = Desk::open(places, |_, _| {}).unwrap();
+    let (desk, app) = Desk::open(places, tell).unwrap();
     let file = app.shared.kubeconfigs.add(kubeconfig).unwrap();
     let name = row(&app, &file).name;
     let opened = app.open(&Source::Context { file, name }).unwrap();
@@ -62,7 +72,7 @@ fn a_context_opens_in_a_window_of_its_own_and_its_connection_ends_with_it() {
     };
     let told: Arc<Mutex<Vec<(String, &str)>>> = Arc::default();
     let heard = told.clone();
-    let tell = move |window: &str, event: crate::events::Event| {
+    let tell = move |window: &str, event: Event| {
         heard.lock().unwrap().push((window.to_string(), event.name()));
     };
     let (desk, first) = Desk::open(places, tell).unwrap();

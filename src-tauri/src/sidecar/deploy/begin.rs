@@ -74,6 +74,11 @@ impl Deployment {
         );
         let uid = self.patiently(|| cluster.put_session(&prepared.config_map(1)))?;
         self.log(format!("made ConfigMap {}", names::config_map(&prepared.id)));
+        let parts = prepared.parts(1, &uid);
+        self.patiently(|| cluster.put_parts(&parts))?;
+        if !parts.is_empty() {
+            self.log(format!("made {} ConfigMaps of its parts", parts.len()));
+        }
         self.step(
             Step::Policy,
             DeployStepState::Done,

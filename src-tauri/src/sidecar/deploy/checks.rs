@@ -1,12 +1,13 @@
 //! What stands in the way, worked out from what was found: nothing is touched before a person has seen it.
 
+mod traffic;
+
 use proxy_core::policy::DataPlane;
 use serde_json::Value;
 
 use super::{
     copy, image,
     image::There,
-    in_place,
     options::{IMAGE, Options},
     prepare::Prepared,
 };
@@ -58,7 +59,7 @@ pub fn checks(prepared: &Prepared, found: &Found<'_>) -> Vec<DeployCheck> {
     let workload = &prepared.live.data;
     let options = &prepared.options;
     let mut all = vec![permissions(found), version(&found.version, options.place)];
-    all.extend(network(workload));
+    all.extend(traffic::network(workload));
     all.extend(admission(options, found));
     all.push(istio(prepared, found.plane));
     all.push(nodes(&options.image, found));
@@ -72,8 +73,9 @@ pub fn checks(prepared: &Prepared, found: &Found<'_>) -> Vec<DeployCheck> {
         }
     }
     if options.way == DeployWay::Proxy {
-        all.push(variables(workload, options.place));
+        all.push(traffic::variables(workload, options.place));
     }
+    all.extend(traffic::dns(prepared));
     if options.mode == DeployMode::Observe {
         all.push(fine(
             "Mode",
@@ -144,22 +146,6 @@ fn version(version: &str, place: DeployPlace) -> DeployCheck {
             format!("The version {version} cannot be read."),
         ),
     }
-}
-
-/// What no redirection can be set in.
-fn network(workload: &Value) -> Option<DeployCheck> {
-    let spec = &workload["spec"]["template"]["spec"];
-    let windows = spec["os"]["name"] == "windows" || spec["nodeSelector"]["kubernetes.io/os"] == "windows";
-    let refused = |text: &str| Some(check("Network", CheckOutcome::Refused, text));
-    if spec["hostNetwork"] == true {
-        return refused(
-            "Its pods are in the network of their node (hostNetwork): the node's own traffic would be redirected.",
-        );
-    }
-    if windows {
-        return refused("Its pods run Windows, where the sidecar does not run.");
-    }
-    None
 }
 
 fn admission(options: &Options, found: &Found<'_>) -> Option<DeployCheck> {
@@ -361,26 +347,4 @@ fn disruption(disruptions: Option<&[Disruption]>) -> DeployCheck {
             .advice("Wait until all of its pods are ready, or choose a copy.")
         }
     }
-}
-
-fn variables(workload: &Value, place: DeployPlace) -> DeployCheck {
-    let title = "HTTP proxy variables";
-    if place == DeployPlace::Pod {
-        return check(
-            title,
-            CheckOutcome::Refused,
-            "A program that runs keeps the variables that it began with.",
-        )
-        .advice("Choose redirection.");
-    }
-    if let (DeployPlace::Workload, Some(name)) = (place, in_place::own_proxy_variable(workload)) {
-        return check(title, CheckOutcome::Refused, format!("A container sets {name} itself."))
-            .advice("Choose a copy: there it is replaced.");
-    }
-    check(
-        title,
-        CheckOutcome::Warning,
-        "Only programs that obey HTTP_PROXY and HTTPS_PROXY meet the sidecar, with HTTP and what goes through CONNECT. All else \
-         leaves past it, unseen: what is not in the list below may still have been sent.",
-    )
 }

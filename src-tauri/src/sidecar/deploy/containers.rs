@@ -3,7 +3,10 @@
 
 use serde_json::{Value, json};
 
-use super::options::{Identity, Options};
+use super::{
+    options::{Identity, Options},
+    policy::config_maps,
+};
 use crate::{
     cluster::{OWN_SIDECAR, PUSH_TOKEN, attached_name},
     dto::{DeployMode, DeployWay},
@@ -17,6 +20,8 @@ pub const ADMIN_PORT: u16 = 15_900;
 const OUTBOUND_PORT: u16 = 15_901;
 /// Where it is an HTTP proxy.
 const EXPLICIT_PORT: u16 = 15_902;
+/// Where it answers DNS.
+const DNS_PORT: u16 = 15_953;
 /// Where it says whether it is ready, and its metrics.
 const HEALTH_PORT: u16 = 15_921;
 /// Who it runs as: nothing that this user sends is redirected.
@@ -101,8 +106,12 @@ fn proxy(options: &Options, identity: &Identity) -> Value {
     if options.mode == DeployMode::Observe {
         arguments.push("--observe".into());
     }
-    if options.way == DeployWay::Proxy {
-        arguments.push(format!("--explicit=127.0.0.1:{EXPLICIT_PORT}"));
+    match options.way {
+        DeployWay::Proxy => arguments.push(format!("--explicit=127.0.0.1:{EXPLICIT_PORT}")),
+        DeployWay::Capture if identity.captures_dns => {
+            arguments.extend(["127.0.0.1", "[::1]"].map(|address| format!("--dns={address}:{DNS_PORT}")));
+        }
+        DeployWay::Capture => {}
     }
     // By its own client, from inside: a probe of the kubelet's would meet Istio's sidecar, which may ask for mTLS.
     let ready = format!("http://127.0.0.1:{HEALTH_PORT}/ready");
@@ -140,6 +149,9 @@ fn capture(options: &Options, identity: &Identity) -> Value {
         format!("--port={OUTBOUND_PORT}"),
         format!("--uid={users}"),
     ];
+    if identity.captures_dns {
+        arguments.push(format!("--dns-port={DNS_PORT}"));
+    }
     let [include_ranges, exclude_ranges, include_ports, exclude_ports] = identity.capture.lists();
     for (name, list) in [
         ("include-ranges", include_ranges),
@@ -169,10 +181,13 @@ fn capture(options: &Options, identity: &Identity) -> Value {
 }
 
 /// The volumes. A pod that starts without the policy, as after somebody deleted it, is not kept from starting: this is
-/// somebody's workload.
-pub fn volumes(config_map: &str) -> Vec<Value> {
+/// somebody's workload. All ConfigMaps that a policy may grow into are named, in one folder: a pod's volumes stay as they are.
+pub fn volumes(id: &str) -> Vec<Value> {
+    let sources = config_maps(id)
+        .into_iter()
+        .map(|name| json!({"configMap": {"name": name, "optional": true}}));
     vec![
-        json!({"name": "egret-policy", "configMap": {"name": config_map, "optional": true}}),
+        json!({"name": "egret-policy", "projected": {"sources": sources.collect::<Vec<_>>()}}),
         json!({"name": "egret-kept", "emptyDir": {"sizeLimit": "32Mi"}}),
         json!({"name": "egret-no-token", "emptyDir": {"sizeLimit": "1Mi"}}),
     ]

@@ -38,12 +38,12 @@ pub fn copy(workload: &Value, options: &Options, identity: &Identity, id: &str, 
             "progressDeadlineSeconds": DEADLINE,
             "strategy": {"type": "Recreate"},
             "selector": {"matchLabels": selector},
-            "template": template(workload, options, identity, id, owner.0),
+            "template": template(workload, options, identity, id),
         },
     })
 }
 
-fn template(workload: &Value, options: &Options, identity: &Identity, id: &str, config_map: &str) -> Value {
+fn template(workload: &Value, options: &Options, identity: &Identity, id: &str) -> Value {
     let template = &workload["spec"]["template"];
     let mut annotations = template["metadata"]["annotations"]
         .as_object()
@@ -79,7 +79,7 @@ fn template(workload: &Value, options: &Options, identity: &Identity, id: &str, 
         .flatten();
     volumes.extend(claims.map(|claim| json!({"name": claim["metadata"]["name"], "emptyDir": {}})));
     volumes.iter_mut().for_each(volume);
-    volumes.extend(containers::volumes(config_map));
+    volumes.extend(containers::volumes(id));
     spec.insert("volumes".into(), volumes.into());
     json!({"metadata": {"labels": pod_labels(options, id), "annotations": annotations}, "spec": spec})
 }

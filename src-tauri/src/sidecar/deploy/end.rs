@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::{
     containers::ADMIN_PORT,
     life::{Deployment, LOOK, Live},
+    names,
     prepare::Prepared,
 };
 use crate::{
@@ -20,6 +21,25 @@ use crate::{
 
 /// Longest that what was deleted may take to be gone: a workload's pods are replaced one after the other.
 const GONE: Duration = Duration::from_secs(300);
+
+/// The code of a fault that says what is left.
+pub(super) const LEFT: &str = "left";
+
+/// What could not be removed, and why.
+#[derive(Debug)]
+pub(super) enum Unremoved {
+    /// The sidecar stands as before.
+    Sidecar(Fault),
+    /// The sidecar is out of its pods, or they were told to go; what was made for it is not.
+    Rest(Fault),
+}
+
+impl Unremoved {
+    fn fault(self) -> Fault {
+        let (Self::Sidecar(fault) | Self::Rest(fault)) = self;
+        fault
+    }
+}
 
 impl Deployment {
     /// Takes what stands out of the hands of everything else.
@@ -46,7 +66,7 @@ impl Deployment {
     /// Removes everything and looks whether it is gone. Gives what a person wants to know of it.
     pub(super) fn take_away(&self, cluster: &Cluster, prepared: &Prepared) -> Result<String> {
         self.inner().live = None;
-        let same = self.remove(cluster, prepared)?;
+        let same = self.remove(cluster, prepared).map_err(Unremoved::fault)?;
         self.await_gone(cluster, prepared, same)
     }
 
@@ -60,7 +80,7 @@ impl Deployment {
                 break;
             }
             if Instant::now() > until || self.is_leaving() {
-                return Err(Fault::new("left", format!("Not gone yet: {}.", left.join(", ")))
+                return Err(Fault::new(LEFT, format!("Not gone yet: {}.", left.join(", ")))
                     .hint("It was told to end. What is left is listed when the cluster is opened again."));
             }
             thread::sleep(LOOK);
@@ -89,28 +109,51 @@ impl Deployment {
         })
     }
 
-    /// Removes everything; true where the workload's pod template is what it was before.
-    pub(super) fn remove(&self, cluster: &Cluster, prepared: &Prepared) -> Result<Option<bool>> {
+    /// Removes everything, the sidecar first; true where the workload's pod template is what it was before.
+    pub(super) fn remove(&self, cluster: &Cluster, prepared: &Prepared) -> Result<Option<bool>, Unremoved> {
+        let namespace = &prepared.options.target.namespace;
+        let same = self.take_out(cluster, prepared).map_err(Unremoved::Sidecar)?;
+        let deleted = self.patiently(|| cluster.delete_session(namespace, &prepared.id));
+        deleted.map_err(|fault| Unremoved::Rest(rest(&fault, prepared)))?;
+        self.log(format!("deleted what session {} made", prepared.id));
+        Ok(same)
+    }
+
+    /// Takes the sidecar out of the pods that it is in, or those pods away.
+    fn take_out(&self, cluster: &Cluster, prepared: &Prepared) -> Result<Option<bool>> {
         let target = &prepared.options.target;
-        let same = match prepared.options.place {
-            DeployPlace::Copy => None,
+        let (kind, name) = prepared.stands_in();
+        match prepared.options.place {
+            DeployPlace::Copy => {
+                self.patiently(|| cluster.delete_copy(&target.namespace, &prepared.id))?;
+                self.log(format!("deleted {kind} {name}"));
+                Ok(None)
+            }
             DeployPlace::Pod => {
                 let pod = prepared.pod.as_deref().unwrap_or_default();
                 self.patiently(|| cluster.detach(&target.namespace, pod, &prepared.id, ADMIN_PORT))?;
                 self.log(format!("ended what was added to Pod {pod}"));
-                None
+                Ok(None)
             }
             DeployPlace::Workload => {
-                let left = self.patiently(|| cluster.eject(&target.kind, &target.namespace, &target.name))?;
-                self.log(format!("took it out of {} {}", target.kind, target.name));
+                let left = self.patiently(|| cluster.eject(&kind, &target.namespace, &name))?;
+                self.log(format!("took it out of {kind} {name}"));
                 let template = |data: &Value| data["spec"]["template"].clone();
-                left.map(|left| template(&left.data) == template(&prepared.live.data))
+                Ok(left.map(|left| template(&left.data) == template(&prepared.live.data)))
             }
-        };
-        self.patiently(|| cluster.delete_session(&target.namespace, &prepared.id))?;
-        self.log(format!("deleted what session {} made", prepared.id));
-        Ok(same)
+        }
     }
+}
+
+/// The sidecar is removed, and `fault` kept its policy from being deleted.
+fn rest(fault: &Fault, prepared: &Prepared) -> Fault {
+    let map = names::config_map(&prepared.id);
+    let why = fault.told();
+    Fault::new(
+        LEFT,
+        format!("The sidecar was removed; its policy, ConfigMap {map}, could not be deleted: {why}"),
+    )
+    .hint("It is listed with what is left in the cluster, and can be removed there.")
 }
 
 /// What became of what was there already, put behind the advice.

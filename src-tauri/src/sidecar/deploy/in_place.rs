@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 
 use super::{
     containers::{self, is_proxy_variable},
-    names,
     options::{Identity, Options, Target},
 };
 use crate::{
@@ -17,7 +16,7 @@ use crate::{
 pub fn injection(workload: &Value, options: &Options, identity: &Identity, id: &str) -> Value {
     let mut spec = json!({
         "initContainers": containers::init_containers(options, identity),
-        "volumes": containers::volumes(&names::config_map(id)),
+        "volumes": containers::volumes(id),
     });
     if options.way == DeployWay::Proxy {
         let own = workload["spec"]["template"]["spec"]["containers"]

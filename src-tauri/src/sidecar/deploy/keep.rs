@@ -88,7 +88,8 @@ impl Deployment {
         };
         let (options, namespace) = (&prepared.options, &prepared.options.target.namespace);
         let map = policy.config_map(options, &prepared.id, &prepared.token, generation);
-        let mut brought = cluster.put_policy(&map, &uid);
+        let parts = policy.parts(options, &prepared.id, generation, &uid);
+        let mut brought = cluster.put_policy(&map, &parts, &uid);
         self.log(format!("policy {generation} of {} objects", policy.objects));
         for pod in pods {
             let sent = (generation, prepared.token.as_str());

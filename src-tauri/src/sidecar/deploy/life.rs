@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    end::also,
+    end::{LEFT, Unremoved, also},
     patience::AWAY,
     policy::Policy,
     prepare::Prepared,
@@ -164,7 +164,8 @@ impl Deployment {
         self.shared.ends.load(Ordering::SeqCst) != self.shared.ended.load(Ordering::SeqCst)
     }
 
-    /// Takes it away, and returns when nothing of it is left. What cannot be taken away runs on, to be stopped again.
+    /// Takes it away, and returns when nothing of it is left. A sidecar that cannot be taken away runs on, to be stopped again;
+    /// what is left once it is out is found by its label.
     pub fn stop(&self) -> Result<DeployState> {
         let _alone = self.alone()?;
         let Some(live) = self.lets_go() else {
@@ -172,7 +173,8 @@ impl Deployment {
         };
         let (cluster, prepared) = (live.cluster.clone(), live.prepared.clone());
         match self.remove(&cluster, &prepared) {
-            Err(fault) => self.runs_on(live, fault),
+            Err(Unremoved::Sidecar(fault)) => self.runs_on(live, fault),
+            Err(Unremoved::Rest(fault)) => self.failed(fault),
             Ok(same) => {
                 // Lines that are still on their way are heard no more.
                 drop(live);
@@ -188,6 +190,18 @@ impl Deployment {
             }
         }
         Ok(self.state())
+    }
+
+    /// What a Stop of the session `id` left has been removed: nothing has to be said of it any more.
+    pub fn left_is_gone(&self, id: &str) {
+        let mut inner = self.inner();
+        let is_told_of = inner.state.fault.as_ref().is_some_and(|fault| fault.code == LEFT);
+        if inner.state.phase != DeployPhase::Failed || inner.state.session.as_deref() != Some(id) || !is_told_of {
+            return;
+        }
+        inner.state = DeployState::default();
+        drop(inner);
+        self.told();
     }
 
     /// The window turns to another place, or closes: what stands is taken away, and nobody waits for the last pod's end.

@@ -100,6 +100,8 @@ pub struct Identity {
     pub service_account: String,
     /// What is captured, as Istio would for it.
     pub capture: Capture,
+    /// Its DNS is captured too.
+    pub captures_dns: bool,
     /// The release of Istio that a person chose to decide as; else the cluster says its own.
     pub istio_version: Option<IstioVersion>,
     /// Istio's own sidecar stands, or will stand, beside ours.

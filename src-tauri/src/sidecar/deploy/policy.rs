@@ -1,10 +1,14 @@
 //! The policy that a deployed sidecar decides by: the objects of the cluster that the engine needs for one workload, as
-//! text, in a ConfigMap.
+//! text, in a ConfigMap; or, where that has no room for it, in several.
 
 use std::{collections::BTreeMap, io::Write as _, sync::Arc};
 
 use flate2::{Compression, write::GzEncoder};
-use proxy_core::model::{Object, World};
+use proxy_core::{
+    model::{Object, World},
+    source::list_of_parts,
+    yaml,
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -21,6 +25,48 @@ use crate::{
 const PLAIN: usize = 256 << 10;
 /// What an API server takes of a ConfigMap is 1 MiB in all; binary data is a third longer in its JSON.
 const MOST: usize = 740 << 10;
+/// ConfigMaps that the parts of one policy may be in.
+const PARTS: usize = 4;
+/// The file of a policy that is compressed.
+const PACKED: &str = "policy.yaml.gz";
+
+/// Where the parts of a policy are: a newer policy's in the other one, so that those of the one before stay until it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Slot {
+    Even,
+    Odd,
+}
+
+impl Slot {
+    const BOTH: [Self; 2] = [Self::Even, Self::Odd];
+
+    fn of(generation: u64) -> Self {
+        if generation.is_multiple_of(2) {
+            Self::Even
+        } else {
+            Self::Odd
+        }
+    }
+
+    /// What the part `number` is called here, in names.
+    fn part(self, number: usize) -> String {
+        let slot = match self {
+            Self::Even => "even",
+            Self::Odd => "odd",
+        };
+        format!("{slot}-{number}")
+    }
+}
+
+/// All ConfigMaps that the policy of the session `id` may ever be in, the session's own first.
+pub fn config_maps(id: &str) -> Vec<String> {
+    let parts = Slot::BOTH
+        .into_iter()
+        .flat_map(|slot| (0..PARTS).map(move |number| slot.part(number)));
+    let own = names::config_map(id);
+    let parts: Vec<_> = parts.map(|part| format!("{own}-{part}")).collect();
+    [own].into_iter().chain(parts).collect()
+}
 
 /// A policy as it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,13 +94,16 @@ impl Policy {
     fn from_text(text: &[u8], objects: usize) -> Result<Self> {
         let compressed = text.len() > PLAIN;
         let bytes = if compressed { gzip(text)? } else { text.to_vec() };
-        if bytes.len() > MOST {
+        if bytes.len() > PARTS * MOST || text.len() > yaml::MAX_BYTES {
             return Err(Fault::new(
                 "policy-size",
                 format!(
-                    "The policy has {objects} objects, {} KiB compressed: a ConfigMap holds {} KiB.",
+                    "The policy has {objects} objects, {} KiB of text, {} KiB compressed: a sidecar takes {} KiB of text, and \
+                     {PARTS} ConfigMaps hold {} KiB.",
+                    text.len() >> 10,
                     bytes.len() >> 10,
-                    MOST >> 10
+                    yaml::MAX_BYTES >> 10,
+                    PARTS * MOST >> 10
                 ),
             )
             .hint("Look at fewer namespaces (What is there, in the menu), and connect again."));
@@ -80,12 +129,52 @@ impl Policy {
             },
             "data": {"generation": generation.to_string(), "push-token": token},
         });
-        if self.compressed {
-            object["binaryData"] = json!({"policy.yaml.gz": k8s_openapi::ByteString(self.bytes.clone())});
+        if self.is_in_parts() {
+            let files: Vec<String> = self.chunks(generation).map(|(_, file, _)| file).collect();
+            let list = list_of_parts(&self.bytes, files.iter().map(String::as_str));
+            object["data"][format!("{PACKED}.parts")] = json!(list);
+        } else if self.compressed {
+            object["binaryData"] = json!({PACKED: k8s_openapi::ByteString(self.bytes.clone())});
         } else {
             object["data"]["policy.yaml"] = json!(String::from_utf8_lossy(&self.bytes));
         }
         object
+    }
+
+    /// The ConfigMaps of the policy's parts, where it is in parts: dependents of the session's ConfigMap, whose uid this is.
+    pub fn parts(&self, options: &Options, id: &str, generation: u64, uid: &str) -> Vec<Value> {
+        if !self.is_in_parts() {
+            return Vec::new();
+        }
+        let owner = names::config_map(id);
+        let part = |(part, file, bytes): (String, String, &[u8])| {
+            json!({
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {
+                    "name": format!("{owner}-{part}"),
+                    "namespace": options.target.namespace,
+                    "labels": names::labels(id),
+                    "ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": owner, "uid": uid}],
+                },
+                "binaryData": {file: k8s_openapi::ByteString(bytes.to_vec())},
+            })
+        };
+        self.chunks(generation).map(part).collect()
+    }
+
+    fn is_in_parts(&self) -> bool {
+        self.bytes.len() > MOST
+    }
+
+    /// Its parts: what each is called, its file, and what is in it.
+    fn chunks(&self, generation: u64) -> impl Iterator<Item = (String, String, &[u8])> {
+        let slot = Slot::of(generation);
+        self.bytes.chunks(MOST).enumerate().map(move |(number, bytes)| {
+            let part = slot.part(number);
+            let file = format!("{PACKED}.{part}");
+            (part, file, bytes)
+        })
     }
 }
 
@@ -101,6 +190,8 @@ fn files(world: &World, target: &Target) -> Vec<Arc<str>> {
     }
     add!(
         mesh_configs,
+        shared_meshes,
+        control_planes,
         injectors,
         tags,
         namespaces,

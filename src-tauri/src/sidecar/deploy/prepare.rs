@@ -1,7 +1,7 @@
 //! From what a person chose to the objects that would be made for it.
 
 use kube::core::DynamicObject;
-use proxy_core::policy::{DataPlane, Workload, capture_of};
+use proxy_core::policy::{DataPlane, Workload, capture_of, captures_dns};
 use serde_json::Value;
 
 use super::{
@@ -78,6 +78,11 @@ impl Prepared {
         self.policy.config_map(&self.options, &self.id, &self.token, generation)
     }
 
+    /// The ConfigMaps of the policy's parts, where it is in parts.
+    pub fn parts(&self, generation: u64, uid: &str) -> Vec<Value> {
+        self.policy.parts(&self.options, &self.id, generation, uid)
+    }
+
     /// The workload with the sidecar; a copy is a dependent of the ConfigMap, whose uid this is.
     pub fn workload(&self, uid: &str) -> Value {
         let live = &self.live.data;
@@ -98,7 +103,10 @@ impl Prepared {
         let target = &self.options.target;
         let objects = self.policy.objects;
         let map = unnamed(&names::config_map(&self.id));
-        let policy = format!("ConfigMap {map}: the policy, {objects} objects");
+        let policy = match self.parts(1, "").len() {
+            0 => format!("ConfigMap {map}: the policy, {objects} objects"),
+            parts => format!("ConfigMap {map}, and {parts} with its parts: the policy, {objects} objects"),
+        };
         let (kind, name) = self.stands_in();
         let name = unnamed(&name);
         let workload = match self.options.place {
@@ -146,6 +154,7 @@ fn identity(view: &View, options: &Options, live: &Value) -> Identity {
             .into(),
         istio_version: view.world().version,
         capture: capture_of(view.world(), &workload),
+        captures_dns: captures_dns(view.world(), &workload),
         // Where nobody knows it is taken to be there: to leave its user alone harms nothing.
         beside_istio: options.place != DeployPlace::Copy && !nothing,
         workload,

@@ -1,8 +1,11 @@
 //! What is made of real manifests.
 
+mod between;
 mod checks;
+mod killed;
 mod life;
 mod objects;
+mod outage;
 mod policy;
 
 use std::fs;
@@ -77,6 +80,7 @@ fn identity(beside_istio: bool) -> Identity {
         service_account: "cart".into(),
         istio_version: Some("1.30".parse().unwrap()),
         capture: Capture::read([None, Some("10.0.0.0/8"), None, Some("5432")]),
+        captures_dns: false,
         beside_istio,
     }
 }

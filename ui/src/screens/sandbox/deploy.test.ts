@@ -200,6 +200,25 @@ it("keeps nothing of the checks once a start has touched the cluster", async () 
   expect(await id("deploy-start")).toBeEnabled();
 });
 
+it("offers what a Stop left once the cluster can be asked again", async () => {
+  const away = { code: "cluster", message: "The API server is away.", hint: null, at: null };
+  const fault = { code: "left", message: "The sidecar was removed; its policy could not be deleted.", hint: null, at: null };
+  app.answers.deploy_state = () => example.deployed;
+  app.answers.deploy_stop = () => ({ ...example.deployed, phase: "failed", pods: [], fault });
+  await open(true);
+  app.answers.deploy_left = () => {
+    throw away;
+  };
+  await userEvent.click(await id("deploy-stop"));
+  expect(await id("error-banner")).toHaveTextContent("The sidecar was removed; its policy could not be deleted.");
+  expect(await id("deploy-state")).toHaveTextContent("No sidecar runs");
+  await vi.waitFor(() => expect(app.asked("deploy_left").length).toBeGreaterThan(1), { timeout: 3000 });
+  expect(screen.queryByTestId("deploy-left")).toBeNull();
+  app.answers.deploy_left = () => [example.leftIn("shop")];
+  app.tell("source-changed", example.clusterWith({ editing: true }));
+  expect(await screen.findByTestId("deploy-left", {}, { timeout: 3000 })).toBeVisible();
+});
+
 it("tells of what is left in a window that was opened with its cluster", async () => {
   app.answers.deploy_left = () => [example.leftIn("shop")];
   app.answers.source_state = () => example.clusterWith({ editing: false });

@@ -10,7 +10,10 @@ use std::{
 use egret_tests::mesh::{Api, eventually};
 use proxy_core::record::FlowWorkload;
 
-use super::super::{Deployment, Policy, Prepared, names};
+use super::{
+    super::{Deployment, Policy, Prepared, names},
+    between::{Halt, Moment},
+};
 use crate::{
     cluster::{
         Cluster, Heard, SESSION, SidecarPolicy,
@@ -22,7 +25,6 @@ use crate::{
         },
     },
     dto::{DeployPhase, DeployPlace, DeployState, DeployWay},
-    events::Events,
     fault::Fault,
     traffic::Traffic,
 };
@@ -34,6 +36,7 @@ struct Stage {
     cut: Cut,
     bench: Bench,
     deployment: Deployment,
+    halt: Halt,
     prepared: Arc<Prepared>,
     _folder: tempfile::TempDir,
 }
@@ -48,9 +51,11 @@ impl Stage {
         let bench = Bench::open(kubeconfig);
         bench.cluster.set_editing(true);
         let options = options("Deployment", space, DeployPlace::Copy, DeployWay::Capture);
+        let (events, halt) = Halt::events();
         Some(Self {
             prepared: Arc::new(prepared(&bench, options)),
-            deployment: Deployment::new(Arc::new(Traffic::default()), Events::new(|_| {})),
+            deployment: Deployment::new(Arc::new(Traffic::default()), events),
+            halt,
             api,
             space,
             cut,
@@ -184,6 +189,47 @@ fn a_sidecar_that_cannot_be_removed_runs_on_and_is_removed_by_the_next_stop() {
     assert_eq!((state.phase, state.fault), (DeployPhase::None, None));
     assert!(state.ended.unwrap().contains("are gone"));
     assert_eq!(stage.stored(), Vec::<String>::new());
+}
+
+#[test]
+fn a_sidecar_that_was_removed_without_its_policy_does_not_run_and_what_is_left_is_offered() {
+    let Some(mut stage) = Stage::set("a_sidecar_that_was_removed_without", "half-removed") else {
+        return;
+    };
+    stage.deployment.away = Duration::ZERO;
+    stage.runs();
+    stage.halt.at(Moment::Out);
+    let stopping = {
+        let own = stage.deployment.clone();
+        thread::spawn(move || own.stop().unwrap())
+    };
+    stage.halt.reached();
+    stage.cut.cut();
+    stage.halt.goes_on();
+    let state = stopping.join().unwrap();
+    let fault = state.fault.clone().unwrap();
+    assert_eq!((state.phase, fault.code.as_str()), (DeployPhase::Failed, "left"));
+    let map = names::config_map(&stage.prepared.id);
+    assert!(
+        fault.message.contains("The sidecar was removed") && fault.message.contains(&map),
+        "{fault:?}"
+    );
+    assert_eq!(stage.deployment.session(), None, "what is left of it is nobody's");
+    assert_eq!(
+        stage.deployment.stop().unwrap(),
+        state,
+        "nothing is there to be stopped"
+    );
+    stage.cut.mend();
+    let left = stage.cluster().left_sessions().unwrap();
+    let left = left.iter().find(|each| each.id == stage.prepared.id).unwrap();
+    assert_eq!(left.objects, [format!("ConfigMap {map}")]);
+    stage.cluster().delete_session(stage.space, &stage.prepared.id).unwrap();
+    assert_eq!(stage.stored(), Vec::<String>::new());
+    stage.deployment.left_is_gone("another");
+    assert_eq!(stage.deployment.state(), state);
+    stage.deployment.left_is_gone(&stage.prepared.id);
+    assert_eq!(stage.deployment.state().phase, DeployPhase::None);
 }
 
 #[test]

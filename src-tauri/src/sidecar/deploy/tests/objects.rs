@@ -3,7 +3,7 @@ use std::{fs, path::Path};
 use serde_json::{Value, json};
 
 use super::{
-    super::{Options, Target, copy, in_place},
+    super::{Options, Target, copy, in_place, options::Identity},
     CART, ID, identity, manifest, options,
 };
 use crate::{
@@ -160,6 +160,28 @@ fn istios_own_connections_are_left_alone_where_it_stands_beside() {
     };
     assert!(users(true).contains("--uid=1339,1337"));
     assert!(users(false).contains("--uid=1339\""));
+}
+
+#[test]
+fn dns_is_captured_where_the_workloads_own_configuration_says_so() {
+    let arguments = |captures_dns: bool, way: DeployWay| {
+        let identity = Identity {
+            captures_dns,
+            ..identity(false)
+        };
+        let injection = in_place::injection(&manifest(CART), &options(DeployPlace::Workload, way), &identity, ID);
+        let init = injection["spec"]["template"]["spec"]["initContainers"]
+            .as_array()
+            .unwrap();
+        init.iter().map(|each| each["args"].to_string()).collect::<String>()
+    };
+    let captured = arguments(true, DeployWay::Capture);
+    for option in ["--dns=127.0.0.1:15953", "--dns=[::1]:15953", "--dns-port=15953"] {
+        assert!(captured.contains(option), "{captured}");
+    }
+    for other in [arguments(false, DeployWay::Capture), arguments(true, DeployWay::Proxy)] {
+        assert!(!other.contains("--dns"), "{other}");
+    }
 }
 
 #[test]

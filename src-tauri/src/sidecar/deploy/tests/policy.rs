@@ -1,10 +1,12 @@
-use std::{fs, io::Read as _};
+use std::{fs, io::Read as _, path::Path};
 
 use flate2::read::GzDecoder;
+use k8s_openapi::ByteString;
 use proxy_core::{model::World, policy::compile, source::read_folder};
+use serde_json::Value;
 
 use super::{
-    super::{Policy, Target},
+    super::{Policy, Target, policy::config_maps},
     ID, mirror, options,
 };
 use crate::dto::{DeployPlace, DeployWay};
@@ -50,14 +52,12 @@ fn a_policy_holds_what_decides_for_the_workload_and_no_other_workload() {
 }
 
 #[test]
-fn a_large_policy_is_compressed_and_one_that_no_config_map_holds_is_refused() {
+fn a_large_policy_is_compressed() {
     let (_folder, view) = mirror(3000);
     let target = Target::read("Deployment", "shop/cart").unwrap();
     let policy = Policy::of(&view, None, &target).unwrap();
     assert!(policy.compressed);
-    let mut text = Vec::new();
-    GzDecoder::new(&*policy.bytes).read_to_end(&mut text).unwrap();
-    assert_eq!(read_back(&text).service_entries.len(), 3000);
+    assert_eq!(read_back(&unpacked(&policy.bytes)).service_entries.len(), 3000);
     let map = policy.config_map(&options(DeployPlace::Copy, DeployWay::Capture), ID, "s3cret", 1);
     assert!(map.to_string().len() < 1 << 20);
     assert_eq!(map["data"].get("policy.yaml"), None);
@@ -66,4 +66,51 @@ fn a_large_policy_is_compressed_and_one_that_no_config_map_holds_is_refused() {
         Policy::of(&view, None, &target).unwrap(),
         "the same policy is the same bytes"
     );
+}
+
+#[test]
+fn a_policy_that_one_config_map_does_not_hold_is_in_parts_that_a_sidecar_reads_as_one() {
+    let (_folder, view) = mirror(10_000);
+    let target = Target::read("Deployment", "shop/cart").unwrap();
+    let mut policy = Policy::of(&view, None, &target).unwrap();
+    // As large as one of more entries is, which resemble each other less.
+    policy.bytes = unpacked(&policy.bytes);
+    let options = options(DeployPlace::Copy, DeployWay::Capture);
+    let all = config_maps(ID);
+    let folder = tempfile::tempdir().unwrap();
+    for generation in [1, 2] {
+        let map = policy.config_map(&options, ID, "s3cret", generation);
+        let parts = policy.parts(&options, ID, generation, "uid");
+        assert!(parts.len() > 1, "{}", policy.bytes.len());
+        for object in parts.iter().chain([&map]) {
+            assert!(object.to_string().len() < 1 << 20);
+            assert!(all.iter().any(|name| *name == object["metadata"]["name"]), "{object}");
+            mount(folder.path(), object);
+        }
+        assert!(
+            parts
+                .iter()
+                .all(|part| part["metadata"]["ownerReferences"][0]["uid"] == "uid")
+        );
+        let reading = read_folder(folder.path()).unwrap();
+        assert_eq!((reading.errors, reading.generation), (Vec::new(), Some(generation)));
+        assert_eq!(reading.world.service_entries.len(), 10_000);
+    }
+}
+
+/// A ConfigMap as kubelet has it in a folder.
+fn mount(folder: &Path, object: &Value) {
+    for (name, text) in object["data"].as_object().into_iter().flatten() {
+        fs::write(folder.join(name), text.as_str().unwrap()).unwrap();
+    }
+    for (name, packed) in object["binaryData"].as_object().into_iter().flatten() {
+        let bytes: ByteString = serde_json::from_value(packed.clone()).unwrap();
+        fs::write(folder.join(name), bytes.0).unwrap();
+    }
+}
+
+fn unpacked(bytes: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    GzDecoder::new(bytes).read_to_end(&mut text).unwrap();
+    text
 }

@@ -8,6 +8,7 @@ import (
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	dynamicproxy "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/dynamic_forward_proxy/v3"
 	tcp "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	proxyprotocol "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/proxy_protocol/v3"
 	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
@@ -132,6 +133,20 @@ func (c *configuration) target(name string, weight uint32) target {
 		made.TLS = originOf(found, context)
 	}
 	return made
+}
+
+// isRefused is whether Envoy takes no such cluster, which is then not there: one that resolves the hosts of requests, with
+// options of HTTP, must verify certificates for these hosts unless it is told otherwise.
+func isRefused(found *cluster.Cluster) bool {
+	dynamic := &dynamicproxy.ClusterConfig{}
+	if found.GetClusterType().GetTypedConfig().UnmarshalTo(dynamic) != nil || dynamic.AllowInsecureClusterOptions {
+		return false
+	}
+	if _, has := found.GetTypedExtensionProtocolOptions()[v3.HttpProtocolOptionsType]; !has {
+		return false
+	}
+	upstream := optionsOf(found).GetUpstreamHttpProtocolOptions()
+	return !upstream.GetAutoSni() || !upstream.GetAutoSanValidation()
 }
 
 func spokenIn(found *cluster.Cluster) string {

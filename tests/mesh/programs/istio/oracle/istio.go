@@ -171,7 +171,9 @@ func generate(w *world, accepted *policy) (*configuration, error) {
 				builder := endpoints.NewEndpointBuilder(c.Name, proxy, generator.PushContext())
 				c.LoadAssignment = builder.BuildClusterLoadAssignment(generator.Env().EndpointIndex)
 			}
-			made.clusters[c.Name] = c
+			if !isRefused(c) {
+				made.clusters[c.Name] = c
+			}
 		}
 	})
 	return made, err
