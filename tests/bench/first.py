@@ -39,27 +39,28 @@ def ask(address, head):
             pass
 
 
-def serve(process):
-    """Has the sidecar do what it does in most pods: answers requests, refuses some, is asked for its state."""
+def wait_for(process, health):
     until = time.monotonic() + PATIENCE
-    health = HEALTH.rsplit(":", 1)
     while True:
         try:
-            ask((health[0], int(health[1])), "GET /ready HTTP/1.1\r\nhost: pod")
+            ask(health, "GET /ready HTTP/1.1\r\nhost: pod")
             break
         except OSError:
             if process.poll() is not None or time.monotonic() > until:
                 sys.exit("the sidecar did not become ready under valgrind")
             time.sleep(0.1)
+
+
+def serve():
+    """Has the sidecar do what it does in most pods: answer requests, and refuse some."""
     with socket.create_connection(EXPLICIT) as kept:
         for _ in range(REQUESTS):
             request(kept)
     ask(EXPLICIT, "GET http://198.18.0.99/ HTTP/1.1\r\nhost: 198.18.0.99")
-    ask((health[0], int(health[1])), "GET /metrics HTTP/1.1\r\nhost: pod")
 
 
 def run(binary, place):
-    """The names of the functions that ran, in the order in which they came up."""
+    """The names of the functions that ran."""
     (place / "policy").mkdir()
     (place / "policy" / "policy.yaml").write_text("---\n".join([MESH] + [ENTRY.format(index) for index in range(10)]))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
@@ -71,11 +72,19 @@ def run(binary, place):
     host, port = server.server_address
     sidecar += ["--labels=app=first", f"--host={SITE}=198.18.0.10", f"--map=198.18.0.10:80={host}:{port}"]
     process = subprocess.Popen(valgrind + sidecar, stderr=subprocess.DEVNULL)
-    serve(process)
+    host, port = HEALTH.rsplit(":", 1)
+    wait_for(process, (host, int(port)))
+    dump = ["callgrind_control", "--dump", str(process.pid)]
+    subprocess.run(dump, check=True, stdout=subprocess.DEVNULL)
+    serve()
+    subprocess.run(dump, check=True, stdout=subprocess.DEVNULL)
+    ask((host, int(port)), "GET /metrics HTTP/1.1\r\nhost: pod")
     process.terminate()
     process.wait()
-    names = re.findall(r"^c?fn=\(\d+\) (\S+?)(?:'\d+)?$", out.read_text(), re.MULTILINE)
-    return list(dict.fromkeys(names))
+    # What requests run comes before what only the start does, and that before the rest.
+    dumps = [out.with_name(f"{out.name}.2"), out.with_name(f"{out.name}.1"), out]
+    names = (re.findall(r"^c?fn=\(\d+\) (\S+?)(?:'\d+)?$", dump.read_text(), re.MULTILINE) for dump in dumps)
+    return list(dict.fromkeys(name for some in names for name in some))
 
 
 def pattern(name):
