@@ -9,7 +9,8 @@ use std::{
 };
 
 use super::{
-    Cluster, ClusterSettings, DnsNames, Endpoints, Mode, Snapshot, SniffNeeds, Upkeep, UpstreamHttp, Workload,
+    CertificateChecks, Cluster, ClusterSettings, DnsNames, Endpoints, Mode, OriginateTls, Snapshot, SniffNeeds, Upkeep,
+    UpstreamHttp, Workload,
     capture::capture_of,
     cluster_settings,
     clusters::{self, Clusters},
@@ -62,10 +63,19 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
         ..unknown_settings(mesh)
     };
     let passthrough = special("PassthroughCluster", Endpoints::OriginalDst(None), passed);
-    let resolved = ClusterSettings {
-        tls: cluster_settings::of_unknown(mesh),
-        ..unknown_settings(mesh)
+    let tls = cluster_settings::of_unknown(mesh);
+    // Istio: what TLS asks of HTTP takes the place of what else is asked of it.
+    let is_asked = |tls: &OriginateTls| tls.sni.is_none() || tls.checks != CertificateChecks::None;
+    let resolved = match tls.as_ref().is_some_and(is_asked) {
+        true => ClusterSettings {
+            upkeep: cluster_settings::upkeep(None, mesh).map(Box::new),
+            ..ClusterSettings::plain(UpstreamHttp::Http1, mesh.connect_timeout())
+        },
+        false => unknown_settings(mesh),
     };
+    let resolved = ClusterSettings { tls, ..resolved };
+    // Envoy: where the caller names no port, that of the scheme which is spoken to the upstream.
+    let port = if resolved.tls.is_some() { 443 } else { 80 };
     let mode = ground.mode();
     Snapshot {
         hash: hash(world, workload),
@@ -81,7 +91,7 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
         },
         unknown: ground.unknown(&clusters, &passthrough),
         passthrough,
-        dynamic_dns: special("AllowAnyDynamicDNSCluster", Endpoints::DynamicDns(80), resolved),
+        dynamic_dns: special("AllowAnyDynamicDNSCluster", Endpoints::DynamicDns(port), resolved),
         clusters,
         exact: Arc::new(exact),
         wildcard,

@@ -129,6 +129,16 @@ fn weighted_stream<'s, W: Witness>(
     let weights = weighted.targets.iter().map(|(_, weight)| *weight);
     let picked = pick(weights, draw).and_then(|index| weighted.targets[index].0.as_deref());
     if let Some(cluster) = picked {
+        if let Some(tunnel) = weighted.stream.as_ref().and_then(|stream| stream.tunnel.as_ref()) {
+            let how = if tunnel.by_post { "POST" } else { "CONNECT" };
+            let outcome = || {
+                format!(
+                    "the destination is a proxy, which is asked for {} by {how}",
+                    tunnel.target
+                )
+            };
+            witness.saw(|| step("tunnel", outcome(), Some(weighted.object.clone())));
+        }
         return stream(listener, cluster, weighted.stream.as_deref(), witness);
     }
     witness.saw(|| {

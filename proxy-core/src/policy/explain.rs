@@ -100,8 +100,8 @@ pub struct ExplainedTls {
 }
 
 /// Steps that follow from a decision.
-const FOLLOWING: [&str; 8] = [
-    "rule", "cluster", "endpoint", "fault", "cors", "headers", "rewrite", "mirror",
+const FOLLOWING: [&str; 9] = [
+    "rule", "tunnel", "cluster", "endpoint", "fault", "cors", "headers", "rewrite", "mirror",
 ];
 
 /// Decides, says why, and what would change it in `world`, of which `snapshot` was made. Tries each change, and so takes as

@@ -3,7 +3,7 @@
 use super::{cursor::Cursor, service_entry::choice};
 use crate::model::{
     ConsistentHash, Distribution, HashAlgorithm, HashCookie, HashKey, Keepalive, LoadBalancer, LocalitySetting,
-    OutlierDetection, SimpleBalancer,
+    OutlierDetection, SimpleBalancer, Warmup,
 };
 
 /// `loadBalancer`.
@@ -22,6 +22,28 @@ pub fn load_balancer(balancer: Cursor<'_>) -> LoadBalancer {
         consistent_hash: balancer.mapping("consistentHash").map(consistent_hash),
         locality: balancer.mapping("localityLbSetting").map(locality_setting),
         is_zone_aware: balancer.has("zoneAwareLbSetting"),
+        warmup: balancer.mapping("warmup").map(warmup),
+        warmup_duration: balancer.duration("warmupDurationSecs"),
+    }
+}
+
+fn warmup(written: Cursor<'_>) -> Warmup {
+    if !written.has("duration") {
+        written.error("duration is required");
+    }
+    let percent = written.number("minimumPercent");
+    if percent.is_some_and(|percent| !(0.0..=100.0).contains(&percent)) {
+        written.error_at("minimumPercent", "expected a number from 0 to 100");
+    }
+    let aggression = written.number("aggression");
+    if aggression.is_some_and(|aggression| aggression <= 0.0) {
+        written.error_at("aggression", "aggression should be greater than 0");
+    }
+    let default = Warmup::default();
+    Warmup {
+        duration: written.duration("duration"),
+        aggression: aggression.unwrap_or(default.aggression),
+        minimum_percent: percent.unwrap_or(default.minimum_percent),
     }
 }
 
