@@ -27,6 +27,11 @@ pub fn of_engine(cluster: &Cluster) -> Value {
     };
     json!({
         "policy": policy,
+        "warmup": balance.warmup.map(|warmup| json!({
+            "window_ms": warmup.window.as_millis() as u64,
+            "aggression": warmup.aggression,
+            "minimum": warmup.minimum_percent,
+        })),
         "outlier": balance.outlier.map(outlier),
         "panic": balance.panic_percent,
         "places": places(&names, balance.spread.as_ref()),
@@ -92,7 +97,12 @@ pub fn of_istio(told: &Value) -> Value {
     // The same name twice is no other place.
     places.dedup();
     let outlier = told.get("outlier").cloned().unwrap_or(Value::Null);
-    json!({"policy": told["policy"], "outlier": outlier, "panic": told["panic"], "places": places})
+    let numbers = |warmup: &Value| {
+        let number = |field| warmup[field].as_f64();
+        json!({"window_ms": warmup["window_ms"], "aggression": number("aggression"), "minimum": number("minimum")})
+    };
+    let warmup = told.get("warmup").map(numbers);
+    json!({"policy": told["policy"], "warmup": warmup, "outlier": outlier, "panic": told["panic"], "places": places})
 }
 
 /// What is hashed.
@@ -135,6 +145,10 @@ pub fn stream_of_engine(settings: Option<&StreamSettings>) -> Value {
     let mut shown = limits(settings.idle_timeout, settings.max_duration);
     if settings.by_source {
         shown["by_source"] = json!(true);
+    }
+    if let Some(tunnel) = settings.tunnel {
+        let how = if tunnel.by_post { "POST" } else { "CONNECT" };
+        shown["tunnel"] = json!(format!("{how} {}", tunnel.target));
     }
     shown
 }

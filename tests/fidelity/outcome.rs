@@ -306,6 +306,16 @@ fn tls(tls: &OriginateTls) -> Value {
     if !tls.names.is_empty() {
         shown["names"] = json!(tls.names);
     }
+    if let Some(files) = &tls.files {
+        let authorities = files.authorities.as_ref().map(|path| format!("file-root:{path}"));
+        let revoked = files.revoked.as_ref().map(ToString::to_string);
+        let identity = files
+            .identity
+            .as_ref()
+            .map(|[certificate, key]| format!("file-cert:{certificate}~{key}"));
+        let all: Vec<String> = authorities.into_iter().chain(revoked).chain(identity).collect();
+        shown["files"] = json!(all);
+    }
     shown
 }
 

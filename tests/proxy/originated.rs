@@ -78,6 +78,38 @@ fn a_stream_begins_with_the_proxy_protocol_before_its_own_bytes() {
 }
 
 #[test]
+fn a_stream_goes_through_the_proxy_of_its_tunnel() {
+    for (answer, leads) in [
+        ("HTTP/1.1 200 OK\r\n\r\n", true),
+        ("HTTP/1.1 204 No Content\r\nx-one: 1\r\n\r\n", true),
+        ("HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno", false),
+        ("neither\r\n\r\n", false),
+    ] {
+        let site = site::proxy(answer);
+        let name = "proxy.example.com";
+        let tunnel = "{tunnel: {targetHost: far.example.com, targetPort: 443}}";
+        let policy = vec![entry(name, 5432, "TCP"), rule(name, tunnel)];
+        let subject = sidecar(Path::new("/dev/null"), 5432, &[name], &site, policy);
+        let mut stream = TcpStream::connect(subject.explicit).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "CONNECT {name}:5432 HTTP/1.1\r\n\r\n").unwrap();
+        let mut established = vec![0; "HTTP/1.1 200 Connection established\r\n\r\n".len()];
+        stream.read_exact(&mut established).unwrap();
+        // Who is cut may be so before this is written.
+        let _ = write!(stream, "GET /bytes/3 HTTP/1.1\r\nconnection: close\r\n\r\n");
+        let mut answered = [0; 15];
+        let read = stream.read_exact(&mut answered);
+        assert_eq!(read.is_ok() && &answered == b"HTTP/1.1 200 Of", leads, "{answer}");
+        drop(stream);
+        let line = &subject.log(1)[0];
+        assert_eq!(line.contains(" UF,URX "), !leads, "{line}");
+        assert_eq!(line.contains("tunnel_response:403"), answer.contains("403"), "{line}");
+        let asked = "CONNECT far.example.com:443 HTTP/1.1\r\nhost: far.example.com:443\r\n\r\n";
+        assert_eq!(site.heads()[0], asked);
+    }
+}
+
+#[test]
 fn a_certificate_is_asked_for_what_the_rule_says() {
     let folder = tempfile::tempdir().unwrap();
     let trust = folder.path().join("trust.pem");

@@ -107,6 +107,24 @@ pub fn proxied() -> Site {
     })
 }
 
+/// A proxy that gives `answer` to what it is asked, which is noted as a request's head, and goes on as the site of `http`.
+pub fn proxy(answer: &'static str) -> Site {
+    serve(move |mut stream: TcpStream, seen| {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte)?;
+            head.extend(byte);
+        }
+        seen.lock().unwrap().push(Seen {
+            head: String::from_utf8(head).unwrap(),
+            body: String::new(),
+        });
+        stream.write_all(answer.as_bytes())?;
+        answer_all(stream, seen)
+    })
+}
+
 fn proxy_header(stream: &mut impl Read) -> io::Result<String> {
     let mut begin = [0; 12];
     stream.read_exact(&mut begin)?;

@@ -100,11 +100,14 @@ impl Choosing {
         }
         let met = all.get_mut(&cluster.name)?;
         met.refresh(cluster, addresses, || worker.draw());
-        let outlier = cluster.settings.balance.as_ref().and_then(|balance| balance.outlier);
+        let balance = cluster.settings.balance.as_ref();
+        let outlier = balance.and_then(|balance| balance.outlier);
+        let warmup = balance.and_then(|balance| balance.warmup);
         let Met { members, hosts, .. } = met;
         let mut choose = |attempt| {
             let active = |index: usize| hosts[index].active();
-            members.choose(wish.hash, attempt, active, || worker.draw())
+            let warmth = |index: usize| warmup.map_or(1.0, |warmup| warmup.part(hosts[index].known_for()));
+            members.choose(wish.hash, attempt, active, warmth, || worker.draw())
         };
         let mut chosen = choose(0)?;
         for attempt in 1..=CHOICES {
@@ -160,6 +163,7 @@ impl Met {
                 group: place.map_or(0, |place| place.group),
                 // Without outlier detection nobody is out, whoever was before.
                 is_healthy: outlier.is_none() || !host.is_ejected(),
+                warmth: balance.warmup.map_or(1.0, |warmup| warmup.part(host.known_for())),
             }
         };
         let members: Vec<Member> = self.hosts.iter().zip(&self.addresses).map(member).collect();

@@ -71,6 +71,8 @@ struct Known {
 #[derive(Debug)]
 pub(super) struct Host {
     pub address: SocketAddr,
+    /// When it was first known.
+    since: Instant,
     active: AtomicU32,
     streaks: Streaks,
     ejected: AtomicBool,
@@ -80,6 +82,11 @@ impl Host {
     /// Calls that are under way.
     pub fn active(&self) -> u32 {
         self.active.load(Ordering::Relaxed)
+    }
+
+    /// How long it has been among its cluster's.
+    pub fn known_for(&self) -> Duration {
+        self.since.elapsed()
     }
 
     /// True while it is left out.
@@ -177,6 +184,7 @@ impl ClusterHosts {
         }
         let host = Arc::new(Host {
             address,
+            since: Instant::now(),
             active: AtomicU32::new(0),
             streaks: Streaks::default(),
             ejected: AtomicBool::new(false),

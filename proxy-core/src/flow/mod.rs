@@ -13,6 +13,7 @@ mod hosts;
 mod http;
 mod outlier;
 mod pool;
+mod proxied;
 mod proxy_header;
 mod reply;
 mod reset;

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     net::{self, Ended, Side, tunnel},
-    policy::{Action, Decision, FirstBytes, Snapshot, StreamSettings, Verdict, source_hash},
+    policy::{Action, Decision, FirstBytes, Snapshot, StreamSettings, Verdict},
     record::{Flow, Name},
     sniff::{self, Sniffed},
 };
@@ -63,9 +63,7 @@ pub(super) async fn forward(
             flow.service_namespace = forward.cluster.namespace().to_string();
             worker.recorder.stream_opened(flow);
             let name = flow.sni.clone();
-            let hashes = forward.stream.is_some_and(|stream| stream.by_source);
-            let hash = hashes.then(|| source_hash(source.ip()));
-            match upstream::connect(worker, forward.cluster, source, destination, &name, hash).await {
+            match upstream::connect(worker, forward.cluster, source, destination, &name, forward.stream).await {
                 Ok(mut connected) => {
                     flow.upstream = Some(connected.address);
                     flow.upstream_local = connected.local;

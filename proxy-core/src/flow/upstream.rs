@@ -15,11 +15,12 @@ use super::{
     choice::{Addresses, Wish},
     hosts::Busy,
     outlier::Outcome,
+    proxied,
     proxy_header::ProxyHeader,
 };
 use crate::{
     net::{self, DialError, Files, Server},
-    policy::{CertificateChecks, Cluster, Endpoints, OriginateTls, asked},
+    policy::{CertificateChecks, Cluster, Endpoints, OriginateTls, StreamSettings, asked, source_hash},
 };
 
 /// An open connection and the address that policy chose (not what it may be mapped to).
@@ -89,6 +90,7 @@ impl Failed {
         match &self.why {
             Why::Dial(DialError::Refused(error)) => format!("delayed_connect_error:_{}", reason(error)),
             Why::Dial(DialError::Tls(error)) => format!("TLS_error:_{}", reason(error)),
+            Why::Dial(DialError::Proxy(Some(status))) => format!("tunnel_response:{status}"),
             _ => String::new(),
         }
     }
@@ -227,8 +229,11 @@ pub(super) async fn connect(
     source: SocketAddr,
     destination: SocketAddr,
     name: &str,
-    hash: Option<u64>,
+    settings: Option<&StreamSettings>,
 ) -> Result<Connected, Failed> {
+    let hashes = settings.is_some_and(|settings| settings.by_source);
+    let hash = hashes.then(|| source_hash(source.ip()));
+    let tunnel = settings.and_then(|settings| settings.tunnel.as_ref());
     let wish = Wish { hash, tried: &[] };
     let (address, busy) = endpoint(worker, cluster, destination, name, wish).await?;
     let breaker = worker.breaking.of(cluster);
@@ -242,20 +247,26 @@ pub(super) async fn connect(
         let header = ProxyHeader::of(cluster, Some(source), destination);
         let stream = dial(worker, cluster, address, header.as_ref()).await?;
         let local = stream.local_addr().ok();
-        let stream = match &cluster.settings.tls {
+        let mut stream = match &cluster.settings.tls {
             None => Stream::Plain(stream),
             Some(tls) => {
                 let opened = worker.originator.originate(stream, &server(tls, None), None).await;
                 Stream::Tls(Box::new(opened.map_err(DialError::Tls)?))
             }
         };
+        if let Some(tunnel) = tunnel.filter(|tunnel| !tunnel.by_post) {
+            match &mut stream {
+                Stream::Plain(stream) => proxied::ask(stream, &tunnel.target).await?,
+                Stream::Tls(stream) => proxied::ask(stream, &tunnel.target).await?,
+            }
+        }
         Ok((stream, local))
     };
     let opened = time::timeout(limit, opening).await;
     let opened = opened.unwrap_or(Err(DialError::TimedOut(limit)));
     if let Some(busy) = &busy {
         busy.report(match &opened {
-            Ok(_) => Outcome::Connected,
+            Ok(_) | Err(DialError::Proxy(_)) => Outcome::Connected,
             Err(DialError::TimedOut(_)) => Outcome::TimedOut,
             Err(DialError::Refused(_) | DialError::Tls(_)) => Outcome::Failed,
         });

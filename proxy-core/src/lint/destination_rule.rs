@@ -1,12 +1,14 @@
 //! DestinationRule: Istio's validation of what this engine reads.
 
+use std::net::IpAddr;
+
 use super::{
     Finding, Level, export_to,
     finding::{Report, pointer},
-    hosts::{is_label, is_wildcard_domain, labels, selector},
+    hosts::{is_domain, is_label, is_wildcard_domain, labels, selector},
     load_balancing,
 };
-use crate::model::{ClientTls, DestinationRule, Object, PolicySet, TrafficPolicy, World};
+use crate::model::{ClientTls, DestinationRule, Object, PolicySet, TrafficPolicy, Tunnel, World};
 
 pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
     for rule in &world.destination_rules {
@@ -122,6 +124,7 @@ fn is_empty(policy: &TrafficPolicy) -> bool {
         && policy.outlier_detection.is_none()
         && policy.retry_budget.is_none()
         && policy.proxy_protocol.is_none()
+        && policy.tunnel.is_none()
         && policy.unapplied.is_empty()
 }
 
@@ -146,8 +149,11 @@ fn policy(report: &mut Report<'_>, field: &str, policy: &TrafficPolicy, namespac
     if let Some(balancer) = &policy.load_balancer {
         load_balancing::load_balancer(report, &format!("{field}.loadBalancer"), balancer);
     }
-    if policy.unapplied.contains(&"tunnel") && policy.proxy_protocol.is_some() {
-        report.rejected(field, "tunnel and proxyProtocol must not be set together");
+    if let Some(written) = &policy.tunnel {
+        if policy.proxy_protocol.is_some() {
+            report.rejected(field, "tunnel and proxyProtocol must not be set together");
+        }
+        tunnel(report, &format!("{field}.tunnel"), written);
     }
     let pool = policy.connection_pool.iter().flat_map(|pool| &pool.unapplied);
     for part in policy.unapplied.iter().chain(pool) {
@@ -161,6 +167,31 @@ fn policy(report: &mut Report<'_>, field: &str, policy: &TrafficPolicy, namespac
     }
     if let Some(tls) = &policy.tls {
         certificates(report, &format!("{field}.tls"), tls, namespace);
+    }
+}
+
+/// Istio: `validateTunnelSettings`.
+fn tunnel(report: &mut Report<'_>, field: &str, tunnel: &Tunnel) {
+    if !matches!(&*tunnel.protocol, "" | "CONNECT" | "POST") {
+        report.rejected(
+            format!("{field}.protocol"),
+            "tunnel protocol must be \"CONNECT\" or \"POST\"",
+        );
+    }
+    if !is_domain(&tunnel.host) && tunnel.host.parse::<IpAddr>().is_err() {
+        report.rejected(
+            format!("{field}.targetHost"),
+            "tunnel target host must be valid FQDN or IP address",
+        );
+    }
+    if !(1..=65535).contains(&tunnel.port) {
+        report.rejected(
+            format!("{field}.targetPort"),
+            format!(
+                "tunnel target port is invalid: port number {} must be in the range 1..65535",
+                tunnel.port
+            ),
+        );
     }
 }
 

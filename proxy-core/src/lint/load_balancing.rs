@@ -4,7 +4,9 @@ use std::cmp::Reverse;
 
 use super::finding::Report;
 use crate::{
-    model::{ConsistentHash, HashAlgorithm, HashKey, LoadBalancer, LocalitySetting, OutlierDetection, TrafficPolicy},
+    model::{
+        ConsistentHash, HashAlgorithm, HashKey, LoadBalancer, LocalitySetting, OutlierDetection, TrafficPolicy, Warmup,
+    },
     policy::{MAGLEV_SIZES_END, TOPOLOGY, is_prime},
 };
 
@@ -64,6 +66,9 @@ pub(super) fn load_balancer(report: &mut Report<'_>, field: &str, balancer: &Loa
     if let Some(hash) = &balancer.consistent_hash {
         consistent_hash(report, &format!("{field}.consistentHash"), hash);
     }
+    if let Some(warmup) = &balancer.warmup {
+        slow_start(report, &format!("{field}.warmup"), warmup);
+    }
     let Some(locality) = &balancer.locality else { return };
     if balancer.is_zone_aware {
         report.rejected(field, "only one of localityLbSetting and zoneAwareLbSetting can be set");
@@ -84,6 +89,21 @@ pub(super) fn load_balancer(report: &mut Report<'_>, field: &str, balancer: &Loa
         if from.contains('*') || to.contains('*') {
             report.rejected(&field, "locality lb failover region should not contain '*' wildcard");
         }
+    }
+}
+
+fn slow_start(report: &mut Report<'_>, field: &str, warmup: &Warmup) {
+    if warmup.duration.is_none() {
+        report.rejected(field, "duration is required");
+    }
+    if warmup.minimum_percent > 100.0 {
+        report.rejected(
+            format!("{field}.minimumPercent"),
+            "minimumPercent value should be less than or equal to 100",
+        );
+    }
+    if warmup.aggression <= 0.0 {
+        report.rejected(format!("{field}.aggression"), "aggression should be greater than 0");
     }
 }
 

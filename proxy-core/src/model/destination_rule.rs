@@ -57,6 +57,8 @@ pub struct TrafficPolicy {
     pub retry_budget: Option<RetryBudget>,
     /// `proxyProtocol`.
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// `tunnel`.
+    pub tunnel: Option<Tunnel>,
     /// Further blocks, and parts of blocks, that this engine does not act on: said in traces and checks.
     pub unapplied: Vec<&'static str>,
 }
@@ -125,6 +127,17 @@ pub enum ProxyProtocol {
     V1,
     /// Bytes.
     V2,
+}
+
+/// `tunnel`: the host is a proxy, which byte streams ask for the way to somewhere else.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tunnel {
+    /// `CONNECT` or `POST`, as written; empty is CONNECT.
+    pub protocol: String,
+    /// `targetHost`.
+    pub host: String,
+    /// `targetPort`.
+    pub port: u32,
 }
 
 /// How much may go on at once with one cluster; `None` is no limit.

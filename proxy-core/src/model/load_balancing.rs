@@ -14,6 +14,32 @@ pub struct LoadBalancer {
     pub locality: Option<LocalitySetting>,
     /// `zoneAwareLbSetting` is written.
     pub is_zone_aware: bool,
+    /// `warmup`.
+    pub warmup: Option<Warmup>,
+    /// `warmupDurationSecs`, which `warmup` goes before.
+    pub warmup_duration: Option<Duration>,
+}
+
+/// `loadBalancer.warmup`: an endpoint that is new gets its share little by little.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Warmup {
+    /// How long that takes; `None` where it is not written, which Istio refuses.
+    pub duration: Option<Duration>,
+    /// How fast the share grows at first: 1 is steadily, more is faster.
+    pub aggression: f64,
+    /// The share in percent that it has at least.
+    pub minimum_percent: f64,
+}
+
+impl Default for Warmup {
+    /// Istio: `setWarmup`, with Envoy's own defaults.
+    fn default() -> Self {
+        Self {
+            duration: None,
+            aggression: 1.0,
+            minimum_percent: 10.0,
+        }
+    }
 }
 
 /// `loadBalancer.simple`.

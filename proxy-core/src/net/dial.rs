@@ -22,6 +22,9 @@ pub enum DialError {
     /// It answered, but TLS could not be agreed on, or its certificate is not trusted.
     #[error("TLS: {0}")]
     Tls(io::Error),
+    /// A proxy on the way did not lead on; its status, where it answered with one.
+    #[error("a proxy on the way did not lead on")]
+    Proxy(Option<u16>),
     /// No answer in time.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),

@@ -125,6 +125,8 @@ pub(super) fn of_subset(rule: Option<&TrafficPolicy>, subset: &Subset, port: u16
             .and_then(|policy| policy.outlier_detection.clone()),
         retry_budget,
         proxy_protocol,
+        // That of streams: `host_rules`.
+        tunnel: None,
         unapplied: {
             let rule = rule.into_iter().flat_map(|rule| &rule.unapplied);
             let is_replaced = |part: &&&str| own.load_balancer.is_some() && part.starts_with("loadBalancer.");

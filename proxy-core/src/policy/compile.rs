@@ -9,7 +9,8 @@ use std::{
 };
 
 use super::{
-    Cluster, ClusterSettings, DnsNames, Endpoints, Mode, Snapshot, SniffNeeds, Upkeep, UpstreamHttp, Workload,
+    CertificateChecks, Cluster, ClusterSettings, DnsNames, Endpoints, Mode, OriginateTls, Snapshot, SniffNeeds, Upkeep,
+    UpstreamHttp, Workload,
     capture::capture_of,
     cluster_settings,
     clusters::{self, Clusters},
@@ -24,7 +25,7 @@ use super::{
     tables::Tables,
     version, visibility,
 };
-use crate::model::{EgressListener, MeshConfig, Object, OutboundMode, Sidecar, World};
+use crate::model::{CaptureMode, EgressListener, MeshConfig, Object, OutboundMode, Sidecar, World};
 
 /// The pod annotation that says what is different for its sidecar from the mesh's `defaultConfig`.
 const PROXY_CONFIG: &str = "proxy.istio.io/config";
@@ -62,16 +63,30 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
         ..unknown_settings(mesh)
     };
     let passthrough = special("PassthroughCluster", Endpoints::OriginalDst(None), passed);
-    let resolved = ClusterSettings {
-        tls: cluster_settings::of_unknown(mesh),
-        ..unknown_settings(mesh)
+    let tls = cluster_settings::of_unknown(mesh);
+    // Istio: what TLS asks of HTTP takes the place of what else is asked of it.
+    let is_asked = |tls: &OriginateTls| tls.sni.is_none() || tls.checks != CertificateChecks::None;
+    let resolved = match tls.as_ref().is_some_and(is_asked) {
+        true => ClusterSettings {
+            upkeep: cluster_settings::upkeep(None, mesh).map(Box::new),
+            ..ClusterSettings::plain(UpstreamHttp::Http1, mesh.connect_timeout())
+        },
+        false => unknown_settings(mesh),
     };
+    let resolved = ClusterSettings { tls, ..resolved };
     let mode = ground.mode();
     Snapshot {
         hash: hash(world, workload),
         version,
         workload: workload.clone(),
         capture: capture_of(world, workload),
+        sockets: {
+            let opened = ground
+                .egress
+                .iter()
+                .filter(|listener| listener.capture == CaptureMode::None);
+            opened.filter_map(EgressListener::address).collect()
+        },
         unknown: ground.unknown(&clusters, &passthrough),
         passthrough,
         dynamic_dns: special("AllowAnyDynamicDNSCluster", Endpoints::DynamicDns(80), resolved),
@@ -143,7 +158,7 @@ impl<'w> Ground<'w> {
 
     /// All services are imported by one listener for all ports and addresses.
     pub fn is_undivided(&self) -> bool {
-        matches!(&*self.egress, [only] if only.port.is_none() && only.bind.is_none())
+        matches!(&*self.egress, [only] if only.port.is_none() && only.address().is_none())
     }
 
     fn mode(&self) -> Mode {

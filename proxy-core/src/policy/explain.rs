@@ -100,8 +100,8 @@ pub struct ExplainedTls {
 }
 
 /// Steps that follow from a decision.
-const FOLLOWING: [&str; 8] = [
-    "rule", "cluster", "endpoint", "fault", "cors", "headers", "rewrite", "mirror",
+const FOLLOWING: [&str; 9] = [
+    "rule", "tunnel", "cluster", "endpoint", "fault", "cors", "headers", "rewrite", "mirror",
 ];
 
 /// Decides, says why, and what would change it in `world`, of which `snapshot` was made. Tries each change, and so takes as
@@ -164,11 +164,9 @@ fn explained(snapshot: &Snapshot, asked: &Facts<'_>, normalised: &str) -> Explan
     };
     let upstream = forward.map(|forward| upstream(forward.cluster, facts));
     if let (Some(forward), Some(upstream)) = (&forward, &upstream) {
-        // It is found before the cluster is called, which is the last that was decided.
-        trace.splice(
-            trace.len().saturating_sub(1)..trace.len().saturating_sub(1),
-            rule_step(forward.cluster),
-        );
+        // The last that was decided is the cluster.
+        let cluster = trace.len().saturating_sub(1);
+        trace.splice(cluster..cluster, rule_step(forward.cluster));
         trace.push(endpoint_step(forward, upstream, facts));
     }
     let treatment = decision.treatment;

@@ -48,6 +48,7 @@ fn choice(forward: &Forward<'_>, facts: &Facts<'_>, balance: &Balance) -> Vec<St
         true => hashed(forward, facts, balance),
         false => balance.balancer.to_string(),
     });
+    parts.extend(balance.warmup.map(|warmup| warmup.to_string()));
     if let Some(outlier) = &balance.outlier {
         parts.push(outlier.to_string());
         if balance.panic_percent > 0 {
@@ -117,10 +118,11 @@ fn leads_to(forward: &Forward<'_>, http: &HttpClaims<'_>, balance: &Balance) -> 
             weight: place.map_or(1, |place| place.weight),
             group: place.map_or(0, |place| place.group),
             is_healthy: true,
+            warmth: 1.0,
         }
     };
     let members: Vec<Member> = addresses.iter().enumerate().map(member).collect();
-    let chosen = Members::new(balance, &members, 0).choose(Some(hash), 0, |_| 0, || 0)?;
+    let chosen = Members::new(balance, &members, 0).choose(Some(hash), 0, |_| 0, |_| 1.0, || 0)?;
     (!given).then(|| members[chosen].address.to_string())
 }
 

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::rules::Rule;
-use crate::model::{ConsistentHash, HashKey, PolicySet, TrafficPolicy};
+use crate::model::{ConsistentHash, HashKey, PolicySet, Subset, TrafficPolicy};
 
 /// How a stream is kept, where a rule says something of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -15,6 +15,31 @@ pub struct StreamSettings {
     pub max_duration: Option<Duration>,
     /// The caller's address chooses the endpoint.
     pub by_source: bool,
+    /// The endpoint is a proxy, which is asked for the way.
+    pub tunnel: Option<StreamTunnel>,
+}
+
+/// What a proxy is asked for, for a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamTunnel {
+    /// Host and port.
+    pub target: Arc<str>,
+    /// It is asked by POST, which the sidecar does not; else by CONNECT.
+    pub by_post: bool,
+}
+
+impl StreamTunnel {
+    fn of(set: Option<&PolicySet>) -> Option<Self> {
+        let tunnel = set?.policy.tunnel.as_ref()?;
+        let target = match tunnel.host.contains(':') {
+            true => format!("[{}]:{}", tunnel.host, tunnel.port),
+            false => format!("{}:{}", tunnel.host, tunnel.port),
+        };
+        Some(Self {
+            target: target.into(),
+            by_post: tunnel.protocol == "POST",
+        })
+    }
 }
 
 /// What holds for one host.
@@ -22,6 +47,8 @@ pub struct StreamSettings {
 pub(super) struct HostRule {
     whole: Hashes,
     subsets: Vec<(Arc<str>, Hashes, bool)>,
+    /// Of the whole, under an empty name, and of subsets.
+    tunnels: Vec<(Arc<str>, StreamTunnel)>,
     idle_timeout: Option<Duration>,
     max_duration: Option<Duration>,
 }
@@ -65,7 +92,11 @@ impl HostRule {
                 balancer.is_some(),
             )
         });
+        let whole = [("".into(), StreamTunnel::of(rule.policy))];
+        let own = |subset: &Subset| (subset.name.clone(), StreamTunnel::of(subset.policy.as_ref()));
+        let tunnels = whole.into_iter().chain(rule.subsets.iter().copied().map(own));
         let made = Self {
+            tunnels: tunnels.filter_map(|(name, tunnel)| Some((name, tunnel?))).collect(),
             whole: Hashes::of(rule.policy),
             subsets: subsets.collect(),
             idle_timeout: pool.and_then(|pool| pool.idle_timeout),
@@ -73,6 +104,7 @@ impl HostRule {
         };
         let says_something = made.whole.says_something()
             || made.subsets.iter().any(|(_, hashes, _)| hashes.says_something())
+            || !made.tunnels.is_empty()
             || made.idle_timeout.is_some()
             || made.max_duration.is_some();
         says_something.then_some(made)
@@ -99,7 +131,7 @@ impl HostRule {
     }
 
     /// How streams to a subset are kept. Istio: `buildOutboundNetworkFiltersWithSingleDestination`, which asks neither ports
-    /// nor subsets for more than the hash.
+    /// nor subsets for more than the hash; and `tunnelingconfig`, where a subset has nothing of the whole.
     pub fn stream(&self, subset: &str) -> StreamSettings {
         let whole = self.whole.all.as_ref();
         let own = self.subsets.iter().find(|(name, ..)| **name == *subset);
@@ -107,7 +139,9 @@ impl HostRule {
             Some((_, hashes, true)) => hashes.all.as_ref(),
             _ => whole,
         };
+        let tunnel = self.tunnels.iter().find(|(name, _)| **name == *subset);
         StreamSettings {
+            tunnel: tunnel.map(|(_, tunnel)| tunnel.clone()),
             idle_timeout: self.idle_timeout,
             max_duration: self.max_duration,
             by_source: hash.is_some_and(|hash| hash.key == Some(HashKey::SourceIp(true))),

@@ -56,8 +56,8 @@ mod witness;
 
 pub use access_log::{Logged, logged, logged_twice, output_provider, telemetry_of};
 pub use balance::{
-    Balance, Balancer, Group, Hashed, Locality, Member, Members, Outlier, Place, Spread, connection_cookie, hash_of,
-    source_hash,
+    Balance, Balancer, Group, Hashed, Locality, Member, Members, Outlier, Place, SlowStart, Spread, connection_cookie,
+    hash_of, source_hash,
 };
 pub(crate) use balance::{MAGLEV_SIZES_END, TOPOLOGY, is_prime};
 pub use capture::{BypassRule, CAPTURE_ANNOTATIONS, Capture, OUTBOUND_PORT, capture_of, capture_under};
@@ -74,7 +74,7 @@ pub use explain_treatment::{ExplainedCors, ExplainedEdits, ExplainedFault, Expla
 pub use facts::*;
 pub use gateways::{GatewayRoute, GatewayUse, gateways, service_host};
 pub use header_edits::{HeaderEdits, Template, Value, Values, unknown_operators};
-pub use host_rules::StreamSettings;
+pub use host_rules::{StreamSettings, StreamTunnel};
 pub(crate) use hosts::asked;
 pub use hosts::{covers, overlap, qualify};
 pub use otherwise::{CaptureEdit, Change, Declaring};

@@ -128,7 +128,7 @@ pub struct Reply<'s> {
 }
 
 /// An upstream group.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Cluster {
     /// `outbound|80||httpbin.org`, `PassthroughCluster`, ...
     pub name: Arc<str>,
@@ -152,7 +152,7 @@ impl Cluster {
 }
 
 /// How the endpoints of a cluster are called.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ClusterSettings {
     /// Limit for connecting.
     pub connect_timeout: Duration,

@@ -15,7 +15,26 @@ pub fn load_balancer(seed: &mut Seed) -> Value {
     if seed.once_in(3) || balancer == json!({}) {
         balancer["localityLbSetting"] = locality_setting(seed);
     }
+    if seed.once_in(4) {
+        warm_up(seed, &mut balancer);
+    }
     balancer
+}
+
+/// For turns and for who is less busy; Istio leaves it out elsewhere.
+fn warm_up(seed: &mut Seed, balancer: &mut Value) {
+    let written = [
+        json!({"duration": "30s"}),
+        json!({"duration": "1m30s", "aggression": 2.5}),
+        json!({"duration": "5s", "minimumPercent": 0, "aggression": 1}),
+        json!({"duration": "5s", "minimumPercent": 40}),
+    ];
+    if !seed.once_in(3) {
+        balancer["warmup"] = seed.pick(&written).clone();
+    }
+    if seed.once_in(3) {
+        balancer["warmupDurationSecs"] = json!("20s");
+    }
 }
 
 fn consistent_hash(seed: &mut Seed) -> Value {

@@ -63,6 +63,16 @@ pub fn policy(seed: &mut Seed) -> Value {
         match seed.below(12) {
             0 | 1 => tls["credentialName"] = json!(seed.text(&["secret", "configmap://shop/ca"])),
             2 => tls["insecureSkipVerify"] = json!(true),
+            3 => {
+                tls["mode"] = json!("MUTUAL");
+                tls["clientCertificate"] = json!("/etc/client.pem");
+                tls["privateKey"] = json!("/etc/key.pem");
+                tls["caCertificates"] = json!(seed.text(&["/etc/ca.pem", "system"]));
+            }
+            4 => {
+                tls["caCertificates"] = json!("/etc/ca.pem");
+                tls["caCrl"] = json!("/etc/crl.pem");
+            }
             _ => {}
         }
         if tls.get("insecureSkipVerify").is_none() && seed.once_in(4) {
@@ -96,6 +106,13 @@ pub fn whole_policy(seed: &mut Seed) -> Value {
     if seed.once_in(6) {
         let versions = [json!({}), json!({"version": "V1"}), json!({"version": "V2"})];
         policy["proxyProtocol"] = seed.pick(&versions).clone();
+    } else if seed.once_in(6) {
+        let tunnels = [
+            json!({"targetHost": "far.example.com", "targetPort": 443}),
+            json!({"targetHost": "2001:db8::1", "targetPort": 5432, "protocol": "CONNECT"}),
+            json!({"targetHost": "10.0.0.9", "targetPort": 80, "protocol": "POST"}),
+        ];
+        policy["tunnel"] = seed.pick(&tunnels).clone();
     }
     policy
 }
@@ -207,6 +224,16 @@ pub fn mesh(seed: &mut Seed) -> String {
         "outboundTrafficPolicy: {}\n",
     ];
     let mut mesh = seed.text(&policies);
+    if mesh.contains("DYNAMIC_DNS") && seed.once_in(2) {
+        let tls = seed.text(&[
+            "{mode: DISABLE}",
+            "{mode: SIMPLE}",
+            "{mode: SIMPLE, sni: x.com, subjectAltNames: [y.com]}",
+            "{mode: SIMPLE, insecureSkipVerify: true}",
+            "{mode: MUTUAL, clientCertificate: /c, privateKey: /k}",
+        ]);
+        mesh = format!("outboundTrafficPolicy: {{mode: ALLOW_ANY_DYNAMIC_DNS, tls: {tls}}}\n");
+    }
     for (text, times) in [
         ("connectTimeout: 4s\n", 6),
         ("h2UpgradePolicy: UPGRADE\n", 12),

@@ -327,7 +327,7 @@ fn refuse(refusal: Refusal, mut finish: Box<Finish>) -> Response<ResponseBody> {
             finish.flow.transport_failure = failed.transport_failure();
             match error {
                 DialError::TimedOut(_) => ("connection timeout", "connection_timeout".to_string(), "UF"),
-                DialError::Refused(_) | DialError::Tls(_) => (
+                DialError::Refused(_) | DialError::Tls(_) | DialError::Proxy(_) => (
                     "remote connection failure",
                     format!("remote_connection_failure|{}", failed.transport_failure()),
                     "UF",

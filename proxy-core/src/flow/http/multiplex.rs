@@ -256,6 +256,7 @@ fn again(failed: &Failed) -> Failed {
     let why = match &failed.why {
         Why::Dial(DialError::Refused(error)) => Why::Dial(DialError::Refused(told(error))),
         Why::Dial(DialError::Tls(error)) => Why::Dial(DialError::Tls(told(error))),
+        Why::Dial(DialError::Proxy(status)) => Why::Dial(DialError::Proxy(*status)),
         Why::Dial(DialError::TimedOut(limit)) => Why::Dial(DialError::TimedOut(*limit)),
         Why::NoEndpoint => Why::NoEndpoint,
         Why::Unresolvable(why) => Why::Unresolvable(why),

@@ -3,7 +3,7 @@
 use super::{cursor::Cursor, service_entry::choice};
 use crate::model::{
     ConsistentHash, Distribution, HashAlgorithm, HashCookie, HashKey, Keepalive, LoadBalancer, LocalitySetting,
-    OutlierDetection, SimpleBalancer,
+    OutlierDetection, SimpleBalancer, Warmup,
 };
 
 /// `loadBalancer`.
@@ -23,6 +23,17 @@ pub fn load_balancer(balancer: Cursor<'_>) -> LoadBalancer {
         consistent_hash: balancer.mapping("consistentHash").map(consistent_hash),
         locality: balancer.mapping("localityLbSetting").map(locality_setting),
         is_zone_aware: balancer.has("zoneAwareLbSetting"),
+        warmup: balancer.mapping("warmup").map(warmup),
+        warmup_duration: balancer.duration("warmupDurationSecs"),
+    }
+}
+
+fn warmup(written: Cursor<'_>) -> Warmup {
+    let default = Warmup::default();
+    Warmup {
+        duration: written.duration("duration"),
+        aggression: written.number("aggression").unwrap_or(default.aggression),
+        minimum_percent: written.number("minimumPercent").unwrap_or(default.minimum_percent),
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::model::{
     CaptureMode, ClientTls, ConnectionPool, DestinationRule, EgressListener, Gateway, GatewayServer, Limits,
-    OutboundMode, Percentage, PolicySet, Protocol, ProxyProtocol, RetryBudget, Sidecar, Subset, TrafficPolicy,
+    OutboundMode, Percentage, PolicySet, Protocol, ProxyProtocol, RetryBudget, Sidecar, Subset, TrafficPolicy, Tunnel,
 };
 
 /// Spec of a DestinationRule.
@@ -79,6 +79,7 @@ fn traffic_policy(policy: Cursor<'_>) -> TrafficPolicy {
         load_balancer: policy.mapping("loadBalancer").map(load_balancer),
         retry_budget: policy.mapping("retryBudget").map(retry_budget),
         proxy_protocol: policy.mapping("proxyProtocol").map(proxy_protocol),
+        tunnel: policy.mapping("tunnel").map(tunnel),
         unapplied: others(policy),
         ..mesh_policy(policy)
     }
@@ -105,6 +106,14 @@ fn retry_budget(budget: Cursor<'_>) -> RetryBudget {
             .count("minRetryConcurrency")
             .filter(|minimum| *minimum > 0)
             .unwrap_or(3),
+    }
+}
+
+fn tunnel(written: Cursor<'_>) -> Tunnel {
+    Tunnel {
+        protocol: written.text("protocol").unwrap_or_default().to_string(),
+        host: written.text("targetHost").unwrap_or_default().to_string(),
+        port: written.count("targetPort").unwrap_or_default(),
     }
 }
 
@@ -171,8 +180,9 @@ fn connection_pool(pool: Cursor<'_>) -> ConnectionPool {
 /// Blocks, and parts of blocks, that this engine does not act on.
 fn others(policy: Cursor<'_>) -> Vec<&'static str> {
     let mut found = Vec::new();
-    if policy.has("tunnel") {
-        found.push("tunnel");
+    let tunnel = policy.mapping("tunnel");
+    if tunnel.is_some_and(|tunnel| tunnel.text("protocol") == Some("POST")) {
+        found.push("tunnel.protocol");
     }
     if let Some(budget) = policy.mapping("retryBudget")
         && budget
@@ -182,14 +192,11 @@ fn others(policy: Cursor<'_>) -> Vec<&'static str> {
         found.push("retryBudget.budgetInterval");
     }
     if let Some(balancer) = policy.mapping("loadBalancer") {
-        balancer.duration("warmupDurationSecs");
-        let parts = [
-            ("warmup", "loadBalancer.warmup"),
-            ("warmupDurationSecs", "loadBalancer.warmupDurationSecs"),
-            ("zoneAwareLbSetting", "loadBalancer.zoneAwareLbSetting"),
-        ];
-        let written = parts.into_iter().filter(|(key, _)| balancer.has(key));
-        found.extend(written.map(|(_, name)| name));
+        found.extend(
+            balancer
+                .has("zoneAwareLbSetting")
+                .then_some("loadBalancer.zoneAwareLbSetting"),
+        );
     }
     found
 }

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// An endpoint that may be chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Member {
     /// Its address.
     pub address: SocketAddr,
@@ -19,6 +19,8 @@ pub struct Member {
     pub group: usize,
     /// False while it is ejected.
     pub is_healthy: bool,
+    /// The part of its weight that counts while it is new; else 1.
+    pub warmth: f64,
 }
 
 /// The endpoints of a cluster as they are chosen from, made again whenever one comes, goes, is ejected or returns.
@@ -73,12 +75,14 @@ struct Turns {
 }
 
 impl Turns {
-    fn new(weights: Vec<f64>) -> Self {
-        let deadlines = weights.iter().map(|weight| weight.recip()).collect();
+    /// `scale` is that of the first turns.
+    fn new(weights: Vec<f64>, scale: impl Fn(usize) -> f64) -> Self {
+        let first = |(at, weight): (usize, &f64)| (weight * scale(at)).recip();
+        let deadlines = weights.iter().enumerate().map(first).collect();
         Self { weights, deadlines }
     }
 
-    /// Whose turn it is; `scale` makes a weight smaller for who is busy.
+    /// Whose turn it is; `scale` makes a weight smaller for who is busy, or new.
     fn next(&mut self, scale: impl Fn(usize) -> f64) -> Option<usize> {
         let order = |one: &(usize, &f64), other: &(usize, &f64)| one.1.total_cmp(other.1);
         let (next, now) = self.deadlines.iter().enumerate().min_by(order)?;
@@ -137,12 +141,14 @@ impl Members {
     }
 
     /// The index of one, or `None` where nobody may be called. A hash leads to the same one for as long as nothing changes;
-    /// without one, it is `draw`. `attempt` counts those that were found to be tried already.
+    /// without one, it is `draw`. `attempt` counts those that were found to be tried already; `active` are the calls that
+    /// are under way to one, `warmth` is the part of its weight that counts by now.
     pub fn choose(
         &mut self,
         hash: Option<u64>,
         attempt: u64,
         active: impl Fn(usize) -> u32,
+        warmth: impl Fn(usize) -> f64,
         mut draw: impl FnMut() -> u64,
     ) -> Option<usize> {
         let hash = hash.unwrap_or_else(&mut draw);
@@ -157,9 +163,9 @@ impl Members {
             Pick::Table(table) => table.get(hash, attempt),
             Pick::Localities(turns, parts) => {
                 let part = turns.next(|_| 1.0)?;
-                parts[part].choose(active, draw)
+                parts[part].choose(active, warmth, draw)
             }
-            Pick::All(few) => few.choose(active, draw),
+            Pick::All(few) => few.choose(active, warmth, draw),
         }
     }
 }
@@ -191,7 +197,7 @@ impl Pick {
             Some(parts) if !parts.is_empty() => {
                 let (weights, parts): (Vec<f64>, Vec<_>) = parts.into_iter().unzip();
                 let few = parts.into_iter().map(|of| Few::new(way, members, of, seed));
-                Self::Localities(Turns::new(weights), few.collect())
+                Self::Localities(Turns::new(weights, |_| 1.0), few.collect())
             }
             _ => Self::All(Few::new(way, members, of, seed)),
         }
@@ -221,25 +227,33 @@ impl Few {
         let weight = |index: &usize| members[*index].weight;
         let alike = of.windows(2).all(|two| weight(&two[0]) == weight(&two[1]));
         // Envoy draws without regard to weights.
-        let weighted = !alike && way != Way::Random;
+        let is_new = |index: &usize| members[*index].warmth < 1.0;
+        let weighted = (!alike || of.iter().any(is_new)) && way != Way::Random;
         let weights = || of.iter().map(|index| f64::from(weight(index))).collect();
         Self {
             way,
-            turns: weighted.then(|| Turns::new(weights())),
+            turns: weighted.then(|| Turns::new(weights(), |at| members[of[at]].warmth)),
             next: seed as usize,
             of,
         }
     }
 
-    fn choose(&mut self, active: impl Fn(usize) -> u32, mut draw: impl FnMut() -> u64) -> Option<usize> {
+    fn choose(
+        &mut self,
+        active: impl Fn(usize) -> u32,
+        warmth: impl Fn(usize) -> f64,
+        mut draw: impl FnMut() -> u64,
+    ) -> Option<usize> {
         let Self { way, of, next, turns } = self;
         if of.is_empty() {
             return None;
         }
         let mut drawn = || of[(draw() % of.len() as u64) as usize];
         Some(match (way, turns) {
-            (Way::RoundRobin, Some(turns)) => of[turns.next(|_| 1.0)?],
-            (Way::LeastRequest, Some(turns)) => of[turns.next(|at| (f64::from(active(of[at])) + 1.0).recip())?],
+            (Way::RoundRobin, Some(turns)) => of[turns.next(|at| warmth(of[at]))?],
+            (Way::LeastRequest, Some(turns)) => {
+                of[turns.next(|at| warmth(of[at]) / (f64::from(active(of[at])) + 1.0))?]
+            }
             (Way::RoundRobin, None) => {
                 *next = next.wrapping_add(1);
                 of[*next % of.len()]

@@ -14,7 +14,7 @@ mod xx64;
 pub use hash::{Hashed, connection_cookie, hash_of, source_hash};
 pub use members::{Member, Members};
 pub(super) use settings::balance_of;
-pub use settings::{Balance, Balancer, Outlier};
+pub use settings::{Balance, Balancer, Outlier, SlowStart};
 pub(crate) use spread::TOPOLOGY;
 pub use spread::{Group, Locality, Place, Spread};
 pub(super) use spread::{Placed, Spreading};

@@ -4,13 +4,17 @@
 use std::{fmt, time::Duration};
 
 use super::{Spread, table};
-use crate::model::{ConsistentHash, HashAlgorithm, LoadBalancer, OutlierDetection, SimpleBalancer, TrafficPolicy};
+use crate::model::{
+    ConsistentHash, HashAlgorithm, LoadBalancer, OutlierDetection, SimpleBalancer, TrafficPolicy, Warmup,
+};
 
 /// How one of a cluster's endpoints is chosen, where something is said of it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Balance {
     /// How one of several is chosen.
     pub balancer: Balancer,
+    /// Who is new gets its share little by little.
+    pub warmup: Option<SlowStart>,
     /// Who fails is left out for a while.
     pub outlier: Option<Outlier>,
     /// Of how many percent of healthy endpoints on all are called, since too few are left.
@@ -39,6 +43,55 @@ pub enum Balancer {
         /// How many places it has.
         size: u64,
     },
+}
+
+/// How the share of an endpoint that is new grows. Envoy: `SlowStartConfig`, for turns and for who is less busy.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SlowStart {
+    /// How long an endpoint is new.
+    pub window: Duration,
+    /// How fast its share grows at first: 1 is steadily, more is faster.
+    pub aggression: f64,
+    /// The share in percent that it has at least.
+    pub minimum_percent: f64,
+}
+
+impl SlowStart {
+    fn of(written: &LoadBalancer, balancer: Balancer) -> Option<Self> {
+        if !matches!(balancer, Balancer::RoundRobin | Balancer::LeastRequest) {
+            return None;
+        }
+        let of_duration = |duration| Warmup {
+            duration: Some(duration),
+            ..Warmup::default()
+        };
+        let warmup = written.warmup.or(written.warmup_duration.map(of_duration))?;
+        Some(Self {
+            window: warmup.duration.filter(|window| !window.is_zero())?,
+            aggression: warmup.aggression,
+            minimum_percent: warmup.minimum_percent,
+        })
+    }
+
+    /// The part of its weight that counts of an endpoint known for so long. Envoy: `applySlowStartFactor`.
+    pub fn part(&self, known_for: Duration) -> f64 {
+        if known_for >= self.window {
+            return 1.0;
+        }
+        let time = known_for.max(Duration::from_millis(1)).div_duration_f64(self.window);
+        time.powf(self.aggression.recip()).max(self.minimum_percent / 100.0)
+    }
+}
+
+impl fmt::Display for SlowStart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let window = self.window.as_millis();
+        write!(
+            f,
+            "the share of one that is new grows from {} % for {window} ms",
+            self.minimum_percent
+        )
+    }
 }
 
 /// Outlier detection.
@@ -125,8 +178,11 @@ impl Balancer {
 /// What a policy and the endpoints' places come to; `None` where nothing is said and all endpoints are alike.
 pub(in crate::policy) fn balance_of(policy: Option<&TrafficPolicy>, spread: Option<Spread>) -> Option<Box<Balance>> {
     let written = policy.and_then(|policy| policy.outlier_detection.as_ref());
+    let load_balancer = policy.and_then(|policy| policy.load_balancer.as_ref());
+    let balancer = Balancer::of(load_balancer);
     let balance = Balance {
-        balancer: Balancer::of(policy.and_then(|policy| policy.load_balancer.as_ref())),
+        balancer,
+        warmup: load_balancer.and_then(|written| SlowStart::of(written, balancer)),
         outlier: written.map(Outlier::of),
         // Without outlier detection nobody is ever missing.
         panic_percent: written.map_or(0, |written| written.min_health_percent.max(0).unsigned_abs()),

@@ -1,11 +1,14 @@
 //! The choice beside a real Envoy 1.40's, and what must hold for all choices.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use proptest::prelude::*;
 
 use super::{
-    Balance, Balancer, Group, Hashed, Locality, Member, Members, Place, Placed, Spread, Spreading, hash_of,
+    Balance, Balancer, Group, Hashed, Locality, Member, Members, Place, Placed, SlowStart, Spread, Spreading, hash_of,
     levels::{Health, Load, loads},
     source_hash,
     table::Table,
@@ -58,6 +61,7 @@ fn five(weights: [u32; 5], groups: [usize; 5]) -> Vec<Member> {
         weight,
         group,
         is_healthy: true,
+        warmth: 1.0,
     })
     .collect()
 }
@@ -127,7 +131,7 @@ fn a_hash_leads_where_envoy_goes() {
                 &Request(&[("x-user", &value)], "/"),
                 &mut no_cookie,
             );
-            let chosen = choice.choose(hash, 0, |_| 0, || panic!("nothing is left to chance"));
+            let chosen = choice.choose(hash, 0, |_| 0, |_| 1.0, || panic!("nothing is left to chance"));
             assert_eq!(chosen, Some(usize::from(expected - b'1')), "{value} by {name}");
         }
     }
@@ -382,7 +386,7 @@ fn turns_go_by_weight_and_the_less_busy_of_two_is_called() {
         };
         let mut counts = [0.0; 3];
         for _ in 0..6000 {
-            let chosen = choice.choose(None, 0, |index| active[index], &mut draw);
+            let chosen = choice.choose(None, 0, |index| active[index], |_| 1.0, &mut draw);
             counts[chosen.expect("all are healthy")] += 1.0 / 6000.0;
         }
         let near = counts
@@ -406,6 +410,42 @@ fn turns_go_by_weight_and_the_less_busy_of_two_is_called() {
     called(Balancer::LeastRequest, [1, 8, 1], [0, 3, 0], [0.25, 0.5, 0.25]);
 }
 
+#[test]
+fn who_is_new_gets_its_share_little_by_little() {
+    let slow = SlowStart {
+        window: Duration::from_secs(10),
+        aggression: 1.0,
+        minimum_percent: 10.0,
+    };
+    let part = |slow: SlowStart, seconds: f64| slow.part(Duration::from_secs_f64(seconds));
+    assert_eq!(
+        [0.0, 0.5, 5.0, 10.0, 11.0].map(|time| part(slow, time)),
+        [0.1, 0.1, 0.5, 1.0, 1.0]
+    );
+    // Envoy: the part of the time to the power of one by the aggression.
+    let fast = SlowStart {
+        aggression: 2.0,
+        ..slow
+    };
+    assert_eq!([0.4, 2.5].map(|time| part(fast, time)), [0.2, 0.5]);
+
+    for balancer in [Balancer::RoundRobin, Balancer::LeastRequest] {
+        let balance = Balance {
+            balancer,
+            ..Balance::default()
+        };
+        let mut members = five([1; 5], [0; 5])[..2].to_vec();
+        members[1].warmth = 0.25;
+        let mut choice = Members::new(&balance, &members, 7);
+        let mut counts = [0; 2];
+        for _ in 0..500 {
+            let chosen = choice.choose(None, 0, |_| 0, |index| members[index].warmth, || 3);
+            counts[chosen.expect("all are healthy")] += 1;
+        }
+        assert_eq!(counts, [400, 100], "{balancer}");
+    }
+}
+
 fn balancer() -> impl Strategy<Value = Balancer> {
     prop_oneof![
         Just(Balancer::LeastRequest),
@@ -426,6 +466,7 @@ fn members() -> impl Strategy<Value = Vec<Member>> {
             weight,
             group,
             is_healthy,
+            warmth: 1.0,
         })
         .collect()
     })
@@ -451,13 +492,13 @@ proptest! {
     fn nobody_is_called_who_is_ejected_unless_it_panics(
         balancer in balancer(), members in members(), by_locality: bool, threshold in prop_oneof![Just(0u32), 1u32..=100], seed: u64,
     ) {
-        let balance = Balance { balancer, panic_percent: threshold, spread: Some(spread(by_locality)), outlier: None };
+        let balance = Balance { balancer, panic_percent: threshold, spread: Some(spread(by_locality)), outlier: None, warmup: None };
         let mut choice = Members::new(&balance, &members, seed);
         let mut draws = seed;
         for attempt in 0..8 {
             draws = draws.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let (hash, draw) = (draws, draws >> 7);
-            let chosen = choice.choose(Some(hash), attempt, |_| 0, || draw);
+            let chosen = choice.choose(Some(hash), attempt, |_| 0, |_| 1.0, || draw);
             match chosen {
                 Some(index) => prop_assert!(threshold > 0 || members[index].is_healthy),
                 None => prop_assert!(members.iter().all(|member| !member.is_healthy) || threshold > 0),
@@ -473,10 +514,10 @@ proptest! {
         let balance = Balance { balancer, ..Balance::default() };
         let all = weights.iter().zip(1..);
         let mut members: Vec<Member> = all
-            .map(|(weight, port)| Member { address: address(port), weight: *weight, group: 0, is_healthy: true })
+            .map(|(weight, port)| Member { address: address(port), weight: *weight, group: 0, is_healthy: true, warmth: 1.0 })
             .collect();
         let called = |members: &[Member]| {
-            let chosen = Members::new(&balance, members, 0).choose(Some(hash), 0, |_| 0, || 0);
+            let chosen = Members::new(&balance, members, 0).choose(Some(hash), 0, |_| 0, |_| 1.0, || 0);
             chosen.map(|index| members[index].address)
         };
         let first = called(&members);

@@ -146,7 +146,7 @@ fn a_subset_lacks_nothing_of_what_its_own_block_takes_the_place_of() {
                 [a.com], resolution: STATIC, ports: [{number: 80, name: p, protocol: HTTP}], endpoints: [{address: 10.0.0.1, \
                 labels: {v: one}}]}\n---\n\
                 apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a, namespace: default}\nspec: \
-                {host: a.com, trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN, warmup: {duration: 60s}}}, subsets: [\
+                {host: a.com, trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN, zoneAwareLbSetting: {}}}, subsets: [\
                 {name: own, labels: {v: one}, trafficPolicy: {loadBalancer: {simple: RANDOM}}}, \
                 {name: same, labels: {v: one}}]}\n";
     let snapshot = compile(&read(text), &Workload::default());
@@ -156,6 +156,6 @@ fn a_subset_lacks_nothing_of_what_its_own_block_takes_the_place_of() {
     };
     assert_eq!(
         (unapplied("same"), unapplied("own")),
-        (vec!["loadBalancer.warmup"], vec![])
+        (vec!["loadBalancer.zoneAwareLbSetting"], vec![])
     );
 }

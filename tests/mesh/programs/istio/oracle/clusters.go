@@ -4,6 +4,7 @@ import (
 	"math"
 	"net"
 	"strconv"
+	"strings"
 
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -45,6 +46,8 @@ type origin struct {
 	Verifies bool     `json:"verifies"`
 	Names    []string `json:"names,omitempty"`
 	OfHost   bool     `json:"of_host"`
+	// Certificates of the sidecar's own file system: Istio's names of them, and the list of what is revoked.
+	Files []string `json:"files,omitempty"`
 }
 
 // limits of what may go on at once; absent where there is none.
@@ -180,8 +183,22 @@ func originOf(found *cluster.Cluster, context *tls.UpstreamTlsContext) *origin {
 		for _, match := range combined.GetDefaultValidationContext().GetMatchSubjectAltNames() { //nolint:staticcheck
 			made.Names = append(made.Names, match.GetExact())
 		}
+		made.addFile(combined.GetValidationContextSdsSecretConfig().GetName())
+		if revoked := combined.GetDefaultValidationContext().GetCrl().GetFilename(); revoked != "" {
+			made.Files = append(made.Files, revoked)
+		}
+	}
+	for _, certificate := range common.GetTlsCertificateSdsSecretConfigs() {
+		made.addFile(certificate.GetName())
 	}
 	return made
+}
+
+// addFile leaves out what is no file: secrets by name, and what the system trusts.
+func (o *origin) addFile(name string) {
+	if strings.HasPrefix(name, "file-") && name != "file-root:system" {
+		o.Files = append(o.Files, name)
+	}
 }
 
 func limitsOf(found *cluster.Cluster) limits {
