@@ -17,7 +17,6 @@ pub fn load_balancer(balancer: Cursor<'_>) -> LoadBalancer {
         ("LEAST_REQUEST", SimpleBalancer::LeastRequest),
     ];
     one_of(balancer, &["simple", "consistentHash"]);
-    balancer.mapping("warmup").map(warmup);
     LoadBalancer {
         simple: choice(balancer, "simple", &ways).unwrap_or_default(),
         consistent_hash: balancer.mapping("consistentHash").map(consistent_hash),
@@ -29,26 +28,21 @@ pub fn load_balancer(balancer: Cursor<'_>) -> LoadBalancer {
 }
 
 fn warmup(written: Cursor<'_>) -> Warmup {
+    if !written.has("duration") {
+        written.error("duration is required");
+    }
+    let (percent, aggression) = (written.number("minimumPercent"), written.number("aggression"));
+    if percent.is_some_and(|percent| !(0.0..=100.0).contains(&percent)) {
+        written.error_at("minimumPercent", "expected a number from 0 to 100");
+    }
+    if aggression.is_some_and(|aggression| aggression <= 0.0) {
+        written.error_at("aggression", "aggression should be greater than 0");
+    }
     let default = Warmup::default();
     Warmup {
         duration: written.duration("duration"),
-        aggression: written.number("aggression").unwrap_or(default.aggression),
-        minimum_percent: written.number("minimumPercent").unwrap_or(default.minimum_percent),
-    }
-}
-
-/// What Istio refuses of `warmup`.
-fn warmup(warmup: Cursor<'_>) {
-    if !warmup.has("duration") {
-        warmup.error("duration is required");
-    }
-    warmup.duration("duration");
-    let percent = warmup.number("minimumPercent");
-    if percent.is_some_and(|percent| !(0.0..=100.0).contains(&percent)) {
-        warmup.error_at("minimumPercent", "expected a number from 0 to 100");
-    }
-    if warmup.number("aggression").is_some_and(|aggression| aggression <= 0.0) {
-        warmup.error_at("aggression", "aggression should be greater than 0");
+        aggression: aggression.unwrap_or(default.aggression),
+        minimum_percent: percent.unwrap_or(default.minimum_percent),
     }
 }
 
