@@ -100,6 +100,8 @@ fn call(case: &Value) -> Call {
     let send = &case["send"];
     let protocol = match (or(&send["protocol"], "tcp").as_str(), text(&send["version"])) {
         ("http", "1.0") => "http1.0".to_string(),
+        // Of the live comparison alone: what is within TLS decides nothing.
+        ("tls", "2") => "tls-http2".to_string(),
         (other, _) => other.to_string(),
     };
     Call {

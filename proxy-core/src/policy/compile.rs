@@ -74,6 +74,8 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
         false => unknown_settings(mesh),
     };
     let resolved = ClusterSettings { tls, ..resolved };
+    // Envoy: where the caller names no port, that of the scheme which is spoken to the upstream.
+    let port = if resolved.tls.is_some() { 443 } else { 80 };
     let mode = ground.mode();
     Snapshot {
         hash: hash(world, workload),
@@ -89,7 +91,7 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
         },
         unknown: ground.unknown(&clusters, &passthrough),
         passthrough,
-        dynamic_dns: special("AllowAnyDynamicDNSCluster", Endpoints::DynamicDns(80), resolved),
+        dynamic_dns: special("AllowAnyDynamicDNSCluster", Endpoints::DynamicDns(port), resolved),
         clusters,
         exact: Arc::new(exact),
         wildcard,

@@ -31,10 +31,11 @@ fn warmup(written: Cursor<'_>) -> Warmup {
     if !written.has("duration") {
         written.error("duration is required");
     }
-    let (percent, aggression) = (written.number("minimumPercent"), written.number("aggression"));
+    let percent = written.number("minimumPercent");
     if percent.is_some_and(|percent| !(0.0..=100.0).contains(&percent)) {
         written.error_at("minimumPercent", "expected a number from 0 to 100");
     }
+    let aggression = written.number("aggression");
     if aggression.is_some_and(|aggression| aggression <= 0.0) {
         written.error_at("aggression", "aggression should be greater than 0");
     }
