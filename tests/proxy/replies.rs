@@ -81,6 +81,48 @@ fn an_answer_to_a_request_that_is_not_read_ends_the_connection() {
 }
 
 #[test]
+fn an_attempt_that_takes_too_long_and_a_cluster_that_is_missing_are_answered_and_logged_as_by_envoy() {
+    let delayed = |path: &str, retry_on: &str| {
+        format!(
+            "{{match: [{{uri: {{prefix: /delay/{path}}}}}], retries: {{attempts: 1, perTryTimeout: 300ms, retryOn: \
+             {retry_on}}}, {TO_HTTPBIN}}}"
+        )
+    };
+    let (subject, site) = routed(&format!(
+        "[{}, {}, {{route: [{{destination: {{host: nowhere.com}}}}]}}]",
+        delayed("1", "gateway-error"),
+        delayed("2", "connect-failure")
+    ));
+    // By default, and by failed connections, an attempt's time is no reason for another one.
+    for (number, (path, status, body, sent, logged)) in [
+        (
+            "/delay/1",
+            504,
+            "upstream request timeout",
+            2,
+            "504 URX,UT upstream_per_try_timeout",
+        ),
+        (
+            "/delay/2",
+            504,
+            "upstream request timeout",
+            3,
+            "504 UT upstream_per_try_timeout",
+        ),
+        ("/", 503, "", 3, "503 NC cluster_not_found"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let answer = through(&subject, &[&format!("http://httpbin.org{path}")]);
+        assert_eq!((answer.status(), answer.body.as_str()), (status, body), "{path}");
+        assert_eq!(site.heads().len(), sent, "{path}");
+        let line = &subject.log(number + 1)[number];
+        assert!(line.contains(&format!("\" {logged} ")), "{path}: {line}");
+    }
+}
+
+#[test]
 fn a_request_that_is_held_up_is_read_on_and_its_answer_leaves_the_connection_open() {
     let options = [
         host("httpbin.org", "198.18.0.10"),

@@ -101,13 +101,14 @@ pub(super) fn http(report: &mut Report<'_>, field: &str, route: &HttpRoute, is_d
     }
     if let Some(response) = &route.direct_response {
         let field = format!("{field}.directResponse.body");
-        match response.body.len() {
-            ..=LARGE_BODY => {}
-            ..=LARGEST_BODY => report.warned(field, "large direct_responses may impact control plane performance"),
-            _ => report.rejected(
+        let bytes = response.body.len();
+        if bytes > LARGEST_BODY {
+            report.rejected(
                 field,
                 "large direct_responses may impact control plane performance, must be less than 1MB",
-            ),
+            );
+        } else if bytes > LARGE_BODY {
+            report.warned(field, "large direct_responses may impact control plane performance");
         }
     }
     for (index, condition) in route.matches.iter().enumerate() {

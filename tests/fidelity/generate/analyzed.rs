@@ -245,6 +245,9 @@ fn namespace(seed: &mut Seed, name: &str) -> Value {
         json!({"istio-injection": ""}),
         json!({"istio.io/rev": "canary"}),
         json!({"istio.io/dataplane-mode": "ambient"}),
+        json!({"istio-injection": "enabled", "istio.io/dataplane-mode": "ambient"}),
+        json!({"istio-injection": "disabled", "istio.io/rev": "canary"}),
+        json!({"istio.io/rev": "canary", "istio.io/dataplane-mode": "ambient"}),
     ];
     let mut metadata = json!({"name": name, "labels": seed.pick(&labels)});
     annotate(seed, &mut metadata);

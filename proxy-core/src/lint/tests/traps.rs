@@ -122,7 +122,7 @@ fn entries_that_do_otherwise_than_they_read_are_named() {
         &[service.into(), given.clone()],
         &[service.into(), capturing_dns(), given.clone()],
     );
-    row("EGR02", &[given.clone()], &[capturing_dns(), given]);
+    row("EGR02", std::slice::from_ref(&given), &[capturing_dns(), given.clone()]);
 }
 
 #[test]
