@@ -5,7 +5,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test bench bench-cluster bench-log bench-pod bench-size bindings clean build build-proxy proxy-image ui lint rust-test policy-test ui-test desktop-test \
+.PHONY: help run test bench bench-cluster bench-log bench-pod bench-size bindings clean build build-proxy proxy-image first ui lint rust-test policy-test ui-test desktop-test \
         tour tour-test toolchains fuzz fidelity oracle registry mesh mesh-api mesh-down mesh-build mesh-programs mesh-test
 
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
@@ -15,6 +15,7 @@ PROXY_PACKAGES := build-essential pkg-config iproute2 curl
 APP_PACKAGES   := $(PROXY_PACKAGES) libwebkit2gtk-4.1-dev libayatana-appindicator3-dev librsvg2-dev libxdo-dev
 TEST_PACKAGES  := $(APP_PACKAGES) nftables webkit2gtk-driver xvfb dbus dbus-x11
 BENCH_PACKAGES := $(PROXY_PACKAGES) nftables wrk python3 python3-pip openssl
+FIRST_PACKAGES := $(PROXY_PACKAGES) valgrind binutils python3
 MESH_PACKAGES  := $(PROXY_PACKAGES) nftables iptables openssl python3 python3-h2 python3-pip ca-certificates procps
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
@@ -41,6 +42,7 @@ help:
 	@echo "make bench-pod  measure what a sidecar takes of a pod; writes tests/bench/POD.md"
 	@echo "make bench-size measure how a policy of 110,000 objects loads; writes tests/bench/SIZE.md"
 	@echo "make proxy-image    build the sidecar's container image; no container engine is needed"
+	@echo "make first      list anew what the sidecar runs first; writes proxy-core/first.ld"
 	@echo "make bindings   write the window's types again from the Rust ones"
 	@echo "make clean      remove what was built in this tree"
 
@@ -66,15 +68,24 @@ build-proxy: proxy-packages toolchains
 	@cargo build -p proxy-core
 
 # A static program and the archive around it, in target/. Built beside the other programs, since all that it consists of is
-# compiled anew for it. Its relocations are packed: read once at the start, they would be resident ever after.
+# compiled anew for it. Its relocations are packed: read once at the start, they would be resident ever after. What it runs at
+# the start and for a request lies together, as proxy-core/first.ld lists it.
 STATIC_TARGET  := $(shell uname -m)-unknown-linux-gnu
 STATIC_PROXY   := target/image/$(STATIC_TARGET)/release/egret-proxy
 PROXY_IMAGE    := target/egret-proxy-image.tar
+STATIC_BUILD   := RUSTFLAGS="-C target-feature=+crt-static" cargo rustc --release --target $(STATIC_TARGET) --target-dir target/image \
+    -p proxy-core --bin egret-proxy -- -C link-arg=-Wl,-z,pack-relative-relocs -C link-arg=-Wl,-T,proxy-core/first.ld
 proxy-image: proxy-packages toolchains
 	@echo "==> building a static egret-proxy for release (about five minutes the first time)"
-	@RUSTFLAGS="-C target-feature=+crt-static" cargo rustc --release --target $(STATIC_TARGET) --target-dir target/image \
-	    -p proxy-core --bin egret-proxy -- -C strip=symbols -C link-arg=-Wl,-z,pack-relative-relocs
+	@$(STATIC_BUILD) -C strip=symbols
 	@$(STATIC_PROXY) image --output $(PROXY_IMAGE)
+
+# Cargo does not know of the list, so main.rs is touched.
+first: first-packages toolchains
+	@echo "==> building a static egret-proxy with symbols, and watching what it runs"
+	@$(STATIC_BUILD)
+	@python3 tests/bench/first.py $(STATIC_PROXY) proxy-core/first.ld
+	@touch proxy-core/src/main.rs
 
 tour: build-proxy
 	@target/debug/egret-proxy tour
@@ -87,8 +98,9 @@ app-packages: packages = $(APP_PACKAGES)
 test-packages: packages = $(TEST_PACKAGES)
 bench-packages: packages = $(BENCH_PACKAGES)
 mesh-packages: packages = $(MESH_PACKAGES)
-.PHONY: proxy-packages app-packages test-packages bench-packages mesh-packages
-proxy-packages app-packages test-packages bench-packages mesh-packages:
+first-packages: packages = $(FIRST_PACKAGES)
+.PHONY: proxy-packages app-packages test-packages bench-packages mesh-packages first-packages
+proxy-packages app-packages test-packages bench-packages mesh-packages first-packages:
 	@command -v dpkg-query >/dev/null || { \
 	    echo "This is not Debian or Ubuntu: install what corresponds to: $(packages)"; exit 0; }; \
 	missing=$$(for package in $(packages); do \

@@ -35,11 +35,11 @@ type Said = (String, String, String, String, String);
 
 /// One difference.
 #[derive(Debug, Clone, PartialEq)]
-struct Difference {
+pub struct Difference {
     /// As it is listed and counted: the code, and who says it alone.
-    kind: String,
+    pub kind: String,
     /// What is said, in which words.
-    said: String,
+    pub said: String,
 }
 
 /// What came of all worlds.
@@ -86,10 +86,11 @@ pub fn run(program: &Path, worlds: u64, seed: u64) -> Result<Report, String> {
 }
 
 /// Writes protocols as the webhook knows them, see DIFFERENCES.md.
-fn respell(world: &mut World) {
+pub fn respell(world: &mut World) {
     for document in &mut world.documents {
         let ports = document.pointer_mut("/spec/ports").and_then(Value::as_array_mut);
-        for port in ports.into_iter().flatten().filter(|port| port["protocol"] == "Tcp") {
+        let is_tcp = |protocol: &Value| protocol.as_str().is_some_and(|text| text.eq_ignore_ascii_case("tcp"));
+        for port in ports.into_iter().flatten().filter(|port| is_tcp(&port["protocol"])) {
             port["protocol"] = "TCP".into();
         }
     }
@@ -113,7 +114,7 @@ fn changed(seed: u64, number: u64, world: &World) -> Option<World> {
 }
 
 /// How many messages both sides have, and those that one has alone.
-fn compare(oracle: &mut Oracle, world: &World) -> Result<(usize, Vec<Difference>), String> {
+pub fn compare(oracle: &mut Oracle, world: &World) -> Result<(usize, Vec<Difference>), String> {
     let verdict = oracle.ask(world)?;
     if !verdict.error.is_empty() {
         return Err(verdict.error);

@@ -10,6 +10,7 @@
 mod analyze;
 mod balance;
 mod deep;
+mod examples;
 mod generate;
 mod judge;
 mod kept;
@@ -71,6 +72,13 @@ fn main() {
             differed => Err(format!("{differed} differences that DIFFERENCES.md does not list")),
         }
     });
+    let examples = trial(
+        "check_says_of_istios_examples_what_istio_says",
+        |program| match examples::run(program)?.differed.as_slice() {
+            [] => Ok(()),
+            differed => Err(differed.join("\n")),
+        },
+    );
     let live = Trial::ignorable_test("the_sidecar_does_as_envoy_does_on_a_live_mesh", || {
         match deep::run(number(LIVE, 20)?, number("SEED", 1)?) {
             Ok(report) => {
@@ -86,7 +94,7 @@ fn main() {
             Err(NotUp::Failed(reason)) => Err(Failed::from(reason)),
         }
     });
-    let mut trials = vec![worlds, kept, analyzed];
+    let mut trials = vec![worlds, kept, analyzed, examples];
     if env::var_os(LIVE).is_some() {
         trials.push(live);
     }

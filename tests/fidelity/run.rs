@@ -42,7 +42,8 @@ impl Report {
 pub fn run(program: &Path, worlds: u64, seed: u64) -> Result<Report, String> {
     let known = Known::read()?;
     let tally = tally::each(program, worlds, |oracle, number, tally| {
-        let whole = generate::world(seed, number);
+        let mut whole = generate::world(seed, number);
+        generate::explicit(seed, number, &mut whole);
         let broken = generate::broken(seed, number, &whole);
         for (world, is_broken) in [(Some(whole), false), (broken, true)] {
             let Some(world) = world else { continue };

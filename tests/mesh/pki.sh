@@ -57,6 +57,8 @@ issue kubelet system:node:node1 system:nodes "DNS:node1,IP:127.0.0.1,IP:10.88.0.
 issue kubelet-client apiserver-kubelet-client system:masters "" ca
 issue sites sites "" \
     "DNS:httpbin.org,DNS:*.httpbin.org,DNS:www.google.com,DNS:edition.cnn.com,DNS:mongo.example.com,DNS:*.example.com,DNS:a.com,DNS:*.a.com" sites-ca
+# Callers show it too, and their sidecars run as whoever.
+chmod a+r sites.key
 openssl genrsa -out sa.key 2048 2>/dev/null
 openssl genrsa -out oidc.key 2048 2>/dev/null
 openssl rsa -in sa.key -pubout -out sa.pub 2>/dev/null

@@ -6,14 +6,20 @@ HTTP answers like httpbin. What carries a name of its own, in the header `x-call
 standard output as a line of JSON, as it arrived; the header `x-site` then says what the site does: `delay SECONDS`;
 `fail STATUS TIMES`, `close TIMES`, `refuse TIMES` and `break TIMES` (the first so many times that this call comes from this
 caller, where what is refused is the stream, and in HTTP/1 the same as closing, and what breaks off is a body); `grpc STATUS
-TIMES`, where what does not fail ends with status 0; and `trailers`. HTTP/1 has no trailers here."""
+TIMES`, where what does not fail ends with status 0; `trailers`; `hint` (a 103 before the answer); `bytes SIZE`; `drip` (a body
+in pieces, with pauses); and `switch WORD`, which takes an upgrade and echoes lines: `echo`, `early` (it speaks first), or
+`leave` (it ends after the first line). HTTP/1 has no trailers here, and HTTP/2 no upgrades.
+
+A connection may begin with a header of the PROXY protocol, which is written down with what comes over it."""
 
 import collections
+import hashlib
 import http.server
 import json
 import socket
 import socketserver
 import ssl
+import struct
 import sys
 import threading
 import time
@@ -26,12 +32,23 @@ import h2.exceptions
 
 PORTS = [80, 443, 3306, 5432, 7070, 7071, 8080, 8081, 8443, 9090]
 
+# Longer bodies are written down as their length and a hash.
+LONG = 1000
+
+# The pieces of a body that comes slowly, and the pause before each but the first.
+PIECES, PAUSE = [b"slow ", b"but ", b"whole\n"], 0.4
+
 attempts = collections.Counter()
 writing = threading.Lock()
+# The PROXY protocol's headers, by who has sent them.
+proxied = {}
 
 
-def record(**seen):
+def record(client, body=b"", **seen):
     """Writes down one arrival, and tells how many there were before it."""
+    if len(body) > LONG:
+        body = b"%d bytes, %s" % (len(body), hashlib.md5(body).hexdigest().encode())
+    seen |= {"peer": client[0], "proxied": proxied.get(client), "body": body.decode(errors="replace")}
     key = seen["call"], seen["peer"]
     with writing:
         before = attempts[key]
@@ -62,6 +79,14 @@ def planned(plan, before):
     return doing, int(number) if doing == "fail" and before < int(times) else 200
 
 
+def content(plan):
+    """The pieces of the body of an answer that does not fail."""
+    doing, size = (plan.split() + ["", ""])[:2]
+    if doing == "drip":
+        return PIECES
+    return [b"x" * int(size)] if doing == "bytes" else [b"seen\n"]
+
+
 class Site(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -84,34 +109,58 @@ class Site(http.server.BaseHTTPRequestHandler):
         return body
 
     def play(self, body):
+        plan = self.headers.get("x-site", "")
         before = record(
             call=self.headers["x-call"],
-            peer=self.client_address[0],
+            client=self.client_address,
             at=address(self.connection),
             sni=getattr(self.connection, "asked_for", None),
+            certificate=certificate(self.connection),
             line=self.requestline,
             headers=self.headers.items(),
-            body=body.decode(errors="replace"),
+            body=body,
         )
-        doing, status = planned(self.headers.get("x-site", ""), before)
+        doing, status = planned(plan, before)
+        if doing == "hint":
+            self.send_response_only(103)
+            self.send_header("link", "</style.css>; rel=preload")
+            self.end_headers()
         if status is None:
             self.close_connection = True
             if doing == "break":
                 self.reply(200, b"se", length=5)
+        elif doing == "switch" and "upgrade" in self.headers:
+            self.switch(plan.split()[1])
         elif doing == "grpc":
-            self.reply(200, b"", [("content-type", "application/grpc"), ("grpc-status", str(status))])
+            own = [("content-type", "application/grpc"), ("grpc-status", str(status))]
+            self.reply(200, b"", headers=own)
         else:
-            self.reply(status, b"seen\n")
+            self.reply(status, *content(plan))
 
-    def reply(self, status, body, headers=(), length=None):
+    def switch(self, how):
+        self.close_connection = True
+        self.send_response(101)
+        self.send_header("upgrade", self.headers["upgrade"])
+        self.send_header("connection", "Upgrade")
+        self.end_headers()
+        if how == "early":
+            self.wfile.write(b"first\n")
+        while line := self.rfile.readline():
+            self.wfile.write(line)
+            if how == "leave":
+                break
+
+    def reply(self, status, *pieces, headers=(), length=None):
         self.send_response(status)
         if status != 204:
-            headers = [*headers, ("content-length", str(length or len(body)))]
+            headers = [*headers, ("content-length", str(length or sum(map(len, pieces))))]
         for name, value in headers:
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD" and status != 204:
-            self.wfile.write(body)
+            for number, piece in enumerate(pieces):
+                time.sleep(PAUSE if number else 0)
+                self.wfile.write(piece)
 
     do_GET = do_POST = do_HEAD = do_PUT = do_DELETE = do_OPTIONS = do_PATCH = do_CONNECT = answer
 
@@ -168,18 +217,22 @@ class Streams(socketserver.BaseRequestHandler):
         method, path = named[":method"], named.get(":path", named.get(":authority", ""))
         if "x-call" not in named:
             status, body = like_httpbin(method, path, named, self.client_address[0])
-            return self.reply(stream, status, b"" if method == "HEAD" else body)
+            return self.reply(stream, status, [b"" if method == "HEAD" else body])
+        plan = named.get("x-site", "")
         before = record(
             call=named["x-call"],
-            peer=self.client_address[0],
+            client=self.client_address,
             at=address(self.request),
             sni=getattr(self.request, "asked_for", None),
+            certificate=certificate(self.request),
             line=f"{method} {path} HTTP/2",
             headers=headers,
-            body=bytes(body).decode(errors="replace"),
+            body=bytes(body),
             trailers=trailers,
         )
-        doing, status = planned(named.get("x-site", ""), before)
+        doing, status = planned(plan, before)
+        if doing == "hint":
+            self.send(self.streams.send_headers, stream, [(":status", "103"), ("link", "</style.css>; rel=preload")])
         if doing == "close" and status is None:
             self.request.shutdown(socket.SHUT_RDWR)
         elif doing == "break" and method == "HEAD":
@@ -195,16 +248,38 @@ class Streams(socketserver.BaseRequestHandler):
             if status or method == "HEAD":
                 self.send(self.streams.send_headers, stream, [(":status", "200"), *own, *ends], end_stream=True)
             else:
-                self.reply(stream, 200, b"\0\0\0\0\5seen\n", own, ends)
+                self.reply(stream, 200, [b"\0\0\0\0\5seen\n"], own, ends)
         else:
-            body = b"" if method == "HEAD" or status == 204 else b"seen\n"
-            self.reply(stream, status, body, trailers=[("x-end", "1")] if doing == "trailers" else [])
+            pieces = [b""] if method == "HEAD" or status == 204 else content(plan)
+            self.reply(stream, status, pieces, trailers=[("x-end", "1")] if doing == "trailers" else [])
 
-    def reply(self, stream, status, body, headers=(), trailers=()):
-        self.send(self.streams.send_headers, stream, [(":status", str(status)), *headers], end_stream=False)
-        self.send(self.streams.send_data, stream, body, end_stream=not trailers)
+    def reply(self, stream, status, pieces, headers=(), trailers=()):
+        # Callers of HTTP/1 know of a 204 that nothing follows, and leave.
+        is_whole = status == 204 and not trailers
+        self.send(self.streams.send_headers, stream, [(":status", str(status)), *headers], end_stream=is_whole)
+        if is_whole:
+            return
+        for number, piece in enumerate(pieces, 1):
+            time.sleep(PAUSE if number > 1 else 0)
+            self.send_body(stream, piece, ends=number == len(pieces) and not trailers)
         if trailers:
             self.send(self.streams.send_headers, stream, trailers, end_stream=True)
+
+    def send_body(self, stream, body, ends):
+        """Sends as much as the other side takes at a time, and waits for it to take more."""
+        until, sent = time.monotonic() + 10, False
+        while not sent and time.monotonic() < until:
+            with self.turn:
+                try:
+                    size = min(self.streams.local_flow_control_window(stream), self.streams.max_outbound_frame_size)
+                except h2.exceptions.ProtocolError:
+                    return
+            if body and size <= 0:
+                time.sleep(0.01)
+                continue
+            part, body = body[:size], body[size:]
+            sent = not body
+            self.send(self.streams.send_data, stream, part, end_stream=ends and sent)
 
 
 class Echo(socketserver.BaseRequestHandler):
@@ -215,7 +290,7 @@ class Echo(socketserver.BaseRequestHandler):
         while received := self.request.recv(4096):
             words = received.decode(errors="replace").split()
             if words[:1] == ["call"]:
-                record(call=words[1], peer=self.client_address[0], at=address(self.request), line=received.decode())
+                record(call=words[1], client=self.client_address, at=address(self.request), line=received.decode())
             self.request.sendall(received)
 
 
@@ -229,6 +304,41 @@ class Servers(socketserver.ThreadingTCPServer):
     request_queue_size = 256
 
 
+def proxy_header(connection):
+    """The PROXY protocol's header that a connection begins with: its version, who calls, and whom; read, and none where
+    there is none."""
+    if begins_with(connection, SIGNATURE) and (begin := connection.recv(16, socket.MSG_WAITALL)):
+        kind, size = struct.unpack("!xBH", begin[12:])
+        rest = connection.recv(size, socket.MSG_WAITALL) if size else b""
+        if kind >> 4 != 1 or size < 12:
+            return f"2 {begin[12]:#x} {kind:#x} {rest.hex()}"
+        *names, source, destination = struct.unpack("!4s4sHH", rest[:12])
+        names = map(socket.inet_ntoa, names)
+        return f"2 {begin[12]:#x} {next(names)}:{source} {next(names)}:{destination} {rest[12:].hex()}".rstrip()
+    if begins_with(connection, b"PROXY "):
+        line = b""
+        while not line.endswith(b"\n"):
+            line += connection.recv(1)
+        _, kind, *names = line.decode().split()
+        return f"1 {kind} {names[0]}:{names[2]} {names[1]}:{names[3]}" if len(names) == 4 else line.decode()
+    return None
+
+
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+
+
+def begins_with(connection, wanted):
+    """True where the next bytes are these: as many as tell it are waited for, and none is taken."""
+    seen = b""
+    while wanted.startswith(seen) and len(seen) < len(wanted):
+        before, seen = seen, connection.recv(len(wanted), socket.MSG_PEEK)
+        if seen == before:
+            time.sleep(0.005)
+        if not seen:
+            return False
+    return seen == wanted
+
+
 class Anything(Servers):
     """What is spoken is told by the first bytes, and inside TLS by what was agreed on. The handshake belongs to the
     connection's own thread."""
@@ -237,6 +347,7 @@ class Anything(Servers):
 
     def finish_request(self, request, client):
         # A capital letter begins an HTTP method, and no method of HTTP/1 these three.
+        proxied[client] = proxy_header(request)
         handler, first = Echo, request.recv(1, socket.MSG_PEEK)
         if first == b"\x16":
             request = self.tls.wrap_socket(request, server_side=True)
@@ -245,7 +356,10 @@ class Anything(Servers):
             while first in (b"P", b"PR"):
                 first = request.recv(3, socket.MSG_PEEK)
             handler = Streams if first == b"PRI" else Site
-        handler(request, client, self)
+        try:
+            handler(request, client, self)
+        finally:
+            del proxied[client]
 
     def handle_error(self, request, client):
         """A caller that leaves, or does not like the certificate, is no news."""
@@ -255,6 +369,12 @@ def address(connection):
     return "%s:%d" % connection.getsockname()[:2]
 
 
+def certificate(connection):
+    """The names of whom a caller shows itself to be, in TLS."""
+    shown = connection.getpeercert() if isinstance(connection, ssl.SSLSocket) else None
+    return [name for part in shown["subject"] for name in part] if shown else None
+
+
 def note_server_name(connection, name, context):
     connection.asked_for = name
 
@@ -262,6 +382,9 @@ def note_server_name(connection, name, context):
 def main():
     tls = Anything.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(f"{sys.argv[1]}/sites.crt", f"{sys.argv[1]}/sites.key")
+    # Asked for, and written down; nobody must show one.
+    tls.load_verify_locations(f"{sys.argv[1]}/sites-ca.crt")
+    tls.verify_mode = ssl.CERT_OPTIONAL
     tls.set_alpn_protocols(["h2", "http/1.1"])
     tls.sni_callback = note_server_name
     servers = [Anything(("0.0.0.0", port), None) for port in PORTS]

@@ -94,6 +94,39 @@ fn an_answer_without_a_body_is_whole() {
 }
 
 #[test]
+fn an_upgrade_that_is_declined_ends_the_connection_and_only_failures_are_passed_on_whole() {
+    let (subject, _site) = routed(&format!("[{{{TO_HTTPBIN}}}]"));
+    for (number, (path, status, details)) in [
+        ("/headers", "200 OK", "200 - websocket_handshake_unsuccessful"),
+        (
+            "/status/301",
+            "301 Moved Permanently",
+            "301 - websocket_handshake_unsuccessful",
+        ),
+        ("/status/404", "404 Not Found", "404 - via_upstream"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let head = raw(
+            &subject,
+            &format!(
+                "GET http://httpbin.org{path} HTTP/1.1\r\nhost: httpbin.org\r\nconnection: upgrade\r\nupgrade: \
+                 websocket\r\n\r\n"
+            ),
+        );
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{path}: {head}");
+        let head = head.to_lowercase();
+        for line in ["x-site: 1", "server: envoy", "connection: close", "content-length: 0"] {
+            assert!(head.lines().any(|own| own == line), "{path}: {line}: {head}");
+        }
+        assert!(!head.contains("x-envoy-upstream-service-time"), "{path}: {head}");
+        let line = &subject.log(number + 1)[number];
+        assert!(line.contains(&format!("\" {details} ")), "{path}: {line}");
+    }
+}
+
+#[test]
 fn a_body_that_breaks_off_is_no_http_and_what_came_of_it_is_passed_on() {
     let site = site::breaks_off();
     let options = [host("httpbin.org", "198.18.0.10"), map("198.18.0.10:80", site.address)].concat();

@@ -19,6 +19,7 @@ mod explicit;
 mod grpc;
 mod http2;
 mod image;
+mod interims;
 mod lifecycle;
 mod limits;
 mod namespace;

@@ -1,12 +1,12 @@
 //! Bodies that are counted as they pass.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     fmt,
     future::Future,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -31,12 +31,26 @@ pub(super) struct Progress {
     /// The caller broke it off: what it has sent is not the whole request.
     pub broken: Cell<bool>,
     pub end: Notify,
+    /// The answer has ended before: nobody wants the rest.
+    unwanted: Cell<bool>,
+    /// Who waits for more of it.
+    reader: RefCell<Option<Waker>>,
 }
 
 impl Progress {
     fn finish(&self) {
         if !self.ended.replace(true) {
             self.end.notify_waiters();
+        }
+    }
+
+    /// The answer has ended: what is still to come of the request goes nowhere.
+    pub fn answered(&self) {
+        if !self.ended.get() {
+            self.unwanted.set(true);
+            if let Some(reader) = self.reader.take() {
+                reader.wake();
+            }
         }
     }
 

@@ -125,10 +125,12 @@ pub(super) fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// What the caller sees beside the upstream's own headers.
-pub(super) fn prepare_response(headers: &mut HeaderMap, service_time: Duration) {
+/// What the caller sees beside the upstream's own headers. How long the upstream took is known where the request had ended.
+pub(super) fn prepare_response(headers: &mut HeaderMap, service_time: Option<Duration>) {
     headers.insert(header::SERVER, HeaderValue::from_static("envoy"));
-    headers.insert(SERVICE_TIME, HeaderValue::from(service_time.as_millis() as u64));
+    if let Some(service_time) = service_time {
+        headers.insert(SERVICE_TIME, HeaderValue::from(service_time.as_millis() as u64));
+    }
     if !headers.contains_key(header::DATE)
         && let Some(date) = super::reply::date()
     {

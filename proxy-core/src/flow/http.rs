@@ -1,9 +1,9 @@
 //! HTTP: each request on a connection is decided, forwarded and recorded on its own.
 
-use std::{mem, net::SocketAddr, rc::Rc, time::Duration};
+use std::{mem, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use hyper::{
-    HeaderMap, Method, Request, Response,
+    HeaderMap, Method, Request, Response, Version,
     body::Incoming,
     header::{self, HeaderValue},
 };
@@ -28,6 +28,7 @@ mod forward;
 mod hashing;
 mod http1;
 mod http2;
+mod interim;
 mod mirror;
 mod multiplex;
 mod speak;
@@ -40,6 +41,7 @@ pub(super) use finish::Finish;
 pub(super) use http1::serve;
 use http2::Streams;
 pub(super) use http2::serve as serve_streams;
+use interim::Interims;
 pub(super) use multiplex::Connections;
 use upgrade::Upgrade;
 
@@ -50,6 +52,8 @@ pub(super) struct Caller {
     destination: Option<SocketAddr>,
     /// Where the connection speaks HTTP/2.
     streams: Option<Rc<Streams>>,
+    /// Where it speaks HTTP/1.1.
+    interims: Option<Arc<Interims>>,
 }
 
 impl Caller {
@@ -81,6 +85,10 @@ async fn handle(
 ) -> Result<Response<ResponseBody>, Cut> {
     let fixed = caller.destination;
     let streams = caller.streams.as_deref();
+    if let Some(interims) = &caller.interims {
+        interims.begin(&request);
+    }
+    let knows_interims = request.version() == Version::HTTP_11;
     let progress = Rc::<Progress>::default();
     let mut request = request.map(|body| RequestBody::new(body, caller.version(), progress.clone()));
     let authority = authority(&request);
@@ -117,7 +125,9 @@ async fn handle(
         destination.unwrap_or(unknown),
     ));
     finish.progress = Some(progress);
-    finish.endless = is_connect;
+    finish.interims = caller.interims.clone().filter(|_| knows_interims);
+    let upgrade = upgrade::asked(&request);
+    finish.endless = is_connect || !matches!(upgrade, Upgrade::None);
     if let Some(streams) = streams
         && (authority.is_none() || !is_connect && !names_path(request.uri().path()))
     {
@@ -167,6 +177,11 @@ async fn handle(
         },
         hostname: &worker.hostname,
     };
+    // Before anything that a route does.
+    let is_answered = matches!(action, Action::Reply(_) | Action::Forward(_));
+    if is_answered && matches!(upgrade, Upgrade::Refused) && !worker.observes() {
+        return Ok(finish.reply(403, "", "upgrade_failed", ""));
+    }
     let (finish, crossing) = match intervene(&worker, &asked, &mut request, &path, finish).await {
         Ok(left) => left,
         Err(response) => return Ok(closing(&worker, *response)),
@@ -257,15 +272,9 @@ async fn forwarded(
     if finish.http_part().grpc {
         forward.timeout = grpc::timeout(request.headers(), forward.timeout);
     }
-    finish.endless = false;
-    let websocket = match upgrade::asked(&request) {
-        Upgrade::None => false,
-        Upgrade::WebSocket => true,
-        Upgrade::Refused if worker.observes() => true,
-        Upgrade::Refused => {
-            return reply::close(finish.reply(403, "", "upgrade_failed", ""));
-        }
-    };
+    // Of those that are refused only who watches lets any come so far.
+    let websocket = !matches!(upgrade::asked(&request), Upgrade::None);
+    finish.endless = websocket;
     let on_upgrade = websocket.then(|| hyper::upgrade::on(&mut request));
     let (mut parts, mut body) = request.into_parts();
     headers::strip_hop_by_hop(&mut parts.headers, websocket);

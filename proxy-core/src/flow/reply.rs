@@ -58,7 +58,7 @@ pub(super) fn phrase(status: StatusCode) -> Option<ReasonPhrase> {
     let words: &[u8] = match status.as_u16() {
         203 => b"Non-Authoritative Information",
         // Of these Envoy has not heard.
-        418 | 451 => b"Unknown",
+        102 | 103 | 418 | 451 => b"Unknown",
         599 => b"Last Unassigned Server Error Code",
         _ if status.canonical_reason().is_none() => b"Unknown",
         _ => return None,

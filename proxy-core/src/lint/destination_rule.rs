@@ -166,6 +166,15 @@ fn policy(report: &mut Report<'_>, field: &str, policy: &TrafficPolicy, namespac
         );
     }
     if let Some(tls) = &policy.tls {
+        if tls.mode == "ISTIO_MUTUAL" {
+            report.add(
+                "EGR06",
+                Level::Info,
+                format!("{field}.tls.mode"),
+                "Egret's sidecar has no certificate of the mesh, and sends plain text; Envoy shows the workload's",
+                None,
+            );
+        }
         certificates(report, &format!("{field}.tls"), tls, namespace);
     }
 }

@@ -1,16 +1,37 @@
 //! DestinationRules that do otherwise than they read, which Istio stays silent on.
 
-use super::{Finding, Level, finding::Report, registry::Registry};
+use std::collections::HashSet;
+
+use super::{
+    Finding, Level,
+    finding::Report,
+    registry::{Registry, full},
+    virtual_service::in_mesh,
+};
 use crate::model::{DestinationRule, Object, PolicySet, ProtocolClass, TrafficPolicy, World};
 
+/// Hosts with a port that routes of plain HTTP lead to.
+type Routed = HashSet<(String, u16)>;
+
 pub(super) fn check(world: &World, registry: &Registry<'_>, findings: &mut Vec<Finding>) {
+    let routed = routed(world);
     for rule in &world.destination_rules {
         let Some(set) = &rule.spec.policy else { continue };
         let mut report = Report::new(findings, "DestinationRule", rule);
-        twice_encrypted(&mut report, registry, rule, set);
+        twice_encrypted(&mut report, registry, &routed, rule, set);
         certificates_by_name(&mut report, &rule.spec, set);
         dropped(&mut report, set);
     }
+}
+
+fn routed(world: &World) -> Routed {
+    let services = world.virtual_services.iter().filter(|service| in_mesh(&service.spec));
+    services
+        .flat_map(|service| {
+            let destinations = service.spec.http.iter().flat_map(|route| &route.route);
+            destinations.filter_map(|to| Some((full(&to.host, &service.meta.namespace), to.port?)))
+        })
+        .collect()
 }
 
 fn originates(policy: &TrafficPolicy) -> bool {
@@ -19,7 +40,17 @@ fn originates(policy: &TrafficPolicy) -> bool {
 }
 
 /// TLS around what the application encrypts already: the server gets TLS inside TLS (istio#23489).
-fn twice_encrypted(report: &mut Report<'_>, registry: &Registry<'_>, rule: &Object<DestinationRule>, set: &PolicySet) {
+///
+/// Where a VirtualService sends plain requests to the port, which is how Istio's older guides have TLS originated, it is
+/// meant for these: then it is only said.
+fn twice_encrypted(
+    report: &mut Report<'_>,
+    registry: &Registry<'_>,
+    routed: &Routed,
+    rule: &Object<DestinationRule>,
+    set: &PolicySet,
+) {
+    let host = full(&rule.spec.host, &rule.meta.namespace);
     let declared = registry.find(&rule.meta.namespace, &rule.spec.export_to, &rule.spec.host);
     let mut ports: Vec<(u16, ProtocolClass)> = declared.iter().flat_map(|one| one.ports()).collect();
     ports.sort_unstable_by_key(|(port, _)| *port);
@@ -33,14 +64,21 @@ fn twice_encrypted(report: &mut Report<'_>, registry: &Registry<'_>, rule: &Obje
         let field = position.map_or("spec.trafficPolicy.tls".into(), |index| {
             format!("spec.trafficPolicy.portLevelSettings[{index}].tls")
         });
+        let (level, who) = match routed.contains(&(host.clone(), *port)) {
+            true => (
+                Level::Info,
+                format!("callers of {host} that call port {port} themselves speak TLS there"),
+            ),
+            false => (
+                Level::Warning,
+                format!("callers of {host} speak TLS on port {port} themselves"),
+            ),
+        };
         report.add(
             "EGR07",
-            Level::Warning,
+            level,
             field,
-            format!(
-                "callers of {} speak TLS on port {port} themselves; with this the server gets TLS inside TLS",
-                rule.spec.host
-            ),
+            format!("{who}; with this the server gets TLS inside TLS"),
             Some("originate TLS under portLevelSettings, for the HTTP port alone".into()),
         );
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Finding, Level, finding::Report};
+use super::{Finding, Level, finding::Report, service_entry::is_allocating};
 use crate::{
     model::{Object, ProtocolClass, Resolution, ServiceEntry, World},
     policy::is_refused,
@@ -15,11 +15,14 @@ pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
         .map(|service| format!("{}.{}.svc.cluster.local", service.meta.name, service.meta.namespace))
         .collect();
     let spoken = spoken_without_address(world);
+    let allocating = is_allocating(world);
     for entry in &world.service_entries {
         let mut report = Report::new(findings, "ServiceEntry", entry);
         wide_open(&mut report, &entry.spec);
         of_kubernetes(&mut report, &services, &entry.spec);
-        shared_port(&mut report, &spoken, entry);
+        if entry.spec.addresses.is_empty() && !allocating {
+            shared_port(&mut report, &spoken, entry);
+        }
         refused_by_envoy(&mut report, world, entry);
     }
 }
@@ -124,9 +127,6 @@ fn of_kubernetes(report: &mut Report<'_>, services: &BTreeSet<String>, spec: &Se
 
 /// TCP without an address on a port that others speak HTTP on: plain HTTP goes by Host there, whatever its destination.
 fn shared_port(report: &mut Report<'_>, spoken: &BTreeMap<u16, String>, entry: &Object<ServiceEntry>) {
-    if !entry.spec.addresses.is_empty() || !entry.spec.allocated.is_empty() {
-        return;
-    }
     for (index, port) in entry.spec.ports.iter().enumerate() {
         let Some(other) = spoken
             .get(&port.number)

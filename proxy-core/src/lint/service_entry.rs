@@ -20,10 +20,17 @@ struct Allocation {
     allocates: bool,
 }
 
+/// Sidecars answer in DNS with addresses that stand for entries. Without that an address which the control plane has given
+/// (`status.addresses`) counts for nobody.
+pub(super) fn is_allocating(world: &World) -> bool {
+    let mut meshes = world.mesh_configs.iter();
+    meshes.any(|mesh| mesh.spec.dns_capture || mesh.spec.dns_auto_allocate)
+}
+
 pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
     let meshes = || world.mesh_configs.iter().map(|mesh| &mesh.spec);
     let allocation = Allocation {
-        allocating: meshes().any(|mesh| mesh.dns_capture || mesh.dns_auto_allocate),
+        allocating: is_allocating(world),
         by_sidecars: meshes().any(|mesh| mesh.dns_capture && mesh.dns_auto_allocate),
         allocates: world.istio_version("") >= IstioVersion::minor(25),
     };
@@ -160,12 +167,10 @@ fn addresses(report: &mut Report<'_>, entry: &Object<ServiceEntry>, allocation: 
             report.at(port.line);
         }
     }
-    if !spec.allocated.is_empty() {
-        return;
-    }
     for (index, port) in spec.ports.iter().enumerate() {
         let field = format!("spec.ports[{index}]");
-        if matches!(port.protocol, Protocol::Auto | Protocol::Tcp) && !by_sidecars {
+        let is_bare = matches!(port.protocol, Protocol::Auto | Protocol::Tcp);
+        if is_bare && !by_sidecars && spec.allocated.is_empty() {
             report.analyzed(
                 "IST0134",
                 "spec.addresses",

@@ -330,6 +330,11 @@ fn routes_that_do_nothing_or_lead_nowhere_are_warned_about() {
     );
     assert_eq!(codes(with(tls, routed)), ["EGR03"]);
     assert_eq!(codes(with(http, routed)), [] as [&str; 0]);
+    let of_gateways = routed.replace(
+        "  http: [{",
+        "  gateways: [mesh, edge]\n  http: [{match: [{gateways: [edge]}], ",
+    );
+    assert!(!codes(with(tls, &of_gateways)).contains(&"EGR03"));
     // Of two ports Istio's analyzer wants one named, though the sidecar keeps to the one that was called.
     assert_eq!(codes(with(&format!("{tls}, {http}"), routed)), ["IST0112"]);
 

@@ -36,7 +36,12 @@ pub(super) fn check(world: &World, registry: &Registry<'_>, findings: &mut Vec<F
 
 /// Sidecars follow it.
 pub(super) fn in_mesh(spec: &VirtualService) -> bool {
-    spec.gateways.is_empty() || spec.gateways.iter().any(|gateway| gateway == "mesh")
+    is_of_sidecars(&spec.gateways)
+}
+
+/// What is written for these gateways is for sidecars too.
+fn is_of_sidecars(gateways: &[String]) -> bool {
+    gateways.is_empty() || gateways.iter().any(|gateway| gateway == "mesh")
 }
 
 fn hosts(report: &mut Report<'_>, spec: &VirtualService) {
@@ -184,7 +189,15 @@ fn catch_all(report: &mut Report<'_>, spec: &VirtualService) {
 }
 
 fn not_http(report: &mut Report<'_>, registry: &Registry<'_>, service: &Object<VirtualService>) {
-    if service.spec.http.is_empty() {
+    // Routes that only gateways take are not meant for sidecars.
+    let of_sidecars = |route: &HttpRoute| {
+        route.matches.is_empty()
+            || route
+                .matches
+                .iter()
+                .any(|condition| is_of_sidecars(&condition.gateways))
+    };
+    if !service.spec.http.iter().any(of_sidecars) {
         return;
     }
     for (index, host) in service.spec.hosts.iter().enumerate() {

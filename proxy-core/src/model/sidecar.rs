@@ -1,5 +1,7 @@
 //! Sidecar: what a namespace or workload may see, and its own outbound mode.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use super::{Labels, OutboundMode, Protocol, RouteDestination};
 
 /// Spec of a Sidecar, egress part.
@@ -36,6 +38,17 @@ pub struct EgressListener {
     pub bind: Option<String>,
     /// `captureMode`.
     pub capture: CaptureMode,
+}
+
+impl EgressListener {
+    /// The address that it is written for; one that callers connect to is at the loopback where none is written.
+    pub fn address(&self) -> Option<IpAddr> {
+        let written = self.bind.as_deref().filter(|bind| !bind.is_empty());
+        match written {
+            Some(bind) => bind.parse().ok(),
+            None => (self.capture == CaptureMode::None).then_some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        }
+    }
 }
 
 /// How traffic comes to a listener.

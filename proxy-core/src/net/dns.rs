@@ -55,7 +55,7 @@ struct Answers {
 
 #[derive(Clone)]
 enum Others {
-    Resolver(Resolver),
+    Resolver(Arc<Resolver>),
     Servers(Arc<ResolvConf>),
 }
 
@@ -76,7 +76,8 @@ pub fn serve_dns(udp: UdpSocket, tcp: TcpListener, known: KnownNames, others: Ot
         let tcp = tokio::net::TcpListener::from_std(tcp)?;
         let others = match others {
             OtherNames::Resolved(fixed, forwarder) => {
-                Others::Resolver(Resolver::new(fixed, Unresolved::default()).through(forwarder))
+                let resolver = Resolver::new(fixed, Unresolved::default());
+                Others::Resolver(Arc::new(resolver.through(forwarder)))
             }
             OtherNames::Asked(servers) => Others::Servers(Arc::new(servers)),
         };
@@ -252,4 +253,56 @@ async fn asked_over_tcp(question: &[u8], server: SocketAddr) -> io::Result<Vec<u
     let mut stream = TcpStream::connect(server).await?;
     write_framed(&mut stream, question).await?;
     read_framed(&mut stream).await
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::op::Query;
+
+    use super::*;
+
+    /// What is answered to a question for the addresses of `name`.
+    fn asked(name: &str, over: Over) -> Message {
+        let known: KnownNames = Arc::new(|name| match name.trim_end_matches('.') {
+            "one.example" => Some(vec![[240, 240, 0, 1].into()]),
+            "many.example" => Some((1..=100).map(|last| [10, 0, 0, last].into()).collect()),
+            _ => None,
+        });
+        let conf = ResolvConf {
+            servers: Vec::new(),
+            search: vec!["default.svc.cluster.local".into(), "svc.cluster.local".into()],
+        };
+        let others = Others::Servers(Arc::new(conf));
+        let mut question = Message::query();
+        question.add_query(Query::query(Name::from_utf8(name).unwrap(), RecordType::A));
+        let question = question.to_vec().unwrap();
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let answer = runtime.block_on(Answers { known, others }.answer(&question, over));
+        Message::from_vec(&answer.unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_name_below_the_first_searched_domain_stands_for_the_one_that_is_known() {
+        let answer = asked("One.example.default.svc.cluster.local.", Over::Udp);
+        let records: Vec<String> = answer.answers.iter().map(|record| record.data.to_string()).collect();
+        assert_eq!(records, ["one.example.", "240.240.0.1"]);
+        // Of the other domains, and of what is not known, this server knows nothing; and nobody else is there.
+        for name in [
+            "one.example.svc.cluster.local.",
+            "two.example.default.svc.cluster.local.",
+        ] {
+            assert_eq!(
+                asked(name, Over::Udp).metadata.response_code,
+                ResponseCode::ServFail,
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_for_a_datagram_is_had_over_tcp() {
+        let cut = asked("many.example.", Over::Udp);
+        assert!(cut.metadata.truncation && cut.answers.is_empty());
+        assert_eq!(asked("many.example.", Over::Tcp).answers.len(), 100);
+    }
 }

@@ -20,5 +20,5 @@ pub use originate::{Alpn, Originator, Server};
 pub use resolv_conf::ResolvConf;
 pub use resolve::Resolver;
 pub use stream::{Prefixed, canonical, keep_alive, listen, original_destination, reset};
-pub use tunnel::{Ended, Side, tunnel};
+pub use tunnel::{Ended, Side, tunnel, until_end};
 pub use unresolved::Unresolved;

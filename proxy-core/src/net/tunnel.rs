@@ -85,6 +85,22 @@ pub async fn tunnel(
     }
 }
 
+/// Copies until one of the two sides ends, and tells which: to who speaks HTTP/1.1 an end is that of the whole connection.
+/// `received` and `sent` count the client's bytes and the upstream's, and are right at any time.
+pub async fn until_end(
+    client: (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
+    upstream: (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
+    (received, sent): (&mut u64, &mut u64),
+) -> Side {
+    let (client_read, mut client_write) = client;
+    let (upstream_read, mut upstream_write) = upstream;
+    let ended = |copied: Result<(), (Side, io::Error)>, side| copied.map_or_else(|(failed, _)| failed, |()| side);
+    tokio::select! {
+        up = pump(client_read, &mut upstream_write, received, Side::Client, |_| {}) => ended(up, Side::Client),
+        down = pump(upstream_read, &mut client_write, sent, Side::Upstream, |_| {}) => ended(down, Side::Upstream),
+    }
+}
+
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     to: &mut (impl AsyncWrite + Unpin),

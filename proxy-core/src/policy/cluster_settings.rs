@@ -153,6 +153,9 @@ pub(super) fn settings(
     // The sidecar has no way to a Secret or a ConfigMap: what the system trusts stands for it.
     let by_name = policy.and_then(|policy| policy.tls.as_ref()?.credential_name.as_ref());
     let of_tls = tls.as_ref().and(by_name).map(|_| "tls.credentialName");
+    // Nor has it a certificate of the mesh.
+    let is_of_mesh = policy.is_some_and(|policy| policy.tls.as_ref().is_some_and(|tls| tls.mode == "ISTIO_MUTUAL"));
+    let of_tls = of_tls.or(is_of_mesh.then_some("tls.mode ISTIO_MUTUAL"));
     let http = upstream_http(port.protocol, pool, mesh);
     let limits = pool.map(|pool| pool.limits).unwrap_or_default();
     ClusterSettings {

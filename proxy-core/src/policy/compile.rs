@@ -25,7 +25,7 @@ use super::{
     tables::Tables,
     version, visibility,
 };
-use crate::model::{EgressListener, MeshConfig, Object, OutboundMode, Sidecar, World};
+use crate::model::{CaptureMode, EgressListener, MeshConfig, Object, OutboundMode, Sidecar, World};
 
 /// The pod annotation that says what is different for its sidecar from the mesh's `defaultConfig`.
 const PROXY_CONFIG: &str = "proxy.istio.io/config";
@@ -74,15 +74,24 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
         false => unknown_settings(mesh),
     };
     let resolved = ClusterSettings { tls, ..resolved };
+    // Envoy: where the caller names no port, that of the scheme which is spoken to the upstream.
+    let port = if resolved.tls.is_some() { 443 } else { 80 };
     let mode = ground.mode();
     Snapshot {
         hash: hash(world, workload),
         version,
         workload: workload.clone(),
         capture: capture_of(world, workload),
+        sockets: {
+            let opened = ground
+                .egress
+                .iter()
+                .filter(|listener| listener.capture == CaptureMode::None);
+            opened.filter_map(EgressListener::address).collect()
+        },
         unknown: ground.unknown(&clusters, &passthrough),
         passthrough,
-        dynamic_dns: special("AllowAnyDynamicDNSCluster", Endpoints::DynamicDns(80), resolved),
+        dynamic_dns: special("AllowAnyDynamicDNSCluster", Endpoints::DynamicDns(port), resolved),
         clusters,
         exact: Arc::new(exact),
         wildcard,
@@ -151,7 +160,7 @@ impl<'w> Ground<'w> {
 
     /// All services are imported by one listener for all ports and addresses.
     pub fn is_undivided(&self) -> bool {
-        matches!(&*self.egress, [only] if only.port.is_none() && only.bind.is_none())
+        matches!(&*self.egress, [only] if only.port.is_none() && only.address().is_none())
     }
 
     fn mode(&self) -> Mode {

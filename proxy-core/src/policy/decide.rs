@@ -13,7 +13,8 @@ use crate::model::OutboundMode;
 
 /// Decides about one connection or request. Total, deterministic, free of allocation with the silent witness.
 pub fn decide<'s, W: Witness>(snapshot: &'s Snapshot, facts: &Facts<'_>, witness: &mut W) -> Decision<'s> {
-    if let Some(rule) = snapshot.capture.bypass(facts.destination) {
+    let bypass = snapshot.capture.bypass(facts.destination);
+    if let Some(rule) = bypass.filter(|_| !snapshot.opens(facts.destination)) {
         witness.saw(|| snapshot.capture.step(rule));
         return Decision {
             verdict: Verdict::Bypassed,
@@ -25,7 +26,13 @@ pub fn decide<'s, W: Witness>(snapshot: &'s Snapshot, facts: &Facts<'_>, witness
             treatment: None,
         };
     }
-    witness.saw(|| step("capture", "redirected to the sidecar".into(), None));
+    witness.saw(|| {
+        let outcome = match bypass {
+            Some(_) => "a socket that the Sidecar opens (captureMode NONE)",
+            None => "redirected to the sidecar",
+        };
+        step("capture", outcome.into(), None)
+    });
     if facts.destination.port() == OUTBOUND_PORT {
         witness.saw(|| {
             step(

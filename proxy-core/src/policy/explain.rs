@@ -164,11 +164,9 @@ fn explained(snapshot: &Snapshot, asked: &Facts<'_>, normalised: &str) -> Explan
     };
     let upstream = forward.map(|forward| upstream(forward.cluster, facts));
     if let (Some(forward), Some(upstream)) = (&forward, &upstream) {
-        // It is found before the cluster is called, which is the last that was decided.
-        trace.splice(
-            trace.len().saturating_sub(1)..trace.len().saturating_sub(1),
-            rule_step(forward.cluster),
-        );
+        // The last that was decided is the cluster.
+        let cluster = trace.len().saturating_sub(1);
+        trace.splice(cluster..cluster, rule_step(forward.cluster));
         trace.push(endpoint_step(forward, upstream, facts));
     }
     let treatment = decision.treatment;

@@ -93,6 +93,7 @@ pub(super) fn patch(before: &Snapshot, was: &World, now: &World) -> Option<Snaps
         workload: before.workload.clone(),
         version: before.version,
         capture: before.capture.clone(),
+        sockets: before.sockets.clone(),
         mode: before.mode.clone(),
         path_normalization: before.path_normalization,
         passthrough: before.passthrough.clone(),

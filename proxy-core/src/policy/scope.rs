@@ -43,9 +43,14 @@ impl<'w> Scope<'w> {
         self.listener.port
     }
 
-    /// The address that the listener is written for.
+    /// The address that the listener is written for; a socket of its own is at the loopback where none is written.
     pub fn bind(&self) -> Option<IpAddr> {
-        self.listener.bind.as_deref().and_then(|bind| bind.parse().ok())
+        self.listener.address()
+    }
+
+    /// The listener is an explicit proxy (HTTP_PROXY).
+    pub fn is_explicit(&self) -> bool {
+        matches!(self.listener.port, Some((_, Protocol::HttpProxy)))
     }
 
     /// The service as the listener imports it: only the port that it is for, where it is for one.

@@ -1,6 +1,11 @@
 //! The compiled policy of one workload.
 
-use std::{borrow::Cow, collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use super::{
     Action, Capture, Cluster, Decision, DnsNames, Forward, Layer, SniffNeeds, Verdict, Workload, listeners::Listener,
@@ -17,6 +22,8 @@ pub struct Snapshot {
     /// The release of Istio that it decides as.
     pub(super) version: IstioVersion,
     pub(super) capture: Capture,
+    /// Addresses of a Sidecar's listeners that are sockets of their own (`captureMode: NONE`).
+    pub(super) sockets: Box<[IpAddr]>,
     pub(super) mode: Mode,
     /// What becomes of the paths of requests.
     pub(super) path_normalization: PathNormalization,
@@ -41,6 +48,11 @@ impl Snapshot {
     /// What the listener for `destination` must know of the first bytes before `decide` can answer.
     pub fn sniff_needs(&self, destination: SocketAddr) -> SniffNeeds {
         self.listener(destination).needs
+    }
+
+    /// True where a Sidecar's listener is a socket at `destination`: it is called, and nothing has to capture that.
+    pub(super) fn opens(&self, destination: SocketAddr) -> bool {
+        self.sockets.contains(&destination.ip()) && self.exact.contains_key(&destination)
     }
 
     /// The path of a request, with its query, as routes see it and as it is sent: what `decide` is asked with.

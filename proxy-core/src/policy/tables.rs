@@ -50,6 +50,8 @@ impl OnPort<'_> {
 pub(super) struct PortServices<'s> {
     all: Vec<OnPort<'s>>,
     by_host: HashMap<Arc<str>, usize>,
+    /// All that the table is made of, where it is of an explicit proxy.
+    proxied: &'s [Arc<RegistryService>],
 }
 
 impl<'s> PortServices<'s> {
@@ -57,6 +59,7 @@ impl<'s> PortServices<'s> {
         let mut services = Self {
             all: Vec::with_capacity(scope.services.len()),
             by_host: HashMap::with_capacity(scope.services.len()),
+            proxied: if scope.is_explicit() { &scope.services } else { &[] },
         };
         for service in &scope.services {
             let mut ports = service.ports.iter();
@@ -80,6 +83,16 @@ impl<'s> PortServices<'s> {
 
     fn get(&self, host: &str) -> Option<&OnPort<'s>> {
         self.by_host.get(host).map(|at| &self.all[*at])
+    }
+
+    /// The port that a destination means which names none, on a listener of `port`: an explicit proxy has no port of its
+    /// own, so that it is that of a service with one port, or none that a cluster has.
+    pub fn meant_port(&self, host: &str, port: u16) -> u16 {
+        let service = self.proxied.iter().find(|service| *service.host == *host);
+        match service.map(|service| &*service.ports) {
+            Some([only]) => only.number,
+            _ => port,
+        }
     }
 
     /// The host whose cluster `host` stands for.
@@ -129,13 +142,19 @@ impl Tables<'_> {
     }
 
     /// The table of `port` for everything that `scope` imports.
-    fn shared(&self, scope: &Scope<'_>, port: u16) -> RouteTable {
+    fn shared(&self, scope: &Scope<'_>, number: u16) -> RouteTable {
+        // Istio: an explicit proxy has the virtual hosts of all ports, and those that are not of port 80 by names with a
+        // port, which no request is found by.
+        let (port, of_listener) = match scope.is_explicit() {
+            true => (80, 0),
+            false => (number, number),
+        };
         let services = PortServices::of(scope, port);
         let mut all: Vec<Routed<'_>> = Vec::new();
         for (index, visible) in scope.attachments.all.iter().enumerate() {
             // Istio keeps VirtualServices without a service for port 80 alone, where hosts of no service are served.
-            if port == 80 || meets(visible, &services) {
-                all.extend(self.routed(scope, visible, index, port, &services));
+            if of_listener == 80 || meets(visible, &services) {
+                all.extend(self.routed(scope, visible, index, of_listener, &services));
             }
         }
         let mut taken = vec![false; services.all.len()];
@@ -147,7 +166,7 @@ impl Tables<'_> {
             .iter()
             .filter(|one| one.is_http() && one.service.alias_of().is_none() && !taken[one.at]);
         let mut table = self.table(&all, &left.collect::<Vec<_>>(), &services, port);
-        table.port = Some(port);
+        table.port = Some(number);
         let served = |one: &&OnPort<'_>| one.is_http() && one.service.alias_of().is_none();
         table.services = services.all.iter().filter(served).count();
         table

@@ -212,7 +212,9 @@ impl Visible<'_> {
             RouteAction::Forward {
                 retries: retries(route.retries.as_ref(), self.mesh, hashes_alone).map(Arc::new),
                 timeout: route.timeout,
-                clusters: self.weighted(&route.route, clusters, |host| (on_port.meant(host), port)),
+                clusters: self.weighted(&route.route, clusters, |host| {
+                    (on_port.meant(host), on_port.meant_port(host, port))
+                }),
                 hash: hashes.into_iter().filter_map(|hash| hash.key.clone()).collect(),
             }
         };
@@ -220,7 +222,8 @@ impl Visible<'_> {
             (route, Some(own)) => Some(format!("{}.{own}", route.as_deref().unwrap_or_default()).into()),
             (route, None) => route.clone(),
         };
-        let mirrors = self.mirrors(route, clusters, |host| (on_port.meant(host), port));
+        let meant = |host: &str| (on_port.meant(host), on_port.meant_port(host, port));
+        let mirrors = self.mirrors(route, clusters, meant);
         let treatment = Treatment::of(route, condition, mirrors, |line| self.reference(line));
         let operation = self
             .mesh

@@ -1,6 +1,6 @@
 //! Calls as they can be made on the mesh, and what the sites do about them.
 
-use super::sender::{self, GRPC};
+use super::sender::{self, GRPC, TLS_HTTP2};
 use crate::{seed::Seed, world::Call};
 
 /// The call as it can be made, if it can.
@@ -35,6 +35,66 @@ pub fn fit(seed: &mut Seed, mut call: Call) -> Option<Call> {
         call.headers.insert("x-site".into(), doing);
     }
     (!in_streams || sender::target(&call).is_some()).then_some(call)
+}
+
+/// Gives a call more to do than a short request and its answer.
+pub fn extend(seed: &mut Seed, call: &mut Call) {
+    if !call.host.is_empty() && call.method != "CONNECT" && seed.once_in(20) {
+        call.host = seed.text(&["[fd00::1]", "[fd00::1]:80"]);
+    }
+    match call.protocol.as_str() {
+        "tls" if seed.once_in(3) => call.protocol = TLS_HTTP2.into(),
+        "tcp" if seed.once_in(4) => set(call, "x-pause", "1.5"),
+        "http" if call.method == "GET" && seed.once_in(5) => to_upgrade(seed, call),
+        "http" | "http1.0" | "http2" => lengthen(seed, call),
+        _ => {}
+    }
+}
+
+/// Asks for another protocol, mostly for WebSocket's.
+fn to_upgrade(seed: &mut Seed, call: &mut Call) {
+    let protocol = seed.text(&["websocket", "websocket", "websocket", "WebSocket", "h2c", "other"]);
+    set(call, "upgrade", &protocol);
+    let connection = seed.text(&["Upgrade", "upgrade", "keep-alive, Upgrade"]);
+    set(call, "connection", &connection);
+    set(call, "sec-websocket-version", "13");
+    set(call, "sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    let doing = seed.text(&[
+        "switch echo",
+        "switch early",
+        "switch leave",
+        "fail 403 9",
+        "fail 503 1",
+    ]);
+    if !seed.once_in(4) {
+        set(call, "x-site", &doing);
+    }
+}
+
+/// Large and slow bodies, interim answers, and bodies that wait to be asked for.
+fn lengthen(seed: &mut Seed, call: &mut Call) {
+    if call.method == "POST" && !call.headers.contains_key("content-type") && seed.once_in(2) {
+        let body = seed.text(&[
+            "70000",
+            "300000 chunked",
+            "1500000",
+            "3000000 chunked",
+            "9 slow",
+            "9 chunked slow",
+        ]);
+        set(call, "x-body", &body);
+        if seed.once_in(2) {
+            set(call, "expect", "100-continue");
+        }
+    }
+    if call.method != "CONNECT" && seed.once_in(4) {
+        let doing = seed.text(&["hint", "hint", "bytes 70000", "bytes 3000000", "drip", "fail 417 1"]);
+        set(call, "x-site", &doing);
+    }
+}
+
+fn set(call: &mut Call, name: &str, value: &str) {
+    call.headers.insert(name.into(), value.into());
 }
 
 /// Makes a call one of gRPC, mostly.

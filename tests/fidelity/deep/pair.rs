@@ -57,7 +57,8 @@ impl<'mesh> Pair<'mesh> {
             .replace("@EGRET@", &binary()?.display().to_string())
             .replace("@POLICY@", &policy)
             .replace("@LOADER@", &json!(LOADER).to_string())
-            .replace("@SITES@", sites.trim_start_matches('/'));
+            .replace("@SITES@", sites.trim_start_matches('/'))
+            .replace("@PKI@", &mesh.certificates().display().to_string());
         mesh.apply(&manifest);
         for pod in ["envoy", "egret"] {
             wait(&format!("pod {pod}"), || {

@@ -1,6 +1,7 @@
 //! The program that sends the calls, from beside either sidecar: this test binary, run inside a pod. It reads one order a
 //! line and answers each with one line.
 
+mod body;
 mod http1;
 mod http2;
 mod tls;
@@ -9,6 +10,7 @@ use std::{
     env,
     io::{self, ErrorKind, Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    thread,
     time::Duration,
 };
 
@@ -22,6 +24,10 @@ use tokio::{
 pub use http2::{GRPC, target};
 
 use crate::world::Call;
+use http1::Request;
+
+/// The protocol of a call that speaks HTTP/2 within its own TLS.
+pub const TLS_HTTP2: &str = "tls-http2";
 
 /// The argument that makes this binary the sender.
 pub const ARGUMENT: &str = "--send";
@@ -57,6 +63,8 @@ pub struct Seen {
     pub port: u16,
     /// `answered`, `closed` (in whichever way), `silent` or another failure in words.
     pub end: String,
+    /// Interim answers that came before.
+    pub interim: Vec<String>,
     /// Status line and headers.
     pub head: Vec<String>,
     /// What followed, without its framing.
@@ -87,10 +95,10 @@ pub fn run() -> io::Result<()> {
 }
 
 fn admin(path: &str) -> Seen {
-    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
     let mut seen = Seen::default();
     match TcpStream::connect(ADMIN) {
-        Ok(stream) => http1::exchange(stream, request.as_bytes(), &mut seen),
+        Ok(stream) => http1::exchange(stream, &Request::get(&request), &mut seen),
         Err(error) => seen.end = error.to_string(),
     }
     seen
@@ -114,6 +122,7 @@ impl Sender {
             Ok(()) => {}
             Err(error) => seen.end = end(Err(error)),
         }
+        seen.body = body::brief(seen.body);
         seen
     }
 
@@ -125,15 +134,21 @@ impl Sender {
             let connecting = time::timeout(PATIENCE, socket.connect(address));
             connecting.await.map_err(|_| io::Error::from(ErrorKind::TimedOut))?
         })?;
-        if call.protocol == "http2" {
-            self.runtime.block_on(http2::exchange(stream, sending, seen));
-            return Ok(());
-        }
-        let stream = blocking(stream)?;
         match call.protocol.as_str() {
-            "tcp" => echo(stream, &sending.name, seen),
-            "tls" => http1::exchange(tls::secured(stream, &call.sni)?, &http1::request(sending), seen),
-            _ => http1::exchange(stream, &http1::request(sending), seen),
+            "http2" => self.runtime.block_on(http2::exchange(stream, sending, seen)),
+            "tls" => http1::exchange(
+                tls::secured(blocking(stream)?, &call.sni)?,
+                &Request::inside(sending),
+                seen,
+            ),
+            TLS_HTTP2 => self.runtime.block_on(async {
+                let stream = time::timeout(PATIENCE, tls::speaking_http2(stream, &call.sni)).await;
+                let stream = stream.map_err(|_| io::Error::from(ErrorKind::TimedOut))??;
+                http2::exchange(stream, &http2::inside(sending), seen).await;
+                io::Result::Ok(())
+            })?,
+            "tcp" => echo(blocking(stream)?, sending, seen),
+            _ => http1::exchange(blocking(stream)?, &Request::of(sending), seen),
         }
         Ok(())
     }
@@ -164,20 +179,32 @@ fn blocking(stream: net::TcpStream) -> io::Result<TcpStream> {
     let stream = stream.into_std()?;
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
     Ok(stream)
 }
 
-/// Sends a line and waits for it to come back.
-fn echo(mut stream: TcpStream, name: &str, seen: &mut Seen) {
-    let line = format!("call {name}\n");
-    let mut back = vec![0; line.len()];
-    let done = stream
-        .write_all(line.as_bytes())
-        .and_then(|()| stream.read_exact(&mut back));
-    seen.end = end(done);
-    if seen.end == "answered" {
-        seen.body = String::from_utf8_lossy(&back).into_owned();
+/// Sends a line and waits for it to come back; with the header `x-pause`, once more after so many seconds.
+fn echo(mut stream: TcpStream, sending: &Sending, seen: &mut Seen) {
+    let mut there_and_back = |line: &str| {
+        let mut back = vec![0; line.len()];
+        stream.write_all(line.as_bytes())?;
+        stream.read_exact(&mut back)?;
+        seen.body.push_str(&String::from_utf8_lossy(&back));
+        io::Result::Ok(())
+    };
+    let mut done = there_and_back(&format!("call {}\n", sending.name));
+    let pause = pause(&sending.call);
+    if done.is_ok() && !pause.is_zero() {
+        thread::sleep(pause);
+        done = there_and_back("again\n");
     }
+    seen.end = end(done);
+}
+
+/// How long a call has nothing passing halfway: the seconds in its header `x-pause`.
+fn pause(call: &Call) -> Duration {
+    let seconds = call.headers.get("x-pause").and_then(|seconds| seconds.parse().ok());
+    seconds.map_or(Duration::ZERO, Duration::from_secs_f64)
 }
 
 fn end(done: io::Result<()>) -> String {

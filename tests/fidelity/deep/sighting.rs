@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::sender::Seen;
+use super::sender::{Seen, TLS_HTTP2};
 use crate::world::Call;
 
 /// Fields by name.
@@ -114,10 +114,15 @@ impl Sightings {
         let mut headers: Vec<String> = head.filter(says).map(|line| masked_header(line)).collect();
         headers.sort_by_key(|line| line.split(':').next().unwrap_or_default().to_ascii_lowercase());
         set("answer's headers", json!(headers));
+        // Where one side speaks HTTP/2 these are not compared, see DIFFERENCES.md.
+        let in_streams = |site: &Value| site["line"].as_str().is_some_and(|line| line.ends_with("HTTP/2"));
+        if !self.sites.iter().any(in_streams) {
+            set("interim answers", json!(self.seen.interim));
+        }
         set("answer's body", json!(self.seen.body));
         set("answer's trailers", json!(self.seen.trailers));
         set("attempts", json!(self.sites.len()));
-        for key in ["at", "line", "body", "trailers"] {
+        for key in ["at", "line", "body", "trailers", "certificate"] {
             set(
                 &format!("site's {key}"),
                 self.sites.iter().map(|site| site[key].clone()).collect(),
@@ -129,6 +134,8 @@ impl Sightings {
             "site's sni",
             self.sites.iter().map(|site| json!(undotted(&site["sni"]))).collect(),
         );
+        let proxied = |site: &Value| json!(site["proxied"].as_str().map(|header| masked_proxied(header, address)));
+        set("site's PROXY header", self.sites.iter().map(proxied).collect());
         let headers: Value = self
             .sites
             .iter()
@@ -138,7 +145,8 @@ impl Sightings {
         set("site's headers", headers);
         set("log rows", json!(self.rows.len()));
         if let Some(row) = self.rows.first() {
-            let is_framed = call.protocol == "tls" || call.protocol == "http2" && row.0[REQUEST] == NO_REQUEST;
+            let is_stream = row.0[REQUEST] == NO_REQUEST;
+            let is_framed = matches!(&*call.protocol, "tls" | TLS_HTTP2) || call.protocol == "http2" && is_stream;
             for (index, column) in COLUMNS.iter().enumerate().filter(|(_, column)| **column != "-") {
                 set(
                     &format!("log's {column}"),
@@ -152,6 +160,10 @@ impl Sightings {
 
 /// Where two sightings differ: the field, Istio's value, ours.
 pub fn differences(istio: &Sightings, egret: &Sightings, fields: (Sighting, Sighting)) -> Vec<(String, Value, Value)> {
+    // An upgrade that goes out in HTTP/2 is not compared, see DIFFERENCES.md.
+    if istio.sites.iter().any(|site| header(site, ":protocol").is_some()) {
+        return Vec::new();
+    }
     let (left, right) = fields;
     let names = left.keys().chain(right.keys().filter(|name| !left.contains_key(*name)));
     let mut found: Vec<_> = names
@@ -182,6 +194,15 @@ fn masked(index: usize, token: &str, address: &str, is_framed: bool) -> String {
         "failure" | "details" => without_reason(token),
         _ => token.to_string(),
     }
+}
+
+/// A header of the PROXY protocol without the pod's address and the caller's port.
+fn masked_proxied(header: &str, address: &str) -> String {
+    let word = |word: &str| match word.strip_prefix(address) {
+        Some(_) => "POD".to_string(),
+        None => word.to_string(),
+    };
+    header.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// A text without what a TLS library said of its failure.

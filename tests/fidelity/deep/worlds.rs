@@ -3,7 +3,7 @@
 use proxy_core::yaml;
 use serde_json::{Value, json};
 
-use super::{calls, pair::NAMESPACE};
+use super::{calls, pair::NAMESPACE, sender::TLS_HTTP2};
 use crate::{
     generate,
     kept::{self, or},
@@ -15,6 +15,9 @@ const BY_HAND: &str = include_str!("by_hand.yaml");
 
 /// Worlds apart from the ones that the generator's own seed draws.
 const APART: u64 = 0xdee9;
+
+/// What was added later is drawn apart too, so that all else stays what a seed draws.
+const LATER: u64 = 0x1a7e;
 
 /// The worlds of `by_hand.yaml`, by their names.
 pub fn by_hand() -> Result<Vec<(String, World)>, String> {
@@ -39,6 +42,7 @@ pub fn written(name: &str, world: &World) -> String {
     for call in &world.calls {
         let (protocol, version) = match call.protocol.as_str() {
             "http1.0" => ("http", "1.0"),
+            TLS_HTTP2 => ("tls", "2"),
             protocol => (protocol, ""),
         };
         let send = json!({
@@ -57,6 +61,7 @@ pub fn written(name: &str, world: &World) -> String {
 /// World `number` of `seed`, with its calls.
 pub fn drawn(seed: u64, number: u64) -> World {
     let mut world = generate::world(seed, number);
+    let later = &mut Seed::of(seed ^ LATER, number);
     let seed = &mut Seed::of(seed ^ APART, number);
     world.namespace = NAMESPACE.into();
     world.labels = [("app".to_string(), "cart".to_string())].into();
@@ -71,18 +76,33 @@ pub fn drawn(seed: u64, number: u64) -> World {
     settle(&mut world.documents);
     let calls = std::mem::take(&mut world.calls);
     world.calls = calls.into_iter().filter_map(|call| calls::fit(seed, call)).collect();
+    world.calls.iter_mut().for_each(|call| calls::extend(later, call));
+    if later.once_in(2) {
+        let within = "{mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: SIMPLE}}";
+        world.mesh = world.mesh.replace("{mode: ALLOW_ANY_DYNAMIC_DNS}", within);
+    }
+    let rules = world.documents.iter_mut();
+    rules
+        .filter(|document| document["kind"] == "DestinationRule")
+        .for_each(|rule| show_certificate(later, rule));
     world
 }
 
-/// The sites read no header of the PROXY protocol, and are no proxies.
-fn tell_nobody(value: &mut Value) {
+/// Has some of the TLS that is originated show a certificate, of files that both sidecars have.
+fn show_certificate(seed: &mut Seed, value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            fields.remove("proxyProtocol");
-            fields.remove("tunnel");
-            fields.values_mut().for_each(tell_nobody);
+            if fields.get("mode").is_some_and(|mode| mode == "SIMPLE") && seed.once_in(3) {
+                fields.insert("mode".into(), json!("MUTUAL"));
+                fields.insert("clientCertificate".into(), json!("/etc/sites/sites.crt"));
+                fields.insert("privateKey".into(), json!("/etc/sites/sites.key"));
+                if !fields.contains_key("insecureSkipVerify") {
+                    fields.insert("caCertificates".into(), json!("/etc/sites/sites-ca.crt"));
+                }
+            }
+            fields.values_mut().for_each(|below| show_certificate(seed, below));
         }
-        Value::Array(items) => items.iter_mut().for_each(tell_nobody),
+        Value::Array(items) => items.iter_mut().for_each(|below| show_certificate(seed, below)),
         _ => {}
     }
 }
@@ -96,7 +116,6 @@ fn fit(document: &mut Value) {
         metadata.remove("creationTimestamp");
     }
     let spec = &mut document["spec"];
-    tell_nobody(spec);
     // Envoy refuses what Istio makes of these.
     let is_refused = spec["resolution"] == "DYNAMIC_DNS";
     for port in spec["ports"].as_array_mut().into_iter().flatten() {
@@ -138,8 +157,9 @@ fn fit(document: &mut Value) {
 fn settle_values(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            for certificate in ["credentialName", "caCertificates", "caCrl", "privateKey"] {
-                fields.remove(certificate);
+            // The sites are no proxies that lead on.
+            for left_out in ["credentialName", "caCertificates", "caCrl", "privateKey", "tunnel"] {
+                fields.remove(left_out);
             }
             if fields.remove("clientCertificate").is_some() {
                 fields.insert("mode".into(), json!("SIMPLE"));

@@ -4,8 +4,7 @@
 //! Left out, because the oracle cannot tell it: pods behind selectors, gateways, listeners that the bootstrap makes (15021,
 //! 15090), and whatever depends on an answer (health, DNS, retries taking place). Left out, because Istio leaves it to
 //! chance: two entries for one host in one namespace of the same age, and several addresses of a host that HTTP is spoken
-//! to. Left out, because the engine has no certificates of the mesh: ISTIO_MUTUAL. Not drawn yet: explicit proxies
-//! (HTTP_PROXY) and captureMode NONE in Sidecars.
+//! to. Left out, because the engine has no certificates of the mesh: ISTIO_MUTUAL.
 
 mod actions;
 mod analyzed;
@@ -13,12 +12,14 @@ mod balance;
 mod break_one;
 mod calls;
 mod entries;
+mod explicit;
 mod routed;
 mod routes;
 mod scope;
 
 pub use analyzed::analyzed;
 pub use break_one::broken;
+pub use explicit::explicit;
 
 use std::collections::BTreeMap;
 

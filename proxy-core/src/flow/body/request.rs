@@ -113,6 +113,8 @@ pub(in crate::flow) enum RequestBroken {
     Stream,
     #[error("the request that is copied was broken off")]
     Original,
+    #[error("the answer ended before the request")]
+    Answered,
 }
 
 impl RequestBody {
@@ -212,7 +214,14 @@ impl RequestBody {
         let Source::Caller { body, version } = &mut self.source else {
             return Poll::Ready(None);
         };
-        let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+        if self.progress.unwanted.get() {
+            return Poll::Ready(Some(Err(RequestBroken::Answered)));
+        }
+        let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) else {
+            self.progress.reader.replace(Some(cx.waker().clone()));
+            return Poll::Pending;
+        };
+        let frame = match frame {
             None if is_cut(body, *version) => Some(Err(RequestBroken::Stream)),
             frame => frame.map(|frame| frame.map_err(RequestBroken::from)),
         };

@@ -1,13 +1,13 @@
 //! A request's flow in the making: recorded once, when its response has ended.
 
-use std::{net::SocketAddr, rc::Rc, time::Instant};
+use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
 
 use hyper::{
     HeaderMap, Response,
     header::{self, HeaderName},
 };
 
-use super::{Caller, exchange::Lease, http2::Streams};
+use super::{Caller, exchange::Lease, http2::Streams, interim::Interims};
 use crate::{
     flow::{
         Worker,
@@ -16,6 +16,7 @@ use crate::{
         hosts::Busy,
         outlier::Outcome,
         reply,
+        reset::Reset,
     },
     policy::{Action, Decision, Forward, HttpVersion, Snapshot, Verdict},
     record::{Flow, HttpPart},
@@ -30,6 +31,8 @@ pub struct Finish {
     pub version: HttpVersion,
     /// The caller's connection, where it carries many requests.
     streams: Option<Rc<Streams>>,
+    /// What the caller is told before its answer, where it knows of that.
+    pub interims: Option<Arc<Interims>>,
     started: Instant,
     pub progress: Option<Rc<Progress>>,
     /// The endpoint is busy with the request for as long.
@@ -38,7 +41,7 @@ pub struct Finish {
     pub lease: Option<Lease>,
     /// A fault made the request wait.
     pub delayed: bool,
-    /// The request has no end: CONNECT.
+    /// The request has no end: CONNECT, or one that asks for an upgrade.
     pub endless: bool,
     /// True once recorded, or where another records.
     pub silent: bool,
@@ -68,6 +71,7 @@ impl Finish {
             flow,
             version,
             streams: caller.streams.clone(),
+            interims: None,
             started: Instant::now(),
             progress: None,
             busy: None,
@@ -138,8 +142,7 @@ impl Finish {
     ) -> Response<ResponseBody> {
         self.flow.flags = flags;
         self.flow.details = details.to_string();
-        // Before the request has ended Envoy's answer ends the connection.
-        let unread = self.endless || self.progress.as_ref().is_some_and(|progress| !progress.ended.get());
+        let ended = self.request_ended();
         let response = if self.http_part().grpc {
             self.http_part().status = 200;
             reply::grpc(grpc, body.as_ref(), self)
@@ -147,7 +150,7 @@ impl Finish {
             self.http_part().status = status;
             reply::local(status, body.as_ref(), self)
         };
-        if unread { reply::close(response) } else { response }
+        if ended { response } else { reply::close(response) }
     }
 
     /// The caller broke its request off: nobody reads an answer.
@@ -181,14 +184,28 @@ impl Finish {
             }
             // A connection that is ended because the request is.
             Broken::Upstream(_) if self.is_abandoned() => self.left(),
-            Broken::Upstream(reset) => {
-                self.flow.flags = reset.flags();
-                self.flow.details = format!("upstream_reset_after_response_started{{{}}}", reset.details());
-                if let Some(busy) = &self.busy {
-                    busy.report(Outcome::Failed);
-                }
-            }
+            Broken::Upstream(reset) => self.cut_off(*reset),
         }
+    }
+
+    /// The upstream ended what it had begun to answer.
+    pub fn cut_off(&mut self, reset: Reset) {
+        self.flow.flags = reset.flags();
+        self.flow.details = format!("upstream_reset_after_response_started{{{}}}", reset.details());
+        if let Some(busy) = &self.busy {
+            busy.report(Outcome::Failed);
+        }
+    }
+
+    /// True where nothing more comes of the request: with an answer before that Envoy ends the connection, and how long the
+    /// upstream took it does not say.
+    pub fn request_ended(&self) -> bool {
+        !self.endless && self.progress.as_ref().is_none_or(|progress| progress.ended.get())
+    }
+
+    /// True where the caller has been told something of the answer.
+    pub fn has_begun(&self) -> bool {
+        self.interims.as_ref().is_some_and(|interims| interims.has_begun())
     }
 
     /// The time that the endpoint had for its answer is over.
@@ -221,6 +238,7 @@ impl Finish {
             flow: self.flow.clone(),
             version: self.version,
             streams: None,
+            interims: None,
             started: self.started,
             progress: None,
             busy: None,
@@ -234,8 +252,12 @@ impl Finish {
     /// Records the flow and gives the upstream connection back.
     pub fn complete(mut self: Box<Self>) {
         self.record();
-        if let Some(lease) = self.lease.take() {
+        let lease = self.lease.take().filter(|_| self.request_ended());
+        if let Some(lease) = lease {
             lease.give_back(&self.worker);
+        }
+        if let Some(progress) = &self.progress {
+            progress.answered();
         }
     }
 

@@ -18,7 +18,8 @@ use super::{
     exchange::{Lease, Lost, Reached, Target, exchange},
     hashing::hashing,
     headers,
-    upgrade::switch,
+    interim::Heard,
+    upgrade::{declined, switch},
 };
 use crate::{
     flow::{
@@ -76,20 +77,26 @@ pub(super) async fn forward(
     };
     match answer {
         Ok((mut response, lease, service_time)) => {
-            finish.flow.upstream_time = Some(service_time);
+            let ended = finish.request_ended();
+            let service_time = Some(service_time).filter(|_| ended);
+            finish.flow.upstream_time = service_time;
             finish.flow.details = "via_upstream".into();
             finish.http_part().status = response.status().as_u16();
+            let upgrades = on_upgrade.is_some() && !worker.observes();
             if response.status() == StatusCode::SWITCHING_PROTOCOLS
                 && let Some(client) = on_upgrade
             {
                 let upstream = hyper::upgrade::on(&mut response);
                 let head = Response::from_parts(response.into_parts().0, ());
-                return switch(client, upstream, head, finish);
+                return switch(client, upstream, head, lease, finish);
             }
             let version = lease.version();
-            finish.lease = Some(lease);
             let (mut head, body) = response.into_parts();
             headers::strip_hop_by_hop(&mut head.headers, false);
+            if upgrades && !head.status.is_client_error() && !head.status.is_server_error() {
+                return declined(head, finish);
+            }
+            finish.lease = Some(lease);
             headers::prepare_response(&mut head.headers, service_time);
             hashing.give(&mut head.headers);
             // The upstream's own words for its status are replaced by the standard ones.
@@ -98,7 +105,8 @@ pub(super) async fn forward(
                 head.extensions.insert(phrase);
             }
             head.version = hyper::Version::HTTP_11;
-            Response::from_parts(head, ResponseBody::upstream(body, version, deadline, finish))
+            let response = Response::from_parts(head, ResponseBody::upstream(body, version, deadline, finish));
+            if ended { response } else { reply::close(response) }
         }
         Err(_) if finish.is_abandoned() => finish.abandoned(),
         Err(refusal) => refuse(refusal, finish),
@@ -169,7 +177,8 @@ async fn attempts(
             Wish { hash, tried: &tried },
         )
         .await;
-        let left = attempt <= allowed;
+        // Envoy: who has been told something is not asked to begin again.
+        let left = attempt <= allowed && !finish.has_begun();
         let repeatable = is_empty || kept.as_ref().is_some_and(|kept| kept.is_whole());
         match answer {
             Ok(answered) => {
@@ -257,7 +266,7 @@ async fn one(
     worker: &Rc<Worker>,
     forward: &Forward<'_>,
     destination: SocketAddr,
-    request: Request<RequestBody>,
+    mut request: Request<RequestBody>,
     finish: &mut Finish,
     wish: Wish<'_>,
 ) -> Result<Answered, (Lost, Option<RequestBody>)> {
@@ -273,6 +282,8 @@ async fn one(
         wish,
         caller: finish.version,
     };
+    let interims = finish.interims.clone();
+    let passing = interims.map(|interims| (Heard::of(&mut request), interims));
     let reached = Reached {
         upstream: &mut finish.flow.upstream,
         local: &mut finish.flow.upstream_local,
@@ -280,6 +291,12 @@ async fn one(
     };
     let sent = {
         let sending = pin!(exchange(&target, request, reached));
+        let sending = async {
+            match &passing {
+                Some((heard, interims)) => heard.pass_until(interims, sending).await,
+                None => sending.await,
+            }
+        };
         match per_try {
             None => Some(sending.await),
             Some(limit) => time::timeout(limit, sending).await.ok(),
@@ -332,7 +349,8 @@ fn refuse(refusal: Refusal, mut finish: Box<Finish>) -> Response<ResponseBody> {
     };
     let again = if retried { "retried and the latest " } else { "" };
     let body = format!("upstream connect error or disconnect/reset before headers. {again}reset reason: {reason}");
-    let details = format!("upstream_reset_before_response_started{{{short}}}");
+    let when = if finish.has_begun() { "after" } else { "before" };
+    let details = format!("upstream_reset_{when}_response_started{{{short}}}");
     let status = match lost {
         Lost::Reset(reset) => reset.status(),
         _ => 503,

@@ -1,11 +1,14 @@
 //! Callers that speak HTTP/1.1: one request after another.
 
-use std::{net::SocketAddr, pin::pin, rc::Rc};
+use std::{net::SocketAddr, pin::pin, rc::Rc, sync::Arc};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
-use super::{Caller, handle};
+use super::{
+    Caller, handle,
+    interim::{Interims, Told},
+};
 use crate::{
     flow::{Worker, connection::Accepted},
     net::Prefixed,
@@ -19,12 +22,14 @@ pub async fn serve(worker: Rc<Worker>, accepted: Accepted, destination: Option<S
     let Accepted {
         client, source, first, ..
     } = accepted;
-    let io = TokioIo::new(Prefixed::new(first, client));
+    let interims = Arc::<Interims>::default();
+    let io = Told::new(TokioIo::new(Prefixed::new(first, client)), interims.clone());
     let shared = worker.clone();
     let caller = Rc::new(Caller {
         source,
         destination,
         streams: None,
+        interims: Some(interims),
     });
     let service = service_fn(move |request| {
         let (worker, caller) = (shared.clone(), caller.clone());

@@ -75,6 +75,7 @@ pub async fn serve(worker: Rc<Worker>, accepted: Accepted, destination: SocketAd
         source,
         destination: Some(destination),
         streams: Some(streams.clone()),
+        interims: None,
     });
     let service = service_fn(move |request| {
         let (worker, caller) = (shared.clone(), caller.clone());

@@ -1,14 +1,18 @@
 //! Requests that ask their connection to become something else.
 
-use hyper::{Request, Response, header, upgrade::OnUpgrade};
+use hyper::{Request, Response, header, http::response::Parts, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
-use tokio::task;
+use tokio::{io, task};
 
-use super::Finish;
-use crate::flow::{
-    Open,
-    body::{RequestBody, ResponseBody},
-    reply,
+use super::{Finish, exchange::Lease};
+use crate::{
+    flow::{
+        Open,
+        body::{RequestBody, ResponseBody},
+        headers, reply,
+        reset::Reset,
+    },
+    net::{self, Side},
 };
 
 /// What a request asks its connection to become.
@@ -21,15 +25,15 @@ pub(super) enum Upgrade {
     Refused,
 }
 
-/// Reads the upgrade headers. `Upgrade` counts only where `Connection` names it.
+/// Reads the upgrade headers. `Upgrade` counts only where `Connection` names it, and as a whole: Envoy takes no one of
+/// several protocols.
 pub(super) fn asked(request: &Request<RequestBody>) -> Upgrade {
     let lines = |name| {
         let values = request.headers().get_all(name).iter();
-        values
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
+        values.filter_map(|value| value.to_str().ok())
     };
-    if !lines(header::CONNECTION).any(|token| token.trim().eq_ignore_ascii_case("upgrade")) {
+    let mut tokens = lines(header::CONNECTION).flat_map(|value| value.split(','));
+    if !tokens.any(|token| token.trim().eq_ignore_ascii_case("upgrade")) {
         return Upgrade::None;
     }
     match lines(header::UPGRADE).next().map(str::trim) {
@@ -40,28 +44,53 @@ pub(super) fn asked(request: &Request<RequestBody>) -> Upgrade {
     }
 }
 
-/// Passes the bytes of an upgraded connection in both directions; the flow ends with it.
+/// Passes the bytes of an upgraded connection in both directions; the flow ends with it, and who of the two ends it is told
+/// as Envoy does.
 pub(super) fn switch(
     client: OnUpgrade,
     upstream: OnUpgrade,
     head: Response<()>,
+    lease: Lease,
     mut finish: Box<Finish>,
 ) -> Response<ResponseBody> {
     let (head, ()) = head.into_parts();
     let worker = finish.worker.clone();
     let mut response = reply::local(101, b"", Box::new(finish.silent()));
     *response.headers_mut() = head.headers;
+    headers::prepare_response(response.headers_mut(), None);
+    finish.progress = None;
     task::spawn_local(async move {
         let _open = Open::new(&worker);
-        if let (Ok(client), Ok(upstream)) = (client.await, upstream.await) {
-            let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
-            if let Ok((received, sent)) = tokio::io::copy_bidirectional(&mut client, &mut upstream).await {
-                finish.flow.received = received;
-                finish.flow.sent = sent;
-            }
+        // Its endpoint has a request for as long.
+        let _lease = lease;
+        let (Ok(client), Ok(upstream)) = (client.await, upstream.await) else {
+            finish.left();
+            return finish.complete();
+        };
+        let (client, upstream) = (TokioIo::new(client), TokioIo::new(upstream));
+        let counts = (&mut finish.flow.received, &mut finish.flow.sent);
+        match net::until_end(io::split(client), io::split(upstream), counts).await {
+            Side::Client => finish.left(),
+            Side::Upstream => finish.cut_off(Reset::Termination),
         }
-        finish.progress = None;
         finish.complete();
     });
     response
+}
+
+/// An answer which is no failure, and not the upgrade that was asked for either: its status and headers are passed on, without
+/// its body. Seen with Envoy 1.40.
+pub(super) fn declined(head: Parts, mut finish: Box<Finish>) -> Response<ResponseBody> {
+    finish.flow.details = "websocket_handshake_unsuccessful".into();
+    let mut headers = head.headers;
+    headers.remove(header::CONTENT_TYPE);
+    headers.remove(header::CONTENT_LENGTH);
+    let mut response = reply::local(head.status.as_u16(), b"", finish);
+    // A line that both have is the upstream's, but for who answers.
+    headers.remove(header::SERVER);
+    for name in headers.keys() {
+        response.headers_mut().remove(name);
+    }
+    response.headers_mut().extend(headers);
+    reply::close(response)
 }

@@ -196,6 +196,18 @@ fn what_the_sidecar_does_is_no_finding_and_what_it_does_not_is() {
 }
 
 #[test]
+fn certificates_of_the_mesh_are_named_as_what_the_sidecar_has_not() {
+    let named = |mode: &str| -> Vec<String> {
+        let spec = format!("  host: a.com\n  trafficPolicy: {{tls: {{mode: {mode}}}}}");
+        let found = findings(&object("DestinationRule", &spec));
+        let found = found.into_iter().filter(|one| one.code == "EGR06");
+        found.map(|one| one.field.to_string()).collect()
+    };
+    assert_eq!(named("ISTIO_MUTUAL"), ["spec.trafficPolicy.tls.mode"]);
+    assert!(named("SIMPLE").is_empty());
+}
+
+#[test]
 fn settings_of_the_mesh_that_the_sidecar_does_not_act_on_are_named_with_their_line() {
     let mesh = |settings: &str| {
         format!(

@@ -30,6 +30,12 @@ fn entry(name: &str, spec: &str) -> String {
     text("ServiceEntry", name, spec)
 }
 
+fn capturing_dns() -> String {
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: {mesh: '{defaultConfig: \
+     {proxyMetadata: {ISTIO_META_DNS_CAPTURE: \"true\"}}}'}\n"
+        .into()
+}
+
 #[test]
 fn destination_rules_that_do_otherwise_than_they_read_are_named() {
     let a = entry(
@@ -46,6 +52,18 @@ fn destination_rules_that_do_otherwise_than_they_read_are_named() {
     let (whole, port) = (
         rule("{tls: {mode: SIMPLE}}"),
         rule("{portLevelSettings: [{port: {number: 80}, tls: {mode: SIMPLE}}]}"),
+    );
+    let route = text(
+        "VirtualService",
+        "v",
+        "{hosts: [a.com], http: [{match: [{port: 80}], route: [{destination: {host: a.com, port: {number: 443}}}]}]}",
+    );
+    let level = |objects: &[String]| of("EGR07", objects)[0].level;
+    assert_eq!(level(&[a.clone(), whole.clone()]), Level::Warning);
+    assert_eq!(
+        level(&[a.clone(), whole.clone(), route]),
+        Level::Info,
+        "it is meant for what is routed there"
     );
     row("EGR07", &[a.clone(), whole], &[a.clone(), port]);
     let secret = rule("{tls: {mode: SIMPLE, credentialName: s}}");
@@ -97,6 +115,14 @@ fn entries_that_do_otherwise_than_they_read_are_named() {
         &[service.into(), tcp("addresses: [10.0.0.1],")],
     );
     row("EGR14", &[service.into(), tcp("")], &[tcp("")]);
+    // Sidecars that do not answer in DNS know nothing of an address that the control plane gives.
+    let given = format!("{}status: {{addresses: [{{value: 240.240.0.1}}]}}\n", tcp(""));
+    row(
+        "EGR14",
+        &[service.into(), given.clone()],
+        &[service.into(), capturing_dns(), given.clone()],
+    );
+    row("EGR02", &[given.clone()], &[capturing_dns(), given]);
 }
 
 #[test]

@@ -307,8 +307,9 @@ fn values(root: Cursor<'_>, revision: String) -> Option<InjectorConfig> {
 
 fn as_written(_: &mut Node) {}
 
-/// Reads the text below `data.<key>` as YAML, its fields spelt by `spell`. `read` gets the inner root (absent for an empty text) and the number of
-/// lines before it in the file, which is exact for literal blocks and the scalar's own line otherwise.
+/// Reads the text below `data.<key>` as YAML, its fields spelt by `spell`. `read` gets the inner root (absent for an empty
+/// text) and the number of lines before it in the file, which is exact for literal blocks and the scalar's own line
+/// otherwise.
 fn inner<T>(
     root: Cursor<'_>,
     key: &'static str,

@@ -28,11 +28,22 @@ pub fn load_balancer(balancer: Cursor<'_>) -> LoadBalancer {
 }
 
 fn warmup(written: Cursor<'_>) -> Warmup {
+    if !written.has("duration") {
+        written.error("duration is required");
+    }
+    let percent = written.number("minimumPercent");
+    if percent.is_some_and(|percent| !(0.0..=100.0).contains(&percent)) {
+        written.error_at("minimumPercent", "expected a number from 0 to 100");
+    }
+    let aggression = written.number("aggression");
+    if aggression.is_some_and(|aggression| aggression <= 0.0) {
+        written.error_at("aggression", "aggression should be greater than 0");
+    }
     let default = Warmup::default();
     Warmup {
         duration: written.duration("duration"),
-        aggression: written.number("aggression").unwrap_or(default.aggression),
-        minimum_percent: written.number("minimumPercent").unwrap_or(default.minimum_percent),
+        aggression: aggression.unwrap_or(default.aggression),
+        minimum_percent: percent.unwrap_or(default.minimum_percent),
     }
 }
 

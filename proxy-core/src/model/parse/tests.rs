@@ -278,6 +278,27 @@ fn the_bytes_of_an_answer_are_decoded_in_each_form_that_protobuf_takes() {
 }
 
 #[test]
+fn a_warm_up_is_refused_as_by_istio() {
+    let read = |warmup: &str| {
+        let (_, errors) = read(&format!(
+            "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: d}}\nspec: {{host: a.com, \
+             trafficPolicy: {{loadBalancer: {{warmup: {warmup}}}}}}}\n"
+        ));
+        errors.into_iter().map(|error| error.field).collect::<Vec<_>>()
+    };
+    let field = |name: &str| format!("spec.trafficPolicy.loadBalancer.warmup{name}");
+    assert_eq!(read("{duration: 1m, minimumPercent: 100, aggression: 0.1}"), [""; 0]);
+    for (warmup, name) in [
+        ("{minimumPercent: 5}", ""),
+        ("{duration: 0s}", ".duration"),
+        ("{duration: 1m, minimumPercent: 150}", ".minimumPercent"),
+        ("{duration: 1m, aggression: 0}", ".aggression"),
+    ] {
+        assert_eq!(read(warmup), [field(name)], "{warmup}");
+    }
+}
+
+#[test]
 fn a_keepalive_has_both_of_its_times() {
     let read = |keepalive: &str| {
         read(&format!(

@@ -103,7 +103,7 @@ impl Policy {
                     text.len() >> 10,
                     bytes.len() >> 10,
                     yaml::MAX_BYTES >> 10,
-                    PARTS * MOST >> 10
+                    (PARTS * MOST) >> 10
                 ),
             )
             .hint("Look at fewer namespaces (What is there, in the menu), and connect again."));

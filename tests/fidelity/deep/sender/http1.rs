@@ -2,132 +2,270 @@
 
 use std::{
     io::{self, ErrorKind, Read, Write},
-    time::Instant,
+    thread,
+    time::{Duration, Instant},
 };
 
-use super::{PATIENCE, Seen, Sending, end};
+use super::{PATIENCE, Seen, Sending, body::Body, end, pause};
 
-/// The request as it goes over the wire. Inside TLS it is always the same one, which no sidecar reads.
-pub fn request(sending: &Sending) -> Vec<u8> {
-    let call = &sending.call;
-    let named = format!("user-agent: deep\r\nx-call: {}\r\n", sending.name);
-    if call.protocol == "tls" {
-        return format!("GET /inside HTTP/1.1\r\nhost: inside\r\n{named}\r\n").into_bytes();
+/// Between the pieces of a slow body.
+pub const PAUSE: Duration = Duration::from_millis(400);
+
+/// A request as it goes over the wire.
+pub struct Request {
+    head: String,
+    body: Body,
+    /// The body waits for somebody to ask for it. Source: RFC 9110, section 10.1.1.
+    waits: bool,
+    is_head: bool,
+    /// After a switch of protocols the site says when it is over.
+    until_end: bool,
+    /// How long nothing passes after one.
+    pause: Duration,
+}
+
+impl Request {
+    /// That of a call.
+    pub fn of(sending: &Sending) -> Self {
+        let call = &sending.call;
+        let target = if call.method == "CONNECT" {
+            &call.host
+        } else {
+            &call.path
+        };
+        let version = if call.protocol == "http1.0" { "1.0" } else { "1.1" };
+        let mut head = format!(
+            "{} {target} HTTP/{version}\r\nhost: {}\r\n{}",
+            call.method,
+            call.host,
+            named(sending)
+        );
+        for (name, value) in &call.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        let body = Body::of(call);
+        match body.size() {
+            0 => {}
+            _ if body.chunked => head.push_str("transfer-encoding: chunked\r\n"),
+            size => head.push_str(&format!("content-length: {size}\r\n")),
+        }
+        let has = |name: &str, value: &str| call.headers.get(name).is_some_and(|found| found == value);
+        Self {
+            waits: body.size() > 0 && version == "1.1" && has("expect", "100-continue"),
+            is_head: call.method == "HEAD",
+            until_end: has("x-site", "switch leave"),
+            pause: pause(call),
+            head: format!("{head}\r\n"),
+            body,
+        }
     }
-    let target = if call.method == "CONNECT" {
-        &call.host
-    } else {
-        &call.path
-    };
-    let version = if call.protocol == "http1.0" { "1.0" } else { "1.1" };
-    let mut text = format!(
-        "{} {target} HTTP/{version}\r\nhost: {}\r\n{named}",
-        call.method, call.host
-    );
-    for (name, value) in &call.headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
+
+    /// What goes within the caller's own TLS: always the same, which no sidecar reads.
+    pub fn inside(sending: &Sending) -> Self {
+        Self::get(&format!("GET /inside HTTP/1.1\r\nhost: inside\r\n{}", named(sending)))
     }
-    let body = if call.method == "POST" { "text" } else { "" };
-    if !body.is_empty() {
-        text.push_str(&format!("content-length: {}\r\n", body.len()));
+
+    /// One without a body; `head` has its lines.
+    pub fn get(head: &str) -> Self {
+        Self {
+            head: format!("{head}\r\n"),
+            body: Body::default(),
+            waits: false,
+            is_head: false,
+            until_end: false,
+            pause: Duration::ZERO,
+        }
     }
-    format!("{text}\r\n{body}").into_bytes()
+}
+
+fn named(sending: &Sending) -> String {
+    format!("user-agent: deep\r\nx-call: {}\r\n", sending.name)
 }
 
 /// Sends a request and reads the response.
-pub fn exchange(mut stream: impl Read + Write, request: &[u8], seen: &mut Seen) {
-    let mut bytes = Vec::new();
-    let done = stream
-        .write_all(request)
-        .and_then(|()| stream.flush())
-        // An answer may be there although the request was cut short.
-        .or_else(|error| {
-            if error.kind() == ErrorKind::BrokenPipe {
-                Ok(())
-            } else {
-                Err(error)
-            }
-        })
-        .and_then(|()| read_response(&mut stream, &mut bytes, request.starts_with(b"HEAD ")));
-    seen.end = end(done);
-    let text = String::from_utf8_lossy(&bytes);
-    let answer = last(&text);
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((answer, ""));
-    seen.head = head.lines().map(str::to_string).collect();
-    seen.body = if is_chunked(head) {
-        unchunked(body)
-    } else {
-        body.to_string()
+pub fn exchange(stream: impl Read + Write, request: &Request, seen: &mut Seen) {
+    let mut exchange = Exchange {
+        stream,
+        bytes: Vec::new(),
+        until: Instant::now() + PATIENCE,
     };
+    seen.end = end(exchange.run(request, seen));
 }
 
-/// Reads until the response is whole.
-fn read_response(stream: &mut impl Read, bytes: &mut Vec<u8>, is_head: bool) -> io::Result<()> {
-    let until = Instant::now() + PATIENCE;
-    let mut piece = [0; 16 * 1024];
-    loop {
-        let count = stream.read(&mut piece)?;
-        bytes.extend_from_slice(&piece[..count]);
-        let text = String::from_utf8_lossy(bytes);
-        let head = last(&text).split_once("\r\n\r\n");
-        if let Some((head, body)) = head
-            && (is_head
-                || count == 0 && declared(head).is_none_or(|length| body.len() >= length)
-                || is_whole(head, body))
-        {
+struct Exchange<S> {
+    stream: S,
+    /// Read, and not taken yet.
+    bytes: Vec<u8>,
+    until: Instant,
+}
+
+impl<S: Read + Write> Exchange<S> {
+    fn run(&mut self, request: &Request, seen: &mut Seen) -> io::Result<()> {
+        match self.send(request.head.as_bytes()) {
+            // An answer may be there although nobody reads.
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error),
+            _ => {}
+        }
+        let refused = match request.waits {
+            true => self.head(seen, true)?,
+            false => None,
+        };
+        let head = match refused {
+            Some(head) => head,
+            None => {
+                self.send_body(&request.body);
+                self.answer(seen)?
+            }
+        };
+        seen.head = head.lines().map(str::to_string).collect();
+        let mut body = Vec::new();
+        let read = self.body(&head, request, &mut body);
+        seen.body = String::from_utf8_lossy(&body).into_owned();
+        read
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).and_then(|()| self.stream.flush())
+    }
+
+    /// Sends a body. An answer may be there although it was cut short.
+    fn send_body(&mut self, body: &Body) {
+        for (number, piece) in body.pieces.iter().enumerate() {
+            if number > 0 {
+                thread::sleep(PAUSE);
+            }
+            let framed = match body.chunked {
+                true => [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat(),
+                false => piece.clone(),
+            };
+            if self.send(&framed).is_err() {
+                return;
+            }
+        }
+        if body.chunked {
+            let _ = self.send(b"0\r\n\r\n");
+        }
+    }
+
+    /// The head of the answer.
+    fn answer(&mut self, seen: &mut Seen) -> io::Result<String> {
+        // Without being asked to stop there it never does before it.
+        Ok(self.head(seen, false)?.unwrap_or_default())
+    }
+
+    /// The next head that is no interim answer; none where the body is asked for and that is waited for.
+    fn head(&mut self, seen: &mut Seen, waits: bool) -> io::Result<Option<String>> {
+        loop {
+            let head = self.lines("\r\n\r\n")?;
+            if !head.starts_with("HTTP/1.1 1") || head.starts_with("HTTP/1.1 101") {
+                return Ok(Some(head));
+            }
+            let is_asked = head.starts_with("HTTP/1.1 100");
+            seen.interim.push(head.replace("\r\n", "; "));
+            if waits && is_asked {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn body(&mut self, head: &str, request: &Request, body: &mut Vec<u8>) -> io::Result<()> {
+        let status = head.split(' ').nth(1).unwrap_or_default();
+        if status == "101" {
+            return self.switched(request, body);
+        }
+        if request.is_head || matches!(status, "204" | "304") {
             return Ok(());
         }
-        if count == 0 {
-            return Err(ErrorKind::UnexpectedEof.into());
+        if header(head, "transfer-encoding") == Some("chunked") {
+            loop {
+                let size = self.lines("\r\n")?;
+                let size = usize::from_str_radix(size.trim(), 16).map_err(io::Error::other)?;
+                self.take(size, body)?;
+                self.lines("\r\n")?;
+                if size == 0 {
+                    return Ok(());
+                }
+            }
         }
-        if Instant::now() > until {
+        match header(head, "content-length").and_then(|length| length.parse().ok()) {
+            Some(length) => self.take(length, body),
+            None => self.rest(body),
+        }
+    }
+
+    /// A line there and back, after which the caller leaves.
+    fn switched(&mut self, request: &Request, body: &mut Vec<u8>) -> io::Result<()> {
+        const LINE: &[u8] = b"through\n";
+        thread::sleep(request.pause);
+        self.send(LINE)?;
+        while !self.bytes.ends_with(LINE) {
+            self.more()?;
+        }
+        match request.until_end {
+            true => self.rest(body),
+            false => self.take(self.bytes.len(), body),
+        }
+    }
+
+    /// Everything until the other side ends.
+    fn rest(&mut self, body: &mut Vec<u8>) -> io::Result<()> {
+        let read = loop {
+            match self.more() {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        body.append(&mut self.bytes);
+        read
+    }
+
+    /// The next `size` bytes, or as many as come.
+    fn take(&mut self, size: usize, body: &mut Vec<u8>) -> io::Result<()> {
+        while self.bytes.len() < size {
+            if let Err(error) = self.more() {
+                body.append(&mut self.bytes);
+                return Err(error);
+            }
+        }
+        body.extend(self.bytes.drain(..size));
+        Ok(())
+    }
+
+    /// What stands before the next `end`, without it.
+    fn lines(&mut self, end: &str) -> io::Result<String> {
+        let mut searched = 0;
+        loop {
+            let found = self.bytes[searched..]
+                .windows(end.len())
+                .position(|window| window == end.as_bytes());
+            if let Some(at) = found {
+                let taken: Vec<u8> = self.bytes.drain(..searched + at + end.len()).collect();
+                return Ok(String::from_utf8_lossy(&taken[..searched + at]).into_owned());
+            }
+            searched = self.bytes.len().saturating_sub(end.len());
+            self.more()?;
+        }
+    }
+
+    /// Reads on.
+    fn more(&mut self) -> io::Result<()> {
+        if Instant::now() > self.until {
             return Err(ErrorKind::TimedOut.into());
         }
+        let mut piece = [0; 64 * 1024];
+        match self.stream.read(&mut piece)? {
+            0 => Err(ErrorKind::UnexpectedEof.into()),
+            count => {
+                self.bytes.extend_from_slice(&piece[..count]);
+                Ok(())
+            }
+        }
     }
-}
-
-/// The answer, without those before it that only ask for more of the request.
-fn last(mut text: &str) -> &str {
-    while let Some((head, rest)) = text.split_once("\r\n\r\n")
-        && head.starts_with("HTTP/1.1 1")
-        && !head.starts_with("HTTP/1.1 101")
-    {
-        text = rest;
-    }
-    text
-}
-
-fn is_whole(head: &str, body: &str) -> bool {
-    if is_chunked(head) {
-        return body.ends_with("0\r\n\r\n");
-    }
-    let status = head.split(' ').nth(1).unwrap_or_default();
-    matches!(status, "101" | "204" | "304") || declared(head).is_some_and(|length| body.len() >= length)
 }
 
 fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     let lines = head.lines().filter_map(|line| line.split_once(':'));
     let mut values = lines.filter(|(key, _)| key.eq_ignore_ascii_case(name));
     values.next().map(|(_, value)| value.trim())
-}
-
-fn declared(head: &str) -> Option<usize> {
-    header(head, "content-length")?.parse().ok()
-}
-
-fn is_chunked(head: &str) -> bool {
-    header(head, "transfer-encoding") == Some("chunked")
-}
-
-fn unchunked(body: &str) -> String {
-    let (mut plain, mut rest) = (String::new(), body);
-    while let Some((size, after)) = rest.split_once("\r\n") {
-        let size = usize::from_str_radix(size, 16).unwrap_or(0);
-        let Some(chunk) = after.get(..size).filter(|chunk| !chunk.is_empty()) else {
-            break;
-        };
-        plain.push_str(chunk);
-        rest = after[size..].trim_start_matches("\r\n");
-    }
-    plain
 }

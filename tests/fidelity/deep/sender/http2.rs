@@ -1,11 +1,16 @@
-//! A request over HTTP/2 with prior knowledge, on a connection of its own.
+//! A request over HTTP/2, on a connection of its own: with prior knowledge, or within TLS.
+
+use std::{collections::BTreeMap, future::poll_fn};
 
 use bytes::Bytes;
-use h2::{RecvStream, client};
+use h2::{RecvStream, SendStream, client};
 use http::{HeaderMap, Method, Request, Uri, uri};
-use tokio::{net::TcpStream, task, time};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task, time,
+};
 
-use super::{PATIENCE, Seen, Sending};
+use super::{PATIENCE, Seen, Sending, body::Body, http1::PAUSE};
 use crate::world::Call;
 
 /// What such a call is made to, where it can be made.
@@ -19,8 +24,22 @@ pub fn target(call: &Call) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
+/// What goes within the caller's own TLS: always the same, which no sidecar reads.
+pub fn inside(sending: &Sending) -> Sending {
+    Sending {
+        name: sending.name.clone(),
+        call: Call {
+            method: "GET".into(),
+            host: "inside".into(),
+            path: "/inside".into(),
+            headers: BTreeMap::new(),
+            ..sending.call.clone()
+        },
+    }
+}
+
 /// Sends a request and reads the response.
-pub async fn exchange(stream: TcpStream, sending: &Sending, seen: &mut Seen) {
+pub async fn exchange(stream: impl Stream, sending: &Sending, seen: &mut Seen) {
     seen.end = match time::timeout(PATIENCE, ask(stream, sending, seen)).await {
         Ok(Ok(())) => "answered".into(),
         Ok(Err(error)) => end(&error),
@@ -28,18 +47,21 @@ pub async fn exchange(stream: TcpStream, sending: &Sending, seen: &mut Seen) {
     };
 }
 
-async fn ask(stream: TcpStream, sending: &Sending, seen: &mut Seen) -> Result<(), h2::Error> {
+/// What HTTP/2 is spoken over.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
+
+async fn ask(stream: impl Stream, sending: &Sending, seen: &mut Seen) -> Result<(), h2::Error> {
     let (requests, connection) = client::handshake(stream).await?;
     let connection = task::spawn(connection);
     let mut requests = requests.ready().await?;
     let (body, trailers) = content(&sending.call);
-    let (response, mut send) = requests.send_request(request(sending), body.is_empty())?;
-    if !body.is_empty() {
+    let is_empty = body.pieces.is_empty();
+    let (response, mut sending) = requests.send_request(request(sending), is_empty)?;
+    if !is_empty {
         // An answer may be there although the request was cut short.
-        let _ = send.send_data(body, trailers.is_empty());
-    }
-    if !trailers.is_empty() {
-        let _ = send.send_trailers(trailers);
+        let _ = send(&mut sending, body, trailers).await;
     }
     let (head, mut body) = response.await?.into_parts();
     seen.head.push(format!("HTTP/2 {}", head.status.as_u16()));
@@ -49,14 +71,46 @@ async fn ask(stream: TcpStream, sending: &Sending, seen: &mut Seen) -> Result<()
     read
 }
 
-async fn read(body: &mut RecvStream, seen: &mut Seen) -> Result<(), h2::Error> {
-    while let Some(data) = body.data().await {
-        let data = data?;
-        seen.body.push_str(&String::from_utf8_lossy(&data));
-        body.flow_control().release_capacity(data.len())?;
+/// Sends a body as the other side takes it, and trailers where there are any.
+async fn send(stream: &mut SendStream<Bytes>, body: Body, trailers: HeaderMap) -> Result<(), h2::Error> {
+    let count = body.pieces.len();
+    for (number, piece) in body.pieces.into_iter().enumerate() {
+        if number > 0 {
+            time::sleep(PAUSE).await;
+        }
+        let mut piece = Bytes::from(piece);
+        let is_last = number + 1 == count && trailers.is_empty();
+        while !piece.is_empty() {
+            stream.reserve_capacity(piece.len());
+            let Some(room) = poll_fn(|cx| stream.poll_capacity(cx)).await else {
+                return Ok(());
+            };
+            let part = piece.split_to(room?.min(piece.len()));
+            stream.send_data(part, is_last && piece.is_empty())?;
+        }
     }
+    match trailers.is_empty() {
+        true => Ok(()),
+        false => stream.send_trailers(trailers),
+    }
+}
+
+async fn read(body: &mut RecvStream, seen: &mut Seen) -> Result<(), h2::Error> {
+    let mut bytes = Vec::new();
+    let read = read_data(body, &mut bytes).await;
+    seen.body = String::from_utf8_lossy(&bytes).into_owned();
+    read?;
     if let Some(trailers) = body.trailers().await? {
         seen.trailers = lines(&trailers);
+    }
+    Ok(())
+}
+
+async fn read_data(body: &mut RecvStream, bytes: &mut Vec<u8>) -> Result<(), h2::Error> {
+    while let Some(data) = body.data().await {
+        let data = data?;
+        bytes.extend_from_slice(&data);
+        body.flow_control().release_capacity(data.len())?;
     }
     Ok(())
 }
@@ -77,16 +131,17 @@ fn request(sending: &Sending) -> Request<()> {
 }
 
 /// Body and trailers: one message where the call is one of gRPC.
-fn content(call: &Call) -> (Bytes, HeaderMap) {
+fn content(call: &Call) -> (Body, HeaderMap) {
     let mut trailers = HeaderMap::new();
-    if call.method != "POST" {
-        return (Bytes::new(), trailers);
+    if call.method == "POST" && call.headers.get("content-type").is_some_and(|kind| kind == GRPC) {
+        let pieces = vec![b"\0\0\0\0\x04text".to_vec()];
+        return (Body { pieces, chunked: false }, trailers);
     }
-    if call.headers.get("content-type").is_some_and(|kind| kind == GRPC) {
-        return (Bytes::from_static(b"\0\0\0\0\x04text"), trailers);
+    let body = Body::of(call);
+    if !body.pieces.is_empty() {
+        trailers.insert("x-end", http::HeaderValue::from_static("1"));
     }
-    trailers.insert("x-end", http::HeaderValue::from_static("1"));
-    (Bytes::from_static(b"text"), trailers)
+    (body, trailers)
 }
 
 /// The content type of gRPC.

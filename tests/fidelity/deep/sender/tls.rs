@@ -8,9 +8,27 @@ use rustls::{
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
+use tokio::net;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// TLS over `stream`, with the handshake done; without a server name where `sni` is empty.
 pub fn secured(mut stream: TcpStream, sni: &str) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+    let (config, name) = (config(sni)?, name(sni)?);
+    let mut connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+    while connection.is_handshaking() {
+        connection.complete_io(&mut stream)?;
+    }
+    Ok(StreamOwned::new(connection, stream))
+}
+
+/// The same for who speaks HTTP/2 alone, and says so.
+pub async fn speaking_http2(stream: net::TcpStream, sni: &str) -> io::Result<TlsStream<net::TcpStream>> {
+    let mut config = config(sni)?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    TlsConnector::from(Arc::new(config)).connect(name(sni)?, stream).await
+}
+
+fn config(sni: &str) -> io::Result<ClientConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
@@ -19,13 +37,12 @@ pub fn secured(mut stream: TcpStream, sni: &str) -> io::Result<StreamOwned<Clien
         .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
         .with_no_client_auth();
     config.enable_sni = !sni.is_empty();
+    Ok(config)
+}
+
+fn name(sni: &str) -> io::Result<ServerName<'static>> {
     let name = if sni.is_empty() { "unnamed" } else { sni };
-    let name = ServerName::try_from(name.to_string()).map_err(io::Error::other)?;
-    let mut connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-    while connection.is_handshaking() {
-        connection.complete_io(&mut stream)?;
-    }
-    Ok(StreamOwned::new(connection, stream))
+    ServerName::try_from(name.to_string()).map_err(io::Error::other)
 }
 
 /// Takes any certificate: who answers is told by the sites' own record.

@@ -202,7 +202,12 @@ it("keeps nothing of the checks once a start has touched the cluster", async () 
 
 it("offers what a Stop left once the cluster can be asked again", async () => {
   const away = { code: "cluster", message: "The API server is away.", hint: null, at: null };
-  const fault = { code: "left", message: "The sidecar was removed; its policy could not be deleted.", hint: null, at: null };
+  const fault = {
+    code: "left",
+    message: "The sidecar was removed; its policy could not be deleted.",
+    hint: null,
+    at: null,
+  };
   app.answers.deploy_state = () => example.deployed;
   app.answers.deploy_stop = () => ({ ...example.deployed, phase: "failed", pods: [], fault });
   await open(true);
