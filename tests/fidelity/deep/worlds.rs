@@ -65,8 +65,9 @@ pub fn drawn(seed: u64, number: u64) -> World {
     let seed = &mut Seed::of(seed ^ APART, number);
     world.namespace = NAMESPACE.into();
     world.labels = [("app".to_string(), "cart".to_string())].into();
-    // Read when a pod starts, and here it has.
-    let lines = world.mesh.lines().filter(|line| !line.starts_with("defaultConfig"));
+    // Read when a pod starts, and here it has; and certificates of files that are in neither pod.
+    let is_left_out = |line: &&str| line.starts_with("defaultConfig") || line.contains("clientCertificate");
+    let lines = world.mesh.lines().filter(|line| !is_left_out(line));
     world.mesh = lines.map(|line| format!("{line}\n")).collect();
     // Behind a Service there would have to be pods.
     world.documents.retain(|document| document["kind"] != "Service");
@@ -151,11 +152,18 @@ fn fit(document: &mut Value) {
     }
 }
 
-/// Some or none is chance, so it is all or none; delays are short; and without its Secret a cluster never comes into force.
+/// Some or none is chance, so it is all or none; delays are short; and without its Secret, or the files that are in
+/// neither pod, a cluster never comes into force.
 fn settle_values(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            fields.remove("credentialName");
+            // The sites are no proxies that lead on.
+            for left_out in ["credentialName", "caCertificates", "caCrl", "privateKey", "tunnel"] {
+                fields.remove(left_out);
+            }
+            if fields.remove("clientCertificate").is_some() {
+                fields.insert("mode".into(), json!("SIMPLE"));
+            }
             for key in ["percentage", "mirrorPercentage"] {
                 if let Some(share) = fields.get_mut(key).filter(|share| share["value"] != 0) {
                     *share = json!({"value": 100});
