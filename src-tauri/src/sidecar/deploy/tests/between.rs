@@ -3,11 +3,12 @@
 
 use std::sync::{Arc, Mutex, mpsc};
 
+use egret_tests::mesh::Api;
 use serde_json::Value;
 
-use egret_tests::mesh::Api;
-
+use super::super::{Deployment, Prepared};
 use crate::{
+    cluster::Cluster,
     dto::{DeployPhase, DeployPlace, DeployState},
     events::{Event, Events},
 };
@@ -102,6 +103,14 @@ impl Halt {
     pub fn goes_on(&self) {
         self.go_on_tx.send(()).unwrap();
     }
+}
+
+/// Puts it there, and goes on as if one of its pods had answered.
+pub fn runs(deployment: &Deployment, cluster: &Arc<Cluster>, prepared: &Arc<Prepared>) {
+    deployment.begins(prepared);
+    let uid = deployment.puts(cluster, prepared).unwrap();
+    deployment.follow(cluster, prepared, uid);
+    deployment.runs();
 }
 
 /// Everything of a namespace that a deployment could touch, with who set which field; without what the API server counts

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::prepare,
-    between::{Moment, everything, named},
+    between::{Moment, everything, named, runs},
 };
 use crate::{
     app::App,
@@ -106,19 +106,16 @@ fn deployed_by_an_app_of_its_own() {
     app.set_editing(true).unwrap();
     match row.moment.is_after_start() {
         false => drop(app.deploy_start(chosen(row.place, &space)).unwrap()),
-        true => runs(&app, row, &space),
+        true => runs_and_stops(&app, row, &space),
     }
 }
 
-/// As if one of its pods had answered; it is stopped where the row is about that.
-fn runs(app: &Arc<App>, row: Row, space: &str) {
+/// It runs, and is stopped where the row is about that.
+fn runs_and_stops(app: &Arc<App>, row: Row, space: &str) {
     let (cluster, deployment) = (app.cluster().unwrap(), &app.deployment);
     let options = options("Deployment", space, row.place, DeployWay::Capture);
     let prepared = Arc::new(prepare(&cluster, &app.view(), None, options).unwrap());
-    deployment.begins(&prepared);
-    let uid = deployment.puts(&cluster, &prepared).unwrap();
-    deployment.follow(&cluster, &prepared, uid);
-    deployment.runs();
+    runs(deployment, &cluster, &prepared);
     if row.moment == Moment::Changed {
         stay();
     }

@@ -12,7 +12,7 @@ use proxy_core::record::FlowWorkload;
 
 use super::{
     super::{Deployment, Policy, Prepared, names},
-    between::{Halt, Moment},
+    between::{Halt, Moment, runs},
 };
 use crate::{
     cluster::{
@@ -82,10 +82,7 @@ impl Stage {
 
     /// As if one of its pods had answered.
     fn runs(&self) {
-        self.deployment.begins(&self.prepared);
-        let uid = self.deployment.puts(self.cluster(), &self.prepared).unwrap();
-        self.deployment.follow(self.cluster(), &self.prepared, uid);
-        self.deployment.runs();
+        runs(&self.deployment, self.cluster(), &self.prepared);
         assert!(self.deployment.await_change(), "what changed while it started");
         self.hear(Heard::Connected("cart-1".into(), SidecarPolicy::default()));
     }

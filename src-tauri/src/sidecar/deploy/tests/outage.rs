@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     super::{Deployment, Prepared},
-    between::{Halt, Moment, everything, named},
+    between::{Halt, Moment, everything, named, runs},
 };
 use crate::{
     cluster::{
@@ -74,14 +74,6 @@ impl<'a> Held<'a> {
         let working = thread::spawn(move || work(&deployment, &cluster, &prepared));
         self.halt.reached();
         working
-    }
-
-    /// As if one of its pods had answered.
-    fn runs(&self) {
-        self.deployment.begins(&self.prepared);
-        let uid = self.deployment.puts(&self.bench.cluster, &self.prepared).unwrap();
-        self.deployment.follow(&self.bench.cluster, &self.prepared, uid);
-        self.deployment.runs();
     }
 
     /// Brings another policy.
@@ -152,7 +144,9 @@ fn an_api_server_that_is_killed_at_any_moment_of_a_deployment_is_waited_for_and_
         each.is_as_before("killed while it started");
     }
 
-    held.iter().for_each(Held::runs);
+    for each in &held {
+        runs(&each.deployment, &bench.cluster, &each.prepared);
+    }
     api.kill_server();
     for each in &held {
         assert!(each.changes().is_err(), "{}", each.space);
