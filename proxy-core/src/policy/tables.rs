@@ -73,7 +73,11 @@ impl<'s> PortServices<'s> {
             let mut ports = service.ports.iter();
             let own = ports.find(|own| own.number == port && own.protocol != Protocol::Udp);
             let Some(own) = own else { continue };
-            let host = hosts::shared_lower_case(&service.host);
+            // Istio has a service's host in lower case, but for an explicit proxy, where it stays as it is written.
+            let host = match scope.is_explicit() {
+                true => service.host.clone(),
+                false => hosts::shared_lower_case(&service.host),
+            };
             let at = *services.by_host.entry(host.clone()).or_insert(services.all.len());
             let one = OnPort {
                 at,
