@@ -13,7 +13,6 @@ use std::{
 
 use rustls::{
     ClientConfig,
-    client::danger::ServerCertVerifier,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{
         CertificateDer, CertificateRevocationListDer, PrivateKeyDer,
@@ -23,7 +22,7 @@ use rustls::{
 
 use super::{
     originate::{roots, system_roots},
-    verify::{Anybody, Trusted, Unrevoked},
+    verify::Chain,
 };
 
 /// Files with what TLS is spoken with.
@@ -64,20 +63,16 @@ struct Stamp {
 }
 
 impl Configs {
-    /// With servers that `verifier` takes, as `identity`.
-    pub(super) fn new(
-        verifier: Arc<dyn ServerCertVerifier>,
-        provider: &Arc<CryptoProvider>,
-        identity: Option<Identity>,
-    ) -> io::Result<Self> {
+    /// With servers whose certificate's chain is as it is asked for, as `identity`.
+    pub(super) fn new(chain: Chain, provider: &Arc<CryptoProvider>, identity: Option<Identity>) -> io::Result<Self> {
         let config = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
             .dangerous()
-            .with_custom_certificate_verifier(verifier);
+            .with_custom_certificate_verifier(Arc::new(chain));
         let config = match identity {
             None => config.with_no_client_auth(),
-            Some((chain, key)) => config.with_client_auth_cert(chain, key).map_err(io::Error::other)?,
+            Some((own, key)) => config.with_client_auth_cert(own, key).map_err(io::Error::other)?,
         };
         let telling = |protocols: &[&[u8]]| {
             let mut config = config.clone();
@@ -125,19 +120,19 @@ impl Files {
 
     fn load(&self, trusted: bool) -> io::Result<Configs> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let verifier: Arc<dyn ServerCertVerifier> = match &self.revoked {
-            _ if !trusted => Arc::new(Anybody::new(provider.clone())),
-            None => Arc::new(Trusted::new(self.roots()?, provider.clone())),
+        let chain = match &self.revoked {
+            _ if !trusted => Chain::of_anybody(provider.clone()),
+            None => Chain::of_trusted(self.roots()?, provider.clone()),
             Some(path) => {
                 let revoked = CertificateRevocationListDer::pem_file_iter(&**path);
                 let revoked: Result<Vec<_>, pem::Error> = revoked.and_then(Iterator::collect);
                 let revoked = some(path, revoked.map_err(|error| unusable(path, error))?)?;
-                let verifier = Unrevoked::new(self.roots()?, revoked, provider.clone());
-                Arc::new(verifier.map_err(|error| unusable(path, error))?)
+                let chain = Chain::unrevoked(self.roots()?, revoked, provider.clone());
+                chain.map_err(|error| unusable(path, error))?
             }
         };
         let identity = self.identity.as_ref().map(identity).transpose()?;
-        let configs = Configs::new(verifier, &provider, identity);
+        let configs = Configs::new(chain, &provider, identity);
         configs.map_err(|error| match &self.identity {
             Some([certificate, key]) => io::Error::other(format!("{certificate} and {key}: {error}")),
             None => error,

@@ -16,7 +16,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
     certificates::{Configs, Files, Kept},
-    verify::{self, Anybody, Trusted},
+    verify::{self, Chain},
 };
 
 /// Where distributions keep the certificate authorities that they trust.
@@ -115,12 +115,8 @@ impl Originator {
 fn load() -> io::Result<[Configs; 2]> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     Ok([
-        Configs::new(
-            Arc::new(Trusted::new(system_roots()?, provider.clone())),
-            &provider,
-            None,
-        )?,
-        Configs::new(Arc::new(Anybody::new(provider.clone())), &provider, None)?,
+        Configs::new(Chain::of_trusted(system_roots()?, provider.clone()), &provider, None)?,
+        Configs::new(Chain::of_anybody(provider.clone()), &provider, None)?,
     ])
 }
 

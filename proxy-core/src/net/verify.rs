@@ -16,23 +16,19 @@ use rustls::{
     server::ParsedCertificate,
 };
 
-/// Takes any certificate, as long as the server has its key.
+/// Holds a certificate's chain against what is asked of it. Names are looked at later, and the server must have the key.
 #[derive(Debug)]
-pub(super) struct Anybody {
+pub(super) struct Chain {
+    asked: Asked,
     provider: Arc<CryptoProvider>,
 }
 
-/// Takes a certificate that a trusted authority has signed, whatever its names.
 #[derive(Debug)]
-pub(super) struct Trusted {
-    roots: Arc<RootCertStore>,
-    anybody: Anybody,
-}
-
-/// Takes a certificate that a trusted authority has signed and not revoked, whatever its names.
-#[derive(Debug)]
-pub(super) struct Unrevoked {
-    verifier: Arc<WebPkiServerVerifier>,
+enum Asked {
+    Nothing,
+    Signature(Arc<RootCertStore>),
+    /// A signature, and that nothing in the chain was revoked.
+    Unrevoked(Arc<WebPkiServerVerifier>),
 }
 
 /// Looks for one of `names` in a certificate, where there are any. Those that are no DNS names or addresses are in none:
@@ -51,72 +47,33 @@ pub(super) fn has_one_of(certificate: Option<&CertificateDer<'_>>, names: &[impl
     }
 }
 
-// === impl Trusted ===
-
-impl Trusted {
-    pub(super) fn new(roots: Arc<RootCertStore>, provider: Arc<CryptoProvider>) -> Self {
-        Self {
-            roots,
-            anybody: Anybody::new(provider),
-        }
-    }
-}
-
-impl ServerCertVerifier for Trusted {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let algorithms = self.anybody.provider.signature_verification_algorithms.all;
-        let certificate = ParsedCertificate::try_from(certificate)?;
-        verify_server_cert_signed_by_trust_anchor(&certificate, &self.roots, intermediates, now, algorithms)?;
-        Ok(ServerCertVerified::assertion())
+impl Chain {
+    /// Takes any certificate.
+    pub(super) fn of_anybody(provider: Arc<CryptoProvider>) -> Self {
+        let asked = Asked::Nothing;
+        Self { asked, provider }
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.anybody.verify_tls12_signature(message, certificate, signature)
+    /// Takes what one of `roots` has signed.
+    pub(super) fn of_trusted(roots: Arc<RootCertStore>, provider: Arc<CryptoProvider>) -> Self {
+        let asked = Asked::Signature(roots);
+        Self { asked, provider }
     }
 
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.anybody.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.anybody.supported_verify_schemes()
-    }
-}
-
-// === impl Unrevoked ===
-
-impl Unrevoked {
-    /// Envoy: `CRL_CHECK_ALL`, by which a list that is missing or too old for any certificate of the chain refuses it.
-    pub(super) fn new(
+    /// Takes what one of `roots` has signed and `revoked` does not name. Envoy: `CRL_CHECK_ALL`, by which a list that is
+    /// missing or too old for any certificate of the chain refuses it.
+    pub(super) fn unrevoked(
         roots: Arc<RootCertStore>,
         revoked: Vec<CertificateRevocationListDer<'static>>,
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, VerifierBuilderError> {
-        let builder = WebPkiServerVerifier::builder_with_provider(roots, provider).with_crls(revoked);
-        Ok(Self {
-            verifier: builder.enforce_revocation_expiration().build()?,
-        })
+        let builder = WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).with_crls(revoked);
+        let asked = Asked::Unrevoked(builder.enforce_revocation_expiration().build()?);
+        Ok(Self { asked, provider })
     }
 }
 
-impl ServerCertVerifier for Unrevoked {
+impl ServerCertVerifier for Chain {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -125,58 +82,24 @@ impl ServerCertVerifier for Unrevoked {
         response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = self
-            .verifier
-            .verify_server_cert(certificate, intermediates, name, response, now);
-        match verified {
-            // Names are looked at last, and here they are not asked for.
-            Err(Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            verified => verified,
+        match &self.asked {
+            Asked::Nothing => {}
+            Asked::Signature(roots) => {
+                let algorithms = self.provider.signature_verification_algorithms.all;
+                let certificate = ParsedCertificate::try_from(certificate)?;
+                verify_server_cert_signed_by_trust_anchor(&certificate, roots, intermediates, now, algorithms)?;
+            }
+            Asked::Unrevoked(verifier) => {
+                match verifier.verify_server_cert(certificate, intermediates, name, response, now) {
+                    // Names are looked at last, and here they are not asked for.
+                    Ok(_)
+                    | Err(Error::InvalidCertificate(
+                        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+                    )) => {}
+                    Err(error) => return Err(error),
+                }
+            }
         }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
-    }
-}
-
-// === impl Anybody ===
-
-impl Anybody {
-    pub(super) fn new(provider: Arc<CryptoProvider>) -> Self {
-        Self { provider }
-    }
-}
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _certificate: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
         Ok(ServerCertVerified::assertion())
     }
 
