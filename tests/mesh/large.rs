@@ -68,7 +68,7 @@ pub fn story(mesh: &Mesh) {
     let memory = pod.own(&["get", "-f", "-s", "http://127.0.0.1:15900/metrics"]).unwrap();
     let resident = memory
         .lines()
-        .find(|line| line.contains("resident_memory_bytes "))
+        .find(|line| line.starts_with("process_resident_memory_bytes "))
         .unwrap_or_default();
     println!("with {HOSTS} hosts: {resident}");
 
@@ -139,7 +139,7 @@ fn apply(mesh: &Mesh, name: &str, data: &Value) {
 /// One that has nothing in common with the others, so that it takes its room also when it is packed.
 fn entry(number: u64) -> String {
     let mut state = number;
-    let words: Vec<String> = (0..3)
+    let words: Vec<String> = (0..6)
         .map(|_| {
             // The steps of splitmix64.
             state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
