@@ -2,6 +2,7 @@
 //! namespace is what it was. Without a node no pod runs; that a sidecar runs is only said.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::Path,
     process::{Child, Command},
@@ -61,15 +62,23 @@ impl Row {
         all.filter(|row| row.place != DeployPlace::Pod || !row.moment.is_after_start())
     }
 
+    fn name(self) -> String {
+        format!("{}-{:?}", named(self.place), self.moment).to_lowercase()
+    }
+
+    /// All rows of a place share a namespace, which each leaves as it was; but a pod keeps what was added to it.
     fn space(self) -> String {
-        format!("killed-{}-{:?}", named(self.place), self.moment).to_lowercase()
+        match self.place {
+            DeployPlace::Pod => format!("killed-{}", self.name()),
+            DeployPlace::Copy | DeployPlace::Workload => format!("killed-{}", named(self.place)),
+        }
     }
 }
 
 /// An app in a process of its own, which has come as far as its row says and goes no further.
 fn at_its_moment(api: &Api, root: &Path, row: Row) -> Child {
     fs::copy(api.kubeconfig(), root.join("config")).unwrap();
-    fs::write(root.join("space"), row.space()).unwrap();
+    fs::write(root.join("row"), row.name()).unwrap();
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "deployed_by_an_app_of_its_own"])
         .env(KILLED, root)
@@ -90,8 +99,9 @@ fn at_its_moment(api: &Api, root: &Path, row: Row) -> Child {
 fn deployed_by_an_app_of_its_own() {
     let Some(root) = std::env::var_os(KILLED) else { return };
     let root = Path::new(&root).to_path_buf();
-    let space = fs::read_to_string(root.join("space")).unwrap();
-    let row = Row::all().find(|row| row.space() == space).unwrap();
+    let name = fs::read_to_string(root.join("row")).unwrap();
+    let row = Row::all().find(|row| row.name() == name).unwrap();
+    let space = row.space();
     let told = root.clone();
     let (_desk, app) = started_telling(&root, &root.join("config"), move |_, event| {
         let Event::DeployChanged(state) = event else { return };
@@ -146,11 +156,14 @@ fn what_an_app_that_is_killed_at_any_moment_left_is_found_and_removed_and_the_na
         return;
     };
     let roots: Vec<_> = Row::all().map(|row| (row, tempfile::tempdir().unwrap())).collect();
+    let mut spaces = BTreeSet::new();
     for (row, root) in &roots {
         let (row, root) = (*row, root.path());
         let (space, when) = (row.space(), format!("{}, {:?}", named(row.place), row.moment));
-        namespace(api, &space);
-        workload(api, "Deployment", &space);
+        if spaces.insert(space.clone()) {
+            namespace(api, &space);
+            workload(api, "Deployment", &space);
+        }
         if row.place == DeployPlace::Pod {
             running_pod(api, &space);
         }
