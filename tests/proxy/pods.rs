@@ -1,7 +1,7 @@
 //! A pod's network with the rules that `capture apply` sets there: IPv6 beside IPv4, and DNS.
 
 use std::{
-    io::{Read, Write},
+    io::{self, Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     process::Command,
     thread,
@@ -61,6 +61,14 @@ fn greeted(mut stream: TcpStream) {
     assert_eq!(&greeting, b"hello from the server\n");
 }
 
+/// A connection to an address that was set just now: the kernel adds its route a moment later.
+fn connected(address: SocketAddr) -> TcpStream {
+    eventually("a route to an address", || match TcpStream::connect(address) {
+        Err(error) if error.kind() == io::ErrorKind::NetworkUnreachable => None,
+        connected => Some(connected.unwrap()),
+    })
+}
+
 #[test]
 fn both_families_are_captured_and_what_is_the_pods_own_is_not() {
     inside(
@@ -114,7 +122,7 @@ fn both_families_are_captured_and_what_is_the_pods_own_is_not() {
             assert!(Command::new("ip").args(set).status().unwrap().success());
             let own = TcpListener::bind("[::]:8080").unwrap();
             for address in ["[::1]:8080", "[fe80::7%1]:8080", "[fd00::3]:8080"] {
-                let _caller = TcpStream::connect(address.parse::<SocketAddr>().unwrap()).unwrap();
+                let _caller = connected(address.parse().unwrap());
                 let (_taken, from) = own.accept().unwrap();
                 assert!(from.is_ipv6(), "{address}");
             }

@@ -4,9 +4,7 @@ use std::cmp::Reverse;
 
 use super::finding::Report;
 use crate::{
-    model::{
-        ConsistentHash, HashAlgorithm, HashKey, LoadBalancer, LocalitySetting, OutlierDetection, TrafficPolicy, Warmup,
-    },
+    model::{ConsistentHash, HashAlgorithm, HashKey, LoadBalancer, LocalitySetting, OutlierDetection, TrafficPolicy},
     policy::{MAGLEV_SIZES_END, TOPOLOGY, is_prime},
 };
 
@@ -51,13 +49,18 @@ pub(super) fn warnings(report: &mut Report<'_>, field: &str, policy: &TrafficPol
         );
     }
     let locality = balancer.locality.as_ref().filter(|locality| shares(locality).is_ok());
-    let fails_over =
-        locality.is_some_and(|locality| !(locality.failover.is_empty() && locality.failover_priority.is_empty()));
-    if fails_over && outlier.is_none() {
-        report.warned(
-            format!("{field}.loadBalancer.localityLbSetting"),
-            "outlier detection policy must be provided for failover",
-        );
+    for (name, setting) in [
+        ("localityLbSetting", locality),
+        ("zoneAwareLbSetting", balancer.zone_aware.as_ref()),
+    ] {
+        let fails_over =
+            setting.is_some_and(|setting| !(setting.failover.is_empty() && setting.failover_priority.is_empty()));
+        if fails_over && outlier.is_none() {
+            report.warned(
+                format!("{field}.loadBalancer.{name}"),
+                "outlier detection policy must be provided for failover",
+            );
+        }
     }
 }
 
@@ -66,11 +69,11 @@ pub(super) fn load_balancer(report: &mut Report<'_>, field: &str, balancer: &Loa
     if let Some(hash) = &balancer.consistent_hash {
         consistent_hash(report, &format!("{field}.consistentHash"), hash);
     }
-    if let Some(warmup) = &balancer.warmup {
-        slow_start(report, &format!("{field}.warmup"), warmup);
+    if let Some(zones) = &balancer.zone_aware {
+        zone_aware(report, &format!("{field}.zoneAwareLbSetting"), zones);
     }
     let Some(locality) = &balancer.locality else { return };
-    if balancer.is_zone_aware {
+    if balancer.zone_aware.is_some() {
         report.rejected(field, "only one of localityLbSetting and zoneAwareLbSetting can be set");
     }
     let field = format!("{field}.localityLbSetting");
@@ -78,32 +81,51 @@ pub(super) fn load_balancer(report: &mut Report<'_>, field: &str, balancer: &Loa
         report.rejected(format!("{field}{part}"), message);
         return;
     }
-    for (index, (from, to)) in locality.failover.iter().enumerate() {
-        let field = format!("{field}.failover[{index}]");
-        if from == to {
-            report.rejected(&field, "locality lb failover settings must specify different regions");
-        }
-        if from.contains('/') || to.contains('/') {
-            report.rejected(&field, "locality lb failover only specify region");
-        }
-        if from.contains('*') || to.contains('*') {
-            report.rejected(&field, "locality lb failover region should not contain '*' wildcard");
-        }
-    }
+    regions(report, &field, locality, &LOCALITY_REGIONS);
 }
 
-fn slow_start(report: &mut Report<'_>, field: &str, warmup: &Warmup) {
-    if warmup.duration.is_none() {
-        report.rejected(field, "duration is required");
-    }
-    if warmup.minimum_percent > 100.0 {
+/// Istio: `ValidateZoneAwareLbSetting`.
+fn zone_aware(report: &mut Report<'_>, field: &str, zones: &LocalitySetting) {
+    for label in zones
+        .failover_priority
+        .iter()
+        .filter(|label| TOPOLOGY.contains(&label.as_str()))
+    {
         report.rejected(
-            format!("{field}.minimumPercent"),
-            "minimumPercent value should be less than or equal to 100",
+            format!("{field}.failoverPriority"),
+            format!(
+                "'failover_priority' for zone aware lb must not use topology label '{label}'; region- and zone-level routing \
+                 are handled automatically"
+            ),
         );
     }
-    if warmup.aggression <= 0.0 {
-        report.rejected(format!("{field}.aggression"), "aggression should be greater than 0");
+    regions(report, field, zones, &ZONE_AWARE_REGIONS);
+}
+
+/// What Istio says of `failover` between regions that are the same, are more than regions, or are any.
+const LOCALITY_REGIONS: [&str; 3] = [
+    "locality lb failover settings must specify different regions",
+    "locality lb failover only specify region",
+    "locality lb failover region should not contain '*' wildcard",
+];
+const ZONE_AWARE_REGIONS: [&str; 3] = [
+    "zone aware lb failover settings must specify different regions",
+    "zone aware lb failover only specifies region; zone and subzone failover are handled automatically",
+    "zone aware lb failover region should not contain '*' wildcard",
+];
+
+fn regions(report: &mut Report<'_>, field: &str, setting: &LocalitySetting, [same, more, any]: &[&str; 3]) {
+    for (index, (from, to)) in setting.failover.iter().enumerate() {
+        let field = format!("{field}.failover[{index}]");
+        if from == to {
+            report.rejected(&field, *same);
+        }
+        if from.contains('/') || to.contains('/') {
+            report.rejected(&field, *more);
+        }
+        if from.contains('*') || to.contains('*') {
+            report.rejected(&field, *any);
+        }
     }
 }
 

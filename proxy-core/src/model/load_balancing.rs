@@ -12,8 +12,8 @@ pub struct LoadBalancer {
     pub consistent_hash: Option<ConsistentHash>,
     /// `localityLbSetting`.
     pub locality: Option<LocalitySetting>,
-    /// `zoneAwareLbSetting` is written.
-    pub is_zone_aware: bool,
+    /// `zoneAwareLbSetting`, which says the same of regions alone, and distributes nothing.
+    pub zone_aware: Option<LocalitySetting>,
     /// `warmup`.
     pub warmup: Option<Warmup>,
     /// `warmupDurationSecs`, which `warmup` goes before.

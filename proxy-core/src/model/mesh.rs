@@ -81,6 +81,8 @@ pub struct MeshConfig {
     pub keepalive: Option<Keepalive>,
     /// `localityLbSetting`; `None` where it is not written, which switches failover on.
     pub locality: Option<LocalitySetting>,
+    /// `zoneAwareLbSetting`, which goes before `localityLbSetting`.
+    pub zone_aware: Option<LocalitySetting>,
     /// `protocolDetectionTimeout`, where written; zero waits for ever.
     pub protocol_detection_timeout: Option<Duration>,
     /// `defaultServiceExportTo`, default `["*"]`.
@@ -192,6 +194,7 @@ impl Default for MeshConfig {
             connect_timeout: None,
             keepalive: None,
             locality: None,
+            zone_aware: None,
             protocol_detection_timeout: None,
             default_service_export_to: vec!["*".into()],
             default_virtual_service_export_to: vec!["*".into()],

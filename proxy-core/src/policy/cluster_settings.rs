@@ -3,7 +3,8 @@
 use std::{borrow::Cow, sync::Arc};
 
 use super::{
-    CertificateChecks, ClusterSettings, Endpoints, OriginateTls, Spread, TlsFiles, Upkeep, UpstreamHttp, balance,
+    CertificateChecks, ClusterSettings, Endpoints, OriginateTls, Spread, TlsFiles, Upkeep, UpstreamHttp,
+    balance::{self, Holding},
     registry::{RegistryService, ServiceKind},
     rules::Rule,
 };
@@ -42,12 +43,9 @@ impl<'m> Plain<'m> {
     }
 }
 
-/// The locality setting that holds: the rule's, else the mesh's, which falls back where nothing is written. Istio:
-/// `GetEffectiveLbSetting`.
-pub(super) fn locality_setting<'s>(
-    policy: Option<&'s TrafficPolicy>,
-    mesh: &'s MeshConfig,
-) -> Option<&'s LocalitySetting> {
+/// The setting of localities or zones that holds: the rule's, else the mesh's, which falls back where nothing is written.
+/// Istio: `GetEffectiveLbSetting`.
+pub(super) fn locality_setting<'s>(policy: Option<&'s TrafficPolicy>, mesh: &'s MeshConfig) -> Option<Holding<'s>> {
     static FAILS_OVER: LocalitySetting = LocalitySetting {
         enabled: None,
         distribute: Vec::new(),
@@ -55,12 +53,16 @@ pub(super) fn locality_setting<'s>(
         failover_priority: Vec::new(),
     };
     let balancer = policy.and_then(|policy| policy.load_balancer.as_ref());
-    if balancer.is_some_and(|balancer| balancer.is_zone_aware) {
-        return None;
-    }
-    let own = balancer.and_then(|balancer| balancer.locality.as_ref());
-    let setting = own.or(mesh.locality.as_ref()).unwrap_or(&FAILS_OVER);
-    (setting.enabled != Some(false)).then_some(setting)
+    let own = balancer.and_then(|balancer| written(balancer.zone_aware.as_ref(), balancer.locality.as_ref()));
+    let holding = own
+        .or_else(|| written(mesh.zone_aware.as_ref(), mesh.locality.as_ref()))
+        .unwrap_or(Holding::Localities(&FAILS_OVER));
+    (holding.setting().enabled != Some(false)).then_some(holding)
+}
+
+/// What one place says: of zones before localities.
+fn written<'s>(zones: Option<&'s LocalitySetting>, localities: Option<&'s LocalitySetting>) -> Option<Holding<'s>> {
+    zones.map(Holding::Zones).or(localities.map(Holding::Localities))
 }
 
 /// How connections are kept: what the mesh says of probes holds but for what the rule says of the same.
@@ -129,7 +131,7 @@ pub(super) fn of_subset(rule: Option<&TrafficPolicy>, subset: &Subset, port: u16
         tunnel: None,
         unapplied: {
             let rule = rule.into_iter().flat_map(|rule| &rule.unapplied);
-            let is_replaced = |part: &&&str| own.load_balancer.is_some() && part.starts_with("loadBalancer.");
+            let is_replaced = |part: &&&str| own.retry_budget.is_some() && part.starts_with("retryBudget.");
             let inherited = rule.filter(|part| !own.unapplied.contains(part) && !is_replaced(part));
             own.unapplied.iter().chain(inherited).copied().collect()
         },

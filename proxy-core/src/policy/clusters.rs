@@ -280,7 +280,9 @@ fn endpoints(
 /// The endpoints that there are to this caller, and how they differ.
 fn placed<T>(endpoints: Vec<(T, Declared<'_>)>, spreading: &Spreading<'_>) -> (Vec<T>, Option<Spread>) {
     static NO_LABELS: Labels = Labels::new();
-    let distributes = spreading.setting.is_some_and(|setting| !setting.distribute.is_empty());
+    let distributes = spreading
+        .setting
+        .is_some_and(|holding| !holding.setting().distribute.is_empty());
     if endpoints.len() < 2 && !distributes {
         return (endpoints.into_iter().map(|(endpoint, _)| endpoint).collect(), None);
     }

@@ -42,8 +42,12 @@ pub(super) struct OnPort<'s> {
 
 impl OnPort<'_> {
     fn is_http(&self) -> bool {
-        matches!(self.port.protocol.class(), ProtocolClass::Http | ProtocolClass::Auto)
+        is_http(self.port)
     }
+}
+
+fn is_http(port: &Port) -> bool {
+    matches!(port.protocol.class(), ProtocolClass::Http | ProtocolClass::Auto)
 }
 
 /// Services with the table's port, one for each host: Istio keeps the last.
@@ -70,8 +74,12 @@ impl<'s> PortServices<'s> {
         let counts =
             |service: &&Arc<RegistryService>| last.get(&*service.host).is_none_or(|last| Arc::ptr_eq(last, service));
         for service in scope.services.iter().filter(counts) {
-            let mut ports = service.ports.iter();
-            let own = ports.find(|own| own.number == port && own.protocol != Protocol::Udp);
+            let mut ports = service.ports.iter().filter(|own| own.protocol != Protocol::Udp);
+            let own = match scope.is_explicit() {
+                // The first port for HTTP has the host's plain name, which those of other ports lose.
+                true => ports.find(|own| is_http(own)).filter(|own| own.number == port),
+                false => ports.find(|own| own.number == port),
+            };
             let Some(own) = own else { continue };
             // Istio has a service's host in lower case, but for an explicit proxy, where it stays as it is written.
             let host = match scope.is_explicit() {

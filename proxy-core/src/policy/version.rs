@@ -25,6 +25,8 @@ pub(super) enum Change {
     MeshTrafficPolicy,
     /// `serviceEntryVisibility` of the mesh config.
     EntryVisibility,
+    /// `zoneAwareLbSetting` of the mesh config.
+    ZoneAware,
     /// `~namespace/host` in a Sidecar leaves a host out; before, only `~/*` means anything.
     HostExclusions,
     /// Sidecars serve ServiceEntries of resolution DYNAMIC_DNS.
@@ -54,7 +56,7 @@ pub(super) enum Change {
 }
 
 /// Since when, and where it is written.
-const CHANGES: [(Change, u8, &str); 16] = [
+const CHANGES: [(Change, u8, &str); 17] = [
     (
         Change::DynamicDnsMode,
         31,
@@ -69,6 +71,11 @@ const CHANGES: [(Change, u8, &str); 16] = [
         Change::EntryVisibility,
         31,
         "release notes 1.31: serviceEntryVisibility in MeshConfig",
+    ),
+    (
+        Change::ZoneAware,
+        31,
+        "release notes 1.31: zoneAwareLbSetting in MeshConfig and DestinationRule",
     ),
     (Change::HostExclusions, 31, "pilot/pkg/model/sidecar.go, excluded hosts"),
     (
@@ -186,6 +193,9 @@ fn read_settings(mesh: &mut MeshConfig, version: IstioVersion) {
     }
     if !has(version, Change::EntryVisibility) {
         mesh.entry_visibility = None;
+    }
+    if !has(version, Change::ZoneAware) {
+        mesh.zone_aware = None;
     }
     if !has(version, Change::PathNormalization) {
         mesh.path_normalization = PathNormalization::default();

@@ -13,7 +13,10 @@ pub fn load_balancer(seed: &mut Seed) -> Value {
         _ => json!({"consistentHash": consistent_hash(seed)}),
     };
     if seed.once_in(3) || balancer == json!({}) {
-        balancer["localityLbSetting"] = locality_setting(seed);
+        match seed.once_in(4) {
+            true => balancer["zoneAwareLbSetting"] = zone_aware_setting(seed),
+            false => balancer["localityLbSetting"] = locality_setting(seed),
+        }
     }
     if seed.once_in(4) {
         warm_up(seed, &mut balancer);
@@ -65,6 +68,15 @@ fn locality_setting(seed: &mut Seed) -> Value {
         3 => json!({"distribute": [{"from": "r1/z1/*", "to": {"r1/*": 70, "r2": 30}}]}),
         4 => json!({"distribute": [{"from": "r9", "to": {"r1": 100}}, {"from": "r1/*", "to": {"r1/z1/s1": 100}}]}),
         _ => json!({"distribute": [{"from": "*", "to": {"r1": 20, "r2/*": 80}}]}),
+    }
+}
+
+fn zone_aware_setting(seed: &mut Seed) -> Value {
+    match seed.below(4) {
+        0 => json!({"enabled": false}),
+        1 => json!({"failover": [{"from": "r1", "to": "r3"}], "minClusterSize": 2}),
+        2 => json!({"enabled": true, "failoverPriority": ["version=v1"]}),
+        _ => json!({}),
     }
 }
 

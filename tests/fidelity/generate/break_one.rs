@@ -353,6 +353,13 @@ fn add(seed: &mut Seed, spec: &mut Value) {
             ),
             (
                 "/trafficPolicy",
+                json!({"loadBalancer": {"zoneAwareLbSetting": {
+                    "failover": [{"from": "a", "to": seed.text(&["a", "b/c", "*", "b"])}],
+                    "failoverPriority": [seed.text(&["topology.kubernetes.io/zone", "x"])]
+                }}}),
+            ),
+            (
+                "/trafficPolicy",
                 json!({"loadBalancer": {"localityLbSetting": {"distribute": [{"from": "a", "to": {"b": seed.pick(&[0, 50, 100, 101])}}]}}}),
             ),
             (

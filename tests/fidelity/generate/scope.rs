@@ -245,6 +245,7 @@ pub fn mesh(seed: &mut Seed) -> String {
         ("defaultHttpRetryPolicy: {attempts: 0}\n", 12),
         ("tcpKeepalive: {time: 60s, probes: 4}\n", 12),
         ("localityLbSetting: {enabled: false}\n", 12),
+        ("zoneAwareLbSetting: {failover: [{from: r1, to: r2}]}\n", 12),
         (
             "defaultTrafficPolicy: {connectionPool: {tcp: {maxConnections: 9, connectTimeout: 7s, idleTimeout: 3s}, http: {maxRetries: 2, maxRequestsPerConnection: 5, h2UpgradePolicy: UPGRADE}}}\n",
             12,

@@ -169,7 +169,8 @@ fn istio_warns_about_the_policy_of_the_whole_rule_alone() {
 #[test]
 fn what_the_sidecar_does_is_no_finding_and_what_it_does_not_is() {
     let spec = |policy: &str| format!("  host: a.com\n  trafficPolicy: {{{policy}}}");
-    let done = "outlierDetection: {interval: 1s}, loadBalancer: {simple: ROUND_ROBIN, warmup: {duration: 1m}}, connectionPool: \
+    let done = "outlierDetection: {interval: 1s}, loadBalancer: {simple: ROUND_ROBIN, warmup: {duration: 1m}, \
+                zoneAwareLbSetting: {failover: [{from: a, to: b}]}}, connectionPool: \
                 {tcp: {idleTimeout: 0s, maxConnectionDuration: 1h, tcpKeepalive: {probes: 3}}, http: {idleTimeout: 1m}}";
     let found = findings(&object("DestinationRule", &spec(done)));
     assert!(found.iter().all(|finding| finding.code != "EGR06"), "{found:?}");
@@ -178,20 +179,15 @@ fn what_the_sidecar_does_is_no_finding_and_what_it_does_not_is() {
                 proxyProtocol: {version: V2}";
     let found = findings(&object("DestinationRule", &spec(done)));
     assert!(found.iter().all(|finding| finding.code != "EGR06"), "{found:?}");
-    let not_done = "tls: {mode: SIMPLE, credentialName: 'configmap://default/ca'}, retryBudget: {budgetInterval: 1s}, tunnel: {targetHost: a.com, targetPort: 80, protocol: POST}, \
-                    loadBalancer: {simple: ROUND_ROBIN, zoneAwareLbSetting: {}}";
+    let not_done = "tls: {mode: SIMPLE, credentialName: 'configmap://default/ca'}, retryBudget: {budgetInterval: 1s}, \
+                    tunnel: {targetHost: a.com, targetPort: 80, protocol: POST}";
     let found = findings(&object("DestinationRule", &spec(not_done)));
     let fields: Vec<&str> = found
         .iter()
         .filter(|one| one.code == "EGR06")
         .map(|one| &*one.field)
         .collect();
-    let parts = [
-        "tunnel.protocol",
-        "retryBudget.budgetInterval",
-        "loadBalancer.zoneAwareLbSetting",
-        "tls.credentialName",
-    ];
+    let parts = ["tunnel.protocol", "retryBudget.budgetInterval", "tls.credentialName"];
     assert_eq!(fields, parts.map(|part| format!("spec.trafficPolicy.{part}")));
 }
 

@@ -88,6 +88,9 @@ pub fn read_mesh(mesh: Cursor<'_>, lines: u32, mut config: MeshConfig) -> MeshCo
     config.locality = mesh
         .mapping("localityLbSetting")
         .map(super::load_balancing::locality_setting);
+    config.zone_aware = mesh
+        .mapping("zoneAwareLbSetting")
+        .map(super::load_balancing::zone_aware_setting);
     if let Some(timeout) = mesh.field("protocolDetectionTimeout", |value| {
         let parsed = value.node.as_str().and_then(super::cursor::parse_duration);
         if parsed.is_none() {
@@ -184,8 +187,7 @@ fn unapplied(mesh: Cursor<'_>, lines: u32) -> Vec<(&'static str, u32)> {
         let is_nothing = node.is_null() || node.text().is_some_and(|text| nothing.contains(&text));
         (!is_nothing).then_some(lines + node.span.line)
     };
-    let settings: [(_, &[_], &[_]); 5] = [
-        ("zoneAwareLbSetting", &["zoneAwareLbSetting"], &[]),
+    let settings: [(_, &[_], &[_]); 4] = [
         ("proxyHttpPort", &["proxyHttpPort"], &["0"]),
         ("tlsDefaults", &["tlsDefaults"], &[]),
         ("defaultConfig.proxyHeaders", &["defaultConfig", "proxyHeaders"], &[]),

@@ -21,7 +21,7 @@ pub fn load_balancer(balancer: Cursor<'_>) -> LoadBalancer {
         simple: choice(balancer, "simple", &ways).unwrap_or_default(),
         consistent_hash: balancer.mapping("consistentHash").map(consistent_hash),
         locality: balancer.mapping("localityLbSetting").map(locality_setting),
-        is_zone_aware: balancer.has("zoneAwareLbSetting"),
+        zone_aware: balancer.mapping("zoneAwareLbSetting").map(zone_aware_setting),
         warmup: balancer.mapping("warmup").map(warmup),
         warmup_duration: balancer.duration("warmupDurationSecs"),
     }
@@ -113,6 +113,14 @@ pub fn locality_setting(setting: Cursor<'_>) -> LocalitySetting {
             Some((text(&failover, "from"), text(&failover, "to")))
         }),
         failover_priority: setting.texts("failoverPriority"),
+    }
+}
+
+/// `zoneAwareLbSetting`.
+pub fn zone_aware_setting(setting: Cursor<'_>) -> LocalitySetting {
+    LocalitySetting {
+        distribute: Vec::new(),
+        ..locality_setting(setting)
     }
 }
 

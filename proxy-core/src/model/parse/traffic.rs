@@ -191,13 +191,6 @@ fn others(policy: Cursor<'_>) -> Vec<&'static str> {
     {
         found.push("retryBudget.budgetInterval");
     }
-    if let Some(balancer) = policy.mapping("loadBalancer") {
-        found.extend(
-            balancer
-                .has("zoneAwareLbSetting")
-                .then_some("loadBalancer.zoneAwareLbSetting"),
-        );
-    }
     found
 }
 

@@ -17,5 +17,5 @@ pub(super) use settings::balance_of;
 pub use settings::{Balance, Balancer, Outlier, SlowStart};
 pub(crate) use spread::TOPOLOGY;
 pub use spread::{Group, Locality, Place, Spread};
-pub(super) use spread::{Placed, Spreading};
+pub(super) use spread::{Holding, Placed, Spreading};
 pub(crate) use table::{MAGLEV_SIZES_END, is_prime};

@@ -117,13 +117,23 @@ impl fmt::Display for Locality {
     }
 }
 
+/// A setting that holds.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::policy) enum Holding<'s> {
+    /// `localityLbSetting`: regions, zones and subzones come one after the other.
+    Localities(&'s LocalitySetting),
+    /// `zoneAwareLbSetting`: regions do. Within one, Envoy prefers the caller's zone only where a sidecar discovers its own
+    /// service, which Istio has it do when it is told to (`ISTIO_META_ENABLE_SELF_DISCOVERY`).
+    Zones(&'s LocalitySetting),
+}
+
 /// What decides about places: who calls, and what is set.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::policy) struct Spreading<'s> {
     /// Labels of the caller.
     pub labels: &'s Labels,
     /// The setting that holds, unless it is switched off.
-    pub setting: Option<&'s LocalitySetting>,
+    pub setting: Option<Holding<'s>>,
     /// Who fails is ejected; only then is there anything to fall back from.
     pub ejects: bool,
     /// `failoverPriority` counts: Istio forgets it for subsets of services whose endpoints are names.
@@ -141,6 +151,14 @@ pub(in crate::policy) struct Placed<'e> {
     pub labels: &'e Labels,
 }
 
+impl<'s> Holding<'s> {
+    pub(in crate::policy) fn setting(self) -> &'s LocalitySetting {
+        match self {
+            Self::Localities(setting) | Self::Zones(setting) => setting,
+        }
+    }
+}
+
 impl Spreading<'_> {
     /// The places of `endpoints`, and which of them there are to this caller; `None` where all are alike.
     pub(in crate::policy) fn places(&self, endpoints: &[Placed<'_>]) -> (Option<Spread>, Vec<bool>) {
@@ -149,23 +167,26 @@ impl Spreading<'_> {
             .iter()
             .map(|endpoint| Locality::of_endpoint(endpoint.locality, endpoint.labels))
             .collect();
-        let setting = self.setting;
+        let setting = self.setting.map(Holding::setting);
+        let of_zones = matches!(self.setting, Some(Holding::Zones(_)));
         let distribute = setting.map(|setting| &*setting.distribute).unwrap_or_default();
         let failover = setting.map(|setting| &*setting.failover).unwrap_or_default();
         let by_labels = setting.map(|setting| &*setting.failover_priority).unwrap_or_default();
         let mut priorities: Vec<u32> = vec![0; endpoints.len()];
-        let fails_over = distribute.is_empty() && self.ejects && setting.is_some();
+        let fails_over = distribute.is_empty() && setting.is_some() && (self.ejects || of_zones);
         if fails_over && self.by_labels && !by_labels.is_empty() {
             let steps = endpoints.iter().zip(&localities);
             let steps =
                 steps.map(|(endpoint, locality)| rank(by_labels, (&own, self.labels), (locality, endpoint.labels)));
             priorities = steps.collect();
         }
-        if fails_over && (by_labels.is_empty() || !failover.is_empty()) {
+        if fails_over && (of_zones || by_labels.is_empty() || !failover.is_empty()) {
             let to = failover.iter().find(|(from, _)| from == own.region()).map(|(_, to)| to);
             for (priority, locality) in priorities.iter_mut().zip(&localities) {
                 let distance = match (own.distance(locality), to) {
                     (3, Some(to)) if to != locality.region() => 4,
+                    (3, None) if of_zones => 4,
+                    (distance, _) if of_zones => distance.max(2),
                     (distance, _) => distance,
                 };
                 *priority = *priority * 5 + distance;
@@ -209,7 +230,7 @@ impl Spreading<'_> {
                 })
                 .collect(),
             by_locality: !distribute.is_empty()
-                || fails_over && !(failover.is_empty() && setting.is_none_or(|all| all.failover_priority.is_empty())),
+                || fails_over && !of_zones && !(failover.is_empty() && by_labels.is_empty()),
         };
         (spread.says_something().then_some(spread), is_there)
     }

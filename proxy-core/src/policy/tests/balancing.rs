@@ -146,8 +146,8 @@ fn a_subset_lacks_nothing_of_what_its_own_block_takes_the_place_of() {
                 [a.com], resolution: STATIC, ports: [{number: 80, name: p, protocol: HTTP}], endpoints: [{address: 10.0.0.1, \
                 labels: {v: one}}]}\n---\n\
                 apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a, namespace: default}\nspec: \
-                {host: a.com, trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN, zoneAwareLbSetting: {}}}, subsets: [\
-                {name: own, labels: {v: one}, trafficPolicy: {loadBalancer: {simple: RANDOM}}}, \
+                {host: a.com, trafficPolicy: {retryBudget: {budgetInterval: 1s}}, subsets: [\
+                {name: own, labels: {v: one}, trafficPolicy: {retryBudget: {percent: 5}}}, \
                 {name: same, labels: {v: one}}]}\n";
     let snapshot = compile(&read(text), &Workload::default());
     let unapplied = |subset: &str| {
@@ -156,6 +156,6 @@ fn a_subset_lacks_nothing_of_what_its_own_block_takes_the_place_of() {
     };
     assert_eq!(
         (unapplied("same"), unapplied("own")),
-        (vec!["loadBalancer.zoneAwareLbSetting"], vec![])
+        (vec!["retryBudget.budgetInterval"], vec![])
     );
 }

@@ -1,6 +1,6 @@
 //! Which endpoints are called first, by where they and the caller are.
 
-use super::super::{Locality, Placed, Spreading};
+use super::super::{Holding, Locality, Placed, Spreading};
 use crate::model::{Distribution, Labels, LocalitySetting};
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {
@@ -9,7 +9,7 @@ fn labels(pairs: &[(&str, &str)]) -> Labels {
 }
 
 /// Locality, priority and weight of each group, and which endpoints there are.
-fn placed(setting: &LocalitySetting, caller: &[(&str, &str)], ejects: bool, endpoints: &[(&str, u32)]) -> String {
+fn placed(setting: Holding<'_>, caller: &[(&str, &str)], ejects: bool, endpoints: &[(&str, u32)]) -> String {
     let (caller, none) = (labels(caller), Labels::new());
     let endpoints: Vec<Placed<'_>> = endpoints
         .iter()
@@ -95,7 +95,25 @@ fn endpoints_have_the_places_that_istio_gives_them() {
         (&nothing, false, &[("", 3), ("", 1)], "2 in no locality ++"),
         (&nothing, false, &[("", 3), ("", 3)], "alike ++"),
     ] {
+        let setting = Holding::Localities(setting);
         assert_eq!(placed(setting, &own, ejects, endpoints), expected, "{setting:?}");
+    }
+}
+
+#[test]
+fn zones_set_regions_apart_whether_anybody_is_ejected_or_not() {
+    let own = [("istio-locality", "a.b.c")];
+    let near = [("d/b/c", 0), ("a/b/c", 0), ("a/x", 0), ("e", 0)];
+    let nothing = LocalitySetting::default();
+    let failover = LocalitySetting {
+        failover: vec![("a".into(), "e".into())],
+        ..LocalitySetting::default()
+    };
+    for (setting, expected) in [
+        (&nothing, "1 in a/b/c, 1 in a/x, then 1 in d/b/c, 1 in e ++++"),
+        (&failover, "1 in a/b/c, 1 in a/x, then 1 in e, then 1 in d/b/c ++++"),
+    ] {
+        assert_eq!(placed(Holding::Zones(setting), &own, false, &near), expected);
     }
 }
 
