@@ -18,9 +18,18 @@ const SELDOM: Duration = Duration::from_secs(300);
 /// its connection with it, so that the next question goes over another one.
 pub(super) const LATE: Duration = Duration::from_secs(12);
 
-/// Feels the pulse; dropped with the last who does.
-#[derive(Debug, Clone)]
+/// Feels the pulse; dropped with the last who does. A clone is told of what is missed after it was made: what listens anew
+/// has lost nothing of what was missed before.
+#[derive(Debug)]
 pub(super) struct Pulse(watch::Receiver<Instant>);
+
+impl Clone for Pulse {
+    fn clone(&self) -> Self {
+        let mut own = self.0.clone();
+        own.mark_unchanged();
+        Self(own)
+    }
+}
 
 impl Pulse {
     /// The pulse of a server, and what has it felt for as long as it runs. `client` gives the client to ask with, which
@@ -85,5 +94,29 @@ async fn feel(client: impl Fn() -> Client, missed: watch::Sender<Instant>) {
                 missed.send_replace(last);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{runtime::Builder, task};
+
+    use super::*;
+
+    #[test]
+    fn who_listens_anew_is_told_of_what_is_missed_from_then_on_alone() {
+        let runtime = Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (missed, first) = watch::channel(Instant::now());
+            let first = Pulse(first);
+            missed.send_replace(Instant::now());
+            let mut anew = first.clone();
+            let told = tokio::spawn(async move { anew.missed().await });
+            task::yield_now().await;
+            assert!(!told.is_finished());
+            let since = Instant::now();
+            missed.send_replace(since);
+            assert_eq!(told.await.unwrap(), since);
+        });
     }
 }
