@@ -4,7 +4,6 @@
 //! sidecars leave it to the upstream to say so (`proxy_100_continue`).
 
 use std::{
-    collections::VecDeque,
     future::poll_fn,
     io::{self, IoSlice},
     pin::{Pin, pin},
@@ -28,9 +27,6 @@ use crate::flow::{headers, reply};
 
 /// As hyper writes it.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-
-/// How many may wait to be passed on. Callers do without those of an upstream that says more at once.
-const WAITING: usize = 16;
 
 /// What a caller's connection is told between two answers.
 #[derive(Debug, Default)]
@@ -121,32 +117,33 @@ impl Drop for Passing<'_> {
 #[derive(Debug)]
 pub(super) struct Interim(StatusCode, HeaderMap);
 
-/// The upstream's interim answers to a request.
+/// The upstream's first interim answer to a request: Envoy passes no other on.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
-    interims: Mutex<VecDeque<Interim>>,
+    first: Mutex<Option<Interim>>,
+    is_known: AtomicBool,
     more: Notify,
 }
 
 impl Heard {
-    /// Notes those to `request` from now on.
+    /// Notes the first to `request` from now on.
     pub fn of<B>(request: &mut Request<B>) -> Arc<Self> {
         let heard = Arc::<Self>::default();
         let noted = heard.clone();
         hyper::ext::on_informational(request, move |response| {
+            if noted.is_known.swap(true, Ordering::Relaxed) {
+                return;
+            }
             let mut lines = response.headers().clone();
             headers::strip_hop_by_hop(&mut lines, false);
-            let mut interims = noted.interims.lock().unwrap_or_else(PoisonError::into_inner);
-            if interims.len() < WAITING {
-                interims.push_back(Interim(response.status(), lines));
-                noted.more.notify_one();
-            }
+            *noted.first() = Some(Interim(response.status(), lines));
+            noted.more.notify_one();
         });
         heard
     }
 
-    fn next(&self) -> Option<Interim> {
-        self.interims.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    fn first(&self) -> MutexGuard<'_, Option<Interim>> {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for `answer`, and passes on to `caller` what comes before it.
@@ -154,7 +151,8 @@ impl Heard {
         let mut answer = pin!(answer);
         loop {
             let more = self.more.notified();
-            if let Some(interim) = self.next() {
+            let interim = self.first().take();
+            if let Some(interim) = interim {
                 caller.pass(interim).await;
                 continue;
             }
