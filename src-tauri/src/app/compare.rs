@@ -118,9 +118,7 @@ impl Comparing {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl Comparing {
     /// Keeps another pinned policy, or none: what is compared with the one before ends.
     fn pins(&self, pin: Option<Arc<Pin>>) {
         let is_compared = |running: &Running| running.with == PolicyChoice::Pinned;

@@ -185,7 +185,6 @@ impl Spreading<'_> {
             for (priority, locality) in priorities.iter_mut().zip(&localities) {
                 let distance = match (own.distance(locality), to) {
                     (3, Some(to)) if to != locality.region() => 4,
-                    (3, None) if of_zones => 4,
                     (distance, _) if of_zones => distance.max(2),
                     (distance, _) => distance,
                 };
