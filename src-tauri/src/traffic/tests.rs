@@ -1,8 +1,14 @@
 //! Filters, facets, pages and bounds of the store.
 
-use proxy_core::record::{FlowRecord, Formats};
+use std::path::Path;
 
-use super::{Traffic, counts, destinations, details};
+use proxy_core::{
+    model::World,
+    policy::{Workload, compile},
+    record::{FlowRecord, Formats},
+};
+
+use super::{Traffic, counts, destinations, details, why};
 use crate::{
     change::tests::flow,
     cluster::SESSION,
@@ -231,4 +237,21 @@ fn what_only_observing_let_through_is_told_with_what_policy_would_have_said() {
         said.contains("only observes") && said.contains("would have been blocked"),
         "{said}"
     );
+}
+
+#[test]
+fn what_another_policy_decided_is_told_apart_from_what_the_one_of_now_says() {
+    let world = World::default();
+    let snapshot = compile(&world, &Workload::default());
+    let said = |hash: &str| {
+        let mut decided = record("a.com", "passthrough", 200);
+        decided.policy_hash = hash.into();
+        let traffic = Traffic::default();
+        traffic.add(decided);
+        let row = traffic.row(1).unwrap();
+        why(&row, &world, &snapshot, Path::new("/")).unwrap().sentence
+    };
+    let told_apart = |said: String| said.contains("As the policy is now: ");
+    assert!(told_apart(said("another")), "{}", said("another"));
+    assert!(!told_apart(said(snapshot.hash())), "{}", said(snapshot.hash()));
 }

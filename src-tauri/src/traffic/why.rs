@@ -72,9 +72,14 @@ pub fn why(row: &Row, world: &World, snapshot: &Snapshot, folder: &Path) -> Resu
             word(verdict)
         ),
     };
+    // What happened was decided by another policy than what is said next.
+    let since = match row.record.policy_hash.as_str() {
+        hash if hash.is_empty() || hash == now => "",
+        _ => "As the policy is now: ",
+    };
     Ok(Why {
         verdict,
-        sentence: format!("{} {}", sentence(row), capitalised(&explained.reason)),
+        sentence: format!("{} {since}{}", sentence(row), capitalised(&explained.reason)),
         steps: explained.trace.iter().map(|step| shown(step, folder)).collect(),
         otherwise: explained.otherwise,
         decided_by: format!(
