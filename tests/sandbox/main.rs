@@ -11,6 +11,7 @@ mod closed;
 mod compare;
 mod files;
 mod identity;
+mod legacy;
 mod life;
 mod reach;
 mod rules;

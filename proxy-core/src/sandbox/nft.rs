@@ -10,6 +10,7 @@ use nix::{errno::Errno, sys::socket::SockProtocol};
 use super::{
     netlink::{ACK, APPEND, CREATE, EXCLUSIVE, Netlink, attribute, message, nested},
     plan::{Action, Chain, ChainKind, Plan, Rule, TABLE, Test},
+    refused::Refused,
 };
 
 const SUBSYSTEM: u16 = 10;
@@ -45,67 +46,6 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 const IPV4: u8 = 2;
 const IPV6: u8 = 10;
-
-/// Why the kernel does not take the rules, and what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum Refused {
-    /// The right to set them is missing.
-    #[error(
-        "{}: give it to the init container (securityContext.capabilities.add), or use the explicit proxy (`run \
-         --explicit`, and HTTP_PROXY and HTTPS_PROXY for the workload)",
-        self.cause()
-    )]
-    NotPermitted,
-    /// The kernel lacks what they are made of.
-    #[error(
-        "{}; or use the explicit proxy (`run --explicit`, and HTTP_PROXY and HTTPS_PROXY for the workload)",
-        self.cause()
-    )]
-    NoNat(io::Error),
-    /// The kernel keeps rules that nobody holds.
-    #[error("{}", self.cause())]
-    NoOwner(io::Error),
-    /// Others are in force.
-    #[error("{}", self.cause())]
-    Taken,
-    /// Anything else.
-    #[error("{}", self.cause())]
-    System(io::Error),
-}
-
-impl Refused {
-    /// Why, without the ways out of a pod.
-    pub fn cause(&self) -> String {
-        match self {
-            Self::NotPermitted => {
-                "interception rules need the capability NET_ADMIN, which this process does not have".into()
-            }
-            Self::NoNat(error) => format!(
-                "this node's kernel has no nf_tables with NAT for inet ({error}): Linux 5.2 or newer with the modules \
-                 nf_tables, nft_chain_nat and nft_redir has it"
-            ),
-            Self::NoOwner(error) => {
-                format!(
-                    "this node's kernel has no rules that end with who holds them ({error}): Linux 5.12 or newer has them"
-                )
-            }
-            Self::Taken => "interception rules of another sidecar are in force in this network already".into(),
-            Self::System(error) => format!("the kernel does not take the interception rules: {error}"),
-        }
-    }
-}
-
-impl From<io::Error> for Refused {
-    fn from(error: io::Error) -> Self {
-        match error.raw_os_error().map(Errno::from_raw) {
-            Some(Errno::EPERM | Errno::EACCES) => Self::NotPermitted,
-            Some(Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT | Errno::ENOENT) => {
-                Self::NoNat(error)
-            }
-            _ => Self::System(error),
-        }
-    }
-}
 
 /// Puts the plan in force, in the place of what was applied before: all of it, or nothing changes.
 pub fn apply(plan: &Plan) -> Result<(), Refused> {
