@@ -139,24 +139,13 @@ fn rules_of_others_stay_as_they_are_with_their_counters_behind_ours() {
         $0 capture apply --with iptables --exclude-ports 22
         $0 capture apply --with iptables --exclude-ports 23
         save -c
-        echo behind
-        iptables-legacy -t nat -I OUTPUT -p tcp --dport 7 -j RETURN
-        iptables-legacy -t nat -N LATER
-        iptables-legacy -t nat -A LATER -j Z
-        $0 capture apply --with iptables
-        iptables-legacy -t nat -S OUTPUT
-        iptables-legacy -t nat -S LATER
-        iptables-legacy -t nat -F LATER
-        iptables-legacy -t nat -X LATER
-        iptables-legacy -t nat -D OUTPUT -p tcp --dport 7 -j RETURN
         echo removed
         $0 capture remove
         $0 capture remove
         save -c";
     let listed = alone(script, &[FOREIGN]);
     let (before, rest) = listed.split_once("applied\n").unwrap();
-    let (applied, rest) = rest.split_once("behind\n").unwrap();
-    let (moved, after) = rest.split_once("removed\n").unwrap();
+    let (applied, after) = rest.split_once("removed\n").unwrap();
     assert!(before.contains("[12:720] -A ISTIO_REDIRECT"), "{before}");
     assert_eq!(before, after);
     let (own, others): (Vec<_>, Vec<_>) = applied.lines().partition(|line| line.contains("EGRET_OUTPUT"));
@@ -166,9 +155,34 @@ fn rules_of_others_stay_as_they_are_with_their_counters_behind_ours() {
         ports.len() == 2 && ports.iter().all(|line| line.contains("--dport 23 ")),
         "{own:?}"
     );
-    let first = moved.lines().find(|line| line.starts_with("-A OUTPUT"));
-    assert_eq!(first, Some("-A OUTPUT -j EGRET_OUTPUT"), "{moved}");
-    assert!(moved.contains("-A LATER -j Z\n"), "{moved}");
+}
+
+#[test]
+fn applied_again_the_rules_are_first_again_and_others_may_change_theirs_around_them() {
+    if !possible("applied_again") {
+        return;
+    }
+    let script = "
+        $0 capture apply --with iptables
+        iptables-legacy -t nat -N LATER
+        iptables-legacy -t nat -N LAST
+        iptables-legacy -t nat -A LATER -g LAST
+        iptables-legacy -t nat -I OUTPUT -j LATER
+        $0 capture apply --with iptables
+        iptables-legacy -t nat -S | grep -v EGRET_OUTPUT' '
+        $0 capture remove
+        iptables-legacy -t nat -S";
+    let listed = alone(script, &[]);
+    assert!(
+        listed.contains("-A OUTPUT -j EGRET_OUTPUT\n-A OUTPUT -j LATER\n"),
+        "{listed}"
+    );
+    assert_eq!(
+        listed.matches("-A OUTPUT -j LATER\n-A LATER -g LAST\n").count(),
+        2,
+        "{listed}"
+    );
+    assert_eq!(listed.matches("EGRET").count(), 2, "{listed}");
 }
 
 #[test]
@@ -194,6 +208,41 @@ fn what_was_applied_to_the_other_tables_goes_and_tables_are_not_made_for_nothing
     let counts: Vec<_> = listed.split_whitespace().collect();
     // In nf_tables, and of the two tables of iptables: by default, by iptables, by nft, in both, and removed.
     assert_eq!(counts.join(" "), "made 1 0 0 2 1 0 1 2 0 0");
+}
+
+#[test]
+fn rules_are_not_held_beside_those_that_were_applied() {
+    if !possible("rules_are_not_held") {
+        return;
+    }
+    let script = "
+        cd $1; mkdir policy; ip link set lo up
+        $0 capture apply --with iptables
+        $0 run --policy policy --outbound 127.0.0.1:15901 --admin 127.0.0.1:15900 2>/dev/null & sidecar=$!
+        $0 capture hold --port 15901 --sidecar 127.0.0.1:15900 2>&1 || echo $?
+        kill $sidecar
+        nft list ruleset";
+    let folder = tempfile::tempdir().unwrap();
+    let said = alone(script, &[folder.path().to_str().unwrap()]);
+    assert!(said.contains("another sidecar") && said.ends_with("\n1\n"), "{said}");
+}
+
+#[test]
+fn nat_rules_of_others_in_nf_tables_are_named_since_they_may_come_first() {
+    if !possible("nat_rules_of_others") {
+        return;
+    }
+    let script = "
+        apply() { $0 capture apply $@ 2>&1 | grep -c 'NAT rules of others' || true; }
+        nft add table ip other
+        nft add chain ip other output '{ type nat hook output priority -99; }'
+        apply --with iptables
+        nft add chain ip other earlier '{ type nat hook output priority -100; }'
+        apply --with iptables; apply --with nft; apply";
+    assert_eq!(
+        alone(script, &[]).split_whitespace().collect::<Vec<_>>(),
+        ["0", "1", "0", "0"]
+    );
 }
 
 #[test]
@@ -233,6 +282,7 @@ fn net_admin_is_enough_and_without_it_the_way_out_is_said() {
 }
 
 /// Runs `body` as the test `name` in a network namespace of its own, in which 198.18.0.0/15 and fd00:198::/64 are on loopback.
+/// Of the latter, listeners need the addresses themselves.
 fn inside(name: &str, body: impl FnOnce()) {
     if std::env::var_os(INSIDE).is_some() {
         return body();
@@ -244,6 +294,7 @@ fn inside(name: &str, body: impl FnOnce()) {
         ip link set lo up
         ip route add local 198.18.0.0/15 dev lo src 127.0.0.1
         ip -6 route add local fd00:198::/64 dev lo
+        for own in 1 9 54; do ip addr add fd00:198::$own/128 dev lo nodad; done
         exec "$0" "$@""#;
     let mut command = unshare(script);
     command
@@ -426,11 +477,21 @@ fn a_sandbox_works_without_nf_tables_and_nothing_leaves_it() {
     if !possible("a_sandbox_works_without_nf_tables") {
         return;
     }
+    let entry = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: httpbin, namespace: default}\nspec:\n  \
+                 hosts: [httpbin.org]\n  ports: [{number: 80, name: http, protocol: HTTP}]\n  resolution: DNS\n";
+    trial.write("entry.yaml", entry);
     let library = without_nf_tables(trial.folder.path());
     let script = "
-        curl -s -o /dev/null -w '%{http_code}\\n' http://198.18.0.10/
-        bash -c 'echo >/dev/udp/203.0.113.1/9' && echo left";
+        code() { curl -s -o /dev/null -w '%{http_code}\\n' $@; }
+        code http://httpbin.org/
+        code -H Host:other.example http://httpbin.org/
+        bash -c 'echo >/dev/udp/203.0.113.1/9' || echo kept";
     let mut command = trial.command(&["sh", "-c", script]);
     let output = command.env("LD_PRELOAD", library).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "502\n", "{output:?}");
+    let said = said(&output);
+    assert_eq!(
+        said.split_whitespace().collect::<Vec<_>>(),
+        ["200", "502", "kept"],
+        "{output:?}"
+    );
 }

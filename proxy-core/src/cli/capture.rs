@@ -128,7 +128,8 @@ impl Capture {
 
 /// Says where the rules are, unless they are where they were wanted.
 fn apply(plan: &Plan, with: Option<Tables>) -> Result<(), Refused> {
-    if let Some(lacking) = sandbox::apply(plan, with)?.instead {
+    let applied = sandbox::apply(plan, with)?;
+    if let Some(lacking) = applied.instead {
         eprintln!(
             "egret-proxy: {}; the rules are in the tables of iptables instead",
             lacking.cause()

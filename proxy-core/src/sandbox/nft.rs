@@ -8,8 +8,8 @@ use ipnet::IpNet;
 use nix::{errno::Errno, sys::socket::SockProtocol};
 
 use super::{
-    netlink::{ACK, APPEND, CREATE, EXCLUSIVE, Netlink, attribute, message, nested},
-    plan::{Action, Chain, ChainKind, Plan, Rule, TABLE, Test},
+    netlink::{ACK, APPEND, CREATE, EXCLUSIVE, Netlink, attribute, message, nested, value},
+    plan::{Action, Chain, ChainKind, Plan, Rule, TABLE, TRANSLATION, Test},
     refused::Refused,
 };
 
@@ -19,6 +19,7 @@ const BATCH_END: u16 = 0x11;
 const NEW_TABLE: u16 = SUBSYSTEM << 8;
 const DELETE_TABLE: u16 = NEW_TABLE | 2;
 const NEW_CHAIN: u16 = NEW_TABLE | 3;
+const GET_CHAIN: u16 = NEW_TABLE | 4;
 const NEW_RULE: u16 = NEW_TABLE | 6;
 
 /// `NFT_TABLE_F_OWNER`, since Linux 5.12: the kernel takes the table away when the socket that made it is closed.
@@ -79,6 +80,22 @@ pub fn hold(plan: &Plan) -> Result<Held, Refused> {
 /// Takes away what was applied; nothing is there afterwards, whether something was before or not.
 pub fn remove() -> Result<(), Refused> {
     Batch::replacing().commit(&open()?)
+}
+
+/// True where somebody else's rules here translate what leaves, no later than the legacy tables do.
+pub fn translates_for_others() -> io::Result<bool> {
+    // struct nfgenmsg: of every family.
+    let chains = open()?.list(GET_CHAIN, &[UNSPECIFIED, 0, 0, 0])?;
+    let translates = |chain: &Vec<u8>| {
+        let attributes = chain.get(4..).unwrap_or_default();
+        let hook = value(attributes, 4);
+        let number = |kind| value(hook, kind).first_chunk().map(|bytes| i32::from_be_bytes(*bytes));
+        value(attributes, 7) == b"nat\0"
+            && number(1) == Some(OUTPUT.cast_signed())
+            && number(2).is_some_and(|priority| priority <= TRANSLATION)
+            && value(attributes, 1).strip_suffix(b"\0") != Some(TABLE.as_bytes())
+    };
+    Ok(chains.iter().any(translates))
 }
 
 fn open() -> io::Result<Netlink> {

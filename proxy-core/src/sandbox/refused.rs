@@ -66,11 +66,11 @@ impl Refused {
                 format!("this node's kernel has no nf_tables with NAT for inet ({error}): {NFT_MODULES} has it")
             }
             Self::NoIptables(family, error) => format!(
-                "this node's kernel has no NAT tables of iptables for {family} ({error}): the modules {} have them",
+                "this node's kernel has no tables of iptables for {family} ({error}): the modules {} have them",
                 family.modules()
             ),
             Self::Neither { nft, family, iptables } => format!(
-                "this node's kernel has neither nf_tables with NAT for inet ({nft}) nor the NAT tables of iptables for \
+                "this node's kernel has neither nf_tables with NAT for inet ({nft}) nor the tables of iptables for \
                  {family} ({iptables}): {NFT_MODULES} has the first, the modules {} have the second",
                 family.modules()
             ),

@@ -1,7 +1,12 @@
 //! In which of the kernel's tables rules are put in force: those of nf_tables, or where the kernel has none, the legacy ones
 //! of iptables.
 
-use super::{nft, plan::Plan, refused::Refused, xtables};
+use super::{
+    nft::{self, Held},
+    plan::Plan,
+    refused::Refused,
+    xtables,
+};
 
 /// Tables of the kernel that take interception rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -29,16 +34,23 @@ pub struct Applied {
     pub tables: Tables,
     /// Why nf_tables does not, where it was asked first.
     pub instead: Option<Refused>,
+    /// Rules of somebody else are in nf_tables, while these are in the legacy tables: of both, the kernel asks those first that
+    /// were added last.
+    pub beside_others: bool,
 }
 
 /// Puts the plan in force in these tables, or in those that the kernel has: in the place of what was applied before, in
 /// whatever tables.
 pub fn apply(plan: &Plan, tables: Option<Tables>) -> Result<Applied, Refused> {
-    let applied = put(plan, tables)?;
+    let mut applied = put(plan, tables)?;
     // Only now: in between, both lead to the same place.
     match applied.tables {
         Tables::Nft => xtables::remove()?,
-        Tables::Iptables => remove_from_nft()?,
+        Tables::Iptables => {
+            remove_from_nft()?;
+            // Where nf_tables cannot be asked, nobody has rules there.
+            applied.beside_others = nft::translates_for_others().unwrap_or(false);
+        }
     }
     Ok(applied)
 }
@@ -46,6 +58,15 @@ pub fn apply(plan: &Plan, tables: Option<Tables>) -> Result<Applied, Refused> {
 /// The same where nothing can have been applied in other tables.
 pub fn put(plan: &Plan, tables: Option<Tables>) -> Result<Applied, Refused> {
     choose(tables, || nft::apply(plan), || xtables::apply(plan))
+}
+
+/// Puts the plan in force where no rules of this program's are, for as long as what this gives lives. Only nf_tables has such
+/// rules.
+pub fn hold(plan: &Plan) -> Result<Held, Refused> {
+    match xtables::are_applied()? {
+        true => Err(Refused::Taken),
+        false => nft::hold(plan),
+    }
 }
 
 /// Takes away what was applied, in whatever tables; nothing is there afterwards, whether something was before or not.
@@ -69,7 +90,13 @@ fn choose(
     nft: impl FnOnce() -> Result<(), Refused>,
     iptables: impl FnOnce() -> Result<(), Refused>,
 ) -> Result<Applied, Refused> {
-    let by = |tables| move |()| Applied { tables, instead: None };
+    let by = |tables| {
+        move |()| Applied {
+            tables,
+            instead: None,
+            beside_others: false,
+        }
+    };
     match tables {
         Some(Tables::Nft) => nft().map(by(Tables::Nft)),
         Some(Tables::Iptables) => iptables().map(by(Tables::Iptables)),
@@ -77,8 +104,8 @@ fn choose(
             Ok(()) => Ok(by(Tables::Nft)(())),
             Err(Refused::NoNat(lacking)) => match iptables() {
                 Ok(()) => Ok(Applied {
-                    tables: Tables::Iptables,
                     instead: Some(Refused::NoNat(lacking)),
+                    ..by(Tables::Iptables)(())
                 }),
                 Err(Refused::NoIptables(family, error)) => Err(Refused::Neither {
                     nft: lacking,

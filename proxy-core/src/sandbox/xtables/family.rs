@@ -71,11 +71,15 @@ impl Family {
         }
     }
 
-    /// The modules that interception needs.
+    /// The modules that interception needs; the filter is a sandbox's.
     pub fn modules(self) -> &'static str {
         match self {
-            Self::V4 => "ip_tables, iptable_nat, xt_REDIRECT, xt_owner and xt_tcpudp",
-            Self::V6 => "ip6_tables, ip6table_nat, xt_REDIRECT, xt_owner and xt_tcpudp",
+            Self::V4 => {
+                "ip_tables, iptable_nat, xt_REDIRECT, xt_owner and xt_tcpudp (for a sandbox iptable_filter too)"
+            }
+            Self::V6 => {
+                "ip6_tables, ip6table_nat, xt_REDIRECT, xt_owner and xt_tcpudp (for a sandbox ip6table_filter too)"
+            }
         }
     }
 }

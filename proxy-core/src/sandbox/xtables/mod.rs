@@ -80,6 +80,22 @@ pub fn remove() -> Result<(), Refused> {
     Ok(())
 }
 
+/// True where rules are in force that were applied.
+pub fn are_applied() -> Result<bool, Refused> {
+    for family in Family::ALL
+        .into_iter()
+        .filter(|family| is_made(*family, ChainKind::Nat))
+    {
+        let refused = |error| Refused::by_iptables(family, error);
+        let socket = Socket::open(family).map_err(refused)?;
+        let table = Table::read(&socket, ChainKind::Nat.table()).map_err(refused)?;
+        if table.has_chain(ChainKind::Nat.own_chain()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The chain of these rules, and the jump to it before whatever else stands in OUTPUT: Istio's rules too, which therefore do
 /// not redirect what is redirected here.
 fn put(table: &mut Table, chain: &Chain) {

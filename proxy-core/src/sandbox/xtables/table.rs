@@ -104,13 +104,14 @@ impl Table {
         self.entries.len()
     }
 
+    /// True where it has a chain of this name.
+    pub fn has_chain(&self, name: &str) -> bool {
+        self.head(name).is_some()
+    }
+
     /// Takes a chain away, and all jumps to it.
     pub fn remove_chain(&mut self, name: &str) {
-        let Some(first) = self
-            .entries
-            .iter()
-            .position(|entry| entry.begins(self.family, Some(name)))
-        else {
+        let Some(first) = self.head(name) else {
             return;
         };
         let behind = &self.entries[first + 1..];
@@ -211,6 +212,13 @@ impl Table {
             }
         }
         Ok((header, entries))
+    }
+
+    /// The entry that begins the chain of this name.
+    fn head(&self, name: &str) -> Option<usize> {
+        self.entries
+            .iter()
+            .position(|entry| entry.begins(self.family, Some(name)))
     }
 
     fn renumber(&mut self, new: impl Fn(usize) -> usize) {
