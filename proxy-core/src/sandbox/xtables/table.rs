@@ -64,8 +64,8 @@ impl Table {
             offset += next;
             rest = behind;
         }
-        // There is always the one that ends the table.
-        if entries.is_empty() {
+        let ends = |last: &Entry| last.begins(family, Some(ERROR));
+        if !entries.last().is_some_and(ends) {
             return Err(unreadable());
         }
         let entry_at = |offset: usize| numbers.get(&offset).copied().ok_or_else(unreadable);
@@ -76,6 +76,8 @@ impl Table {
                 && let Ok(offset) = usize::try_from(u32_at(&entry.bytes, target + HEADER)?.cast_signed())
             {
                 entry.jump = Some(entry_at(offset)?);
+                // Where that is in bytes is known again when the table is written.
+                entry.bytes[target + HEADER..][..4].fill(0);
             }
         }
         let hooks = u32_at(info, NAME)?;
@@ -233,8 +235,7 @@ impl Entry {
     /// Where its target begins.
     fn target(&self, family: Family) -> io::Result<usize> {
         let target = usize::from(u16_at(&self.bytes, family.layout().target_offset)?);
-        // A verdict must fit behind it.
-        match target >= family.layout().size && target + HEADER + 4 <= self.bytes.len() {
+        match target >= family.layout().size && target + HEADER <= self.bytes.len() {
             true => Ok(target),
             false => Err(unreadable()),
         }

@@ -53,7 +53,7 @@ fn told(table: &Table) -> Raw {
 fn a_table_is_written_as_it_was_read() {
     for family in Family::ALL {
         let raw = of_others(family);
-        assert_eq!(told(&parse(family, &raw).unwrap()), raw, "{family}");
+        assert!(told(&parse(family, &raw).unwrap()) == raw, "{family}");
     }
 }
 
@@ -74,11 +74,11 @@ fn a_chain_is_jumped_to_first_and_leaves_nothing_when_it_goes() {
         assert!(entries[to..].starts_with(&rule), "{family}");
         // Read again, with the jump of others where it leads now.
         let mut again = parse(family, &(info, entries)).unwrap();
-        assert_eq!(again, table, "{family}");
+        assert!(again == table, "{family}");
         again.remove_chain(CHAIN);
-        assert_eq!(told(&again), raw, "{family}");
+        assert!(told(&again) == raw, "{family}");
         again.remove_chain(CHAIN);
-        assert_eq!(told(&again), raw, "{family}");
+        assert!(told(&again) == raw, "{family}");
     }
 }
 
@@ -93,7 +93,7 @@ fn a_chain_goes_alone_from_between_those_of_others() {
             table.add_chain("LATER", vec![rule.clone(), rule.clone()]);
         }
         table.remove_chain(CHAIN);
-        assert_eq!(told(&table), told(&expected), "{family}");
+        assert!(told(&table) == told(&expected), "{family}");
     }
 }
 
