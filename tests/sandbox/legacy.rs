@@ -415,21 +415,27 @@ fn connections_go_where_the_rules_say_by_either_tables() {
     });
 }
 
-/// What a kernel without nf_tables says, for one program: a library before the C library's, since no kernel can be had that has
-/// none.
-fn without_nf_tables(folder: &Path) -> String {
-    const LIBRARY: &str = r#"
-        #define _GNU_SOURCE
-        #include <errno.h>
-        #include <sys/syscall.h>
-        #include <unistd.h>
-        int socket(int domain, int type, int protocol) {
-            const int netlink = 16, netfilter = 12;
-            if (domain == netlink && protocol == netfilter) { errno = EPROTONOSUPPORT; return -1; }
-            return syscall(SYS_socket, domain, type, protocol);
-        }"#;
-    let (source, library) = (folder.join("without.c"), folder.join("without.so"));
-    std::fs::write(&source, LIBRARY).unwrap();
+/// What a kernel says that has no nf_tables.
+const NO_NF_TABLES: &str = "
+    int socket(int domain, int type, int protocol) {
+        const int netlink = 16, netfilter = 12;
+        if (domain == netlink && protocol == netfilter) { errno = EPROTONOSUPPORT; return -1; }
+        return syscall(SYS_socket, domain, type, protocol);
+    }";
+
+/// What a kernel says that has ip6tables, but not what the rules are made of.
+const NO_IP6TABLES: &str = "
+    int setsockopt(int socket, int level, int name, const void *value, socklen_t length) {
+        const int ipv6 = 41, replace = 64;
+        if (level == ipv6 && name == replace) { errno = ENOENT; return -1; }
+        return syscall(SYS_setsockopt, socket, level, name, value, length);
+    }";
+
+/// A library before the C library's, by which one program is told so: no kernel can be had that has none.
+fn lacking(what: &str, folder: &Path) -> String {
+    let head = "#define _GNU_SOURCE\n#include <errno.h>\n#include <sys/socket.h>\n#include <sys/syscall.h>\n#include <unistd.h>\n";
+    let (source, library) = (folder.join("lacking.c"), folder.join("lacking.so"));
+    std::fs::write(&source, format!("{head}{what}\n")).unwrap();
     let built = Command::new("cc")
         .args(["-shared", "-fPIC", "-o"])
         .arg(&library)
@@ -446,7 +452,7 @@ fn without_nf_tables_the_rules_are_in_the_tables_of_iptables_and_it_says_so() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let library = without_nf_tables(folder.path());
+    let library = lacking(NO_NF_TABLES, folder.path());
     let script = "
         LD_PRELOAD=$1 $0 capture apply 2>&1
         save | grep -c -- '-j EGRET_OUTPUT'
@@ -470,6 +476,36 @@ fn without_nf_tables_the_rules_are_in_the_tables_of_iptables_and_it_says_so() {
 }
 
 #[test]
+fn a_table_that_cannot_change_sets_the_others_back_unless_there_is_no_ipv6_at_all() {
+    if !possible("a_table_that_cannot_change") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let library = lacking(NO_IP6TABLES, folder.path());
+    let script = "
+        ip link set lo up
+        LD_PRELOAD=$1 $0 capture apply --with iptables --exclude-ports 21
+        save | grep -c -- '--dport 21 '
+        ip link add one type veth peer name other
+        ip addr add fd00::5/64 dev one nodad
+        ip link set one up
+        $0 capture apply --with iptables --exclude-ports 22
+        LD_PRELOAD=$1 $0 capture apply --with iptables --exclude-ports 23 2>&1 || echo $?
+        save | grep -e '--dport'";
+    let listed = alone(script, &[&library]);
+    let lines: Vec<_> = listed.lines().collect();
+    let [ipv4_alone, refused, one, ipv4, ipv6] = lines[..] else {
+        panic!("{listed}")
+    };
+    assert_eq!([ipv4_alone, one], ["1", "1"]);
+    assert!(
+        refused.contains("IPv6") && refused.contains("ip6table_nat"),
+        "{refused}"
+    );
+    assert!(ipv4.contains("--dport 22 ") && ipv4 == ipv6, "{listed}");
+}
+
+#[test]
 fn a_sandbox_works_without_nf_tables_and_nothing_leaves_it() {
     let Some(trial) = Trial::new("a_sandbox_works_without_nf_tables", "REGISTRY_ONLY") else {
         return;
@@ -480,7 +516,7 @@ fn a_sandbox_works_without_nf_tables_and_nothing_leaves_it() {
     let entry = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: httpbin, namespace: default}\nspec:\n  \
                  hosts: [httpbin.org]\n  ports: [{number: 80, name: http, protocol: HTTP}]\n  resolution: DNS\n";
     trial.write("entry.yaml", entry);
-    let library = without_nf_tables(trial.folder.path());
+    let library = lacking(NO_NF_TABLES, trial.folder.path());
     let script = "
         code() { curl -s -o /dev/null -w '%{http_code}\\n' $@; }
         code http://httpbin.org/

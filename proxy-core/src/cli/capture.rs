@@ -126,13 +126,17 @@ impl Capture {
     }
 }
 
-/// Says where the rules are, unless they are where they were wanted.
+/// Says where the rules are, unless they are where they were wanted, and what may come before them.
 fn apply(plan: &Plan, with: Option<Tables>) -> Result<(), Refused> {
     let applied = sandbox::apply(plan, with)?;
     if let Some(lacking) = applied.instead {
+        let cause = lacking.cause();
+        eprintln!("egret-proxy: {cause}; the rules are in the tables of iptables instead");
+    }
+    if applied.beside_others {
         eprintln!(
-            "egret-proxy: {}; the rules are in the tables of iptables instead",
-            lacking.cause()
+            "egret-proxy: nf_tables of this network has NAT rules of others too, as iptables-nft makes them for Istio; what \
+             they redirect first does not come to Egret (`nft list ruleset` shows them)"
         );
     }
     Ok(())
