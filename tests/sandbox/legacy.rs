@@ -1,31 +1,19 @@
-//! Interception rules in the legacy tables of iptables, put there without iptables, as iptables lists them. And that they do what
-//! those of nf_tables do.
+//! Interception rules in the legacy tables of iptables, put there without iptables, as iptables lists them.
 
 use std::{
-    io::{Read as _, Write as _},
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    os::fd::AsFd,
-    path::Path,
+    io::Write as _,
     process::{Command, Output, Stdio},
-    thread,
-    time::Duration,
 };
 
-use nix::{
-    sys::socket::{getsockopt, sockopt},
-    unistd::Uid,
-};
+use nix::unistd::Uid;
 
 use crate::{
     rules::RULES,
-    trial::{REQUIRED, Trial, binary},
+    trial::{REQUIRED, binary},
 };
 
-/// Set inside a namespace.
-const INSIDE: &str = "EGRET_TEST_INSIDE";
-
 /// Rules that name users are only taken where the users are: a namespace in which root alone is mapped has no others.
-fn unshare(script: &str) -> Command {
+pub fn unshare(script: &str) -> Command {
     let mut command = Command::new("unshare");
     if !Uid::effective().is_root() {
         command.args(["--map-root-user", "--map-auto"]);
@@ -42,7 +30,7 @@ fn unshare(script: &str) -> Command {
 }
 
 /// True where a network can be had in which iptables takes rules; else the test `name` is skipped.
-fn possible(name: &str) -> bool {
+pub fn possible(name: &str) -> bool {
     let probe = unshare("ip6tables-legacy -t nat -A OUTPUT -m owner --uid-owner 1339 -j RETURN")
         .output()
         .unwrap();
@@ -57,12 +45,12 @@ fn possible(name: &str) -> bool {
 }
 
 /// What a script prints as root of a network namespace of its own; `$0` is the program, and after it `arguments`.
-fn alone(script: &str, arguments: &[&str]) -> String {
+pub fn alone(script: &str, arguments: &[&str]) -> String {
     let output = unshare(script).arg(binary()).args(arguments).output().unwrap();
     said(&output)
 }
 
-fn said(output: &Output) -> String {
+pub fn said(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -279,255 +267,4 @@ fn net_admin_is_enough_and_without_it_the_way_out_is_said() {
     for said in [apply, remove] {
         assert!(said.contains("NET_ADMIN") && said.contains("explicit proxy"), "{said}");
     }
-}
-
-/// Runs `body` as the test `name` in a network namespace of its own, in which 198.18.0.0/15 and fd00:198::/64 are on loopback.
-/// Of the latter, listeners need the addresses themselves.
-fn inside(name: &str, body: impl FnOnce()) {
-    if std::env::var_os(INSIDE).is_some() {
-        return body();
-    }
-    if !possible(name) {
-        return;
-    }
-    let script = r#"
-        ip link set lo up
-        ip route add local 198.18.0.0/15 dev lo src 127.0.0.1
-        ip -6 route add local fd00:198::/64 dev lo
-        for own in 1 9 54; do ip addr add fd00:198::$own/128 dev lo nodad; done
-        exec "$0" "$@""#;
-    let mut command = unshare(script);
-    command
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture"])
-        .env(INSIDE, "1");
-    let output = command.output().unwrap();
-    assert!(said(&output).contains("1 passed"), "{output:?}");
-}
-
-/// A listener that says `word` to everyone, and where they wanted to go.
-fn site(address: &str, word: &'static str) {
-    let listener = TcpListener::bind(address).unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let wanted = match stream.local_addr().unwrap().ip() {
-                IpAddr::V4(_) => getsockopt(&stream.as_fd(), sockopt::OriginalDst)
-                    .map(|to| SocketAddr::from((to.sin_addr.s_addr.to_ne_bytes(), u16::from_be(to.sin_port)))),
-                IpAddr::V6(_) => getsockopt(&stream.as_fd(), sockopt::Ip6tOriginalDst)
-                    .map(|to| SocketAddr::from((to.sin6_addr.s6_addr, u16::from_be(to.sin6_port)))),
-            };
-            let wanted = wanted.map(|to| to.to_string()).unwrap_or_default();
-            stream.write_all(format!("{word} {wanted}").as_bytes()).unwrap();
-        }
-    });
-}
-
-/// A socket that answers `word` to everyone.
-fn answers(address: &str, word: &'static str) {
-    let socket = UdpSocket::bind(address).unwrap();
-    thread::spawn(move || {
-        loop {
-            let (_, from) = socket.recv_from(&mut [0; 16]).unwrap();
-            socket.send_to(word.as_bytes(), from).unwrap();
-        }
-    });
-}
-
-fn connect(address: &str) -> String {
-    let mut said = String::new();
-    TcpStream::connect(address).unwrap().read_to_string(&mut said).unwrap();
-    said
-}
-
-fn ask(server: &str) -> String {
-    let own = if server.starts_with('[') { "[::]:0" } else { "0.0.0.0:0" };
-    let socket = UdpSocket::bind(own).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
-    socket.connect(server).unwrap();
-    socket.send(b"?").unwrap();
-    let mut said = [0; 16];
-    let length = socket.recv(&mut said).unwrap();
-    String::from_utf8_lossy(&said[..length]).into_owned()
-}
-
-fn connect_as_proxy(host: &str, port: u16) -> String {
-    let read = format!("cat </dev/tcp/{host}/{port}");
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=1339", "--clear-groups", "--", "bash", "-c", &read]);
-    said(&command.output().unwrap())
-}
-
-#[test]
-fn connections_go_where_the_rules_say_by_either_tables() {
-    inside("legacy::connections_go_where_the_rules_say_by_either_tables", || {
-        for (loopback, net) in [("127.0.0.1", "198.18.0."), ("[::1]", "[fd00:198::")] {
-            let end = if loopback.starts_with('[') { "]" } else { "" };
-            site(&format!("{loopback}:15001"), "sidecar");
-            site(&format!("{loopback}:15953"), "dns");
-            answers(&format!("{loopback}:15953"), "dns");
-            site(&format!("{net}1{end}:80"), "site");
-            site(&format!("{net}9{end}:80"), "site");
-            answers(&format!("{net}54{end}:53"), "other server");
-        }
-        let capture = |arguments: &[&str]| {
-            said(&Command::new(binary()).arg("capture").args(arguments).output().unwrap());
-        };
-        for tables in ["iptables", "nft"] {
-            let rules = [
-                "apply",
-                "--with",
-                tables,
-                "--uid=1339",
-                "--exclude-ranges=198.18.0.8/31,fd00:198::9",
-                "--dns-port=15953",
-                "--dns-servers=198.18.0.53,fd00:198::53",
-            ];
-            capture(&rules);
-            for (host, to) in [
-                (
-                    "198.18.0.1",
-                    ["198.18.0.1:80", "198.18.0.9:80", "198.18.0.53:53", "198.18.0.54:53"],
-                ),
-                (
-                    "fd00:198::1",
-                    [
-                        "[fd00:198::1]:80",
-                        "[fd00:198::9]:80",
-                        "[fd00:198::53]:53",
-                        "[fd00:198::54]:53",
-                    ],
-                ),
-            ] {
-                let [captured, excluded, dns, other] = to;
-                assert_eq!(connect(captured), format!("sidecar {captured}"), "{tables}");
-                assert!(connect(excluded).starts_with("site"), "{tables}: {excluded}");
-                assert!(connect_as_proxy(host, 80).starts_with("site"), "{tables}: {host}");
-                assert_eq!(ask(dns), "dns", "{tables}: {dns}");
-                assert_eq!(connect(dns), format!("dns {dns}"), "{tables}");
-                assert_eq!(ask(other), "other server", "{tables}: {other}");
-            }
-            capture(&["remove"]);
-            for captured in ["198.18.0.1:80", "[fd00:198::1]:80"] {
-                assert!(connect(captured).starts_with("site"), "{tables}: {captured}");
-            }
-        }
-    });
-}
-
-/// What a kernel says that has no nf_tables.
-const NO_NF_TABLES: &str = "
-    int socket(int domain, int type, int protocol) {
-        const int netlink = 16, netfilter = 12;
-        if (domain == netlink && protocol == netfilter) { errno = EPROTONOSUPPORT; return -1; }
-        return syscall(SYS_socket, domain, type, protocol);
-    }";
-
-/// What a kernel says that has ip6tables, but not what the rules are made of.
-const NO_IP6TABLES: &str = "
-    int setsockopt(int socket, int level, int name, const void *value, socklen_t length) {
-        const int ipv6 = 41, replace = 64;
-        if (level == ipv6 && name == replace) { errno = ENOENT; return -1; }
-        return syscall(SYS_setsockopt, socket, level, name, value, length);
-    }";
-
-/// A library before the C library's, by which one program is told so: no kernel can be had that has none.
-fn lacking(what: &str, folder: &Path) -> String {
-    let head = "#define _GNU_SOURCE\n#include <errno.h>\n#include <sys/socket.h>\n#include <sys/syscall.h>\n#include <unistd.h>\n";
-    let (source, library) = (folder.join("lacking.c"), folder.join("lacking.so"));
-    std::fs::write(&source, format!("{head}{what}\n")).unwrap();
-    let built = Command::new("cc")
-        .args(["-shared", "-fPIC", "-o"])
-        .arg(&library)
-        .arg(&source)
-        .output()
-        .unwrap();
-    said(&built);
-    library.to_str().unwrap().to_string()
-}
-
-#[test]
-fn without_nf_tables_the_rules_are_in_the_tables_of_iptables_and_it_says_so() {
-    if !possible("without_nf_tables") {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let library = lacking(NO_NF_TABLES, folder.path());
-    let script = "
-        LD_PRELOAD=$1 $0 capture apply 2>&1
-        save | grep -c -- '-j EGRET_OUTPUT'
-        LD_PRELOAD=$1 $0 capture apply --with nft 2>&1 || echo $?
-        LD_PRELOAD=$1 $0 capture remove
-        save | grep -c EGRET || true";
-    let listed = alone(script, &[&library]);
-    let lines: Vec<_> = listed.lines().collect();
-    let [instead, two, forced, one, none] = lines[..] else {
-        panic!("{listed}")
-    };
-    assert!(
-        instead.contains("no nf_tables") && instead.ends_with("in the tables of iptables instead"),
-        "{instead}"
-    );
-    assert!(
-        forced.contains("nft_redir") && forced.contains("explicit proxy"),
-        "{forced}"
-    );
-    assert_eq!([two, one, none], ["2", "1", "0"]);
-}
-
-#[test]
-fn a_table_that_cannot_change_sets_the_others_back_unless_there_is_no_ipv6_at_all() {
-    if !possible("a_table_that_cannot_change") {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let library = lacking(NO_IP6TABLES, folder.path());
-    let script = "
-        ip link set lo up
-        LD_PRELOAD=$1 $0 capture apply --with iptables --exclude-ports 21
-        save | grep -c -- '--dport 21 '
-        ip link add one type veth peer name other
-        ip addr add fd00::5/64 dev one nodad
-        ip link set one up
-        $0 capture apply --with iptables --exclude-ports 22
-        LD_PRELOAD=$1 $0 capture apply --with iptables --exclude-ports 23 2>&1 || echo $?
-        save | grep -e '--dport'";
-    let listed = alone(script, &[&library]);
-    let lines: Vec<_> = listed.lines().collect();
-    let [ipv4_alone, refused, one, ipv4, ipv6] = lines[..] else {
-        panic!("{listed}")
-    };
-    assert_eq!([ipv4_alone, one], ["1", "1"]);
-    assert!(
-        refused.contains("IPv6") && refused.contains("ip6table_nat"),
-        "{refused}"
-    );
-    assert!(ipv4.contains("--dport 22 ") && ipv4 == ipv6, "{listed}");
-}
-
-#[test]
-fn a_sandbox_works_without_nf_tables_and_nothing_leaves_it() {
-    let Some(trial) = Trial::new("a_sandbox_works_without_nf_tables", "REGISTRY_ONLY") else {
-        return;
-    };
-    if !possible("a_sandbox_works_without_nf_tables") {
-        return;
-    }
-    let entry = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: httpbin, namespace: default}\nspec:\n  \
-                 hosts: [httpbin.org]\n  ports: [{number: 80, name: http, protocol: HTTP}]\n  resolution: DNS\n";
-    trial.write("entry.yaml", entry);
-    let library = lacking(NO_NF_TABLES, trial.folder.path());
-    let script = "
-        code() { curl -s -o /dev/null -w '%{http_code}\\n' $@; }
-        code http://httpbin.org/
-        code -H Host:other.example http://httpbin.org/
-        bash -c 'echo >/dev/udp/203.0.113.1/9' || echo kept";
-    let mut command = trial.command(&["sh", "-c", script]);
-    let output = command.env("LD_PRELOAD", library).output().unwrap();
-    let said = said(&output);
-    assert_eq!(
-        said.split_whitespace().collect::<Vec<_>>(),
-        ["200", "502", "kept"],
-        "{output:?}"
-    );
 }
