@@ -197,6 +197,20 @@ fn a_patch_mends_what_it_is_offered_for() {
             ],
         ),
         (
+            "EGR18",
+            vec![
+                text(
+                    "DestinationRule",
+                    "d",
+                    "{host: '*.a.com', trafficPolicy: {tls: {mode: DISABLE}, outlierDetection: {interval: 1s}}}",
+                ),
+                entry(
+                    "a",
+                    "{hosts: ['*.a.com'], resolution: DYNAMIC_DNS, ports: [{number: 80, name: http, protocol: HTTP}]}",
+                ),
+            ],
+        ),
+        (
             "IST0128",
             vec![text(
                 "DestinationRule",
@@ -257,4 +271,49 @@ fn clusters_that_envoy_refuses_are_named_at_their_port() {
     let idle = rule("{portLevelSettings: [{port: {number: 80}, connectionPool: {tcp: {idleTimeout: 1m}}}]}");
     let elsewhere = rule("{portLevelSettings: [{port: {number: 81}, connectionPool: {tcp: {idleTimeout: 1m}}}]}");
     row("EGR17", &[dynamic("TLS"), idle], &[dynamic("TLS"), elsewhere]);
+}
+
+#[test]
+fn outlier_detection_that_fells_istiod_is_named() {
+    let resolved = |resolution: &str| {
+        let ports = "[{number: 80, name: http, protocol: HTTP}]";
+        entry(
+            "a",
+            &format!("{{hosts: ['*.a.com'], resolution: {resolution}, ports: {ports}}}"),
+        )
+    };
+    let dynamic = resolved("DYNAMIC_DNS");
+    let rule = |name: &str, host: &str, policy: &str| {
+        let spec = format!("{{host: '{host}', trafficPolicy: {policy}}}");
+        text("DestinationRule", name, &spec)
+    };
+    let detects = "{outlierDetection: {consecutive5xxErrors: 3}}";
+    let own = rule("d", "*.a.com", detects);
+    row(
+        "EGR18",
+        &[dynamic.clone(), own.clone()],
+        &[resolved("NONE"), own.clone()],
+    );
+    // A rule for more than the entry's host holds where there is none for the host itself.
+    let wide = rule("d", "*.com", detects);
+    let narrow = rule("e", "*.a.com", "{connectionPool: {tcp: {maxConnections: 3}}}");
+    row(
+        "EGR18",
+        &[dynamic.clone(), wide.clone()],
+        &[dynamic.clone(), wide, narrow],
+    );
+    let of_port = |port: u16| format!("{{portLevelSettings: [{{port: {{number: {port}}}, outlierDetection: {{}}}}]}}");
+    let (here, elsewhere) = (rule("d", "*.a.com", &of_port(80)), rule("d", "*.a.com", &of_port(81)));
+    row("EGR18", &[dynamic.clone(), here], &[dynamic.clone(), elsewhere]);
+    let of_mesh = |policy: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system}}\ndata: {{mesh: \
+             '{{defaultTrafficPolicy: {policy}}}'}}\n"
+        )
+    };
+    row(
+        "EGR18",
+        &[of_mesh(detects), dynamic.clone()],
+        &[of_mesh("{connectionPool: {}}"), dynamic],
+    );
 }
