@@ -143,12 +143,17 @@ fn a_sidecar_past_its_namespaces_mode_is_named() {
 
 #[test]
 fn a_fault_for_no_request_is_named() {
-    let service = |delay: &str| {
-        let rule =
-            format!("{{fault: {{delay: {{fixedDelay: 1s{delay}}}}}, route: [{{destination: {{host: a.com}}}}]}}");
+    let service = |fault: &str| {
+        let rule = format!("{{fault: {fault}, route: [{{destination: {{host: a.com}}}}]}}");
         text("VirtualService", "v", &format!("{{hosts: [a.com], http: [{rule}]}}"))
     };
-    row("EGR09", &[service("")], &[service(", percentage: {value: 50}")]);
+    let waits = "{delay: {fixedDelay: 1s, percentage: {value: 50}}}";
+    row("EGR09", &[service("{delay: {fixedDelay: 1s}}")], &[service(waits)]);
+    for nothing in ["{abort: {}}", "{delay: {percentage: {value: 50}}}"] {
+        row("EGR09", &[service(nothing)], &[service(waits)]);
+        // Istio's webhook and analyzer are silent about these.
+        assert_eq!(of("IST0133", &[service(nothing)]), []);
+    }
 }
 
 #[test]
@@ -170,6 +175,7 @@ fn patched(mut document: Json, patch: &Patch) -> Json {
             let was = fields.insert(key.into(), patch.value.clone().unwrap());
             assert_eq!(was.is_some(), patch.op == "replace", "{patch:?}");
         }
+        (Json::Object(fields), "remove") => assert!(fields.remove(key).is_some(), "{patch:?}"),
         (Json::Array(items), "replace") => items[key.parse::<usize>().unwrap()] = patch.value.clone().unwrap(),
         (Json::Array(items), "remove") => drop(items.remove(key.parse().unwrap())),
         (parent, op) => panic!("{op} in {parent}"),
@@ -202,7 +208,7 @@ fn a_patch_mends_what_it_is_offered_for() {
                 text(
                     "DestinationRule",
                     "d",
-                    "{host: '*.a.com', trafficPolicy: {tls: {mode: DISABLE}, outlierDetection: {interval: 1s}}}",
+                    "\n  host: '*.a.com'\n  trafficPolicy:\n    tls: {mode: DISABLE}\n    outlierDetection: {interval: 1s}\n",
                 ),
                 entry(
                     "a",
