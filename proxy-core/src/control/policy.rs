@@ -288,6 +288,13 @@ fn log_errors(state: &PolicyState) {
 
 /// Who calls: the workload of the folder that was named, or else the one with these labels, gives its name and annotations.
 pub(super) fn workload(reading: &Reading, choice: &WorkloadChoice) -> Result<Workload, UnknownWorkload> {
+    Ok(Workload {
+        dns_capture: choice.dns_capture,
+        ..found(reading, choice)?
+    })
+}
+
+fn found(reading: &Reading, choice: &WorkloadChoice) -> Result<Workload, UnknownWorkload> {
     if let Some(named) = &choice.named {
         return named
             .find(&reading.world, &choice.namespace)
@@ -318,6 +325,7 @@ fn declared(workload: &Object<WorkloadManifest>) -> Workload {
         name: workload.meta.name.clone(),
         labels: workload.spec.pod_labels.clone(),
         annotations: workload.spec.pod_annotations.clone(),
+        dns_capture: None,
     }
 }
 

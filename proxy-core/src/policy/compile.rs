@@ -124,7 +124,8 @@ fn sockets(
     sockets.into_iter().collect()
 }
 
-/// True where the next pod of `workload` has its DNS captured: `ISTIO_META_DNS_CAPTURE`, of the mesh or of its own.
+/// True where the next pod of `workload` has its DNS captured: by choice, else by `ISTIO_META_DNS_CAPTURE` of its own or of
+/// the mesh.
 pub fn captures_dns(world: &World, workload: &Workload) -> bool {
     Ground::of(world, workload).settings.dns_capture
 }
@@ -157,6 +158,9 @@ impl<'w> Ground<'w> {
         };
         if let Some(own) = workload.annotations.get(PROXY_CONFIG) {
             settings.with_proxy_config(own);
+        }
+        if let Some(chosen) = workload.dns_capture {
+            settings.dns_capture = chosen;
         }
         let sidecar = visibility::sidecar_of(world, workload, &settings.root_namespace);
         let written = sidecar.as_ref().map(|sidecar| sidecar.spec.egress.clone());
