@@ -157,6 +157,7 @@ impl Run {
             explicit: self.explicit.map(|address| listen("--explicit", address)).transpose()?,
             admin: Some(listen("--admin", self.admin)?),
             health: self.health.map(|address| listen("--health", address)).transpose()?,
+            beside_workload: true,
         };
         let outbound = sockets.outbound.iter().map(|socket| ("outbound", socket));
         let of_dns = dns_sockets.iter().map(|(_, socket)| ("dns", socket));

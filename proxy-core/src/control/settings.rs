@@ -130,6 +130,8 @@ pub struct Sockets {
     pub admin: Option<TcpListener>,
     /// Readiness and metrics, for whoever watches over the workload.
     pub health: Option<TcpListener>,
+    /// The workload's loopback is this one: what a Sidecar wants to listen on is opened beside these.
+    pub beside_workload: bool,
 }
 
 impl RawSettings {
