@@ -13,7 +13,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
 # Debian and Ubuntu packages, by what needs them. Only those absent are installed.
 PROXY_PACKAGES := build-essential pkg-config iproute2 curl
 APP_PACKAGES   := $(PROXY_PACKAGES) libwebkit2gtk-4.1-dev libayatana-appindicator3-dev librsvg2-dev libxdo-dev
-TEST_PACKAGES  := $(APP_PACKAGES) nftables webkit2gtk-driver xvfb dbus dbus-x11
+TEST_PACKAGES  := $(APP_PACKAGES) nftables iptables webkit2gtk-driver xvfb dbus dbus-x11
 BENCH_PACKAGES := $(PROXY_PACKAGES) nftables wrk python3 python3-pip openssl
 FIRST_PACKAGES := $(PROXY_PACKAGES) valgrind binutils python3
 MESH_PACKAGES  := $(PROXY_PACKAGES) nftables iptables openssl python3 python3-h2 python3-pip ca-certificates procps
@@ -198,8 +198,8 @@ fuzz: proxy-packages toolchains
 	done
 
 # `make fidelity WORLDS=1000000 DEEP=1000 SEED=7` draws more of them and others: WORLDS for Istio's own code, whose first
-# differences of each kind are printed, shrunk; DEEP for the live mesh, 15 to 30 a minute. The tests do the first with 500 and
-# the second with 20, always the same ones.
+# differences of each kind are printed, shrunk; DEEP for the live mesh, 15 to 30 a minute, where FIRST=100 begins with the
+# hundredth. The tests do the first with 500 and the second with 20, always the same ones.
 fidelity: app-packages mesh-packages toolchains ui oracle mesh-programs
 	@echo "==> the engine beside Istio's own code, and the sidecar beside Envoy on a live mesh"
 	@cargo build $(CARGO_SET) --bin egret-proxy
