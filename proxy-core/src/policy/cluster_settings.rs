@@ -131,8 +131,7 @@ pub(super) fn of_subset(rule: Option<&TrafficPolicy>, subset: &Subset, port: u16
         tunnel: None,
         unapplied: {
             let rule = rule.into_iter().flat_map(|rule| &rule.unapplied);
-            let is_replaced = |part: &&&str| own.retry_budget.is_some() && part.starts_with("retryBudget.");
-            let inherited = rule.filter(|part| !own.unapplied.contains(part) && !is_replaced(part));
+            let inherited = rule.filter(|part| !own.unapplied.contains(part));
             own.unapplied.iter().chain(inherited).copied().collect()
         },
     })

@@ -63,8 +63,9 @@ type limits struct {
 }
 
 type budget struct {
-	Share   uint32 `json:"share"`
-	Minimum uint32 `json:"minimum"`
+	Share    uint32 `json:"share"`
+	Minimum  uint32 `json:"minimum"`
+	Interval int64  `json:"interval_ms,omitempty"`
 }
 
 func (c *configuration) routeTargets(action *route.RouteAction) []target {
@@ -211,8 +212,9 @@ func limitsOf(found *cluster.Cluster) limits {
 			made.Retries = limit(threshold.GetMaxRetries())
 			if written := threshold.GetRetryBudget(); written != nil {
 				made.Budget = &budget{
-					Share:   uint32(written.GetBudgetPercent().GetValue() * 10_000),
-					Minimum: written.GetMinRetryConcurrency().GetValue(),
+					Share:    uint32(written.GetBudgetPercent().GetValue() * 10_000),
+					Minimum:  written.GetMinRetryConcurrency().GetValue(),
+					Interval: written.GetBudgetInterval().AsDuration().Milliseconds(),
 				}
 			}
 		}
