@@ -127,6 +127,10 @@ func (c *configuration) target(name string, weight uint32) target {
 	made.Balance = balanceOf(found)
 	made.Upkeep = upkeepOf(found)
 	socket := found.GetTransportSocket()
+	if matches := found.GetTransportSocketMatches(); len(matches) > 0 {
+		// Where the mesh finds out who speaks its TLS: the last one is for endpoints that do not, as those outside of it.
+		socket = matches[len(matches)-1].GetTransportSocket()
+	}
 	proxied := &proxyprotocol.ProxyProtocolUpstreamTransport{}
 	if socket.GetTypedConfig().UnmarshalTo(proxied) == nil {
 		made.ProxyProtocol = proxied.GetConfig().GetVersion().String()
