@@ -24,6 +24,7 @@ mod lifecycle;
 mod limits;
 mod namespace;
 mod observe;
+mod opened;
 mod originated;
 mod paths;
 mod pods;

@@ -3,9 +3,11 @@
 
 use std::{
     borrow::Cow,
+    collections::HashSet,
     ffi::OsStr,
     fs,
     io::{self, Read},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -18,7 +20,7 @@ use crate::{
     yaml,
 };
 
-/// Deepest folder that is read; stops links that point at their own parent.
+/// Deepest folder that is read.
 pub(super) const MAX_DEPTH: usize = 16;
 
 /// What a folder says.
@@ -196,10 +198,35 @@ pub(super) struct Listing {
 }
 
 /// Manifests below `folder`. Hidden entries are skipped: editors' and git's files, and the `..data` links of mounted
-/// ConfigMaps, which hold every file a second time.
+/// ConfigMaps, which hold every file a second time. A folder to which several paths lead is listed once, below itself
+/// rather than below a link to it: by links that lead back up there would be more paths than can be gone through.
 pub(super) fn list(folder: &Path) -> io::Result<Listing> {
     let mut listing = Listing::default();
-    list_below(folder, 0, &mut listing)?;
+    let mut seen = HashSet::new();
+    let (mut folders, mut links) = (vec![(folder.to_path_buf(), 0)], Vec::new());
+    while let Some((folder, depth)) = folders.pop().or_else(|| links.pop()) {
+        let metadata = fs::metadata(&folder)?;
+        if !seen.insert((metadata.dev(), metadata.ino())) {
+            continue;
+        }
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            if is_hidden(&entry.file_name()) {
+                continue;
+            }
+            let path = entry.path();
+            let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+            listing.linked |= is_link;
+            // A link to nowhere is left out, as a file that was deleted meanwhile is.
+            let Ok(metadata) = fs::metadata(&path) else { continue };
+            if metadata.is_dir() && depth < MAX_DEPTH {
+                let below = if is_link { &mut links } else { &mut folders };
+                below.push((path, depth + 1));
+            } else if metadata.is_file() && is_manifest(&path) {
+                listing.paths.push(path);
+            }
+        }
+    }
     Ok(listing)
 }
 
@@ -208,25 +235,6 @@ pub fn manifests(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let paths = list(folder)?.paths.into_iter();
     let below = paths.filter_map(|path| path.strip_prefix(folder).map(Path::to_path_buf).ok());
     Ok(below.collect())
-}
-
-fn list_below(folder: &Path, depth: usize, listing: &mut Listing) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if is_hidden(&entry.file_name()) {
-            continue;
-        }
-        let path = entry.path();
-        listing.linked |= entry.file_type().is_ok_and(|kind| kind.is_symlink());
-        // A link to nowhere is left out, as a file that was deleted meanwhile is.
-        let Ok(metadata) = fs::metadata(&path) else { continue };
-        if metadata.is_dir() && depth < MAX_DEPTH {
-            list_below(&path, depth + 1, listing)?;
-        } else if metadata.is_file() && is_manifest(&path) {
-            listing.paths.push(path);
-        }
-    }
-    Ok(())
 }
 
 /// Whether an entry of this name is passed over.

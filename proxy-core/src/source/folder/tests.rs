@@ -1,4 +1,5 @@
 use super::*;
+use crate::source::manifests;
 
 const ENTRY: &str =
     "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: a}\nspec: {hosts: [a.com]}\n";
@@ -30,6 +31,21 @@ fn a_file_that_goes_while_the_folder_is_read_is_no_error() {
         assert_eq!(Folder::open(root.path()).unwrap().reading().errors, []);
     }
     taker.join().unwrap();
+}
+
+#[test]
+fn links_that_lead_back_up_have_each_manifest_once() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name);
+    fs::create_dir_all(at("a/b")).unwrap();
+    fs::write(at("a/b/one.yaml"), ENTRY).unwrap();
+    // Three ways on at each of sixteen levels: more paths than anyone waits for.
+    for (link, to) in [("a/b/up", "../.."), ("a/again", "."), ("first", "a/b"), ("last", "a")] {
+        std::os::unix::fs::symlink(to, at(link)).unwrap();
+    }
+    let folder = Folder::open(root.path()).unwrap();
+    assert_eq!(hosts(&folder), ["a.com"]);
+    assert_eq!(manifests(root.path()).unwrap(), [Path::new("a/b/one.yaml")]);
 }
 
 #[test]
