@@ -4,7 +4,6 @@
 use std::{
     cell::RefCell,
     collections::{HashMap, VecDeque},
-    net::SocketAddr,
     rc::Rc,
     sync::{
         Arc, Mutex, PoisonError,
@@ -15,6 +14,7 @@ use std::{
 
 use tokio::sync::Notify;
 
+use super::pool::Key;
 use crate::{model::Limits, policy::Cluster};
 
 /// The counters of all clusters with limits, shared by the workers. They outlive a policy: what was begun under one still
@@ -77,7 +77,7 @@ pub(super) struct Breaking {
 #[derive(Debug, Clone, Default)]
 struct Met {
     counters: Arc<Counters>,
-    own: Rc<RefCell<HashMap<SocketAddr, u32>>>,
+    own: Rc<RefCell<HashMap<Key, u32>>>,
 }
 
 /// The breaker of one cluster with limits.
@@ -98,8 +98,8 @@ pub(super) struct Share {
 #[derive(Debug)]
 pub(super) struct ConnectionShare {
     _share: Share,
-    own: Rc<RefCell<HashMap<SocketAddr, u32>>>,
-    address: SocketAddr,
+    own: Rc<RefCell<HashMap<Key, u32>>>,
+    key: Key,
 }
 
 /// A limit is reached.
@@ -171,17 +171,17 @@ impl Breaker {
         self.share(|counters| &counters.connections, self.limits.connections)
     }
 
-    /// A connection for requests. Envoy: a worker without any to the address may always open one, so that none starves.
-    pub fn connection(&self, address: SocketAddr) -> Result<ConnectionShare, Overflow> {
+    /// A connection for requests. Envoy: a worker without any that serves the same requests may always open one, so that none
+    /// starves (`ConnPoolImplBase::tryCreateNewConnection`).
+    pub fn connection(&self, key: &Key) -> Result<ConnectionShare, Overflow> {
         let own = &self.met.own;
-        let has_none = own.borrow().get(&address).is_none_or(|count| *count == 0);
-        let limit = self.limits.connections.filter(|_| !has_none);
+        let limit = self.limits.connections.filter(|_| own.borrow().contains_key(key));
         let share = self.share(|counters| &counters.connections, limit)?;
-        *own.borrow_mut().entry(address).or_default() += 1;
+        *own.borrow_mut().entry(key.clone()).or_default() += 1;
         Ok(ConnectionShare {
             _share: share,
             own: own.clone(),
-            address,
+            key: key.clone(),
         })
     }
 
@@ -214,8 +214,12 @@ impl Drop for Share {
 
 impl Drop for ConnectionShare {
     fn drop(&mut self) {
-        if let Some(count) = self.own.borrow_mut().get_mut(&self.address) {
+        let mut own = self.own.borrow_mut();
+        if let Some(count) = own.get_mut(&self.key) {
             *count -= 1;
+            if *count == 0 {
+                own.remove(&self.key);
+            }
         }
     }
 }
@@ -264,20 +268,24 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_without_a_connection_to_an_address_may_always_open_one() {
+    fn a_worker_without_a_connection_that_serves_a_request_may_always_open_one() {
         let shared = Arc::default();
         let limits = Limits {
             connections: Some(1),
             ..Limits::default()
         };
         let (here, there) = (breaker(&shared, limits), breaker(&shared, limits));
-        let address = |last| SocketAddr::from(([10, 0, 0, last], 80));
-        let held = here.connection(address(1));
-        assert!(held.is_ok() && here.connection(address(1)).is_err());
-        let beside = (there.connection(address(1)), here.connection(address(2)));
-        assert!(beside.0.is_ok() && beside.1.is_ok());
+        let key = |last| Key {
+            address: ([10, 0, 0, last], 80).into(),
+            server: None,
+            header: None,
+        };
+        let held = here.connection(&key(1));
+        assert!(held.is_ok() && here.connection(&key(1)).is_err());
+        let beside = [there.connection(&key(1)), here.connection(&key(2))];
+        assert!(beside.iter().all(Result::is_ok), "{beside:?}");
         drop(held);
-        assert!(here.connection(address(1)).is_ok());
+        assert!(here.connection(&key(1)).is_ok());
     }
 
     #[test]

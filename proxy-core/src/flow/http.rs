@@ -180,7 +180,9 @@ async fn handle(
     // Before anything that a route does.
     let is_answered = matches!(action, Action::Reply(_) | Action::Forward(_));
     if is_answered && matches!(upgrade, Upgrade::Refused) && !worker.observes() {
-        return Ok(finish.reply(403, "", "upgrade_failed", ""));
+        let sent = asked.remember(request.headers(), &path);
+        let response = finish.reply(403, "", "upgrade_failed", "");
+        return Ok(treated(response, &asked, &sent, Crossing::None));
     }
     let (finish, crossing) = match intervene(&worker, &asked, &mut request, &path, finish).await {
         Ok(left) => left,
