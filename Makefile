@@ -5,7 +5,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test bench bench-cluster bench-log bench-pod bench-size bindings clean build build-proxy proxy-image first ui lint rust-test policy-test ui-test desktop-test \
+.PHONY: help run test bench bench-cluster bench-log bench-pod bench-rollout bench-size bindings clean build build-proxy proxy-image package first ui lint rust-test policy-test ui-test desktop-test package-test \
         tour tour-test toolchains fuzz fidelity oracle registry mesh mesh-api mesh-down mesh-build mesh-programs mesh-test
 
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
@@ -13,7 +13,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
 # Debian and Ubuntu packages, by what needs them. Only those absent are installed.
 PROXY_PACKAGES := build-essential pkg-config iproute2 curl
 APP_PACKAGES   := $(PROXY_PACKAGES) libwebkit2gtk-4.1-dev libayatana-appindicator3-dev librsvg2-dev libxdo-dev
-TEST_PACKAGES  := $(APP_PACKAGES) nftables webkit2gtk-driver xvfb dbus dbus-x11
+TEST_PACKAGES  := $(APP_PACKAGES) nftables iptables webkit2gtk-driver xvfb dbus dbus-x11
 BENCH_PACKAGES := $(PROXY_PACKAGES) nftables wrk python3 python3-pip openssl
 FIRST_PACKAGES := $(PROXY_PACKAGES) valgrind binutils python3
 MESH_PACKAGES  := $(PROXY_PACKAGES) nftables iptables openssl python3 python3-h2 python3-pip ca-certificates procps
@@ -23,6 +23,8 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/egret
 TAURI_DRIVER := $(CACHE)/bin/tauri-driver
 TAURI_DRIVER_VERSION := 2.1.0
+TAURI := $(CACHE)/tauri-cli/node_modules/.bin/tauri
+TAURI_VERSION := 2.12.5
 ENVOY_VERSION := 1.40.0
 ENVOY := $(CACHE)/envoy-$(ENVOY_VERSION)/envoy/_bin/envoy
 NGINX := $(CACHE)/nginx/usr/sbin/nginx
@@ -40,8 +42,10 @@ help:
 	@echo "make bench-cluster  measure the app with a large cluster; writes tests/bench/CLUSTER.md"
 	@echo "make bench-log  measure what a flood of log lines takes; writes tests/bench/LOG.md"
 	@echo "make bench-pod  measure what a sidecar takes of a pod; writes tests/bench/POD.md"
+	@echo "make bench-rollout  measure what a sidecar adds to a rollout; writes tests/bench/ROLLOUT.md"
 	@echo "make bench-size measure how a policy of 110,000 objects loads; writes tests/bench/SIZE.md"
 	@echo "make proxy-image    build the sidecar's container image; no container engine is needed"
+	@echo "make package    build the app's packages for Debian and Fedora; leaves them in target/release/bundle"
 	@echo "make first      list anew what the sidecar runs first; writes proxy-core/first.ld"
 	@echo "make bindings   write the window's types again from the Rust ones"
 	@echo "make clean      remove what was built in this tree"
@@ -79,6 +83,19 @@ proxy-image: proxy-packages toolchains
 	@echo "==> building a static egret-proxy for release (about five minutes the first time)"
 	@$(STATIC_BUILD) -C strip=symbols
 	@$(STATIC_PROXY) image --output $(PROXY_IMAGE)
+
+# The packages' egret-proxy is the static one: the app finds it beside itself, runs it here, and makes images of it.
+# $(call packages,FOLDER OF PROGRAMS,TAURI'S OPTIONS)
+define packages
+	@install -D $(STATIC_PROXY) target/package/egret-proxy
+	@rm -rf target/$(1)/bundle
+	@cd src-tauri && $(TAURI) bundle --ci $(2)
+	@tests/package.sh target/$(1)/bundle $(STATIC_PROXY) $(PROXY_IMAGE)
+endef
+package: app-packages toolchains ui proxy-image $(TAURI)
+	@echo "==> building the app for release, and its packages (about ten minutes the first time)"
+	@cargo build --release -p egret --features egret/custom-protocol
+	$(call packages,release,--bundles deb rpm)
 
 # Cargo does not know of the list, so main.rs is touched.
 first: first-packages toolchains
@@ -137,9 +154,13 @@ $(TAURI_DRIVER):
 	@echo "==> installing tauri-driver $(TAURI_DRIVER_VERSION)"
 	@cargo install --quiet tauri-driver --version $(TAURI_DRIVER_VERSION) --locked --root $(CACHE)
 
+$(TAURI):
+	@echo "==> fetching tauri's packager $(TAURI_VERSION)"
+	@npm install --silent --no-audit --no-fund --prefix $(CACHE)/tauri-cli @tauri-apps/cli@$(TAURI_VERSION)
+
 # --- tests ------------------------------------------------------------------------------------------------------------
 
-test: lint ui-test rust-test policy-test tour-test desktop-test mesh-test
+test: lint ui-test rust-test policy-test tour-test desktop-test mesh-test package-test
 
 lint: test-packages toolchains ui
 	@echo "==> formatting and lints"
@@ -177,8 +198,8 @@ fuzz: proxy-packages toolchains
 	done
 
 # `make fidelity WORLDS=1000000 DEEP=1000 SEED=7` draws more of them and others: WORLDS for Istio's own code, whose first
-# differences of each kind are printed, shrunk; DEEP for the live mesh, 15 to 30 a minute. The tests do the first with 500 and
-# the second with 20, always the same ones.
+# differences of each kind are printed, shrunk; DEEP for the live mesh, 15 to 30 a minute, where FIRST=100 begins with the
+# hundredth. The tests do the first with 500 and the second with 20, always the same ones.
 fidelity: app-packages mesh-packages toolchains ui oracle mesh-programs
 	@echo "==> the engine beside Istio's own code, and the sidecar beside Envoy on a live mesh"
 	@cargo build $(CARGO_SET) --bin egret-proxy
@@ -199,6 +220,11 @@ mesh-test: rust-test proxy-image $(TAURI_DRIVER)
 	@TAURI_DRIVER=$(TAURI_DRIVER) cargo test $(CARGO_SET) --test mesh
 	@echo "==> the sidecar beside Envoy on a live mesh"
 	@DEEP=20 SEED=1 cargo test $(CARGO_SET) --test fidelity -- the_sidecar_does_as_envoy_does
+
+# Of the programs that the tests use.
+package-test: rust-test proxy-image $(TAURI)
+	@echo "==> a package, and what is in it"
+	$(call packages,debug,--debug --bundles deb)
 
 # --- a real mesh ------------------------------------------------------------------------------------------------------
 
@@ -258,6 +284,13 @@ bench-size: proxy-packages toolchains
 bench-pod: bench-packages proxy-image $(ENVOY)
 	@echo "==> measuring (about two minutes)"
 	@$(SUDO) python3 tests/bench/pod.py $(STATIC_PROXY) $(PROXY_IMAGE) $(ENVOY) tests/bench/POD.md
+
+# On a mesh, with the image that `make proxy-image` writes.
+bench-rollout: app-packages toolchains ui mesh-programs proxy-image
+	@echo "==> measuring rollouts on a mesh (about three minutes)"
+	@EGRET_REQUIRE_MESH=1 cargo test -p egret --features egret/custom-protocol -- \
+	    --ignored --nocapture a_rollout_with_the_sidecar | tee target/bench-rollout.log
+	@tests/bench/rollout.sh target/bench-rollout.log > tests/bench/ROLLOUT.md
 
 $(ENVOY):
 	@echo "==> fetching Envoy $(ENVOY_VERSION)"

@@ -124,6 +124,7 @@ fn typescript() -> String {
         dto::DeployMode,
         dto::DeployPlace,
         dto::DeployWay,
+        dto::DeployDns,
         dto::DeployOptions,
         dto::CheckOutcome,
         dto::DeployCheck,

@@ -25,6 +25,9 @@ pub struct Verdict {
     /// Why there is no configuration.
     #[serde(default)]
     pub error: String,
+    /// What Istio's own generator fell over; then there is no configuration either.
+    #[serde(default)]
+    pub panic: String,
 }
 
 /// What Istio's analyzer says, in every run or in some only: where two objects claim the same it goes through a map.

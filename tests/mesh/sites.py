@@ -217,7 +217,7 @@ class Streams(socketserver.BaseRequestHandler):
         method, path = named[":method"], named.get(":path", named.get(":authority", ""))
         if "x-call" not in named:
             status, body = like_httpbin(method, path, named, self.client_address[0])
-            return self.reply(stream, status, [b"" if method == "HEAD" else body])
+            return self.reply(stream, status, [] if method == "HEAD" or status == 204 else [body])
         plan = named.get("x-site", "")
         before = record(
             call=named["x-call"],
@@ -250,15 +250,12 @@ class Streams(socketserver.BaseRequestHandler):
             else:
                 self.reply(stream, 200, [b"\0\0\0\0\5seen\n"], own, ends)
         else:
-            pieces = [b""] if method == "HEAD" or status == 204 else content(plan)
-            self.reply(stream, status, pieces, trailers=[("x-end", "1")] if doing == "trailers" else [])
+            pieces = [] if method == "HEAD" or status == 204 else content(plan)
+            self.reply(stream, status, pieces, trailers=[("x-end", "1")] if pieces and doing == "trailers" else [])
 
     def reply(self, stream, status, pieces, headers=(), trailers=()):
-        # Callers of HTTP/1 know of a 204 that nothing follows, and leave.
-        is_whole = status == 204 and not trailers
-        self.send(self.streams.send_headers, stream, [(":status", str(status)), *headers], end_stream=is_whole)
-        if is_whole:
-            return
+        # Callers of HTTP/1 know of a 204, and of what answers HEAD, that nothing follows, and leave.
+        self.send(self.streams.send_headers, stream, [(":status", str(status)), *headers], end_stream=not pieces)
         for number, piece in enumerate(pieces, 1):
             time.sleep(PAUSE if number > 1 else 0)
             self.send_body(stream, piece, ends=number == len(pieces) and not trailers)

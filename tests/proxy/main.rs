@@ -25,6 +25,7 @@ mod limits;
 mod malformed;
 mod namespace;
 mod observe;
+mod opened;
 mod originated;
 mod paths;
 mod pods;

@@ -1,4 +1,4 @@
-//! `egret-proxy capture`: the interception rules of a workload, as text for `nft -f -`, or in force.
+//! `egret-proxy capture`: the interception rules of a workload, in force, or as text for `nft -f -` or `iptables-restore -n`.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use super::hold;
 use crate::{
     net::ResolvConf,
     policy::{Capture as Settings, OUTBOUND_PORT},
-    sandbox::{self, Plan, PodDns, Redirect},
+    sandbox::{self, Plan, PodDns, Redirect, Refused, Tables},
 };
 
 /// Where Kubernetes reads why a container ended.
@@ -32,13 +32,24 @@ pub struct Capture {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Print the rules
-    Plan(Rules),
-    /// Put the rules in force in this network namespace, in the place of those of before; needs NET_ADMIN, but not nft
-    Apply(Rules),
+    Plan(Written),
+    /// Put the rules in force in this network namespace, in the place of those of before; needs NET_ADMIN, but neither nft nor
+    /// iptables
+    Apply(Written),
     /// Put the rules in force for as long as a sidecar and this process live; needs NET_ADMIN, and Linux 5.12
     Hold(Hold),
     /// Take the rules away again
     Remove,
+}
+
+/// Rules that stay.
+#[derive(Debug, Args)]
+struct Written {
+    #[command(flatten)]
+    rules: Rules,
+    /// The kernel's tables that take them; by default nf_tables, or where the kernel has none, the legacy ones of iptables
+    #[arg(long, value_name = "TABLES")]
+    with: Option<Tables>,
 }
 
 /// Rules that end with what they lead to.
@@ -96,11 +107,11 @@ impl Capture {
     /// 0, or 1 where the kernel does not take the rules. What cannot be read is refused by the parser, with exit code 2.
     pub fn run(self) -> ExitCode {
         let outcome = match self.command {
-            Command::Plan(rules) => {
-                super::print(rules.plan().to_string().trim_end());
+            Command::Plan(Written { rules, with }) => {
+                super::print(with.unwrap_or(Tables::Nft).text(&rules.plan()).trim_end());
                 return ExitCode::SUCCESS;
             }
-            Command::Apply(rules) => sandbox::apply(&rules.plan()).map_err(hold::Fault::from),
+            Command::Apply(Written { rules, with }) => apply(&rules.plan(), with).map_err(hold::Fault::from),
             Command::Hold(Hold { rules, sidecar }) => hold::hold(&rules.plan(), sidecar),
             Command::Remove => sandbox::remove().map_err(hold::Fault::from),
         };
@@ -113,6 +124,22 @@ impl Capture {
             }
         }
     }
+}
+
+/// Says where the rules are, unless they are where they were wanted, and what may come before them.
+fn apply(plan: &Plan, with: Option<Tables>) -> Result<(), Refused> {
+    let applied = sandbox::apply(plan, with)?;
+    if let Some(lacking) = applied.instead {
+        let cause = lacking.cause();
+        eprintln!("egret-proxy: {cause}; the rules are in the tables of iptables instead");
+    }
+    if applied.beside_others {
+        eprintln!(
+            "egret-proxy: nf_tables of this network has NAT rules of others too, as iptables-nft makes them for Istio; what \
+             they redirect first does not come to Egret (`nft list ruleset` shows them)"
+        );
+    }
+    Ok(())
 }
 
 /// Inside a pod the reason is also put where the pod's status shows it.
@@ -205,7 +232,7 @@ mod tests {
 
     fn plan(arguments: &[&str]) -> Result<Vec<String>, String> {
         let line = Line::try_parse_from(["test", "plan"].iter().chain(arguments)).map_err(|error| error.to_string())?;
-        let Command::Plan(rules) = line.capture.command else {
+        let Command::Plan(Written { rules, .. }) = line.capture.command else {
             unreachable!("the arguments begin with `plan`")
         };
         let text = rules.plan().to_string();

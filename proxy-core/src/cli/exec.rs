@@ -130,6 +130,8 @@ impl Exec {
                 explicit: self.explicit.map(|address| listen("--explicit", address)).transpose()?,
                 admin: self.admin.map(|address| listen("--admin", address)).transpose()?,
                 health: None,
+                // The command has a loopback of its own.
+                beside_workload: false,
             },
         )?;
         let redirect = Redirect::Sandbox(sandbox.ports());

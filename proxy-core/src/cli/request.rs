@@ -96,6 +96,7 @@ pub fn ask(reading: &Reading, from: &From, connect: Connect, send: &Send) -> Res
         annotations: declared
             .map(|declared| declared.spec.pod_annotations.clone())
             .unwrap_or_default(),
+        dns_capture: None,
     };
     let facts = Facts {
         destination: SocketAddr::new(connect.ip, connect.port),

@@ -58,6 +58,9 @@ pub struct SidecarOptions {
     /// The release of Istio to decide as, such as 1.24; by default the one that the mesh config names, else the newest
     #[arg(long, value_name = "VERSION")]
     pub istio_version: Option<IstioVersion>,
+    /// Decide as a sidecar that captures DNS, or as one that does not; else the workload's ISTIO_META_DNS_CAPTURE counts
+    #[arg(long, value_name = "true|false")]
+    pub dns_capture: Option<bool>,
     /// File for the access log, - for standard output
     #[arg(long, value_name = "PATH|-")]
     pub access_log: Option<PathBuf>,
@@ -86,6 +89,7 @@ impl SidecarOptions {
             keep: None,
             push_token: None,
             istio_version: self.istio_version,
+            dns_capture: self.dns_capture,
             map: self.map,
             hosts: self.hosts,
             access_log: self.access_log,
@@ -116,8 +120,8 @@ pub struct Run {
     /// /ready and /metrics alone, for whoever watches over the workload from outside
     #[arg(long, value_name = "ADDR")]
     health: Option<SocketAddr>,
-    /// Answer DNS here (UDP and TCP; repeatable): names that the policy has addresses for, where the workload's
-    /// ISTIO_META_DNS_CAPTURE is true; all others are asked on
+    /// Answer DNS here (UDP and TCP; repeatable): names that the policy has addresses for, where DNS is captured
+    /// (--dns-capture); all others are asked on
     #[arg(long, value_name = "ADDR")]
     dns: Vec<SocketAddr>,
     /// Whom other names are asked of (repeatable); by default the servers of /etc/resolv.conf
@@ -153,6 +157,7 @@ impl Run {
             explicit: self.explicit.map(|address| listen("--explicit", address)).transpose()?,
             admin: Some(listen("--admin", self.admin)?),
             health: self.health.map(|address| listen("--health", address)).transpose()?,
+            beside_workload: true,
         };
         let outbound = sockets.outbound.iter().map(|socket| ("outbound", socket));
         let of_dns = dns_sockets.iter().map(|(_, socket)| ("dns", socket));

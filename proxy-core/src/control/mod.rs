@@ -4,6 +4,7 @@ mod admin;
 mod beside;
 mod hold;
 mod keep;
+mod opened;
 mod policy;
 mod push;
 mod settings;

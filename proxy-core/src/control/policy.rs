@@ -13,6 +13,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::{
     WorkloadChoice,
     keep::{Keep, Kept},
+    opened::Opener,
     sidecar::Fault,
     state::{Origin, PolicyState, Standing, state},
 };
@@ -60,6 +61,7 @@ pub(super) struct Policy {
     standing: Mutex<Standing>,
     state: Mutex<PolicyState>,
     capture_listener: OnceLock<CaptureListener>,
+    opener: OnceLock<Opener>,
 }
 
 impl std::fmt::Debug for Policy {
@@ -98,6 +100,7 @@ impl Policy {
             standing: Mutex::new(standing),
             state: Mutex::new(state),
             capture_listener: OnceLock::new(),
+            opener: OnceLock::new(),
         });
         if standing.origin == Origin::Mounted && reading.errors.is_empty() && reading.files > 0 {
             policy.keep_folder(folder, &standing);
@@ -181,7 +184,7 @@ impl Policy {
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.snapshot.load_full();
         let snapshot = policy::recompile(&before, &world, &reading.world, &workload);
-        let state = state(&reading, &snapshot, &self.choice, standing, started);
+        let mut state = state(&reading, &snapshot, &self.choice, standing, started);
         log_errors(&state);
         tracing::info!(
             hash = state.hash,
@@ -197,6 +200,7 @@ impl Policy {
             listener(snapshot.capture());
         }
         self.snapshot.store(Arc::new(snapshot));
+        state.unopened = self.open_sockets();
         // Only now all of it is in force.
         *self.state_mut() = state;
         // A large policy takes a while to be taken apart: not before the new one holds, and not on a thread with traffic.
@@ -217,6 +221,22 @@ impl Policy {
     pub fn on_capture(&self, listener: CaptureListener) {
         // A second listener would be a second owner of the same rules.
         let _ = self.capture_listener.set(listener);
+    }
+
+    /// Has `opener` open what the policy in force asks for, now and after each change; the first one stays.
+    pub fn open_with(&self, opener: Opener) {
+        let _standing = self.standing();
+        // A second one would be a second owner of the same addresses.
+        let _ = self.opener.set(opener);
+        let unopened = self.open_sockets();
+        self.state_mut().unopened = unopened;
+    }
+
+    fn open_sockets(&self) -> Vec<String> {
+        let opener = self.opener.get();
+        opener
+            .map(|opener| opener.follow(&self.snapshot.load()))
+            .unwrap_or_default()
     }
 
     /// What is in force. It waits for nobody who takes over another policy: readiness is asked for on one thread.
@@ -268,6 +288,13 @@ fn log_errors(state: &PolicyState) {
 
 /// Who calls: the workload of the folder that was named, or else the one with these labels, gives its name and annotations.
 pub(super) fn workload(reading: &Reading, choice: &WorkloadChoice) -> Result<Workload, UnknownWorkload> {
+    Ok(Workload {
+        dns_capture: choice.dns_capture,
+        ..found(reading, choice)?
+    })
+}
+
+fn found(reading: &Reading, choice: &WorkloadChoice) -> Result<Workload, UnknownWorkload> {
     if let Some(named) = &choice.named {
         return named
             .find(&reading.world, &choice.namespace)
@@ -298,6 +325,7 @@ fn declared(workload: &Object<WorkloadManifest>) -> Workload {
         name: workload.meta.name.clone(),
         labels: workload.spec.pod_labels.clone(),
         annotations: workload.spec.pod_annotations.clone(),
+        dns_capture: None,
     }
 }
 

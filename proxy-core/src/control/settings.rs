@@ -35,6 +35,8 @@ pub struct WorkloadChoice {
     pub enforcement: Enforcement,
     /// The release of Istio to decide as, where it is chosen.
     pub istio_version: Option<IstioVersion>,
+    /// Whether its DNS is captured, where it is chosen.
+    pub dns_capture: Option<bool>,
 }
 
 /// What the sidecar runs with.
@@ -89,6 +91,8 @@ pub struct RawSettings {
     pub push_token: Option<String>,
     /// `--istio-version`
     pub istio_version: Option<IstioVersion>,
+    /// `--dns-capture`
+    pub dns_capture: Option<bool>,
     /// `--map ADDR:PORT=ADDR:PORT`
     pub map: Vec<String>,
     /// `--host NAME=ADDR`
@@ -126,6 +130,8 @@ pub struct Sockets {
     pub admin: Option<TcpListener>,
     /// Readiness and metrics, for whoever watches over the workload.
     pub health: Option<TcpListener>,
+    /// The workload's loopback is this one: what a Sidecar wants to listen on is opened beside these.
+    pub beside_workload: bool,
 }
 
 impl RawSettings {
@@ -176,6 +182,7 @@ impl RawSettings {
                     false => Enforcement::Enforce,
                 },
                 istio_version: self.istio_version,
+                dns_capture: self.dns_capture,
             },
             keep: self.keep,
             push_token: self.push_token,

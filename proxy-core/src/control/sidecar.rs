@@ -17,6 +17,7 @@ use super::{
     beside::Comparing,
     hold::Holds,
     keep::Keep,
+    opened::Opener,
     policy::Policy,
     settings::host_table,
     token::Token,
@@ -110,6 +111,10 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
         policy.snapshot.clone(),
     )?;
     let (drain_tx, drain_rx) = watch::channel(false);
+    let (opener, opened_rx) = Opener::new();
+    if sockets.beside_workload {
+        policy.open_with(opener);
+    }
 
     let system = |what| move |error| Fault::System { what, error };
     let hosts = Arc::new(host_table(&settings.hosts));
@@ -137,6 +142,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
             shared: shared.clone(),
             outbound: sockets.outbound.iter().map(&clone).collect::<Result<_, _>>()?,
             explicit: sockets.explicit.as_ref().map(&clone).transpose()?,
+            opened_rx: opened_rx.clone(),
             drain_rx: drain_rx.clone(),
             drain: settings.drain,
             seed: seed(index),

@@ -67,6 +67,8 @@ pub struct PolicyState {
     pub istio_version: String,
     /// What is wrong in the folder now; the last good version of each file is in force.
     pub errors: Vec<String>,
+    /// Sockets that a Sidecar wants to listen on and that cannot be opened, each with the reason.
+    pub unopened: Vec<String>,
     /// Excluded ranges in force: what never reaches the sidecar.
     pub exclude_ranges: Vec<String>,
     /// Excluded ports in force.
@@ -136,6 +138,8 @@ pub(super) fn state(
         load_ms: started.elapsed().as_millis() as u64,
         mode: snapshot.mode().mode.to_string(),
         observe: choice.enforcement == Enforcement::Observe,
+        // Nothing is opened before a policy is in force.
+        unopened: Vec::new(),
         namespace: snapshot.workload().namespace.to_string(),
         workload: snapshot.workload().name.to_string(),
         service_account: choice.service_account.clone(),

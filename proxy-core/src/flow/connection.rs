@@ -8,7 +8,7 @@ use tokio::{io::AsyncReadExt, net::TcpStream, time};
 use super::{Open, Worker, http, stream};
 use crate::{
     net,
-    policy::{Action, Claims, Facts, HttpClaims, HttpVersion, Layer, decide},
+    policy::{Action, Claims, Facts, HttpClaims, HttpVersion, Layer, Snapshot, decide},
     sniff::{self, Sniffed},
 };
 
@@ -42,13 +42,26 @@ pub async fn captured(worker: Rc<Worker>, client: TcpStream, source: SocketAddr)
     connection(worker, client, source, destination).await;
 }
 
+/// Handles one connection to a socket that a Sidecar asks for: it is for the listener of that address.
+pub async fn opened(worker: Rc<Worker>, client: TcpStream, source: SocketAddr) {
+    let called = client.local_addr().map(net::canonical);
+    let snapshot = worker.snapshot.load_full();
+    let destination = called.ok().and_then(|called| snapshot.listened(called));
+    drop(snapshot);
+    match destination {
+        Some(destination) => connection(worker, client, source, destination).await,
+        // The policy has changed meanwhile, and the socket is about to close.
+        None => net::reset(client),
+    }
+}
+
 /// Handles a connection whose destination is known.
 pub(super) async fn connection(worker: Rc<Worker>, mut client: TcpStream, source: SocketAddr, destination: SocketAddr) {
     let _open = Open::new(&worker);
     let snapshot = worker.snapshot.load_full();
     let needs = snapshot.sniff_needs(destination);
     let (mut first, mut sniffed) = (BytesMut::new(), Sniffed::NeedMore);
-    if needs.tls || needs.http {
+    if needs.tls || needs.http || speaks_http(&snapshot, destination) {
         let patience = match worker.observes() {
             true => Some(needs.timeout.unwrap_or(WATCHING).min(WATCHING)),
             false => needs.timeout,
@@ -94,6 +107,11 @@ pub(super) async fn connection(worker: Rc<Worker>, mut client: TcpStream, source
         }
         _ => stream::forward(&worker, &snapshot, decision, would, accepted).await,
     }
+}
+
+/// Whether a listener that asks nothing of the first bytes is for HTTP alone: a Sidecar's own. It waits for a request.
+fn speaks_http(snapshot: &Snapshot, destination: SocketAddr) -> bool {
+    decide(snapshot, &facts(destination, &Sniffed::Other, 0), &mut ()).layer == Layer::Http
 }
 
 /// Reads until the protocol is known; `None` when the client left first. After `timeout` it counts as unknown.

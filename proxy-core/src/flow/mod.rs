@@ -31,7 +31,7 @@ use tokio::sync::Notify;
 
 pub use beside::Beside;
 pub use breaker::Breakers;
-pub use connection::captured;
+pub use connection::{captured, opened};
 pub use explicit::explicit;
 pub use hosts::{EjectedHost, Ejections, Hosts};
 

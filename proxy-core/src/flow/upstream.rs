@@ -133,12 +133,19 @@ pub(super) async fn endpoint(
     name: &str,
     wish: Wish<'_>,
 ) -> Result<(SocketAddr, Option<Busy>), Failed> {
-    let none = Failed {
+    let none = || Failed {
         address: None,
         why: Why::NoEndpoint,
     };
-    let choose = |addresses| worker.choosing.choose(worker, cluster, addresses, wish).ok_or(none);
+    let choose = |addresses| {
+        worker
+            .choosing
+            .choose(worker, cluster, addresses, wish)
+            .ok_or_else(none)
+    };
     match &cluster.endpoints {
+        // Nobody was called but the sidecar itself. Envoy: no address was restored, and so there is no host.
+        Endpoints::OriginalDst(_) if worker.snapshot.load().opens(destination) => Err(none()),
         Endpoints::OriginalDst(port) => {
             let address = SocketAddr::new(destination.ip(), port.unwrap_or(destination.port()));
             Ok((address, None))

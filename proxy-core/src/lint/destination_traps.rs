@@ -4,11 +4,14 @@ use std::collections::HashSet;
 
 use super::{
     Finding, Level,
-    finding::Report,
+    finding::{Report, pointer},
     registry::{Registry, full},
     virtual_service::in_mesh,
 };
-use crate::model::{DestinationRule, Object, PolicySet, ProtocolClass, TrafficPolicy, World};
+use crate::{
+    model::{DestinationRule, Object, PolicySet, ProtocolClass, Resolution, ServiceEntry, TrafficPolicy, World},
+    policy::covers,
+};
 
 /// Hosts with a port that routes of plain HTTP lead to.
 type Routed = HashSet<(String, u16)>;
@@ -21,6 +24,7 @@ pub(super) fn check(world: &World, registry: &Registry<'_>, findings: &mut Vec<F
         twice_encrypted(&mut report, registry, &routed, rule, set);
         certificates_by_name(&mut report, &rule.spec, set);
         dropped(&mut report, set);
+        fells_istiod(&mut report, world, rule, set);
     }
 }
 
@@ -118,6 +122,60 @@ fn certificates_by_name(report: &mut Report<'_>, spec: &DestinationRule, set: &P
         }
     }
 }
+
+/// Outlier detection for hosts that the sidecar resolves. Istio 1.31 falls over it (`applyOutlierDetection` writes into
+/// settings of load balancing, which these clusters have none of) in a gRPC call, where nothing recovers: istiod ends, and
+/// again as soon as it is back and a sidecar asks it. Seen of a live mesh.
+fn fells_istiod(report: &mut Report<'_>, world: &World, rule: &Object<DestinationRule>, set: &PolicySet) {
+    let host = &*rule.spec.host;
+    // Of the rules of one namespace, the one with the narrowest host holds.
+    let is_narrowest = |of: &str| {
+        let mut rules = world.destination_rules.iter();
+        !rules.any(|other| {
+            let narrower = &*other.spec.host;
+            let holds = covers(narrower, of) && covers(host, narrower) && narrower != host;
+            holds && other.meta.namespace == rule.meta.namespace
+        })
+    };
+    let ports: HashSet<u16> = dynamic(world)
+        .filter(|(of, _)| covers(host, of) && is_narrowest(of))
+        .flat_map(|(_, entry)| entry.spec.ports.iter().map(|port| port.number))
+        .collect();
+    let detects = |policy: &TrafficPolicy| policy.outlier_detection.is_some();
+    let own = set
+        .ports
+        .iter()
+        .position(|(port, own)| ports.contains(port) && detects(own));
+    let whole = ports.iter().any(|port| !set.of_port(*port).1) && detects(&set.policy);
+    let field = match own {
+        Some(index) => format!("spec.trafficPolicy.portLevelSettings[{index}].outlierDetection"),
+        None if whole => "spec.trafficPolicy.outlierDetection".into(),
+        None => return,
+    };
+    report.add(
+        "EGR18",
+        Level::Warning,
+        &field,
+        FELLS_ISTIOD,
+        Some(WITHOUT_DETECTION.into()),
+    );
+    report.patch("remove", pointer(&field), None);
+}
+
+/// Hosts that sidecars resolve as they are called, with their entries.
+pub(super) fn dynamic(world: &World) -> impl Iterator<Item = (&str, &Object<ServiceEntry>)> {
+    let entries = world.service_entries.iter();
+    let dynamic = entries.filter(|entry| entry.spec.resolution == Resolution::DynamicDns);
+    dynamic.flat_map(|entry| {
+        let wildcards = entry.spec.hosts.iter().filter(|host| host.starts_with('*'));
+        wildcards.map(|host| (&**host, &**entry))
+    })
+}
+
+/// What the rules about outlier detection for such hosts say.
+pub(super) const FELLS_ISTIOD: &str = "outlier detection for hosts that are resolved as they are called (DYNAMIC_DNS) ends \
+     istiod, again and again: no sidecar of its mesh gets any configuration then";
+pub(super) const WITHOUT_DETECTION: &str = "take the outlier detection away: there are no endpoints to leave out";
 
 /// A port's own settings take the place of all others of its policy.
 fn dropped(report: &mut Report<'_>, set: &PolicySet) {

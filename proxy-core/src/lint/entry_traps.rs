@@ -2,7 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Finding, Level, finding::Report, service_entry::is_allocating};
+use super::{
+    Finding, Level,
+    destination_traps::{FELLS_ISTIOD, WITHOUT_DETECTION},
+    finding::Report,
+    service_entry::is_allocating,
+};
 use crate::{
     model::{Object, ProtocolClass, Resolution, ServiceEntry, World},
     policy::is_refused,
@@ -24,6 +29,23 @@ pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
             shared_port(&mut report, &spoken, entry);
         }
         refused_by_envoy(&mut report, world, entry);
+        fells_istiod(&mut report, world, entry);
+    }
+}
+
+/// Outlier detection of the whole mesh, for hosts that the sidecar resolves; that of a DestinationRule is named there.
+fn fells_istiod(report: &mut Report<'_>, world: &World, entry: &Object<ServiceEntry>) {
+    let mesh = world.mesh_config("");
+    let detects = mesh.is_some_and(|mesh| mesh.spec.default_traffic_policy.outlier_detection.is_some());
+    let resolves = entry.spec.resolution == Resolution::DynamicDns;
+    if detects && resolves && entry.spec.hosts.iter().any(|host| host.starts_with('*')) {
+        report.add(
+            "EGR18",
+            Level::Warning,
+            "spec.resolution",
+            format!("with the mesh config's defaultTrafficPolicy, {FELLS_ISTIOD}"),
+            Some(format!("of the mesh config, {WITHOUT_DETECTION}")),
+        );
     }
 }
 

@@ -305,10 +305,18 @@ fn conditions(report: &mut Report<'_>, field: &str, condition: &HttpMatch) {
     }
 }
 
-/// A fault that Istio warns about, and one that holds for no request.
+/// A fault that holds for no request. Of an abort that says not with what, Istio's validation has a warning that no webhook
+/// and no analyzer passes on (`validateHTTPFaultInjection` takes it for an error that there is none of).
 fn for_nobody(report: &mut Report<'_>, field: &str, fault: &Fault) {
     if fault.delay.is_none() && fault.abort.is_none() {
-        report.warned(format!("{field}.abort"), "abort configured, but error type not set");
+        report.add(
+            "EGR09",
+            Level::Info,
+            field,
+            "it does nothing: neither a fixedDelay nor an httpStatus or grpcStatus is written",
+            Some("write what is to be injected, or take it away".into()),
+        );
+        report.at(fault.line);
     }
     let parts = [
         ("delay", fault.delay.as_ref().map(|delay| delay.percentage)),

@@ -1,7 +1,7 @@
 //! From a `World` to the snapshot of one workload: the listeners, routes and clusters that Istio would send its sidecar.
 
 use std::{
-    collections::{HashMap, hash_map::DefaultHasher},
+    collections::{BTreeSet, HashMap, hash_map::DefaultHasher},
     hash::{Hash, Hasher},
     net::SocketAddr,
     sync::Arc,
@@ -77,18 +77,13 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
     // Envoy: where the caller names no port, that of the scheme which is spoken to the upstream.
     let port = if resolved.tls.is_some() { 443 } else { 80 };
     let mode = ground.mode();
+    let sockets = sockets(&ground.egress, &exact, &wildcard);
     Snapshot {
         hash: hash(world, workload),
         version,
         workload: workload.clone(),
         capture: capture_of(world, workload),
-        sockets: {
-            let opened = ground
-                .egress
-                .iter()
-                .filter(|listener| listener.capture == CaptureMode::None);
-            opened.filter_map(EgressListener::address).collect()
-        },
+        sockets,
         unknown: ground.unknown(&clusters, &passthrough),
         passthrough,
         dynamic_dns: special("AllowAnyDynamicDNSCluster", Endpoints::DynamicDns(port), resolved),
@@ -103,7 +98,34 @@ pub fn compile(world: &World, workload: &Workload) -> Snapshot {
     }
 }
 
-/// True where the next pod of `workload` has its DNS captured: `ISTIO_META_DNS_CAPTURE`, of the mesh or of its own.
+/// Where `egress` has listeners that are sockets of their own: at the port that is written, else at each that is declared.
+fn sockets(
+    egress: &[EgressListener],
+    exact: &HashMap<SocketAddr, Listener>,
+    wildcard: &HashMap<u16, Arc<Listener>>,
+) -> Box<[SocketAddr]> {
+    let mut sockets = BTreeSet::new();
+    for listener in egress.iter().filter(|listener| listener.capture == CaptureMode::None) {
+        let Some(address) = listener.address() else { continue };
+        let ports: Vec<u16> = match address.is_unspecified() {
+            true => wildcard.keys().copied().collect(),
+            false => exact
+                .keys()
+                .filter(|at| at.ip() == address)
+                .map(SocketAddr::port)
+                .collect(),
+        };
+        let written = listener.port.as_ref().map(|(port, _)| *port);
+        let ports = ports
+            .into_iter()
+            .filter(|port| written.is_none_or(|written| written == *port));
+        sockets.extend(ports.map(|port| SocketAddr::new(address, port)));
+    }
+    sockets.into_iter().collect()
+}
+
+/// True where the next pod of `workload` has its DNS captured: by choice, else by `ISTIO_META_DNS_CAPTURE` of its own or of
+/// the mesh.
 pub fn captures_dns(world: &World, workload: &Workload) -> bool {
     Ground::of(world, workload).settings.dns_capture
 }
@@ -136,6 +158,9 @@ impl<'w> Ground<'w> {
         };
         if let Some(own) = workload.annotations.get(PROXY_CONFIG) {
             settings.with_proxy_config(own);
+        }
+        if let Some(chosen) = workload.dns_capture {
+            settings.dns_capture = chosen;
         }
         let sidecar = visibility::sidecar_of(world, workload, &settings.root_namespace);
         let written = sidecar.as_ref().map(|sidecar| sidecar.spec.egress.clone());

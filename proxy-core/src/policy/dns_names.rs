@@ -136,12 +136,17 @@ spec: {hosts: [c.example], ports: [{number: 443, name: tls, protocol: TLS}], res
 ";
 
     fn snapshot(world: &str, annotation: Option<&str>) -> Snapshot {
+        chosen(world, annotation, None)
+    }
+
+    fn chosen(world: &str, annotation: Option<&str>, dns_capture: Option<bool>) -> Snapshot {
         let reading = read_texts([("policy.yaml", world.as_bytes())]);
         assert_eq!(reading.errors, []);
         let annotations = annotation.map(|text| ("proxy.istio.io/config".to_string(), text.to_string()));
         let workload = Workload {
             namespace: "shop".into(),
             annotations: annotations.into_iter().collect(),
+            dns_capture,
             ..Workload::default()
         };
         compile(&reading.world, &workload)
@@ -183,6 +188,21 @@ spec: {hosts: [c.example], ports: [{number: 443, name: tls, protocol: TLS}], res
         ] {
             let captured = snapshot(world, annotation).dns_names().is_some();
             assert_eq!(captured, captures, "{annotation:?}");
+        }
+    }
+
+    #[test]
+    fn a_choice_goes_before_what_the_configuration_says() {
+        let without = WORLD.replace("ISTIO_META_DNS_CAPTURE", "OTHER");
+        let on = "proxyMetadata: {ISTIO_META_DNS_CAPTURE: 'true'}";
+        for (world, annotation, choice) in [
+            (WORLD, None, false),
+            (WORLD, Some(on), false),
+            (&without, None, true),
+            (&without, Some("proxyMetadata: {ISTIO_META_DNS_CAPTURE: 'false'}"), true),
+        ] {
+            let captured = chosen(world, annotation, Some(choice)).dns_names().is_some();
+            assert_eq!(captured, choice, "{annotation:?}");
         }
     }
 }

@@ -15,6 +15,8 @@ pub struct Workload {
     pub labels: Labels,
     /// Pod annotations: capture settings.
     pub annotations: Labels,
+    /// Whether its DNS is captured, where who runs its sidecar chose so; else its configuration says it.
+    pub dns_capture: Option<bool>,
 }
 
 /// Facts of one connection or request. The destination is a fact; everything in `claims` is what the caller said.

@@ -3,7 +3,7 @@
 use std::{
     borrow::Cow,
     collections::HashMap,
-    net::{IpAddr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
 };
 
@@ -22,8 +22,8 @@ pub struct Snapshot {
     /// The release of Istio that it decides as.
     pub(super) version: IstioVersion,
     pub(super) capture: Capture,
-    /// Addresses of a Sidecar's listeners that are sockets of their own (`captureMode: NONE`).
-    pub(super) sockets: Box<[IpAddr]>,
+    /// Where a Sidecar's listeners are sockets of their own (`captureMode: NONE`).
+    pub(super) sockets: Box<[SocketAddr]>,
     pub(super) mode: Mode,
     /// What becomes of the paths of requests.
     pub(super) path_normalization: PathNormalization,
@@ -50,9 +50,28 @@ impl Snapshot {
         self.listener(destination).needs
     }
 
+    /// Where a Sidecar wants to listen by itself (`captureMode: NONE`), rather than have traffic captured.
+    pub fn sockets(&self) -> &[SocketAddr] {
+        &self.sockets
+    }
+
+    /// The destination that a connection to one of these sockets is decided by; `None` where there is no such socket. One
+    /// that listens everywhere is called at the loopback: its own address is nobody's.
+    pub fn listened(&self, called: SocketAddr) -> Option<SocketAddr> {
+        if self.sockets.contains(&called) {
+            return Some(called);
+        }
+        let everywhere = |socket: &&SocketAddr| socket.ip().is_unspecified() && socket.port() == called.port();
+        self.sockets.iter().find(everywhere).map(|socket| match socket {
+            SocketAddr::V4(_) => (Ipv4Addr::LOCALHOST, called.port()).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::LOCALHOST, called.port()).into(),
+        })
+    }
+
     /// True where a Sidecar's listener is a socket at `destination`: it is called, and nothing has to capture that.
-    pub(super) fn opens(&self, destination: SocketAddr) -> bool {
-        self.sockets.contains(&destination.ip()) && self.exact.contains_key(&destination)
+    pub(crate) fn opens(&self, destination: SocketAddr) -> bool {
+        let is_called = |called: SocketAddr| self.listened(called) == Some(destination);
+        !self.sockets.is_empty() && is_called(destination)
     }
 
     /// The path of a request, with its query, as routes see it and as it is sent: what `decide` is asked with.

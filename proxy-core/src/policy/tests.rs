@@ -2,6 +2,7 @@
 
 mod balancing;
 mod compare;
+mod linear;
 mod otherwise;
 mod recompile;
 mod versions;

@@ -35,10 +35,11 @@ use super::{
     channel::Channel,
     loopback,
     mounts::{self, Mounted},
-    namespace, nft,
+    namespace,
     plan::Ports,
     session::{Answer, Command, Request, own_program},
     signals::Signals,
+    tables,
 };
 use crate::net::ResolvConf;
 
@@ -90,7 +91,7 @@ fn serve(channel: &Channel) -> Result<(), Fault> {
         {
             None => return Ok(()),
             Some((Request::Rules(rules), _)) => {
-                let outcome = nft::apply(&rules);
+                let outcome = tables::put(&rules, None).map(drop);
                 let outcome = outcome.map_err(|refused| Fault::network("setting the redirect rules", refused.cause()));
                 channel
                     .send(&Answer::Rules(outcome), &[])

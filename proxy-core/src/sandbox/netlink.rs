@@ -23,10 +23,13 @@ pub const EXCLUSIVE: u16 = 0x200;
 pub const CREATE: u16 = 0x400;
 /// Put it behind the others.
 pub const APPEND: u16 = 0x800;
+/// All that there are.
+const DUMP: u16 = 0x300;
 /// Marks an attribute that holds attributes.
 const NESTED: u16 = 0x8000;
 
 const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
 const HEADER: usize = 16;
 /// Behind the header of an answer: the error's number.
 const ANSWER: usize = HEADER + 4;
@@ -59,6 +62,23 @@ pub fn attribute(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
 /// Appends an attribute that holds attributes.
 pub fn nested(body: &mut Vec<u8>, kind: u16, inside: &[u8]) {
     attribute(body, kind | NESTED, inside);
+}
+
+/// Attributes one behind another, as the kernel lists them: kind and value.
+fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let length = usize::from(u16::from_ne_bytes(*rest.first_chunk()?));
+        let kind = u16::from_ne_bytes(*rest.get(2..)?.first_chunk()?);
+        let value = rest.get(4..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind & !NESTED, value))
+    })
+}
+
+/// The value of the first attribute of this kind; empty where there is none.
+pub fn value(list: &[u8], kind: u16) -> &[u8] {
+    let mut found = attributes(list).filter(|(this, _)| *this == kind);
+    found.next().map(|(_, value)| value).unwrap_or_default()
 }
 
 fn pad(buffer: &mut Vec<u8>) {
@@ -100,6 +120,41 @@ impl Netlink {
             }
         }
     }
+
+    /// All that the kernel lists when it is asked with this message: what stands behind each header.
+    pub fn list(&self, kind: u16, body: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+        let mut question = Vec::new();
+        message(&mut question, kind, DUMP, 0, body);
+        sendto(
+            self.0.as_raw_fd(),
+            &question,
+            &NetlinkAddr::new(0, 0),
+            MsgFlags::empty(),
+        )?;
+        let (mut listed, mut buffer) = (Vec::new(), vec![0; 32 * 1024]);
+        loop {
+            let length = recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
+            let mut rest = &buffer[..length];
+            while let Some((kind, length)) = header(rest) {
+                match kind {
+                    NLMSG_DONE => return Ok(listed),
+                    NLMSG_ERROR => {
+                        let code = Answer::read(rest).map_or(0, |answer| answer.error);
+                        return Err(io::Error::from_raw_os_error(-code));
+                    }
+                    _ => listed.push(rest.get(HEADER..length).unwrap_or_default().to_vec()),
+                }
+                rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+            }
+        }
+    }
+}
+
+/// Kind and length of the first message in `bytes`; `None` where they hold none.
+fn header(bytes: &[u8]) -> Option<(u16, usize)> {
+    let length = u32::from_ne_bytes(*bytes.first_chunk()?);
+    let kind = u16::from_ne_bytes(*bytes.get(4..)?.first_chunk()?);
+    Some((kind, usize::try_from(length).ok()?.max(HEADER)))
 }
 
 /// What the kernel says of a message.
@@ -112,13 +167,12 @@ struct Answer {
 impl Answer {
     /// The first answer in `bytes`; `None` where they hold none, since nothing else was asked for.
     fn read(bytes: &[u8]) -> Option<Self> {
-        let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
-        let length = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?);
+        let (kind, length) = header(bytes)?;
         (kind == NLMSG_ERROR).then_some(())?;
         Some(Self {
             number: u32::from_ne_bytes(bytes.get(8..12)?.try_into().ok()?),
             error: i32::from_ne_bytes(bytes.get(HEADER..ANSWER)?.try_into().ok()?),
-            length: usize::try_from(length).ok()?.next_multiple_of(4).max(ANSWER),
+            length: length.next_multiple_of(4).max(ANSWER),
         })
     }
 }

@@ -8,8 +8,9 @@ use ipnet::IpNet;
 use nix::{errno::Errno, sys::socket::SockProtocol};
 
 use super::{
-    netlink::{ACK, APPEND, CREATE, EXCLUSIVE, Netlink, attribute, message, nested},
-    plan::{Action, Chain, ChainKind, Plan, Rule, TABLE, Test},
+    netlink::{ACK, APPEND, CREATE, EXCLUSIVE, Netlink, attribute, message, nested, value},
+    plan::{Action, Chain, ChainKind, Plan, Rule, TABLE, TRANSLATION, Test},
+    refused::Refused,
 };
 
 const SUBSYSTEM: u16 = 10;
@@ -18,6 +19,7 @@ const BATCH_END: u16 = 0x11;
 const NEW_TABLE: u16 = SUBSYSTEM << 8;
 const DELETE_TABLE: u16 = NEW_TABLE | 2;
 const NEW_CHAIN: u16 = NEW_TABLE | 3;
+const GET_CHAIN: u16 = NEW_TABLE | 4;
 const NEW_RULE: u16 = NEW_TABLE | 6;
 
 /// `NFT_TABLE_F_OWNER`, since Linux 5.12: the kernel takes the table away when the socket that made it is closed.
@@ -45,67 +47,6 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 const IPV4: u8 = 2;
 const IPV6: u8 = 10;
-
-/// Why the kernel does not take the rules, and what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum Refused {
-    /// The right to set them is missing.
-    #[error(
-        "{}: give it to the init container (securityContext.capabilities.add), or use the explicit proxy (`run \
-         --explicit`, and HTTP_PROXY and HTTPS_PROXY for the workload)",
-        self.cause()
-    )]
-    NotPermitted,
-    /// The kernel lacks what they are made of.
-    #[error(
-        "{}; or use the explicit proxy (`run --explicit`, and HTTP_PROXY and HTTPS_PROXY for the workload)",
-        self.cause()
-    )]
-    NoNat(io::Error),
-    /// The kernel keeps rules that nobody holds.
-    #[error("{}", self.cause())]
-    NoOwner(io::Error),
-    /// Others are in force.
-    #[error("{}", self.cause())]
-    Taken,
-    /// Anything else.
-    #[error("{}", self.cause())]
-    System(io::Error),
-}
-
-impl Refused {
-    /// Why, without the ways out of a pod.
-    pub fn cause(&self) -> String {
-        match self {
-            Self::NotPermitted => {
-                "interception rules need the capability NET_ADMIN, which this process does not have".into()
-            }
-            Self::NoNat(error) => format!(
-                "this node's kernel has no nf_tables with NAT for inet ({error}): Linux 5.2 or newer with the modules \
-                 nf_tables, nft_chain_nat and nft_redir has it"
-            ),
-            Self::NoOwner(error) => {
-                format!(
-                    "this node's kernel has no rules that end with who holds them ({error}): Linux 5.12 or newer has them"
-                )
-            }
-            Self::Taken => "interception rules of another sidecar are in force in this network already".into(),
-            Self::System(error) => format!("the kernel does not take the interception rules: {error}"),
-        }
-    }
-}
-
-impl From<io::Error> for Refused {
-    fn from(error: io::Error) -> Self {
-        match error.raw_os_error().map(Errno::from_raw) {
-            Some(Errno::EPERM | Errno::EACCES) => Self::NotPermitted,
-            Some(Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT | Errno::ENOENT) => {
-                Self::NoNat(error)
-            }
-            _ => Self::System(error),
-        }
-    }
-}
 
 /// Puts the plan in force, in the place of what was applied before: all of it, or nothing changes.
 pub fn apply(plan: &Plan) -> Result<(), Refused> {
@@ -139,6 +80,22 @@ pub fn hold(plan: &Plan) -> Result<Held, Refused> {
 /// Takes away what was applied; nothing is there afterwards, whether something was before or not.
 pub fn remove() -> Result<(), Refused> {
     Batch::replacing().commit(&open()?)
+}
+
+/// True where somebody else's rules here translate what leaves, no later than the legacy tables do.
+pub fn translates_for_others() -> io::Result<bool> {
+    // struct nfgenmsg: of every family.
+    let chains = open()?.list(GET_CHAIN, &[UNSPECIFIED, 0, 0, 0])?;
+    let translates = |chain: &Vec<u8>| {
+        let attributes = chain.get(4..).unwrap_or_default();
+        let hook = value(attributes, 4);
+        let number = |kind| value(hook, kind).first_chunk().map(|bytes| i32::from_be_bytes(*bytes));
+        value(attributes, 7) == b"nat\0"
+            && number(1) == Some(OUTPUT.cast_signed())
+            && number(2).is_some_and(|priority| priority <= TRANSLATION)
+            && value(attributes, 1).strip_suffix(b"\0") != Some(TABLE.as_bytes())
+    };
+    Ok(chains.iter().any(translates))
 }
 
 fn open() -> io::Result<Netlink> {

@@ -18,7 +18,7 @@ use crate::policy::Capture;
 pub const TABLE: &str = "egret";
 
 /// Where the kernel translates destinations (`NF_IP_PRI_NAT_DST`).
-const TRANSLATION: i32 = -100;
+pub(super) const TRANSLATION: i32 = -100;
 
 /// Before Istio's rules, which stand at -100: who is redirected here is not redirected there any more.
 const BEFORE_ISTIO: i32 = -110;

@@ -112,6 +112,31 @@ proptest! {
         record.extend(bytes);
         sniff(&record);
     }
+
+    /// Whoever is asked again with more must not have said something else before.
+    #[test]
+    fn what_is_known_of_the_first_bytes_stays_with_those_that_follow(
+        kind in 0..4_usize, rest in proptest::collection::vec(any::<u8>(), 0..60), flip in any::<prop::sample::Index>(),
+        byte in any::<u8>()
+    ) {
+        let mut bytes = match kind {
+            0 => hello(Some("www.google.com"), 50),
+            1 => b"GET /headers HTTP/1.1\r\nAccept: */*\r\nhost: httpbin.org:80\r\n\r\n".to_vec(),
+            2 => b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+            _ => Vec::new(),
+        };
+        bytes.extend(rest);
+        if !bytes.is_empty() {
+            let at = flip.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let mut known = Sniffed::NeedMore;
+        for end in 0..=bytes.len() {
+            let now = sniff(&bytes[..end]);
+            prop_assert!(known == Sniffed::NeedMore || now == known, "{:?}, then {:?} of {} bytes", known, now, end);
+            known = now;
+        }
+    }
 }
 
 #[test]

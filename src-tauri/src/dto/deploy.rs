@@ -38,6 +38,16 @@ pub enum DeployWay {
     Proxy,
 }
 
+/// Whether what the pod asks of its DNS servers goes to the sidecar too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum DeployDns {
+    /// As the workload's own configuration says, as for Istio's sidecar (`ISTIO_META_DNS_CAPTURE`).
+    Workload,
+    On,
+    Off,
+}
+
 /// What a person chose.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, TS)]
 pub struct DeployOptions {
@@ -48,6 +58,7 @@ pub struct DeployOptions {
     pub mode: DeployMode,
     pub place: DeployPlace,
     pub way: DeployWay,
+    pub dns: DeployDns,
     pub image: String,
     /// With the edits that are staged.
     pub staged: bool,

@@ -85,6 +85,7 @@ impl View {
                 name: object.meta.name.clone(),
                 labels: object.spec.pod_labels.clone(),
                 annotations: object.spec.pod_annotations.clone(),
+                dns_capture: None,
             };
             (workload, object.spec.host_network)
         })

@@ -71,7 +71,7 @@ pub struct Judgement {
 }
 
 /// Compares both sides on `world`. None where Envoy refuses its configuration.
-pub fn judge(mesh: &Mesh, pair: &mut Pair<'_>, world: &World) -> Result<Option<Judgement>, String> {
+pub fn judge(mesh: &Mesh, pair: &mut Pair, world: &World) -> Result<Option<Judgement>, String> {
     let Some((number, taken)) = pair.enforce(world)? else {
         return Ok(None);
     };
@@ -100,7 +100,7 @@ pub fn judge(mesh: &Mesh, pair: &mut Pair<'_>, world: &World) -> Result<Option<J
 
 fn compare(
     mesh: &Mesh,
-    pair: &mut Pair<'_>,
+    pair: &mut Pair,
     round: &str,
     planned: &[Call],
     wanted: &[usize],

@@ -3,6 +3,7 @@
 
 mod calls;
 mod configuration;
+mod door;
 mod judge;
 mod pair;
 pub mod sender;
@@ -14,6 +15,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     io::{self, Write as _},
+    ops::Range,
     thread,
     time::{Duration, Instant},
 };
@@ -47,7 +49,7 @@ fn wait<T>(what: &str, mut try_once: impl FnMut() -> Result<T, String>) -> Resul
 #[derive(Default)]
 pub struct Report {
     seed: u64,
-    worlds: u64,
+    worlds: Range<u64>,
     agreed: usize,
     unsteady: usize,
     known: usize,
@@ -70,23 +72,28 @@ impl Report {
     }
 }
 
-/// Compares both sides on `worlds` worlds of `seed`, in a mesh of its own.
-pub fn run(worlds: u64, seed: u64) -> Result<Report, NotUp> {
+/// Compares both sides on the worlds of `seed` with these numbers, in a mesh of its own; where they begin with the first, on
+/// those by hand too.
+pub fn run(worlds: Range<u64>, seed: u64) -> Result<Report, NotUp> {
     let mesh = Mesh::up()?;
     compare(&mesh, worlds, seed).map_err(NotUp::Failed)
 }
 
-fn compare(mesh: &Mesh, worlds: u64, seed: u64) -> Result<Report, String> {
+fn compare(mesh: &Mesh, numbers: Range<u64>, seed: u64) -> Result<Report, String> {
     let mut pair = Pair::start(mesh)?;
     let known = Known::read()?;
     let mut report = Report {
         seed,
-        worlds,
+        worlds: numbers.clone(),
         ..Report::default()
     };
-    // Those by hand first.
-    let by_hand = worlds::by_hand()?.into_iter().map(|(name, world)| (name, world, true));
-    let drawn = (0..worlds).map(|number| (format!("world {number}"), worlds::drawn(seed, number), false));
+    let by_hand = if numbers.start == 0 {
+        worlds::by_hand()?
+    } else {
+        Vec::new()
+    };
+    let by_hand = by_hand.into_iter().map(|(name, world)| (name, world, true));
+    let drawn = numbers.map(|number| (format!("world {number}"), worlds::drawn(seed, number), false));
     for (name, world, is_valid) in by_hand.chain(drawn) {
         // What did not settle, or whose row did not come, may do so when it is tried again; what was seen counts once.
         let mut differing = one(mesh, &mut pair, (&name, &world, is_valid), &known, &mut report);
@@ -118,7 +125,7 @@ fn compare(mesh: &Mesh, worlds: u64, seed: u64) -> Result<Report, String> {
 const SHRUNK: usize = 3;
 
 /// The smallest world found in which `call` still differs in `kind`, by leaving out objects, settings and headers.
-fn shrink(mesh: &Mesh, pair: &mut Pair<'_>, world: &World, call: usize, kind: &str) -> World {
+fn shrink(mesh: &Mesh, pair: &mut Pair, world: &World, call: usize, kind: &str) -> World {
     let world = World {
         calls: vec![world.calls[call].clone()],
         ..world.clone()
@@ -137,7 +144,7 @@ fn shrink(mesh: &Mesh, pair: &mut Pair<'_>, world: &World, call: usize, kind: &s
 /// Compares one world; the first call that differs in a way that is not known, and how.
 fn one(
     mesh: &Mesh,
-    pair: &mut Pair<'_>,
+    pair: &mut Pair,
     (name, world, is_valid): (&str, &World, bool),
     known: &Known,
     report: &mut Report,
@@ -207,7 +214,7 @@ impl fmt::Display for Report {
         }
         writeln!(
             f,
-            "live mesh, {} worlds of seed {}: {} calls agreed ({} of them when asked again), {} differed, {} known; {} calls \
+            "live mesh, worlds {:?} of seed {}: {} calls agreed ({} of them when asked again), {} differed, {} known; {} calls \
              that Envoy leaves undecided, {} worlds tried again, {} not compared",
             self.worlds,
             self.seed,

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use super::{
     configuration::{self, State, body_size, mark},
+    door::{Door, Refusal},
     side::{LOADER, Side},
     wait,
 };
@@ -23,19 +24,29 @@ const PODS: &str = include_str!("pods.yaml");
 pub const NAMESPACE: &str = "shop";
 /// Marks the objects of a world.
 const LABEL: &str = "egret.test/world";
-const KINDS: &str = "serviceentries,virtualservices,destinationrules,sidecars";
+/// What a world is made of, as the API server calls it.
+const KINDS: [(&str, &str); 4] = [
+    ("ServiceEntry", "serviceentries"),
+    ("VirtualService", "virtualservices"),
+    ("DestinationRule", "destinationrules"),
+    ("Sidecar", "sidecars"),
+];
+const ISTIO: &str = "/apis/networking.istio.io/v1";
 
 /// Route tables come last in the stream from istiod: where all else is there for so long and they stay away, Envoy has refused
 /// one of them, which its dump does not say.
 const REFUSED: Duration = Duration::from_secs(12);
 
 /// Both sides, and what holds for them now.
-pub struct Pair<'mesh> {
+pub struct Pair {
     /// Behind Envoy.
     pub istio: Side,
     /// Behind `egret-proxy`.
     pub egret: Side,
-    mesh: &'mesh Mesh,
+    server: Door,
+    istiod: Door,
+    /// The paths of the objects that there are.
+    made: Vec<String>,
     /// How many worlds there were: it tells this one from every other.
     number: u64,
     /// The mesh config as it was, without the outbound mode.
@@ -47,9 +58,9 @@ pub struct Pair<'mesh> {
     folder: TempDir,
 }
 
-impl<'mesh> Pair<'mesh> {
+impl Pair {
     /// Starts both workloads.
-    pub fn start(mesh: &'mesh Mesh) -> Result<Self, String> {
+    pub fn start(mesh: &Mesh) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let policy = folder.path().display().to_string();
         let sites = mesh.certificates().join("sites-ca.crt").display().to_string();
@@ -89,7 +100,9 @@ impl<'mesh> Pair<'mesh> {
         Ok(Self {
             istio: Side::of(mesh, NAMESPACE, "envoy", "istio-proxy")?,
             egret: Side::of(mesh, NAMESPACE, "egret", "egret")?,
-            mesh,
+            server: Door::to_server(mesh)?,
+            istiod: Door::to_istiod(mesh)?,
+            made: Vec::new(),
             number: 0,
             base: without_mode(&text),
             added: "-".into(),
@@ -106,13 +119,13 @@ impl<'mesh> Pair<'mesh> {
         self.set_mesh_config(number, &world.mesh)?;
         self.replace_objects(&world.documents)?;
         let taken = wait("istiod to know the objects", || {
-            let (objects, known) = (self.objects(), self.known_to_istiod());
+            let (objects, known) = (self.objects()?, self.known_to_istiod()?);
             match versions(&objects) == versions(&known) {
                 true => Ok(objects),
                 false => Err(format!("it knows {:?}", versions(&known))),
             }
         })?;
-        self.push(number);
+        self.push(number)?;
         let mut only_routes: Option<Instant> = None;
         let state = wait("Envoy to have what istiod makes of it", || {
             let dump = self.istio.admin("/config_dump")?;
@@ -145,75 +158,73 @@ impl<'mesh> Pair<'mesh> {
         // An alias that nothing uses tells istiod's answer from the ones before.
         let mark = mark(number);
         let text = format!("{}{added}trustDomainAliases: [{mark}]\n", self.base);
-        let patch = json!({"data": {"mesh": text}}).to_string();
-        self.mesh.text(&[
-            "patch",
-            "configmap",
-            "istio",
-            "--namespace=istio-system",
-            "--type=merge",
-            "--patch",
-            &patch,
-        ]);
+        let config = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio"}, "data": {"mesh": text},
+        });
+        self.apply("/api/v1/namespaces/istio-system/configmaps/istio", &config)?;
         self.added = added.to_string();
         wait("istiod to read the mesh config", || {
-            let known = self.istiod("mesh");
+            let known = self.istiod.ask("GET", "/debug/mesh", "")?;
             if known.contains(&mark) { Ok(()) } else { Err(known) }
         })
     }
 
-    fn replace_objects(&self, documents: &[Value]) -> Result<(), String> {
-        let every = ["delete", KINDS, "--all-namespaces", "--selector", LABEL, "--wait=false"];
-        self.mesh.text(&every);
-        let mut documents = documents.to_vec();
-        for document in &mut documents {
+    fn replace_objects(&mut self, documents: &[Value]) -> Result<(), String> {
+        while let Some(path) = self.made.last() {
+            match self.server.ask("DELETE", path, "") {
+                Ok(_) | Err(Refusal::Refused(_)) => drop(self.made.pop()),
+                Err(Refusal::Failed(why)) => return Err(why),
+            }
+        }
+        for document in documents {
+            let (kind, metadata) = (&document["kind"], &document["metadata"]);
+            let plural = KINDS.iter().find(|(known, _)| kind == known);
+            let (_, plural) = plural.ok_or(format!("no world has a {kind}"))?;
+            let word = |field: &str| metadata[field].as_str().unwrap_or_default().to_string();
+            let path = format!("{ISTIO}/namespaces/{}/{plural}", word("namespace"));
+            let mut document = document.clone();
             document["metadata"]["labels"] = json!({LABEL: "yes"});
+            // As kubectl sends it: what is unknown is refused. What is refused is not there for either side.
+            let creation = format!("{path}?fieldValidation=Strict");
+            match self.server.ask("POST", &creation, &document.to_string()) {
+                Ok(_) => self.made.push(format!("{path}/{}", word("name"))),
+                Err(Refusal::Refused(_)) => {}
+                Err(Refusal::Failed(why)) => return Err(why),
+            }
         }
-        if documents.is_empty() {
-            return Ok(());
-        }
-        let list = json!({"apiVersion": "v1", "kind": "List", "items": documents}).to_string();
-        let output = self.mesh.send(&["create"], &list);
-        let (done, said) = (output.stdout, String::from_utf8_lossy(&output.stderr));
-        let created = String::from_utf8_lossy(&done).lines().count();
-        // What is refused is not there for either side: one line for each, before its reasons.
-        let is_refusal = |line: &&str| line.starts_with("Error from server") || line.starts_with("The ");
-        match created + said.lines().filter(is_refusal).count() == documents.len() {
-            true => Ok(()),
-            false => Err(format!("kubectl create: {said}")),
-        }
+        Ok(())
     }
 
     /// The objects as the API server has them, with their ages.
-    fn objects(&self) -> Vec<Value> {
-        let text = self
-            .mesh
-            .text(&["get", KINDS, "--all-namespaces", "--selector", LABEL, "--output=json"]);
-        let list: Value = serde_json::from_str(&text).unwrap_or_default();
-        list["items"].as_array().cloned().unwrap_or_default()
+    fn objects(&self) -> Result<Vec<Value>, String> {
+        let mut objects = Vec::new();
+        for (_, plural) in KINDS {
+            let path = format!("{ISTIO}/{plural}?labelSelector={LABEL}");
+            let list: Value = parsed(&self.server.ask("GET", &path, "")?)?;
+            objects.extend(list["items"].as_array().cloned().unwrap_or_default());
+        }
+        Ok(objects)
     }
 
     /// Those that istiod knows.
-    fn known_to_istiod(&self) -> Vec<Value> {
-        let known: Vec<Value> = serde_json::from_str(&self.istiod("configz")).unwrap_or_default();
-        let ours = |object: &Value| object["metadata"]["labels"][LABEL] == "yes";
-        known.into_iter().filter(ours).collect()
+    fn known_to_istiod(&self) -> Result<Vec<Value>, String> {
+        let known = parsed(&self.istiod.ask("GET", "/debug/configz", "")?)?;
+        let ours = |object: &&Value| object["metadata"]["labels"][LABEL] == "yes";
+        let known = known.as_array().into_iter().flatten();
+        Ok(known.filter(ours).cloned().collect())
     }
 
-    /// What istiod says of itself.
-    fn istiod(&self, page: &str) -> String {
-        let page = format!("localhost:15014/debug/{page}");
-        let exec = ["exec", "--namespace=istio-system", "deploy/istiod", "--"];
-        self.mesh
-            .text(&[&exec[..], &["curl", "--silent", "--max-time", "20", &page]].concat())
+    fn apply(&self, path: &str, object: &Value) -> Result<(), String> {
+        let path = format!("{path}?fieldManager=deep&force=true");
+        self.server.ask("PATCH", &path, &object.to_string())?;
+        Ok(())
     }
 
     /// Makes a change that shows in everything that istiod sends: what is known to it by now goes with it.
-    fn push(&self, number: u64) {
+    fn push(&self, number: u64) -> Result<(), String> {
         let patch = |kind: &str, what: Value, value: Value| json!({"applyTo": kind, "match": what, "patch": {"operation": "MERGE", "value": value}});
         let filter = json!({
-            "apiVersion": "networking.istio.io/v1alpha3", "kind": "EnvoyFilter",
-            "metadata": {"name": "mark", "namespace": NAMESPACE},
+            "apiVersion": "networking.istio.io/v1alpha3", "kind": "EnvoyFilter", "metadata": {"name": "mark"},
             "spec": {"configPatches": [
                 patch("CLUSTER", json!({"cluster": {"name": "BlackHoleCluster"}}), json!({"alt_stat_name": mark(number)})),
                 patch("LISTENER", json!({"context": "SIDECAR_OUTBOUND"}), json!({"stat_prefix": mark(number)})),
@@ -221,7 +232,8 @@ impl<'mesh> Pair<'mesh> {
                     json!({"max_direct_response_body_size_bytes": body_size(number)})),
             ]},
         });
-        self.mesh.apply(&filter.to_string());
+        let path = format!("/apis/networking.istio.io/v1alpha3/namespaces/{NAMESPACE}/envoyfilters/mark");
+        self.apply(&path, &filter)
     }
 
     fn set_folder(&mut self, number: u64, objects: &[Value]) -> Result<(), String> {
@@ -251,6 +263,10 @@ impl<'mesh> Pair<'mesh> {
             }
         })
     }
+}
+
+fn parsed(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|error| format!("{text}: {error}"))
 }
 
 /// Name, namespace, kind and version of each object.

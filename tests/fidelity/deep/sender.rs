@@ -22,6 +22,7 @@ use tokio::{
 };
 
 pub use http2::{GRPC, target};
+pub use tls::name;
 
 use crate::world::Call;
 use http1::Request;
@@ -95,12 +96,20 @@ pub fn run() -> io::Result<()> {
 }
 
 fn admin(path: &str) -> Seen {
-    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
-    let mut seen = Seen::default();
+    let head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
     match TcpStream::connect(ADMIN) {
-        Ok(stream) => http1::exchange(stream, &Request::get(&request), &mut seen),
-        Err(error) => seen.end = error.to_string(),
+        Ok(stream) => exchange(stream, &head, ""),
+        Err(error) => Seen {
+            end: error.to_string(),
+            ..Seen::default()
+        },
     }
+}
+
+/// Sends a request as it stands, the lines of its head and its body, and reads the response.
+pub fn exchange(stream: TcpStream, head: &str, body: &str) -> Seen {
+    let mut seen = Seen::default();
+    http1::exchange(stream, &Request::whole(head, body), &mut seen);
     seen
 }
 

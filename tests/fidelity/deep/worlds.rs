@@ -3,7 +3,11 @@
 use proxy_core::yaml;
 use serde_json::{Value, json};
 
-use super::{calls, pair::NAMESPACE, sender::TLS_HTTP2};
+use super::{
+    calls,
+    pair::NAMESPACE,
+    sender::{self, TLS_HTTP2},
+};
 use crate::{
     generate,
     kept::{self, or},
@@ -77,6 +81,7 @@ pub fn drawn(seed: u64, number: u64) -> World {
     let calls = std::mem::take(&mut world.calls);
     world.calls = calls.into_iter().filter_map(|call| calls::fit(seed, call)).collect();
     world.calls.iter_mut().for_each(|call| calls::extend(later, call));
+    world.calls.retain(|call| sender::name(&call.sni).is_ok());
     if later.once_in(2) {
         let within = "{mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: SIMPLE}}";
         world.mesh = world.mesh.replace("{mode: ALLOW_ANY_DYNAMIC_DNS}", within);

@@ -657,6 +657,7 @@ image: string | null, fault: Fault | null, };
 export type DeployMode = "observe" | "enforce";
 export type DeployPlace = "copy" | "workload" | "pod";
 export type DeployWay = "capture" | "proxy";
+export type DeployDns = "workload" | "on" | "off";
 export type DeployOptions = { 
 /**
  * Deployment, StatefulSet or DaemonSet.
@@ -665,7 +666,7 @@ kind: string,
 /**
  * `namespace/name`.
  */
-workload: string, mode: DeployMode, place: DeployPlace, way: DeployWay, image: string, 
+workload: string, mode: DeployMode, place: DeployPlace, way: DeployWay, dns: DeployDns, image: string, 
 /**
  * With the edits that are staged.
  */

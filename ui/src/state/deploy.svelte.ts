@@ -23,6 +23,7 @@ class Deploy {
   mode = $state<DeployOptions["mode"]>("observe");
   place = $state<DeployOptions["place"]>("copy");
   way = $state<DeployOptions["way"]>("capture");
+  dns = $state<DeployOptions["dns"]>("workload");
   staged = $state(false);
   image = $state("");
   /** Chosen by a person; else the first one. */
@@ -36,8 +37,14 @@ class Deploy {
   #asked = 0;
 
   options(target: { kind: string; workload: string }): DeployOptions {
-    const { mode, place, way, staged, image } = this;
-    return { ...target, mode, place, way, staged, image: image.trim() };
+    const { mode, place, way, dns, staged, image } = this;
+    return { ...target, mode, place, way, dns, staged, image: image.trim() };
+  }
+
+  /** Without redirection nothing leads DNS to the sidecar. */
+  goBy(way: DeployOptions["way"]): void {
+    this.way = way;
+    if (way === "proxy" && this.dns === "on") this.dns = "workload";
   }
 
   /** What was found holds for what was chosen then. */
@@ -112,7 +119,8 @@ class Deploy {
   }
 
   reset(): void {
-    Object.assign(this, { mode: "observe", place: "copy", way: "capture", staged: false, image: "", chosen: null });
+    Object.assign(this, { mode: "observe", place: "copy", way: "capture", dns: "workload", staged: false });
+    Object.assign(this, { image: "", chosen: null });
     this.busy = false;
     this.changed();
   }

@@ -1,6 +1,7 @@
 /** Words of a sidecar beside a workload of the cluster. */
 import type {
   CheckOutcome,
+  DeployDns,
   DeployMode,
   DeployPhase,
   DeployPlace,
@@ -54,6 +55,17 @@ export const ways: [DeployWay, string, string][] = [
     "HTTP_PROXY and HTTPS_PROXY are set. What does not obey them is not seen. No right is needed.",
   ],
 ];
+
+export const dns: [DeployDns, string, string][] = [
+  ["workload", "As set", "As its ISTIO_META_DNS_CAPTURE says, like Istio's sidecar; off where nothing sets it."],
+  [
+    "on",
+    "On",
+    "The sidecar answers names that the policy has addresses for, so TCP hosts on one port are told apart. DNS over TLS or HTTPS is not seen.",
+  ],
+  ["off", "Off", "The pod asks its DNS servers itself. TCP hosts that share a port are not told apart."],
+];
+export const dnsNeedsRedirection = "Only redirection leads DNS to the sidecar.";
 
 export const policies: [boolean, string][] = [
   [false, "As it is"],

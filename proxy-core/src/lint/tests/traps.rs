@@ -143,12 +143,17 @@ fn a_sidecar_past_its_namespaces_mode_is_named() {
 
 #[test]
 fn a_fault_for_no_request_is_named() {
-    let service = |delay: &str| {
-        let rule =
-            format!("{{fault: {{delay: {{fixedDelay: 1s{delay}}}}}, route: [{{destination: {{host: a.com}}}}]}}");
+    let service = |fault: &str| {
+        let rule = format!("{{fault: {fault}, route: [{{destination: {{host: a.com}}}}]}}");
         text("VirtualService", "v", &format!("{{hosts: [a.com], http: [{rule}]}}"))
     };
-    row("EGR09", &[service("")], &[service(", percentage: {value: 50}")]);
+    let waits = "{delay: {fixedDelay: 1s, percentage: {value: 50}}}";
+    row("EGR09", &[service("{delay: {fixedDelay: 1s}}")], &[service(waits)]);
+    for nothing in ["{abort: {}}", "{delay: {percentage: {value: 50}}}"] {
+        row("EGR09", &[service(nothing)], &[service(waits)]);
+        // Istio's webhook and analyzer are silent about these.
+        assert_eq!(of("IST0133", &[service(nothing)]), []);
+    }
 }
 
 #[test]
@@ -170,6 +175,7 @@ fn patched(mut document: Json, patch: &Patch) -> Json {
             let was = fields.insert(key.into(), patch.value.clone().unwrap());
             assert_eq!(was.is_some(), patch.op == "replace", "{patch:?}");
         }
+        (Json::Object(fields), "remove") => assert!(fields.remove(key).is_some(), "{patch:?}"),
         (Json::Array(items), "replace") => items[key.parse::<usize>().unwrap()] = patch.value.clone().unwrap(),
         (Json::Array(items), "remove") => drop(items.remove(key.parse().unwrap())),
         (parent, op) => panic!("{op} in {parent}"),
@@ -194,6 +200,20 @@ fn a_patch_mends_what_it_is_offered_for() {
                     "{workloadSelector: {labels: {a: b}}, egress: [{hosts: ['*/*']}]}",
                 ),
                 default,
+            ],
+        ),
+        (
+            "EGR18",
+            vec![
+                text(
+                    "DestinationRule",
+                    "d",
+                    "\n  host: '*.a.com'\n  trafficPolicy:\n    tls: {mode: DISABLE}\n    outlierDetection: {interval: 1s}\n",
+                ),
+                entry(
+                    "a",
+                    "{hosts: ['*.a.com'], resolution: DYNAMIC_DNS, ports: [{number: 80, name: http, protocol: HTTP}]}",
+                ),
             ],
         ),
         (
@@ -257,4 +277,49 @@ fn clusters_that_envoy_refuses_are_named_at_their_port() {
     let idle = rule("{portLevelSettings: [{port: {number: 80}, connectionPool: {tcp: {idleTimeout: 1m}}}]}");
     let elsewhere = rule("{portLevelSettings: [{port: {number: 81}, connectionPool: {tcp: {idleTimeout: 1m}}}]}");
     row("EGR17", &[dynamic("TLS"), idle], &[dynamic("TLS"), elsewhere]);
+}
+
+#[test]
+fn outlier_detection_that_fells_istiod_is_named() {
+    let resolved = |resolution: &str| {
+        let ports = "[{number: 80, name: http, protocol: HTTP}]";
+        entry(
+            "a",
+            &format!("{{hosts: ['*.a.com'], resolution: {resolution}, ports: {ports}}}"),
+        )
+    };
+    let dynamic = resolved("DYNAMIC_DNS");
+    let rule = |name: &str, host: &str, policy: &str| {
+        let spec = format!("{{host: '{host}', trafficPolicy: {policy}}}");
+        text("DestinationRule", name, &spec)
+    };
+    let detects = "{outlierDetection: {consecutive5xxErrors: 3}}";
+    let own = rule("d", "*.a.com", detects);
+    row(
+        "EGR18",
+        &[dynamic.clone(), own.clone()],
+        &[resolved("NONE"), own.clone()],
+    );
+    // A rule for more than the entry's host holds where there is none for the host itself.
+    let wide = rule("d", "*.com", detects);
+    let narrow = rule("e", "*.a.com", "{connectionPool: {tcp: {maxConnections: 3}}}");
+    row(
+        "EGR18",
+        &[dynamic.clone(), wide.clone()],
+        &[dynamic.clone(), wide, narrow],
+    );
+    let of_port = |port: u16| format!("{{portLevelSettings: [{{port: {{number: {port}}}, outlierDetection: {{}}}}]}}");
+    let (here, elsewhere) = (rule("d", "*.a.com", &of_port(80)), rule("d", "*.a.com", &of_port(81)));
+    row("EGR18", &[dynamic.clone(), here], &[dynamic.clone(), elsewhere]);
+    let of_mesh = |policy: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system}}\ndata: {{mesh: \
+             '{{defaultTrafficPolicy: {policy}}}'}}\n"
+        )
+    };
+    row(
+        "EGR18",
+        &[of_mesh(detects), dynamic.clone()],
+        &[of_mesh("{connectionPool: {}}"), dynamic],
+    );
 }

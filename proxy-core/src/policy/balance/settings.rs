@@ -45,7 +45,8 @@ pub enum Balancer {
     },
 }
 
-/// How the share of an endpoint that is new grows. Envoy: `SlowStartConfig`, for turns and for who is less busy.
+/// How the share of an endpoint that is new grows, for turns and for who is less busy. Envoy documents it of
+/// `SlowStartConfig`: the weight times the larger of `min_weight_percent` and `time_factor ^ (1 / aggression)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SlowStart {
     /// How long an endpoint is new.
@@ -73,7 +74,8 @@ impl SlowStart {
         })
     }
 
-    /// The part of its weight that counts of an endpoint known for so long. Envoy: `applySlowStartFactor`.
+    /// The part of its weight that counts of an endpoint known for so long. Envoy: `applySlowStartFactor`, by which a
+    /// millisecond has passed in any case.
     pub fn part(&self, known_for: Duration) -> f64 {
         if known_for >= self.window {
             return 1.0;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Bench, api, namespace};
 use crate::{
     cluster::{Cluster, SESSION},
-    dto::{DeployMode, DeployOptions, DeployPhase, DeployPlace, DeployWay},
+    dto::{DeployDns, DeployMode, DeployOptions, DeployPhase, DeployPlace, DeployWay},
     events::Events,
     sidecar::deploy::{Deployment, IMAGE, Options, Prepared, prepare},
     traffic::Traffic,
@@ -32,6 +32,7 @@ pub fn options(kind: &str, namespace: &str, place: DeployPlace, way: DeployWay) 
         mode: DeployMode::Observe,
         place,
         way,
+        dns: DeployDns::Workload,
         image: IMAGE.into(),
         staged: false,
     })
@@ -43,7 +44,7 @@ pub fn prepared(bench: &Bench, options: Options) -> Prepared {
 }
 
 /// The workload without what the server counts and dates.
-fn stored(api: &Api, kind: &str, namespace: &str) -> (String, Vec<(String, Value)>) {
+pub fn stored(api: &Api, kind: &str, namespace: &str) -> (String, Vec<(String, Value)>) {
     let text = api.text(&[
         "get",
         kind,
@@ -60,7 +61,7 @@ fn stored(api: &Api, kind: &str, namespace: &str) -> (String, Vec<(String, Value
     (object["spec"]["template"].to_string(), fields.collect())
 }
 
-fn put(cluster: &Cluster, prepared: &Prepared) {
+pub fn put(cluster: &Cluster, prepared: &Prepared) {
     let uid = cluster.put_session(&prepared.config_map(1)).unwrap();
     let workload = prepared.workload(&uid);
     match prepared.options.place {

@@ -4,11 +4,16 @@ use std::thread;
 
 use egret_tests::mesh::eventually;
 
-use super::{api, deployed::workload, namespace, windows::started};
+use super::{
+    Bench, api,
+    deployed::{options, prepared, put, stored, workload},
+    namespace,
+    windows::started,
+};
 use crate::{
     cluster::SESSION,
-    dto::{CheckOutcome, DeployMode, DeployOptions, DeployPhase, DeployPlace, DeployWay},
-    sidecar::deploy::IMAGE,
+    dto::{CheckOutcome, DeployDns, DeployMode, DeployOptions, DeployPhase, DeployPlace, DeployWay},
+    sidecar::deploy::{IMAGE, Options},
 };
 
 #[test]
@@ -25,6 +30,7 @@ fn what_a_window_starts_is_not_listed_as_left_behind_and_goes_when_it_closes() {
         mode: DeployMode::Enforce,
         place: DeployPlace::Copy,
         way: DeployWay::Capture,
+        dns: DeployDns::Workload,
         image: IMAGE.into(),
         staged: false,
     };
@@ -62,4 +68,38 @@ fn what_a_window_starts_is_not_listed_as_left_behind_and_goes_when_it_closes() {
     assert_eq!(api.text(&made), "");
     drop(app);
     desk.end();
+}
+
+#[test]
+fn what_was_chosen_about_dns_is_in_the_pods_that_are_stored() {
+    let Some(api) = api("what_was_chosen_about_dns") else {
+        return;
+    };
+    let bench = Bench::open(api.kubeconfig());
+    bench.cluster.set_editing(true);
+    namespace(api, "inject-dns");
+    workload(api, "Deployment", "inject-dns");
+    for (dns, captured, told) in [
+        (DeployDns::Workload, false, None),
+        (DeployDns::On, true, Some("--dns-capture=true")),
+        (DeployDns::Off, false, Some("--dns-capture=false")),
+    ] {
+        let options = Options {
+            dns,
+            ..options("Deployment", "inject-dns", DeployPlace::Workload, DeployWay::Capture)
+        };
+        let prepared = prepared(&bench, options);
+        put(&bench.cluster, &prepared);
+        let (pods, _) = stored(api, "Deployment", "inject-dns");
+        assert_eq!(pods.contains("--dns-port=15953"), captured, "{dns:?}");
+        assert_eq!(pods.contains("--dns=127.0.0.1:15953"), captured, "{dns:?}");
+        assert_eq!(pods.contains("--dns-capture"), told.is_some(), "{dns:?}");
+        assert!(told.is_none_or(|told| pods.contains(told)), "{dns:?}");
+        bench
+            .cluster
+            .eject("Deployment", "inject-dns", "cart")
+            .unwrap()
+            .unwrap();
+        bench.cluster.delete_session("inject-dns", &prepared.id).unwrap();
+    }
 }

@@ -103,6 +103,9 @@ fn proxy(options: &Options, identity: &Identity) -> Value {
     if let Some(version) = identity.istio_version {
         arguments.push(format!("--istio-version={version}"));
     }
+    if let Some(chosen) = workload.dns_capture {
+        arguments.push(format!("--dns-capture={chosen}"));
+    }
     if options.mode == DeployMode::Observe {
         arguments.push("--observe".into());
     }

@@ -7,7 +7,7 @@ use proxy_core::{
 
 use crate::{
     cluster::{Feature, ROLLING, check_reference},
-    dto::{DeployMode, DeployOptions, DeployPlace, DeployWay},
+    dto::{DeployDns, DeployMode, DeployOptions, DeployPlace, DeployWay},
     fault::{Fault, Result},
 };
 
@@ -64,6 +64,7 @@ pub struct Options {
     pub mode: DeployMode,
     pub place: DeployPlace,
     pub way: DeployWay,
+    pub dns: DeployDns,
     pub image: String,
     /// With the edits that are staged.
     pub staged: bool,
@@ -78,15 +79,31 @@ impl Options {
         }
     }
 
+    /// Whether DNS is captured, where a person chose it.
+    pub fn dns_capture(&self) -> Option<bool> {
+        match self.dns {
+            DeployDns::Workload => None,
+            DeployDns::On => Some(true),
+            DeployDns::Off => Some(false),
+        }
+    }
+
     /// Those that the window sent.
     pub fn read(options: DeployOptions) -> Result<Self> {
         let target = Target::read(&options.kind, &options.workload)?;
         check_reference(&options.image, IMAGE)?;
+        if options.way == DeployWay::Proxy && options.dns == DeployDns::On {
+            return Err(Fault::input(
+                "DNS is captured by redirecting it: variables of an HTTP proxy do not lead it anywhere.",
+            )
+            .hint("Choose redirection, or leave DNS to the workload's configuration."));
+        }
         Ok(Self {
             target,
             mode: options.mode,
             place: options.place,
             way: options.way,
+            dns: options.dns,
             image: options.image,
             staged: options.staged,
         })
@@ -102,6 +119,8 @@ pub struct Identity {
     pub capture: Capture,
     /// Its DNS is captured too.
     pub captures_dns: bool,
+    /// Its own configuration asks for that, whatever was chosen.
+    pub asks_for_dns: bool,
     /// The release of Istio that a person chose to decide as; else the cluster says its own.
     pub istio_version: Option<IstioVersion>,
     /// Istio's own sidecar stands, or will stand, beside ours.

@@ -141,6 +141,7 @@ fn identity(view: &View, options: &Options, live: &Value) -> Identity {
         name: target.name.as_str().into(),
         labels: texts("labels"),
         annotations: texts("annotations"),
+        dns_capture: options.dns_capture(),
     };
     let host_network = template["spec"]["hostNetwork"].as_bool() == Some(true);
     let nothing = matches!(
@@ -155,6 +156,13 @@ fn identity(view: &View, options: &Options, live: &Value) -> Identity {
         istio_version: view.world().version,
         capture: capture_of(view.world(), &workload),
         captures_dns: captures_dns(view.world(), &workload),
+        asks_for_dns: captures_dns(
+            view.world(),
+            &Workload {
+                dns_capture: None,
+                ..workload.clone()
+            },
+        ),
         // Where nobody knows it is taken to be there: to leave its user alone harms nothing.
         beside_istio: options.place != DeployPlace::Copy && !nothing,
         workload,

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::{IMAGE, Options, options::Identity};
 use crate::{
-    dto::{DeployMode, DeployOptions, DeployPlace, DeployWay},
+    dto::{DeployDns, DeployMode, DeployOptions, DeployPlace, DeployWay},
     session::View,
 };
 
@@ -62,6 +62,7 @@ fn options(place: DeployPlace, way: DeployWay) -> Options {
         mode: DeployMode::Enforce,
         place,
         way,
+        dns: DeployDns::Workload,
         image: IMAGE.into(),
         staged: false,
     })
@@ -81,6 +82,7 @@ fn identity(beside_istio: bool) -> Identity {
         istio_version: Some("1.30".parse().unwrap()),
         capture: Capture::read([None, Some("10.0.0.0/8"), None, Some("5432")]),
         captures_dns: false,
+        asks_for_dns: false,
         beside_istio,
     }
 }

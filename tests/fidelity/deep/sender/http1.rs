@@ -62,14 +62,18 @@ impl Request {
 
     /// What goes within the caller's own TLS: always the same, which no sidecar reads.
     pub fn inside(sending: &Sending) -> Self {
-        Self::get(&format!("GET /inside HTTP/1.1\r\nhost: inside\r\n{}", named(sending)))
+        Self::whole(
+            &format!("GET /inside HTTP/1.1\r\nhost: inside\r\n{}", named(sending)),
+            "",
+        )
     }
 
-    /// One without a body; `head` has its lines.
-    pub fn get(head: &str) -> Self {
+    /// One with the lines of its head, and its body.
+    pub fn whole(head: &str, body: &str) -> Self {
+        let pieces = vec![body.as_bytes().to_vec()];
         Self {
             head: format!("{head}\r\n"),
-            body: Body::default(),
+            body: Body { pieces, chunked: false },
             waits: false,
             is_head: false,
             until_end: false,

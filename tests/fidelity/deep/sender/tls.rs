@@ -40,7 +40,8 @@ fn config(sni: &str) -> io::Result<ClientConfig> {
     Ok(config)
 }
 
-fn name(sni: &str) -> io::Result<ServerName<'static>> {
+/// Whom TLS is begun with where `sni` is sent, which is empty for none; not every text can be sent.
+pub fn name(sni: &str) -> io::Result<ServerName<'static>> {
     let name = if sni.is_empty() { "unnamed" } else { sni };
     ServerName::try_from(name.to_string()).map_err(io::Error::other)
 }

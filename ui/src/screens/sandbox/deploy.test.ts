@@ -38,13 +38,38 @@ it("checks what is chosen before anything can be started", async () => {
   await userEvent.selectOptions(await id("deploy-target"), "StatefulSet shop/cart");
   await userEvent.click(await id("deploy-mode-enforce"));
   await userEvent.click(await id("deploy-check-all"));
-  const options = { kind: "StatefulSet", workload: "shop/cart", mode: "enforce", place: "copy", way: "capture" };
+  const options = {
+    kind: "StatefulSet",
+    workload: "shop/cart",
+    mode: "enforce",
+    place: "copy",
+    way: "capture",
+    dns: "workload",
+  };
   expect(app.asked("deploy_checks")).toEqual([{ options: { ...options, staged: false, image: example.deployImage } }]);
   const checks = await screen.findAllByTestId("deploy-check");
   expect(checks.map((each) => each.dataset.outcome)).toEqual(["fine", "unknown", "warning"]);
   expect(checks[1]).toHaveTextContent("kind load image-archive");
   expect(app.asked("deploy_start")).toEqual([]);
   expect(await id("deploy-start")).toBeEnabled();
+});
+
+it("leaves DNS to the workload's configuration, unless something else is chosen, and captures it by redirection alone", async () => {
+  await open(true);
+  expect(await id("deploy-dns-workload")).toHaveAttribute("aria-pressed", "true");
+  await userEvent.click(await id("deploy-dns-on"));
+  expect(await screen.findByText(/DNS over TLS or HTTPS is not seen/)).toBeInTheDocument();
+  await userEvent.click(await id("deploy-check-all"));
+  await userEvent.click(await id("deploy-way-proxy"));
+  expect(await id("deploy-dns-workload")).toHaveAttribute("aria-pressed", "true");
+  expect(await id("deploy-dns-on")).toBeDisabled();
+  expect(await id("deploy-dns-on")).toHaveAttribute("title", "Only redirection leads DNS to the sidecar.");
+  await userEvent.click(await id("deploy-dns-off"));
+  await userEvent.click(await id("deploy-check-all"));
+  expect(app.asked("deploy_checks")).toMatchObject([
+    { options: { way: "capture", dns: "on" } },
+    { options: { way: "proxy", dns: "off" } },
+  ]);
 });
 
 it("forgets what the checks found when something else is chosen", async () => {

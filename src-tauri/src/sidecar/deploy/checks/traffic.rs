@@ -24,23 +24,40 @@ pub fn network(workload: &Value) -> Option<DeployCheck> {
     None
 }
 
-/// Whose DNS is captured says its own configuration, as for Istio's sidecar.
+/// Whose DNS is captured says its own configuration, as for Istio's sidecar, where nobody chose.
 pub fn dns(prepared: &Prepared) -> Option<DeployCheck> {
     let title = "DNS";
-    let is_captured = prepared.identity.captures_dns;
-    is_captured.then(|| match prepared.options.way {
-        DeployWay::Capture => fine(
-            title,
-            "What it asks of its DNS servers goes to the sidecar too, as ISTIO_META_DNS_CAPTURE says: names that the policy has \
-             addresses for are answered there, all others are asked on.",
-        ),
-        DeployWay::Proxy => check(
+    let (identity, options) = (&prepared.identity, &prepared.options);
+    match (options.way, identity.asks_for_dns, identity.captures_dns) {
+        (DeployWay::Capture, asks, true) => {
+            let because = if asks { "ISTIO_META_DNS_CAPTURE says" } else { "chosen" };
+            Some(fine(
+                title,
+                format!(
+                    "What it asks of its DNS servers goes to the sidecar too, as {because}: names that the policy has addresses \
+                     for are answered there, all others are asked on. DNS over TLS or HTTPS is not seen."
+                ),
+            ))
+        }
+        (DeployWay::Capture, true, false) => {
+            let text = "ISTIO_META_DNS_CAPTURE is set for it, and its DNS is left alone, as chosen: TCP hosts that share a port \
+                        are not told apart.";
+            let beside = " Istio's sidecar beside it goes on answering with addresses that Istio allocated: TCP to them is of no \
+                          host here.";
+            Some(check(
+                title,
+                CheckOutcome::Warning,
+                format!("{text}{}", if identity.beside_istio { beside } else { "" }),
+            ))
+        }
+        (DeployWay::Proxy, true, true) => Some(check(
             title,
             CheckOutcome::Warning,
             "ISTIO_META_DNS_CAPTURE is set for it, and nothing is redirected: addresses that Istio allocated to hosts are not \
              known to it.",
-        ),
-    })
+        )),
+        (DeployWay::Capture | DeployWay::Proxy, _, false) | (DeployWay::Proxy, false, true) => None,
+    }
 }
 
 pub fn variables(workload: &Value, place: DeployPlace) -> DeployCheck {

@@ -147,6 +147,46 @@ fn where_pod_security_forbids_redirecting_the_other_way_is_offered() {
 }
 
 #[test]
+fn whose_dns_is_captured_and_why_is_said_before_and_what_leaving_it_alone_means() {
+    let dns = |asks, captures, beside, way| {
+        let mut prepared = prepared(DeployPlace::Workload, way, CART);
+        let identity = &mut prepared.identity;
+        (identity.asks_for_dns, identity.captures_dns, identity.beside_istio) = (asks, captures, beside);
+        let check = checks(&prepared, &found())
+            .into_iter()
+            .find(|check| check.title == "DNS");
+        check.map(|check| (check.outcome, check.text))
+    };
+    let said = |outcome, words: &str, check: Option<(CheckOutcome, String)>| {
+        let (found, text) = check.unwrap();
+        assert!(found == outcome && text.contains(words), "{found:?} {text}");
+    };
+    let redirected = DeployWay::Capture;
+    said(
+        CheckOutcome::Fine,
+        "as ISTIO_META_DNS_CAPTURE says",
+        dns(true, true, false, redirected),
+    );
+    said(CheckOutcome::Fine, "as chosen", dns(false, true, false, redirected));
+    said(
+        CheckOutcome::Warning,
+        "are not told apart",
+        dns(true, false, false, redirected),
+    );
+    said(
+        CheckOutcome::Warning,
+        "Istio's sidecar beside it",
+        dns(true, false, true, redirected),
+    );
+    said(
+        CheckOutcome::Warning,
+        "nothing is redirected",
+        dns(true, true, false, DeployWay::Proxy),
+    );
+    assert_eq!(dns(false, false, true, redirected), None);
+}
+
+#[test]
 fn what_stays_in_a_pod_that_runs_is_said_before_and_variables_cannot_reach_it() {
     let attached = prepared(DeployPlace::Pod, DeployWay::Capture, CART);
     let all = checks(&attached, &found());

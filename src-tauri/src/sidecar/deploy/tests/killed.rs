@@ -25,7 +25,7 @@ use crate::{
         entry, namespace, uid_of,
         windows::{started, started_telling},
     },
-    dto::{DeployMode, DeployOptions, DeployPlace, DeployWay},
+    dto::{DeployDns, DeployMode, DeployOptions, DeployPlace, DeployWay},
     events::Event,
     sidecar::deploy::IMAGE,
 };
@@ -145,6 +145,7 @@ fn chosen(place: DeployPlace, space: &str) -> DeployOptions {
         mode: DeployMode::Enforce,
         place,
         way: DeployWay::Capture,
+        dns: DeployDns::Workload,
         image: IMAGE.into(),
         staged: false,
     }

@@ -3,12 +3,12 @@ use std::{fs, path::Path};
 use serde_json::{Value, json};
 
 use super::{
-    super::{Options, Target, copy, in_place, options::Identity},
+    super::{IMAGE, Options, Target, copy, in_place, options::Identity},
     CART, ID, identity, manifest, options,
 };
 use crate::{
     cluster::no_fields,
-    dto::{DeployPlace, DeployWay},
+    dto::{DeployDns, DeployMode, DeployOptions, DeployPlace, DeployWay},
 };
 
 fn made_copy(text: &str, way: DeployWay) -> Value {
@@ -163,25 +163,57 @@ fn istios_own_connections_are_left_alone_where_it_stands_beside() {
 }
 
 #[test]
-fn dns_is_captured_where_the_workloads_own_configuration_says_so() {
-    let arguments = |captures_dns: bool, way: DeployWay| {
-        let identity = Identity {
+fn dns_is_captured_where_the_configuration_or_a_choice_says_so_and_the_sidecar_is_told_of_the_choice() {
+    let arguments = |captures_dns: bool, dns_capture: Option<bool>, way: DeployWay| {
+        let mut identity = Identity {
             captures_dns,
             ..identity(false)
         };
+        identity.workload.dns_capture = dns_capture;
         let injection = in_place::injection(&manifest(CART), &options(DeployPlace::Workload, way), &identity, ID);
         let init = injection["spec"]["template"]["spec"]["initContainers"]
             .as_array()
             .unwrap();
         init.iter().map(|each| each["args"].to_string()).collect::<String>()
     };
-    let captured = arguments(true, DeployWay::Capture);
-    for option in ["--dns=127.0.0.1:15953", "--dns=[::1]:15953", "--dns-port=15953"] {
-        assert!(captured.contains(option), "{captured}");
+    let leads = ["--dns=127.0.0.1:15953", "--dns=[::1]:15953", "--dns-port=15953"];
+    for (captured, chosen, way, told) in [
+        (true, None, DeployWay::Capture, None),
+        (true, Some(true), DeployWay::Capture, Some("--dns-capture=true")),
+        (false, None, DeployWay::Capture, None),
+        (false, Some(false), DeployWay::Capture, Some("--dns-capture=false")),
+        (true, None, DeployWay::Proxy, None),
+    ] {
+        let all = arguments(captured, chosen, way);
+        for option in leads {
+            assert_eq!(all.contains(option), captured && way == DeployWay::Capture, "{all}");
+        }
+        assert_eq!(all.contains("--dns-capture"), told.is_some(), "{all}");
+        assert!(told.is_none_or(|told| all.contains(told)), "{all}");
     }
-    for other in [arguments(false, DeployWay::Capture), arguments(true, DeployWay::Proxy)] {
-        assert!(!other.contains("--dns"), "{other}");
-    }
+}
+
+#[test]
+fn dns_cannot_be_captured_where_nothing_is_redirected() {
+    let asked = |way, dns| {
+        Options::read(DeployOptions {
+            kind: "Deployment".into(),
+            workload: "shop/cart".into(),
+            mode: DeployMode::Enforce,
+            place: DeployPlace::Copy,
+            way,
+            dns,
+            image: IMAGE.into(),
+            staged: false,
+        })
+    };
+    let fault = asked(DeployWay::Proxy, DeployDns::On).unwrap_err();
+    assert!(fault.message.contains("DNS is captured by redirecting it"), "{fault:?}");
+    assert!(asked(DeployWay::Proxy, DeployDns::Off).is_ok());
+    assert_eq!(
+        asked(DeployWay::Capture, DeployDns::On).unwrap().dns_capture(),
+        Some(true)
+    );
 }
 
 #[test]

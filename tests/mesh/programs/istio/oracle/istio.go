@@ -124,13 +124,25 @@ const runs = 10
 // serial keeps the names of generated proxies apart; nothing depends on them.
 var serial atomic.Int64
 
+// panicked tells that Istio's generator fell over a policy.
+type panicked struct{ value any }
+
+func (p *panicked) Error() string { return fmt.Sprint(p.value) }
+
 func generate(w *world, accepted *policy) (*configuration, error) {
 	meshConfig, err := mesh.ApplyMeshConfigDefaults(w.Mesh)
 	if err != nil {
 		return nil, fmt.Errorf("mesh config: %w", err)
 	}
 	made := &configuration{clusters: map[string]*cluster.Cluster{}}
+	var fell *panicked
 	err = test.Wrap(func(t test.Failer) {
+		// Here, since this runs in a goroutine of its own. An istiod does not recover.
+		defer func() {
+			if value := recover(); value != nil {
+				fell = &panicked{value}
+			}
+		}()
 		generator := core.NewConfigGenTest(t, core.TestOptions{
 			Configs:    accepted.configs,
 			Services:   accepted.services,
@@ -176,5 +188,8 @@ func generate(w *world, accepted *policy) (*configuration, error) {
 			}
 		}
 	})
+	if fell != nil {
+		return nil, fell
+	}
 	return made, err
 }

@@ -7,6 +7,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -42,6 +43,7 @@ type verdict struct {
 	Answers   []answer  `json:"answers,omitempty"`  // one for each call
 	Analyzed  *analyzed `json:"analyzed,omitempty"` // of the documents that are not rejected
 	Error     string    `json:"error,omitempty"`    // why there is no configuration at all
+	Panic     string    `json:"panic,omitempty"`    // what Istio's own code fell over, which ends an istiod
 }
 
 // review is what becomes of one document.
@@ -107,6 +109,11 @@ func judge(admission *admission, w *world) verdict {
 		return v
 	}
 	configuration, err := generate(w, &accepted)
+	var fell *panicked
+	if errors.As(err, &fell) {
+		v.Panic = fell.Error()
+		return v
+	}
 	if err != nil {
 		v.Error = err.Error()
 		return v
