@@ -22,6 +22,7 @@ mod image;
 mod interims;
 mod lifecycle;
 mod limits;
+mod malformed;
 mod namespace;
 mod observe;
 mod opened;
