@@ -21,7 +21,7 @@ use proxy_core::policy::Workload;
 use super::{Enforced, PolicyFolder, Sidecar};
 use crate::{
     cluster::{
-        Cluster, Environment,
+        Cluster, Environment, Forwarder,
         tests::{Bench, api, deployed::workload, namespace},
     },
     dto::{Phase, PolicyChoice, SandboxState, Takes},
@@ -29,7 +29,7 @@ use crate::{
     traffic::Traffic,
 };
 
-/// Names the kubeconfig of the process that plays it.
+/// Names the folder or the kubeconfig that the process plays with.
 const DISTURBED: &str = "EGRET_TEST_DISTURBED_SANDBOX";
 const SPACE: &str = "disturbed";
 const ITS_NETWORK: &str = "Opening a private network and starting the sidecar";
@@ -48,18 +48,33 @@ enum Disturbs {
 
 #[test]
 fn a_sandbox_that_is_stopped_or_killed_while_it_starts_leaves_nothing_and_starts_again() {
-    let Some(api) = api("a_sandbox_that_is_stopped_or_killed") else {
+    let folder = tempfile::tempdir().unwrap();
+    let workload = format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: cart, namespace: {SPACE}}}\nspec: \
+         {{template: {{metadata: {{labels: {{app: cart}}}}}}}}\n"
+    );
+    fs::write(folder.path().join("cart.yaml"), workload).unwrap();
+    is_played_with(folder.path());
+}
+
+#[test]
+fn the_way_to_services_of_a_sandbox_that_is_stopped_or_killed_while_it_starts_is_closed() {
+    let Some(api) = api("the_way_to_services_of_a_sandbox") else {
         return;
     };
     namespace(api, SPACE);
     workload(api, "Deployment", SPACE);
+    is_played_with(&api.kubeconfig());
+}
+
+fn is_played_with(source: &Path) {
     let own = std::env::current_exe().unwrap();
     let proxy = own.parent().and_then(Path::parent).unwrap().join("egret-proxy");
     assert!(proxy.is_file(), "{} is not built: `make build-proxy`", proxy.display());
     let played = Command::new(own)
         .args(["--ignored", "--exact", "sidecar::tests::played_in_a_process_of_its_own"])
         .env("EGRET_PROXY", proxy)
-        .env(DISTURBED, api.kubeconfig())
+        .env(DISTURBED, source)
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&played.stdout);
@@ -69,10 +84,10 @@ fn a_sandbox_that_is_stopped_or_killed_while_it_starts_leaves_nothing_and_starts
 #[test]
 #[ignore = "the other half of a test, started by it"]
 fn played_in_a_process_of_its_own() {
-    let Some(kubeconfig) = std::env::var_os(DISTURBED) else {
+    let Some(source) = std::env::var_os(DISTURBED) else {
         return;
     };
-    let stage = Stage::set(PathBuf::from(kubeconfig));
+    let stage = Stage::set(PathBuf::from(source));
     for (step, disturbs) in [
         (ITS_NETWORK, Disturbs::Stop),
         (ITS_FLOWS, Disturbs::Stop),
@@ -93,7 +108,9 @@ fn played_in_a_process_of_its_own() {
 
 struct Stage {
     scratch: tempfile::TempDir,
-    bench: Bench,
+    /// The open folder, or that of the cluster.
+    folder: PathBuf,
+    cluster: Option<Bench>,
     sidecar: Sidecar,
     /// The step to stop at.
     halts: Arc<Mutex<Option<&'static str>>>,
@@ -102,7 +119,11 @@ struct Stage {
 }
 
 impl Stage {
-    fn set(kubeconfig: PathBuf) -> Self {
+    fn set(source: PathBuf) -> Self {
+        let cluster = source.is_file().then(|| Bench::open(source.clone()));
+        let folder = cluster
+            .as_ref()
+            .map_or(source, |bench| bench.cluster.folder().to_path_buf());
         let scratch = tempfile::tempdir().unwrap();
         let (halted_tx, halted_rx) = mpsc::channel();
         let (go_on_tx, go_on_rx) = mpsc::channel();
@@ -121,7 +142,8 @@ impl Stage {
         });
         Self {
             sidecar: Sidecar::new(scratch.path(), "disturbed", Arc::new(Traffic::default()), events),
-            bench: Bench::open(kubeconfig),
+            folder,
+            cluster,
             scratch,
             halts,
             halted_rx,
@@ -131,7 +153,8 @@ impl Stage {
 
     fn starts(&self) -> thread::JoinHandle<SandboxState> {
         let sidecar = self.sidecar.clone();
-        let cluster: Arc<Cluster> = self.bench.cluster.clone();
+        let cluster: Option<Arc<Cluster>> = self.cluster.as_ref().map(|bench| bench.cluster.clone());
+        let folder = self.folder.clone();
         let slot = PolicyFolder::new(self.slot()).unwrap();
         let workload = Workload {
             namespace: SPACE.into(),
@@ -140,9 +163,9 @@ impl Stage {
         };
         thread::spawn(move || {
             let enforced = Enforced {
-                folder: cluster.folder(),
+                folder: &folder,
                 version: None,
-                cluster: Some(&cluster),
+                cluster: cluster.as_ref(),
                 choice: PolicyChoice::Source,
                 own: None,
                 slot: Some(slot),
@@ -164,7 +187,7 @@ impl Stage {
         assert!(halted.is_ok(), "it never comes to {step:?}: {:?}", self.sidecar.state());
         let way = self.forwarder();
         assert!(
-            TcpStream::connect(way).is_ok(),
+            way.is_none_or(|way| TcpStream::connect(way).is_ok()),
             "the way to Services is open while it starts"
         );
         let stopping = (disturbs == Disturbs::Stop).then(|| {
@@ -190,7 +213,9 @@ impl Stage {
                 assert!(state.fault.is_some(), "{when}: it says why");
             }
         }
-        eventually("the way to Services to be closed", || TcpStream::connect(way).err());
+        if let Some(way) = way {
+            eventually("the way to Services to be closed", || TcpStream::connect(way).err());
+        }
         self.nothing_is_left(&when);
     }
 
@@ -216,9 +241,11 @@ impl Stage {
         self.nothing_is_left("it was killed before it answered");
     }
 
-    fn forwarder(&self) -> SocketAddr {
+    /// Where the way to the cluster's Services begins; `None` for a folder.
+    fn forwarder(&self) -> Option<SocketAddr> {
         let inner = self.sidecar.inner();
-        inner.forwarder.as_ref().expect("it is the cluster's").address()
+        assert_eq!(inner.forwarder.is_some(), self.cluster.is_some());
+        inner.forwarder.as_ref().map(Forwarder::address)
     }
 
     fn nothing_is_left(&self, when: &str) {

@@ -1,7 +1,6 @@
 //! What is made of real manifests.
 
 mod between;
-mod by_hand;
 mod checks;
 mod killed;
 mod life;
