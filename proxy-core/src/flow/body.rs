@@ -30,6 +30,8 @@ pub(super) struct Progress {
     pub ended: Cell<bool>,
     /// The caller broke it off: what it has sent is not the whole request.
     pub broken: Cell<bool>,
+    /// It broke off because what the caller sends is no body.
+    pub malformed: Cell<bool>,
     pub end: Notify,
     /// The answer has ended before: nobody wants the rest.
     unwanted: Cell<bool>,

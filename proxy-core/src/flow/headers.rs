@@ -43,31 +43,49 @@ const EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-r
 const ATTEMPT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
 const SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
 
-/// Removes what belongs to one connection only. `upgrade` stays for a WebSocket handshake.
+/// What belongs to one connection only.
+const HOP_BY_HOP: [HeaderName; 6] = [
+    header::CONNECTION,
+    header::UPGRADE,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    header::TRANSFER_ENCODING,
+    header::TE,
+];
+
+/// Removes what belongs to one connection only. What a WebSocket handshake names is left to it, as by Envoy.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap, keep_upgrade: bool) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named.iter().filter(|name| !(keep_upgrade && **name == header::UPGRADE)) {
+    // As below: many have none of them.
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        return;
+    }
+    let takes_trailers = tokens(headers, header::TE).any(|token| token == "trailers");
+    if !keep_upgrade {
+        let named: Vec<HeaderName> = tokens(headers, header::CONNECTION)
+            .filter_map(|name| name.parse().ok())
+            .collect();
         // A caller cannot have the Host removed by naming it here.
-        if *name != header::HOST {
+        for name in named.iter().filter(|name| **name != header::HOST) {
             headers.remove(name);
         }
-    }
-    if !keep_upgrade {
         headers.remove(header::CONNECTION);
         headers.remove(header::UPGRADE);
     }
     headers.remove(KEEP_ALIVE);
     headers.remove(PROXY_CONNECTION);
     headers.remove(header::TRANSFER_ENCODING);
-    if headers.get(header::TE).is_some_and(|value| value != "trailers") {
+    if takes_trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    } else {
         headers.remove(header::TE);
     }
+}
+
+/// What a header lists, over all of its lines.
+pub(super) fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    let lines = headers.get_all(name).into_iter();
+    let lines = lines.filter_map(|value| value.to_str().ok());
+    lines.flat_map(|value| value.split(',')).map(str::trim)
 }
 
 /// What the upstream sees beside the caller's own headers.
@@ -162,12 +180,13 @@ fn uuid(high: u64, low: u64) -> String {
     let low = low & !(0b11 << 62) | 0b10 << 62;
     let bits = u128::from(high) << 64 | u128::from(low);
     let mut text = String::with_capacity(36);
-    for place in 0..32 {
-        if matches!(place, 8 | 12 | 16 | 20) {
+    for (place, byte) in bits.to_be_bytes().into_iter().enumerate() {
+        if matches!(place, 4 | 6 | 8 | 10) {
             text.push('-');
         }
-        let digit = (bits >> (124 - 4 * place)) & 0xf;
-        text.push(char::from(b"0123456789abcdef"[digit as usize]));
+        for digit in [byte >> 4, byte & 0xf] {
+            text.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
+        }
     }
     text
 }
@@ -224,6 +243,36 @@ mod tests {
         headers.insert("te", "gzip".parse().unwrap());
         strip_hop_by_hop(&mut headers, false);
         assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["host"]);
+    }
+
+    #[test]
+    fn of_the_encodings_that_a_caller_takes_only_trailers_are_passed_on() {
+        for (lines, kept) in [
+            (&["trailers, gzip"][..], Some("trailers")),
+            (&["gzip;q=0.5", "trailers"], Some("trailers")),
+            (&["gzip"], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("connection", "te".parse().unwrap());
+            for line in lines {
+                headers.append("te", line.parse().unwrap());
+            }
+            strip_hop_by_hop(&mut headers, false);
+            let lines: Vec<_> = headers.get_all("te").iter().collect();
+            assert_eq!(lines, kept.as_slice());
+        }
+    }
+
+    #[test]
+    fn what_an_upgrade_names_stays_with_it() {
+        let mut headers = HeaderMap::new();
+        headers.insert("connection", "Upgrade, x-own".parse().unwrap());
+        headers.insert("upgrade", "websocket".parse().unwrap());
+        headers.insert("x-own", "1".parse().unwrap());
+        strip_hop_by_hop(&mut headers, true);
+        let mut kept: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        kept.sort_unstable();
+        assert_eq!(kept, ["connection", "upgrade", "x-own"]);
     }
 
     #[test]

@@ -51,8 +51,8 @@ pub(super) fn request<'s, W: Witness>(
         witness.saw(|| step("route", "CONNECT has no path, so no route takes it: 404".into(), None));
         return reply(verdict, virtual_host, 404, "NR", "route_not_found");
     }
-    if http.path == "*" {
-        witness.saw(|| step("route", "OPTIONS * has no path: 404".into(), None));
+    if !http.path.starts_with('/') {
+        witness.saw(|| step("route", format!("{} is no path: 404", http.path), None));
         return reply(verdict, virtual_host, 404, "-", "absolute_path_rejected");
     }
     if nothing {

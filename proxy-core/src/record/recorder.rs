@@ -5,37 +5,23 @@
 //! fills, and that of `/flows` from its first reader on: most sidecars are idle, and there are many of them.
 
 use std::{
+    cell::RefCell,
     fs::OpenOptions,
     io::{self, Write},
     path::PathBuf,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
-        mpsc as channel,
     },
-    thread,
-    time::{Duration, Instant},
 };
 
-use tokio::sync::{
-    broadcast,
-    mpsc::{self, error::TrySendError},
-};
+use tokio::sync::broadcast;
 
 use super::{
     Flow, FlowWorkload,
+    log::Log,
     metrics::{self, OpenConnections, WorkerCounts},
 };
-
-/// Lines that wait for the writer; at 320 bytes each about 5 MB.
-const LOG_QUEUE: usize = 16_384;
-
-/// Bytes that go to the log in one write.
-const BATCH: usize = 64 * 1024;
-
-/// How long a line may wait for others. Below what a person notices (Envoy has them wait for 10 s), and long enough that a
-/// sidecar with a hundred requests a second wakes its writer for several of them at once.
-const GATHER: Duration = Duration::from_millis(100);
 
 /// Records that wait for a slow reader of `/flows`.
 const STREAM_QUEUE: usize = 8_192;
@@ -63,17 +49,6 @@ pub enum AccessLogFormat {
     Json,
 }
 
-/// What the writer is told.
-#[derive(Debug)]
-enum Entry {
-    Line(String),
-    /// Everything before this must be written; then the sender is told.
-    Flush(channel::Sender<()>),
-}
-
-/// How long the last lines may take to be written when the sidecar ends.
-const FLUSH: Duration = Duration::from_secs(2);
-
 /// A reader's end of `/flows`.
 pub type FlowStream = broadcast::Receiver<Arc<str>>;
 
@@ -81,7 +56,7 @@ pub type FlowStream = broadcast::Receiver<Arc<str>>;
 #[derive(Debug)]
 pub struct Recorder {
     format: AccessLogFormat,
-    log_tx: Option<mpsc::Sender<Entry>>,
+    log: Option<Log>,
     stream_tx: OnceLock<broadcast::Sender<Arc<str>>>,
     workload: Arc<FlowWorkload>,
     dropped: AtomicU64,
@@ -93,6 +68,8 @@ pub struct Recorder {
 pub struct WorkerRecorder {
     shared: Arc<Recorder>,
     counts: Arc<WorkerCounts>,
+    /// Each line is made here, so that the log is held for no longer than it takes to copy it.
+    line: RefCell<String>,
 }
 
 impl Recorder {
@@ -103,19 +80,10 @@ impl Recorder {
             AccessLogTarget::Stdout => Some(Box::new(io::stdout())),
             AccessLogTarget::File(path) => Some(Box::new(OpenOptions::new().create(true).append(true).open(path)?)),
         };
-        let log_tx = match output {
-            None => None,
-            Some(output) => {
-                let (log_tx, log_rx) = mpsc::channel(LOG_QUEUE);
-                thread::Builder::new()
-                    .name("access-log".into())
-                    .spawn(move || write_lines(log_rx, output))?;
-                Some(log_tx)
-            }
-        };
+        let log = output.map(Log::start).transpose()?;
         Ok(Arc::new(Self {
             format,
-            log_tx,
+            log,
             stream_tx: OnceLock::new(),
             workload: workload.into(),
             dropped: AtomicU64::new(0),
@@ -133,6 +101,7 @@ impl Recorder {
         WorkerRecorder {
             shared: self.clone(),
             counts,
+            line: RefCell::default(),
         }
     }
 
@@ -144,22 +113,8 @@ impl Recorder {
 
     /// Waits until all lines so far are written: the process may end afterwards. A log that hangs is not waited for.
     pub fn flush(&self) {
-        let Some(log_tx) = &self.log_tx else { return };
-        let until = Instant::now() + FLUSH;
-        let (done_tx, done_rx) = channel::channel();
-        let mut entry = Entry::Flush(done_tx);
-        while let Err(TrySendError::Full(back)) = log_tx.try_send(entry) {
-            if Instant::now() >= until {
-                break;
-            }
-            entry = back;
-            thread::sleep(Duration::from_millis(1));
-        }
-        if done_rx
-            .recv_timeout(until.saturating_duration_since(Instant::now()))
-            .is_err()
-        {
-            tracing::error!("the access log did not take its last lines within {FLUSH:?}");
+        if let Some(log) = &self.log {
+            log.flush();
         }
     }
 
@@ -175,55 +130,19 @@ impl Recorder {
     }
 }
 
-/// The writer thread: gathers lines for a moment and writes them at once, so that a busy worker wakes nobody.
-fn write_lines(mut log_rx: mpsc::Receiver<Entry>, mut output: Box<dyn Write + Send>) {
-    let mut batch = String::new();
-    while let Some(first) = log_rx.blocking_recv() {
-        if matches!(first, Entry::Line(_)) {
-            thread::sleep(GATHER);
-        }
-        let mut next = Some(first);
-        while let Some(entry) = next {
-            let flushed = match entry {
-                Entry::Line(line) => {
-                    batch.push_str(&line);
-                    None
-                }
-                Entry::Flush(done_tx) => Some(done_tx),
-            };
-            if batch.len() >= BATCH || flushed.is_some() {
-                write_batch(&mut batch, &mut *output);
-            }
-            if let Some(done_tx) = flushed {
-                // Who waited may have given up.
-                let _ = done_tx.send(());
-            }
-            next = log_rx.try_recv().ok();
-        }
-        write_batch(&mut batch, &mut *output);
-    }
-}
-
-fn write_batch(batch: &mut String, output: &mut dyn Write) {
-    if let Err(error) = output.write_all(batch.as_bytes()).and_then(|()| output.flush()) {
-        // A log that cannot be written must not stop traffic; the reason goes where the operator looks.
-        tracing::error!(%error, "the access log cannot be written");
-    }
-    batch.clear();
-}
-
 impl WorkerRecorder {
     /// Records a finished flow.
     pub fn record(&self, flow: &Flow) {
         let shared = &self.shared;
-        if let Some(log_tx) = &shared.log_tx {
-            let mut line = String::with_capacity(384);
+        if let Some(log) = &shared.log {
+            let mut line = self.line.borrow_mut();
+            line.clear();
             match shared.format {
                 AccessLogFormat::Text => flow.write_text(&mut line),
                 AccessLogFormat::Json => flow.write_json(&mut line),
             }
             line.push('\n');
-            if log_tx.try_send(Entry::Line(line)).is_err() {
+            if !log.add(&line) {
                 shared.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }

@@ -2,6 +2,8 @@
 
 use std::{
     cell::{Cell, RefCell},
+    error::Error,
+    io,
     pin::Pin,
     rc::{Rc, Weak},
     task::{Context, Poll, ready},
@@ -117,6 +119,15 @@ pub(in crate::flow) enum RequestBroken {
     Answered,
 }
 
+impl RequestBroken {
+    /// True where the caller sent something else than a body, and did not just leave.
+    fn is_malformed(&self) -> bool {
+        let Self::Caller(error) = self else { return false };
+        let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+        cause.is_some_and(|cause| matches!(cause.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData))
+    }
+}
+
 impl RequestBody {
     pub fn new(body: Incoming, version: HttpVersion, progress: Rc<Progress>) -> Self {
         if body.is_end_stream() {
@@ -225,8 +236,9 @@ impl RequestBody {
             None if is_cut(body, *version) => Some(Err(RequestBroken::Stream)),
             frame => frame.map(|frame| frame.map_err(RequestBroken::from)),
         };
-        if matches!(frame, Some(Err(_))) {
+        if let Some(Err(error)) = &frame {
             self.progress.broken.set(true);
+            self.progress.malformed.set(error.is_malformed());
         }
         // A body that broke off says so for ever, or, in HTTP/1.1, once and then that it has ended.
         let broken = self.progress.broken.get();

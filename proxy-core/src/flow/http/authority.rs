@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use hyper::{Request, header};
+use hyper::{Request, Version, header};
 
 use crate::flow::{Worker, body::RequestBody, explicit};
 
@@ -11,16 +11,15 @@ pub fn names_path(path: &str) -> bool {
     path.starts_with('/') || path == "*"
 }
 
-/// True for `host:port`.
-pub fn names_port(authority: &str) -> bool {
-    let port = authority.rsplit_once(':').map(|(_, port)| port);
-    port.is_some_and(|port| port.parse::<u16>().is_ok())
-}
-
 /// The authority of an absolute target, else the Host lines; two lines become one with a comma, as in Envoy.
 pub fn authority(request: &Request<RequestBody>) -> Option<String> {
     if let Some(authority) = request.uri().authority() {
-        return Some(authority.to_string());
+        let authority = authority.as_str();
+        // What the target of HTTP/1.1 says of a user Envoy leaves out.
+        let host = authority
+            .rsplit_once('@')
+            .filter(|_| request.version() != Version::HTTP_2);
+        return Some(host.map_or(authority, |(_, host)| host).to_string());
     }
     let lines: Vec<&str> = request
         .headers()

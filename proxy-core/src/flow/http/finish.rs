@@ -7,7 +7,7 @@ use hyper::{
     header::{self, HeaderName},
 };
 
-use super::{Caller, exchange::Lease, http2::Streams, interim::Interims};
+use super::{Caller, exchange::Lease, heads::Refused, http2::Streams, interim::Interims};
 use crate::{
     flow::{
         Worker,
@@ -153,8 +153,12 @@ impl Finish {
         if ended { response } else { reply::close(response) }
     }
 
-    /// The caller broke its request off: nobody reads an answer.
+    /// The caller broke its request off: nobody reads an answer, but for who sent something that is no body.
     pub fn abandoned(mut self: Box<Self>) -> Response<ResponseBody> {
+        if self.is_malformed() {
+            let (status, details, text) = Refused::Malformed.answer();
+            return reply::close(self.reply(status, "DPE", details, text));
+        }
         self.left();
         let silent = Box::new(self.silent());
         self.complete();
@@ -220,9 +224,18 @@ impl Finish {
         self.progress.as_ref().is_some_and(|progress| progress.broken.get())
     }
 
+    fn is_malformed(&self) -> bool {
+        self.progress.as_ref().is_some_and(|progress| progress.malformed.get())
+    }
+
     /// The caller went away before the end.
     pub fn left(&mut self) {
         self.lease = None;
+        if self.is_malformed() {
+            self.flow.flags = "DPE";
+            self.flow.details = Refused::Malformed.answer().1.into();
+            return;
+        }
         // A stream that ends on a connection that goes on was reset.
         let reset = self.streams.as_ref().is_some_and(|streams| !streams.ended.get());
         (self.flow.flags, self.flow.details) = match reset {

@@ -7,6 +7,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::{
     Caller, handle,
+    heads::Heads,
     interim::{Interims, Told},
 };
 use crate::{
@@ -14,8 +15,8 @@ use crate::{
     net::Prefixed,
 };
 
-/// Largest request head, as Envoy's default of 60 KiB.
-const MAX_HEAD: usize = 64 * 1024;
+/// How much is read at once: there is room for the largest head.
+const BUFFER: usize = 64 * 1024;
 
 /// Serves a connection that speaks HTTP/1.1. Without a destination each request names its own (explicit proxy).
 pub async fn serve(worker: Rc<Worker>, accepted: Accepted, destination: Option<SocketAddr>) {
@@ -23,7 +24,8 @@ pub async fn serve(worker: Rc<Worker>, accepted: Accepted, destination: Option<S
         client, source, first, ..
     } = accepted;
     let interims = Arc::<Interims>::default();
-    let io = Told::new(TokioIo::new(Prefixed::new(first, client)), interims.clone());
+    let heads = Heads::new(Prefixed::new(first, client), worker.observes());
+    let io = Told::new(TokioIo::new(heads), interims.clone());
     let shared = worker.clone();
     let caller = Rc::new(Caller {
         source,
@@ -40,7 +42,7 @@ pub async fn serve(worker: Rc<Worker>, accepted: Accepted, destination: Option<S
             // As with Envoy, who says no more has left: what waits for an answer ends then.
             .half_close(false)
             .auto_date_header(false)
-            .max_buf_size(MAX_HEAD)
+            .max_buf_size(BUFFER)
             .timer(TokioTimer::new())
             .header_read_timeout(None)
             .serve_connection(io, service)
@@ -48,6 +50,7 @@ pub async fn serve(worker: Rc<Worker>, accepted: Accepted, destination: Option<S
     );
     // What went wrong inside a request is in its record; a caller that breaks the connection off needs no second row.
     tokio::select! {
+        biased;
         _ = connection.as_mut() => {}
         () = worker.drain_begun() => {
             connection.as_mut().graceful_shutdown();

@@ -28,15 +28,12 @@ pub(super) enum Upgrade {
 /// Reads the upgrade headers. `Upgrade` counts only where `Connection` names it, and as a whole: Envoy takes no one of
 /// several protocols.
 pub(super) fn asked(request: &Request<RequestBody>) -> Upgrade {
-    let lines = |name| {
-        let values = request.headers().get_all(name).iter();
-        values.filter_map(|value| value.to_str().ok())
-    };
-    let mut tokens = lines(header::CONNECTION).flat_map(|value| value.split(','));
-    if !tokens.any(|token| token.trim().eq_ignore_ascii_case("upgrade")) {
+    let headers = request.headers();
+    if !headers::tokens(headers, header::CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade")) {
         return Upgrade::None;
     }
-    match lines(header::UPGRADE).next().map(str::trim) {
+    let mut lines = headers.get_all(header::UPGRADE).iter();
+    match lines.find_map(|value| value.to_str().ok()).map(str::trim) {
         Some(protocol) if protocol.eq_ignore_ascii_case("websocket") => Upgrade::WebSocket,
         Some(protocol) if protocol.eq_ignore_ascii_case("h2c") => Upgrade::None,
         Some(_) => Upgrade::Refused,
