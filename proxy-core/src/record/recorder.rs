@@ -10,7 +10,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc as channel,
     },
     thread,
@@ -29,6 +29,9 @@ use super::{
 
 /// Lines that wait for the writer; at 320 bytes each about 5 MB.
 const LOG_QUEUE: usize = 16_384;
+
+/// Bytes of them: callers may make each line as long as the head of a request.
+const LOG_BYTES: usize = 8 * 1024 * 1024;
 
 /// Bytes that go to the log in one write.
 const BATCH: usize = 64 * 1024;
@@ -84,8 +87,17 @@ pub struct Recorder {
     log_tx: Option<mpsc::Sender<Entry>>,
     stream_tx: OnceLock<broadcast::Sender<Arc<str>>>,
     workload: Arc<FlowWorkload>,
-    dropped: AtomicU64,
+    log: Arc<LogCounts>,
     workers: Mutex<Vec<Arc<WorkerCounts>>>,
+}
+
+/// What becomes of the lines of the access log.
+#[derive(Debug, Default)]
+struct LogCounts {
+    /// Bytes that wait for the writer.
+    waiting: AtomicUsize,
+    /// Lines that are lost: the writer was too slow, or could not write.
+    dropped: AtomicU64,
 }
 
 /// One worker's way to the recorder.
@@ -103,13 +115,23 @@ impl Recorder {
             AccessLogTarget::Stdout => Some(Box::new(io::stdout())),
             AccessLogTarget::File(path) => Some(Box::new(OpenOptions::new().create(true).append(true).open(path)?)),
         };
+        Self::write_to(output, format, workload)
+    }
+
+    fn write_to(
+        output: Option<Box<dyn Write + Send>>,
+        format: AccessLogFormat,
+        workload: FlowWorkload,
+    ) -> io::Result<Arc<Self>> {
+        let log = Arc::<LogCounts>::default();
         let log_tx = match output {
             None => None,
             Some(output) => {
                 let (log_tx, log_rx) = mpsc::channel(LOG_QUEUE);
+                let counts = log.clone();
                 thread::Builder::new()
                     .name("access-log".into())
-                    .spawn(move || write_lines(log_rx, output))?;
+                    .spawn(move || write_lines(log_rx, output, &counts))?;
                 Some(log_tx)
             }
         };
@@ -118,7 +140,7 @@ impl Recorder {
             log_tx,
             stream_tx: OnceLock::new(),
             workload: workload.into(),
-            dropped: AtomicU64::new(0),
+            log,
             workers: Mutex::default(),
         }))
     }
@@ -163,9 +185,9 @@ impl Recorder {
         }
     }
 
-    /// Access log lines dropped because the writer was too slow.
+    /// Access log lines that are lost, because the writer was too slow or could not write them.
     pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.log.dropped.load(Ordering::Relaxed)
     }
 
     /// Prometheus text of the counters.
@@ -176,7 +198,7 @@ impl Recorder {
 }
 
 /// The writer thread: gathers lines for a moment and writes them at once, so that a busy worker wakes nobody.
-fn write_lines(mut log_rx: mpsc::Receiver<Entry>, mut output: Box<dyn Write + Send>) {
+fn write_lines(mut log_rx: mpsc::Receiver<Entry>, mut output: Box<dyn Write + Send>, counts: &LogCounts) {
     let mut batch = String::new();
     while let Some(first) = log_rx.blocking_recv() {
         if matches!(first, Entry::Line(_)) {
@@ -187,12 +209,13 @@ fn write_lines(mut log_rx: mpsc::Receiver<Entry>, mut output: Box<dyn Write + Se
             let flushed = match entry {
                 Entry::Line(line) => {
                     batch.push_str(&line);
+                    counts.waiting.fetch_sub(line.len(), Ordering::Relaxed);
                     None
                 }
                 Entry::Flush(done_tx) => Some(done_tx),
             };
             if batch.len() >= BATCH || flushed.is_some() {
-                write_batch(&mut batch, &mut *output);
+                write_batch(&mut batch, &mut *output, counts);
             }
             if let Some(done_tx) = flushed {
                 // Who waited may have given up.
@@ -200,14 +223,16 @@ fn write_lines(mut log_rx: mpsc::Receiver<Entry>, mut output: Box<dyn Write + Se
             }
             next = log_rx.try_recv().ok();
         }
-        write_batch(&mut batch, &mut *output);
+        write_batch(&mut batch, &mut *output, counts);
     }
 }
 
-fn write_batch(batch: &mut String, output: &mut dyn Write) {
+fn write_batch(batch: &mut String, output: &mut dyn Write, counts: &LogCounts) {
     if let Err(error) = output.write_all(batch.as_bytes()).and_then(|()| output.flush()) {
         // A log that cannot be written must not stop traffic; the reason goes where the operator looks.
         tracing::error!(%error, "the access log cannot be written");
+        let lines = batch.bytes().filter(|byte| *byte == b'\n').count();
+        counts.dropped.fetch_add(lines as u64, Ordering::Relaxed);
     }
     batch.clear();
 }
@@ -223,8 +248,11 @@ impl WorkerRecorder {
                 AccessLogFormat::Json => flow.write_json(&mut line),
             }
             line.push('\n');
-            if log_tx.try_send(Entry::Line(line)).is_err() {
-                shared.dropped.fetch_add(1, Ordering::Relaxed);
+            let length = line.len();
+            let waiting = shared.log.waiting.fetch_add(length, Ordering::Relaxed) + length;
+            if waiting > LOG_BYTES || log_tx.try_send(Entry::Line(line)).is_err() {
+                shared.log.waiting.fetch_sub(length, Ordering::Relaxed);
+                shared.log.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }
         if let Some(stream_tx) = shared
@@ -248,5 +276,68 @@ impl WorkerRecorder {
     /// Connections that the worker holds now.
     pub fn open(&self) -> &OpenConnections {
         &self.counts.open
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::{policy::Verdict, record::HttpPart};
+
+    /// Writes nothing until it may, and then whatever it can.
+    struct Held(channel::Receiver<()>, Result<Arc<Mutex<Vec<u8>>>, io::ErrorKind>);
+
+    impl Write for Held {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // Whoever holds it lets go for good by going away.
+            let _ = self.0.recv();
+            let written = self.1.as_ref().map_err(|kind| io::Error::from(*kind))?;
+            written.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Records `count` requests for a long path while the log is held up; what was dropped by then, and in the end.
+    fn flood(count: u64, written: Result<Arc<Mutex<Vec<u8>>>, io::ErrorKind>) -> (u64, u64) {
+        let (held_tx, held_rx) = channel::channel();
+        let output: Box<dyn Write + Send> = Box::new(Held(held_rx, written));
+        let recorder = Recorder::write_to(Some(output), AccessLogFormat::Text, FlowWorkload::default()).unwrap();
+        let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
+        let flow = Flow {
+            http: Some(HttpPart {
+                path: "/a".repeat(30_000),
+                ..HttpPart::default()
+            }),
+            ..Flow::begin(Verdict::Blocked, nobody, nobody, "hash")
+        };
+        let worker = recorder.worker();
+        for _ in 0..count {
+            worker.record(&flow);
+        }
+        let dropped = recorder.dropped();
+        drop(held_tx);
+        recorder.flush();
+        assert_eq!(recorder.log.waiting.load(Ordering::Relaxed), 0);
+        (dropped, recorder.dropped())
+    }
+
+    #[test]
+    fn long_lines_that_nobody_takes_are_dropped_and_counted_before_they_fill_the_memory() {
+        let written = Arc::<Mutex<Vec<u8>>>::default();
+        let (before, after) = flood(1_000, Ok(written.clone()));
+        let written = written.lock().unwrap().iter().filter(|byte| **byte == b'\n').count() as u64;
+        assert_eq!((before, after), (after, 1_000 - written));
+        assert!(written * 60_000 <= (LOG_BYTES + 2 * BATCH) as u64, "{written}");
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted() {
+        assert_eq!(flood(10, Err(io::ErrorKind::StorageFull)), (0, 10));
     }
 }

@@ -135,7 +135,7 @@ impl Heard {
                 return;
             }
             let mut lines = response.headers().clone();
-            headers::strip_hop_by_hop(&mut lines, false);
+            headers::strip_response(&mut lines);
             *noted.first() = Some(Interim(response.status(), lines));
             noted.more.notify_one();
         });
