@@ -333,7 +333,13 @@ fn limits(limits: Limits) -> Value {
         .into_iter()
         .filter_map(|(name, limit)| Some((name, json!(limit?))));
     let budget = limits.retry_budget;
-    let budget = budget.map(|budget| json!({"share": budget.share.millionths(), "minimum": budget.minimum}));
+    let budget = budget.map(|budget| {
+        let mut made = json!({"share": budget.share.millionths(), "minimum": budget.minimum});
+        if !budget.interval.is_zero() {
+            made["interval_ms"] = json!(budget.interval.as_millis());
+        }
+        made
+    });
     named
         .chain(budget.map(|budget| ("budget", budget)))
         .map(|(name, limit)| (name.to_string(), limit))

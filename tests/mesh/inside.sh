@@ -12,7 +12,7 @@ link=${links[$kind]} address=${addresses[$kind]}
 PATH=$out/bin:$out/debian/usr/bin:$out/debian/usr/sbin:$PATH:/usr/sbin:/sbin
 began=$(date +%s%N)
 declare -A processes
-mkdir -p "$state"/{log,run,etcd,kubelet,cni}
+mkdir -p "$state"/{log,run,etcd,kubelet,cni,cni-dual}
 cd "$state"
 
 say() { printf '%6d ms  %s\n' $((($(date +%s%N) - began) / 1000000)) "$*"; }
@@ -74,8 +74,15 @@ networks() {
     ip -n inet route add 10.88.0.0/24 via 198.18.1.1
     # Every other address is one of the sites, so that whatever leaves the cluster arrives.
     ip -n inet route add local default dev lo
+    # Over IPv6, which only pods of the RuntimeClass `dual` have, the addresses of documentation are (RFC 3849).
+    ip -n node addr add fd00:1::1/64 dev eg1 nodad
+    ip -n inet addr add fd00:1::2/64 dev eg0 nodad
+    ip -n node route add default via fd00:1::2
+    ip -n inet route add fd00:88::/64 via fd00:1::1
+    ip -n inet route add local 2001:db8::/32 dev lo
     # From pod to service to pod on one bridge: without the second, replies would not find back.
     nsenter --net=/run/netns/node sh -ec 'echo 1 >/proc/sys/net/ipv4/ip_forward
+        echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
         echo 1 >/proc/sys/net/bridge/bridge-nf-call-iptables'
 }
 
@@ -161,7 +168,7 @@ mesh() {
     default_validator | timeout 30 kubectl apply -f - >/dev/null
     say "istiod ready"
     timeout 10 kubectl label namespace default istio-injection=enabled --overwrite >/dev/null
-    timeout 30 kubectl apply -f "$here/config/sleep.yaml" >/dev/null
+    timeout 30 kubectl apply -f "$here/config/dual.yaml" -f "$here/config/sleep.yaml" >/dev/null
     timeout 120 kubectl rollout status deploy/sleep >/dev/null
     say "sleep and its sidecar ready"
 }
@@ -188,7 +195,7 @@ export KUBECONFIG=$state/pki/admin.kubeconfig KUBECACHEDIR=$state/run/kubectl
 for file in containerd.toml kubelet.yaml Corefile; do
     sed "s#@DIR@#$state#g; s#@OUT@#$out#g" "$here/config/$file" >"run/$file"
 done
-cp "$here/config/cni.conflist" cni/10-egret.conflist
+for network in cni cni-dual; do cp "$here/config/$network.conflist" "$network/10-egret.conflist"; done
 networks
 if [ "$kind" = api ]; then
     advertised=$address

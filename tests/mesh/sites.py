@@ -300,6 +300,12 @@ class Servers(socketserver.ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 256
 
+    def server_bind(self):
+        # Each family has servers of its own, so that a caller over IPv4 has an address of IPv4.
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        super().server_bind()
+
 
 def proxy_header(connection):
     """The PROXY protocol's header that a connection begins with: its version, who calls, and whom; read, and none where
@@ -376,6 +382,12 @@ def note_server_name(connection, name, context):
     connection.asked_for = name
 
 
+class Anything6(Anything):
+    """The same over IPv6."""
+
+    address_family = socket.AF_INET6
+
+
 def main():
     tls = Anything.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(f"{sys.argv[1]}/sites.crt", f"{sys.argv[1]}/sites.key")
@@ -384,7 +396,7 @@ def main():
     tls.verify_mode = ssl.CERT_OPTIONAL
     tls.set_alpn_protocols(["h2", "http/1.1"])
     tls.sni_callback = note_server_name
-    servers = [Anything(("0.0.0.0", port), None) for port in PORTS]
+    servers = [of((every, port), None) for of, every in ((Anything, "0.0.0.0"), (Anything6, "::")) for port in PORTS]
     for server in [*servers, Servers(("0.0.0.0", 27017), Greeter)]:
         threading.Thread(target=server.serve_forever).start()
 

@@ -199,6 +199,9 @@ fn edits_of_responses_hold_for_answers_of_the_sidecar_too() {
             assert!(answer.head.contains(line), "{line:?} in {}", answer.head);
         }
     }
+    let strange = ["-H", "connection: upgrade", "-H", "upgrade: strange"];
+    let refused = through(&subject, &[&strange[..], &["http://httpbin.org/"]].concat());
+    assert!(refused.head.contains("\r\nx-r: curl/test 403\r\n"), "{}", refused.head);
     drop(site);
 }
 

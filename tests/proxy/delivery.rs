@@ -39,7 +39,7 @@ impl Mounted<'_> {
     }
 }
 
-fn gzip(text: &str) -> Vec<u8> {
+pub fn gzip(text: &str) -> Vec<u8> {
     let mut gzip = Command::new("gzip")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -50,12 +50,12 @@ fn gzip(text: &str) -> Vec<u8> {
 }
 
 /// A policy that names this host.
-fn naming(host: &str) -> String {
+pub fn naming(host: &str) -> String {
     [mesh("REGISTRY_ONLY"), entry(host, 80, "HTTP")].join("---\n")
 }
 
 /// A place with a policy folder in it.
-fn place() -> TempDir {
+pub fn place() -> TempDir {
     let place = tempfile::tempdir().unwrap();
     fs::create_dir(place.path().join("policy")).unwrap();
     place
@@ -67,19 +67,19 @@ fn start(place: TempDir, options: &[&str]) -> Subject {
 }
 
 /// Starts with a place to keep policies in.
-fn start_keeping(place: TempDir) -> Subject {
+pub fn start_keeping(place: TempDir) -> Subject {
     let keep = place.path().join("keep").display().to_string();
     start(place, &["--keep", &keep])
 }
 
 /// Generation, and where the policy in force comes from.
-fn standing(subject: &Subject) -> (Value, String) {
+pub fn standing(subject: &Subject) -> (Value, String) {
     let config = subject.config();
     (config["generation"].clone(), config["source"].as_str().unwrap().into())
 }
 
 /// Sends a policy as one who knows the token; the status, and what was said.
-fn push(subject: &Subject, policy: &[u8], headers: &[&str]) -> (u16, Value) {
+pub fn push(subject: &Subject, policy: &[u8], headers: &[&str]) -> (u16, Value) {
     fs::write(subject.folder.path().join("policy/push-token"), "a secret\n").unwrap();
     send(
         subject,

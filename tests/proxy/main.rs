@@ -32,6 +32,7 @@ mod paths;
 mod pods;
 mod replies;
 mod site;
+mod starts;
 mod streams;
 mod subject;
 mod uploads;

@@ -59,6 +59,19 @@ fn an_upstream_learns_by_the_proxy_protocol_who_has_called_whom() {
 }
 
 #[test]
+fn a_caller_does_not_wait_for_the_only_connection_where_that_tells_of_another_caller() {
+    let site = site::proxied();
+    let name = "proxied.example.com";
+    let limit = "{proxyProtocol: {}, connectionPool: {tcp: {maxConnections: 1}}}";
+    let policy = vec![entry(name, 80, "HTTP"), rule(name, limit)];
+    let subject = sidecar(Path::new("/dev/null"), 80, &[name], &site, policy);
+    for callers in 1..=2 {
+        assert_eq!(through(&subject, &[&format!("http://{name}/")]).status(), 200);
+        assert_eq!(site.connections(), callers);
+    }
+}
+
+#[test]
 fn a_stream_begins_with_the_proxy_protocol_before_its_own_bytes() {
     let site = site::proxied();
     let name = "proxied.example.com";

@@ -3,17 +3,18 @@
 
 use std::{
     cell::RefCell,
-    collections::HashMap,
-    net::SocketAddr,
+    collections::{HashMap, VecDeque},
     rc::Rc,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Notify;
 
+use super::pool::Key;
 use crate::{model::Limits, policy::Cluster};
 
 /// The counters of all clusters with limits, shared by the workers. They outlive a policy: what was begun under one still
@@ -28,8 +29,42 @@ struct Counters {
     pending: AtomicU32,
     requests: AtomicU32,
     retries: AtomicU32,
+    /// When requests have begun, where a budget of retries asks for it.
+    begun: Mutex<Begun>,
     /// A connection became free, or ended.
     freed: Notify,
+}
+
+/// How many requests have begun of late: counts of short times, the oldest first.
+#[derive(Debug, Default)]
+struct Begun(VecDeque<(Instant, u32)>);
+
+/// The parts of a budget's interval in which requests are counted together: what is kept stays small however many come.
+const PARTS: u32 = 256;
+
+impl Begun {
+    fn add(&mut self, now: Instant, interval: Duration) {
+        self.forget(now, interval);
+        match self.0.back_mut() {
+            Some((since, count)) if now.duration_since(*since) < interval / PARTS => *count = count.saturating_add(1),
+            _ => self.0.push_back((now, 1)),
+        }
+    }
+
+    fn count(&mut self, now: Instant, interval: Duration) -> u32 {
+        self.forget(now, interval);
+        self.0.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
+    }
+
+    fn forget(&mut self, now: Instant, interval: Duration) {
+        while self
+            .0
+            .front()
+            .is_some_and(|(since, _)| now.duration_since(*since) >= interval)
+        {
+            self.0.pop_front();
+        }
+    }
 }
 
 /// One worker's view: the shared counters that it has met, and its own connections.
@@ -42,7 +77,7 @@ pub(super) struct Breaking {
 #[derive(Debug, Clone, Default)]
 struct Met {
     counters: Arc<Counters>,
-    own: Rc<RefCell<HashMap<SocketAddr, u32>>>,
+    own: Rc<RefCell<HashMap<Key, u32>>>,
 }
 
 /// The breaker of one cluster with limits.
@@ -63,8 +98,8 @@ pub(super) struct Share {
 #[derive(Debug)]
 pub(super) struct ConnectionShare {
     _share: Share,
-    own: Rc<RefCell<HashMap<SocketAddr, u32>>>,
-    address: SocketAddr,
+    own: Rc<RefCell<HashMap<Key, u32>>>,
+    key: Key,
 }
 
 /// A limit is reached.
@@ -105,7 +140,12 @@ impl Breaking {
 impl Breaker {
     /// A request begins.
     pub fn request(&self) -> Result<Share, Overflow> {
-        self.share(|counters| &counters.requests, self.limits.requests)
+        let share = self.share(|counters| &counters.requests, self.limits.requests)?;
+        let interval = self.limits.retry_budget.map(|budget| budget.interval);
+        if let Some(interval) = interval.filter(|interval| !interval.is_zero()) {
+            self.begun(|begun| begun.add(Instant::now(), interval));
+        }
+        Ok(share)
     }
 
     /// A request waits for a connection.
@@ -113,10 +153,14 @@ impl Breaker {
         self.share(|counters| &counters.pending, self.limits.pending)
     }
 
-    /// A retry begins.
+    /// A retry begins. Envoy, with a `budget_interval` (seen of 1.40): what is under way for longer than that counts no more,
+    /// what has ended within it does.
     pub fn retry(&self) -> Result<Share, Overflow> {
         let limit = match self.limits.retry_budget {
-            Some(budget) => Some(budget.allows(self.met.counters.requests.load(Ordering::Acquire))),
+            Some(budget) => Some(budget.allows(match budget.interval.is_zero() {
+                true => self.met.counters.requests.load(Ordering::Acquire),
+                false => self.begun(|begun| begun.count(Instant::now(), budget.interval)),
+            })),
             None => self.limits.retries,
         };
         self.share(|counters| &counters.retries, limit)
@@ -127,23 +171,28 @@ impl Breaker {
         self.share(|counters| &counters.connections, self.limits.connections)
     }
 
-    /// A connection for requests. Envoy: a worker without any to the address may always open one, so that none starves.
-    pub fn connection(&self, address: SocketAddr) -> Result<ConnectionShare, Overflow> {
+    /// A connection for requests. Envoy: a worker without any that serves the same requests may always open one, so that none
+    /// starves (`ConnPoolImplBase::tryCreateNewConnection`).
+    pub fn connection(&self, key: &Key) -> Result<ConnectionShare, Overflow> {
         let own = &self.met.own;
-        let has_none = own.borrow().get(&address).is_none_or(|count| *count == 0);
-        let limit = self.limits.connections.filter(|_| !has_none);
+        let limit = self.limits.connections.filter(|_| own.borrow().contains_key(key));
         let share = self.share(|counters| &counters.connections, limit)?;
-        *own.borrow_mut().entry(address).or_default() += 1;
+        *own.borrow_mut().entry(key.clone()).or_default() += 1;
         Ok(ConnectionShare {
             _share: share,
             own: own.clone(),
-            address,
+            key: key.clone(),
         })
     }
 
     /// Waits until a share is given back.
     pub fn freed(&self) -> tokio::sync::futures::Notified<'_> {
         self.met.counters.freed.notified()
+    }
+
+    fn begun<T>(&self, look: impl FnOnce(&mut Begun) -> T) -> T {
+        // A worker that panicked left whole counts behind.
+        look(&mut self.met.counters.begun.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn share(&self, of: fn(&Counters) -> &AtomicU32, limit: Option<u32>) -> Result<Share, Overflow> {
@@ -165,8 +214,12 @@ impl Drop for Share {
 
 impl Drop for ConnectionShare {
     fn drop(&mut self) {
-        if let Some(count) = self.own.borrow_mut().get_mut(&self.address) {
+        let mut own = self.own.borrow_mut();
+        if let Some(count) = own.get_mut(&self.key) {
             *count -= 1;
+            if *count == 0 {
+                own.remove(&self.key);
+            }
         }
     }
 }
@@ -215,20 +268,24 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_without_a_connection_to_an_address_may_always_open_one() {
+    fn a_worker_without_a_connection_that_serves_a_request_may_always_open_one() {
         let shared = Arc::default();
         let limits = Limits {
             connections: Some(1),
             ..Limits::default()
         };
         let (here, there) = (breaker(&shared, limits), breaker(&shared, limits));
-        let address = |last| SocketAddr::from(([10, 0, 0, last], 80));
-        let held = here.connection(address(1));
-        assert!(held.is_ok() && here.connection(address(1)).is_err());
-        let beside = (there.connection(address(1)), here.connection(address(2)));
-        assert!(beside.0.is_ok() && beside.1.is_ok());
+        let key = |last| Key {
+            address: ([10, 0, 0, last], 80).into(),
+            server: None,
+            header: None,
+        };
+        let held = here.connection(&key(1));
+        assert!(held.is_ok() && here.connection(&key(1)).is_err());
+        let beside = [there.connection(&key(1)), here.connection(&key(2))];
+        assert!(beside.iter().all(Result::is_ok), "{beside:?}");
         drop(held);
-        assert!(here.connection(address(1)).is_ok());
+        assert!(here.connection(&key(1)).is_ok());
     }
 
     #[test]
@@ -238,6 +295,7 @@ mod tests {
             retry_budget: Some(RetryBudget {
                 share: Percentage::of(20.0),
                 minimum: 1,
+                interval: Duration::ZERO,
             }),
             ..Limits::default()
         };
@@ -255,5 +313,29 @@ mod tests {
         assert!(breaker.retry().is_err(), "the requests have ended");
         drop(first);
         assert!(breaker.retry().is_ok());
+    }
+
+    #[test]
+    fn a_budget_with_an_interval_counts_what_has_begun_within_it_and_nothing_else() {
+        let limits = Limits {
+            retry_budget: Some(RetryBudget {
+                share: Percentage::of(20.0),
+                minimum: 1,
+                interval: Duration::from_secs(3600),
+            }),
+            ..Limits::default()
+        };
+        let breaker = breaker(&Arc::default(), limits);
+        drop((0..100).map(|_| breaker.request()).collect::<Vec<_>>());
+        let retries: Vec<_> = (0..100).map_while(|_| breaker.retry().ok()).collect();
+        assert_eq!(retries.len(), 20, "of requests that have ended");
+
+        let (start, interval) = (Instant::now(), Duration::from_secs(2));
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut begun = Begun::default();
+        (0..100).for_each(|_| begun.add(at(0), interval));
+        (0..50).for_each(|_| begun.add(at(1), interval));
+        assert_eq!(begun.0.len(), 2, "what has begun together is counted together");
+        assert_eq!([1, 2, 3].map(|second| begun.count(at(second), interval)), [150, 50, 0]);
     }
 }

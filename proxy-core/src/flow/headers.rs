@@ -43,8 +43,22 @@ const EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-r
 const ATTEMPT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
 const SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
 
+/// What belongs to one connection only.
+const HOP_BY_HOP: [HeaderName; 6] = [
+    header::CONNECTION,
+    header::UPGRADE,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    header::TRANSFER_ENCODING,
+    header::TE,
+];
+
 /// Removes of a request what belongs to one connection only. What a WebSocket handshake names is left to it, as by Envoy.
 pub(super) fn strip_request(headers: &mut HeaderMap, keep_upgrade: bool) {
+    // As below: many have none of them.
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        return;
+    }
     let takes_trailers = tokens(headers, header::TE).any(|token| token == "trailers");
     if !keep_upgrade {
         let named: Vec<HeaderName> = tokens(headers, header::CONNECTION)
@@ -65,6 +79,9 @@ pub(super) fn strip_request(headers: &mut HeaderMap, keep_upgrade: bool) {
 
 /// The same of an answer. What its `Connection` names stays, as with Envoy.
 pub(super) fn strip_response(headers: &mut HeaderMap) {
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        return;
+    }
     strip(headers, false);
     headers.remove(header::TE);
 }
@@ -178,12 +195,13 @@ fn uuid(high: u64, low: u64) -> String {
     let low = low & !(0b11 << 62) | 0b10 << 62;
     let bits = u128::from(high) << 64 | u128::from(low);
     let mut text = String::with_capacity(36);
-    for place in 0..32 {
-        if matches!(place, 8 | 12 | 16 | 20) {
+    for (place, byte) in bits.to_be_bytes().into_iter().enumerate() {
+        if matches!(place, 4 | 6 | 8 | 10) {
             text.push('-');
         }
-        let digit = (bits >> (124 - 4 * place)) & 0xf;
-        text.push(char::from(b"0123456789abcdef"[digit as usize]));
+        for digit in [byte >> 4, byte & 0xf] {
+            text.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
+        }
     }
     text
 }

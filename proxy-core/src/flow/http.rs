@@ -182,7 +182,9 @@ async fn handle(
     // Before anything that a route does.
     let is_answered = matches!(action, Action::Reply(_) | Action::Forward(_));
     if is_answered && matches!(upgrade, Upgrade::Refused) && !worker.observes() {
-        return Ok(finish.reply(403, "", "upgrade_failed", ""));
+        let sent = asked.remember(request.headers(), &path);
+        let response = finish.reply(403, "", "upgrade_failed", "");
+        return Ok(treated(response, &asked, &sent, Crossing::None));
     }
     let (finish, crossing) = match intervene(&worker, &asked, &mut request, &path, finish).await {
         Ok(left) => left,
@@ -206,8 +208,10 @@ async fn handle(
                 path: &path,
             };
             // Room that is needed while a request is under way only: hyper keeps that of this function for as long as the
-            // connection lasts.
-            Box::pin(forwarded(&worker, call, request, finish, crossing)).await
+            // connection lasts. It is there before what goes into it, which else were made elsewhere and copied: 10 KB.
+            let room = Box::new_uninit();
+            let made = Box::write(room, forwarded(&worker, call, request, finish, crossing));
+            Box::into_pin(made).await
         }
         Action::Cut { cluster, flags } => {
             finish.cut(cluster, flags);

@@ -92,7 +92,7 @@ fn refused_by_envoy(report: &mut Report<'_>, world: &World, entry: &Object<Servi
         }
         let refused = policies.iter().any(|(set, selects)| {
             let policy = set.map(|set| set.of_port(port.number).0);
-            is_refused(port.protocol, policy, *selects, &mesh)
+            is_refused(&entry.spec, port.protocol, policy, *selects, &mesh)
         });
         if refused {
             report.add(

@@ -111,13 +111,16 @@ pub struct ConnectionPool {
     pub is_empty: bool,
 }
 
-/// `retryBudget`: how many retries may go on at once, as a part of the requests that do.
+/// `retryBudget`: how many retries may go on at once, as a part of the requests that do, or that have begun of late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryBudget {
-    /// Of the requests that are under way.
+    /// Of these requests.
     pub share: Percentage,
     /// So many in any case.
     pub minimum: u32,
+    /// `budgetInterval`: where it is not zero, those requests count that have begun within it, whether they are under way or
+    /// not, and no others.
+    pub interval: Duration,
 }
 
 /// `proxyProtocol`: the header that tells an upstream who has called whom, before anything else is sent.

@@ -9,8 +9,8 @@ use super::{
     rules::Rule,
 };
 use crate::model::{
-    ClientTls, ConnectionPool, Keepalive, Limits, LocalitySetting, MeshConfig, Port, Protocol, ProtocolClass, Subset,
-    TrafficPolicy,
+    ClientTls, ConnectionPool, Keepalive, Limits, LocalitySetting, MeshConfig, Port, Protocol, ProtocolClass,
+    ServiceEntry, Subset, TrafficPolicy,
 };
 
 /// The settings of clusters without a DestinationRule: there is one of each kind, which all of that kind share.
@@ -131,8 +131,7 @@ pub(super) fn of_subset(rule: Option<&TrafficPolicy>, subset: &Subset, port: u16
         tunnel: None,
         unapplied: {
             let rule = rule.into_iter().flat_map(|rule| &rule.unapplied);
-            let is_replaced = |part: &&&str| own.retry_budget.is_some() && part.starts_with("retryBudget.");
-            let inherited = rule.filter(|part| !own.unapplied.contains(part) && !is_replaced(part));
+            let inherited = rule.filter(|part| !own.unapplied.contains(part));
             own.unapplied.iter().chain(inherited).copied().collect()
         },
     })
@@ -184,8 +183,18 @@ pub(super) fn settings(
 /// Whether Envoy refuses the cluster that Istio makes for a port of hosts which the sidecar resolves. Seen of Envoy 1.40: one
 /// with options of HTTP must verify certificates for the hosts of requests, and Istio says so with TLS alone. `selects` says
 /// whether `policy` stands in a rule for some callers.
-pub(crate) fn is_refused(protocol: Protocol, policy: Option<&TrafficPolicy>, selects: bool, mesh: &MeshConfig) -> bool {
+pub(crate) fn is_refused(
+    entry: &ServiceEntry,
+    protocol: Protocol,
+    policy: Option<&TrafficPolicy>,
+    selects: bool,
+    mesh: &MeshConfig,
+) -> bool {
     let tls = policy.and_then(|policy| policy.tls.as_ref());
+    // Istio says so too where it finds out by itself who in the mesh speaks its TLS.
+    if tls.is_none() && entry.mesh_internal {
+        return false;
+    }
     let encrypts = |tls: &ClientTls| tls.mode == "ISTIO_MUTUAL" || originated(tls, selects, &[], true).is_some();
     if tls.is_some_and(encrypts) {
         return false;

@@ -136,7 +136,10 @@ pub(super) fn clusters(
             let mut add = |subset: Option<&Subset>, endpoints, policy: Option<&TrafficPolicy>| {
                 let (endpoints, spread): Spreaded = endpoints;
                 let selects = rule.is_some_and(|rule| rule.selector.is_some());
-                if service.is_dynamic() && is_refused(port.protocol, policy, selects, mesh) {
+                if let ServiceKind::Entry(entry) = &service.kind
+                    && service.is_dynamic()
+                    && is_refused(&entry.spec, port.protocol, policy, selects, mesh)
+                {
                     return;
                 }
                 let settings = match (policy, &spread) {

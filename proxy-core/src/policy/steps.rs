@@ -119,9 +119,11 @@ pub(super) fn cluster_step(cluster: &Cluster) -> Step {
     }
     if let Some(budget) = limits.retry_budget {
         let (share, minimum) = (budget.share, budget.minimum);
-        outcome.push_str(&format!(
-            ", retries at once for {share} of the requests, {minimum} in any case"
-        ));
+        let of = match budget.interval.as_millis() {
+            0 => "the requests".to_string(),
+            interval => format!("the requests of the last {interval} ms"),
+        };
+        outcome.push_str(&format!(", retries at once for {share} of {of}, {minimum} in any case"));
     }
     if let Some(version) = cluster.settings.proxy_protocol {
         outcome.push_str(&format!(

@@ -82,12 +82,33 @@ struct Counts {
 #[derive(Debug, Default)]
 struct Service {
     namespace: String,
-    requests: HashMap<Series, Requests>,
-    streams: HashMap<Series, Streams>,
+    requests: BySeries<Requests>,
+    streams: BySeries<Streams>,
+}
+
+/// A service has so few that looking at each takes less than a hash.
+#[derive(Debug)]
+struct BySeries<T>(Vec<(Series, T)>);
+
+impl<T> Default for BySeries<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Default> BySeries<T> {
+    fn of(&mut self, series: Series) -> &mut T {
+        let place = self.0.iter().position(|(known, _)| *known == series);
+        let place = place.unwrap_or_else(|| {
+            self.0.push((series, T::default()));
+            self.0.len() - 1
+        });
+        &mut self.0[place].1
+    }
 }
 
 /// What tells the series of one service apart: small and compared by value, so that counting writes no text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Series {
     /// Name that stands for the service where policy names none.
     special: Option<&'static str>,
@@ -156,9 +177,8 @@ impl Histogram {
 impl WorkerCounts {
     /// Counts a stream that begins.
     pub fn opened(&self, flow: &Flow) {
-        self.with_service(flow, |service| {
-            service.streams.entry(series(flow)).or_default().opened += 1
-        });
+        self.lock()
+            .with_service(flow, |service| service.streams.of(series(flow)).opened += 1);
     }
 
     /// Counts a finished flow.
@@ -168,16 +188,15 @@ impl WorkerCounts {
         if let Some(verdict) = flow.would {
             counts.would[verdict as usize] += 1;
         }
-        drop(counts);
-        self.with_service(flow, |service| {
+        counts.with_service(flow, |service| {
             let series = series(flow);
             if flow.http.is_some() {
-                let requests = service.requests.entry(series).or_default();
+                let requests = service.requests.of(series);
                 requests.duration_ms.add(flow.duration.as_secs_f64() * 1000.0);
                 requests.request_bytes.add(flow.received as f64);
                 requests.response_bytes.add(flow.sent as f64);
             } else {
-                let streams = service.streams.entry(series).or_default();
+                let streams = service.streams.of(series);
                 streams.closed += 1;
                 streams.sent += flow.sent;
                 streams.received += flow.received;
@@ -185,9 +204,14 @@ impl WorkerCounts {
         });
     }
 
-    fn with_service(&self, flow: &Flow, count: impl FnOnce(&mut Service)) {
-        let mut counts = self.lock();
-        if let Some(service) = counts.services.get_mut(&flow.service_host) {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counts {
+    fn with_service(&mut self, flow: &Flow, count: impl FnOnce(&mut Service)) {
+        if let Some(service) = self.services.get_mut(&flow.service_host) {
             return count(service);
         }
         let mut service = Service {
@@ -195,11 +219,7 @@ impl WorkerCounts {
             ..Service::default()
         };
         count(&mut service);
-        counts.services.insert(flow.service_host.clone(), service);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.services.insert(flow.service_host.clone(), service);
     }
 }
 
@@ -230,7 +250,7 @@ pub(super) fn text(workers: &[Arc<WorkerCounts>], workload: &FlowWorkload, dropp
             .for_each(|(sum, own)| *sum += own);
         would.iter_mut().zip(counts.would).for_each(|(sum, own)| *sum += own);
         for (host, service) in &counts.services {
-            for (series, own) in &service.requests {
+            for (series, own) in &service.requests.0 {
                 let sum = requests
                     .entry(labels(host, &service.namespace, series, workload))
                     .or_default();
@@ -238,7 +258,7 @@ pub(super) fn text(workers: &[Arc<WorkerCounts>], workload: &FlowWorkload, dropp
                 sum.request_bytes.merge(&own.request_bytes);
                 sum.response_bytes.merge(&own.response_bytes);
             }
-            for (series, own) in &service.streams {
+            for (series, own) in &service.streams.0 {
                 let sum = streams
                     .entry(labels(host, &service.namespace, series, workload))
                     .or_default();

@@ -5,6 +5,8 @@ mod flow_record;
 mod format;
 mod line;
 #[cfg(feature = "sidecar")]
+mod log;
+#[cfg(feature = "sidecar")]
 mod metrics;
 mod pieces;
 #[cfg(feature = "sidecar")]

@@ -2,6 +2,7 @@
 //! explicit proxy.
 
 use std::{
+    io::Read,
     os::unix::process::CommandExt as _,
     path::Path,
     process::{Child, Command, Stdio},
@@ -15,7 +16,8 @@ use proxy_core::{model::IstioVersion, policy::Workload, sandbox::Mounted};
 use super::{
     admin,
     agent::{Agent, Output},
-    control::{Running, Sidecar, Tail, captured, ended_fault, keep},
+    control::{Running, STOP, Sidecar, captured},
+    last_words::{ENDED, Tail},
     launch::{Launch, free_address},
     sites,
 };
@@ -62,7 +64,8 @@ impl Sidecar {
         self.step(run, "Opening a private network and starting the sidecar");
         match self.attempt(run, &launch, Way::Namespace) {
             Ok(()) => Ok(()),
-            Err(fault) if !self.is(run) => Err(fault),
+            // Only where it ended by itself a private network may be what it lacks.
+            Err(fault) if fault.code != ENDED || !self.is_wanted(run) => Err(fault),
             Err(refused) => {
                 self.step(run, "No private network here; starting the explicit proxy");
                 self.attempt(run, &launch, Way::Proxy)?;
@@ -80,6 +83,7 @@ impl Sidecar {
         }
     }
 
+    /// One that runs, and is watched until its end. What does not come so far runs no more when this returns.
     fn attempt(&self, run: u64, launch: &Launch<'_>, way: Way) -> Result<()> {
         let mut child = match way {
             Way::Namespace => launch.spawn(way)?,
@@ -91,48 +95,63 @@ impl Sidecar {
         else {
             return Err(Fault::new("proxy", "The sidecar's streams cannot be had."));
         };
-        if way == Way::Namespace {
-            launch.hand_files_over(&mut input)?;
-        }
-        let agent = Agent::new(input);
-        self.spawn_reader("agent", {
-            let agent = agent.clone();
-            move |_| agent.read(output)
-        })?;
-        self.spawn_reader("sidecar-log", {
-            let tail = tail.clone();
-            move |sidecar| sidecar.read_log(errors, &tail)
-        })?;
-        if way == Way::Proxy {
-            let argv = launch.command_line(way);
-            let (_, output_rx) = agent.run(&argv, &Default::default())?;
-            let tail = tail.clone();
-            self.spawn_reader("sidecar-output", move |_| {
-                while let Ok(output) = output_rx.recv() {
-                    if let Output::Text(_, text) = output {
-                        text.lines().for_each(|line| keep(&tail, line));
-                    }
-                }
-            })?;
-        }
+        let handed = match way {
+            Way::Namespace => launch.hand_files_over(&mut input),
+            Way::Proxy => Ok(()),
+        };
         let running = Running {
-            agent,
+            agent: Agent::new(input),
             admin: launch.admin,
             explicit: launch.explicit,
             pid: child.id(),
             way,
             ca: launch.sites.ca().to_path_buf(),
         };
-        self.await_ready(run, &mut child, &running, &tail)?;
-        self.follow(run, &running)?;
-        self.stands(run, &running)?;
+        let begun = self
+            .read_from(&running.agent, output, errors, &tail)
+            .and_then(|()| self.run_explicit_proxy(launch, &running, &tail))
+            .and_then(|()| self.await_ready(run, &mut child, &running, &tail))
+            // Whoever ended before all was handed over says more by its end.
+            .and(handed)
+            .and_then(|()| self.follow(run, &running))
+            .and_then(|()| self.stands(run, &running));
+        if let Err(fault) = begun {
+            end(&mut child, &running.agent);
+            return Err(fault);
+        }
         self.spawn_reader("sidecar-wait", move |sidecar| {
-            let status = child.wait();
-            sidecar.ended(
-                run,
-                &status.map_or_else(|error| error.to_string(), |status| status.to_string()),
-                &tail,
-            );
+            let end = child.wait().map_or_else(|_| tail.silent(), |status| tail.ended(status));
+            sidecar.ended(run, end);
+        })
+    }
+
+    /// Reads what the agent and the sidecar say, until they end.
+    fn read_from(
+        &self,
+        agent: &Agent,
+        output: impl Read + Send + 'static,
+        errors: impl Read + Send + 'static,
+        tail: &Tail,
+    ) -> Result<()> {
+        let (agent, tail) = (agent.clone(), tail.clone());
+        self.spawn_reader("agent", move |_| agent.read(output))?;
+        self.spawn_reader("sidecar-log", move |sidecar| sidecar.read_log(errors, &tail))
+    }
+
+    /// Outside a private network the agent runs the sidecar, not the sidecar the agent.
+    fn run_explicit_proxy(&self, launch: &Launch<'_>, running: &Running, tail: &Tail) -> Result<()> {
+        if running.way != Way::Proxy {
+            return Ok(());
+        }
+        let argv = launch.command_line(running.way);
+        let (_, output_rx) = running.agent.run(&argv, &Default::default())?;
+        let tail = tail.clone();
+        self.spawn_reader("sidecar-output", move |_| {
+            while let Ok(output) = output_rx.recv() {
+                if let Output::Text(_, text) = output {
+                    text.lines().for_each(|line| tail.keep(line));
+                }
+            }
         })
     }
 
@@ -149,17 +168,17 @@ impl Sidecar {
     fn await_ready(&self, run: u64, child: &mut Child, running: &Running, tail: &Tail) -> Result<()> {
         let started = Instant::now();
         loop {
+            if !self.is_wanted(run) {
+                return Err(called_off());
+            }
             if let Ok(Some(status)) = child.try_wait() {
-                return Err(ended_fault(&status.to_string(), tail));
+                return Err(tail.ended(status));
             }
             if admin::ready(running.admin) {
                 return Ok(());
             }
-            if started.elapsed() > START || !self.is(run) {
-                running.agent.close();
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(ended_fault("no answer", tail));
+            if started.elapsed() > START {
+                return Err(tail.silent());
             }
             thread::sleep(Duration::from_millis(5));
         }
@@ -189,9 +208,7 @@ impl Sidecar {
             .map_err(|error| Fault::new("config", format!("The sidecar does not tell its policy: {error}")))?;
         let mut inner = self.inner();
         if !self.is(run) || inner.stopping {
-            drop(inner);
-            running.agent.close();
-            return Err(Fault::new("stopped", "The start was called off."));
+            return Err(called_off());
         }
         let state = &mut inner.state;
         state.state = Phase::Running;
@@ -208,6 +225,22 @@ impl Sidecar {
         self.told();
         Ok(())
     }
+}
+
+/// Ends a sidecar that is wanted no more; what is below it ends with it.
+fn end(child: &mut Child, agent: &Agent) {
+    agent.close();
+    let until = Instant::now() + STOP;
+    while matches!(child.try_wait(), Ok(None)) && Instant::now() < until {
+        thread::sleep(Duration::from_millis(5));
+    }
+    // Of what has ended already there is nothing to kill.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+fn called_off() -> Fault {
+    Fault::new("stopped", "The start was called off.")
 }
 
 /// The agent outside any sandbox: it runs the explicit proxy, and ends it when the app is gone.

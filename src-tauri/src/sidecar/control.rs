@@ -1,7 +1,7 @@
 //! The sidecar's life: started step by step, watched until it ends, stopped without a trace.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     io::{BufRead as _, BufReader, Read},
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -22,6 +22,7 @@ use proxy_core::{model::IstioVersion, policy::Workload};
 use super::{
     admin::{self, Compared, FlowLine},
     agent::Agent,
+    last_words::Tail,
     launch::find_proxy,
     policy_folder::PolicyFolder,
     sites,
@@ -36,11 +37,9 @@ use crate::{
 };
 
 /// How long the sidecar may take to end by itself before it is killed.
-const STOP: Duration = Duration::from_secs(3);
+pub(super) const STOP: Duration = Duration::from_secs(3);
 /// How long an edit may take to be enforced before nobody waits any more.
 const EFFECT: Duration = Duration::from_secs(3);
-/// Lines of the sidecar's own log that are kept to tell why it ended.
-const LOG_LINES: usize = 20;
 
 /// The one sidecar of a window.
 #[derive(Clone)]
@@ -68,6 +67,8 @@ struct Shared {
 pub(super) struct Inner {
     pub state: SandboxState,
     pub running: Option<Running>,
+    /// It is on its way to run.
+    pub launching: bool,
     pub stopping: bool,
     /// The way to the cluster's Services, for as long as the sidecar runs.
     pub forwarder: Option<Forwarder>,
@@ -84,6 +85,15 @@ impl Inner {
     fn let_go(&mut self) {
         (self.forwarder, self.own, self.slot) = (None, None, None);
         self.environment.clear();
+    }
+
+    /// What is shown where nothing runs.
+    fn rests(&mut self) {
+        self.state = SandboxState {
+            workload: std::mem::take(&mut self.state.workload),
+            sites: sites::rows(),
+            ..SandboxState::default()
+        };
     }
 }
 
@@ -115,9 +125,6 @@ pub struct Enforced<'a> {
     pub takes: Takes,
     pub taken: Environment,
 }
-
-/// The last lines of the sidecar's own log.
-pub(super) type Tail = Arc<Mutex<VecDeque<String>>>;
 
 impl Sidecar {
     /// The sidecar of the window called `window`; what it needs on disk lies in `scratch`.
@@ -169,10 +176,10 @@ impl Sidecar {
         let forwarder = forwarder.transpose()?;
         let (run, files) = {
             let mut inner = self.inner();
-            if matches!(inner.state.state, Phase::Starting | Phase::Running) {
+            if inner.launching || inner.running.is_some() {
                 return Err(Fault::new("running", "The sandbox runs already.").hint("Stop it first."));
             }
-            inner.stopping = false;
+            (inner.launching, inner.stopping) = (true, false);
             inner.forwarder = forwarder;
             let Environment {
                 variables,
@@ -196,39 +203,39 @@ impl Sidecar {
             (self.shared.run.fetch_add(1, Ordering::SeqCst) + 1, files)
         };
         self.told();
-        if let Err(fault) = self.launch(run, &proxy, (&folder, version), &workload, &files) {
+        let outcome = self.launch(run, &proxy, (&folder, version), &workload, &files);
+        if let Err(fault) = outcome {
             self.failed(run, fault);
         }
+        self.inner().launching = false;
+        self.shared.ended.notify_all();
         Ok(self.state())
     }
 
-    /// Ends it and waits until it is gone.
+    /// Ends it and waits until it is gone; one that starts just now is called off.
     pub fn stop(&self) -> SandboxState {
         let running = {
             let mut inner = self.inner();
             inner.stopping = true;
             inner.running.clone()
         };
-        if let Some(running) = running {
+        if let Some(running) = &running {
             running.agent.close();
+        }
+        self.wait_for_end(STOP);
+        if let Some(running) = running
+            && self.inner().running.is_some()
+            && let Ok(pid) = i32::try_from(running.pid)
+        {
+            // Everything below it dies with it.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             self.wait_for_end(STOP);
-            if self.inner().running.is_some()
-                && let Ok(pid) = i32::try_from(running.pid)
-            {
-                // Everything below it dies with it.
-                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-                self.wait_for_end(STOP);
-            }
         }
         // Nothing is left behind; where there was no log there is none to delete.
         let _ = std::fs::remove_file(&self.access_log);
         let mut inner = self.inner();
         inner.let_go();
-        inner.state = SandboxState {
-            workload: inner.state.workload.clone(),
-            sites: sites::rows(),
-            ..SandboxState::default()
-        };
+        inner.rests();
         drop(inner);
         self.told();
         self.state()
@@ -292,7 +299,7 @@ impl Sidecar {
             let Ok(line) = line else { return };
             match line.starts_with('{').then(|| FlowLine::parse(&line)).flatten() {
                 Some(flow) => self.take(flow),
-                None => keep(tail, &line),
+                None => tail.keep(&line),
             }
         }
     }
@@ -306,7 +313,7 @@ impl Sidecar {
         }
     }
 
-    pub(super) fn ended(&self, run: u64, status: &str, tail: &Tail) {
+    pub(super) fn ended(&self, run: u64, fault: Fault) {
         let mut inner = self.inner();
         if !self.is(run) {
             return;
@@ -314,14 +321,8 @@ impl Sidecar {
         inner.running = None;
         inner.let_go();
         if !inner.stopping {
-            let fault = ended_fault(status, tail);
-            inner.state = SandboxState {
-                state: Phase::Failed,
-                workload: inner.state.workload.clone(),
-                fault: Some(fault),
-                sites: sites::rows(),
-                ..SandboxState::default()
-            };
+            inner.rests();
+            (inner.state.state, inner.state.fault) = (Phase::Failed, Some(fault));
         }
         drop(inner);
         self.shared.ended.notify_all();
@@ -330,19 +331,22 @@ impl Sidecar {
 
     fn failed(&self, run: u64, fault: Fault) {
         let mut inner = self.inner();
-        if !self.is(run) || inner.stopping {
+        if !self.is(run) {
             return;
         }
-        inner.state.state = Phase::Failed;
-        inner.state.step = None;
-        inner.state.fault = Some(fault);
         inner.let_go();
+        if inner.stopping {
+            inner.rests();
+        } else {
+            let state = &mut inner.state;
+            (state.state, state.step, state.fault) = (Phase::Failed, None, Some(fault));
+        }
         drop(inner);
         self.told();
     }
 
     pub(super) fn step(&self, run: u64, step: &str) {
-        if self.is(run) {
+        if self.is_wanted(run) {
             self.inner().state.step = Some(step.into());
             self.told();
         }
@@ -352,11 +356,16 @@ impl Sidecar {
         self.shared.run.load(Ordering::SeqCst) == run
     }
 
+    /// True while nobody has called this start off.
+    pub(super) fn is_wanted(&self, run: u64) -> bool {
+        self.is(run) && !self.inner().stopping
+    }
+
     fn wait_for_end(&self, limit: Duration) {
         let wait = self
             .shared
             .ended
-            .wait_timeout_while(self.inner(), limit, |inner| inner.running.is_some());
+            .wait_timeout_while(self.inner(), limit, |inner| inner.running.is_some() || inner.launching);
         drop(wait.unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -376,25 +385,6 @@ impl Sidecar {
     pub(super) fn inner(&self) -> MutexGuard<'_, Inner> {
         self.shared.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-pub(super) fn keep(tail: &Tail, line: &str) {
-    let mut lines = tail.lock().unwrap_or_else(PoisonError::into_inner);
-    if lines.len() == LOG_LINES {
-        lines.pop_front();
-    }
-    lines.push_back(line.to_string());
-}
-
-pub(super) fn ended_fault(status: &str, tail: &Tail) -> Fault {
-    let lines = tail.lock().unwrap_or_else(PoisonError::into_inner);
-    let last: Vec<&str> = lines.iter().rev().take(3).rev().map(String::as_str).collect();
-    let said = if last.is_empty() {
-        "It said nothing.".to_string()
-    } else {
-        last.join(" ")
-    };
-    Fault::new("sidecar", format!("The sidecar ended ({status}).")).hint(said)
 }
 
 pub(super) fn captured(way: Way, config: &admin::Config) -> String {

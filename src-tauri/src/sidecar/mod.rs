@@ -9,9 +9,12 @@ mod commands;
 mod control;
 pub mod delivery;
 pub mod deploy;
+mod last_words;
 mod launch;
 mod policy_folder;
 mod sites;
+#[cfg(test)]
+mod tests;
 
 pub use admin::Compared;
 pub use agent::{Output, Stream};

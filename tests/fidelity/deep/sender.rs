@@ -21,6 +21,7 @@ use tokio::{
     time,
 };
 
+pub use body::Body;
 pub use http2::{GRPC, target};
 pub use tls::name;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::sender::{Seen, TLS_HTTP2};
+use super::sender::{Body, Seen, TLS_HTTP2};
 use crate::world::Call;
 
 /// Fields by name.
@@ -45,10 +45,15 @@ const TLS_FAILURE: &str = "TLS_error:";
 const NO_REQUEST: &str = "\"- - -\"";
 const REQUEST: usize = 1;
 const FLAGS: usize = 3;
-const SIZES: [usize; 2] = [7, 8];
+const RECEIVED: usize = 7;
+const SENT: usize = 8;
+const SIZES: [usize; 2] = [RECEIVED, SENT];
 const DURATION: usize = 9;
 const REQUEST_ID: usize = 13;
 const REMOTE: usize = 19;
+
+/// Of a longer body that something ends before all of it has passed, how much had is left to chance.
+const PIECE: usize = 64 * 1024;
 
 /// One row of the access log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,7 +124,7 @@ impl Sightings {
         if !self.sites.iter().any(in_streams) {
             set("interim answers", json!(self.seen.interim));
         }
-        set("answer's body", json!(self.seen.body));
+        set("answer's body", json!(body(&self.seen)));
         set("answer's trailers", json!(self.seen.trailers));
         set("attempts", json!(self.sites.len()));
         for key in ["at", "line", "body", "trailers", "certificate"] {
@@ -147,10 +152,19 @@ impl Sightings {
         if let Some(row) = self.rows.first() {
             let is_stream = row.0[REQUEST] == NO_REQUEST;
             let is_framed = matches!(&*call.protocol, "tls" | TLS_HTTP2) || call.protocol == "http2" && is_stream;
+            let asked = Body::of(call).size();
             for (index, column) in COLUMNS.iter().enumerate().filter(|(_, column)| **column != "-") {
+                let token = &row.0[index];
+                let size = token.parse().unwrap_or(0);
+                let is_part = match index {
+                    RECEIVED => (PIECE..asked).contains(&size),
+                    SENT => self.seen.end != "answered" && size >= PIECE,
+                    _ => false,
+                };
+                let token = if is_part { "part" } else { token };
                 set(
                     &format!("log's {column}"),
-                    json!(masked(index, &row.0[index], address, is_framed)),
+                    json!(masked(index, token, address, is_framed)),
                 );
             }
         }
@@ -193,6 +207,15 @@ fn masked(index: usize, token: &str, address: &str, is_framed: bool) -> String {
         _ if is_framed && SIZES.contains(&index) && plain != "0" => "N".into(),
         "failure" | "details" => without_reason(token),
         _ => token.to_string(),
+    }
+}
+
+/// The body of an answer as it was seen; of one that was cut without its length and hash, where it is long.
+fn body(seen: &Seen) -> &str {
+    let size = seen.body.split_once(" bytes, ").and_then(|(size, _)| size.parse().ok());
+    match seen.end != "answered" && size.is_some_and(|size: usize| size >= PIECE) {
+        true => "part",
+        false => &seen.body,
     }
 }
 

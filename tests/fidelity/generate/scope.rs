@@ -98,7 +98,7 @@ pub fn whole_policy(seed: &mut Seed) -> Value {
     if seed.once_in(4) {
         let budgets = [
             json!({}),
-            json!({"percent": 12.5}),
+            json!({"percent": 12.5, "budgetInterval": "1500ms"}),
             json!({"percent": 0, "minRetryConcurrency": 7}),
         ];
         policy["retryBudget"] = seed.pick(&budgets).clone();

@@ -56,6 +56,8 @@ export const planeWord: Record<Exclude<Plane, "sidecar">, string> = {
   ambient: "no sidecar: ambient",
   nothing: "no sidecar",
 };
+/** The same where there is little room. */
+export const planeChip: typeof planeWord = { ambient: "ambient", nothing: "no sidecar" };
 export const planeMeaning: Record<Exclude<Plane, "sidecar">, string> = {
   ambient:
     "ztunnel passes on whatever nothing names: the outbound mode and Sidecars are not asked, and exportTo is ignored. A ServiceEntry works without HTTP rules, unless its traffic goes through a waypoint.",

@@ -353,7 +353,7 @@ async fn connection(
         if let Some(lease) = idle(worker, key, serves) {
             return Ok((lease, true));
         }
-        match breaker.connection(key.address) {
+        match breaker.connection(key) {
             Ok(share) => return open(Some(share)).await,
             Err(Overflow) => freed.await,
         }

@@ -50,6 +50,7 @@ pub async fn serve(worker: Rc<Worker>, accepted: Accepted, destination: Option<S
     );
     // What went wrong inside a request is in its record; a caller that breaks the connection off needs no second row.
     tokio::select! {
+        biased;
         _ = connection.as_mut() => {}
         () = worker.drain_begun() => {
             connection.as_mut().graceful_shutdown();

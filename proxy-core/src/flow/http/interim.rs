@@ -6,6 +6,7 @@
 use std::{
     future::poll_fn,
     io::{self, IoSlice},
+    mem,
     pin::{Pin, pin},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -21,7 +22,6 @@ use hyper::{
     header,
     rt::{Read, ReadBufCursor, Write},
 };
-use tokio::sync::Notify;
 
 use crate::flow::{headers, reply};
 
@@ -119,10 +119,14 @@ pub(super) struct Interim(StatusCode, HeaderMap);
 
 /// The upstream's first interim answer to a request: Envoy passes no other on.
 #[derive(Debug, Default)]
-pub(super) struct Heard {
-    first: Mutex<Option<Interim>>,
-    is_known: AtomicBool,
-    more: Notify,
+pub(super) struct Heard(Mutex<First>);
+
+#[derive(Debug, Default)]
+struct First {
+    interim: Option<Interim>,
+    is_known: bool,
+    /// Who waits for it.
+    waiting: Option<Waker>,
 }
 
 impl Heard {
@@ -131,35 +135,48 @@ impl Heard {
         let heard = Arc::<Self>::default();
         let noted = heard.clone();
         hyper::ext::on_informational(request, move |response| {
-            if noted.is_known.swap(true, Ordering::Relaxed) {
+            let mut first = noted.first();
+            if mem::replace(&mut first.is_known, true) {
                 return;
             }
             let mut lines = response.headers().clone();
             headers::strip_response(&mut lines);
-            *noted.first() = Some(Interim(response.status(), lines));
-            noted.more.notify_one();
+            first.interim = Some(Interim(response.status(), lines));
+            if let Some(waiting) = first.waiting.take() {
+                waiting.wake();
+            }
         });
         heard
     }
 
-    fn first(&self) -> MutexGuard<'_, Option<Interim>> {
-        self.first.lock().unwrap_or_else(PoisonError::into_inner)
+    fn first(&self) -> MutexGuard<'_, First> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first, where it is there; else who polls is woken when it is.
+    fn poll_first(&self, cx: &mut Context<'_>) -> Poll<Interim> {
+        let mut first = self.first();
+        if let Some(interim) = first.interim.take() {
+            return Poll::Ready(interim);
+        }
+        let waits = |waiting: &Waker| waiting.will_wake(cx.waker());
+        if !first.is_known && !first.waiting.as_ref().is_some_and(waits) {
+            first.waiting = Some(cx.waker().clone());
+        }
+        Poll::Pending
     }
 
     /// Waits for `answer`, and passes on to `caller` what comes before it.
     pub async fn pass_until<T>(&self, caller: &Interims, answer: impl Future<Output = T>) -> T {
         let mut answer = pin!(answer);
         loop {
-            let more = self.more.notified();
-            let interim = self.first().take();
-            if let Some(interim) = interim {
-                caller.pass(interim).await;
-                continue;
-            }
-            tokio::select! {
-                biased;
-                () = more => {}
-                answer = &mut answer => return answer,
+            let next = poll_fn(|cx| match self.poll_first(cx) {
+                Poll::Ready(interim) => Poll::Ready(Err(interim)),
+                Poll::Pending => answer.as_mut().poll(cx).map(Ok),
+            });
+            match next.await {
+                Ok(answer) => return answer,
+                Err(interim) => caller.pass(interim).await,
             }
         }
     }
@@ -182,7 +199,7 @@ impl<S> Told<S> {
     fn is_hushed(&self, bytes: &[u8]) -> bool {
         let mut state = self.interims.state();
         state.writing = true;
-        std::mem::take(&mut state.hushed) && bytes.starts_with(CONTINUE)
+        mem::take(&mut state.hushed) && bytes.starts_with(CONTINUE)
     }
 }
 

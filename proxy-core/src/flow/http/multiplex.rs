@@ -244,7 +244,7 @@ async fn room(worker: &Worker, cluster: &Cluster, breaker: &Breaker, key: &Key) 
 fn vacancy(worker: &Worker, cluster: &Cluster, breaker: &Breaker, key: &Key) -> Option<Place> {
     let mut connections = worker.multiplexed.borrow_mut();
     let connection = connections.find(key, cluster.settings.limits).or_else(|| {
-        let share = breaker.connection(key.address).ok()?;
+        let share = breaker.connection(key).ok()?;
         Some(connections.add(cluster, key, Some(share)))
     });
     connection.map(Place::on)
@@ -301,14 +301,14 @@ mod tests {
             server: None,
             header: None,
         };
-        let share = breaker.connection(key.address).expect("it is the first");
+        let share = breaker.connection(&key).expect("it is the first");
         let mut connections = Connections::default();
         let first = Place::on(connections.add(&cluster, &key, Some(share)));
         let second = Place::on(connections.find(&key, limits).expect("it has room"));
         drop(first);
-        assert!(breaker.connection(key.address).is_err(), "somebody waits for it still");
+        assert!(breaker.connection(&key).is_err(), "somebody waits for it still");
         drop(second);
-        assert!(breaker.connection(key.address).is_ok());
+        assert!(breaker.connection(&key).is_ok());
         assert!(connections.find(&key, limits).is_none());
     }
 }

@@ -271,6 +271,8 @@ fn clusters_that_envoy_refuses_are_named_at_their_port() {
     let tls = rule("{tls: {mode: SIMPLE}, connectionPool: {http: {h2UpgradePolicy: UPGRADE}}}");
     let limits = rule("{connectionPool: {tcp: {maxConnections: 3, connectTimeout: 1s}}}");
     row("EGR17", &[dynamic("HTTP2")], &[dynamic("HTTP")]);
+    let internal = dynamic("HTTP2").replace("resolution", "location: MESH_INTERNAL, resolution");
+    row("EGR17", &[dynamic("HTTP2")], &[internal]);
     row("EGR17", &[dynamic("GRPC"), limits.clone()], &[dynamic("GRPC"), tls]);
     let upgrade = rule("{connectionPool: {http: {h2UpgradePolicy: UPGRADE}}}");
     row("EGR17", &[dynamic("HTTP"), upgrade], &[dynamic("HTTP"), limits]);

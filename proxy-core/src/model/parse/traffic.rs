@@ -106,6 +106,7 @@ fn retry_budget(budget: Cursor<'_>) -> RetryBudget {
             .count("minRetryConcurrency")
             .filter(|minimum| *minimum > 0)
             .unwrap_or(3),
+        interval: budget.any_duration("budgetInterval").unwrap_or_default(),
     }
 }
 
@@ -183,13 +184,6 @@ fn others(policy: Cursor<'_>) -> Vec<&'static str> {
     let tunnel = policy.mapping("tunnel");
     if tunnel.is_some_and(|tunnel| tunnel.text("protocol") == Some("POST")) {
         found.push("tunnel.protocol");
-    }
-    if let Some(budget) = policy.mapping("retryBudget")
-        && budget
-            .any_duration("budgetInterval")
-            .is_some_and(|interval| !interval.is_zero())
-    {
-        found.push("retryBudget.budgetInterval");
     }
     found
 }

@@ -1,5 +1,7 @@
 //! What is said of who is called, and how it follows from rules, ports and subsets.
 
+use std::time::Duration;
+
 use super::*;
 
 /// What the step about the endpoint says of the choice, for a request to a.com under a DestinationRule with `spec` beside its host.
@@ -141,7 +143,7 @@ fn weights_that_are_as_large_as_can_be_written_are_shared_out() {
 }
 
 #[test]
-fn a_subset_lacks_nothing_of_what_its_own_block_takes_the_place_of() {
+fn a_subset_has_its_own_block_whole_in_the_place_of_the_rules() {
     let text = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: a, namespace: default}\nspec: {hosts: \
                 [a.com], resolution: STATIC, ports: [{number: 80, name: p, protocol: HTTP}], endpoints: [{address: 10.0.0.1, \
                 labels: {v: one}}]}\n---\n\
@@ -150,12 +152,13 @@ fn a_subset_lacks_nothing_of_what_its_own_block_takes_the_place_of() {
                 {name: own, labels: {v: one}, trafficPolicy: {retryBudget: {percent: 5}}}, \
                 {name: same, labels: {v: one}}]}\n";
     let snapshot = compile(&read(text), &Workload::default());
-    let unapplied = |subset: &str| {
+    let interval = |subset: &str| {
         let cluster = snapshot.clusters.get(&format!("outbound|80|{subset}|a.com"));
-        cluster.expect("each has a cluster").settings.unapplied.clone()
+        let limits = cluster.expect("each has a cluster").settings.limits;
+        limits.retry_budget.expect("each has a budget").interval
     };
     assert_eq!(
-        (unapplied("same"), unapplied("own")),
-        (vec!["retryBudget.budgetInterval"], vec![])
+        (interval("same"), interval("own")),
+        (Duration::from_secs(1), Duration::ZERO)
     );
 }

@@ -1,6 +1,6 @@
 //! How far the pods of a session are.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use kube::Api;
 
 use super::written::own;
@@ -111,16 +111,37 @@ fn container_stands(status: &ContainerStatus) -> Stands {
         return Stands::Ready;
     }
     let last = status.last_state.as_ref().and_then(|last| last.terminated.as_ref());
-    let said = now.terminated.as_ref().or(last);
-    let said = said
-        .and_then(|end| end.message.as_deref())
-        .map(str::trim)
-        .filter(|said| !said.is_empty());
-    match (state(status), said) {
+    let end = now.terminated.as_ref().or(last);
+    let given_up = now.waiting.and_then(|waiting| waiting.reason).as_deref() == Some("CrashLoopBackOff");
+    match (state(status), end) {
+        (Stands::Failed(_), Some(end)) if is_killed(end) => match given_up {
+            true => Stands::Failed(killed(end)),
+            // The node starts it again, and says so when it has done that too often.
+            false => Stands::Waiting(format!("the node to start it again; {}", killed(end))),
+        },
         // What it said itself tells more than that it ended.
-        (Stands::Failed(_), Some(said)) => Stands::Failed(shortened(said)),
+        (Stands::Failed(words), Some(end)) => Stands::Failed(said(end).unwrap_or(words)),
         (stands, _) => stands,
     }
+}
+
+fn said(end: &ContainerStateTerminated) -> Option<String> {
+    let said = end.message.as_deref().map(str::trim);
+    said.filter(|said| !said.is_empty()).map(shortened)
+}
+
+/// Ended by a signal, as by the kernel where memory runs out: what it said last is not why.
+fn is_killed(end: &ContainerStateTerminated) -> bool {
+    // As a shell counts: 128 and the number of one of its 64 signals.
+    (129..=192).contains(&end.exit_code)
+}
+
+fn killed(end: &ContainerStateTerminated) -> String {
+    format!(
+        "it was killed ({}, {})",
+        end.exit_code,
+        end.reason.as_deref().unwrap_or("no reason")
+    )
 }
 
 /// A container may say much: its end is what it ended with.
@@ -161,6 +182,28 @@ mod tests {
         assert_eq!(
             stands(Progress::Rolling(0, 1), &[failing]).stands,
             Stands::Failed("cart-1, egret-capture: The kernel has no nf_tables.".into())
+        );
+    }
+
+    #[test]
+    fn one_that_is_killed_is_waited_for_and_one_that_is_killed_again_and_again_is_told_as_killed() {
+        let end = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled", "message": "listens"}});
+        let once = pod(json!([status("egret-proxy", end.clone(), json!({}))]), false);
+        assert_eq!(
+            stands(Progress::Rolling(0, 1), &[once]).stands,
+            Stands::Waiting("cart-1, egret-proxy: the node to start it again; it was killed (137, OOMKilled)".into())
+        );
+        let hook = json!({"waiting": {"reason": "PostStartHookError", "message": "exit code 7"}});
+        let hooked = pod(json!([status("egret-proxy", hook, end.clone())]), false);
+        assert!(matches!(
+            stands(Progress::Rolling(0, 1), &[hooked]).stands,
+            Stands::Waiting(_)
+        ));
+        let waits = json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}});
+        let often = pod(json!([status("egret-proxy", waits, end)]), false);
+        assert_eq!(
+            stands(Progress::Rolling(0, 1), &[often]).stands,
+            Stands::Failed("cart-1, egret-proxy: it was killed (137, OOMKilled)".into())
         );
     }
 

@@ -1,12 +1,14 @@
 //! What is made of real manifests.
 
 mod between;
+mod by_hand;
 mod checks;
 mod killed;
 mod life;
 mod objects;
 mod outage;
 mod policy;
+mod rollout;
 
 use std::fs;
 

@@ -107,3 +107,8 @@ it("stages the way back of what Egret left, but for what is left out and what an
   expect(app.asked("stage_cleanup")).toEqual([{ files: ["ConfigMap/istio-system.istio.yaml"] }]);
   expect(await id("screen-review")).toBeInTheDocument();
 });
+
+it("keeps time and number of files apart", async () => {
+  await show({ files: ["a.yaml"] });
+  expect(await screen.findByText(/:\d\d · 1 file$/)).toBeVisible();
+});

@@ -54,6 +54,14 @@ it("checks what is chosen before anything can be started", async () => {
   expect(await id("deploy-start")).toBeEnabled();
 });
 
+it("says what comes first, and offers it where nothing was checked", async () => {
+  await open(true);
+  expect(await id("deploy-unchecked")).toHaveTextContent("Check first");
+  await userEvent.click(await id("deploy-check-idle"));
+  expect(await screen.findAllByTestId("deploy-check")).toHaveLength(3);
+  for (const control of ["deploy-unchecked", "deploy-check-idle"]) expect(screen.queryByTestId(control)).toBeNull();
+});
+
 it("leaves DNS to the workload's configuration, unless something else is chosen, and captures it by redirection alone", async () => {
   await open(true);
   expect(await id("deploy-dns-workload")).toHaveAttribute("aria-pressed", "true");

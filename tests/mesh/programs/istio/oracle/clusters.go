@@ -63,8 +63,9 @@ type limits struct {
 }
 
 type budget struct {
-	Share   uint32 `json:"share"`
-	Minimum uint32 `json:"minimum"`
+	Share    uint32 `json:"share"`
+	Minimum  uint32 `json:"minimum"`
+	Interval int64  `json:"interval_ms,omitempty"`
 }
 
 func (c *configuration) routeTargets(action *route.RouteAction) []target {
@@ -126,6 +127,10 @@ func (c *configuration) target(name string, weight uint32) target {
 	made.Balance = balanceOf(found)
 	made.Upkeep = upkeepOf(found)
 	socket := found.GetTransportSocket()
+	if matches := found.GetTransportSocketMatches(); len(matches) > 0 {
+		// Where the mesh finds out who speaks its TLS: the last one is for endpoints that do not, as those outside of it.
+		socket = matches[len(matches)-1].GetTransportSocket()
+	}
 	proxied := &proxyprotocol.ProxyProtocolUpstreamTransport{}
 	if socket.GetTypedConfig().UnmarshalTo(proxied) == nil {
 		made.ProxyProtocol = proxied.GetConfig().GetVersion().String()
@@ -211,8 +216,9 @@ func limitsOf(found *cluster.Cluster) limits {
 			made.Retries = limit(threshold.GetMaxRetries())
 			if written := threshold.GetRetryBudget(); written != nil {
 				made.Budget = &budget{
-					Share:   uint32(written.GetBudgetPercent().GetValue() * 10_000),
-					Minimum: written.GetMinRetryConcurrency().GetValue(),
+					Share:    uint32(written.GetBudgetPercent().GetValue() * 10_000),
+					Minimum:  written.GetMinRetryConcurrency().GetValue(),
+					Interval: written.GetBudgetInterval().AsDuration().Milliseconds(),
 				}
 			}
 		}
