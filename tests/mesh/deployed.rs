@@ -55,7 +55,10 @@ fn by_clicking(mesh: &Mesh, story: impl AsyncFnOnce(&Window)) {
 fn in_a_copy(mesh: &Mesh) {
     by_clicking(mesh, async |window| {
         open(window).await;
-        choose(window, SLEEP, &["mode-enforce"]).await;
+        choose(window, SLEEP, &["mode-enforce", "dns-on"]).await;
+        assert_eq!(refused(window).await, Vec::<String>::new());
+        window.wait_for("deploy-check", &["DNS", "as chosen"]).await;
+        window.click("deploy-dns-workload").await;
         check_and_start(window).await;
         // The copy is under Egret's sidecar alone.
         let copies = [

@@ -13,6 +13,7 @@ mod captured;
 mod certified;
 mod compare;
 mod connections;
+mod copies;
 mod delivery;
 mod ends;
 mod explicit;

@@ -7,7 +7,8 @@ use std::{
 
 use crate::{
     actions::{TO_HTTPBIN, routed},
-    subject::{PATIENCE, Subject},
+    site,
+    subject::{PATIENCE, Subject, entry, host, map, mesh, through},
 };
 
 /// All that comes back for `sent`, of which the sidecar ends the connection.
@@ -109,4 +110,43 @@ fn a_target_names_no_user_to_the_site_and_one_without_a_path_has_no_route() {
     assert!(ask("http://httpbin.org?x=1").starts_with("HTTP/1.1 404 "));
     assert!(subject.log(2)[1].contains("\"GET ?x=1 HTTP/1.1\" 404 - absolute_path_rejected "));
     assert_eq!(site.heads().len(), 1);
+}
+
+#[test]
+fn what_is_no_answer_to_envoy_is_a_fault_of_the_upstream() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nab",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc",
+        "HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nab",
+        "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+        "no answer at all\r\n\r\n",
+    ] {
+        let site = site::proxy(answer);
+        let options = [host("httpbin.org", "198.18.0.10"), map("198.18.0.10:80", site.address)].concat();
+        let subject = Subject::start(&[mesh("REGISTRY_ONLY"), entry("httpbin.org", 80, "HTTP")], &options);
+        let got = through(&subject, &["http://httpbin.org/"]);
+        let words = "upstream connect error or disconnect/reset before headers. reset reason: protocol error";
+        assert_eq!((got.status(), got.body.as_str()), (502, words), "{answer:?}");
+        let row = &subject.log(1)[0];
+        let why = "502 UPE upstream_reset_before_response_started{protocol_error} ";
+        assert!(row.contains(why), "{answer:?}: {row}");
+    }
+}
+
+#[test]
+fn folded_lines_of_an_answer_are_one_and_what_it_names_of_its_connection_is_passed_on_without_that() {
+    let site = site::proxy(
+        "HTTP/1.1 200 OK\r\nConnection: x-own, content-length\r\nX-Own: 1\r\n\t 2\r\nContent-Length: 2\r\n\r\nab",
+    );
+    let options = [host("httpbin.org", "198.18.0.10"), map("198.18.0.10:80", site.address)].concat();
+    let subject = Subject::start(&[mesh("REGISTRY_ONLY"), entry("httpbin.org", 80, "HTTP")], &options);
+    let got = through(&subject, &["http://httpbin.org/"]);
+    assert_eq!((got.status(), got.body.as_str()), (200, "ab"));
+    assert!(
+        got.head.contains("\r\nx-own: 1 2\r\n") && !got.head.contains("connection:"),
+        "{}",
+        got.head
+    );
 }

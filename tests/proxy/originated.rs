@@ -188,3 +188,107 @@ fn a_connection_with_whom_nobody_verified_serves_no_other_cluster() {
         );
     }
 }
+
+/// HTTP from the application, TLS on the wire.
+fn originating(host: &str) -> [String; 3] {
+    let entry = entry(host, 80, "HTTP").replace("protocol: HTTP}", "protocol: HTTP, targetPort: 443}");
+    let rule = format!(
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: tls, namespace: default}}\nspec:\n  host: {host}\n  trafficPolicy: {{tls: {{mode: SIMPLE}}}}\n"
+    );
+    [mesh("REGISTRY_ONLY"), entry, rule]
+}
+
+#[test]
+fn tls_is_originated_where_a_destination_rule_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let trust = folder.path().join("site.pem");
+    let site = site::https(&["api.example.com"], &trust);
+    let options = [
+        host("api.example.com", "198.18.0.40"),
+        map("198.18.0.40:443", site.address),
+        ["--workers".into(), "1".into()],
+    ]
+    .concat();
+    let subject = Subject::start_trusting(&trust, &originating("api.example.com"), &options);
+    for _ in 0..2 {
+        let answer = through(&subject, &["http://api.example.com/headers"]);
+        assert_eq!(answer.status(), 200, "{answer:?}");
+        assert!(answer.head.contains("server: envoy"), "{}", answer.head);
+    }
+    assert_eq!(site.connections(), 1, "the TLS connection is kept");
+    assert!(subject.log(1)[0].contains("\"198.18.0.40:443\" outbound|80||api.example.com "));
+}
+
+#[test]
+fn an_upstream_that_is_not_trusted_gets_no_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let (trust, other) = (folder.path().join("site.pem"), folder.path().join("other.pem"));
+    let site = site::https(&["api.example.com"], &trust);
+    site::https(&["api.example.com"], &other);
+    // Another authority; the right one, but for another name.
+    for (trust, name) in [(&other, "api.example.com"), (&trust, "other.example.com")] {
+        let options = [host(name, "198.18.0.40"), map("198.18.0.40:443", site.address)].concat();
+        let subject = Subject::start_trusting(trust, &originating(name), &options);
+        assert_eq!(through(&subject, &[&format!("http://{name}/")]).status(), 503);
+        let line = subject.log(1).remove(0);
+        assert!(
+            line.contains(" 503 URX,UF upstream_reset_before_response_started{remote_connection_failure|TLS_error:_"),
+            "{line}"
+        );
+        assert_eq!(
+            line.matches('"').count(),
+            14,
+            "seven columns are quoted, whatever TLS says: {line}"
+        );
+        assert_eq!(site.last_head(), "");
+    }
+}
+
+#[test]
+fn tls_is_originated_for_byte_streams_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (trust, other) = (folder.path().join("site.pem"), folder.path().join("other.pem"));
+    let site = site::https(&["db.example.com"], &trust);
+    site::https(&["db.example.com"], &other);
+    let policy = |tls: &str| {
+        let rule = format!(
+            "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: tls, namespace: default}}\nspec:\n  host: db.example.com\n  trafficPolicy: {{tls: {tls}}}\n"
+        );
+        [mesh("REGISTRY_ONLY"), entry("db.example.com", 5432, "TCP"), rule]
+    };
+    let options = [
+        host("db.example.com", "198.18.0.40"),
+        map("198.18.0.40:5432", site.address),
+    ]
+    .concat();
+    let ask = |trust: &Path, tls: &str| {
+        let subject = Subject::start_trusting(trust, &policy(tls), &options);
+        let answer = through(&subject, &["--proxytunnel", "http://db.example.com:5432/headers"]);
+        (answer.status(), subject.log(1).remove(0))
+    };
+    // Envoy: only where a name is written is it sent, and only those of subjectAltNames are looked for in the certificate.
+    for tls in [
+        "{mode: SIMPLE}",
+        "{mode: SIMPLE, sni: other.example.com}",
+        "{mode: SIMPLE, subjectAltNames: [spiffe://a/b, db.example.com]}",
+    ] {
+        let (status, line) = ask(&trust, tls);
+        assert_eq!(status, 200, "{line}");
+        assert!(
+            line.contains("\"198.18.0.40:5432\" outbound|5432||db.example.com "),
+            "{line}"
+        );
+    }
+    let connections = site.connections();
+    for (trust, tls) in [
+        (&other, "{mode: SIMPLE}"),
+        (&other, "{mode: SIMPLE, sni: db.example.com}"),
+        (&trust, "{mode: SIMPLE, subjectAltNames: [other.example.com]}"),
+    ] {
+        let (status, line) = ask(trust, tls);
+        assert_eq!(status, 0, "{line}");
+        assert!(line.contains(" 0 UF,URX - - \"TLS_error:_"), "{line}");
+    }
+    assert_eq!(site.connections(), connections + 3);
+    assert!(site.last_head().contains("/headers"), "nothing is sent where TLS fails");
+}

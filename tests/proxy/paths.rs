@@ -71,5 +71,11 @@ fn a_path_is_routed_sent_and_logged_as_the_mesh_has_it_normalised() {
         let refused = line.contains("\"GET /%00 HTTP/1.1\" 400 - path_normalization_failed");
         assert_eq!(refused, normalization != "NONE", "{line}");
         assert_eq!(zero.status() == 400, refused, "{normalization}");
+        assert_eq!(
+            zero.head.contains("\r\nconnection: close\r\n"),
+            refused,
+            "{}",
+            zero.head
+        );
     }
 }

@@ -224,6 +224,35 @@ fn hosts_on_one_port_are_told_apart_by_the_addresses_that_dns_gives_them() {
     );
 }
 
+#[test]
+fn a_choice_about_dns_goes_before_the_configuration() {
+    inside("pods::a_choice_about_dns_goes_before_the_configuration", || {
+        let upstream = upstream().to_string();
+        let allocated =
+            entry("one.example", 5432, "TCP") + "status: {addresses: [{value: 240.240.0.1, host: one.example}]}\n";
+        for (configuration, chosen, answered) in [
+            (mesh("REGISTRY_ONLY"), "true", (Flags::AUTHORITY, "240.240.0.1")),
+            (CAPTURES_DNS.to_string(), "false", (0, "203.0.113.9")),
+        ] {
+            let options = [
+                "--dns",
+                "127.0.0.1:15953",
+                "--dns-server",
+                &upstream,
+                "--dns-capture",
+                chosen,
+            ];
+            let _subject = sidecar(&[configuration, allocated.clone()], &[options.map(String::from).into()]);
+            let (author, addresses) = over_udp("127.0.0.1:15953".parse().unwrap(), "one.example", A);
+            assert_eq!(
+                (author, addresses),
+                (answered.0, vec![answered.1.to_string()]),
+                "{chosen}"
+            );
+        }
+    });
+}
+
 const A: u16 = 1;
 const MX: u16 = 15;
 const AAAA: u16 = 28;

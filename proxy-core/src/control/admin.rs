@@ -25,12 +25,13 @@ use serde::Serialize;
 use tokio::{
     runtime,
     sync::{Semaphore, broadcast::error::RecvError, mpsc, watch},
-    task, time,
+    task,
 };
 
 use super::{BesideState, PolicyState, beside::Comparing, hold::Holds, policy::Policy, push, token::Token};
 use crate::{
     flow::{EjectedHost, Ejections, Hosts},
+    net,
     record::{FlowStream, Recorder},
 };
 
@@ -68,12 +69,9 @@ pub(super) fn run(doors: Vec<(TcpListener, Door)>, admin: Admin) -> io::Result<(
 
 async fn serve(listener: tokio::net::TcpListener, door: Door, admin: Arc<Admin>) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let (Ok((stream, _)), Ok(slot)) = (listener.accept().await, slots.clone().acquire_owned().await) else {
-            // Out of descriptors; a rest is all that helps.
-            time::sleep(Duration::from_millis(75)).await;
-            continue;
-        };
+    // The semaphore is never closed.
+    while let Ok(slot) = slots.clone().acquire_owned().await {
+        let (stream, _) = net::accept(&listener).await;
         let admin = admin.clone();
         task::spawn(async move {
             let service = service_fn(move |request| {

@@ -26,9 +26,6 @@ use crate::{
     record::Recorder,
 };
 
-/// How long accepting rests when the process has no file descriptors left.
-const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(75);
-
 /// What a worker is made of.
 pub(super) struct Parts {
     pub policy: flow::InForce,
@@ -135,17 +132,7 @@ where
     Served: Future<Output = ()> + 'static,
 {
     loop {
-        match listener.accept().await {
-            Ok((stream, source)) => {
-                task::spawn_local(serve(worker.clone(), stream, net::canonical(source)));
-            }
-            Err(error) => {
-                // A caller that gave up while waiting is no fault of ours; without descriptors a rest is all that helps.
-                if error.kind() != io::ErrorKind::ConnectionAborted {
-                    tracing::warn!(%error, "cannot accept connections; trying again");
-                    time::sleep(OUT_OF_DESCRIPTORS).await;
-                }
-            }
-        }
+        let (stream, source) = net::accept(&listener).await;
+        task::spawn_local(serve(worker.clone(), stream, net::canonical(source)));
     }
 }

@@ -39,7 +39,7 @@ pub async fn captured(worker: Rc<Worker>, client: TcpStream, source: SocketAddr)
         net::reset(client);
         return;
     };
-    connection(worker, client, source, destination).await;
+    connection(worker, client, BytesMut::new(), source, destination).await;
 }
 
 /// Handles one connection to a socket that a Sidecar asks for: it is for the listener of that address.
@@ -49,18 +49,24 @@ pub async fn opened(worker: Rc<Worker>, client: TcpStream, source: SocketAddr) {
     let destination = called.ok().and_then(|called| snapshot.listened(called));
     drop(snapshot);
     match destination {
-        Some(destination) => connection(worker, client, source, destination).await,
+        Some(destination) => connection(worker, client, BytesMut::new(), source, destination).await,
         // The policy has changed meanwhile, and the socket is about to close.
         None => net::reset(client),
     }
 }
 
-/// Handles a connection whose destination is known.
-pub(super) async fn connection(worker: Rc<Worker>, mut client: TcpStream, source: SocketAddr, destination: SocketAddr) {
+/// Handles a connection whose destination is known, and of which `first` was read.
+pub(super) async fn connection(
+    worker: Rc<Worker>,
+    mut client: TcpStream,
+    mut first: BytesMut,
+    source: SocketAddr,
+    destination: SocketAddr,
+) {
     let _open = Open::new(&worker);
     let snapshot = worker.snapshot.load_full();
     let needs = snapshot.sniff_needs(destination);
-    let (mut first, mut sniffed) = (BytesMut::new(), Sniffed::NeedMore);
+    let mut sniffed = Sniffed::NeedMore;
     if needs.tls || needs.http || speaks_http(&snapshot, destination) {
         let patience = match worker.observes() {
             true => Some(needs.timeout.unwrap_or(WATCHING).min(WATCHING)),

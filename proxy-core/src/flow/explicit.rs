@@ -49,9 +49,11 @@ pub async fn explicit(worker: Rc<Worker>, mut client: TcpStream, source: SocketA
         http::serve(worker, accepted, None).await;
         return;
     }
-    if !end_of_head(&mut client, &mut first).await {
+    let Some(end) = end_of_head(&mut client, &mut first).await else {
         return;
-    }
+    };
+    // Callers that are in a hurry do not wait for the answer.
+    let behind = first.split_off(end);
     match target(&worker, &head).await {
         Some(destination) => {
             if client
@@ -59,7 +61,7 @@ pub async fn explicit(worker: Rc<Worker>, mut client: TcpStream, source: SocketA
                 .await
                 .is_ok()
             {
-                connection::connection(worker, client, source, destination).await;
+                connection::connection(worker, client, behind, source, destination).await;
             }
         }
         None => {
@@ -73,14 +75,17 @@ pub async fn explicit(worker: Rc<Worker>, mut client: TcpStream, source: SocketA
     }
 }
 
-/// Reads up to the empty line that ends the head; nothing may follow it before our answer.
-async fn end_of_head(client: &mut TcpStream, first: &mut BytesMut) -> bool {
-    while !first.windows(4).any(|window| window == b"\r\n\r\n") {
+/// Reads up to the empty line that ends the head, and tells where that is.
+async fn end_of_head(client: &mut TcpStream, first: &mut BytesMut) -> Option<usize> {
+    const END: &[u8] = b"\r\n\r\n";
+    loop {
+        if let Some(at) = first.windows(END.len()).position(|window| window == END) {
+            return Some(at + END.len());
+        }
         if first.len() > sniff::MAX_BYTES || !matches!(client.read_buf(first).await, Ok(1..)) {
-            return false;
+            return None;
         }
     }
-    true
 }
 
 async fn target(worker: &Worker, head: &HttpHead) -> Option<SocketAddr> {

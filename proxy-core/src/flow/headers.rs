@@ -53,8 +53,8 @@ const HOP_BY_HOP: [HeaderName; 6] = [
     header::TE,
 ];
 
-/// Removes what belongs to one connection only. What a WebSocket handshake names is left to it, as by Envoy.
-pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap, keep_upgrade: bool) {
+/// Removes of a request what belongs to one connection only. What a WebSocket handshake names is left to it, as by Envoy.
+pub(super) fn strip_request(headers: &mut HeaderMap, keep_upgrade: bool) {
     // As below: many have none of them.
     if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
         return;
@@ -68,17 +68,32 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap, keep_upgrade: bool) {
         for name in named.iter().filter(|name| **name != header::HOST) {
             headers.remove(name);
         }
+    }
+    strip(headers, keep_upgrade);
+    if takes_trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    } else {
+        headers.remove(header::TE);
+    }
+}
+
+/// The same of an answer. What its `Connection` names stays, as with Envoy.
+pub(super) fn strip_response(headers: &mut HeaderMap) {
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        return;
+    }
+    strip(headers, false);
+    headers.remove(header::TE);
+}
+
+fn strip(headers: &mut HeaderMap, keep_upgrade: bool) {
+    if !keep_upgrade {
         headers.remove(header::CONNECTION);
         headers.remove(header::UPGRADE);
     }
     headers.remove(KEEP_ALIVE);
     headers.remove(PROXY_CONNECTION);
     headers.remove(header::TRANSFER_ENCODING);
-    if takes_trailers {
-        headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    } else {
-        headers.remove(header::TE);
-    }
 }
 
 /// What a header lists, over all of its lines.
@@ -241,7 +256,7 @@ mod tests {
         headers.insert("x-own", "1".parse().unwrap());
         headers.insert("host", "a".parse().unwrap());
         headers.insert("te", "gzip".parse().unwrap());
-        strip_hop_by_hop(&mut headers, false);
+        strip_request(&mut headers, false);
         assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["host"]);
     }
 
@@ -257,7 +272,7 @@ mod tests {
             for line in lines {
                 headers.append("te", line.parse().unwrap());
             }
-            strip_hop_by_hop(&mut headers, false);
+            strip_request(&mut headers, false);
             let lines: Vec<_> = headers.get_all("te").iter().collect();
             assert_eq!(lines, kept.as_slice());
         }
@@ -269,7 +284,7 @@ mod tests {
         headers.insert("connection", "Upgrade, x-own".parse().unwrap());
         headers.insert("upgrade", "websocket".parse().unwrap());
         headers.insert("x-own", "1".parse().unwrap());
-        strip_hop_by_hop(&mut headers, true);
+        strip_request(&mut headers, true);
         let mut kept: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         kept.sort_unstable();
         assert_eq!(kept, ["connection", "upgrade", "x-own"]);

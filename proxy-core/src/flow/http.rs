@@ -283,7 +283,7 @@ async fn forwarded(
     finish.endless = websocket;
     let on_upgrade = websocket.then(|| hyper::upgrade::on(&mut request));
     let (mut parts, mut body) = request.into_parts();
-    headers::strip_hop_by_hop(&mut parts.headers, websocket);
+    headers::strip_request(&mut parts.headers, websocket);
     if finish.version == HttpVersion::H2c {
         headers::join_cookies(&mut parts.headers);
     }
@@ -336,7 +336,11 @@ fn answered(mut finish: Box<Finish>, answer: &Reply<'_>, authority: &str, path: 
         response.headers_mut().insert(header::LOCATION, value);
         response.headers_mut().extend(others);
     }
-    response
+    if answer.closes {
+        reply::close(response)
+    } else {
+        response
+    }
 }
 
 /// What the route asks for of a response, whoever gave it. Envoy: its edits first, then the headers of cross-origin

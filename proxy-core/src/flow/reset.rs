@@ -13,17 +13,21 @@ pub(super) enum Reset {
     Remote,
     /// The upstream did not begin with it: it refused the stream, or went away before.
     Refused,
-    /// What it sent is no HTTP/2, or it says so of what it got.
+    /// What it sent is no HTTP, or, in HTTP/2, it says so of what it got.
     Protocol,
 }
 
 impl Reset {
-    /// Reads it of an error. HTTP/1.1 has no streams: there it is always the connection that ended.
+    /// Reads it of an error. HTTP/1.1 has no streams: there it is the connection that ended, or what came over it is no
+    /// answer.
     pub fn of(error: &(dyn Error + 'static)) -> Self {
         let mut found = Some(error);
         while let Some(error) = found {
             if let Some(error) = error.downcast_ref::<h2::Error>() {
                 return Self::of_stream(error);
+            }
+            if error.downcast_ref().is_some_and(hyper::Error::is_parse) {
+                return Self::Protocol;
             }
             found = error.source();
         }

@@ -20,7 +20,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Forwarder, ResolvConf, Resolver, Unresolved};
+use super::{Forwarder, ResolvConf, Resolver, Unresolved, accept};
 
 /// Seconds that resolved answers may be kept: names may be mapped anew while a sandbox runs.
 const TTL: u32 = 5;
@@ -31,8 +31,11 @@ const TTL_KNOWN: u32 = 30;
 /// How long a server may take: Istio's (`DefaultUpstreamTimeout`).
 const UPSTREAM: Duration = Duration::from_secs(5);
 
-/// Questions answered at the same time.
+/// Questions answered at the same time, and connections that may ask them.
 const AT_ONCE: usize = 256;
+
+/// How long a connection may ask nothing. Source: RFC 7766, section 6.2.3: of the order of a few seconds.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// Addresses of a name that the sidecar answers itself; `None` for another one's.
 pub type KnownNames = Arc<dyn Fn(&str) -> Option<Vec<IpAddr>> + Send + Sync>;
@@ -104,20 +107,21 @@ pub fn serve_dns(udp: UdpSocket, tcp: TcpListener, known: KnownNames, others: Ot
 }
 
 async fn over_tcp(listener: tokio::net::TcpListener, answers: Answers) {
-    loop {
-        let Ok((mut stream, _)) = listener.accept().await else {
-            continue;
-        };
+    let slots = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
+    // The semaphore is never closed.
+    while let Ok(slot) = slots.clone().acquire_owned().await {
+        let (mut stream, _) = accept(&listener).await;
         let answers = answers.clone();
         task::spawn(async move {
-            while let Ok(question) = read_framed(&mut stream).await {
+            while let Ok(Ok(question)) = timeout(SILENCE, read_framed(&mut stream)).await {
                 let Some(answer) = answers.answer(&question, Over::Tcp).await else {
-                    return;
+                    break;
                 };
-                if write_framed(&mut stream, &answer).await.is_err() {
-                    return;
+                if !matches!(timeout(SILENCE, write_framed(&mut stream, &answer)).await, Ok(Ok(()))) {
+                    break;
                 }
             }
+            drop(slot);
         });
     }
 }

@@ -19,6 +19,6 @@ pub use forward::Forwarder;
 pub use originate::{Alpn, Originator, Server};
 pub use resolv_conf::ResolvConf;
 pub use resolve::Resolver;
-pub use stream::{Prefixed, canonical, keep_alive, listen, original_destination, reset};
+pub use stream::{Prefixed, accept, canonical, keep_alive, listen, original_destination, reset};
 pub use tunnel::{Ended, Side, tunnel, until_end};
 pub use unresolved::Unresolved;

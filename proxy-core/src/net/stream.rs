@@ -13,6 +13,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
+    time,
 };
 
 /// A listener for the runtime of this thread. Accepted connections inherit from it that small writes go out at once: a
@@ -20,6 +21,24 @@ use tokio::{
 pub fn listen(listener: std::net::TcpListener) -> io::Result<TcpListener> {
     SockRef::from(&listener).set_tcp_nodelay(true)?;
     TcpListener::from_std(listener)
+}
+
+/// How long is rested where no connection can be had, as where the process has no file descriptors left.
+const REST: Duration = Duration::from_millis(75);
+
+/// The next connection, and whose it is.
+pub async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            // Its caller gave up while it waited, which is no fault of ours.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections; trying again");
+                time::sleep(REST).await;
+            }
+        }
+    }
 }
 
 /// The destination before redirection, IPv4 first, then IPv6, in canonical form; `None` when the connection was not

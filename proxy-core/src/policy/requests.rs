@@ -116,6 +116,7 @@ fn known_request<'s, W: Witness>(
             details,
             body,
             redirect,
+            closes: false,
         })
     };
     let Some(route) = found else {
@@ -274,5 +275,7 @@ pub(super) fn bare_reply<'s>(status: u16, flags: &'static str, details: &'static
         details,
         body: b"",
         redirect: None,
+        // Envoy: who sends what is no request sends no other one behind it.
+        closes: status == 400,
     })
 }

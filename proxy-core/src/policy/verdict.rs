@@ -125,6 +125,8 @@ pub struct Reply<'s> {
     pub body: &'s [u8],
     /// `location` header of a redirect.
     pub redirect: Option<&'s crate::model::Redirect>,
+    /// The caller's connection ends with it.
+    pub closes: bool,
 }
 
 /// An upstream group.

@@ -56,9 +56,7 @@ pub fn serve(listener: TcpListener, relay: Arc<Relay>) -> io::Result<()> {
             let Ok(slot) = slots.clone().acquire_owned().await else {
                 return Ok(());
             };
-            let Ok((stream, source)) = listener.accept().await else {
-                continue;
-            };
+            let (stream, source) = net::accept(&listener).await;
             let relay = relay.clone();
             relay.open.fetch_add(1, Ordering::SeqCst);
             task::spawn(async move {

@@ -4,15 +4,15 @@ use std::{io, net::TcpListener};
 
 use tokio::{io::AsyncWriteExt, task};
 
+use crate::net;
+
 /// What it says first.
 const GREETING: &[u8] = b"playground echo ready\n";
 
 pub(super) async fn serve(listener: TcpListener) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     loop {
-        let Ok((mut stream, _)) = listener.accept().await else {
-            continue;
-        };
+        let (mut stream, _) = net::accept(&listener).await;
         task::spawn(async move {
             let (mut read, mut write) = stream.split();
             // A caller that goes away ends its own connection only.

@@ -20,6 +20,8 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
+use crate::net;
+
 /// httpbin's own limits.
 const MAX_DELAY: Duration = Duration::from_secs(10);
 const MAX_BYTES: usize = 100 * 1024;
@@ -27,9 +29,7 @@ const MAX_BYTES: usize = 100 * 1024;
 pub(super) async fn plain(listener: TcpListener) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            continue;
-        };
+        let (stream, _) = net::accept(&listener).await;
         task::spawn(connection(stream));
     }
 }
@@ -38,9 +38,7 @@ pub(super) async fn secure(listener: TcpListener, tls: Arc<ServerConfig>) -> io:
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let acceptor = TlsAcceptor::from(tls);
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            continue;
-        };
+        let (stream, _) = net::accept(&listener).await;
         let acceptor = acceptor.clone();
         task::spawn(async move {
             // A caller that does not trust the playground ends the handshake; that is its right.

@@ -2,13 +2,16 @@
 
 use std::{
     collections::BTreeSet,
+    fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
-        mpsc::{self, RecvTimeoutError},
+        atomic::{AtomicBool, Ordering},
+        mpsc,
     },
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use notify::{RecursiveMode, Watcher};
@@ -24,6 +27,9 @@ const LONGEST_WAIT: Duration = Duration::from_millis(60);
 
 /// Where the system's notifications fail (network file systems, exhausted watches), the folder is read this often.
 const FALLBACK: Duration = Duration::from_secs(2);
+
+/// Where they do not fail, the folder is read this often all the same.
+const RARELY: Duration = Duration::from_secs(30);
 
 /// Most paths that are read one by one; when more changed at once, the whole folder is read.
 const MOST_PATHS: usize = 1_000;
@@ -65,8 +71,16 @@ impl Changed {
 /// Watching ends when this is dropped.
 #[derive(Debug)]
 pub struct Watch {
-    _watcher: Option<notify::RecommendedWatcher>,
-    _stop_tx: mpsc::Sender<()>,
+    over: Arc<AtomicBool>,
+    event_tx: mpsc::SyncSender<()>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        // Full: the thread will look anyway.
+        let _ = self.event_tx.try_send(());
+    }
 }
 
 /// The watching thread could not be started.
@@ -82,34 +96,42 @@ impl Watch {
     ) -> Result<Self, WatchError> {
         // One waiting event says all there is to say: look at what was noted.
         let (event_tx, event_rx) = mpsc::sync_channel(1);
-        let (stop_tx, stop_rx) = mpsc::channel::<()>();
+        let over = Arc::<AtomicBool>::default();
         let noted = Arc::new(Mutex::new(Changed::default()));
-        let watcher = watcher(folder.path(), noted.clone(), event_tx);
-        let wait = if watcher.is_some() {
-            Duration::from_secs(30)
-        } else {
-            FALLBACK
+        let watch = Self {
+            over: over.clone(),
+            event_tx: event_tx.clone(),
         };
+        let mut watched = identity(folder.path());
+        let mut watching = watcher(folder.path(), noted.clone(), event_tx.clone());
         thread::Builder::new().name("policy-watch".into()).spawn(move || {
             let mut unreadable = false;
             loop {
-                let mut whole = false;
-                match event_rx.recv_timeout(wait) {
+                let wait = match watching {
+                    Some(_) if !unreadable => RARELY,
+                    _ => FALLBACK,
+                };
+                let whole = match event_rx.recv_timeout(wait) {
                     Ok(()) => {
                         let deadline = Instant::now() + LONGEST_WAIT;
                         while event_rx.recv_timeout(QUIET).is_ok() && Instant::now() < deadline {}
+                        false
                     }
-                    Err(RecvTimeoutError::Timeout) => whole = true,
-                    Err(RecvTimeoutError::Disconnected) => {
-                        thread::sleep(FALLBACK);
-                        whole = true;
-                    }
-                }
-                if stop_rx.try_recv() == Err(mpsc::TryRecvError::Disconnected) {
+                    Err(_) => true,
+                };
+                if over.load(Ordering::Relaxed) {
                     return;
                 }
+                // The watcher stays with the folder that it began with, wherever that is moved to: one that has taken its
+                // place is watched anew, before it is read.
+                let now = identity(folder.path());
+                let replaced = now != watched;
+                if replaced {
+                    watched = now;
+                    watching = watcher(folder.path(), noted.clone(), event_tx.clone());
+                }
                 let changes = std::mem::take(&mut *lock(&noted));
-                let read = if whole || unreadable {
+                let read = if whole || unreadable || replaced {
                     folder.refresh()
                 } else {
                     changes.refresh(&mut folder)
@@ -129,11 +151,14 @@ impl Watch {
                 }
             }
         })?;
-        Ok(Self {
-            _watcher: watcher,
-            _stop_tx: stop_tx,
-        })
+        Ok(watch)
     }
+}
+
+/// Which folder is at `path` now; one made anew may have the number of the one before.
+fn identity(path: &Path) -> Option<(u64, u64, Option<SystemTime>)> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino(), metadata.created().ok()))
 }
 
 /// The system's watcher, `None` where there is none to be had.
@@ -162,46 +187,64 @@ fn lock(noted: &Mutex<Changed>) -> std::sync::MutexGuard<'_, Changed> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
-    #[test]
-    fn an_edit_a_rename_and_a_deletion_reach_the_callback() {
-        let folder = tempfile::tempdir().unwrap();
-        let entry = |host: &str| {
-            format!(
-                "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: a}}\nspec: {{hosts: [{host}]}}\n"
-            )
-        };
-        let file = folder.path().join("a.yaml");
-        fs::write(&file, entry("a.com")).unwrap();
-        let (hosts_tx, hosts_rx) = mpsc::channel();
-        let watch = Watch::start(Folder::open(folder.path()).unwrap(), move |folder, _| {
-            let world = folder.reading().world;
-            let hosts: Vec<_> = world
-                .service_entries
-                .iter()
-                .map(|entry| entry.spec.hosts[0].to_string())
-                .collect();
-            let _ = hosts_tx.send(hosts);
-        })
-        .unwrap();
+    fn entry(host: &str) -> String {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: a}}\nspec: {{hosts: [{host}]}}\n"
+        )
+    }
+
+    /// Watches `path`, and waits until its first host is the one that is asked for; an empty text where it has none.
+    fn watch(path: &Path) -> (Watch, impl Fn(&str)) {
+        let (host_tx, host_rx) = mpsc::channel();
+        let watch = Watch::start(Folder::open(path).unwrap(), move |folder, _| {
+            let entries = folder.reading().world.service_entries;
+            let _ = host_tx.send(
+                entries
+                    .first()
+                    .map_or(String::new(), |entry| entry.spec.hosts[0].to_string()),
+            );
+        });
         // Between truncation and writing an editor's file is empty; only where it ends counts.
-        let settles = |wanted: &[&str]| {
-            while hosts_rx
+        let settles = move |wanted: &str| {
+            while host_rx
                 .recv_timeout(Duration::from_secs(20))
                 .expect("the change is seen")
                 != wanted
             {}
         };
+        (watch.unwrap(), settles)
+    }
+
+    #[test]
+    fn a_folder_that_another_has_taken_the_place_of_is_watched_like_the_one_before() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("policy");
+        fs::create_dir(&path).unwrap();
+        let (_watch, settles) = watch(&path);
+        for round in 0..2 {
+            fs::rename(&path, place.path().join(format!("before-{round}"))).unwrap();
+            fs::create_dir(&path).unwrap();
+            for host in ["b.com", "c.com"] {
+                fs::write(path.join("a.yaml"), entry(host)).unwrap();
+                settles(host);
+            }
+        }
+    }
+
+    #[test]
+    fn an_edit_a_rename_and_a_deletion_reach_the_callback() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.yaml");
+        fs::write(&file, entry("a.com")).unwrap();
+        let (_watch, settles) = watch(folder.path());
         fs::write(&file, entry("b.com")).unwrap();
-        settles(&["b.com"]);
+        settles("b.com");
         fs::write(folder.path().join(".a.yaml.swp"), entry("c.com")).unwrap();
         fs::rename(folder.path().join(".a.yaml.swp"), &file).unwrap();
-        settles(&["c.com"]);
+        settles("c.com");
         fs::remove_file(&file).unwrap();
-        settles(&[]);
-        drop(watch);
+        settles("");
     }
 }

@@ -237,11 +237,22 @@ fn without_reason(text: &str) -> String {
     format!("{before}{TLS_FAILURE}...{}", &said[end..])
 }
 
+/// A cookie without the value that a sidecar made up of the caller's address and port: 16 digits in quotes.
+fn without_own_value(line: &str) -> String {
+    let mut parts: Vec<&str> = line.split('"').collect();
+    let is_own = |value: &&mut &str| value.len() == 16 && value.chars().all(|digit| digit.is_ascii_hexdigit());
+    if let Some(value) = parts.get_mut(1).filter(is_own) {
+        *value = "OWN";
+    }
+    parts.join("\"")
+}
+
 /// A response's header without what a clock gave.
 fn masked_header(line: &str) -> String {
     let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
     match name.as_str() {
         "date" | "x-envoy-upstream-service-time" => format!("{name}: ..."),
+        "set-cookie" => without_own_value(line),
         _ => without_seconds(line),
     }
 }

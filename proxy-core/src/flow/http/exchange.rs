@@ -12,6 +12,7 @@ use hyper::{
 use tokio::time::Instant;
 
 use super::{
+    heads,
     multiplex::{self, Stream},
     speak::{self, Http1},
 };
@@ -237,6 +238,10 @@ pub async fn exchange(
             busy.ask();
         }
         match lease.send(request).await {
+            Ok(response) if spoken == HttpVersion::Http11 && heads::contradicts_itself(&response) => {
+                report(Outcome::Failed);
+                return Err((Lost::Reset(Reset::Protocol), None));
+            }
             Ok(response) => {
                 // Envoy's router: what ends a call in the head of its answer counts for the status of HTTP.
                 let status = grpc::status(response.headers())

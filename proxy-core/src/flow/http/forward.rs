@@ -92,7 +92,7 @@ pub(super) async fn forward(
             }
             let version = lease.version();
             let (mut head, body) = response.into_parts();
-            headers::strip_hop_by_hop(&mut head.headers, false);
+            headers::strip_response(&mut head.headers);
             if upgrades && !head.status.is_client_error() && !head.status.is_server_error() {
                 return declined(head, finish);
             }

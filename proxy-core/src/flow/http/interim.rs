@@ -140,7 +140,7 @@ impl Heard {
                 return;
             }
             let mut lines = response.headers().clone();
-            headers::strip_hop_by_hop(&mut lines, false);
+            headers::strip_response(&mut lines);
             first.interim = Some(Interim(response.status(), lines));
             if let Some(waiting) = first.waiting.take() {
                 waiting.wake();

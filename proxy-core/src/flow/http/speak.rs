@@ -70,7 +70,11 @@ impl Speak for Http1 {
     where
         S: Read + Write + Unpin + Send + 'static,
     {
-        let (sender, connection) = http1::handshake(stream).await?;
+        let (sender, connection) = http1::Builder::new()
+            // As with Envoy, what is folded is one line.
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .handshake(stream)
+            .await?;
         task::spawn_local(async move {
             let _ = connection.with_upgrades().await;
             drop(self.0);

@@ -1,6 +1,7 @@
+use hyper::Uri;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::*;
+use super::{rules::MAX_LINES, *};
 
 const HOST: &str = "Host: a.test\r\n";
 const GET: &str = "GET /first HTTP/1.1\r\nHost: a.test\r\n\r\n";
@@ -20,7 +21,8 @@ async fn read(sent: &str, size: usize) -> String {
 #[track_caller]
 fn is_read_as(sent: &str, expected: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    for size in [1, 2, 3, 5, 8, 64, 4096, 1 << 20] {
+    let sizes = [1, 2, 3, 5, 8, 64, 4096, 1 << 20];
+    for size in sizes.into_iter().filter(|size| sent.len() / size < 2_000) {
         assert_eq!(
             runtime.block_on(read(sent, size)),
             expected,
