@@ -198,7 +198,7 @@ fuzz: proxy-packages toolchains
 	done
 
 # `make fidelity WORLDS=1000000 DEEP=1000 SEED=7` draws more of them and others: WORLDS for Istio's own code, whose first
-# differences of each kind are printed, shrunk; DEEP for the live mesh, 15 to 30 a minute, where FIRST=100 begins with the
+# differences of each kind are printed, shrunk; DEEP for the live mesh, 20 to 30 a minute, where FIRST=100 begins with the
 # hundredth. The tests do the first with 500 and the second with 20, always the same ones.
 fidelity: app-packages mesh-packages toolchains ui oracle mesh-programs
 	@echo "==> the engine beside Istio's own code, and the sidecar beside Envoy on a live mesh"

@@ -75,9 +75,13 @@ impl Cluster {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// kubectl that goes on until it is killed, such as `["logs", "--follow"]`, with pipes to its input and output.
+    /// kubectl that goes on until it is killed or the thread that called ends, such as `["logs", "--follow"]`, with pipes to
+    /// its input and output.
     pub fn stream(&self, arguments: &[&str]) -> Child {
-        let mut command = self.prepare(Command::new(cache().join("bin/kubectl")), arguments);
+        // One that holds no connection to the cluster would outlive a process that is killed.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]).arg(cache().join("bin/kubectl"));
+        let mut command = self.prepare(command, arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         command.spawn().expect("the mesh is up, so kubectl is built")
     }
