@@ -339,12 +339,14 @@ fn operation(
     }
 }
 
-/// A redirect on a listener's port: that port is written where it is asked for, and the scheme's own port never is.
+/// A redirect on a listener's port: that port is written where it is asked for, and the scheme's own port never is. An
+/// `HTTP_PROXY` listener has the port 0 here, which is none to Envoy.
 fn redirect_at(redirect: &Redirect, condition: &HttpMatch, port: u16) -> Redirect {
     let written = redirect.port.or(redirect.to_request_port.then_some(port));
     let usual = match redirect.scheme.as_deref() {
-        Some("https") => 443,
-        _ => 80,
+        None | Some("http") => Some(80),
+        Some("https") => Some(443),
+        Some(_) => None,
     };
     let matched = match &condition.uri {
         Some(TextMatch::Prefix(prefix)) => prefix.clone(),
@@ -352,7 +354,7 @@ fn redirect_at(redirect: &Redirect, condition: &HttpMatch, port: u16) -> Redirec
     };
     Redirect {
         matched,
-        port: written.filter(|port| *port != usual),
+        port: written.filter(|port| *port != 0 && Some(*port) != usual),
         ..redirect.clone()
     }
 }

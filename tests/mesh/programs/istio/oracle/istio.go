@@ -25,6 +25,7 @@ import (
 	"istio.io/istio/pkg/config/schema/resource"
 	pm "istio.io/istio/pkg/model"
 	"istio.io/istio/pkg/test"
+	"istio.io/istio/pkg/util/sets"
 )
 
 const (
@@ -117,6 +118,23 @@ type configuration struct {
 
 type routeTables map[string]*route.RouteConfiguration
 
+// tablesOf makes the route tables that the listeners name, each once: a sidecar subscribes to a set of names. Asked a second
+// time for a table of one service, Istio's generator gives an empty one.
+func tablesOf(generator *core.ConfigGenTest, proxy *model.Proxy, listeners []*listener.Listener) routeTables {
+	names := sets.New(core.ExtractRoutesFromListeners(listeners)...)
+	made, _ := generator.ConfigGen.BuildHTTPRoutes(
+		proxy, &model.PushRequest{Push: generator.PushContext()}, sets.SortedList(names))
+	tables := routeTables{}
+	for _, resource := range made {
+		table := &route.RouteConfiguration{}
+		if err := resource.Resource.UnmarshalTo(table); err != nil {
+			panic(fmt.Sprintf("route table %s of Istio's own: %v", resource.Name, err))
+		}
+		tables[table.Name] = table
+	}
+	return tables
+}
+
 // runs is how often route tables are made. Two services that meet in one domain come in the same order in all runs once
 // in 2^(runs-1) times.
 const runs = 10
@@ -171,11 +189,7 @@ func generate(w *world, accepted *policy) (*configuration, error) {
 		})
 		made.listeners = generator.Listeners(proxy)
 		for range runs {
-			tables := routeTables{}
-			for _, r := range generator.RoutesFromListeners(proxy, made.listeners) {
-				tables[r.Name] = r
-			}
-			made.routes = append(made.routes, tables)
+			made.routes = append(made.routes, tablesOf(generator, proxy, made.listeners))
 		}
 		for _, c := range generator.Clusters(proxy) {
 			if c.GetType() == cluster.Cluster_EDS {
