@@ -61,7 +61,7 @@ pub fn stored(api: &Api, kind: &str, namespace: &str) -> (String, Vec<(String, V
     (object["spec"]["template"].to_string(), fields.collect())
 }
 
-pub(super) fn put(cluster: &Cluster, prepared: &Prepared) {
+pub fn put(cluster: &Cluster, prepared: &Prepared) {
     let uid = cluster.put_session(&prepared.config_map(1)).unwrap();
     let workload = prepared.workload(&uid);
     match prepared.options.place {

@@ -1,6 +1,7 @@
 //! What is made of real manifests.
 
 mod between;
+mod by_hand;
 mod checks;
 mod killed;
 mod life;
