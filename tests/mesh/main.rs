@@ -13,6 +13,7 @@ mod delivered;
 mod deployed;
 mod deploying;
 mod flood;
+mod ipv6;
 mod kills;
 mod large;
 mod own;
@@ -104,6 +105,7 @@ fn main() {
             with_image("an_image_is_delivered_by_clicking", &mesh, delivered::story),
             with_image("a_sidecar_beside_a_workload_by_clicking", &mesh, deployed::story),
             with_image("app_sidecar_and_api_server_are_killed", &mesh, kills::story),
+            with_image("ipv6_of_a_pod_meets_the_sidecar", &mesh, ipv6::story),
             with_image("a_copy_and_istios_envoy_do_the_same", &mesh, beside::story),
             trial("a_flood_of_lines_comes_whole", &mesh, flood::every_line_comes),
             trial(
