@@ -57,7 +57,14 @@ fn stands(progress: Progress, pods: &[Pod]) -> PodsStand {
         }
     }
     let (ready, stands) = match progress {
-        Progress::Failed(words) => ((0, 0), Stands::Failed(failed.unwrap_or(words))),
+        Progress::Failed(words) => {
+            let words = match waiting {
+                // Kubernetes says that it took too long, not what did.
+                Some(waiting) => format!("{words} It waited for {waiting}."),
+                None => words,
+            };
+            ((0, 0), Stands::Failed(failed.unwrap_or(words)))
+        }
         Progress::Rolling(new, all) => {
             let waits = || Stands::Waiting(waiting.unwrap_or_else(|| "the pods to be made".into()));
             ((new, all), failed.map_or_else(waits, Stands::Failed))
@@ -121,6 +128,8 @@ fn container_stands(status: &ContainerStatus) -> Stands {
         },
         // What it said itself tells more than that it ended.
         (Stands::Failed(words), Some(end)) => Stands::Failed(said(end).unwrap_or(words)),
+        // False until then; where there is no such probe, true as soon as it runs.
+        (Stands::Ready, _) if status.started == Some(false) => Stands::Waiting("its startup probe to succeed".into()),
         (stands, _) => stands,
     }
 }
@@ -204,6 +213,30 @@ mod tests {
         assert_eq!(
             stands(Progress::Rolling(0, 1), &[often]).stands,
             Stands::Failed("cart-1, egret-proxy: it was killed (137, OOMKilled)".into())
+        );
+    }
+
+    #[test]
+    fn a_rollout_that_is_given_up_says_what_it_waited_for() {
+        let mut proxy = status("egret-proxy", json!({"running": {}}), json!({}));
+        proxy["started"] = json!(false);
+        let waits = status(
+            "egret-capture",
+            json!({"waiting": {"reason": "PodInitializing"}}),
+            json!({}),
+        );
+        let silent = [pod(json!([proxy, waits]), false)];
+        let what = "cart-1, egret-proxy: its startup probe to succeed";
+        assert_eq!(
+            stands(Progress::Rolling(0, 1), &silent).stands,
+            Stands::Waiting(what.into())
+        );
+        let given_up = Progress::Failed("ReplicaSet \"cart\" has timed out progressing.".into());
+        assert_eq!(
+            stands(given_up, &silent).stands,
+            Stands::Failed(format!(
+                "ReplicaSet \"cart\" has timed out progressing. It waited for {what}."
+            ))
         );
     }
 
