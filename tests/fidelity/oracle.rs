@@ -1,7 +1,8 @@
 //! The oracle: Istio's own code, run as a process that answers world by world.
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    fs::File,
+    io::{BufRead as _, BufReader, Read as _, Seek as _, Write as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
@@ -150,6 +151,8 @@ pub struct Oracle {
     process: Child,
     questions: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
+    /// What it writes beside them.
+    errors: File,
 }
 
 impl Oracle {
@@ -165,11 +168,13 @@ impl Oracle {
 
     /// Starts `program`.
     pub fn start(program: &Path) -> Result<Self, String> {
+        let errors = tempfile::tempfile().map_err(|error| error.to_string())?;
+        let beside = errors.try_clone().map_err(|error| error.to_string())?;
         let mut process = Command::new(program)
             .arg(cache().join("crds.yaml"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(beside)
             .spawn()
             .map_err(|error| format!("{}: {error}", program.display()))?;
         let questions = process.stdin.take();
@@ -178,7 +183,28 @@ impl Oracle {
             process,
             questions,
             answers: BufReader::new(answers),
+            errors,
         })
+    }
+
+    /// How it ended, and what Go wrote of that.
+    fn end(&mut self) -> String {
+        let status = match self.process.wait() {
+            Ok(status) => status.to_string(),
+            Err(error) => error.to_string(),
+        };
+        let mut written = Vec::new();
+        if let Err(error) = self
+            .errors
+            .rewind()
+            .and_then(|()| self.errors.read_to_end(&mut written))
+        {
+            return format!("the oracle ended ({status}); what it wrote cannot be read: {error}");
+        }
+        let written = String::from_utf8_lossy(&written);
+        let begins = |line: &&str| line.starts_with("panic: ") || line.starts_with("fatal error: ");
+        let lines: Vec<&str> = written.lines().skip_while(|line| !begins(line)).take(20).collect();
+        format!("the oracle ended ({status})\n{}", lines.join("\n"))
     }
 
     /// Asks about `world`.
@@ -194,7 +220,7 @@ impl Oracle {
         while !line.starts_with('{') {
             line.clear();
             if self.answers.read_line(&mut line).map_err(|error| error.to_string())? == 0 {
-                return Err("the oracle ended".into());
+                return Err(self.end());
             }
         }
         serde_json::from_str(&line).map_err(|error| format!("the oracle answered {line:?}: {error}"))
