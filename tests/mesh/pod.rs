@@ -41,11 +41,6 @@ spec:
     - --admin=127.0.0.1:15900
     - --health=0.0.0.0:15921
     - --keep=/var/lib/egret
-    startupProbe:
-      exec: {command: [/egret-proxy, get, -f, -s, 'http://127.0.0.1:15921/ready']}
-      periodSeconds: 1
-      failureThreshold: 60
-      timeoutSeconds: 10
     resources: {requests: {cpu: 10m, memory: 32Mi}, limits: {memory: 64Mi}}
     securityContext:
       runAsNonRoot: true
@@ -59,7 +54,7 @@ spec:
   - name: egret-capture
     image: IMAGE
     imagePullPolicy: Never
-    args: [capture, apply, --port=15901, --uid=1339]
+    args: [capture, apply, '--sidecar=127.0.0.1:15900', --port=15901, --uid=1339]
     securityContext:
       runAsUser: 0
       readOnlyRootFilesystem: true

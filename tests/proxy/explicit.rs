@@ -257,8 +257,8 @@ fn the_live_stream_names_what_is_blocked() {
     assert_eq!(records[1]["host"], "edition.cnn.com:8080");
 }
 
-#[test]
-fn a_tunnel_ends_its_two_directions_on_their_own() {
+/// A caller of a sidecar beside a site that speaks first.
+fn before_a_tunnel() -> (Subject, site::Site, TcpStream) {
     let site = site::speaks_first();
     let options = [
         host("mongo.example.com", "198.18.0.50"),
@@ -266,8 +266,14 @@ fn a_tunnel_ends_its_two_directions_on_their_own() {
     ]
     .concat();
     let subject = Subject::start(&[mesh("ALLOW_ANY")], &options);
-    let mut proxy = TcpStream::connect(subject.explicit).unwrap();
+    let proxy = TcpStream::connect(subject.explicit).unwrap();
     proxy.set_read_timeout(Some(PATIENCE)).unwrap();
+    (subject, site, proxy)
+}
+
+#[test]
+fn a_tunnel_ends_its_two_directions_on_their_own() {
+    let (subject, _site, mut proxy) = before_a_tunnel();
     write!(
         proxy,
         "CONNECT mongo.example.com:27017 HTTP/1.1\r\nhost: mongo.example.com:27017\r\n\r\n"
@@ -296,15 +302,7 @@ fn a_tunnel_ends_its_two_directions_on_their_own() {
 
 #[test]
 fn what_comes_with_the_request_for_a_tunnel_goes_through_it() {
-    let site = site::speaks_first();
-    let options = [
-        host("mongo.example.com", "198.18.0.50"),
-        map("198.18.0.50:27017", site.address),
-    ]
-    .concat();
-    let subject = Subject::start(&[mesh("ALLOW_ANY")], &options);
-    let mut proxy = TcpStream::connect(subject.explicit).unwrap();
-    proxy.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (_subject, _site, mut proxy) = before_a_tunnel();
     write!(proxy, "CONNECT mongo.example.com:27017 HTTP/1.1\r\n\r\nat once").unwrap();
     proxy.shutdown(std::net::Shutdown::Write).unwrap();
     let mut answer = String::new();

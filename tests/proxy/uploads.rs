@@ -4,12 +4,14 @@ use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     thread,
+    time::Duration,
 };
 
 use h2::Reason;
 use http::Request;
 
 use crate::{
+    actions::{self, TO_HTTPBIN},
     http2::{NAME, TARGET, TO_IT, routed, serving, url},
     site,
     streams::{Caller, call, get, run, until},
@@ -174,4 +176,20 @@ fn no_endpoint_is_to_blame_for_a_caller_that_breaks_its_upload_off() {
     let line = &subject.log(1)[0];
     assert!(line.contains("DC downstream_remote_disconnect "), "{line}");
     assert_eq!(through(&subject, &[&url("/")]).status(), 200);
+}
+
+#[test]
+fn an_attempts_time_begins_when_the_request_has_come_whole() {
+    let limit = "[{retries: {attempts: 1, perTryTimeout: 300ms, retryOn: gateway-error}, ";
+    let (subject, _site) = actions::routed(&format!("{limit}{TO_HTTPBIN}}}]"));
+    let mut stream = TcpStream::connect(subject.explicit).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head =
+        "POST http://httpbin.org/ HTTP/1.1\r\nhost: httpbin.org\r\nconnection: close\r\ncontent-length: 8\r\n\r\n";
+    write!(stream, "{head}some").unwrap();
+    thread::sleep(Duration::from_secs(1));
+    write!(stream, "more").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }

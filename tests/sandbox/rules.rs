@@ -122,6 +122,39 @@ fn rules_that_are_held_go_with_the_sidecar_or_with_who_holds_them_however_they_e
 }
 
 #[test]
+fn nothing_is_redirected_before_the_sidecar_is_ready_nor_where_none_comes() {
+    let script = "
+        set -e
+        ip link set lo up
+        mkdir policy
+        $0 capture apply --port 15901 --sidecar 127.0.0.1:15900 & rules=$!
+        sleep 0.3
+        nft list ruleset
+        kill -TERM $rules
+        wait $rules || echo ended $?
+        $0 capture apply --port 15901 --sidecar 127.0.0.1:15900 & rules=$!
+        $0 run --policy policy --outbound 127.0.0.1:15901 --admin 127.0.0.1:15900 2>/dev/null & sidecar=$!
+        wait $rules
+        nft list ruleset | grep -o 'redirect to :15901'
+        kill $sidecar";
+    let folder = tempfile::tempdir().unwrap();
+    let script = format!("cd {}\n{script}", folder.path().display());
+    let Some(output) = alone("nothing_is_redirected", &script, &[]) else {
+        return;
+    };
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "ended 1\nredirect to :15901\n"
+    );
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("told to end before the sidecar at 127.0.0.1:15900 was ready"),
+        "{said}"
+    );
+}
+
+#[test]
 fn rules_are_not_held_where_others_are_in_force_or_nobody_listens() {
     let script = "
         mkdir policy; ip link set lo up

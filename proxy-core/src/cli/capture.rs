@@ -35,7 +35,7 @@ enum Command {
     Plan(Written),
     /// Put the rules in force in this network namespace, in the place of those of before; needs NET_ADMIN, but neither nft nor
     /// iptables
-    Apply(Written),
+    Apply(Apply),
     /// Put the rules in force for as long as a sidecar and this process live; needs NET_ADMIN, and Linux 5.12
     Hold(Hold),
     /// Take the rules away again
@@ -50,6 +50,16 @@ struct Written {
     /// The kernel's tables that take them; by default nf_tables, or where the kernel has none, the legacy ones of iptables
     #[arg(long, value_name = "TABLES")]
     with: Option<Tables>,
+}
+
+/// Rules that are put in force.
+#[derive(Debug, Args)]
+struct Apply {
+    #[command(flatten)]
+    written: Written,
+    /// The admin server of the sidecar: nothing is redirected before it is ready, which it has a minute for
+    #[arg(long, value_name = "ADDR")]
+    sidecar: Option<SocketAddr>,
 }
 
 /// Rules that end with what they lead to.
@@ -111,7 +121,9 @@ impl Capture {
                 super::print(with.unwrap_or(Tables::Nft).text(&rules.plan()).trim_end());
                 return ExitCode::SUCCESS;
             }
-            Command::Apply(Written { rules, with }) => apply(&rules.plan(), with).map_err(hold::Fault::from),
+            Command::Apply(Apply { written, sidecar }) => sidecar
+                .map_or(Ok(()), hold::until_ready)
+                .and_then(|()| apply(&written.rules.plan(), written.with).map_err(hold::Fault::from)),
             Command::Hold(Hold { rules, sidecar }) => hold::hold(&rules.plan(), sidecar),
             Command::Remove => sandbox::remove().map_err(hold::Fault::from),
         };

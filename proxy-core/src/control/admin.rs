@@ -35,6 +35,9 @@ use crate::{
     record::{FlowStream, Recorder},
 };
 
+/// What `/ready` says of a sidecar that has its policy and takes connections.
+pub const LIVE: &str = "LIVE";
+
 /// Records that wait for a slow reader before the broadcast's own bound counts for it.
 const STREAM_BUFFER: usize = 64;
 
@@ -127,7 +130,7 @@ impl Admin {
         }
         match (request.uri().path(), door) {
             ("/ready", _) if *self.drain_rx.borrow() => text(StatusCode::SERVICE_UNAVAILABLE, "DRAINING\n".into()),
-            ("/ready", _) => text(StatusCode::OK, "LIVE\n".into()),
+            ("/ready", _) => text(StatusCode::OK, format!("{LIVE}\n")),
             ("/metrics", _) => {
                 let state = self.policy.state();
                 let mut metrics = self.recorder.metrics();

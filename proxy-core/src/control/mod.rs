@@ -13,6 +13,7 @@ mod state;
 mod token;
 mod worker;
 
+pub use admin::LIVE;
 pub use beside::BesideState;
 pub use hold::{END, HOLD};
 pub(crate) use settings::host_table;

@@ -65,7 +65,7 @@ impl Progress {
     }
 }
 
-/// The end of the time that a route gives. Envoy: it runs from the end of the request.
+/// The end of the time that a route gives to a request or an attempt. Envoy: it runs from the end of the request.
 pub(super) struct Deadline(Pin<Box<dyn Future<Output = ()>>>);
 
 impl Deadline {

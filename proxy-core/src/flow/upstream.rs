@@ -19,8 +19,8 @@ use super::{
     proxy_header::ProxyHeader,
 };
 use crate::{
-    net::{self, DialError, Files, Server},
-    policy::{CertificateChecks, Cluster, Endpoints, OriginateTls, StreamSettings, asked, source_hash},
+    net::{self, Alpn, DialError, Files, Server},
+    policy::{CertificateChecks, Cluster, Endpoints, OriginateTls, StreamSettings, UpstreamHttp, asked, source_hash},
 };
 
 /// An open connection and the address that policy chose (not what it may be mapped to).
@@ -257,7 +257,9 @@ pub(super) async fn connect(
         let mut stream = match &cluster.settings.tls {
             None => Stream::Plain(stream),
             Some(tls) => {
-                let opened = worker.originator.originate(stream, &server(tls, None), None).await;
+                // As for requests: a cluster that speaks HTTP/2 says so, whatever comes over the stream.
+                let alpn = (cluster.settings.http == UpstreamHttp::Http2).then_some(Alpn::Http2);
+                let opened = worker.originator.originate(stream, &server(tls, None), alpn).await;
                 Stream::Tls(Box::new(opened.map_err(DialError::Tls)?))
             }
         };

@@ -105,6 +105,11 @@ impl<'s> PortServices<'s> {
         self.by_host.get(host).map(|at| &self.all[*at])
     }
 
+    /// Whether an explicit proxy has such a host with other ports than this, or with none: it is that service's all the same.
+    fn has_elsewhere(&self, is: impl Fn(&str) -> bool) -> bool {
+        self.proxied.iter().any(|service| is(&service.host))
+    }
+
     /// The port that a destination means which names none, on a listener of `port`: an explicit proxy has no port of its
     /// own, so that it is that of a service with one port, or none that a cluster has.
     pub fn meant_port(&self, host: &str, port: u16) -> u16 {
@@ -220,8 +225,10 @@ impl Tables<'_> {
         let (mut free, mut services) = (Vec::new(), Vec::new());
         let (wildcards, exact): (Vec<_>, Vec<_>) = visible.hosts.iter().partition(|host| host.starts_with('*'));
         for host in exact {
-            match on_port.get(&hosts::lower_case(host)) {
+            let known = hosts::lower_case(host);
+            match on_port.get(&known) {
                 Some(one) => services.push(one),
+                None if on_port.has_elsewhere(|other| *other == *known) => {}
                 None => free.push(host.clone()),
             }
         }
@@ -232,7 +239,9 @@ impl Tables<'_> {
                 .filter(|one| hosts::overlap(&one.host, &host))
                 .peekable();
             if met.peek().is_none() {
-                free.push(host);
+                if !on_port.has_elsewhere(|other| hosts::overlap(other, &host)) {
+                    free.push(host);
+                }
                 continue;
             }
             // A wildcard leaves the services that a more specific host, of this or another one, is for.

@@ -271,6 +271,7 @@ async fn one(
     wish: Wish<'_>,
 ) -> Result<Answered, (Lost, Option<RequestBody>)> {
     let per_try = forward.retries.and_then(|retries| retries.per_try_timeout);
+    let per_try = per_try.map(|limit| Deadline::new(limit, finish.progress.clone().unwrap_or_default()));
     let started = Instant::now();
     let target = Target {
         worker,
@@ -291,15 +292,19 @@ async fn one(
     };
     let sent = {
         let sending = pin!(exchange(&target, request, reached));
-        let sending = async {
+        let sending = pin!(async {
             match &passing {
                 Some((heard, interims)) => heard.pass_until(interims, sending).await,
                 None => sending.await,
             }
-        };
+        });
         match per_try {
             None => Some(sending.await),
-            Some(limit) => time::timeout(limit, sending).await.ok(),
+            Some(deadline) => tokio::select! {
+                biased;
+                sent = sending => Some(sent),
+                () = deadline => None,
+            },
         }
     };
     let Some(sent) = sent else {

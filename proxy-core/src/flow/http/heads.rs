@@ -168,6 +168,17 @@ impl<S> Heads<S> {
         if !ends && self.begun.len() <= MAX_HEAD {
             return;
         }
+        self.pass_begun();
+    }
+
+    /// The caller has left: of the beginning of a head comes no more.
+    fn end_begun(&mut self) {
+        self.pass_begun();
+        self.ready.unsplit(self.begun.split());
+    }
+
+    /// Passes on what may be of the beginning of a head and what came behind it.
+    fn pass_begun(&mut self) {
         let mut bytes = std::mem::take(&mut self.begun);
         let (passed, refused) = self.look(&bytes);
         self.ready.unsplit(bytes.split_to(passed));
@@ -201,7 +212,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heads<S> {
             match this.next {
                 // The caller has left, perhaps in the middle of a head.
                 _ if read.is_empty() && this.begun.is_empty() => break,
-                _ if read.is_empty() => this.ready.unsplit(this.begun.split()),
+                _ if read.is_empty() => this.end_begun(),
                 // Read all the same, to see its end.
                 Next::Nothing => buffer.set_filled(before),
                 Next::Head if !this.begun.is_empty() => {

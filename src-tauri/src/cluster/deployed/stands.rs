@@ -128,8 +128,8 @@ fn container_stands(status: &ContainerStatus) -> Stands {
         },
         // What it said itself tells more than that it ended.
         (Stands::Failed(words), Some(end)) => Stands::Failed(said(end).unwrap_or(words)),
-        // False until then; where there is no such probe, true as soon as it runs.
-        (Stands::Ready, _) if status.started == Some(false) => Stands::Waiting("its startup probe to succeed".into()),
+        // False before its startup probe has succeeded, and as long as what only begins a pod goes on.
+        (Stands::Ready, _) if status.started == Some(false) => Stands::Waiting("it to have started".into()),
         (stands, _) => stands,
     }
 }
@@ -226,7 +226,7 @@ mod tests {
             json!({}),
         );
         let silent = [pod(json!([proxy, waits]), false)];
-        let what = "cart-1, egret-proxy: its startup probe to succeed";
+        let what = "cart-1, egret-proxy: it to have started";
         assert_eq!(
             stands(Progress::Rolling(0, 1), &silent).stands,
             Stands::Waiting(what.into())

@@ -70,7 +70,6 @@ pub fn attached(options: &Options, identity: &Identity, id: &str, token: &str) -
     sidecar["env"] = json!([{"name": PUSH_TOKEN, "value": token}]);
     let capture = ephemeral(capture(options, identity), CAPTURE, &|arguments| {
         arguments[1] = json!("hold");
-        arguments.push(json!(format!("--sidecar=127.0.0.1:{ADMIN_PORT}")));
     });
     (sidecar, capture)
 }
@@ -116,16 +115,12 @@ fn proxy(options: &Options, identity: &Identity) -> Value {
         }
         DeployWay::Capture => {}
     }
-    // By its own client, from inside: a probe of the kubelet's would meet Istio's sidecar, which may ask for mTLS.
-    let ready = format!("http://127.0.0.1:{HEALTH_PORT}/ready");
-    json!({
+    let mut container = json!({
         "name": OWN_SIDECAR,
         "image": options.image,
         "imagePullPolicy": "IfNotPresent",
         "restartPolicy": "Always",
         "args": arguments,
-        "startupProbe": {"exec": {"command": ["/egret-proxy", "get", "-f", "-s", ready]}, "periodSeconds": 1,
-            "timeoutSeconds": 5, "failureThreshold": 60},
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
         "securityContext": {
             "runAsUser": USER, "runAsGroup": USER, "runAsNonRoot": true, "allowPrivilegeEscalation": false,
@@ -137,7 +132,15 @@ fn proxy(options: &Options, identity: &Identity) -> Value {
             {"name": "egret-kept", "mountPath": KEPT},
             {"name": "egret-no-token", "mountPath": TOKEN, "readOnly": true},
         ],
-    })
+    });
+    // Who calls it comes next then; where there are rules, what sets them waits for it.
+    if options.way == DeployWay::Proxy {
+        // By its own client, from inside: a probe of the kubelet's would meet Istio's sidecar, which may ask for mTLS.
+        let ready = format!("http://127.0.0.1:{HEALTH_PORT}/ready");
+        container["startupProbe"] = json!({"exec": {"command": ["/egret-proxy", "get", "-f", "-s", ready]},
+            "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 60});
+    }
+    container
 }
 
 fn capture(options: &Options, identity: &Identity) -> Value {
@@ -149,6 +152,9 @@ fn capture(options: &Options, identity: &Identity) -> Value {
     let mut arguments = vec![
         "capture".to_string(),
         "apply".into(),
+        // Nothing is redirected before the sidecar is ready. It is asked here and not by a startup probe, whose answer would
+        // hold this container up until the node next looks.
+        format!("--sidecar=127.0.0.1:{ADMIN_PORT}"),
         format!("--port={OUTBOUND_PORT}"),
         format!("--uid={users}"),
     ];

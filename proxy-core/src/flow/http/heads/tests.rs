@@ -1,4 +1,5 @@
 use hyper::Uri;
+use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{rules::MAX_LINES, *};
@@ -146,4 +147,49 @@ fn a_stand_in_says_why_the_head_was_refused() {
     }
     let other = Request::get("http://refused:1/").body(()).unwrap();
     assert_eq!(refused(&other), None);
+}
+
+/// What requests are made of, well and badly.
+fn fragments() -> impl Strategy<Value = String> {
+    const KNOWN: [&str; 24] = [
+        "GET / HTTP/1.1\r\n",
+        "POST /a HTTP/1.1\r\n",
+        "CONNECT a.test:443 HTTP/1.1\r\n",
+        "FOO / HTTP/1.1\r\n",
+        "GET http://a.test/ HTTP/1.0\r\n",
+        "GET / HTTP/2.0\r\n",
+        HOST,
+        "Content-Length: 3\r\n",
+        "Content-Length: +3\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n",
+        "Connection: upgrade\r\nUpgrade: websocket\r\n",
+        "Connection: x-forwarded-for\r\n",
+        " folded\r\n",
+        "\r\n",
+        "\n",
+        "\r",
+        "abc",
+        "3\r\nabc\r\n",
+        "3;x=y\nabc\r\n",
+        "0\r\n\r\n",
+        "0\r\nX: 1\r\n\r\n",
+        "ffffffffffffffffff\r\n",
+        ":",
+    ];
+    let known = proptest::sample::select(&KNOWN[..]).prop_map(str::to_string);
+    prop_oneof![9 => known, 1 => "[ -~\\r\\n]{0,8}"]
+}
+
+proptest! {
+    #[test]
+    fn heads_are_the_same_however_their_bytes_arrive(
+        parts in proptest::collection::vec(fragments(), 0..16),
+        size in 1_usize..40,
+    ) {
+        let sent = parts.concat();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let whole = runtime.block_on(read(&sent, 1 << 20));
+        prop_assert_eq!(runtime.block_on(read(&sent, size)), whole, "{:?} in pieces of {}", sent, size);
+    }
 }
