@@ -8,7 +8,7 @@ use std::path::Path;
 use egret_tests::mesh::{Mesh, eventually};
 
 use super::{
-    deploying::{Stored, bring_image, check_and_start, choose, comes_out, left, open, stands},
+    deploying::{Stored, bring_image, check_and_start, choose, comes_out, left, open, refused, stands, stop},
     own,
     session::Session,
     stage,
@@ -56,6 +56,10 @@ pub fn story(mesh: &Mesh) {
         remove_what_is_left(window).await;
         is_as_before("the app was killed, with a sidecar in a pod that runs");
 
+        choose(window, TARGET, &["place-copy"]).await;
+        killed_while_it_starts(mesh, window).await;
+        is_as_before("the sidecar was killed while it started");
+
         choose(window, TARGET, &["mode-enforce", "place-workload"]).await;
         check_and_start(window).await;
         mesh.set_mode("ALLOW_ANY", "REGISTRY_ONLY");
@@ -84,9 +88,40 @@ pub fn story(mesh: &Mesh) {
     play(mesh, home.path(), async |window, _| {
         open(window).await;
         remove_what_is_left(window).await;
+        is_as_before("the app was killed, with a sidecar in a copy");
+
+        choose(window, TARGET, &["place-copy"]).await;
+        fails_to_start(window).await;
     });
-    is_as_before("the app was killed, with a sidecar in a copy");
+    is_as_before("no sidecar was in the image");
     mesh.text(&["delete", "deployment/bare", "--wait=false"]);
+}
+
+/// The node starts it again, and the deployment goes on.
+async fn killed_while_it_starts(mesh: &Mesh, window: &Window) {
+    assert_eq!(refused(window).await, Vec::<String>::new());
+    window.click("deploy-start").await;
+    let id = eventually("the sidecar to be there", || {
+        Some(sidecar(mesh, "containerID")).filter(|id| !id.is_empty())
+    });
+    mesh.kill_container(id.trim_start_matches("containerd://"));
+    stands(window, "running").await;
+    assert_eq!(sidecar(mesh, "restartCount"), "1");
+    comes_out(window, "http://httpbin.org/headers", "200", "Passthrough").await;
+    stop(window).await;
+}
+
+/// Another program than the sidecar: what it ends with is said, everything is taken away again, and another start is offered.
+async fn fails_to_start(window: &Window) {
+    window.fill("deploy-image", "egret.test/pilot:1").await;
+    assert_eq!(refused(window).await, Vec::<String>::new());
+    window.click("deploy-start").await;
+    stands(window, "failed").await;
+    let said = window
+        .wait_for("error-banner", &["egret-proxy", "unknown command"])
+        .await;
+    assert!(said.contains("It does not start"), "{said}");
+    window.find("deploy-check-all").await;
 }
 
 /// Another start of the same app.
@@ -119,16 +154,18 @@ fn curl(mesh: &Mesh) -> i32 {
     mesh.kubectl(&curl).status.code().unwrap_or(-1)
 }
 
+/// What the node says of the sidecar; nothing before it says anything.
+fn sidecar(mesh: &Mesh, field: &str) -> String {
+    let path =
+        format!("--output=jsonpath={{.items[*].status.initContainerStatuses[?(@.name=='egret-proxy')].{field}}}");
+    mesh.text(&["get", "pods", "--selector=egret.dev/session", &path])
+}
+
 /// Kills the sidecar's first process, and returns when it runs again.
 fn kill_sidecar(mesh: &Mesh) {
-    let status = |field: &str| {
-        let path =
-            format!("--output=jsonpath={{.items[0].status.initContainerStatuses[?(@.name=='egret-proxy')].{field}}}");
-        mesh.text(&["get", "pods", "--selector=egret.dev/session", &path])
-    };
-    let before = status("restartCount");
-    mesh.kill_container(status("containerID").trim_start_matches("containerd://"));
+    let before = sidecar(mesh, "restartCount");
+    mesh.kill_container(sidecar(mesh, "containerID").trim_start_matches("containerd://"));
     eventually("the sidecar to run again", || {
-        (status("restartCount") != before && status("ready") == "true").then_some(())
+        (sidecar(mesh, "restartCount") != before && sidecar(mesh, "ready") == "true").then_some(())
     });
 }
