@@ -6,7 +6,11 @@
 use std::{
     io::{self, Write},
     mem,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc as channel},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+        mpsc as channel,
+    },
     thread,
     time::Duration,
 };
@@ -33,6 +37,8 @@ pub(super) struct Log(Arc<Queue>);
 struct Queue {
     waiting: Mutex<Waiting>,
     changed: Condvar,
+    /// Lines that there was no room for, or that could not be written.
+    dropped: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -57,9 +63,18 @@ impl Log {
         Ok(Self(queue))
     }
 
-    /// Adds a line; false where there is no room for it.
+    /// Adds a line; false where there is no room for it, which is counted.
     pub fn add(&self, line: &str) -> bool {
-        self.0.add(line)
+        let is_added = self.0.add(line);
+        if !is_added {
+            self.0.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        is_added
+    }
+
+    /// How many lines are not in the log: there was no room for them, or they could not be written.
+    pub fn dropped(&self) -> u64 {
+        self.0.dropped.load(Ordering::Relaxed)
     }
 
     /// Waits until all lines so far are written. A log that hangs is not waited for.
@@ -117,7 +132,7 @@ impl Queue {
             let flushed = mem::take(&mut waiting.flushed);
             if !batch.is_empty() || !flushed.is_empty() {
                 drop(waiting);
-                write_batch(&mut batch, &mut *output);
+                self.write_batch(&mut batch, &mut *output);
                 for done_tx in flushed {
                     // Who waited may have given up.
                     let _ = done_tx.send(());
@@ -135,19 +150,20 @@ impl Queue {
             waiting.asleep = false;
         }
     }
-}
 
-fn write_batch(batch: &mut String, output: &mut dyn Write) {
-    if batch.is_empty() {
-        return;
+    fn write_batch(&self, batch: &mut String, output: &mut dyn Write) {
+        if batch.is_empty() {
+            return;
+        }
+        if let Err(error) = output.write_all(batch.as_bytes()).and_then(|()| output.flush()) {
+            // A log that cannot be written must not stop traffic; the reason goes where the operator looks.
+            tracing::error!(%error, "the access log cannot be written");
+            self.dropped.fetch_add(batch.lines().count() as u64, Ordering::Relaxed);
+        }
+        batch.clear();
+        // Room for a flood is given back.
+        batch.shrink_to(2 * BATCH);
     }
-    if let Err(error) = output.write_all(batch.as_bytes()).and_then(|()| output.flush()) {
-        // A log that cannot be written must not stop traffic; the reason goes where the operator looks.
-        tracing::error!(%error, "the access log cannot be written");
-    }
-    batch.clear();
-    // Room for a flood is given back.
-    batch.shrink_to(2 * BATCH);
 }
 
 #[cfg(test)]
@@ -213,6 +229,15 @@ mod tests {
         log.flush();
         assert_eq!(written.lock().unwrap().len(), taken * line.len());
         assert!(log.add(&line), "there is room again");
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted() {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let log = Log::start(Box::new(full)).unwrap();
+        assert!(log.add("a\n") && log.add("b\n"));
+        log.flush();
+        assert_eq!(log.dropped(), 2);
     }
 
     #[test]

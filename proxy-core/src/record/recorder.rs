@@ -9,10 +9,7 @@ use std::{
     fs::OpenOptions,
     io::{self, Write},
     path::PathBuf,
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use tokio::sync::broadcast;
@@ -59,7 +56,6 @@ pub struct Recorder {
     log: Option<Log>,
     stream_tx: OnceLock<broadcast::Sender<Arc<str>>>,
     workload: Arc<FlowWorkload>,
-    dropped: AtomicU64,
     workers: Mutex<Vec<Arc<WorkerCounts>>>,
 }
 
@@ -86,7 +82,6 @@ impl Recorder {
             log,
             stream_tx: OnceLock::new(),
             workload: workload.into(),
-            dropped: AtomicU64::new(0),
             workers: Mutex::default(),
         }))
     }
@@ -118,9 +113,9 @@ impl Recorder {
         }
     }
 
-    /// Access log lines dropped because the writer was too slow.
+    /// Lines that are not in the access log: its writer was too slow, or could not write them.
     pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.log.as_ref().map_or(0, Log::dropped)
     }
 
     /// Prometheus text of the counters.
@@ -142,9 +137,8 @@ impl WorkerRecorder {
                 AccessLogFormat::Json => flow.write_json(&mut line),
             }
             line.push('\n');
-            if !log.add(&line) {
-                shared.dropped.fetch_add(1, Ordering::Relaxed);
-            }
+            // One that there is no room for is counted there.
+            log.add(&line);
         }
         if let Some(stream_tx) = shared
             .stream_tx
