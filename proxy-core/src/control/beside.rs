@@ -9,7 +9,7 @@ use std::{
 use arc_swap::ArcSwap;
 use serde::Serialize;
 
-use super::{WorkloadChoice, policy::workload, sidecar::Fault};
+use super::{WorkloadChoice, sidecar::Fault, workload::workload};
 use crate::{
     flow::Beside,
     policy::{self, Snapshot},

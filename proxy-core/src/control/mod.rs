@@ -12,6 +12,7 @@ mod sidecar;
 mod state;
 mod token;
 mod worker;
+mod workload;
 
 pub use admin::LIVE;
 pub use beside::BesideState;

@@ -1,9 +1,9 @@
 //! HTTP: each request on a connection is decided, forwarded and recorded on its own.
 
-use std::{mem, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use hyper::{
-    HeaderMap, Method, Request, Response, Version,
+    Method, Request, Response, Version,
     body::Incoming,
     header::{self, HeaderValue},
 };
@@ -14,10 +14,11 @@ use super::{
     grpc, headers, reply,
 };
 use crate::{
-    policy::{Action, Claims, Facts, FirstBytes, Forward, HttpClaims, HttpVersion, Reply, decide, location, rewritten},
+    policy::{Action, Claims, Facts, FirstBytes, Forward, HttpClaims, HttpVersion, decide, rewritten},
     record::HttpPart,
 };
 
+mod answer;
 mod authority;
 mod cors;
 mod edits;
@@ -35,9 +36,10 @@ mod multiplex;
 mod speak;
 mod upgrade;
 
+use answer::{answered, treated};
 use authority::{authority, named_destination, names_path};
 use cors::Crossing;
-use edits::{Asked, Sent};
+use edits::Asked;
 pub(super) use finish::Finish;
 pub(super) use http1::serve;
 use http2::Streams;
@@ -324,55 +326,6 @@ async fn forwarded(
     treated(response, &asked, &sent, crossing)
 }
 
-/// An answer of policy's own.
-fn answered(mut finish: Box<Finish>, answer: &Reply<'_>, authority: &str, path: &str) -> Response<ResponseBody> {
-    let target = answer
-        .redirect
-        .map(|redirect| location(redirect, finish.http_part().scheme, authority, path));
-    let mut response = finish.reply(answer.status, flags(answer.flags), answer.details, answer.body);
-    if let Some(value) = target.and_then(|target| HeaderValue::from_str(&target).ok()) {
-        // Envoy's order.
-        let others = mem::take(response.headers_mut());
-        response.headers_mut().insert(header::LOCATION, value);
-        response.headers_mut().extend(others);
-    }
-    if answer.closes {
-        reply::close(response)
-    } else {
-        response
-    }
-}
-
-/// What the route asks for of a response, whoever gave it. Envoy: its edits first, then the headers of cross-origin
-/// requests.
-fn treated(
-    response: Response<ResponseBody>,
-    asked: &Asked<'_>,
-    sent: &Sent,
-    crossing: Crossing,
-) -> Response<ResponseBody> {
-    if asked.is_nothing() {
-        return response;
-    }
-    let (mut head, body) = response.into_parts();
-    if let Some(flow) = body.flow() {
-        asked.edit_response(&mut head, sent, flow);
-    }
-    if let Crossing::Actual(headers) = crossing {
-        replace(&mut head.headers, headers);
-    }
-    Response::from_parts(head, body)
-}
-
-fn replace(headers: &mut HeaderMap, lines: HeaderMap) {
-    for (name, value) in lines {
-        // Each of these has one line.
-        if let Some(name) = name {
-            headers.insert(name, value);
-        }
-    }
-}
-
 /// While draining, callers are asked to come back on a new connection.
 fn closing(worker: &Worker, response: Response<ResponseBody>) -> Response<ResponseBody> {
     if worker.draining.get() {
@@ -385,10 +338,6 @@ fn closing(worker: &Worker, response: Response<ResponseBody>) -> Response<Respon
 /// The version as logs write it.
 fn written(streams: Option<&Streams>) -> &'static str {
     if streams.is_some() { "HTTP/2" } else { "HTTP/1.1" }
-}
-
-fn flags(flags: &'static str) -> &'static str {
-    if flags == "-" { "" } else { flags }
 }
 
 #[cfg(test)]
