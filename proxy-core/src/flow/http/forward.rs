@@ -270,8 +270,6 @@ async fn one(
     finish: &mut Finish,
     wish: Wish<'_>,
 ) -> Result<Answered, (Lost, Option<RequestBody>)> {
-    let per_try = forward.retries.and_then(|retries| retries.per_try_timeout);
-    let per_try = per_try.map(|limit| Deadline::new(limit, finish.progress.clone().unwrap_or_default()));
     let started = Instant::now();
     let target = Target {
         worker,
@@ -282,6 +280,7 @@ async fn one(
         scheme: finish.flow.http.as_ref().map_or("http", |http| http.scheme),
         wish,
         caller: finish.version,
+        limit: forward.retries.and_then(|retries| retries.per_try_timeout),
     };
     let interims = finish.interims.clone();
     let passing = interims.map(|interims| (Heard::of(&mut request), interims));
@@ -292,25 +291,14 @@ async fn one(
     };
     let sent = {
         let sending = pin!(exchange(&target, request, reached));
-        let sending = pin!(async {
-            match &passing {
-                Some((heard, interims)) => heard.pass_until(interims, sending).await,
-                None => sending.await,
-            }
-        });
-        match per_try {
-            None => Some(sending.await),
-            Some(deadline) => tokio::select! {
-                biased;
-                sent = sending => Some(sent),
-                () = deadline => None,
-            },
+        match &passing {
+            Some((heard, interims)) => heard.pass_until(interims, sending).await,
+            None => sending.await,
         }
     };
-    let Some(sent) = sent else {
+    if let Err((Lost::PerTry, _)) = &sent {
         finish.timed_out();
-        return Err((Lost::PerTry, None));
-    };
+    }
     sent.map(|(response, lease)| (response, lease, started.elapsed()))
 }
 
