@@ -115,7 +115,36 @@ fn an_answer_that_is_none_of_grpc_is_told_in_a_head() {
         let line = &subject.log(number + 1)[number];
         assert!(line.contains(&format!(" HTTP/1.1\" {status} {logged} ")), "{line}");
     }
-    // An answer that is a head alone says nothing of gRPC.
+    // One that breaks off before it is told, and one that takes too long, are as to everyone else.
+    let (subject, _site) = serving(
+        "GRPC-Web",
+        &[routed(&format!(
+            "[{{timeout: 0.3s, retries: {{attempts: 0}}, {TO_IT}}}]"
+        ))],
+    );
+    let reset = "upstream connect error or disconnect/reset before headers. reset reason: remote reset";
+    let cut = call(&subject, "/cut/2", &[&kind(BINARY)], "abc");
+    assert_eq!((cut.status(), &*cut.body), (503, reset), "{cut:?}");
+    let stalled = call(&subject, "/stall", &[&kind(BINARY)], "abc");
+    assert_eq!(
+        (stalled.status(), &*stalled.body),
+        (504, "upstream request timeout"),
+        "{stalled:?}"
+    );
+    let lines = subject.log(2);
+    assert!(
+        lines[0].contains(" 503 UR upstream_reset_after_response_started{remote_reset} "),
+        "{lines:?}"
+    );
+    assert!(lines[1].contains(" 504 UT response_timeout "), "{lines:?}");
+}
+
+#[test]
+fn an_answer_without_a_body_says_nothing_of_grpc() {
+    let (subject, _site) = serving(
+        "GRPC-Web",
+        &[routed(&format!("[{{match: [{{uri: {{prefix: /echo}}}}], {TO_IT}}}]"))],
+    );
     let nowhere = call(&subject, "/nowhere", &[&kind(BINARY)], "abc");
     assert_eq!(
         (nowhere.status(), lines(&nowhere, &["content-", "grpc-"])),

@@ -19,10 +19,10 @@ type Routed = HashSet<(String, u16)>;
 pub(super) fn check(world: &World, registry: &Registry<'_>, findings: &mut Vec<Finding>) {
     let routed = routed(world);
     for rule in &world.destination_rules {
-        let Some(set) = &rule.spec.policy else { continue };
         let mut report = Report::new(findings, "DestinationRule", rule);
+        certificates_by_name(&mut report, &rule.spec);
+        let Some(set) = &rule.spec.policy else { continue };
         twice_encrypted(&mut report, registry, &routed, rule, set);
-        certificates_by_name(&mut report, &rule.spec, set);
         dropped(&mut report, set);
         fells_istiod(&mut report, world, rule, set);
     }
@@ -90,13 +90,9 @@ fn twice_encrypted(
 
 /// Certificates by name: sidecars take those of a Secret only for a rule that selects them, else they speak plain text;
 /// and Egret's takes none.
-fn certificates_by_name(report: &mut Report<'_>, spec: &DestinationRule, set: &PolicySet) {
-    let ports = set.ports.iter().enumerate().map(|(index, (_, policy))| {
-        let field = format!("spec.trafficPolicy.portLevelSettings[{index}].tls.credentialName");
-        (field, policy)
-    });
-    let whole = ("spec.trafficPolicy.tls.credentialName".to_string(), &set.policy);
-    for (field, policy) in std::iter::once(whole).chain(ports) {
+fn certificates_by_name(report: &mut Report<'_>, spec: &DestinationRule) {
+    for (field, policy) in policies(spec) {
+        let field = format!("{field}.tls.credentialName");
         let name = policy.tls.as_ref().and_then(|tls| tls.credential_name.as_deref());
         let Some(name) = name.filter(|_| originates(policy)) else {
             continue;
@@ -121,6 +117,22 @@ fn certificates_by_name(report: &mut Report<'_>, spec: &DestinationRule, set: &P
             );
         }
     }
+}
+
+/// All policies of a rule, those of ports and subsets included, and where they stand.
+fn policies(spec: &DestinationRule) -> impl Iterator<Item = (String, &TrafficPolicy)> {
+    let whole = spec.policy.iter().map(|set| ("spec".to_string(), set));
+    let subsets = spec.subsets.iter().enumerate();
+    let subsets =
+        subsets.filter_map(|(index, subset)| Some((format!("spec.subsets[{index}]"), subset.policy.as_ref()?)));
+    whole.chain(subsets).flat_map(|(of, set)| {
+        let own = (format!("{of}.trafficPolicy"), &set.policy);
+        let ports = set.ports.iter().enumerate().map(move |(index, (_, policy))| {
+            let field = format!("{of}.trafficPolicy.portLevelSettings[{index}]");
+            (field, policy)
+        });
+        std::iter::once(own).chain(ports)
+    })
 }
 
 /// Outlier detection for hosts that the sidecar resolves. Istio 1.31 falls over it (`applyOutlierDetection` writes into

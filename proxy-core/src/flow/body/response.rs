@@ -81,20 +81,24 @@ impl ResponseBody {
         self
     }
 
-    /// Reads it to its end: the beginning of what it says, and what is left of it, which is nothing or how it broke off.
-    pub async fn words(mut self) -> (Bytes, Self) {
+    /// Reads it to its end, of which the flow makes nothing: the beginning of what it says, and what is left of it. Where it
+    /// breaks off before, why, and the flow, which goes on.
+    pub async fn words(mut self) -> Result<(Bytes, Self), (Broken, Box<Finish>)> {
+        let Some(finish) = self.finish.take() else {
+            return Ok((Bytes::new(), self));
+        };
         self.web = Some(Box::new(web::Answer::Words(BytesMut::new())));
         while let Some(frame) = poll_fn(|cx| Pin::new(&mut self).poll_frame(cx)).await {
             if let Err(broken) = frame {
-                self.held = Some(broken);
-                break;
+                return Err((broken, finish));
             }
         }
+        finish.complete();
         let words = match self.web.take().map(|web| *web) {
             Some(web::Answer::Words(words)) => words.freeze(),
             _ => Bytes::new(),
         };
-        (words, self)
+        Ok((words, self))
     }
 }
 

@@ -192,6 +192,20 @@ impl Finish {
         }
     }
 
+    /// The same where its head was held back.
+    pub fn broken_unheard(mut self: Box<Self>, broken: &Broken) -> Response<ResponseBody> {
+        self.broken(broken);
+        self.flow.upstream_time = None;
+        let (flags, details) = (self.flow.flags, self.flow.details.clone());
+        match broken {
+            Broken::TimedOut => self.reply(504, flags, &details, reply::TIMED_OUT),
+            Broken::Upstream(reset) => {
+                let text = reply::no_answer("", reset.words());
+                self.reply(reset.status(), flags, &details, text)
+            }
+        }
+    }
+
     /// The upstream ended what it had begun to answer.
     pub fn cut_off(&mut self, reset: Reset) {
         self.flow.flags = reset.flags();

@@ -73,7 +73,7 @@ pub(super) async fn forward(
     };
     let Some(answer) = answer else {
         finish.timed_out();
-        return finish.reply(504, "UT", "response_timeout", "upstream request timeout");
+        return finish.reply(504, "UT", "response_timeout", reply::TIMED_OUT);
     };
     match answer {
         Ok((mut response, lease, service_time)) => {
@@ -308,7 +308,7 @@ fn refuse(refusal: Refusal, mut finish: Box<Finish>) -> Response<ResponseBody> {
     let (reason, short, own) = match &lost {
         Lost::PerTry => {
             let flags = both(flags, "UT");
-            return finish.reply(504, flags, "upstream_per_try_timeout", "upstream request timeout");
+            return finish.reply(504, flags, "upstream_per_try_timeout", reply::TIMED_OUT);
         }
         Lost::Connect(Failed {
             why: Why::NoEndpoint, ..
@@ -341,7 +341,7 @@ fn refuse(refusal: Refusal, mut finish: Box<Finish>) -> Response<ResponseBody> {
         Lost::Overflow | Lost::Connect(Failed { why: Why::Overflow, .. }) => ("overflow", "overflow".to_string(), "UO"),
     };
     let again = if retried { "retried and the latest " } else { "" };
-    let body = format!("upstream connect error or disconnect/reset before headers. {again}reset reason: {reason}");
+    let body = reply::no_answer(again, reason);
     let when = if finish.has_begun() { "after" } else { "before" };
     let details = format!("upstream_reset_{when}_response_started{{{short}}}");
     let status = match lost {

@@ -1,7 +1,6 @@
 //! Calls of gRPC-Web, which browsers can make, made into calls of gRPC. Source: Envoy's `GrpcWebFilter`, which Istio has stand
 //! before all that a route does: what comes back of a route, edits and answers of our own included, is made into gRPC-Web.
 
-use bytes::Bytes;
 use hyper::{
     HeaderMap, Request, Response, StatusCode,
     header::{self, HeaderName, HeaderValue},
@@ -63,9 +62,15 @@ impl Web {
         if is_grpc {
             return Response::from_parts(head, body.as_web(self.text));
         }
-        let (words, body) = body.words().await;
-        tell(&mut head.headers, head.status, &words);
-        Response::from_parts(head, body)
+        match body.words().await {
+            Ok((words, body)) => {
+                grpc::tell(&mut head.headers, grpc::status_for(head.status.as_u16()), &words);
+                head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
+                Response::from_parts(head, body)
+            }
+            // Past all filters, in Envoy's words: its head had not gone yet.
+            Err((broken, finish)) => finish.broken_unheard(&broken),
+        }
     }
 }
 
@@ -86,10 +91,4 @@ fn is_message(headers: &HeaderMap) -> bool {
         .unwrap_or_default()
         .trim_end();
     grpc::is_grpc(headers) || BINARY.iter().any(|binary| binary.eq_ignore_ascii_case(kind))
-}
-
-/// Tells in the head of an answer what it is, instead of a body that is none of gRPC.
-fn tell(headers: &mut HeaderMap, status: StatusCode, words: &Bytes) {
-    grpc::tell(headers, grpc::status_for(status.as_u16()), words);
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
 }

@@ -73,6 +73,19 @@ fn destination_rules_that_do_otherwise_than_they_read_are_named() {
         "{host: a.com, workloadSelector: {matchLabels: {a: b}}, trafficPolicy: {tls: {mode: SIMPLE, credentialName: s}}}",
     );
     row("EGR08", &[secret], &[selected]);
+    let of_subset = |more: &str| {
+        let subset = "{name: s, labels: {v: one}, trafficPolicy: {portLevelSettings: [{port: {number: 80}, tls: {mode: \
+                      SIMPLE, credentialName: s}}]}}";
+        text(
+            "DestinationRule",
+            "d",
+            &format!("{{host: a.com, {more}subsets: [{subset}]}}"),
+        )
+    };
+    let selected = of_subset("workloadSelector: {matchLabels: {a: b}}, ");
+    row("EGR08", &[of_subset("")], std::slice::from_ref(&selected));
+    let field = "spec.subsets[0].trafficPolicy.portLevelSettings[0].tls.credentialName";
+    assert_eq!(of("EGR06", &[selected])[0].field, *field);
     let dropping = rule(
         "{connectionPool: {tcp: {connectTimeout: 1s}}, portLevelSettings: [{port: {number: 80}, tls: {mode: SIMPLE}}]}",
     );
