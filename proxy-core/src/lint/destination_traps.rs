@@ -21,6 +21,7 @@ pub(super) fn check(world: &World, registry: &Registry<'_>, findings: &mut Vec<F
     for rule in &world.destination_rules {
         let mut report = Report::new(findings, "DestinationRule", rule);
         certificates_by_name(&mut report, &rule.spec);
+        fells_envoy(&mut report, &rule.spec);
         let Some(set) = &rule.spec.policy else { continue };
         twice_encrypted(&mut report, registry, &routed, rule, set);
         dropped(&mut report, set);
@@ -116,6 +117,26 @@ fn certificates_by_name(report: &mut Report<'_>, spec: &DestinationRule) {
                 Some("add a workloadSelector, or name files under caCertificates".into()),
             );
         }
+    }
+}
+
+/// Tunnels by POST. Envoy 1.40 falls over them (`tcp_proxy` with `use_post` over HTTP/1.1) when the answer ends, as it does where
+/// the far end closes: a segmentation fault, seen of it alone with the configuration that Istio makes.
+fn fells_envoy(report: &mut Report<'_>, spec: &DestinationRule) {
+    for (field, policy) in policies(spec) {
+        if policy.tunnel.as_ref().is_none_or(|tunnel| tunnel.protocol != "POST") {
+            continue;
+        }
+        let field = format!("{field}.tunnel.protocol");
+        report.add(
+            "EGR19",
+            Level::Warning,
+            &field,
+            "a tunnel by POST ends Envoy 1.40 as soon as the far end closes one: all traffic of the pod stops until it is \
+             back",
+            Some("ask the proxy by CONNECT".into()),
+        );
+        report.patch("replace", pointer(&field), Some("CONNECT".into()));
     }
 }
 
