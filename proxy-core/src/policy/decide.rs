@@ -63,18 +63,15 @@ pub fn decide<'s, W: Witness>(snapshot: &'s Snapshot, facts: &Facts<'_>, witness
         Some(chain) => match (chain, facts.claims) {
             (Chain::Http(chain), Claims::Http(http)) => {
                 let port = facts.destination.port();
+                let grpc_web = chain.grpc_web && version::has(snapshot.version, version::Change::GrpcWeb);
                 witness.saw(|| {
-                    let web = if chain.grpc_web {
-                        ", gRPC-Web made into gRPC"
-                    } else {
-                        ""
-                    };
+                    let web = if grpc_web { ", gRPC-Web made into gRPC" } else { "" };
                     step("chain", format!("HTTP, routed by Host on port {port}{web}"), None)
                 });
                 let named = |authority| version::names_a_route(snapshot.version, authority, port);
                 let table = http.authority.is_none_or(named).then_some(chain.table);
                 Decision {
-                    grpc_web: chain.grpc_web,
+                    grpc_web,
                     ..request(snapshot, listener, table, &http, facts.draw, witness)
                 }
             }

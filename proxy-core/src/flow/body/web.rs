@@ -119,6 +119,8 @@ fn trailers_message(trailers: Option<&HeaderMap>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*, sample::Index};
+
     use super::*;
 
     type Read = Result<Vec<u8>, Unreadable>;
@@ -182,5 +184,29 @@ mod tests {
             Answer::Binary.make(trailers()).into_data().unwrap(),
             &b"\x80\0\0\0+grpc-status:0\r\ngrpc-message:fine\r\nx-own:a\r\n"[..]
         );
+    }
+
+    proptest! {
+        #[test]
+        fn however_messages_arrive_each_comes_out_whole(
+            messages in vec((0..=COMPRESSED, vec(any::<u8>(), 0..40)), 0..6),
+            cuts in vec(any::<Index>(), 0..8),
+        ) {
+            let mut all = Vec::new();
+            let mut expected = String::new();
+            for (flags, message) in &messages {
+                let size = u32::try_from(message.len()).unwrap().to_be_bytes();
+                let whole = [&[*flags], &size[..], message].concat();
+                BASE64_STANDARD.encode_string(&whole, &mut expected);
+                all.extend(whole);
+            }
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(all.len() + 1)).collect();
+            cuts.extend([0, all.len()]);
+            cuts.sort_unstable();
+            let mut rest = BytesMut::new();
+            let pieces = cuts.windows(2).map(|cut| Bytes::copy_from_slice(&all[cut[0]..cut[1]]));
+            let made: Vec<Bytes> = pieces.map(|piece| in_base64(&mut rest, &piece)).collect();
+            prop_assert_eq!(made.concat(), expected.into_bytes());
+        }
     }
 }
