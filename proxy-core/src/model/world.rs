@@ -132,13 +132,11 @@ impl World {
             };
         }
         each_list!(extend);
-        if let Some(ignored) = &other.ignored {
-            self.count_ignored(ignored);
-        }
+        self.count_ignored(other.ignored.iter().map(|(kind, count)| (kind, count)));
         self.join_meshes();
     }
 
-    fn count_ignored(&mut self, more: &BTreeMap<String, usize>) {
+    fn count_ignored<'k>(&mut self, more: impl IntoIterator<Item = (&'k String, &'k usize)>) {
         for (kind, count) in more {
             *self.ignored.entry(kind.clone()).or_default() += count;
         }
@@ -196,7 +194,7 @@ each_list!(any_object);
 #[derive(Debug, Default)]
 pub struct PackedWorld {
     objects: Box<[AnyObject]>,
-    ignored: Option<Box<BTreeMap<String, usize>>>,
+    ignored: Box<[(String, usize)]>,
 }
 
 impl From<World> for PackedWorld {
@@ -209,7 +207,7 @@ impl From<World> for PackedWorld {
         let lists = each_list!(pack);
         Self {
             objects: lists.into_iter().flatten().collect(),
-            ignored: Some(world.ignored).filter(|ignored| !ignored.is_empty()).map(Box::new),
+            ignored: world.ignored.into_iter().collect(),
         }
     }
 }
