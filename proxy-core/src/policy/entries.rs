@@ -84,7 +84,7 @@ impl<'s> Entries<'s> {
             let own = service.port(number).or(service.ports.first());
             let port = Port {
                 number,
-                name: String::new(),
+                name: Box::default(),
                 protocol,
                 target_port: None,
                 line: own.map_or(0, |own| own.line),
@@ -221,7 +221,7 @@ impl<'s> Entries<'s> {
         chains: Vec<(ChainMatch, Chain)>,
     ) {
         let more_addresses = match service.address {
-            Address::Ip(own) if own == address.ip() => service.more_addresses.clone(),
+            Address::Ip(own) if own == address.ip() => service.more_addresses().into(),
             _ => Box::default(),
         };
         let of_http = |protocol: Protocol| protocol.class() == ProtocolClass::Http;
