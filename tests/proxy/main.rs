@@ -18,6 +18,7 @@ mod delivery;
 mod ends;
 mod explicit;
 mod grpc;
+mod grpc_web;
 mod http2;
 mod image;
 mod interims;
