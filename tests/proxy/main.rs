@@ -17,6 +17,7 @@ mod copies;
 mod delivery;
 mod ends;
 mod explicit;
+mod flows;
 mod grpc;
 mod http2;
 mod image;
