@@ -13,7 +13,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
 # Debian and Ubuntu packages, by what needs them. Only those absent are installed.
 PROXY_PACKAGES := build-essential pkg-config iproute2 curl
 APP_PACKAGES   := $(PROXY_PACKAGES) libwebkit2gtk-4.1-dev libayatana-appindicator3-dev librsvg2-dev libxdo-dev
-TEST_PACKAGES  := $(APP_PACKAGES) nftables iptables webkit2gtk-driver xvfb dbus dbus-x11
+TEST_PACKAGES  := $(APP_PACKAGES) nftables iptables webkit2gtk-driver xvfb dbus dbus-x11 rpm
 BENCH_PACKAGES := $(PROXY_PACKAGES) nftables wrk python3 python3-pip openssl
 FIRST_PACKAGES := $(PROXY_PACKAGES) valgrind binutils python3
 MESH_PACKAGES  := $(PROXY_PACKAGES) nftables iptables openssl python3 python3-h2 python3-pip ca-certificates procps
@@ -241,8 +241,8 @@ mesh-test: rust-test proxy-image $(TAURI_DRIVER)
 
 # Of the programs that the tests use.
 package-test: rust-test proxy-image $(TAURI)
-	@echo "==> a package, and what is in it"
-	$(call packages,debug,--debug --bundles deb)
+	@echo "==> the packages, and what is in them"
+	$(call packages,debug,--debug --bundles deb rpm)
 
 # --- a real mesh ------------------------------------------------------------------------------------------------------
 
