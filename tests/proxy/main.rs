@@ -17,6 +17,7 @@ mod copies;
 mod delivery;
 mod ends;
 mod explicit;
+mod flows;
 mod grpc;
 mod grpc_web;
 mod http2;
