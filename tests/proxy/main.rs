@@ -19,6 +19,7 @@ mod ends;
 mod explicit;
 mod flows;
 mod grpc;
+mod grpc_web;
 mod http2;
 mod image;
 mod interims;

@@ -41,7 +41,7 @@ pub struct PolicyState {
     /// Which one of several for the same place it is, where it says so.
     pub generation: Option<u64>,
     /// Objects read.
-    pub objects: u64,
+    pub objects: u32,
     /// Files read.
     pub files: usize,
     /// When the policy in force was loaded; for a kept one, when it first was.
