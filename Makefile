@@ -13,7 +13,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
 # Debian and Ubuntu packages, by what needs them. Only those absent are installed.
 PROXY_PACKAGES := build-essential pkg-config iproute2 curl
 APP_PACKAGES   := $(PROXY_PACKAGES) libwebkit2gtk-4.1-dev libayatana-appindicator3-dev librsvg2-dev libxdo-dev
-TEST_PACKAGES  := $(APP_PACKAGES) nftables iptables webkit2gtk-driver xvfb dbus dbus-x11
+TEST_PACKAGES  := $(APP_PACKAGES) nftables iptables webkit2gtk-driver xvfb dbus dbus-x11 rpm
 BENCH_PACKAGES := $(PROXY_PACKAGES) nftables wrk python3 python3-pip openssl
 FIRST_PACKAGES := $(PROXY_PACKAGES) valgrind binutils python3
 MESH_PACKAGES  := $(PROXY_PACKAGES) nftables iptables openssl python3 python3-h2 python3-pip ca-certificates procps
@@ -74,15 +74,32 @@ build-proxy: proxy-packages toolchains
 # A static program and the archive around it, in target/. Built beside the other programs, since all that it consists of is
 # compiled anew for it. Its relocations are packed: read once at the start, they would be resident ever after. What it runs at
 # the start and for a request lies together, as proxy-core/first.ld lists it.
+#
+# `make proxy-image TUNED=1` builds it as a run of it says, which takes three times as long: what requests run lies straight
+# and is optimised, the rest is kept small. So are the programs of `make package`, and what is measured.
 STATIC_TARGET  := $(shell uname -m)-unknown-linux-gnu
-STATIC_PROXY   := target/image/$(STATIC_TARGET)/release/egret-proxy
+STATIC_FOLDER   = target/$(if $(TUNED),tuned,image)
+STATIC_PROXY    = $(STATIC_FOLDER)/$(STATIC_TARGET)/release/egret-proxy
 PROXY_IMAGE    := target/egret-proxy-image.tar
-STATIC_BUILD   := RUSTFLAGS="-C target-feature=+crt-static" cargo rustc --release --target $(STATIC_TARGET) --target-dir target/image \
+# $(call static_build,FOLDER,COMPILER'S OPTIONS)
+static_build    = RUSTFLAGS="-C target-feature=+crt-static $(2)" cargo rustc --release --target $(STATIC_TARGET) --target-dir $(1) \
     -p proxy-core --bin egret-proxy -- -C link-arg=-Wl,-z,pack-relative-relocs -C link-arg=-Wl,-T,proxy-core/first.ld
 proxy-image: proxy-packages toolchains
+	@$(if $(TUNED),$(MAKE) --no-print-directory $(PROFILE))
 	@echo "==> building a static egret-proxy for release (about five minutes the first time)"
-	@$(STATIC_BUILD) -C strip=symbols
+	@$(call static_build,$(STATIC_FOLDER),$(if $(TUNED),-C profile-use=$(CURDIR)/$(PROFILE))) -C strip=symbols
 	@$(STATIC_PROXY) image --output $(PROXY_IMAGE)
+
+# How often the sidecar runs what. Cargo does not see that it changed, so what was built by the one before goes.
+PROFILE        := target/profile/egret-proxy.profdata
+$(PROFILE): $(shell find proxy-core/src -name '*.rs') proxy-core/Cargo.toml Cargo.lock proxy-core/first.ld tests/bench/profile.py
+	@$(MAKE) --no-print-directory bench-packages toolchains $(NGINX)
+	@rustup component add llvm-tools 2>/dev/null || { echo "rustup is needed, for the compiler's llvm-profdata: https://rustup.rs"; exit 1; }
+	@echo "==> building an egret-proxy that counts what it runs (about five minutes the first time), and running it"
+	@$(call static_build,target/profile,-C profile-generate)
+	@rm -rf target/profile/counts target/tuned
+	@python3 tests/bench/profile.py target/profile/$(STATIC_TARGET)/release/egret-proxy $(NGINX) target/profile/counts
+	@$$(rustc --print target-libdir)/../bin/llvm-profdata merge --sparse --output=$(PROFILE) target/profile/counts
 
 # The packages' egret-proxy is the static one: the app finds it beside itself, runs it here, and makes images of it.
 # $(call packages,FOLDER OF PROGRAMS,TAURI'S OPTIONS)
@@ -92,6 +109,7 @@ define packages
 	@cd src-tauri && $(TAURI) bundle --ci $(2)
 	@tests/package.sh target/$(1)/bundle $(STATIC_PROXY) $(PROXY_IMAGE)
 endef
+package bench bench-pod: TUNED := 1
 package: app-packages toolchains ui proxy-image $(TAURI)
 	@echo "==> building the app for release, and its packages (about ten minutes the first time)"
 	@cargo build --release -p egret --features egret/custom-protocol
@@ -100,7 +118,7 @@ package: app-packages toolchains ui proxy-image $(TAURI)
 # Cargo does not know of the list, so main.rs is touched.
 first: first-packages toolchains
 	@echo "==> building a static egret-proxy with symbols, and watching what it runs"
-	@$(STATIC_BUILD)
+	@$(call static_build,$(STATIC_FOLDER))
 	@python3 tests/bench/first.py $(STATIC_PROXY) proxy-core/first.ld
 	@touch proxy-core/src/main.rs
 
@@ -223,8 +241,8 @@ mesh-test: rust-test proxy-image $(TAURI_DRIVER)
 
 # Of the programs that the tests use.
 package-test: rust-test proxy-image $(TAURI)
-	@echo "==> a package, and what is in it"
-	$(call packages,debug,--debug --bundles deb)
+	@echo "==> the packages, and what is in them"
+	$(call packages,debug,--debug --bundles deb rpm)
 
 # --- a real mesh ------------------------------------------------------------------------------------------------------
 
@@ -256,11 +274,9 @@ registry:
 
 # --- measurements -----------------------------------------------------------------------------------------------------
 
-bench: bench-packages toolchains $(ENVOY) $(NGINX)
-	@echo "==> building egret-proxy for release (about four minutes the first time)"
-	@cargo build --release -p proxy-core
+bench: bench-packages proxy-image $(ENVOY) $(NGINX)
 	@echo "==> measuring (about two minutes; other work on this machine disturbs it)"
-	@python3 tests/bench/bench.py --envoy $(ENVOY) --nginx $(NGINX)
+	@python3 tests/bench/bench.py --envoy $(ENVOY) --nginx $(NGINX) --egret $(STATIC_PROXY)
 
 # Thousands of objects on a real API server; the figures are kept in tests/bench/CLUSTER.md.
 bench-cluster: app-packages toolchains ui mesh-programs

@@ -1,5 +1,5 @@
 #!/bin/bash
-# package.sh BUNDLES PROXY IMAGE: what the packages below BUNDLES hold. Their sidecar is PROXY, which needs no library, so that the
+# package.sh BUNDLES PROXY IMAGE: what the packages below BUNDLES hold, and as whose. Their sidecar is PROXY, which needs no library, so that the
 # app can make an image of it: the very one that IMAGE is.
 set -euo pipefail
 bundles=$1 proxy=$2 image=$3
@@ -13,11 +13,17 @@ fails() { echo "$package: $*" >&2; exit 1; }
 for package in $packages; do
     root=$place/${package##*.}
     mkdir "$root"
+    # What it installs, as MODE OWNER NAME.
     case $package in
-    *.deb) dpkg-deb -x "$package" "$root" ;;
-    *.rpm) command -v bsdtar >/dev/null || { echo "$package: not looked into, since bsdtar is not here"; continue; }
-        bsdtar -xf "$package" -C "$root" ;;
+    *.deb) dpkg-deb -x "$package" "$root"
+        listed=$(dpkg-deb --fsys-tarfile "$package" | tar -tv --numeric-owner | awk '{print $1, $2, $NF}') ;;
+    *.rpm) command -v rpm2archive >/dev/null || { echo "$package: not looked into, since rpm is not here"; continue; }
+        rpm2archive - <"$package" | tar -xz -C "$root"
+        listed=$(rpm -qp --queryformat '[%{FILEMODES:perms} %{FILEUSERNAME}/%{FILEGROUPNAME} %{FILENAMES}\n]' "$package") ;;
     esac
+    [ -n "$listed" ] || fails "it installs nothing"
+    others=$(grep -vE '^(-rw[x-]r-[x-]r-[x-]|drwxr-xr-x) (root/root|0/0) ' <<<"$listed" || true)
+    [ -z "$others" ] || fails "not root's alone to change: $others"
     for program in egret egret-proxy; do
         [ -x "$root/usr/bin/$program" ] || fails "no program $program"
     done

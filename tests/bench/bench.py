@@ -25,7 +25,6 @@ from pathlib import Path
 import subjects
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
 NAMESPACE_MARK = "EGRET_BENCH_NAMESPACE"
 SUBJECT_CPU, OTHER_CPU = 0, 1
 SUBJECTS = {"envoy": ("198.18.0.1", 15001), "egret": ("198.18.0.2", 25001)}
@@ -87,6 +86,36 @@ class Processes:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+
+
+def start_site(processes, nginx):
+    """The sites that both subjects call."""
+    directory = processes.directory
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=bench.test", "-keyout", directory / "site.key", "-out", directory / "site.crt"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    processes.start("nginx", OTHER_CPU, [nginx, "-p", directory, "-c", subjects.site(directory)])
+    wait_for_port(subjects.SITE_HTTP, directory / "nginx.log")
+
+
+def start_egret(processes, program):
+    directory, port = processes.directory, SUBJECTS["egret"][1]
+    command = [program, "run", "--policy", subjects.egret(directory, host("egret")), "--workers", "1"]
+    command += ["--outbound", f"127.0.0.1:{port}", "--access-log", directory / "egret-access.log"]
+    pid = processes.start("egret", SUBJECT_CPU, command)
+    wait_for_port(port, directory / "egret.log")
+    return pid
+
+
+def start_envoy(processes, program):
+    directory, port = processes.directory, SUBJECTS["envoy"][1]
+    config = subjects.envoy(directory, host("envoy"), port, directory / "envoy-access.log")
+    command = [program, "-c", config, "--concurrency", "1", "--log-level", "error", "--disable-hot-restart"]
+    pid = processes.start("envoy", SUBJECT_CPU, command)
+    wait_for_port(port, directory / "envoy.log")
+    return pid
 
 
 def wait_for_port(port, log):
@@ -178,7 +207,8 @@ def version(*command):
     return subprocess.run(command, capture_output=True, text=True).stdout.strip().splitlines()[0]
 
 
-def report(cells, start_memory, rounds, seconds, envoy_version):
+def report(cells, start_memory, rounds, seconds, versions):
+    envoy_version, egret_version = versions
     median = lambda what, subject, field: statistics.median(cell[field] for cell in cells[what, subject])
     lines = [
         "# Egret's sidecar beside Envoy",
@@ -217,7 +247,7 @@ def report(cells, start_memory, rounds, seconds, envoy_version):
         f"- load average when the run began: {LOAD_AT_START[0]:.2f}; other work on the machine lowers requests/s and"
         " raises latencies of both subjects, the CPU column much less",
         f"- Envoy {envoy_version.split('version: ')[-1]}",
-        f"- {version(str(ROOT / 'target/release/egret-proxy'), '--version')}, release build",
+        f"- {egret_version}, the static program of the packages",
         f"- {version('wrk', '-v')}",
         "",
         "## Method",
@@ -253,7 +283,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--envoy", required=True, help="Envoy binary")
     parser.add_argument("--nginx", required=True, help="nginx binary")
-    parser.add_argument("--egret", default=str(ROOT / "target/release/egret-proxy"), help="egret-proxy, release build")
+    parser.add_argument("--egret", required=True, help="egret-proxy, release build")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3)
     arguments = parser.parse_args()
@@ -262,32 +292,20 @@ def main():
         directory = Path(name)
         os.chmod(directory, 0o755)
         prepare_network(directory)
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-             "-subj", "/CN=bench.test", "-keyout", directory / "site.key", "-out", directory / "site.crt"],
-            check=True, capture_output=True,
-        )  # fmt: skip
         processes = Processes(directory)
         try:
-            processes.start("nginx", OTHER_CPU, [arguments.nginx, "-p", directory, "-c", subjects.site(directory)])
-            log = directory / "envoy-access.log"
-            config = subjects.envoy(directory, host("envoy"), SUBJECTS["envoy"][1], log)
-            envoy = [arguments.envoy, "-c", config, "--concurrency", "1", "--log-level", "error", "--disable-hot-restart"]
-            egret = [arguments.egret, "run", "--policy", subjects.egret(directory, host("egret")),
-                     "--workers", "1", "--outbound", f"127.0.0.1:{SUBJECTS['egret'][1]}",
-                     "--access-log", directory / "egret-access.log"]  # fmt: skip
+            start_site(processes, arguments.nginx)
             pids = {
-                "envoy": processes.start("envoy", SUBJECT_CPU, envoy),
-                "egret": processes.start("egret", SUBJECT_CPU, egret),
+                "envoy": start_envoy(processes, arguments.envoy),
+                "egret": start_egret(processes, arguments.egret),
             }
-            for name, port in (("nginx", subjects.SITE_HTTP), *((name, port) for name, (_, port) in SUBJECTS.items())):
-                wait_for_port(port, directory / f"{name}.log")
             time.sleep(0.5)
             start_memory = {subject: memory_mib(pid) for subject, pid in pids.items()}
             check_answers()
             cells = measure(pids, arguments.rounds, arguments.seconds)
             check_logs(directory)
-            report(cells, start_memory, arguments.rounds, arguments.seconds, version(arguments.envoy, "--version"))
+            versions = [version(program, "--version") for program in (arguments.envoy, arguments.egret)]
+            report(cells, start_memory, arguments.rounds, arguments.seconds, versions)
         finally:
             processes.stop()
     print(f"written: {HERE / 'RESULTS.md'}")

@@ -114,8 +114,8 @@ def main():
     for name in ran:
         used[pattern(name)] += size[name]
     first = [one for one in used if instances[one] <= used[one] + AROUND]
-    # What the compiler takes for unlikely stands in sections of another name.
-    lines = "".join(f"    *(.text.{one} .text.unlikely.{one})\n" for one in first)
+    # What the compiler takes for hot or unlikely stands in sections of other names.
+    lines = "".join(f"    *(.text.{one} .text.hot.{one} .text.unlikely.{one})\n" for one in first)
     page.write_text(f"{HEAD}SECTIONS\n{{\n  .text.first : {{\n{lines}  }}\n}}\nINSERT BEFORE .text;\n")
     print(f"{len(first)} names, {sum(instances[one] for one in first) / 1e6:.1f} MB of functions; {page}")
 

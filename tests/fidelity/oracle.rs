@@ -69,6 +69,7 @@ pub struct Answer {
     pub refused: String,
     pub chance: bool,
     pub http: bool,
+    pub grpc_web: bool,
     pub virtual_host: String,
     pub status: u16,
     pub details: String,

@@ -30,9 +30,10 @@ use crate::{
 pub type Outcome = BTreeMap<&'static str, Value>;
 
 /// All fields, in the order in which a call is decided.
-const FIELDS: [&str; 15] = [
+const FIELDS: [&str; 16] = [
     "listener",
     "http",
+    "grpc_web",
     "virtual_host",
     "route",
     "clusters",
@@ -59,6 +60,7 @@ pub fn of_istio(answer: &Answer) -> Outcome {
     let mut outcome = Outcome::new();
     outcome.insert("listener", json!(answer.listener));
     outcome.insert("http", json!(answer.http));
+    outcome.insert("grpc_web", json!(answer.grpc_web));
     outcome.insert("virtual_host", json!(answer.virtual_host));
     let forwarded = answer.clusters.iter().any(|target| !target.kind.is_empty());
     if answer.clusters.is_empty() {
@@ -202,6 +204,7 @@ pub fn of_engine(snapshot: &Snapshot, call: &Call, draws: u32) -> Outcome {
     let mut outcome = Outcome::new();
     outcome.insert("listener", json!(shown.listener));
     outcome.insert("http", json!(shown.layer == Layer::Http));
+    outcome.insert("grpc_web", json!(shown.grpc_web));
     outcome.insert("virtual_host", json!(shown.virtual_host.unwrap_or_default()));
     outcome.insert("route", json!(shown.route.unwrap_or_default()));
     outcome.insert("clusters", json!(shares));

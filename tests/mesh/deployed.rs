@@ -86,7 +86,24 @@ fn in_a_copy(mesh: &Mesh) {
     });
 }
 
-/// Added to a pod that runs, and goes on running: what is redirected is redirected for as long as the sidecar lives.
+/// The address of IPv4 that istiod gives the host of a ServiceEntry in `default`.
+fn allocated(mesh: &Mesh, entry: &str) -> String {
+    let addresses = [
+        "get",
+        "serviceentry",
+        entry,
+        "--output=jsonpath={.status.addresses[*].value}",
+    ];
+    eventually("an allocated address", || {
+        let addresses = mesh.text(&addresses);
+        addresses
+            .split(' ')
+            .find(|address| address.contains('.'))
+            .map(str::to_string)
+    })
+}
+
+/// Added to a pod that runs, and goes on running: what is redirected, DNS too, is redirected for as long as the sidecar lives.
 fn in_a_running_pod(mesh: &Mesh) {
     let pods = ["get", "pods", "--selector=app=sleep", "--output=name"];
     let pod = mesh.text(&pods);
@@ -96,18 +113,37 @@ fn in_a_running_pod(mesh: &Mesh) {
     };
     by_clicking(mesh, async |window| {
         open(window).await;
-        choose(window, SLEEP, &["mode-enforce", "place-pod"]).await;
+        choose(window, SLEEP, &["mode-enforce", "place-pod", "dns-on"]).await;
         check_and_start(window).await;
         comes_out(window, "http://httpbin.org/headers", "200", "Passthrough").await;
+        let real = mesh.sleep().curl("http://httpbin.org/headers").called;
+        assert!(real.starts_with("198.19."), "nothing declares it: {real}");
         mesh.set_mode("ALLOW_ANY", "REGISTRY_ONLY");
         policy_is(window, "no. 2").await;
         comes_out(window, "https://www.google.com/headers", "exit 35", "Blocked").await;
         window.wait_for("live-row", &["www.google.com"]).await;
         mesh.set_mode("REGISTRY_ONLY", "ALLOW_ANY");
         policy_is(window, "no. 3").await;
+
+        // The sidecar answers with the address that istiod allocated, and decides by it; nobody else knows the address.
+        mesh.apply(HTTPBIN);
+        let allocated = allocated(mesh, "httpbin");
+        let asked = || mesh.sleep().curl("http://httpbin.org/headers");
+        eventually("the sidecar to answer with the allocated address", || {
+            (asked().called == allocated).then_some(())
+        });
+        assert_eq!(asked().status, 200);
+        comes_out(window, "http://httpbin.org/headers", "200", "Registered").await;
         let ended = stop(window).await;
         assert!(ended.contains("stay in its spec"), "{ended}");
         assert_eq!(attached("state.terminated.exitCode"), "0 0");
+        let reply = asked();
+        assert_eq!(
+            (reply.called, reply.status),
+            (real, 200),
+            "the pod's own servers answer again"
+        );
+        mesh.text(&["delete", "serviceentry/httpbin"]);
 
         // One that is killed takes its rules along: nothing is led to where nobody listens.
         check_and_start(window).await;

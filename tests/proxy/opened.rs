@@ -84,30 +84,55 @@ fn what_a_sidecar_wants_to_listen_on_is_open_for_as_long_as_it_says_so() {
     assert_eq!(subject.config()["unopened"], serde_json::json!([]));
 }
 
-#[test]
-fn a_socket_that_cannot_be_had_is_told_and_nothing_else_suffers() {
-    let site = site::http();
+/// A sidecar that is to listen on `of_others`, which it cannot, and on `own`.
+fn beside_taken(of_others: SocketAddr, own: SocketAddr, site: &site::Site) -> Subject {
     let options = [host("httpbin.org", "198.18.0.10"), map("198.18.0.10:80", site.address)].concat();
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (of_others, own) = (taken.local_addr().unwrap(), free());
-    let policy = |more: &str| {
-        let both = sidecar(&[(of_others, "HTTP_PROXY"), (own, "HTTP_PROXY")]);
-        [mesh("ALLOW_ANY"), entry("httpbin.org", 80, "HTTP"), both + more]
-    };
-    let subject = Subject::start(&policy(""), &options);
+    let both = sidecar(&[(of_others, "HTTP_PROXY"), (own, "HTTP_PROXY")]);
+    let subject = Subject::start(&[mesh("ALLOW_ANY"), entry("httpbin.org", 80, "HTTP"), both], &options);
     let told = subject.message("captureMode NONE");
     assert!(told.contains(&of_others.to_string()), "{told}");
     let unopened = subject.config()["unopened"].clone();
+    let reason = unopened[0].as_str().unwrap();
     assert!(
-        unopened.as_array().is_some_and(|all| all.len() == 1) && unopened[0].as_str().unwrap().contains("in use"),
+        reason.contains("in use") && reason.ends_with("it is tried again"),
         "{unopened}"
     );
-    assert_eq!(status(own, "httpbin.org"), 200);
-    // The next policy tries again.
+    assert_eq!(unopened.as_array().map(Vec::len), Some(1), "{unopened}");
+    assert_eq!(status(own, "httpbin.org"), 200, "nothing else suffers");
+    subject
+}
+
+fn all_open(subject: &Subject) -> Option<()> {
+    (subject.config()["unopened"] == serde_json::json!([])).then_some(())
+}
+
+#[test]
+fn a_socket_that_cannot_be_had_is_told_and_opened_once_it_is_free() {
+    let site = site::http();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (of_others, own) = (taken.local_addr().unwrap(), free());
+    let subject = beside_taken(of_others, own, &site);
+    let before = subject.hash();
     drop(taken);
-    subject.set_policy(&policy(
-        "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: other}\n",
-    ));
+    eventually("the socket", || all_open(&subject));
     assert_eq!(status(of_others, "httpbin.org"), 200);
-    assert_eq!(subject.config()["unopened"], serde_json::json!([]));
+    assert_eq!(subject.hash(), before, "under the same policy");
+}
+
+#[test]
+fn a_socket_that_cannot_be_had_is_tried_no_more_once_the_policy_asks_for_it_no_more() {
+    let site = site::http();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (of_others, own) = (taken.local_addr().unwrap(), free());
+    let subject = beside_taken(of_others, own, &site);
+    let fewer = sidecar(&[(own, "HTTP_PROXY")]);
+    subject.set_policy(&[mesh("ALLOW_ANY"), entry("httpbin.org", 80, "HTTP"), fewer]);
+    all_open(&subject).expect("nothing is waited for");
+    drop(taken);
+    // It is asked for again, and the one that was let go of stays free until then.
+    let again = TcpListener::bind(of_others).expect("nobody else has it");
+    drop(again);
+    let both = sidecar(&[(of_others, "HTTP_PROXY"), (own, "HTTP_PROXY")]);
+    subject.set_policy(&[mesh("ALLOW_ANY"), entry("httpbin.org", 80, "HTTP"), both]);
+    assert_eq!(status(of_others, "httpbin.org"), 200);
 }

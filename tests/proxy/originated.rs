@@ -4,11 +4,12 @@ use std::{
     io::{Read, Write},
     net::TcpStream,
     path::Path,
+    time::Duration,
 };
 
 use crate::{
     site,
-    subject::{PATIENCE, Subject, entry, host, map, mesh, through},
+    subject::{PATIENCE, Subject, entry, host, map, mesh, routes, through},
 };
 
 /// A DestinationRule; `policy` is its traffic policy in YAML's flow style.
@@ -291,4 +292,29 @@ fn tls_is_originated_for_byte_streams_too() {
     }
     assert_eq!(site.connections(), connections + 3);
     assert!(site.last_head().contains("/headers"), "nothing is sent where TLS fails");
+}
+
+#[test]
+fn an_attempts_time_begins_when_its_connection_is_there_tls_included() {
+    let folder = tempfile::tempdir().unwrap();
+    let trust = folder.path().join("trust.pem");
+    let name = "late.example.com";
+    let site = site::late_https(&[name], &trust, Duration::from_secs(1));
+    let limit = "retries: {attempts: 1, perTryTimeout: 300ms, retryOn: gateway-error}";
+    let policy = vec![
+        entry(name, 80, "HTTP"),
+        rule(name, "{tls: {mode: SIMPLE}}"),
+        routes(
+            name,
+            &format!("[{{{limit}, route: [{{destination: {{host: {name}}}}}]}}]"),
+        ),
+    ];
+    let subject = sidecar(&trust, 80, &[name], &site, policy);
+    assert_eq!(through(&subject, &[&format!("http://{name}/")]).status(), 200);
+    assert_eq!(site.connections(), 1);
+    // From then on it runs.
+    let slow = through(&subject, &[&format!("http://{name}/delay/2")]);
+    assert_eq!(slow.status(), 504);
+    let line = &subject.log(2)[1];
+    assert!(line.contains(" 504 URX,UT upstream_per_try_timeout "), "{line}");
 }

@@ -74,6 +74,15 @@ pub fn http() -> Site {
 
 /// The same behind TLS for `names`; the certificate to trust is written to `trust`.
 pub fn https(names: &[&str], trust: &Path) -> Site {
+    encrypted(certified(names, trust))
+}
+
+/// The site of `https`, which says nothing for a while before it speaks TLS.
+pub fn late_https(names: &[&str], trust: &Path, wait: Duration) -> Site {
+    encrypted_after(wait, certified(names, trust))
+}
+
+fn certified(names: &[&str], trust: &Path) -> ServerConfig {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let certified = rcgen::generate_simple_self_signed(names).unwrap();
     std::fs::write(trust, certified.cert.pem()).unwrap();
@@ -82,13 +91,18 @@ pub fn https(names: &[&str], trust: &Path) -> Site {
     let config = ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(chain, key);
-    encrypted(config.unwrap())
+    config.unwrap()
 }
 
 /// The site of `http` behind TLS.
 pub fn encrypted(config: ServerConfig) -> Site {
+    encrypted_after(Duration::ZERO, config)
+}
+
+fn encrypted_after(wait: Duration, config: ServerConfig) -> Site {
     let config = Arc::new(config);
     serve(move |stream, head| {
+        thread::sleep(wait);
         let connection = ServerConnection::new(config.clone()).map_err(io::Error::other)?;
         answer_all(StreamOwned::new(connection, stream), head)
     })

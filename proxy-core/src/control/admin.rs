@@ -26,9 +26,10 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
+use socket2::SockRef;
 use tokio::{
     runtime,
-    sync::{broadcast::error::RecvError, mpsc, watch},
+    sync::{mpsc, watch},
     task::{self, AbortHandle},
 };
 
@@ -42,11 +43,15 @@ use crate::{
 /// What `/ready` says of a sidecar that has its policy and takes connections.
 pub const LIVE: &str = "LIVE";
 
-/// Records that wait for a slow reader before the broadcast's own bound counts for it.
-const STREAM_BUFFER: usize = 64;
-
 /// Connections at a time; a scraper, a probe and the app need a few.
-const CONNECTIONS: usize = 256;
+const CONNECTIONS: usize = 64;
+
+/// Bytes that a connection holds of what its reader does not take; the queue of `/flows` comes on top, once for all readers.
+const WRITE_BUFFER: usize = 16 * 1024;
+
+/// How long a reader may take nothing at all of what is sent to it: one whose port-forward hangs never comes back, and holds
+/// one of the connections.
+const STALLED: Duration = Duration::from_secs(5 * 60);
 
 /// How long a caller may take to its next request; scrapers come once a minute.
 const HEAD: Duration = Duration::from_secs(90);
@@ -78,6 +83,8 @@ async fn serve(listener: tokio::net::TcpListener, door: Door, admin: Arc<Admin>)
     let mut seats = Seats::default();
     loop {
         let (stream, _) = net::accept(&listener).await;
+        // Without it a connection is no worse than it was.
+        let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(STALLED));
         let admin = admin.clone();
         seats.take(|stays| {
             task::spawn(async move {
@@ -95,6 +102,7 @@ async fn serve(listener: tokio::net::TcpListener, door: Door, admin: Arc<Admin>)
                 let _ = http1::Builder::new()
                     .timer(TokioTimer::new())
                     .header_read_timeout(HEAD)
+                    .max_buf_size(WRITE_BUFFER)
                     .serve_connection(TokioIo::new(stream), service)
                     .await;
             })
@@ -295,20 +303,13 @@ pub(super) struct Lines {
 impl Lines {
     /// Records as they happen. A reader that is too slow is told how many it missed.
     fn flows(mut flows: FlowStream) -> Self {
-        let (line_tx, line_rx) = mpsc::channel(STREAM_BUFFER);
+        let (line_tx, line_rx) = mpsc::channel(1);
         task::spawn(async move {
-            loop {
-                let line = tokio::select! {
-                    line = flows.recv() => line,
+            // Records are taken from their queue once there is room for them: what waits, waits there.
+            while let Ok(room) = line_tx.reserve().await {
+                tokio::select! {
+                    lines = flows.next() => room.send(lines.into()),
                     () = line_tx.closed() => return,
-                };
-                let line = match line {
-                    Ok(line) => Bytes::copy_from_slice(line.as_bytes()),
-                    Err(RecvError::Lagged(missed)) => format!("{{\"dropped\":{missed}}}\n").into(),
-                    Err(RecvError::Closed) => return,
-                };
-                if line_tx.send(line).await.is_err() {
-                    return;
                 }
             }
         });

@@ -24,7 +24,7 @@ pub struct BesideState {
     /// Files read.
     pub files: usize,
     /// Objects read.
-    pub objects: u64,
+    pub objects: u32,
     /// What is wrong in its folder now; the last good version of each file holds.
     pub errors: Vec<String>,
 }

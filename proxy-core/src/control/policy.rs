@@ -185,7 +185,7 @@ impl Policy {
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.snapshot.load_full();
         let snapshot = policy::recompile(&before, &world, &reading.world, &workload);
-        let mut state = state(&reading, &snapshot, &self.choice, standing, started);
+        let state = state(&reading, &snapshot, &self.choice, standing, started);
         log_errors(&state);
         tracing::info!(
             hash = state.hash,
@@ -201,7 +201,7 @@ impl Policy {
             listener(snapshot.capture());
         }
         self.snapshot.store(Arc::new(snapshot));
-        state.unopened = self.open_sockets();
+        self.open_sockets();
         // Only now all of it is in force.
         *self.state_mut() = state;
         // A large policy takes a while to be taken apart: not before the new one holds, and not on a thread with traffic.
@@ -229,21 +229,20 @@ impl Policy {
         let _standing = self.standing();
         // A second one would be a second owner of the same addresses.
         let _ = self.opener.set(opener);
-        let unopened = self.open_sockets();
-        self.state_mut().unopened = unopened;
+        self.open_sockets();
     }
 
-    fn open_sockets(&self) -> Vec<String> {
-        let opener = self.opener.get();
-        opener
-            .map(|opener| opener.follow(&self.snapshot.load()))
-            .unwrap_or_default()
+    fn open_sockets(&self) {
+        if let Some(opener) = self.opener.get() {
+            opener.follow(&self.snapshot.load());
+        }
     }
 
     /// What is in force. It waits for nobody who takes over another policy: readiness is asked for on one thread.
     pub fn state(&self) -> PolicyState {
         let state = self.state_mut().clone();
-        state.by_now()
+        let unopened = self.opener.get().map(Opener::failed).unwrap_or_default();
+        state.by_now(unopened)
     }
 
     fn standing(&self) -> MutexGuard<'_, Standing> {

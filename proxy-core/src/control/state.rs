@@ -41,7 +41,7 @@ pub struct PolicyState {
     /// Which one of several for the same place it is, where it says so.
     pub generation: Option<u64>,
     /// Objects read.
-    pub objects: u64,
+    pub objects: u32,
     /// Files read.
     pub files: usize,
     /// When the policy in force was loaded; for a kept one, when it first was.
@@ -78,10 +78,11 @@ pub struct PolicyState {
 }
 
 impl PolicyState {
-    /// The same, with the age that the policy has by now.
-    pub(super) fn by_now(self) -> Self {
+    /// The same, with the age that the policy has by now, and the sockets that cannot be opened.
+    pub(super) fn by_now(self, unopened: Vec<String>) -> Self {
         Self {
             age_seconds: age_seconds(self.since),
+            unopened,
             ..self
         }
     }
@@ -138,7 +139,7 @@ pub(super) fn state(
         load_ms: started.elapsed().as_millis() as u64,
         mode: snapshot.mode().mode.to_string(),
         observe: choice.enforcement == Enforcement::Observe,
-        // Nothing is opened before a policy is in force.
+        // Asked for with `by_now`: they are tried again while it holds.
         unopened: Vec::new(),
         namespace: snapshot.workload().namespace.to_string(),
         workload: snapshot.workload().name.to_string(),

@@ -18,8 +18,9 @@ use crate::policy::HttpVersion;
 
 mod request;
 mod response;
+mod web;
 
-pub(super) use request::RequestBody;
+pub(super) use request::{RequestBody, Unreadable};
 pub(super) use response::{Broken, ResponseBody};
 
 /// What the caller has sent of its request.
@@ -30,8 +31,8 @@ pub(super) struct Progress {
     pub ended: Cell<bool>,
     /// The caller broke it off: what it has sent is not the whole request.
     pub broken: Cell<bool>,
-    /// It broke off because what the caller sends is no body.
-    pub malformed: Cell<bool>,
+    /// It broke off because what the caller sends cannot be read.
+    pub unreadable: Cell<Option<Unreadable>>,
     pub end: Notify,
     /// The answer has ended before: nobody wants the rest.
     unwanted: Cell<bool>,

@@ -102,6 +102,11 @@ pub(super) fn http_status(grpc: u8) -> u16 {
 /// Writes an answer into the head of a response that has nothing else: what ends a call of gRPC.
 pub(super) fn answer(headers: &mut HeaderMap, status: u8, text: &[u8]) {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    tell(headers, status, text);
+}
+
+/// Writes a status, and what it is about, into a head.
+pub(super) fn tell(headers: &mut HeaderMap, status: u8, text: &[u8]) {
     headers.insert(STATUS, HeaderValue::from(u16::from(status)));
     if let Ok(message) = HeaderValue::from_str(&encoded(text))
         && !text.is_empty()

@@ -26,6 +26,7 @@ mod exchange;
 mod fault;
 mod finish;
 mod forward;
+mod grpc_web;
 mod hashing;
 mod heads;
 mod http1;
@@ -41,6 +42,7 @@ use authority::{authority, named_destination, names_path};
 use cors::Crossing;
 use edits::Asked;
 pub(super) use finish::Finish;
+use grpc_web::Web;
 pub(super) use http1::serve;
 use http2::Streams;
 pub(super) use http2::serve as serve_streams;
@@ -165,6 +167,10 @@ async fn handle(
     finish.decided(&decision);
     finish.flow.would = would;
     finish.flow.other = worker.beside.compare(&snapshot, &facts, FirstBytes::Read);
+    let web = match decision.grpc_web {
+        true => Web::take(&mut request, &mut finish),
+        false => None,
+    };
     let action = match decision.action {
         // Whoever names the destination to a proxy has no other way there; like any bypass it is not ours to record.
         Action::Bypass if fixed.is_none() => {
@@ -190,7 +196,7 @@ async fn handle(
     }
     let (finish, crossing) = match intervene(&worker, &asked, &mut request, &path, finish).await {
         Ok(left) => left,
-        Err(response) => return Ok(closing(&worker, *response)),
+        Err(response) => return Ok(closing(&worker, grpc_web::answered(web, *response).await)),
     };
     let response = match action {
         Action::Reply(answer) => {
@@ -222,7 +228,7 @@ async fn handle(
         // Nothing captures this any more: the caller's next connection goes straight.
         Action::Bypass => return Err(caller.cut()),
     };
-    Ok(closing(&worker, response))
+    Ok(closing(&worker, grpc_web::answered(web, response).await))
 }
 
 /// What a route does before its action: a fault, and the answer to a preflight. Without these the request goes on, with what

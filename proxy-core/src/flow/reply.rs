@@ -14,6 +14,14 @@ use crate::policy::HttpVersion;
 const HTTP_DATE: &[BorrowedFormatItem<'_>] =
     format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
 
+/// What is said of an answer that took too long.
+pub(super) const TIMED_OUT: &str = "upstream request timeout";
+
+/// What is said where there is no answer for `reason`; `again` is said before of one that was asked for again.
+pub(super) fn no_answer(again: &str, reason: &str) -> String {
+    format!("upstream connect error or disconnect/reset before headers. {again}reset reason: {reason}")
+}
+
 /// A response with Envoy's headers of a local reply, in its order. The length of an empty one is written by hyper, last.
 pub(super) fn local(status: u16, text: &[u8], finish: Box<Finish>) -> Response<ResponseBody> {
     let length = text.len();

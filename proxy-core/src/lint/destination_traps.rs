@@ -19,10 +19,11 @@ type Routed = HashSet<(String, u16)>;
 pub(super) fn check(world: &World, registry: &Registry<'_>, findings: &mut Vec<Finding>) {
     let routed = routed(world);
     for rule in &world.destination_rules {
-        let Some(set) = &rule.spec.policy else { continue };
         let mut report = Report::new(findings, "DestinationRule", rule);
+        certificates_by_name(&mut report, &rule.spec);
+        fells_envoy(&mut report, &rule.spec);
+        let Some(set) = &rule.spec.policy else { continue };
         twice_encrypted(&mut report, registry, &routed, rule, set);
-        certificates_by_name(&mut report, &rule.spec, set);
         dropped(&mut report, set);
         fells_istiod(&mut report, world, rule, set);
     }
@@ -90,13 +91,9 @@ fn twice_encrypted(
 
 /// Certificates by name: sidecars take those of a Secret only for a rule that selects them, else they speak plain text;
 /// and Egret's takes none.
-fn certificates_by_name(report: &mut Report<'_>, spec: &DestinationRule, set: &PolicySet) {
-    let ports = set.ports.iter().enumerate().map(|(index, (_, policy))| {
-        let field = format!("spec.trafficPolicy.portLevelSettings[{index}].tls.credentialName");
-        (field, policy)
-    });
-    let whole = ("spec.trafficPolicy.tls.credentialName".to_string(), &set.policy);
-    for (field, policy) in std::iter::once(whole).chain(ports) {
+fn certificates_by_name(report: &mut Report<'_>, spec: &DestinationRule) {
+    for (field, policy) in policies(spec) {
+        let field = format!("{field}.tls.credentialName");
         let name = policy.tls.as_ref().and_then(|tls| tls.credential_name.as_deref());
         let Some(name) = name.filter(|_| originates(policy)) else {
             continue;
@@ -121,6 +118,42 @@ fn certificates_by_name(report: &mut Report<'_>, spec: &DestinationRule, set: &P
             );
         }
     }
+}
+
+/// Tunnels by POST. Envoy 1.40 falls over them (`tcp_proxy` with `use_post` over HTTP/1.1) when the answer ends, as it does where
+/// the far end closes: a segmentation fault, seen of it alone with the configuration that Istio makes.
+fn fells_envoy(report: &mut Report<'_>, spec: &DestinationRule) {
+    for (field, policy) in policies(spec) {
+        if policy.tunnel.as_ref().is_none_or(|tunnel| tunnel.protocol != "POST") {
+            continue;
+        }
+        let field = format!("{field}.tunnel.protocol");
+        report.add(
+            "EGR19",
+            Level::Warning,
+            &field,
+            "a tunnel by POST ends Envoy 1.40 as soon as the far end closes one: all traffic of the pod stops until it is \
+             back",
+            Some("ask the proxy by CONNECT".into()),
+        );
+        report.patch("replace", pointer(&field), Some("CONNECT".into()));
+    }
+}
+
+/// All policies of a rule, those of ports and subsets included, and where they stand.
+fn policies(spec: &DestinationRule) -> impl Iterator<Item = (String, &TrafficPolicy)> {
+    let whole = spec.policy.iter().map(|set| ("spec".to_string(), set));
+    let subsets = spec.subsets.iter().enumerate();
+    let subsets =
+        subsets.filter_map(|(index, subset)| Some((format!("spec.subsets[{index}]"), subset.policy.as_ref()?)));
+    whole.chain(subsets).flat_map(|(of, set)| {
+        let own = (format!("{of}.trafficPolicy"), &set.policy);
+        let ports = set.ports.iter().enumerate().map(move |(index, (_, policy))| {
+            let field = format!("{of}.trafficPolicy.portLevelSettings[{index}]");
+            (field, policy)
+        });
+        std::iter::once(own).chain(ports)
+    })
 }
 
 /// Outlier detection for hosts that the sidecar resolves. Istio 1.31 falls over it (`applyOutlierDetection` writes into

@@ -142,7 +142,7 @@ fn addresses(report: &mut Report<'_>, entry: &Object<ServiceEntry>, allocation: 
     } = allocation;
     let spec = &entry.spec;
     let by_name = !matches!(spec.resolution, Resolution::None | Resolution::Static);
-    if by_name && let Some(index) = spec.ranges.iter().position(|is_range| *is_range) {
+    if by_name && let Some(index) = spec.range.map(usize::from) {
         report.rejected(
             format!("spec.addresses[{index}]"),
             "CIDR addresses are allowed only for NONE/STATIC resolution types",
@@ -216,7 +216,7 @@ fn resolution(report: &mut Report<'_>, entry: &Object<ServiceEntry>) {
         let undeclared = endpoint
             .ports
             .keys()
-            .find(|name| !spec.ports.iter().any(|port| port.name == **name));
+            .find(|name| !spec.ports.iter().any(|port| *port.name == **name));
         if let Some(name) = undeclared.filter(|_| spec.resolution != Resolution::None) {
             report.rejected(
                 format!("{field}.ports"),

@@ -102,6 +102,8 @@ pub struct MeshConfig {
     pub path_normalization: PathNormalization,
     /// `h2UpgradePolicy: UPGRADE`: services that speak HTTP are spoken to in HTTP/2.
     pub h2_upgrade: bool,
+    /// `enableAutoMtls`: Istio finds out by itself who in the mesh speaks its TLS.
+    pub auto_mtls: bool,
     /// `enableTracing`, default true; decides about `x-envoy-decorator-operation`.
     pub enable_tracing: bool,
     /// `defaultConfig.proxyMetadata.ISTIO_META_DNS_CAPTURE`.
@@ -204,6 +206,7 @@ impl Default for MeshConfig {
             dynamic_dns_tls: None,
             path_normalization: PathNormalization::default(),
             h2_upgrade: false,
+            auto_mtls: true,
             enable_tracing: true,
             dns_capture: false,
             dns_auto_allocate: false,

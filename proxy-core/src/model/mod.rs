@@ -40,4 +40,4 @@ pub use text_match::*;
 pub use version::{IstioVersion, UnknownVersion, VERSION_ANNOTATION, VERSION_LABEL, VersionSource};
 pub use virtual_service::*;
 pub use workload_name::{NotAName, UnknownWorkload, WorkloadName};
-pub use world::World;
+pub use world::{PackedWorld, World};

@@ -9,10 +9,29 @@ use std::{
 };
 
 use serde::Serialize;
-use time::OffsetDateTime;
+use time::UtcDateTime;
 
 /// Label or annotation map, ordered by key.
 pub type Labels = BTreeMap<String, String>;
+
+/// Labels of what has none mostly: there may be very many.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FewLabels(Option<Box<Labels>>);
+
+impl From<Labels> for FewLabels {
+    fn from(labels: Labels) -> Self {
+        Self(Some(labels).filter(|labels| !labels.is_empty()).map(Box::new))
+    }
+}
+
+impl Deref for FewLabels {
+    type Target = Labels;
+
+    fn deref(&self) -> &Labels {
+        static NONE: Labels = Labels::new();
+        self.0.as_deref().unwrap_or(&NONE)
+    }
+}
 
 /// Where something is written: the file (relative to the folder, `/` separated) and a position counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -39,13 +58,13 @@ pub struct Meta {
     /// Name.
     pub name: Arc<str>,
     /// `metadata.labels`.
-    pub labels: Labels,
+    pub labels: FewLabels,
     /// `metadata.annotations`.
-    pub annotations: Labels,
+    pub annotations: FewLabels,
     /// `metadata.creationTimestamp`, where written.
-    pub created: Option<OffsetDateTime>,
+    pub created: Option<UtcDateTime>,
     /// Order of appearance in its file; stands in for age, after the file's name, where no timestamp is written.
-    pub order: u64,
+    pub order: u32,
 }
 
 /// One object with its metadata and place.

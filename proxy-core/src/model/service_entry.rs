@@ -15,8 +15,8 @@ pub struct ServiceEntry {
     pub host_lines: Box<[u32]>,
     /// Virtual addresses; a bare address is a full-length prefix.
     pub addresses: Box<[IpNet]>,
-    /// Whether each address is written as a range, even if of one address.
-    pub ranges: Box<[bool]>,
+    /// Which of them is the first that is written as a range, even if of one address.
+    pub range: Option<u16>,
     /// Ports; shared with what is compiled from them.
     pub ports: Arc<[Port]>,
     /// `location: MESH_INTERNAL`.
@@ -50,7 +50,7 @@ pub struct Port {
     /// Number that clients use.
     pub number: u16,
     /// Name.
-    pub name: String,
+    pub name: Box<str>,
     /// Protocol class.
     pub protocol: Protocol,
     /// Port on the endpoint, where it differs.

@@ -7,6 +7,29 @@ use super::{
     Object, RevisionTag, Service, ServiceEntry, Sidecar, Telemetry, VirtualService, WorkloadManifest,
 };
 
+/// Gives the lists of a [`World`], and the kind that each of them is of, to the macro `$then`.
+macro_rules! each_list {
+    ($then:ident) => {
+        $then! {
+            mesh_configs: MeshConfig,
+            shared_meshes: MeshText,
+            control_planes: ControlPlane,
+            injectors: InjectorConfig,
+            tags: RevisionTag,
+            namespaces: Namespace,
+            services: Service,
+            workloads: WorkloadManifest,
+            service_entries: ServiceEntry,
+            virtual_services: VirtualService,
+            destination_rules: DestinationRule,
+            gateways: Gateway,
+            sidecars: Sidecar,
+            telemetries: Telemetry,
+            envoy_filters: EnvoyFilter,
+        }
+    };
+}
+
 /// All objects of a source that policy depends on. Cheap to clone: objects are shared.
 #[derive(Debug, Clone, Default)]
 pub struct World {
@@ -87,25 +110,36 @@ impl World {
 
     /// Adds everything that `other` says.
     pub fn extend(&mut self, other: &World) {
-        self.mesh_configs.extend_from_slice(&other.mesh_configs);
-        self.shared_meshes.extend_from_slice(&other.shared_meshes);
-        self.control_planes.extend_from_slice(&other.control_planes);
-        self.injectors.extend_from_slice(&other.injectors);
-        self.tags.extend_from_slice(&other.tags);
-        self.namespaces.extend_from_slice(&other.namespaces);
-        self.services.extend_from_slice(&other.services);
-        self.workloads.extend_from_slice(&other.workloads);
-        self.service_entries.extend_from_slice(&other.service_entries);
-        self.virtual_services.extend_from_slice(&other.virtual_services);
-        self.destination_rules.extend_from_slice(&other.destination_rules);
-        self.gateways.extend_from_slice(&other.gateways);
-        self.sidecars.extend_from_slice(&other.sidecars);
-        self.telemetries.extend_from_slice(&other.telemetries);
-        self.envoy_filters.extend_from_slice(&other.envoy_filters);
-        for (kind, count) in &other.ignored {
+        macro_rules! extend {
+            ($($list:ident: $kind:ident,)*) => {
+                $(self.$list.extend_from_slice(&other.$list);)*
+            };
+        }
+        each_list!(extend);
+        self.count_ignored(&other.ignored);
+        self.join_meshes();
+    }
+
+    /// Adds everything that `other` says.
+    pub fn extend_packed(&mut self, other: &PackedWorld) {
+        macro_rules! extend {
+            ($($list:ident: $kind:ident,)*) => {
+                for object in &other.objects {
+                    match object {
+                        $(AnyObject::$kind(object) => self.$list.push(object.clone()),)*
+                    }
+                }
+            };
+        }
+        each_list!(extend);
+        self.count_ignored(other.ignored.iter().map(|(kind, count)| (kind, count)));
+        self.join_meshes();
+    }
+
+    fn count_ignored<'k>(&mut self, more: impl IntoIterator<Item = (&'k String, &'k usize)>) {
+        for (kind, count) in more {
             *self.ignored.entry(kind.clone()).or_default() += count;
         }
-        self.join_meshes();
     }
 
     /// Has the mesh configs say what their control planes make of them: what is shared with them counts over their own.
@@ -132,7 +166,7 @@ impl World {
     /// Everything but the objects that are written in `file`.
     pub fn without_file(&self, file: &str) -> Self {
         macro_rules! others {
-            ($($list:ident),*) => {
+            ($($list:ident: $kind:ident,)*) => {
                 Self {
                     $($list: self.$list.iter().filter(|object| *object.place.file != *file).cloned().collect(),)*
                     ignored: self.ignored.clone(),
@@ -140,22 +174,71 @@ impl World {
                 }
             };
         }
-        others!(
-            mesh_configs,
-            shared_meshes,
-            control_planes,
-            injectors,
-            tags,
-            namespaces,
-            services,
-            workloads,
-            service_entries,
-            virtual_services,
-            destination_rules,
-            gateways,
-            sidecars,
-            telemetries,
-            envoy_filters
-        )
+        each_list!(others)
+    }
+}
+
+/// An object of any kind.
+macro_rules! any_object {
+    ($($list:ident: $kind:ident,)*) => {
+        #[derive(Debug)]
+        enum AnyObject {
+            $($kind(Arc<Object<$kind>>),)*
+        }
+    };
+}
+each_list!(any_object);
+
+/// What one source says, in less room: there may be very many files, of few objects each, and a [`World`] has a list for
+/// each kind.
+#[derive(Debug, Default)]
+pub struct PackedWorld {
+    objects: Box<[AnyObject]>,
+    ignored: Box<[(String, usize)]>,
+}
+
+impl From<World> for PackedWorld {
+    fn from(world: World) -> Self {
+        macro_rules! pack {
+            ($($list:ident: $kind:ident,)*) => {
+                [$(world.$list.into_iter().map(AnyObject::$kind).collect::<Vec<_>>()),*]
+            };
+        }
+        let lists = each_list!(pack);
+        Self {
+            objects: lists.into_iter().flatten().collect(),
+            ignored: world.ignored.into_iter().collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{model::add_document, yaml};
+
+    #[test]
+    fn a_packed_world_says_the_same_in_the_same_order() {
+        let text = "
+{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: v}, spec: {hosts: [b.test]}}
+---
+{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: b}, spec: {hosts: [b.test]}}
+---
+{apiVersion: v1, kind: Secret, metadata: {name: s}}
+---
+{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: a}, spec: {hosts: [a.test]}}
+---
+{apiVersion: v1, kind: Namespace, metadata: {name: shop}}
+";
+        let (mut world, mut order, mut errors) = (World::default(), 0, Vec::new());
+        for document in yaml::read(text.as_bytes()).unwrap() {
+            add_document(&document, &"f.yaml".into(), &mut order, &mut world, &mut errors);
+        }
+        assert_eq!(errors, []);
+        let mut same = World::default();
+        same.extend_packed(&world.clone().into());
+        assert_eq!(format!("{same:?}"), format!("{world:?}"));
+        same.extend_packed(&world.clone().into());
+        assert_eq!((same.service_entries.len(), same.ignored["Secret"]), (4, 2));
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn allocate(services: &mut [Arc<RegistryService>], mesh: &MeshConfig)
 }
 
 fn key(service: &RegistryService) -> String {
-    format!("{}/{}", service.namespace, service.host)
+    format!("{}/{}", service.namespace(), service.host)
 }
 
 /// One address for each key: by its hash, and by a second one where another has that place already.

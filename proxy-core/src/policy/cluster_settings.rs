@@ -192,7 +192,7 @@ pub(crate) fn is_refused(
 ) -> bool {
     let tls = policy.and_then(|policy| policy.tls.as_ref());
     // Istio says so too where it finds out by itself who in the mesh speaks its TLS.
-    if tls.is_none() && entry.mesh_internal {
+    if tls.is_none() && entry.mesh_internal && mesh.auto_mtls {
         return false;
     }
     let encrypts = |tls: &ClientTls| tls.mode == "ISTIO_MUTUAL" || originated(tls, selects, &[], true).is_some();

@@ -45,7 +45,7 @@ impl<'w> DataPlane<'w> {
     pub fn of(world: &'w World, workload: &'w Workload, host_network: bool) -> Self {
         let mut namespaces = world.namespaces.iter();
         let found = namespaces.find(|object| object.meta.name == workload.namespace);
-        Self::within(world, found.map(|object| &object.meta.labels), workload, host_network)
+        Self::within(world, found.map(|object| &*object.meta.labels), workload, host_network)
     }
 
     /// The same where the labels of the workload's namespace were looked up already; `None` where it is not declared.
@@ -135,7 +135,7 @@ mod tests {
         };
         let meta = Meta {
             name: name.into(),
-            labels,
+            labels: labels.into(),
             ..Meta::default()
         };
         Arc::new(Object::new(meta, place, spec))

@@ -24,6 +24,7 @@ pub fn decide<'s, W: Witness>(snapshot: &'s Snapshot, facts: &Facts<'_>, witness
             route: None,
             action: Action::Bypass,
             treatment: None,
+            grpc_web: false,
         };
     }
     witness.saw(|| {
@@ -60,17 +61,19 @@ pub fn decide<'s, W: Witness>(snapshot: &'s Snapshot, facts: &Facts<'_>, witness
             unknown_stream(snapshot, listener, witness)
         }
         Some(chain) => match (chain, facts.claims) {
-            (Chain::Http(table), Claims::Http(http)) => {
+            (Chain::Http(chain), Claims::Http(http)) => {
+                let port = facts.destination.port();
+                let grpc_web = chain.grpc_web && version::has(snapshot.version, version::Change::GrpcWeb);
                 witness.saw(|| {
-                    step(
-                        "chain",
-                        format!("HTTP, routed by Host on port {}", facts.destination.port()),
-                        None,
-                    )
+                    let web = if grpc_web { ", gRPC-Web made into gRPC" } else { "" };
+                    step("chain", format!("HTTP, routed by Host on port {port}{web}"), None)
                 });
-                let named = |authority| version::names_a_route(snapshot.version, authority, facts.destination.port());
-                let table = http.authority.is_none_or(named).then_some(*table);
-                request(snapshot, listener, table, &http, facts.draw, witness)
+                let named = |authority| version::names_a_route(snapshot.version, authority, port);
+                let table = http.authority.is_none_or(named).then_some(chain.table);
+                Decision {
+                    grpc_web,
+                    ..request(snapshot, listener, table, &http, facts.draw, witness)
+                }
             }
             (Chain::Own(cluster), _) => {
                 witness.saw(|| chain_step(&seen, cluster.object.clone()));
@@ -96,6 +99,7 @@ fn not_http<'s, W: Witness>(listener: &'s Listener, witness: &mut W) -> Decision
         route: None,
         action: bare_reply(400, "DPE", "http1.codec_error"),
         treatment: None,
+        grpc_web: false,
     }
 }
 
@@ -117,6 +121,7 @@ fn stream<'s, W: Witness>(
             ..Forward::plain(cluster)
         }),
         treatment: None,
+        grpc_web: false,
     }
 }
 
@@ -176,6 +181,7 @@ fn unknown_stream<'s, W: Witness>(snapshot: &'s Snapshot, listener: &'s Listener
         route: None,
         action: Action::Forward(Forward::plain(cluster)),
         treatment: None,
+        grpc_web: false,
     }
 }
 
@@ -188,5 +194,6 @@ fn cut<'s>(listener: &'s str, cluster: Option<&'static str>, flags: &'static str
         route: None,
         action: Action::Cut { cluster, flags },
         treatment: None,
+        grpc_web: false,
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn as_seen<'w>(world: Cow<'w, World>, revision: &str) -> Cow<'w, Worl
 /// The labels of the namespaces that are declared, by name.
 fn labels(world: &World) -> HashMap<Arc<str>, Labels> {
     let namespaces = world.namespaces.iter().map(|object| {
-        let mut labels = object.meta.labels.clone();
+        let mut labels = Labels::clone(&object.meta.labels);
         labels.insert(NAME.into(), object.meta.name.to_string());
         (object.meta.name.clone(), labels)
     });

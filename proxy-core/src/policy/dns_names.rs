@@ -83,7 +83,7 @@ fn written(service: &RegistryService, workload: &Workload) -> Vec<String> {
     let host = service.host.to_ascii_lowercase();
     let mut names = Vec::new();
     if service.is_kubernetes() && is_of_kubernetes(&host) {
-        let (name, namespace) = (&service.object.name, &service.namespace);
+        let (name, namespace) = (&service.object.name, service.namespace());
         names.push(format!("{name}.{namespace}"));
         names.push(format!("{name}.{namespace}.svc"));
         if *namespace == workload.namespace {

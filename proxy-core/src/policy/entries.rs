@@ -10,7 +10,7 @@ use super::{
     chains::Stream,
     clusters::Clusters,
     compile::RESERVED_PORTS,
-    listeners::{Chain, ChainKey, ChainMatch, Listener},
+    listeners::{Chain, ChainKey, ChainMatch, HttpChain, Listener},
     registry::{Address, RegistryService},
     scope::Scope,
     shared_endpoints::{SamePort, SharedEndpoints},
@@ -84,7 +84,7 @@ impl<'s> Entries<'s> {
             let own = service.port(number).or(service.ports.first());
             let port = Port {
                 number,
-                name: String::new(),
+                name: Box::default(),
                 protocol,
                 target_port: None,
                 line: own.map_or(0, |own| own.line),
@@ -159,7 +159,7 @@ impl<'s> Entries<'s> {
             && existing.is_some_and(is_told_apart)
             && !(class == ProtocolClass::Auto && existing != Some(Protocol::Auto))
         {
-            if class == ProtocolClass::Auto {
+            if class == ProtocolClass::Auto || port.protocol == Protocol::GrpcWeb {
                 self.is_mixed(address);
             }
             return;
@@ -206,7 +206,10 @@ impl<'s> Entries<'s> {
                 next
             })
         };
-        Chain::Http(table)
+        Chain::Http(HttpChain {
+            table,
+            grpc_web: port.protocol == Protocol::GrpcWeb,
+        })
     }
 
     /// Adds chains to a listener; those that ask for the same as an older one are left out.
@@ -218,7 +221,7 @@ impl<'s> Entries<'s> {
         chains: Vec<(ChainMatch, Chain)>,
     ) {
         let more_addresses = match service.address {
-            Address::Ip(own) if own == address.ip() => service.more_addresses.clone(),
+            Address::Ip(own) if own == address.ip() => service.more_addresses().into(),
             _ => Box::default(),
         };
         let of_http = |protocol: Protocol| protocol.class() == ProtocolClass::Http;

@@ -52,12 +52,22 @@ struct Leaf {
 /// What a filter chain does.
 #[derive(Debug, Clone)]
 pub(super) enum Chain {
-    /// HTTP connection manager with a route table.
-    Http(usize),
+    /// HTTP connection manager.
+    Http(HttpChain),
     /// tcp_proxy to the cluster of the service that declares it, as of nearly every chain of a large policy.
     Own(Arc<Cluster>),
     /// tcp_proxy to weighted clusters.
     Weighted(Arc<Weighted>),
+}
+
+/// An HTTP connection manager.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HttpChain {
+    /// Its route table.
+    pub table: usize,
+    /// It makes calls of gRPC-Web into calls of gRPC. Istio: where the service that made it declares `GRPC-Web`, for all that
+    /// share it.
+    pub grpc_web: bool,
 }
 
 /// Where a tcp_proxy leads that does not simply lead to one service's cluster.
@@ -177,6 +187,7 @@ impl Listener {
         self.needs.tls |= !condition.names.is_empty();
         self.needs.http |= condition.http;
         self.mixed |= !condition.is_by_name() && !condition.is_all_http();
+        self.mixed |= matches!(chain, Chain::Http(http) if http.grpc_web);
         if condition.ranges.is_empty() && condition.names().is_empty() && !condition.http {
             self.default = Some(chain.clone());
             return;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use time::OffsetDateTime;
+use time::UtcDateTime;
 
 use super::{
     Action, BypassRule, Claims, Facts, HttpVersion, Snapshot, Step, Verdict, Workload, compile, decide, discovery,
@@ -285,7 +285,7 @@ impl Change {
                     namespace: workload.namespace.clone(),
                     name: host.clone(),
                     // Made last, as anything new is.
-                    created: Some(OffsetDateTime::new_utc(time::Date::MAX, time::Time::MIDNIGHT)),
+                    created: Some(UtcDateTime::MAX),
                     ..Meta::default()
                 };
                 world.service_entries.push(Arc::new(new_object(meta, spec)));

@@ -8,7 +8,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use time::OffsetDateTime;
+use time::UtcDateTime;
 
 use super::{allocation, visibility::Export};
 use crate::model::{MeshConfig, Meta, Object, ObjectRef, Port, Resolution, Service, ServiceEntry, World};
@@ -17,13 +17,10 @@ use crate::model::{MeshConfig, Meta, Object, ObjectRef, Port, Resolution, Servic
 #[derive(Debug, Clone)]
 pub(super) struct RegistryService {
     pub host: Arc<str>,
-    pub namespace: Arc<str>,
     /// With `order`, what its age is compared by.
-    pub created: Option<OffsetDateTime>,
-    pub order: u64,
+    pub created: Option<UtcDateTime>,
+    pub order: u32,
     pub address: Address,
-    /// Addresses of a Kubernetes Service beside its first.
-    pub more_addresses: Box<[IpAddr]>,
     pub ports: Arc<[Port]>,
     pub kind: ServiceKind,
     pub export: Export,
@@ -55,7 +52,7 @@ pub(super) enum ServiceKind {
 }
 
 /// Age of an object: `creationTimestamp`, else order of appearance (file, then place in it), then names.
-pub(super) type Age<'o> = (OffsetDateTime, &'o str, u64, &'o str, &'o str);
+pub(super) type Age<'o> = (UtcDateTime, &'o str, u32, &'o str, &'o str);
 
 /// The age of an object; `first_name` breaks ties (the host for entries, the object's name for all others).
 pub(super) fn age<'o, T>(object: &'o Object<T>, first_name: &'o str) -> Age<'o> {
@@ -69,15 +66,15 @@ pub(super) fn age<'o, T>(object: &'o Object<T>, first_name: &'o str) -> Age<'o> 
 }
 
 fn aged<'o>(
-    created: Option<OffsetDateTime>,
+    created: Option<UtcDateTime>,
     file: &'o str,
-    order: u64,
+    order: u32,
     first_name: &'o str,
     namespace: &'o str,
 ) -> Age<'o> {
     match created {
         Some(created) => (created, "", 0, first_name, namespace),
-        None => (OffsetDateTime::UNIX_EPOCH, file, order, first_name, namespace),
+        None => (UtcDateTime::UNIX_EPOCH, file, order, first_name, namespace),
     }
 }
 
@@ -101,7 +98,26 @@ impl RegistryService {
             true => &self.object.name,
             false => &self.host,
         };
-        aged(self.created, &self.object.file, self.order, first_name, &self.namespace)
+        aged(
+            self.created,
+            &self.object.file,
+            self.order,
+            first_name,
+            self.namespace(),
+        )
+    }
+
+    /// The namespace of the object that declares it.
+    pub fn namespace(&self) -> &Arc<str> {
+        &self.object.namespace
+    }
+
+    /// Addresses of a Kubernetes Service beside its first.
+    pub fn more_addresses(&self) -> &[IpAddr] {
+        match &self.kind {
+            ServiceKind::Kubernetes(addresses) => addresses.get(1..).unwrap_or_default(),
+            ServiceKind::Alias(_) | ServiceKind::Entry(_) => &[],
+        }
     }
 
     /// Its virtual addresses.
@@ -110,7 +126,7 @@ impl RegistryService {
             Address::Ip(address) => Some(address),
             Address::Any | Address::Range(_) => None,
         };
-        first.into_iter().chain(self.more_addresses.iter().copied())
+        first.into_iter().chain(self.more_addresses().iter().copied())
     }
 
     /// The port that clients call by `number`.
@@ -193,7 +209,7 @@ impl RegistryService {
             }
             _ => false,
         };
-        alike && self.namespace == other.namespace
+        alike && self.namespace() == other.namespace()
     }
 }
 
@@ -244,7 +260,7 @@ fn resolve_aliases(services: &mut [Arc<RegistryService>]) {
         }
         // A circle leads nowhere.
         if !targets.contains_key(target) {
-            let name = (service.namespace.clone(), service.host.clone());
+            let name = (service.namespace().clone(), service.host.clone());
             of_host.entry(target.clone()).or_default().insert(name);
         }
     }
@@ -280,11 +296,9 @@ fn entry_services(
         services.extend(addresses.iter().map(|address| {
             Arc::new(RegistryService {
                 host: host.clone(),
-                namespace: entry.meta.namespace.clone(),
                 created: entry.meta.created,
                 order: entry.meta.order,
                 address: *address,
-                more_addresses: Box::default(),
                 ports: spec.ports.clone(),
                 kind: ServiceKind::Entry(entry.clone()),
                 export,
@@ -323,20 +337,18 @@ fn kubernetes_service(service: &Object<Service>, mesh: &MeshConfig, namespace: &
         .map(|list| list.split(',').map(|item| item.trim().to_string()).collect())
         .unwrap_or_default();
     RegistryService {
-        namespace: own.clone(),
         created: service.meta.created,
         order: service.meta.order,
         address: spec
             .cluster_ips
             .first()
             .map_or(Address::Any, |first| Address::Ip(*first)),
-        more_addresses: spec.cluster_ips.iter().skip(1).copied().collect(),
         ports: spec
             .ports
             .iter()
             .map(|port| Port {
                 number: port.number,
-                name: port.name.clone(),
+                name: port.name.as_str().into(),
                 protocol: port.protocol,
                 target_port: None,
                 line: port.line,

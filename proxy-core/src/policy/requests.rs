@@ -27,6 +27,7 @@ pub(super) fn request<'s, W: Witness>(
         route: None,
         action: bare_reply(status, flags, details),
         treatment: None,
+        grpc_web: false,
     };
     let Some(authority) = http.authority else {
         witness.saw(|| step("virtual_host", "the request has no Host: 400".into(), None));
@@ -108,6 +109,7 @@ fn known_request<'s, W: Witness>(
         route: name,
         action,
         treatment: found.and_then(|route| route.treatment.as_deref()),
+        grpc_web: false,
     };
     let reply = |status, flags, details, body, redirect| {
         Action::Reply(Reply {
@@ -210,6 +212,7 @@ fn own_request<'s, W: Witness>(
             ..Forward::plain(&own.cluster)
         }),
         treatment: None,
+        grpc_web: false,
     }
 }
 
@@ -226,6 +229,7 @@ fn unknown_request<'s, W: Witness>(snapshot: &'s Snapshot, listener: &'s Listene
             ..Forward::plain(cluster)
         }),
         treatment: None,
+        grpc_web: false,
     };
     let refuse = |status, flags, details| Decision {
         verdict: Verdict::Blocked,
@@ -235,6 +239,7 @@ fn unknown_request<'s, W: Witness>(snapshot: &'s Snapshot, listener: &'s Listene
         route: Some(name),
         action: bare_reply(status, flags, details),
         treatment: None,
+        grpc_web: false,
     };
     match snapshot.mode.mode {
         OutboundMode::RegistryOnly => {

@@ -96,7 +96,7 @@ impl<'w> Rules<'w> {
         let rules: Vec<&Rule<'_>> = local
             .and_then(|local| local.get(&service.host))
             .map(|rules| rules.iter().collect())
-            .or_else(|| exported(&service.namespace))
+            .or_else(|| exported(service.namespace()))
             .or_else(|| exported(&self.root))?;
         let selects = |rule: &&&Rule<'_>| {
             rule.namespace == own

@@ -85,7 +85,7 @@ fn with_ports(service: &RegistryService, ports: Vec<Port>) -> Arc<RegistryServic
 fn imported(listener: &EgressListener, visible: &[Arc<RegistryService>], own: &str) -> Vec<Arc<RegistryService>> {
     let imports = |service: &&Arc<RegistryService>| {
         service.export != Export::Hidden
-            && visibility::imports(listener, &service.namespace, &service.host, own, Fits::Covered)
+            && visibility::imports(listener, service.namespace(), &service.host, own, Fits::Covered)
     };
     let mut services: Vec<Arc<RegistryService>> = visible
         .iter()
@@ -93,20 +93,20 @@ fn imported(listener: &EgressListener, visible: &[Arc<RegistryService>], own: &s
         .filter_map(|service| trimmed(listener, service))
         .collect();
     for service in services.iter_mut().filter(|service| !service.aliases.is_empty()) {
-        let namespace = service.namespace.clone();
+        let namespace = service.namespace().clone();
         let imported = |alias: &Arc<str>| visibility::imports(listener, &namespace, alias, own, Fits::Covered);
         Arc::make_mut(service).aliases.retain(imported);
     }
     let mut kept: HashMap<Arc<str>, (Arc<str>, bool)> = HashMap::with_capacity(services.len());
     for service in &services {
-        let candidate = (service.namespace.clone(), service.is_kubernetes());
+        let candidate = (service.namespace().clone(), service.is_kubernetes());
         match kept.entry(service.host.clone()) {
             Entry::Vacant(free) => {
                 free.insert(candidate);
             }
             Entry::Occupied(mut known) => {
                 let (namespace, of_kubernetes) = known.get();
-                if &*service.namespace == own || !of_kubernetes && candidate.1 && &**namespace != own {
+                if &**service.namespace() == own || !of_kubernetes && candidate.1 && &**namespace != own {
                     known.insert(candidate);
                 }
             }
@@ -118,7 +118,7 @@ fn imported(listener: &EgressListener, visible: &[Arc<RegistryService>], own: &s
     }
     services.retain(|service| {
         kept.get(&service.host)
-            .is_some_and(|(namespace, _)| *namespace == service.namespace)
+            .is_some_and(|(namespace, _)| namespace == service.namespace())
     });
     services
 }
@@ -184,7 +184,10 @@ impl<'r> ByHost<'r> {
         let mut by_host: HashMap<&str, Vec<&Arc<RegistryService>>> = HashMap::new();
         for service in by_age {
             let of_host = by_host.entry(&service.host).or_default();
-            match of_host.iter_mut().find(|known| known.namespace == service.namespace) {
+            match of_host
+                .iter_mut()
+                .find(|known| known.namespace() == service.namespace())
+            {
                 None => of_host.push(service),
                 Some(known) if service.is_kubernetes() && !known.is_kubernetes() => *known = service,
                 Some(_) => {}
@@ -198,7 +201,7 @@ impl<'r> ByHost<'r> {
         let all = self.0.get(host)?;
         let exported = || all.iter().filter(|service| service.export != Export::Hidden);
         all.iter()
-            .find(|service| &*service.namespace == own)
+            .find(|service| &**service.namespace() == own)
             .or_else(|| exported().min_by(|a, b| (!a.is_kubernetes(), a.age()).cmp(&(!b.is_kubernetes(), b.age()))))
             .copied()
     }

@@ -80,7 +80,7 @@ impl<'w> SharedEndpoints<'w> {
 
     /// What declares the host of `service` in its namespace.
     pub fn of<'s>(&'s self, service: &'s RegistryService) -> OfHost<'s> {
-        let key = (&*service.host, &*service.namespace);
+        let key = (&*service.host, &**service.namespace());
         let entries = match (self.several.get(&key), &service.kind) {
             (Some(several), _) => several.as_slice(),
             (None, ServiceKind::Entry(entry)) => slice::from_ref(entry),
@@ -107,7 +107,7 @@ impl<'s> OfHost<'s> {
         let Self { host, entries } = self;
         entries.iter().enumerate().flat_map(move |(index, entry)| {
             let own = entry.spec.ports.iter().find(|own| match port {
-                SamePort::Name(name) => own.name == name,
+                SamePort::Name(name) => &*own.name == name,
                 SamePort::Number(number) => own.number == number,
             });
             // Istio: one that has a single endpoint at a time has none where an older entry has.
@@ -151,7 +151,7 @@ fn of_port<'s>(
     let written = entry.endpoints.iter().filter(move |endpoint| wanted(&endpoint.labels));
     itself.into_iter().chain(written.map(move |endpoint| Declared {
         address: &endpoint.address,
-        port: endpoint.ports.get(&port.name).copied().unwrap_or(target),
+        port: endpoint.ports.get(&*port.name).copied().unwrap_or(target),
         written: Some(endpoint),
     }))
 }

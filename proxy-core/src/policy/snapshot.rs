@@ -101,6 +101,7 @@ impl Snapshot {
             route: (decision.layer == Layer::Http).then_some("allow_any"),
             action: Action::Forward(self.as_asked()),
             treatment: None,
+            grpc_web: false,
             ..*decision
         }
     }

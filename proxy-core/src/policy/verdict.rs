@@ -49,6 +49,8 @@ pub struct Decision<'s> {
     pub action: Action<'s>,
     /// What the route does beside it; `None` where that is nothing.
     pub treatment: Option<&'s Treatment>,
+    /// A call of gRPC-Web is made into one of gRPC on the way.
+    pub grpc_web: bool,
 }
 
 /// How a connection is handled.

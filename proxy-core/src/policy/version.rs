@@ -41,6 +41,8 @@ pub(super) enum Change {
     NoRetryOn503,
     /// The port of a Host header is nothing that routes are found by.
     PortsIgnored,
+    /// Outbound gRPC-Web is made into gRPC; before, what comes in alone.
+    GrpcWeb,
     /// Resolution DNS_ROUND_ROBIN.
     RoundRobin,
     /// A connection waits for its first bytes as long as it takes; before, for a time that is configured.
@@ -56,7 +58,7 @@ pub(super) enum Change {
 }
 
 /// Since when, and where it is written.
-const CHANGES: [(Change, u8, &str); 17] = [
+const CHANGES: [(Change, u8, &str); 18] = [
     (
         Change::DynamicDnsMode,
         31,
@@ -103,6 +105,11 @@ const CHANGES: [(Change, u8, &str); 17] = [
         Change::PortsIgnored,
         16,
         "release notes 1.16: ENABLE_STRIP_PORT, port ignored in domains",
+    ),
+    (
+        Change::GrpcWeb,
+        14,
+        "pilot/pkg/networking/core/v1alpha3/listener.go, protocol of httpListenerOpts",
     ),
     (Change::RoundRobin, 12, "api networking/v1alpha3/service_entry.proto"),
     (

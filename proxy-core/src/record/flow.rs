@@ -102,6 +102,15 @@ pub struct HttpPart {
     pub authority: String,
     /// A call of gRPC.
     pub grpc: bool,
+    /// It came as one of gRPC-Web.
+    pub grpc_web: bool,
+}
+
+impl HttpPart {
+    /// Answers of our own have a status of gRPC. Envoy: those to gRPC-Web have it beside that of HTTP.
+    pub fn answers_as_grpc(&self) -> bool {
+        self.grpc && !self.grpc_web
+    }
 }
 
 impl Flow {
@@ -216,7 +225,7 @@ impl Flow {
             flags: self.flags,
             duration_ms: self.duration.as_millis() as u64,
             upstream_ms: self.upstream_time.map(|time| time.as_millis() as u64),
-            grpc: http.is_some_and(|http| http.grpc),
+            grpc: http.is_some_and(HttpPart::answers_as_grpc),
         }
     }
 

@@ -237,8 +237,8 @@ fn series(flow: &Flow) -> Series {
     }
 }
 
-/// All workers' counters as Prometheus text.
-pub(super) fn text(workers: &[Arc<WorkerCounts>], workload: &FlowWorkload, dropped: u64) -> String {
+/// All workers' counters as Prometheus text, with the lines that the access log lacks and those that readers of `/flows` do.
+pub(super) fn text(workers: &[Arc<WorkerCounts>], workload: &FlowWorkload, dropped: u64, dropped_flows: u64) -> String {
     let (mut verdicts, mut would, mut open) = ([0; 4], [0; 4], 0);
     let (mut requests, mut streams) = (BTreeMap::<String, Requests>::new(), BTreeMap::<String, Streams>::new());
     for worker in workers {
@@ -315,6 +315,10 @@ pub(super) fn text(workers: &[Arc<WorkerCounts>], workload: &FlowWorkload, dropp
     let _ = writeln!(
         text,
         "# TYPE egret_access_log_dropped_total counter\negret_access_log_dropped_total {dropped}"
+    );
+    let _ = writeln!(
+        text,
+        "# TYPE egret_flows_dropped_total counter\negret_flows_dropped_total {dropped_flows}"
     );
     text
 }

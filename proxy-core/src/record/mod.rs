@@ -11,6 +11,8 @@ mod metrics;
 mod pieces;
 #[cfg(feature = "sidecar")]
 mod recorder;
+#[cfg(feature = "sidecar")]
+mod stream;
 
 pub use flow::{Flow, HttpPart, Name};
 pub use flow_record::*;
@@ -20,4 +22,6 @@ pub use line::{Token, read_line};
 pub use metrics::OpenConnections;
 pub use pieces::Timestamp;
 #[cfg(feature = "sidecar")]
-pub use recorder::{AccessLogFormat, AccessLogTarget, FlowStream, Recorder, WorkerRecorder};
+pub use recorder::{AccessLogFormat, AccessLogTarget, Recorder, WorkerRecorder};
+#[cfg(feature = "sidecar")]
+pub use stream::FlowStream;

@@ -2,26 +2,22 @@
 //! counts to the metrics.
 //!
 //! Nothing here blocks a worker: queues are bounded, what does not fit is dropped and counted. A queue takes memory as it
-//! fills, and that of `/flows` from its first reader on: most sidecars are idle, and there are many of them.
+//! fills: most sidecars are idle, and there are many of them.
 
 use std::{
     cell::RefCell,
     fs::OpenOptions,
     io::{self, Write},
     path::PathBuf,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
-
-use tokio::sync::broadcast;
 
 use super::{
     Flow, FlowWorkload,
     log::Log,
     metrics::{self, OpenConnections, WorkerCounts},
+    stream::{FlowStream, FlowStreams},
 };
-
-/// Records that wait for a slow reader of `/flows`.
-const STREAM_QUEUE: usize = 8_192;
 
 /// Where the access log goes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -46,15 +42,12 @@ pub enum AccessLogFormat {
     Json,
 }
 
-/// A reader's end of `/flows`.
-pub type FlowStream = broadcast::Receiver<Arc<str>>;
-
 /// Shared by all workers.
 #[derive(Debug)]
 pub struct Recorder {
     format: AccessLogFormat,
     log: Option<Log>,
-    stream_tx: OnceLock<broadcast::Sender<Arc<str>>>,
+    streams: Arc<FlowStreams>,
     workload: Arc<FlowWorkload>,
     workers: Mutex<Vec<Arc<WorkerCounts>>>,
 }
@@ -80,7 +73,7 @@ impl Recorder {
         Ok(Arc::new(Self {
             format,
             log,
-            stream_tx: OnceLock::new(),
+            streams: Arc::default(),
             workload: workload.into(),
             workers: Mutex::default(),
         }))
@@ -102,8 +95,7 @@ impl Recorder {
 
     /// Streams the records from now on.
     pub fn subscribe(&self) -> FlowStream {
-        let stream_tx = self.stream_tx.get_or_init(|| broadcast::Sender::new(STREAM_QUEUE));
-        stream_tx.subscribe()
+        self.streams.subscribe()
     }
 
     /// Waits until all lines so far are written: the process may end afterwards. A log that hangs is not waited for.
@@ -121,7 +113,7 @@ impl Recorder {
     /// Prometheus text of the counters.
     pub fn metrics(&self) -> String {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        metrics::text(&workers, &self.workload, self.dropped())
+        metrics::text(&workers, &self.workload, self.dropped(), self.streams.dropped())
     }
 }
 
@@ -140,15 +132,11 @@ impl WorkerRecorder {
             // One that there is no room for is counted there.
             log.add(&line);
         }
-        if let Some(stream_tx) = shared
-            .stream_tx
-            .get()
-            .filter(|stream_tx| stream_tx.receiver_count() > 0)
+        if !shared.streams.is_idle()
             && let Ok(mut json) = serde_json::to_string(&flow.record(&shared.workload))
         {
             json.push('\n');
-            // Nobody listening any more is no error.
-            let _ = stream_tx.send(json.into());
+            shared.streams.add(json);
         }
         self.counts.finished(flow);
     }

@@ -22,7 +22,7 @@ use super::parts;
 use super::reading::{
     MAX_DEPTH, Reading, SourceError, is_gone, is_hidden, is_manifest, list, read_file, relative, unpacked, unreadable,
 };
-use crate::model::{Place, World};
+use crate::model::{PackedWorld, Place};
 
 /// A folder of manifests.
 #[derive(Debug)]
@@ -47,9 +47,8 @@ struct File {
     hash: u64,
     /// The file's marks when these bytes were read, where they can be trusted.
     stamp: Option<Stamp>,
-    /// Apart, since there may be very many files.
-    good: Box<World>,
-    objects: u64,
+    good: PackedWorld,
+    objects: u32,
     errors: Vec<SourceError>,
 }
 
@@ -247,7 +246,7 @@ impl Folder {
             ..Reading::default()
         };
         for file in self.files.values() {
-            reading.world.extend(&file.good);
+            reading.world.extend_packed(&file.good);
             reading.objects += file.objects;
             reading.errors.extend_from_slice(&file.errors);
         }
@@ -338,7 +337,7 @@ fn refresh_file(name: &Arc<str>, path: &Path, file: &mut File) -> bool {
     file.hash = hash;
     let (world, objects, errors) = read_file(name, &bytes);
     if errors.is_empty() || file.objects == 0 {
-        *file.good = world;
+        file.good = world.into();
         file.objects = objects;
     }
     file.errors = errors;

@@ -33,7 +33,7 @@ pub struct Reading {
     /// Files read.
     pub files: usize,
     /// Objects taken or ignored.
-    pub objects: u64,
+    pub objects: u32,
     /// Which one of several policies for the same place this is, where the folder says so: the later has the higher
     /// number.
     pub generation: Option<u64>,
@@ -144,11 +144,14 @@ pub fn unpacked(bytes: &[u8]) -> io::Result<Cow<'_, [u8]>> {
 }
 
 /// Reads one file's text; returns its objects, their number, and what could not be taken.
-pub(super) fn read_file(name: &Arc<str>, bytes: &[u8]) -> (World, u64, Vec<SourceError>) {
+pub(super) fn read_file(name: &Arc<str>, bytes: &[u8]) -> (World, u32, Vec<SourceError>) {
     let (mut world, mut order, mut errors) = (World::default(), 0, Vec::new());
     // Packed or in parts, it is the same policy, with the same lines.
     let plain = name.strip_suffix(".parts").unwrap_or(name);
-    let name: &Arc<str> = &plain.strip_suffix(".gz").unwrap_or(plain).into();
+    let name = &match plain.strip_suffix(".gz").unwrap_or(plain) {
+        plain if plain.len() == name.len() => name.clone(),
+        plain => plain.into(),
+    };
     let text = match unpacked(bytes) {
         Ok(text) => text,
         Err(error) => {

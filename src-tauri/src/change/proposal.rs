@@ -276,7 +276,7 @@ impl Draft<'_> {
 }
 
 /// Order of the first object of `file`, less one; behind everything for a new file.
-fn first_order(world: &World, file: &str) -> u64 {
+fn first_order(world: &World, file: &str) -> u32 {
     let entries = world
         .service_entries
         .iter()
@@ -286,7 +286,7 @@ fn first_order(world: &World, file: &str) -> u64 {
         .iter()
         .map(|object| (&object.place, object.meta.order));
     let sidecars = world.sidecars.iter().map(|object| (&object.place, object.meta.order));
-    let all: Vec<(&model::Place, u64)> = entries.chain(services).chain(sidecars).collect();
+    let all: Vec<(&model::Place, u32)> = entries.chain(services).chain(sidecars).collect();
     let own = all
         .iter()
         .filter(|(place, _)| *place.file == *file)

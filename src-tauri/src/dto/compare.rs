@@ -14,7 +14,7 @@ pub struct Pinned {
     pub source: String,
     /// Staged changes that are in it.
     pub staged: u64,
-    pub objects: u64,
+    pub objects: u32,
     /// When, RFC 3339.
     pub at: String,
 }

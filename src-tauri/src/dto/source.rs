@@ -123,7 +123,7 @@ pub struct SourceState {
     pub path: String,
     pub cluster: Option<ClusterState>,
     pub files: usize,
-    pub objects: u64,
+    pub objects: u32,
     pub ignored: Vec<IgnoredKind>,
     pub epoch: u64,
     pub read_at: String,

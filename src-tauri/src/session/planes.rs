@@ -32,7 +32,7 @@ pub struct Carried {
 impl<'v> Planes<'v> {
     pub fn of(view: &'v View) -> Self {
         let named = |object: &'v std::sync::Arc<proxy_core::model::Object<proxy_core::model::Namespace>>| {
-            (&*object.meta.name, &object.meta.labels)
+            (&*object.meta.name, &*object.meta.labels)
         };
         let pods = view.origin.cluster().map(|cluster| cluster.pods()).unwrap_or_default();
         let injected = pods.into_iter().filter(|pod| pod.sidecar.is_some());

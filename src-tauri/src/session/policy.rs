@@ -137,7 +137,7 @@ pub fn short(net: &ipnet::IpNet) -> String {
 pub fn port(port: &proxy_core::model::Port) -> ServicePort {
     ServicePort {
         number: port.number,
-        name: port.name.clone(),
+        name: port.name.to_string(),
         protocol: port.protocol.to_string(),
         target_port: port.target_port,
     }

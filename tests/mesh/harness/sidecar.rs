@@ -14,6 +14,8 @@ pub struct Reply {
     pub exit: i32,
     /// The response's status; 0 without a response.
     pub status: u16,
+    /// The address that was called; empty where the name has none.
+    pub called: String,
     /// The response's body. The sites answer with the request as they saw it.
     pub body: String,
 }
@@ -47,18 +49,20 @@ impl Mesh {
 impl Sleep<'_> {
     /// Sends a request with curl. Certificates are not checked: the sites have an authority of their own.
     pub fn curl(&self, url: &str) -> Reply {
-        let format = format!("{MARK}%{{http_code}}");
+        let format = format!("{MARK}%{{http_code}} %{{remote_ip}}");
         let output = self.exec(
             "sleep",
             &["curl", "-sk", "--max-time", "20", "--write-out", &format, url],
         );
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let (body, status) = said.rsplit_once(MARK).unwrap_or_else(|| {
-            panic!("curl {url}: {said}{}", String::from_utf8_lossy(&output.stderr));
-        });
+        let parts = said.rsplit_once(MARK);
+        let (body, (status, called)) = parts
+            .and_then(|(body, end)| Some((body, end.split_once(' ')?)))
+            .unwrap_or_else(|| panic!("curl {url}: {said}{}", String::from_utf8_lossy(&output.stderr)));
         Reply {
             exit: output.status.code().unwrap_or(-1),
             status: status.parse().expect("curl writes a number"),
+            called: called.to_string(),
             body: body.to_string(),
         }
     }

@@ -35,9 +35,12 @@ async function become(change: () => Promise<Comparison>): Promise<void> {
 
 export const pinPolicy = (policy: PolicyChoice) => become(() => calls.pinPolicy(policy));
 /** Nothing is sent twice before a person says so, each time. */
-export function compareWith(policy: PolicyChoice): Promise<void> {
+export async function compareWith(policy: PolicyChoice): Promise<void> {
   testConsole.both = false;
-  return become(() => calls.compareWith(policy));
+  // What was compared with another policy says nothing of this one.
+  rows.page.forget();
+  await become(() => calls.compareWith(policy));
+  rows.page.touch();
 }
 export const stopComparing = () => become(calls.stopComparing);
 

@@ -41,6 +41,12 @@ class Deploy {
     return { ...target, mode, place, way, dns, staged, image: image.trim() };
   }
 
+  /** A program that runs takes no variables any more. */
+  goTo(place: DeployOptions["place"]): void {
+    this.place = place;
+    if (place === "pod") this.way = "capture";
+  }
+
   /** Without redirection nothing leads DNS to the sidecar. */
   goBy(way: DeployOptions["way"]): void {
     this.way = way;

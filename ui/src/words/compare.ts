@@ -49,6 +49,8 @@ export const summary = ({ compared, different, unknown }: ComparedPage) =>
     ? "no request yet"
     : `${count(different)} of ${plural(compared, "request")} would be different${unknown ? `, ${count(unknown)} cannot be told` : ""}`;
 export const onlyDifferent = "Only these";
+export const noneYet =
+  "Send a request above, or run a command: each appears here as it went, and as it would have gone.";
 export const noneDifferent = "None of them would be different.";
 export const cannotTell = "Cannot tell";
 export const sent = "sent";

@@ -7,8 +7,7 @@ export const waysLabel = "Way to the nodes";
 export const startLabel = "Deliver";
 export const cancelLabel = "Cancel";
 export const referenceLabel = "Name in the registry";
-export const example = "registry.example.com/team/egret-proxy:1";
-export const nameIt = "Name the registry, the repository and a tag.";
+export const nameIt = "Name the registry, the repository and a tag, such as registry.example.com/team/egret-proxy:1.";
 export const byHand = "By hand:";
 
 /** What is being done, and how far it is where that is known. */

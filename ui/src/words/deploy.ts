@@ -43,11 +43,17 @@ export const places: [DeployPlace, string, string][] = [
   ],
 ];
 
-export const ways: [DeployWay, string, string][] = [
+/** What sets the redirection up, and for how long it stands. */
+const redirects: Record<DeployPlace, string> = {
+  copy: "for one init container",
+  workload: "for one init container",
+  pod: "for one ephemeral container, which holds it for as long as the sidecar runs",
+};
+export const ways = (place: DeployPlace): [DeployWay, string, string][] => [
   [
     "capture",
     "Redirection",
-    "All TCP of the pod goes through the sidecar. Setting that up takes NET_ADMIN, for one init container.",
+    `All TCP of the pod goes through the sidecar. Setting that up takes NET_ADMIN, ${redirects[place]}.`,
   ],
   [
     "proxy",
@@ -55,6 +61,7 @@ export const ways: [DeployWay, string, string][] = [
     "HTTP_PROXY and HTTPS_PROXY are set. What does not obey them is not seen. No right is needed.",
   ],
 ];
+export const podHasItsVariables = "A program that runs keeps the variables that it began with.";
 
 export const dns: [DeployDns, string, string][] = [
   ["workload", "As set", "As its ISTIO_META_DNS_CAPTURE says, like Istio's sidecar; off where nothing sets it."],
@@ -78,6 +85,8 @@ export const outcome: Record<CheckOutcome, string> = {
   refused: "Not possible",
   unknown: "Not known",
 };
+
+export const fixed = "To change what is chosen, stop it first.";
 
 export const checkFirst = "Check first: nothing is touched by it.";
 /** Beside the heading of what the checks found, which may stand below the steps of an earlier try. */

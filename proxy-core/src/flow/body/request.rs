@@ -17,7 +17,7 @@ use hyper::{
 };
 use tokio::sync::mpsc;
 
-use super::{Progress, is_cut, is_trailers};
+use super::{Progress, is_cut, is_trailers, web::Base64};
 use crate::policy::HttpVersion;
 
 mod ahead;
@@ -76,6 +76,10 @@ pub(in crate::flow) struct RequestBody {
     copies: Vec<mpsc::Sender<Piece>>,
     /// What was read of the caller's body before it could be sent.
     ahead: Ahead,
+    /// It is sent without a length: what is sent is not what the caller sends.
+    reframed: bool,
+    /// The caller sends it in base64.
+    base64: Option<Base64>,
 }
 
 #[derive(Debug)]
@@ -117,14 +121,39 @@ pub(in crate::flow) enum RequestBroken {
     Original,
     #[error("the answer ended before the request")]
     Answered,
+    #[error("the caller sent what cannot be read: {0:?}")]
+    Unreadable(Unreadable),
+}
+
+impl From<Unreadable> for RequestBroken {
+    fn from(unreadable: Unreadable) -> Self {
+        Self::Unreadable(unreadable)
+    }
+}
+
+/// What a caller sent in the place of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::flow) enum Unreadable {
+    /// No chunks, where there should be some.
+    Framing,
+    /// Base64 that ends within a group of four characters.
+    Base64Size,
+    /// What is no base64.
+    Base64,
 }
 
 impl RequestBroken {
-    /// True where the caller sent something else than a body, and did not just leave.
-    fn is_malformed(&self) -> bool {
-        let Self::Caller(error) = self else { return false };
+    /// What the caller sent instead of a body, where it did not just leave.
+    fn unreadable(&self) -> Option<Unreadable> {
+        let error = match self {
+            Self::Caller(error) => error,
+            Self::Unreadable(unreadable) => return Some(*unreadable),
+            _ => return None,
+        };
         let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
-        cause.is_some_and(|cause| matches!(cause.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData))
+        let is_framing =
+            |cause: &io::Error| matches!(cause.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData);
+        cause.is_some_and(is_framing).then_some(Unreadable::Framing)
     }
 }
 
@@ -153,7 +182,15 @@ impl RequestBody {
             trailers: false,
             copies: Vec::new(),
             ahead: Ahead::default(),
+            reframed: false,
+            base64: None,
         }
+    }
+
+    /// It is sent without a length, as gRPC's are; what the caller sends in base64 is read.
+    pub fn reframe(&mut self, base64: bool) {
+        self.reframed = true;
+        self.base64 = base64.then(Base64::default);
     }
 
     /// It goes to an upstream that speaks HTTP/2: what a caller that does so too says behind it is passed on.
@@ -236,19 +273,24 @@ impl RequestBody {
             None if is_cut(body, *version) => Some(Err(RequestBroken::Stream)),
             frame => frame.map(|frame| frame.map_err(RequestBroken::from)),
         };
+        // Behind trailers there is nothing, but HTTP/1.1's body does not say so of itself.
+        let trailed = frame.as_ref().is_some_and(is_trailers);
+        let last = trailed || frame.is_none() || body.is_end_stream();
+        let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+        let size = data.map_or(0, |data| data.len() as u64);
+        self.progress.bytes.set(self.progress.bytes.get() + size);
+        let frame = match &mut self.base64 {
+            Some(base64) => base64.read(frame, last),
+            None => frame,
+        };
         if let Some(Err(error)) = &frame {
             self.progress.broken.set(true);
-            self.progress.malformed.set(error.is_malformed());
+            self.progress.unreadable.set(error.unreadable());
         }
         // A body that broke off says so for ever, or, in HTTP/1.1, once and then that it has ended.
         let broken = self.progress.broken.get();
-        // Behind trailers there is nothing, but HTTP/1.1's body does not say so of itself.
-        let trailed = frame.as_ref().is_some_and(is_trailers);
-        let ended = broken || trailed || frame.is_none() || body.is_end_stream();
+        let ended = broken || last;
         let read = frame.as_ref().and_then(|frame| frame.as_ref().ok());
-        if let Some(data) = read.and_then(Frame::data_ref) {
-            self.progress.bytes.set(self.progress.bytes.get() + data.len() as u64);
-        }
         let whole = ended && !broken;
         if let Some(kept) = self.kept.upgrade() {
             kept.keep(read, whole);
@@ -319,6 +361,7 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Empty if self.streamed => SizeHint::default(),
+            Source::Caller { .. } if self.reframed => SizeHint::default(),
             Source::Empty => SizeHint::with_exact(0),
             Source::Caller { body, .. } => {
                 let (rest, ahead) = (body.size_hint(), self.ahead.size() as u64);

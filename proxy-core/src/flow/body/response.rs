@@ -1,16 +1,16 @@
 //! A response's body, whose end is the end of its flow.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use super::{Deadline, is_cut, is_trailers};
+use super::{Deadline, is_cut, is_trailers, web};
 use crate::{
     flow::{http::Finish, reset::Reset},
     policy::HttpVersion,
@@ -26,6 +26,8 @@ pub(in crate::flow) struct ResponseBody {
     finish: Option<Box<Finish>>,
     /// How it broke off, until what came before is on its way.
     held: Option<Broken>,
+    /// What becomes of it, where the caller speaks gRPC-Web.
+    web: Option<Box<web::Answer>>,
 }
 
 #[derive(Debug)]
@@ -51,6 +53,7 @@ impl ResponseBody {
             caller: finish.version,
             finish: Some(finish),
             held: None,
+            web: None,
         }
     }
 
@@ -65,7 +68,37 @@ impl ResponseBody {
             caller: finish.version,
             finish: Some(finish),
             held: None,
+            web: None,
         }
+    }
+
+    /// What is one of gRPC as one of gRPC-Web, in base64 where that is wanted as `text`.
+    pub fn as_web(mut self, text: bool) -> Self {
+        self.web = Some(Box::new(match text {
+            true => web::Answer::Text(BytesMut::new()),
+            false => web::Answer::Binary,
+        }));
+        self
+    }
+
+    /// Reads it to its end, of which the flow makes nothing: the beginning of what it says, and what is left of it. Where it
+    /// breaks off before, why, and the flow, which goes on.
+    pub async fn words(mut self) -> Result<(Bytes, Self), (Broken, Box<Finish>)> {
+        let Some(finish) = self.finish.take() else {
+            return Ok((Bytes::new(), self));
+        };
+        self.web = Some(Box::new(web::Answer::Words(BytesMut::new())));
+        while let Some(frame) = poll_fn(|cx| Pin::new(&mut self).poll_frame(cx)).await {
+            if let Err(broken) = frame {
+                return Err((broken, finish));
+            }
+        }
+        finish.complete();
+        let words = match self.web.take().map(|web| *web) {
+            Some(web::Answer::Words(words)) => words.freeze(),
+            _ => Bytes::new(),
+        };
+        Ok((words, self))
     }
 }
 
@@ -120,6 +153,11 @@ impl Body for ResponseBody {
             }
             frame => frame,
         };
+        let trailed = matches!(&this.inner, Inner::Upstream { version, .. } if *version == HttpVersion::H2c);
+        let frame = match (&mut this.web, frame) {
+            (Some(web), Some(Ok(frame))) if trailed || !frame.is_trailers() => Some(Ok(web.make(frame))),
+            (_, frame) => frame,
+        };
         if let Some(finish) = &mut this.finish {
             match &frame {
                 Some(Ok(frame)) => finish.sent(frame.data_ref().map_or(0, Bytes::len)),
@@ -128,7 +166,7 @@ impl Body for ResponseBody {
             }
         }
         let carries = match &this.inner {
-            Inner::Upstream { version, .. } => *version == HttpVersion::H2c && this.caller == HttpVersion::H2c,
+            Inner::Upstream { .. } => trailed && this.caller == HttpVersion::H2c,
             Inner::Own(_) => true,
         };
         let frame = frame.filter(|frame| carries || !is_trailers(frame));
@@ -152,6 +190,7 @@ impl Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.inner {
+            _ if self.web.is_some() => SizeHint::default(),
             Inner::Own(body) => body.size_hint(),
             Inner::Upstream { body, .. } => body.size_hint(),
         }

@@ -1,6 +1,6 @@
 //! One request over one upstream connection: choose an address, take or open a connection, send, wait for the head.
 
-use std::{mem, net::SocketAddr, pin::pin, rc::Rc};
+use std::{mem, net::SocketAddr, pin::pin, rc::Rc, time::Duration};
 
 use hyper::{
     HeaderMap, Request, Response, Uri, Version,
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     flow::{
         Worker,
-        body::RequestBody,
+        body::{Deadline, RequestBody},
         breaker::{Breaker, Overflow, Share},
         choice::Wish,
         grpc,
@@ -143,6 +143,8 @@ pub struct Target<'t> {
     pub wish: Wish<'t>,
     /// What the caller speaks.
     pub caller: HttpVersion,
+    /// How long an answer may take, once there is a connection for the request.
+    pub limit: Option<Duration>,
 }
 
 /// Addresses of an exchange, noted as soon as they are known.
@@ -168,6 +170,7 @@ pub async fn exchange(
         scheme,
         wish,
         caller,
+        limit,
     } = *target;
     let breaker = worker.breaking.of(cluster);
     let mut share = match breaker.as_ref().map(Breaker::request).transpose() {
@@ -237,7 +240,16 @@ pub async fn exchange(
         if let Some(busy) = reached.busy.as_ref() {
             busy.ask();
         }
-        match lease.send(request).await {
+        // Envoy: an attempt's time begins with its place on a connection, or with the end of its request where that is later.
+        let sent = match limit {
+            None => lease.send(request).await,
+            Some(limit) => tokio::select! {
+                biased;
+                sent = lease.send(request) => sent,
+                () = Deadline::new(limit, progress.clone()) => return Err((Lost::PerTry, None)),
+            },
+        };
+        match sent {
             Ok(response) if spoken == HttpVersion::Http11 && heads::contradicts_itself(&response) => {
                 report(Outcome::Failed);
                 return Err((Lost::Reset(Reset::Protocol), None));

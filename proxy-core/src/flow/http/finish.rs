@@ -11,7 +11,7 @@ use super::{Caller, exchange::Lease, heads::Refused, http2::Streams, interim::In
 use crate::{
     flow::{
         Worker,
-        body::{Broken, Progress, ResponseBody},
+        body::{Broken, Progress, ResponseBody, Unreadable},
         grpc, headers,
         hosts::Busy,
         outlier::Outcome,
@@ -143,7 +143,7 @@ impl Finish {
         self.flow.flags = flags;
         self.flow.details = details.to_string();
         let ended = self.request_ended();
-        let response = if self.http_part().grpc {
+        let response = if self.http_part().answers_as_grpc() {
             self.http_part().status = 200;
             reply::grpc(grpc, body.as_ref(), self)
         } else {
@@ -155,9 +155,9 @@ impl Finish {
 
     /// The caller broke its request off: nobody reads an answer, but for who sent something that is no body.
     pub fn abandoned(mut self: Box<Self>) -> Response<ResponseBody> {
-        if self.is_malformed() {
-            let (status, details, text) = Refused::Malformed.answer();
-            return reply::close(self.reply(status, "DPE", details, text));
+        if let Some(unreadable) = self.unreadable() {
+            let (flags, details, text) = words_for(unreadable);
+            return reply::close(self.reply(400, flags, details, text));
         }
         self.left();
         let silent = Box::new(self.silent());
@@ -189,6 +189,20 @@ impl Finish {
             // A connection that is ended because the request is.
             Broken::Upstream(_) if self.is_abandoned() => self.left(),
             Broken::Upstream(reset) => self.cut_off(*reset),
+        }
+    }
+
+    /// The same where its head was held back.
+    pub fn broken_unheard(mut self: Box<Self>, broken: &Broken) -> Response<ResponseBody> {
+        self.broken(broken);
+        self.flow.upstream_time = None;
+        let (flags, details) = (self.flow.flags, self.flow.details.clone());
+        match broken {
+            Broken::TimedOut => self.reply(504, flags, &details, reply::TIMED_OUT),
+            Broken::Upstream(reset) => {
+                let text = reply::no_answer("", reset.words());
+                self.reply(reset.status(), flags, &details, text)
+            }
         }
     }
 
@@ -224,16 +238,17 @@ impl Finish {
         self.progress.as_ref().is_some_and(|progress| progress.broken.get())
     }
 
-    fn is_malformed(&self) -> bool {
-        self.progress.as_ref().is_some_and(|progress| progress.malformed.get())
+    fn unreadable(&self) -> Option<Unreadable> {
+        self.progress.as_ref()?.unreadable.get()
     }
 
     /// The caller went away before the end.
     pub fn left(&mut self) {
         self.lease = None;
-        if self.is_malformed() {
-            self.flow.flags = "DPE";
-            self.flow.details = Refused::Malformed.answer().1.into();
+        if let Some(unreadable) = self.unreadable() {
+            let (flags, details, _) = words_for(unreadable);
+            self.flow.flags = flags;
+            self.flow.details = details.into();
             return;
         }
         // A stream that ends on a connection that goes on was reset.
@@ -300,6 +315,19 @@ impl Drop for Finish {
             }
             self.record();
         }
+    }
+}
+
+/// Flags, details and text of the answer to a body that cannot be read.
+fn words_for(unreadable: Unreadable) -> (&'static str, &'static str, &'static str) {
+    let no_base64 = "Bad gRPC-web request, invalid base64 data.";
+    match unreadable {
+        Unreadable::Framing => {
+            let (_, details, text) = Refused::Malformed.answer();
+            ("DPE", details, text)
+        }
+        Unreadable::Base64Size => ("", "grpc_base_64_decode_failed_bad_size", no_base64),
+        Unreadable::Base64 => ("", "grpc_base_64_decode_failed", no_base64),
     }
 }
 

@@ -73,7 +73,7 @@ pub(super) async fn forward(
     };
     let Some(answer) = answer else {
         finish.timed_out();
-        return finish.reply(504, "UT", "response_timeout", "upstream request timeout");
+        return finish.reply(504, "UT", "response_timeout", reply::TIMED_OUT);
     };
     match answer {
         Ok((mut response, lease, service_time)) => {
@@ -270,8 +270,6 @@ async fn one(
     finish: &mut Finish,
     wish: Wish<'_>,
 ) -> Result<Answered, (Lost, Option<RequestBody>)> {
-    let per_try = forward.retries.and_then(|retries| retries.per_try_timeout);
-    let per_try = per_try.map(|limit| Deadline::new(limit, finish.progress.clone().unwrap_or_default()));
     let started = Instant::now();
     let target = Target {
         worker,
@@ -282,6 +280,7 @@ async fn one(
         scheme: finish.flow.http.as_ref().map_or("http", |http| http.scheme),
         wish,
         caller: finish.version,
+        limit: forward.retries.and_then(|retries| retries.per_try_timeout),
     };
     let interims = finish.interims.clone();
     let passing = interims.map(|interims| (Heard::of(&mut request), interims));
@@ -292,25 +291,14 @@ async fn one(
     };
     let sent = {
         let sending = pin!(exchange(&target, request, reached));
-        let sending = pin!(async {
-            match &passing {
-                Some((heard, interims)) => heard.pass_until(interims, sending).await,
-                None => sending.await,
-            }
-        });
-        match per_try {
-            None => Some(sending.await),
-            Some(deadline) => tokio::select! {
-                biased;
-                sent = sending => Some(sent),
-                () = deadline => None,
-            },
+        match &passing {
+            Some((heard, interims)) => heard.pass_until(interims, sending).await,
+            None => sending.await,
         }
     };
-    let Some(sent) = sent else {
+    if let Err((Lost::PerTry, _)) = &sent {
         finish.timed_out();
-        return Err((Lost::PerTry, None));
-    };
+    }
     sent.map(|(response, lease)| (response, lease, started.elapsed()))
 }
 
@@ -320,7 +308,7 @@ fn refuse(refusal: Refusal, mut finish: Box<Finish>) -> Response<ResponseBody> {
     let (reason, short, own) = match &lost {
         Lost::PerTry => {
             let flags = both(flags, "UT");
-            return finish.reply(504, flags, "upstream_per_try_timeout", "upstream request timeout");
+            return finish.reply(504, flags, "upstream_per_try_timeout", reply::TIMED_OUT);
         }
         Lost::Connect(Failed {
             why: Why::NoEndpoint, ..
@@ -353,7 +341,7 @@ fn refuse(refusal: Refusal, mut finish: Box<Finish>) -> Response<ResponseBody> {
         Lost::Overflow | Lost::Connect(Failed { why: Why::Overflow, .. }) => ("overflow", "overflow".to_string(), "UO"),
     };
     let again = if retried { "retried and the latest " } else { "" };
-    let body = format!("upstream connect error or disconnect/reset before headers. {again}reset reason: {reason}");
+    let body = reply::no_answer(again, reason);
     let when = if finish.has_begun() { "after" } else { "before" };
     let details = format!("upstream_reset_{when}_response_started{{{short}}}");
     let status = match lost {

@@ -69,6 +69,7 @@ pub fn send(worker: &Rc<Worker>, mirrors: &[Mirror], original: &Original<'_>, bo
                 scheme,
                 wish: Wish::default(),
                 caller,
+                limit: None,
             };
             let (mut upstream, mut local, mut busy) = (None, None, None);
             let reached = Reached {

@@ -73,6 +73,25 @@ fn destination_rules_that_do_otherwise_than_they_read_are_named() {
         "{host: a.com, workloadSelector: {matchLabels: {a: b}}, trafficPolicy: {tls: {mode: SIMPLE, credentialName: s}}}",
     );
     row("EGR08", &[secret], &[selected]);
+    let tunnel = |protocol: &str| rule(&format!("{{tunnel: {{{protocol}targetHost: b.com, targetPort: 443}}}}"));
+    row(
+        "EGR19",
+        &[tunnel("protocol: POST, ")],
+        &[tunnel(""), tunnel("protocol: CONNECT, ")],
+    );
+    let of_subset = |more: &str| {
+        let subset = "{name: s, labels: {v: one}, trafficPolicy: {portLevelSettings: [{port: {number: 80}, tls: {mode: \
+                      SIMPLE, credentialName: s}}]}}";
+        text(
+            "DestinationRule",
+            "d",
+            &format!("{{host: a.com, {more}subsets: [{subset}]}}"),
+        )
+    };
+    let selected = of_subset("workloadSelector: {matchLabels: {a: b}}, ");
+    row("EGR08", &[of_subset("")], std::slice::from_ref(&selected));
+    let field = "spec.subsets[0].trafficPolicy.portLevelSettings[0].tls.credentialName";
+    assert_eq!(of("EGR06", &[selected])[0].field, *field);
     let dropping = rule(
         "{connectionPool: {tcp: {connectTimeout: 1s}}, portLevelSettings: [{port: {number: 80}, tls: {mode: SIMPLE}}]}",
     );
@@ -215,6 +234,14 @@ fn a_patch_mends_what_it_is_offered_for() {
                     "{hosts: ['*.a.com'], resolution: DYNAMIC_DNS, ports: [{number: 80, name: http, protocol: HTTP}]}",
                 ),
             ],
+        ),
+        (
+            "EGR19",
+            vec![text(
+                "DestinationRule",
+                "d",
+                "\n  host: a.com\n  trafficPolicy:\n    tunnel: {protocol: POST, targetHost: b.com, targetPort: 443}\n",
+            )],
         ),
         (
             "IST0128",

@@ -127,6 +127,7 @@ pub fn read_mesh(mesh: Cursor<'_>, lines: u32, mut config: MeshConfig) -> MeshCo
     }
     // A number is the enum's: the mesh's decoder takes both.
     config.h2_upgrade = matches!(mesh.text("h2UpgradePolicy"), Some("UPGRADE" | "1"));
+    config.auto_mtls = mesh.boolean("enableAutoMtls").unwrap_or(true);
     config.enable_tracing = mesh.boolean("enableTracing").unwrap_or(true);
     config.access_log = super::telemetry::access_log(mesh);
     if let Some(defaults) = mesh.node.get("defaultConfig") {

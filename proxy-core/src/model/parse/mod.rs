@@ -24,7 +24,7 @@ pub(crate) use cursor::parse_duration;
 use errors::Errors;
 pub(crate) use injection_template::places;
 pub(super) use shared_mesh::joined;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{UtcDateTime, format_description::well_known::Rfc3339};
 
 use super::{Meta, Object, Place, World};
 use crate::yaml::Node;
@@ -48,7 +48,7 @@ pub struct ModelError {
 pub fn add_document(
     document: &Node,
     file: &Arc<str>,
-    order: &mut u64,
+    order: &mut u32,
     world: &mut World,
     errors: &mut Vec<ModelError>,
 ) {
@@ -144,7 +144,7 @@ fn ignore(world: &mut World, kind: &str) {
     *world.ignored.entry(kind.to_string()).or_default() += 1;
 }
 
-fn meta(root: Cursor<'_>, order: u64) -> Meta {
+fn meta(root: Cursor<'_>, order: u32) -> Meta {
     let Some(metadata) = root.mapping("metadata") else {
         root.error("expected metadata with a name");
         return Meta::default();
@@ -154,7 +154,7 @@ fn meta(root: Cursor<'_>, order: u64) -> Meta {
         metadata.error("expected a name");
     }
     let created = metadata.text("creationTimestamp").and_then(|text| {
-        let parsed = OffsetDateTime::parse(text, &Rfc3339);
+        let parsed = UtcDateTime::parse(text, &Rfc3339);
         if parsed.is_err() {
             metadata.error_at("creationTimestamp", "expected a time such as 2026-01-31T12:00:00Z");
         }
@@ -167,8 +167,8 @@ fn meta(root: Cursor<'_>, order: u64) -> Meta {
             .unwrap_or("default")
             .into(),
         name: name.into(),
-        labels: metadata.labels("labels"),
-        annotations: metadata.labels("annotations"),
+        labels: metadata.labels("labels").into(),
+        annotations: metadata.labels("annotations").into(),
         created,
         order,
     }

@@ -14,12 +14,14 @@ pub fn service_entry(root: Cursor<'_>) -> ServiceEntry {
     let addresses = spec.list("addresses", |address| {
         Some((address.as_range()?, address.as_text()?.contains('/')))
     });
-    let (addresses, ranges): (Vec<_>, Vec<_>) = addresses.into_iter().unzip();
     ServiceEntry {
         hosts: hosts.into(),
         host_lines: host_lines.into(),
-        addresses: addresses.into(),
-        ranges: ranges.into(),
+        range: addresses
+            .iter()
+            .position(|(_, is_range)| *is_range)
+            .and_then(|index| index.try_into().ok()),
+        addresses: addresses.into_iter().map(|(address, _)| address).collect(),
         ports: spec.mappings("ports", port).into(),
         mesh_internal: choice(spec, "location", &[("MESH_EXTERNAL", false), ("MESH_INTERNAL", true)])
             .unwrap_or_default(),
@@ -88,7 +90,7 @@ fn port(port: Cursor<'_>) -> Option<Port> {
     }
     Some(Port {
         number: port.port("number")?,
-        name: port.text("name").unwrap_or_default().to_string(),
+        name: port.text("name").unwrap_or_default().into(),
         protocol,
         target_port: port.port("targetPort"),
         line: port.line(),

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::*;
 use crate::{
-    model::{InjectorLayout, LogFormat, LoggedTraffic, OutboundMode, Protocol, Resolution},
+    model::{InjectorLayout, LogFormat, LoggedTraffic, OutboundMode, Protocol, Resolution, ServiceEntry},
     yaml,
 };
 
@@ -345,4 +345,11 @@ fn a_service_port_takes_its_protocol_from_app_protocol_then_name_then_number() {
             Protocol::Udp
         ]
     );
+}
+
+#[test]
+fn a_service_entry_takes_no_more_than_a_quarter_of_a_kilobyte_itself() {
+    // Behind two counts, and allocators give what is larger the next 64 bytes. Of a policy of 100,000 that is 6 MB.
+    let counts = 2 * size_of::<usize>();
+    assert!(size_of::<Object<ServiceEntry>>() + counts <= 256);
 }

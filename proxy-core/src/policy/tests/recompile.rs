@@ -21,8 +21,9 @@ const OTHER_NAMES: [&str; 7] = [
 ];
 /// Ports on which services are told apart by their names.
 const PLAIN_PORTS: [(u16, &str); 5] = [(80, "HTTP"), (80, "GRPC"), (80, "HTTP"), (443, "HTTPS"), (443, "TLS")];
-const OTHER_PORTS: [(u16, &str); 6] = [
+const OTHER_PORTS: [(u16, &str); 7] = [
     (80, ""),
+    (80, "GRPC-Web"),
     (443, "TCP"),
     (443, "HTTP"),
     (443, "Mongo"),

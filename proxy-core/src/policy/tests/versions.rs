@@ -262,3 +262,13 @@ fn the_policy_of_the_mesh_holds_where_no_rule_has_one_of_its_own() {
         "a block of the rule replaces the mesh's whole"
     );
 }
+
+#[test]
+fn outbound_grpc_web_is_made_into_grpc() {
+    let text = entry("hosts: [a.com], resolution: DNS, ports: [{number: 80, name: web, protocol: GRPC-Web}]");
+    let translates = |explanation: &Explanation| {
+        let chain = explanation.trace.iter().find(|step| step.step == "chain");
+        chain.is_some_and(|chain| chain.outcome.contains("gRPC-Web"))
+    };
+    changed(14, &text, http("a.com"), translates, false, true);
+}

@@ -39,6 +39,17 @@ it("counts what would be different, shows both reasons there, and can show nothi
   expect((await screen.findAllByTestId("live-row")).length).toBeGreaterThan(0);
 });
 
+it("says what to do where nothing was compared yet, and why where the rows cannot be had", async () => {
+  app.answers.compared = () => ({ rows: [], compared: 0, different: 0, unknown: 0 });
+  await compare();
+  expect(await screen.findByText(/Send a request above/)).toBeInTheDocument();
+  app.answers.compared = () => {
+    throw { code: "store", message: "The flows cannot be read.", hint: null, at: null };
+  };
+  await userEvent.click(screen.getByTestId("only-different"));
+  expect(await screen.findByText("The flows cannot be read.")).toBeInTheDocument();
+});
+
 it("sends through one sidecar unless both are chosen", async () => {
   await compare();
   await userEvent.click(await id("console-send"));

@@ -103,9 +103,28 @@ it("adds it to a running pod with the rights that this takes, and says what stay
   await open(true);
   await userEvent.click(await id("deploy-place-pod"));
   expect(await screen.findByText(/two ended containers stay in the pod's spec/)).toBeInTheDocument();
+  expect(screen.getByText(/for one ephemeral container/)).toBeInTheDocument();
   await userEvent.click(await id("deploy-check-all"));
   expect(app.asked("deploy_checks")).toMatchObject([{ options: { place: "pod" } }]);
   expect(await id("deploy-marked")).toHaveTextContent("the pod egret.dev/session while the sidecar runs");
+});
+
+it("offers a running pod no variables, which its program would not see", async () => {
+  await open(true);
+  await userEvent.click(await id("deploy-way-proxy"));
+  await userEvent.click(await id("deploy-place-pod"));
+  expect(await id("deploy-way-proxy")).toBeDisabled();
+  expect(await id("deploy-way-proxy")).toHaveAttribute("title", expect.stringContaining("keeps the variables"));
+  await userEvent.click(await id("deploy-check-all"));
+  expect(app.asked("deploy_checks")).toMatchObject([{ options: { place: "pod", way: "capture" } }]);
+});
+
+it("says where what is left could not be looked for", async () => {
+  app.answers.deploy_left = () => {
+    throw { code: "cluster", message: "The API server does not answer.", hint: null, at: null };
+  };
+  await open(true);
+  expect(await screen.findByText("The API server does not answer.")).toBeInTheDocument();
 });
 
 it("starts nothing that a check refuses, and gives the Role where a right is missing", async () => {

@@ -26,6 +26,7 @@ type answer struct {
 	Chance      bool     `json:"chance,omitempty"`  // another run of Istio gives another answer
 	Chain       string   `json:"chain,omitempty"`   // name of the filter chain, where it has one
 	HTTP        bool     `json:"http"`              // an HTTP connection manager takes it
+	GRPCWeb     bool     `json:"grpc_web,omitempty"` // the manager makes gRPC-Web into gRPC
 	RouteConfig string   `json:"route_config,omitempty"`
 	VirtualHost string   `json:"virtual_host,omitempty"`
 	Status      uint32   `json:"status,omitempty"` // of a local reply
@@ -277,6 +278,9 @@ func (c *configuration) request(tables routeTables, manager *hcm.HttpConnectionM
 	if !strings.HasPrefix(call.Protocol, "http") {
 		a.Status, a.Details = 400, "http1.codec_error"
 		return
+	}
+	for _, filter := range manager.GetHttpFilters() {
+		a.GRPCWeb = a.GRPCWeb || filter.Name == wellknown.GRPCWeb
 	}
 	table := manager.GetRouteConfig()
 	if table == nil {
