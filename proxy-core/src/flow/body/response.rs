@@ -73,7 +73,7 @@ impl ResponseBody {
     }
 
     /// What is one of gRPC as one of gRPC-Web, in base64 where that is wanted as `text`.
-    pub fn as_web(mut self, text: bool) -> Self {
+    pub fn into_web(mut self, text: bool) -> Self {
         self.web = Some(Box::new(match text {
             true => web::Answer::Text(BytesMut::new()),
             false => web::Answer::Binary,

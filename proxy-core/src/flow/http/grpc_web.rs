@@ -60,7 +60,7 @@ impl Web {
             return Response::from_parts(head, body);
         }
         if is_grpc {
-            return Response::from_parts(head, body.as_web(self.text));
+            return Response::from_parts(head, body.into_web(self.text));
         }
         match body.words().await {
             Ok((words, body)) => {
