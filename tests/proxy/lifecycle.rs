@@ -142,6 +142,17 @@ fn a_drain_lets_requests_end_and_loses_no_line_of_the_log() {
 }
 
 #[test]
+fn a_terminal_that_is_closed_loses_no_line_of_the_log() {
+    let site = site::http();
+    let mut subject = Subject::start(&[mesh("ALLOW_ANY")], &options(&site));
+    let mut proxy = TcpStream::connect(subject.explicit).unwrap();
+    assert_eq!(ask(&mut proxy, "/last").0, 200);
+    subject.signal("-HUP");
+    assert!(subject.ended().success());
+    assert!(subject.log(1)[0].contains("/last"));
+}
+
+#[test]
 fn whoever_holds_connections_open_without_a_word_keeps_nobody_out() {
     let subject = Subject::start(
         &[mesh("ALLOW_ANY")],
