@@ -206,7 +206,7 @@ tour-test: rust-test
 # `make fuzz CASES=1000000 SECONDS=600` goes on for longer. A case that fails is printed, shrunk; input that a target falls
 # over is left in proxy-core/fuzz/artifacts. Coverage guides the targets, no sanitizer watches them: there is no unsafe code,
 # and so stable Rust runs them.
-FUZZ_TARGETS := yaml compile decide tls http
+FUZZ_TARGETS := yaml compile decide tls http heads
 fuzz: proxy-packages toolchains
 	@PROPTEST_CASES=$(or $(CASES),50000) cargo test -p proxy-core --lib
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-fuzz --version 0.13.2

@@ -37,6 +37,9 @@ mod multiplex;
 mod speak;
 mod upgrade;
 
+#[cfg(fuzzing)]
+pub use heads::pieces::assert_heads_read_the_same;
+
 use answer::{answered, treated};
 use authority::{authority, named_destination, names_path};
 use cors::Crossing;

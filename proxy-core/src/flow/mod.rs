@@ -34,6 +34,8 @@ pub use breaker::Breakers;
 pub use connection::{captured, opened};
 pub use explicit::explicit;
 pub use hosts::{EjectedHost, Ejections, Hosts};
+#[cfg(fuzzing)]
+pub use http::assert_heads_read_the_same;
 
 use crate::{
     net::{Dialer, Originator, Resolver},

@@ -18,6 +18,8 @@ pub(super) use rules::contradicts_itself;
 use rules::{MAX_HEAD, head};
 
 mod chunks;
+#[cfg(any(test, fuzzing))]
+pub(super) mod pieces;
 mod rules;
 
 /// Why a head is no request to Envoy.

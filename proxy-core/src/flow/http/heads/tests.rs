@@ -1,31 +1,22 @@
 use hyper::Uri;
 use proptest::prelude::*;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{rules::MAX_LINES, *};
+use super::{
+    pieces::{assert_heads_read_the_same, read},
+    rules::MAX_LINES,
+    *,
+};
 
 const HOST: &str = "Host: a.test\r\n";
 const GET: &str = "GET /first HTTP/1.1\r\nHost: a.test\r\n\r\n";
 
-/// What hyper reads where a caller's bytes arrive in pieces of `size`.
-async fn read(sent: &str, size: usize) -> String {
-    let (mut caller, proxy) = tokio::io::duplex(size);
-    let (sent, mut read) = (sent.as_bytes().to_vec(), String::new());
-    let sending = async move { caller.write_all(&sent).await.unwrap() };
-    let mut heads = Heads::new(proxy, false);
-    let (_, length) = tokio::join!(sending, heads.read_to_string(&mut read));
-    length.unwrap();
-    read
-}
-
 /// What `sent` is read as, however it arrives.
 #[track_caller]
 fn is_read_as(sent: &str, expected: &str) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let sizes = [1, 2, 3, 5, 8, 64, 4096, 1 << 20];
     for size in sizes.into_iter().filter(|size| sent.len() / size < 2_000) {
         assert_eq!(
-            runtime.block_on(read(sent, size)),
+            String::from_utf8(read(sent.as_bytes(), size)).unwrap(),
             expected,
             "{sent:?} in pieces of {size}"
         );
@@ -187,9 +178,6 @@ proptest! {
         parts in proptest::collection::vec(fragments(), 0..16),
         size in 1_usize..40,
     ) {
-        let sent = parts.concat();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let whole = runtime.block_on(read(&sent, 1 << 20));
-        prop_assert_eq!(runtime.block_on(read(&sent, size)), whole, "{:?} in pieces of {}", sent, size);
+        assert_heads_read_the_same(parts.concat().as_bytes(), size);
     }
 }
