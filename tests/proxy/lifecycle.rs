@@ -142,6 +142,53 @@ fn a_drain_lets_requests_end_and_loses_no_line_of_the_log() {
 }
 
 #[test]
+fn a_terminal_that_is_closed_loses_no_line_of_the_log() {
+    let site = site::http();
+    let mut subject = Subject::start(&[mesh("ALLOW_ANY")], &options(&site));
+    let mut proxy = TcpStream::connect(subject.explicit).unwrap();
+    assert_eq!(ask(&mut proxy, "/last").0, 200);
+    subject.signal("-HUP");
+    assert!(subject.ended().success());
+    assert!(subject.log(1)[0].contains("/last"));
+}
+
+#[test]
+fn whoever_holds_connections_open_without_a_word_keeps_nobody_out() {
+    let subject = Subject::start(
+        &[mesh("ALLOW_ANY")],
+        &["--health".to_string(), "127.0.0.1:0".to_string()],
+    );
+    let mut flows = TcpStream::connect(subject.admin).unwrap();
+    write!(flows, "GET /flows HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
+    flows.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut begun = [0; 15];
+    flows.read_exact(&mut begun).unwrap();
+    assert_eq!(&begun, b"HTTP/1.1 200 OK");
+    for address in [subject.admin, subject.address("health")] {
+        let held: Vec<TcpStream> = (0..300)
+            .map(|_| {
+                let mut silent = TcpStream::connect(address).unwrap();
+                write!(silent, "GET /rea").unwrap();
+                silent
+            })
+            .collect();
+        assert_eq!(curl(&[&format!("http://{address}/ready")]).status(), 200);
+        drop(held);
+    }
+    // Who is told line by line has stayed: what follows is the end of the head, and no end of the stream.
+    flows.set_nonblocking(true).unwrap();
+    let mut rest = [0; 1024];
+    let end = loop {
+        match flows.read(&mut rest) {
+            Ok(0) => break None,
+            Ok(_) => {}
+            Err(error) => break Some(error.kind()),
+        }
+    };
+    assert_eq!(end, Some(std::io::ErrorKind::WouldBlock));
+}
+
+#[test]
 fn admin_answers_only_to_its_own_name() {
     let subject = Subject::start(&[mesh("ALLOW_ANY")], &[]);
     let url = format!("http://{}/config", subject.admin);

@@ -32,6 +32,7 @@ mod opened;
 mod originated;
 mod paths;
 mod pods;
+mod printed;
 mod replies;
 mod site;
 mod starts;

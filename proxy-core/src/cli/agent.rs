@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{self, BufRead, Read, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
     process::{Child, Command, ExitCode, Stdio},
     sync::{Arc, Mutex, PoisonError},
@@ -112,12 +112,37 @@ fn start(id: u64, argv: &[String], environment: &HashMap<String, String>, childr
 
 fn pass(id: u64, stream: &'static str, output: impl Read + Send + 'static) -> thread::JoinHandle<()> {
     thread::spawn(move || {
-        let mut output = BufReader::new(output);
-        let mut buffer = vec![0; CHUNK];
-        while let Ok(length @ 1..) = output.read(&mut buffer) {
-            tell(&json!({"id": id, "stream": stream, "text": String::from_utf8_lossy(&buffer[..length])}));
-        }
+        in_pieces(output, |text| tell(&json!({"id": id, "stream": stream, "text": text})));
     })
+}
+
+/// Reads `output` to its end; `take` gets it as text. A letter whose bytes come in two readings stays whole.
+fn in_pieces(mut output: impl Read, mut take: impl FnMut(&str)) {
+    let mut buffer = vec![0; CHUNK];
+    let mut kept = 0;
+    while let Ok(length @ 1..) = output.read(&mut buffer[kept..]) {
+        let there = kept + length;
+        let whole = there - begun_letter(&buffer[..there]);
+        if whole > 0 {
+            take(&String::from_utf8_lossy(&buffer[..whole]));
+        }
+        buffer.copy_within(whole..there, 0);
+        kept = there - whole;
+    }
+    if kept > 0 {
+        take(&String::from_utf8_lossy(&buffer[..kept]));
+    }
+}
+
+/// How many bytes at the end of `bytes` are a letter of UTF-8 that is not there whole.
+fn begun_letter(bytes: &[u8]) -> usize {
+    let end = &bytes[bytes.len().saturating_sub(3)..];
+    let Some(first) = end.iter().rposition(|byte| *byte >= 0xc0) else {
+        return 0;
+    };
+    // Without a length the error is that more bytes are wanted.
+    let begun = str::from_utf8(&end[first..]).is_err_and(|error| error.error_len().is_none());
+    if begun { end.len() - first } else { 0 }
 }
 
 /// One line; lines of several threads do not mix.
@@ -125,4 +150,33 @@ fn tell(message: &Value) {
     let mut output = io::stdout().lock();
     // When the app is gone the input ends too.
     let _ = writeln!(output, "{message}").and_then(|()| output.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives its bytes in pieces of `1`.
+    struct Slow<'b>(&'b [u8], usize);
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let length = self.1.min(self.0.len()).min(buffer.len());
+            let (piece, rest) = self.0.split_at(length);
+            buffer[..length].copy_from_slice(piece);
+            self.0 = rest;
+            Ok(length)
+        }
+    }
+
+    #[test]
+    fn letters_stay_whole_however_output_comes() {
+        for bytes in ["aé€😀b\n".repeat(9).as_bytes(), b"\xff\xfea\xe2\x82", b"\xf0\x9f", b""] {
+            for length in 1..7 {
+                let mut text = String::new();
+                in_pieces(Slow(bytes, length), |piece| text.push_str(piece));
+                assert_eq!(text, String::from_utf8_lossy(bytes), "{length}");
+            }
+        }
+    }
 }

@@ -18,7 +18,10 @@ mod test;
 mod tools;
 mod tour;
 
-use std::{io::Write, process::ExitCode};
+use std::{
+    io::{ErrorKind, Write},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -41,7 +44,7 @@ enum Command {
     Check(check::Check),
     /// Write this program as a container image
     Image(image::Image),
-    /// Print interception rules
+    /// Print interception rules, put them in force, or take them away
     Capture(capture::Capture),
     /// Send one HTTP request, as curl would
     Get(get::Get),
@@ -88,11 +91,16 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Prints a result. A reader that has seen enough (`| head`) ends the program quietly.
+/// Prints a result. A reader that has seen enough (`| head`) misses the rest, which changes nothing of the exit code; what
+/// cannot be written for another reason, such as a full disk, ends the program with 2.
 fn print(text: &str) {
     let mut output = std::io::stdout().lock();
-    if writeln!(output, "{text}").and_then(|()| output.flush()).is_err() {
-        std::process::exit(0);
+    match writeln!(output, "{text}").and_then(|()| output.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("egret-proxy: standard output: {error}");
+            std::process::exit(2);
+        }
+        _ => {}
     }
 }
 

@@ -1,7 +1,7 @@
 //! `egret-proxy run`: the sidecar.
 
 use std::{
-    env,
+    env, fs, future,
     io::{self, IsTerminal},
     net::{SocketAddr, TcpListener},
     path::PathBuf,
@@ -257,10 +257,31 @@ fn wait_for_end() -> std::io::Result<()> {
         .build()?
         .block_on(async {
             let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+            // A terminal that is closed.
+            let mut hangup = match ignores_hangup() {
+                true => None,
+                false => Some(signal(SignalKind::hangup())?),
+            };
+            let hung_up = async {
+                match &mut hangup {
+                    Some(hangup) => hangup.recv().await,
+                    None => future::pending().await,
+                }
+            };
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
+                _ = hung_up => {}
             }
             Ok(())
         })
+}
+
+/// True where whoever started this wants it to outlive the terminal, as `nohup` does; listening for the signal would undo it.
+fn ignores_hangup() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // The first bit stands for the first signal, SIGHUP.
+    ignored.is_some_and(|mask| mask & 1 == 1)
 }

@@ -2,11 +2,15 @@
 //! health server, which has the first two of these for whoever watches over the workload from outside.
 
 use std::{
+    collections::VecDeque,
     convert::Infallible,
     io,
     net::TcpListener,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -25,8 +29,8 @@ use serde::Serialize;
 use socket2::SockRef;
 use tokio::{
     runtime,
-    sync::{Semaphore, mpsc, watch},
-    task,
+    sync::{mpsc, watch},
+    task::{self, AbortHandle},
 };
 
 use super::{BesideState, PolicyState, beside::Comparing, hold::Holds, policy::Policy, push, token::Token};
@@ -76,27 +80,65 @@ pub(super) fn run(doors: Vec<(TcpListener, Door)>, admin: Admin) -> io::Result<(
 }
 
 async fn serve(listener: tokio::net::TcpListener, door: Door, admin: Arc<Admin>) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
-    // The semaphore is never closed.
-    while let Ok(slot) = slots.clone().acquire_owned().await {
+    let mut seats = Seats::default();
+    loop {
         let (stream, _) = net::accept(&listener).await;
         // Without it a connection is no worse than it was.
         let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(STALLED));
         let admin = admin.clone();
-        task::spawn(async move {
-            let service = service_fn(move |request| {
-                let admin = admin.clone();
-                async move { Ok::<_, Infallible>(admin.answer(door, request).await) }
-            });
-            // A reader that goes away needs no report.
-            let _ = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD)
-                .max_buf_size(WRITE_BUFFER)
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-            drop(slot);
+        seats.take(|stays| {
+            task::spawn(async move {
+                let service = service_fn(move |request| {
+                    let (admin, stays) = (admin.clone(), stays.clone());
+                    async move {
+                        let response = admin.answer(door, request).await;
+                        if matches!(response.body(), Either::Right(Lines { .. })) {
+                            stays.store(true, Ordering::Relaxed);
+                        }
+                        Ok::<_, Infallible>(response)
+                    }
+                });
+                // A reader that goes away needs no report.
+                let _ = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEAD)
+                    .max_buf_size(WRITE_BUFFER)
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+            })
         });
+    }
+}
+
+/// The connections of one server, as they came. Where there are as many as there may be, the one that has been there for the
+/// longest makes room: whoever holds connections open without a word, which on the health server anyone in the cluster can,
+/// must not keep probes and scrapers out. Those that are told line by line stay, since rules are held by them.
+#[derive(Debug, Default)]
+struct Seats(VecDeque<Seat>);
+
+#[derive(Debug)]
+struct Seat {
+    /// It is told line by line.
+    stays: Arc<AtomicBool>,
+    task: AbortHandle,
+}
+
+impl Seats {
+    /// Starts one more connection; where none makes room it ends at once.
+    fn take(&mut self, start: impl FnOnce(Arc<AtomicBool>) -> task::JoinHandle<()>) {
+        self.0.retain(|seat| !seat.task.is_finished());
+        if self.0.len() >= CONNECTIONS {
+            let mut seats = self.0.iter();
+            let Some(leaves) = seats.position(|seat| !seat.stays.load(Ordering::Relaxed)) else {
+                return;
+            };
+            if let Some(seat) = self.0.remove(leaves) {
+                seat.task.abort();
+            }
+        }
+        let stays = Arc::<AtomicBool>::default();
+        let task = start(stays.clone()).abort_handle();
+        self.0.push_back(Seat { stays, task });
     }
 }
 

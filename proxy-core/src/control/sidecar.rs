@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    path::PathBuf,
     sync::Arc,
     thread::{self, JoinHandle},
     time::{Duration, SystemTime},
@@ -28,7 +29,7 @@ use crate::{
     model::UnknownWorkload,
     net::{Dialer, Originator, Unresolved},
     policy::{Capture, Snapshot},
-    record::{FlowWorkload, Recorder},
+    record::{AccessLogTarget, FlowWorkload, Recorder},
     source::{Folder, SourceError, Watch, WatchError},
 };
 
@@ -45,8 +46,13 @@ pub enum Fault {
     #[error(transparent)]
     Watch(#[from] WatchError),
     /// The access log cannot be opened.
-    #[error("access log: {0}")]
-    AccessLog(#[source] io::Error),
+    #[error("access log {}: {error}", path.display())]
+    AccessLog {
+        /// The file; empty for standard output.
+        path: PathBuf,
+        /// The system's words.
+        error: io::Error,
+    },
     /// A thread or socket cannot be had.
     #[error("{what}: {error}")]
     System {
@@ -102,7 +108,13 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
             labels: workload.labels,
         },
     )
-    .map_err(Fault::AccessLog)?;
+    .map_err(|error| {
+        let path = match &settings.access_log {
+            AccessLogTarget::File(path) => path.clone(),
+            AccessLogTarget::Stdout | AccessLogTarget::Off => PathBuf::new(),
+        };
+        Fault::AccessLog { path, error }
+    })?;
     let reloading = policy.clone();
     let watch = Watch::start(folder, move |folder, error| reloading.reload(folder, error))?;
     let (comparing, watch_beside) = Comparing::start(

@@ -6,10 +6,11 @@ use super::{
     Finding, Level,
     destination_traps::{FELLS_ISTIOD, WITHOUT_DETECTION},
     finding::Report,
+    registry::{EVERYWHERE, scopes, service_scopes},
     service_entry::is_allocating,
 };
 use crate::{
-    model::{Object, ProtocolClass, Resolution, ServiceEntry, World},
+    model::{Meta, Object, Port, Protocol, ProtocolClass, Resolution, ServiceEntry, World},
     policy::is_refused,
 };
 
@@ -19,7 +20,7 @@ pub(super) fn check(world: &World, findings: &mut Vec<Finding>) {
         .iter()
         .map(|service| format!("{}.{}.svc.cluster.local", service.meta.name, service.meta.namespace))
         .collect();
-    let spoken = spoken_without_address(world);
+    let spoken = Spoken::of(world);
     let allocating = is_allocating(world);
     for entry in &world.service_entries {
         let mut report = Report::new(findings, "ServiceEntry", entry);
@@ -49,26 +50,56 @@ fn fells_istiod(report: &mut Report<'_>, world: &World, entry: &Object<ServiceEn
     }
 }
 
-/// Ports that anything speaks HTTP on: their listener is the wildcard one of every sidecar, with who declares it.
-fn spoken_without_address(world: &World) -> BTreeMap<u16, String> {
-    let mut spoken = BTreeMap::new();
-    for service in &world.services {
-        for port in &service.spec.ports {
-            if port.protocol.class() == ProtocolClass::Http {
-                let name = format!("Service {}/{}", service.meta.namespace, service.meta.name);
-                spoken.entry(port.number).or_insert(name);
+/// Ports that anything speaks HTTP on: their listener is the wildcard one of every sidecar that sees it, with who declares
+/// it.
+struct Spoken<'w>(BTreeMap<(u16, &'w str), String>);
+
+impl<'w> Spoken<'w> {
+    fn of(world: &'w World) -> Self {
+        let mut spoken = Self(BTreeMap::new());
+        for service in &world.services {
+            for port in &service.spec.ports {
+                spoken.add(port.number, port.protocol, "Service", &service.meta, || {
+                    service_scopes(service)
+                });
             }
         }
-    }
-    for entry in &world.service_entries {
-        for port in entry.spec.ports.iter() {
-            if port.protocol.class() == ProtocolClass::Http {
-                let name = format!("ServiceEntry {}/{}", entry.meta.namespace, entry.meta.name);
-                spoken.entry(port.number).or_insert(name);
+        for entry in &world.service_entries {
+            for port in entry.spec.ports.iter() {
+                spoken.add(port.number, port.protocol, "ServiceEntry", &entry.meta, || {
+                    scopes(&entry.spec.export_to, &entry.meta.namespace)
+                });
             }
         }
+        spoken
     }
-    spoken
+
+    fn add(&mut self, port: u16, protocol: Protocol, kind: &str, meta: &Meta, seen_from: impl Fn() -> Vec<&'w str>) {
+        if protocol.class() != ProtocolClass::Http {
+            return;
+        }
+        for scope in seen_from() {
+            let name = || format!("{kind} {}/{}", meta.namespace, meta.name);
+            self.0.entry((port, scope)).or_insert_with(name);
+        }
+    }
+
+    /// What speaks HTTP on `port` in the sight of anybody who sees what is exported to `scopes`.
+    fn beside<'s>(&'s self, port: u16, scopes: &[&'s str]) -> Option<&'s String> {
+        let anywhere = || {
+            let mut of_port = self
+                .0
+                .range((port, "")..)
+                .take_while(|((number, _), _)| *number == port);
+            of_port.next().map(|(_, name)| name)
+        };
+        match scopes {
+            [EVERYWHERE] => anywhere(),
+            _ => std::iter::once(&EVERYWHERE)
+                .chain(scopes)
+                .find_map(|scope| self.0.get(&(port, *scope))),
+        }
+    }
 }
 
 /// Ports of hosts that the sidecar resolves, for which Envoy takes no cluster from Istio.
@@ -148,14 +179,14 @@ fn of_kubernetes(report: &mut Report<'_>, services: &BTreeSet<String>, spec: &Se
 }
 
 /// TCP without an address on a port that others speak HTTP on: plain HTTP goes by Host there, whatever its destination.
-fn shared_port(report: &mut Report<'_>, spoken: &BTreeMap<u16, String>, entry: &Object<ServiceEntry>) {
+fn shared_port(report: &mut Report<'_>, spoken: &Spoken<'_>, entry: &Object<ServiceEntry>) {
+    let seen_from = scopes(&entry.spec.export_to, &entry.meta.namespace);
+    let tcp = |port: &&Port| port.protocol.class() == ProtocolClass::Tcp;
     for (index, port) in entry.spec.ports.iter().enumerate() {
-        let Some(other) = spoken
-            .get(&port.number)
-            .filter(|_| port.protocol.class() == ProtocolClass::Tcp)
-        else {
-            continue;
-        };
+        let other = Some(port)
+            .filter(tcp)
+            .and_then(|port| spoken.beside(port.number, &seen_from));
+        let Some(other) = other else { continue };
         report.add(
             "EGR14",
             Level::Warning,

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::model::{Labels, ProtocolClass, Service, ServiceEntry, World};
+use crate::model::{Labels, Object, ProtocolClass, Service, ServiceEntry, World};
 
 /// Every namespace.
 pub(super) const EVERYWHERE: &str = "*";
@@ -70,13 +70,7 @@ impl<'w> Registry<'w> {
         for service in &world.services {
             let own = &*service.meta.namespace;
             let name = full(&service.meta.name, own);
-            let export = service.meta.annotations.get("networking.istio.io/exportTo");
-            let listed: Vec<&str> = match export.map(String::as_str) {
-                None | Some("") => vec![EVERYWHERE],
-                Some(list) => list.split(',').map(str::trim).collect(),
-            };
-            for scope in listed {
-                let scope = if scope == "." { own } else { scope };
+            for scope in service_scopes(service) {
                 registry
                     .hosts
                     .insert((scope, name.clone()), vec![Declared::Service(&service.spec)]);
@@ -126,6 +120,16 @@ pub(super) fn scopes<'e>(export_to: &'e [String], own: &'e str) -> Vec<&'e str> 
     scopes.sort_unstable();
     scopes.dedup();
     scopes
+}
+
+/// Namespaces that a Service is exported to, by its annotation.
+pub(super) fn service_scopes(service: &Object<Service>) -> Vec<&str> {
+    let export = service.meta.annotations.get("networking.istio.io/exportTo");
+    let own = |scope| if scope == "." { &*service.meta.namespace } else { scope };
+    match export.map(String::as_str) {
+        None | Some("") => vec![EVERYWHERE],
+        Some(list) => list.split(',').map(str::trim).map(own).collect(),
+    }
 }
 
 /// A host as the analyzer completes it: a name without a dot is a Service of `namespace`.

@@ -157,7 +157,17 @@ fn routes_that_do_nothing_or_lead_nowhere_are_warned_about() {
 
     let matched = "  hosts: [a.com]\n  http: [{match: [{uri: {prefix: /a}}], route: [{destination: {host: a.com}}]}]";
     assert_eq!(codes(with(http, matched)), ["EGR04"]);
-    assert_eq!(codes(with(http, &matched.replace("/a", "/"))), [] as [&str; 0]);
+    for all in ["{prefix: /}", "{regex: '.*'}", "{regex: '/.*'}", "{regex: '^/.*$'}"] {
+        assert_eq!(
+            codes(with(http, &matched.replace("{prefix: /a}", all))),
+            [] as [&str; 0],
+            "{all}"
+        );
+    }
+    assert_eq!(
+        codes(with(http, &matched.replace("{prefix: /a}", "{regex: '/a.*'}"))),
+        ["EGR04"]
+    );
     // A gateway serves the paths that it lists, and behind a delegate its root's routes go on.
     for silent in [
         matched.replace("  hosts: [a.com]", "  hosts: [a.com]\n  gateways: [edge]"),

@@ -168,7 +168,11 @@ fn catch_all(report: &mut Report<'_>, spec: &VirtualService) {
         let uri = match &condition.uri {
             None => true,
             Some(TextMatch::Prefix(prefix)) => matches!(prefix.as_str(), "" | "/"),
-            Some(TextMatch::Regex(regex)) => regex == ".*",
+            // It is held against the whole path, which begins with a slash.
+            Some(TextMatch::Regex(regex)) => {
+                let inner = regex.strip_prefix('^').unwrap_or(regex);
+                matches!(inner.strip_suffix('$').unwrap_or(inner), ".*" | "/.*")
+            }
             Some(_) => false,
         };
         let requests = [&condition.method, &condition.scheme, &condition.authority];

@@ -31,6 +31,8 @@ pub struct Folder {
     files: BTreeMap<Arc<str>, File>,
     /// Links are among what was read: a change elsewhere may change what they lead to.
     linked: bool,
+    /// Folders and files in it that may not be looked at.
+    unlisted: Vec<SourceError>,
     /// What the file of this name says, if there is one.
     generation: Result<Option<u64>, SourceError>,
 }
@@ -98,6 +100,7 @@ impl Folder {
             path: path.to_path_buf(),
             files: BTreeMap::new(),
             linked: false,
+            unlisted: Vec::new(),
             generation: Ok(None),
         }
     }
@@ -112,7 +115,8 @@ impl Folder {
         let listing = list(&self.path).map_err(|error| unreadable(&self.path, &error))?;
         self.linked = listing.linked;
         let mut before = std::mem::take(&mut self.files);
-        let mut changed = listing.paths.len() != before.len();
+        let mut changed = listing.unlisted != self.unlisted;
+        self.unlisted = listing.unlisted;
         let mut files: Vec<(Arc<str>, PathBuf, File)> = Vec::with_capacity(listing.paths.len());
         for path in listing.paths {
             let name: Arc<str> = relative(&self.path, &path).into();
@@ -120,6 +124,10 @@ impl Folder {
             changed |= known.is_none();
             files.push((name, path, known.unwrap_or_default()));
         }
+        // What may not be looked at any more stays in force; what is left beyond that is no more.
+        let (kept, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            before.into_iter().partition(|(name, _)| self.is_unlisted(name));
+        changed |= !gone.is_empty();
         let differs = AtomicBool::new(changed);
         on_all_processors(&mut files, |(name, path, file)| {
             if refresh_file(name, path, file) {
@@ -127,7 +135,7 @@ impl Folder {
             }
         });
         let there = files.into_iter().filter(|(_, path, file)| !file.went(path));
-        self.files = there.map(|(name, _, file)| (name, file)).collect();
+        self.files = there.map(|(name, _, file)| (name, file)).chain(kept).collect();
         let generation = generation(&self.path);
         let renumbered = generation != self.generation;
         self.generation = generation;
@@ -158,6 +166,17 @@ impl Folder {
             };
         }
         Ok(changed)
+    }
+
+    /// Whether the file of this name is, or is in, what may not be looked at.
+    fn is_unlisted(&self, name: &str) -> bool {
+        self.unlisted.iter().any(|error| match error {
+            SourceError::Unreadable { path, .. } => {
+                let rest = name.strip_prefix(&relative(&self.path, path));
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }
+            _ => false,
+        })
     }
 
     /// What a change at `path` is a change of.
@@ -218,7 +237,12 @@ impl Folder {
         let mut reading = Reading {
             files: self.files.len(),
             generation: self.generation.as_ref().ok().copied().flatten(),
-            errors: self.generation.as_ref().err().cloned().into_iter().collect(),
+            errors: self
+                .unlisted
+                .iter()
+                .chain(self.generation.as_ref().err())
+                .cloned()
+                .collect(),
             ..Reading::default()
         };
         for file in self.files.values() {

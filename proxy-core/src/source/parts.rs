@@ -2,11 +2,16 @@
 //! itself, so that parts of two versions may lie side by side for a while. `NAME.parts` says which files NAME is made of, and
 //! its digest: nothing else is ever taken for NAME.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::{self, Read},
+    path::Path,
+};
 
 use sha2::{Digest, Sha256};
 
 use super::reading::{SourceError, unreadable};
+use crate::yaml;
 
 /// What a list of parts is called behind the name of what they are parts of.
 pub(super) const EXTENSION: &str = "parts";
@@ -23,7 +28,7 @@ pub fn list_of_parts<'n>(whole: &[u8], names: impl IntoIterator<Item = &'n str>)
 
 /// What the file at `path` says, or the parts that it lists.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, SourceError> {
-    let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
+    let bytes = start(path).map_err(|error| unreadable(path, &error))?;
     if !is_list(path) {
         return Ok(bytes);
     }
@@ -36,13 +41,27 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, SourceError> {
         if Path::new(name).file_name() != Some(name.as_ref()) {
             return Err(incomplete());
         }
-        let part = fs::read(path.with_file_name(name)).map_err(|_| incomplete())?;
+        let part = start(&path.with_file_name(name)).map_err(|_| incomplete())?;
         whole.extend_from_slice(&part);
+        if whole.len() > yaml::MAX_BYTES {
+            return Err(incomplete());
+        }
     }
     match digest(&whole) == digest_of_all {
         true => Ok(whole),
         false => Err(incomplete()),
     }
+}
+
+/// What a file says, or of a huge one no more than that it is too large: it must not take all memory to find that out.
+fn start(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path)?;
+    // A byte more than is read, so that the reader says that it is too much.
+    let most = yaml::MAX_BYTES as u64 + 1;
+    bytes.reserve_exact(file.metadata()?.len().min(most) as usize);
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 pub(super) fn is_list(path: &Path) -> bool {

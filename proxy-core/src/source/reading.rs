@@ -80,22 +80,31 @@ pub fn read_texts<'t>(files: impl IntoIterator<Item = (&'t str, &'t [u8])>) -> R
     reading
 }
 
-/// Reads files and folders as one policy; every file is named by its path as given. Fails when one of `paths` itself
-/// cannot be read.
+/// Reads files and folders as one policy; every file is named by its path as given, and counts once where a path is below
+/// another one. Fails when one of `paths` itself cannot be read.
 pub fn read_paths(paths: &[PathBuf]) -> Result<Reading, SourceError> {
     let mut reading = Reading::default();
+    let mut known = HashSet::new();
     for path in paths {
         let files = if path.is_dir() {
-            let mut files = list(path).map_err(|error| unreadable(path, &error))?.paths;
-            files.sort();
-            files
+            let mut listing = list(path).map_err(|error| unreadable(path, &error))?;
+            listing.paths.sort();
+            reading.errors.append(&mut listing.unlisted);
+            listing.paths
         } else {
             fs::File::open(path).map_err(|error| unreadable(path, &error))?;
             vec![path.clone()]
         };
+        // What has no path of its own, such as a pipe, is no other one.
+        let identity = |file: &PathBuf| fs::canonicalize(file).unwrap_or_else(|_| file.clone());
+        let files: Vec<PathBuf> = files
+            .into_iter()
+            .filter(|file| !known.contains(&identity(file)))
+            .collect();
+        known.extend(files.iter().map(identity));
         for file in files {
             match parts::read(&file) {
-                Ok(bytes) => reading.add(&file.to_string_lossy().into(), &bytes),
+                Ok(bytes) => reading.add(&shown(file.as_os_str()).into(), &bytes),
                 Err(_) if is_gone(&file) => {}
                 Err(error) => reading.errors.push(error),
             }
@@ -186,11 +195,16 @@ pub(super) fn unreadable(path: &Path, error: &io::Error) -> SourceError {
 /// Path below the folder with `/` on every system.
 pub(super) fn relative(folder: &Path, path: &Path) -> String {
     let below = path.strip_prefix(folder).unwrap_or(path);
-    below
-        .iter()
-        .map(|part| part.to_string_lossy())
-        .collect::<Vec<_>>()
-        .join("/")
+    below.iter().map(shown).collect::<Vec<_>>().join("/")
+}
+
+/// A name as text. Bytes that are no UTF-8 are written as `\xff`: no two files may have one name, since only one of them
+/// would count.
+fn shown(name: &OsStr) -> String {
+    let chunks = name.as_encoded_bytes().utf8_chunks();
+    chunks.fold(String::new(), |text, chunk| {
+        text + chunk.valid() + &chunk.invalid().escape_ascii().to_string()
+    })
 }
 
 /// The files below a folder, and whether links are among them or lead to them.
@@ -198,6 +212,17 @@ pub(super) fn relative(folder: &Path, path: &Path) -> String {
 pub(super) struct Listing {
     pub paths: Vec<PathBuf>,
     pub linked: bool,
+    /// Folders and files below it that may not be looked at.
+    pub unlisted: Vec<SourceError>,
+}
+
+impl Listing {
+    /// A link that leads nowhere is left out, as what was deleted meanwhile is; all else is told.
+    fn cannot_read(&mut self, path: &Path, error: &io::Error) {
+        if error.kind() != io::ErrorKind::NotFound {
+            self.unlisted.push(unreadable(path, error));
+        }
+    }
 }
 
 /// Manifests below `folder`. Hidden entries are skipped: editors' and git's files, and the `..data` links of mounted
@@ -212,7 +237,15 @@ pub(super) fn list(folder: &Path) -> io::Result<Listing> {
         if !seen.insert((metadata.dev(), metadata.ino())) {
             continue;
         }
-        for entry in fs::read_dir(folder)? {
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if depth == 0 => return Err(error),
+            Err(error) => {
+                listing.cannot_read(&folder, &error);
+                continue;
+            }
+        };
+        for entry in entries {
             let entry = entry?;
             if is_hidden(&entry.file_name()) {
                 continue;
@@ -220,8 +253,13 @@ pub(super) fn list(folder: &Path) -> io::Result<Listing> {
             let path = entry.path();
             let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
             listing.linked |= is_link;
-            // A link to nowhere is left out, as a file that was deleted meanwhile is.
-            let Ok(metadata) = fs::metadata(&path) else { continue };
+            let metadata = match fs::metadata(&path) {
+                Ok(metadata) => metadata,
+                Err(error) => {
+                    listing.cannot_read(&path, &error);
+                    continue;
+                }
+            };
             if metadata.is_dir() && depth < MAX_DEPTH {
                 let below = if is_link { &mut links } else { &mut folders };
                 below.push((path, depth + 1));
@@ -235,7 +273,11 @@ pub(super) fn list(folder: &Path) -> io::Result<Listing> {
 
 /// The manifests below a folder as they are read, by their paths relative to it.
 pub fn manifests(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let paths = list(folder)?.paths.into_iter();
+    let listing = list(folder)?;
+    if let Some(error) = listing.unlisted.into_iter().next() {
+        return Err(io::Error::other(error));
+    }
+    let paths = listing.paths.into_iter();
     let below = paths.filter_map(|path| path.strip_prefix(folder).map(Path::to_path_buf).ok());
     Ok(below.collect())
 }

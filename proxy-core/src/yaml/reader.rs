@@ -41,8 +41,7 @@ pub fn each(bytes: &[u8], take: impl FnMut(Node)) -> Result<(), YamlError> {
             line: 1,
             column: 1,
             message: format!(
-                "the file has {} MiB, more than the {} MiB that are read; split it",
-                bytes.len() >> 20,
+                "the file has more than the {} MiB that are read; split it",
                 MAX_BYTES >> 20
             ),
         });

@@ -22,6 +22,8 @@ export interface OutputLine {
 
 const historyBound = 200;
 const outputBound = 2000;
+/** Longest line, in UTF-16 units: a command that never ends one must not take all memory. */
+const lineBound = 64 * 1024;
 
 class Console {
   history = $state.raw<Sent[]>([]);
@@ -71,7 +73,10 @@ class Console {
   take(event: { id: number; stream: "stdout" | "stderr" | "exit"; text: string; code: number | null }): void {
     if (event.stream !== "exit") {
       const pieces = (this.#rest[event.stream] + event.text).split("\n");
-      this.#rest[event.stream] = pieces.pop() ?? "";
+      const rest = pieces.pop() ?? "";
+      const whole = rest.length < lineBound;
+      this.#rest[event.stream] = whole ? rest : "";
+      if (!whole) pieces.push(rest);
       const stream = event.stream;
       return this.#add(pieces.map((text) => ({ stream, text })));
     }

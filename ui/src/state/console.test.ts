@@ -28,6 +28,14 @@ it("keeps a bounded output and counts what fell out", () => {
   expect(testConsole.outputDropped).toBe(500);
 });
 
+it("keeps no line that never ends", () => {
+  testConsole.clear();
+  const piece = "x".repeat(16 * 1024);
+  for (let count = 0; count < 9; count++) testConsole.take({ id: 1, stream: "stdout", text: piece, code: null });
+  expect(testConsole.output.map((line) => line.text.length)).toEqual([4 * piece.length, 4 * piece.length]);
+  testConsole.take({ id: 1, stream: "exit", text: "", code: 0 });
+});
+
 it("takes a request out of the history when the app could not send it", async () => {
   useChannel({
     call: () => Promise.reject({ code: "stopped", message: "no sandbox runs", hint: null, at: null }),

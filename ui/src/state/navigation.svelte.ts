@@ -112,6 +112,18 @@ class Navigation {
     this.sandboxTakes = "nothing";
   }
 
+  /** What is open of one place is not there in another: a draft would be staged where it was not opened. */
+  leavesPlace(): void {
+    this.draft = null;
+    this.read = null;
+    this.gateway = null;
+    this.whyFlow = null;
+    this.journalEntry = null;
+    this.modeScope = "mesh";
+    this.destinationFilter = "";
+    if (this.screen === "why" || this.screen === "review") this.go("overview");
+  }
+
   /** Closes the topmost layer; true when there was one. */
   escape(): boolean {
     if (this.layer !== null) {
@@ -130,17 +142,9 @@ class Navigation {
     this.policyTab = "services";
     this.layer = null;
     this.sourceWindow = "this";
-    this.draft = null;
-    this.read = null;
-    this.gateway = null;
-    this.modeScope = "mesh";
-    this.destinationFilter = "";
-    this.sandboxAs = null;
-    this.sandboxPolicy = "source";
-    this.sandboxTakes = "nothing";
+    this.leavesPlace();
+    this.turnsToPlace();
     this.sandbox = "computer";
-    this.whyFlow = null;
-    this.journalEntry = null;
     this.rehearse = "registryOnly";
     this.#before = "overview";
   }

@@ -15,9 +15,12 @@ const placeOf = ({ path, name, cluster }: SourceState) => JSON.stringify([path, 
  */
 export function followPlace(): void {
   const place = $derived(source.value && placeOf(source.value));
+  let before: string | null = null;
   $effect(() => {
     if (place === null) return;
     untrack(() => {
+      if (before !== null) navigation.leavesPlace();
+      before = place;
       const isCluster = Boolean(source.value?.cluster);
       navigation.turnsToPlace();
       void deploy.turnsToPlace(isCluster);

@@ -13,7 +13,7 @@ use crate::{
     model::{self, IstioVersion, UnknownVersion},
     policy::Step,
     source::{Reading, read_folder},
-    yaml::{self, Node},
+    yaml::{self, Node, Value},
 };
 
 /// One case as it is written.
@@ -62,6 +62,9 @@ impl Outcome {
     }
 }
 
+/// What a test file says. What is misspelt would be passed over, and the cases decided otherwise than they read.
+const FIELDS: [&str; 4] = ["policy", "resources", "istioVersion", "cases"];
+
 /// Runs the cases of a file; the error says why that is not possible.
 pub fn run_file(path: &Path, version: Option<IstioVersion>) -> Result<Vec<Outcome>, String> {
     let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
@@ -69,6 +72,14 @@ pub fn run_file(path: &Path, version: Option<IstioVersion>) -> Result<Vec<Outcom
     let [document] = documents.as_slice() else {
         return Err("expected one document with policy and cases".into());
     };
+    if let Some(unknown) = document
+        .entries()
+        .iter()
+        .filter_map(|(key, _)| key.text())
+        .find(|key| !FIELDS.contains(key))
+    {
+        return Err(format!("a test file has no {unknown:?}; it has {}", FIELDS.join(", ")));
+    }
     let mut reading = policy(path, document)?;
     let own = document.get("istioVersion").and_then(Node::text);
     let own: Option<Result<IstioVersion, UnknownVersion>> = own.map(str::parse);
@@ -92,6 +103,9 @@ fn run_case(file: &str, reading: &Reading, node: &Node) -> Result<Outcome, Strin
     let case: Case = serde_json::from_value(node.to_json()).map_err(|error| error.to_string())?;
     let explanation = ask(reading, &case.from, case.connect, &case.send)?;
     let found = serde_json::to_value(&explanation).map_err(|error| error.to_string())?;
+    if case.expect.as_object().is_none_or(serde_json::Map::is_empty) {
+        return Err("expect: expected fields of the decision, such as {verdict: registered}".into());
+    }
     // What is not there equals null: a field that is misspelt would hold whatever is decided.
     if let (Json::Object(expected), Json::Object(found)) = (&case.expect, &found)
         && let Some(unknown) = expected.keys().find(|key| !found.contains_key(*key))
@@ -129,6 +143,9 @@ fn policy(path: &Path, document: &Node) -> Result<Reading, String> {
     };
     let mut errors = Vec::new();
     let file: Arc<str> = path.display().to_string().into();
+    if resources.is_some_and(|resources| !matches!(resources.value, Value::Sequence(_))) {
+        return Err("resources: expected a list of objects".into());
+    }
     for object in resources.map(Node::items).unwrap_or_default() {
         model::add_document(object, &file, &mut reading.objects, &mut reading.world, &mut errors);
     }

@@ -57,6 +57,29 @@ fn junit_reports_hold_every_file_and_case_whatever_their_names() {
 }
 
 #[test]
+fn what_would_be_passed_over_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.yaml");
+    let case = "cases: [{name: a, connect: {ip: 1.2.3.4, port: 80}, expect: {verdict: passthrough}}]\n";
+    for (text, said) in [
+        (format!("resources: []\nistioVerison: \"1.20\"\n{case}"), "istioVerison"),
+        (format!("resources: {{kind: ServiceEntry}}\n{case}"), "resources"),
+        (
+            format!("resources: []\n{}", case.replace("{verdict: passthrough}", "{}")),
+            "expect",
+        ),
+        (
+            format!("resources: []\n{}", case.replace("{verdict: passthrough}", "blocked")),
+            "expect",
+        ),
+    ] {
+        fs::write(&path, &text).unwrap();
+        let error = FileResult::of(&path, None).error.unwrap_or_default();
+        assert!(error.contains(said), "{text}: {error:?}");
+    }
+}
+
+#[test]
 fn a_failure_shows_what_was_expected_what_was_found_and_the_steps_to_it() {
     let folder = tempfile::tempdir().unwrap();
     let result = FileResult::of(file(folder.path(), "t.yaml", "is cut", "blocked"), None);

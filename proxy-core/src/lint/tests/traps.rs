@@ -145,6 +145,24 @@ fn entries_that_do_otherwise_than_they_read_are_named() {
         &[service.into(), tcp("addresses: [10.0.0.1],")],
     );
     row("EGR14", &[service.into(), tcp("")], &[tcp("")]);
+    // Nobody sees both.
+    let http = |export: &str| {
+        let text = entry(
+            "h",
+            "{hosts: [h.com], EXPORT resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}",
+        );
+        text.replace("namespace: n", "namespace: m").replace("EXPORT", export)
+    };
+    row(
+        "EGR14",
+        &[http("exportTo: [n],"), tcp("exportTo: [.],")],
+        &[http("exportTo: [.],"), tcp("exportTo: [.],")],
+    );
+    row(
+        "EGR14",
+        &[http("exportTo: [.],"), tcp("")],
+        &[http("exportTo: [o],"), tcp("exportTo: [p],")],
+    );
     // Sidecars that do not answer in DNS know nothing of an address that the control plane gives.
     let given = format!("{}status: {{addresses: [{{value: 240.240.0.1}}]}}\n", tcp(""));
     row(

@@ -1,5 +1,10 @@
+use std::{
+    ffi::OsStr,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+};
+
 use super::*;
-use crate::source::manifests;
+use crate::source::{manifests, read_paths};
 
 const ENTRY: &str =
     "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: a}\nspec: {hosts: [a.com]}\n";
@@ -31,6 +36,106 @@ fn a_file_that_goes_while_the_folder_is_read_is_no_error() {
         assert_eq!(Folder::open(root.path()).unwrap().reading().errors, []);
     }
     taker.join().unwrap();
+}
+
+/// As somebody for whom permissions hold: the test may run as root, who reads everything.
+fn as_nobody<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| {
+        let nobody = scope.spawn(|| {
+            // For this thread alone, which ends with the work.
+            nix::unistd::setfsuid(nix::unistd::Uid::from_raw(65534));
+            work()
+        });
+        nobody.join().unwrap()
+    })
+}
+
+#[test]
+fn a_folder_below_that_may_not_be_read_is_named_and_takes_nothing_else_down() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name);
+    let entry = |host: &str| ENTRY.replace("a.com", host);
+    for (name, host) in [
+        ("a.yaml", "a.com"),
+        ("shut/b.yaml", "b.com"),
+        ("shut/in/c.yaml", "c.com"),
+    ] {
+        fs::create_dir_all(at(name).parent().unwrap()).unwrap();
+        fs::write(at(name), entry(host)).unwrap();
+    }
+    let mode = |mode| fs::set_permissions(at("shut"), fs::Permissions::from_mode(mode)).unwrap();
+    fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let errors = |folder: &Folder| {
+        let errors = folder.reading().errors;
+        errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    };
+    let shut = format!("{}: Permission denied", at("shut").display());
+
+    mode(0o700);
+    let begun = as_nobody(|| Folder::open(root.path())).unwrap();
+    assert_eq!(hosts(&begun), ["a.com"]);
+    assert!(errors(&begun).starts_with(&shut), "{}", errors(&begun));
+    assert!(manifests(root.path()).is_ok() && as_nobody(|| manifests(root.path())).is_err());
+
+    // What was read before stays in force, and the rest goes on being read.
+    mode(0o755);
+    let mut folder = as_nobody(|| Folder::open(root.path())).unwrap();
+    assert_eq!((hosts(&folder).len(), errors(&folder).len()), (3, 0));
+    for forbidden in [0o700, 0o744] {
+        mode(forbidden);
+        fs::write(at("a.yaml"), entry(&format!("a{forbidden}.com"))).unwrap();
+        assert!(as_nobody(|| folder.refresh()).unwrap());
+        assert_eq!(hosts(&folder), [&format!("a{forbidden}.com"), "b.com", "c.com"]);
+        assert!(errors(&folder).starts_with(&at("shut").display().to_string()));
+        assert!(!as_nobody(|| folder.refresh()).unwrap(), "nothing changed");
+    }
+    mode(0o755);
+    fs::remove_file(at("shut/b.yaml")).unwrap();
+    assert!(as_nobody(|| folder.refresh()).unwrap());
+    assert_eq!((hosts(&folder).len(), errors(&folder).len()), (2, 0));
+}
+
+#[test]
+fn a_file_counts_once_where_it_is_named_and_its_folder_too() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("a.yaml");
+    fs::write(&file, ENTRY).unwrap();
+    let around = root.path().join(".").join("a.yaml");
+    for paths in [
+        vec![root.path().to_path_buf(), file.clone()],
+        vec![file.clone(), around, root.path().to_path_buf()],
+    ] {
+        let reading = read_paths(&paths).unwrap();
+        assert_eq!(
+            (reading.files, reading.world.service_entries.len()),
+            (1, 1),
+            "{paths:?}"
+        );
+    }
+}
+
+#[test]
+fn files_whose_names_are_no_utf_8_count_each() {
+    let root = tempfile::tempdir().unwrap();
+    for (letter, host) in [(b'\xfe', "a.com"), (b'\xff', "b.com")] {
+        let name = [b"se-", &[letter][..], b".yaml"].concat();
+        fs::write(root.path().join(OsStr::from_bytes(&name)), ENTRY.replace("a.com", host)).unwrap();
+    }
+    let mut folder = Folder::open(root.path()).unwrap();
+    assert_eq!(hosts(&folder), ["a.com", "b.com"]);
+    assert!(!folder.refresh().unwrap(), "nothing changed");
+    let file = |index: usize| folder.reading().world.service_entries[index].place.file.to_string();
+    assert_eq!((file(0), file(1)), (r"se-\xfe.yaml".into(), r"se-\xff.yaml".into()));
+}
+
+#[test]
+fn a_huge_file_is_not_read_to_its_end_to_say_that_it_is_too_large() {
+    let root = tempfile::tempdir().unwrap();
+    // A hole in the file system: read, it would take more memory than machines have.
+    let file = fs::File::create(root.path().join("a.yaml")).unwrap();
+    file.set_len(1 << 42).unwrap();
+    let errors = Folder::open(root.path()).unwrap().reading().errors;
+    assert!(errors[0].to_string().contains("more than the 32 MiB"), "{errors:?}");
 }
 
 #[test]
