@@ -90,14 +90,15 @@ proxy-image: proxy-packages toolchains
 	@$(call static_build,$(STATIC_FOLDER),$(if $(TUNED),-C profile-use=$(CURDIR)/$(PROFILE))) -C strip=symbols
 	@$(STATIC_PROXY) image --output $(PROXY_IMAGE)
 
-# How often the sidecar runs what. Cargo does not see that it changed, so what was built by the one before goes.
+# How often the sidecar runs what. Cargo does not see that it changed, so the program that was built by the one before goes; the
+# libraries, which change little, are built anew after `make clean` only.
 PROFILE        := target/profile/egret-proxy.profdata
-$(PROFILE): $(shell find proxy-core/src -name '*.rs') proxy-core/Cargo.toml Cargo.lock proxy-core/first.ld tests/bench/profile.py
+$(PROFILE): $(shell find proxy-core/src -name '*.rs') proxy-core/Cargo.toml Cargo.lock tests/bench/profile.py
 	@$(MAKE) --no-print-directory bench-packages toolchains $(NGINX)
 	@rustup component add llvm-tools 2>/dev/null || { echo "rustup is needed, for the compiler's llvm-profdata: https://rustup.rs"; exit 1; }
 	@echo "==> building an egret-proxy that counts what it runs (about five minutes the first time), and running it"
 	@$(call static_build,target/profile,-C profile-generate)
-	@rm -rf target/profile/counts target/tuned
+	@rm -rf target/profile/counts target/tuned/$(STATIC_TARGET)/release/.fingerprint/proxy-core-*
 	@python3 tests/bench/profile.py target/profile/$(STATIC_TARGET)/release/egret-proxy $(NGINX) target/profile/counts
 	@$$(rustc --print target-libdir)/../bin/llvm-profdata merge --sparse --output=$(PROFILE) target/profile/counts
 
@@ -115,10 +116,12 @@ package: app-packages toolchains ui proxy-image $(TAURI)
 	@cargo build --release -p egret --features egret/custom-protocol
 	$(call packages,release,--bundles deb rpm)
 
-# Cargo does not know of the list, so main.rs is touched.
+# Cargo does not know of the list, so main.rs is touched. The list is that of the packages' program.
+first: TUNED := 1
 first: first-packages toolchains
+	@$(MAKE) --no-print-directory $(PROFILE)
 	@echo "==> building a static egret-proxy with symbols, and watching what it runs"
-	@$(call static_build,$(STATIC_FOLDER))
+	@$(call static_build,$(STATIC_FOLDER),-C profile-use=$(CURDIR)/$(PROFILE))
 	@python3 tests/bench/first.py $(STATIC_PROXY) proxy-core/first.ld
 	@touch proxy-core/src/main.rs
 
