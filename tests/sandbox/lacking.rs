@@ -68,6 +68,44 @@ fn without_nf_tables_the_rules_are_in_the_tables_of_iptables_and_it_says_so() {
 }
 
 #[test]
+fn rules_that_are_held_without_nf_tables_go_unless_who_holds_them_is_killed_and_it_says_so() {
+    if !possible("rules_that_are_held_without_nf_tables") {
+        return;
+    }
+    for (end, left) in [
+        ("kill -TERM $sidecar", "0"),
+        ("kill -KILL $sidecar", "0"),
+        ("kill -TERM $holder", "0"),
+        ("kill -KILL $holder", "2"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let library = lacking(NO_NF_TABLES, folder.path());
+        let script = "
+            cd $2; mkdir policy; ip link set lo up
+            rules() { save | grep -c -- '-j EGRET_OUTPUT' || true; }
+            $0 run --policy policy --outbound 127.0.0.1:15901 --admin 127.0.0.1:15900 2>/dev/null & sidecar=$!
+            LD_PRELOAD=$1 $0 capture hold --port 15901 --sidecar 127.0.0.1:15900 2>said & holder=$!
+            until grep -q SIGKILL said; do sleep 0.05; done
+            rules
+            END
+            wait $holder || true
+            rules
+            kill -KILL $sidecar 2>/dev/null || true
+            $0 capture remove
+            rules
+            cat said";
+        let script = script.replace("END", end);
+        let listed = alone(&script, &[&library, folder.path().to_str().unwrap()]);
+        let lines: Vec<_> = listed.lines().collect();
+        assert_eq!(lines[..3], ["2", left, "0"], "{end}: {listed}");
+        assert!(
+            listed.contains("no nf_tables") && listed.contains("`egret-proxy capture remove` takes them away"),
+            "{listed}"
+        );
+    }
+}
+
+#[test]
 fn a_table_that_cannot_change_sets_the_others_back_unless_there_is_no_ipv6_at_all() {
     if !possible("a_table_that_cannot_change") {
         return;

@@ -36,7 +36,8 @@ enum Command {
     /// Put the rules in force in this network namespace, in the place of those of before; needs NET_ADMIN, but neither nft nor
     /// iptables
     Apply(Apply),
-    /// Put the rules in force for as long as a sidecar and this process live; needs NET_ADMIN, and Linux 5.12
+    /// Put the rules in force for as long as a sidecar and this process live; needs NET_ADMIN, and Linux 5.12 or a kernel
+    /// without nf_tables: the tables of iptables keep them where this process is killed
     Hold(Hold),
     /// Take the rules away again
     Remove,

@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::{
     control::{END, HOLD, LIVE},
-    sandbox::{self, Plan, Refused},
+    sandbox::{self, Held, Plan, Refused},
 };
 
 /// Longest that the sidecar may take to start.
@@ -52,12 +52,19 @@ pub fn hold(plan: &Plan, sidecar: SocketAddr) -> Result<(), Fault> {
         let mut lines = connect(&mut ends, sidecar, "/hold", HOLD).await?;
         let held = sandbox::hold(plan)?;
         eprintln!("egret-proxy: connections are redirected until the sidecar ends");
+        if let Held::Iptables(lacking) = &held {
+            eprintln!(
+                "egret-proxy: {}; the rules are in the tables of iptables instead, where they stay if this process is killed \
+                 (SIGKILL): `egret-proxy capture remove` takes them away then",
+                lacking.cause()
+            );
+        }
         tokio::select! {
             () = lines.end() => {}
             () = ends.told() => {}
         }
         // Before the connection to the sidecar, which waits for the rules to be gone.
-        drop(held);
+        held.end()?;
         eprintln!("egret-proxy: the rules are gone");
         Ok(())
     })

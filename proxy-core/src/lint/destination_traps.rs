@@ -22,9 +22,9 @@ pub(super) fn check(world: &World, registry: &Registry<'_>, findings: &mut Vec<F
         let mut report = Report::new(findings, "DestinationRule", rule);
         certificates_by_name(&mut report, &rule.spec);
         fells_envoy(&mut report, &rule.spec);
+        dropped(&mut report, &rule.spec);
         let Some(set) = &rule.spec.policy else { continue };
         twice_encrypted(&mut report, registry, &routed, rule, set);
-        dropped(&mut report, set);
         fells_istiod(&mut report, world, rule, set);
     }
 }
@@ -140,20 +140,30 @@ fn fells_envoy(report: &mut Report<'_>, spec: &DestinationRule) {
     }
 }
 
-/// All policies of a rule, those of ports and subsets included, and where they stand.
+/// The traffic policies of a rule, those of its subsets included, and where they stand.
+fn sets(spec: &DestinationRule) -> impl Iterator<Item = (String, &PolicySet)> {
+    let whole = spec.policy.iter().map(|set| ("spec.trafficPolicy".to_string(), set));
+    let subsets = spec.subsets.iter().enumerate().filter_map(|(index, subset)| {
+        let set = subset.policy.as_ref()?;
+        Some((format!("spec.subsets[{index}].trafficPolicy"), set))
+    });
+    whole.chain(subsets)
+}
+
+/// All policies of a rule, those of ports too.
 fn policies(spec: &DestinationRule) -> impl Iterator<Item = (String, &TrafficPolicy)> {
-    let whole = spec.policy.iter().map(|set| ("spec".to_string(), set));
-    let subsets = spec.subsets.iter().enumerate();
-    let subsets =
-        subsets.filter_map(|(index, subset)| Some((format!("spec.subsets[{index}]"), subset.policy.as_ref()?)));
-    whole.chain(subsets).flat_map(|(of, set)| {
-        let own = (format!("{of}.trafficPolicy"), &set.policy);
-        let ports = set.ports.iter().enumerate().map(move |(index, (_, policy))| {
-            let field = format!("{of}.trafficPolicy.portLevelSettings[{index}]");
-            (field, policy)
-        });
-        std::iter::once(own).chain(ports)
+    sets(spec).flat_map(|(field, set)| {
+        let ports = set.ports.iter().enumerate();
+        let ports: Vec<_> = ports
+            .map(|(index, (_, policy))| (port_field(&field, index), policy))
+            .collect();
+        std::iter::once((field, &set.policy)).chain(ports)
     })
+}
+
+/// Where the settings of a port stand, within the policy at `field`.
+fn port_field(field: &str, index: usize) -> String {
+    format!("{field}.portLevelSettings[{index}]")
 }
 
 /// Outlier detection for hosts that the sidecar resolves. Istio 1.31 falls over it (`applyOutlierDetection` writes into
@@ -210,36 +220,43 @@ pub(super) const FELLS_ISTIOD: &str = "outlier detection for hosts that are reso
      istiod, again and again: no sidecar of its mesh gets any configuration then";
 pub(super) const WITHOUT_DETECTION: &str = "take the outlier detection away: there are no endpoints to leave out";
 
-/// A port's own settings take the place of all others of its policy.
-fn dropped(report: &mut Report<'_>, set: &PolicySet) {
-    for (index, (port, own)) in set.ports.iter().enumerate() {
-        let blocks = [
-            ("tls", set.policy.tls.is_some() && own.tls.is_none()),
-            (
-                "connectionPool",
-                set.policy.connection_pool.is_some() && own.connection_pool.is_none(),
-            ),
-            (
-                "loadBalancer",
-                set.policy.load_balancer.is_some() && own.load_balancer.is_none(),
-            ),
-            (
-                "outlierDetection",
-                set.policy.outlier_detection.is_some() && own.outlier_detection.is_none(),
-            ),
-        ];
-        let lost: Vec<&str> = blocks.iter().filter(|(_, lost)| *lost).map(|(name, _)| *name).collect();
-        if !lost.is_empty() {
-            report.add(
-                "EGR10",
-                Level::Warning,
-                format!("spec.trafficPolicy.portLevelSettings[{index}]"),
-                format!(
-                    "the settings of port {port} take the place of the whole trafficPolicy: its {} does not hold there",
-                    lost.join(", ")
-                ),
-                Some("write it for the port too".into()),
-            );
+/// A port's own settings take the place of all others of its policy. Istio: `MergeTrafficPolicy`, for subsets.
+fn dropped(report: &mut Report<'_>, spec: &DestinationRule) {
+    for (field, set) in sets(spec) {
+        for (index, (port, own)) in set.ports.iter().enumerate() {
+            let lost = lost(&set.policy, own);
+            if !lost.is_empty() {
+                report.add(
+                    "EGR10",
+                    Level::Warning,
+                    port_field(&field, index),
+                    format!(
+                        "the settings of port {port} take the place of the whole trafficPolicy: its {} does not hold there",
+                        lost.join(", ")
+                    ),
+                    Some("write it for the port too".into()),
+                );
+            }
         }
     }
+}
+
+/// The blocks of `whole` that a port's `own` policy lacks.
+fn lost(whole: &TrafficPolicy, own: &TrafficPolicy) -> Vec<&'static str> {
+    let blocks = [
+        ("tls", whole.tls.is_some() && own.tls.is_none()),
+        (
+            "connectionPool",
+            whole.connection_pool.is_some() && own.connection_pool.is_none(),
+        ),
+        (
+            "loadBalancer",
+            whole.load_balancer.is_some() && own.load_balancer.is_none(),
+        ),
+        (
+            "outlierDetection",
+            whole.outlier_detection.is_some() && own.outlier_detection.is_none(),
+        ),
+    ];
+    blocks.iter().filter(|(_, lost)| *lost).map(|(name, _)| *name).collect()
 }

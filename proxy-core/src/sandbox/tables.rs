@@ -1,12 +1,9 @@
 //! In which of the kernel's tables rules are put in force: those of nf_tables, or where the kernel has none, the legacy ones
 //! of iptables.
 
-use super::{
-    nft::{self, Held},
-    plan::Plan,
-    refused::Refused,
-    xtables,
-};
+use std::io;
+
+use super::{nft, plan::Plan, refused::Refused, xtables};
 
 /// Tables of the kernel that take interception rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -60,12 +57,37 @@ pub fn put(plan: &Plan, tables: Option<Tables>) -> Result<Applied, Refused> {
     choose(tables, || nft::apply(plan), || xtables::apply(plan))
 }
 
-/// Puts the plan in force where no rules of this program's are, for as long as what this gives lives. Only nf_tables has such
-/// rules.
+/// Rules that are in force until they are ended.
+#[derive(Debug)]
+#[must_use]
+pub enum Held {
+    /// In nf_tables: the kernel takes them away when the process ends, however it ends.
+    Nft(nft::Held),
+    /// In the legacy tables, since nf_tables says this. These know no owner: where the process is killed, they stay.
+    Iptables(Refused),
+}
+
+impl Held {
+    /// Takes them away.
+    pub fn end(self) -> Result<(), Refused> {
+        match self {
+            Self::Nft(held) => {
+                drop(held);
+                Ok(())
+            }
+            Self::Iptables(_) => xtables::remove(),
+        }
+    }
+}
+
+/// Puts the plan in force where no rules of this program's are, until what this gives is ended.
 pub fn hold(plan: &Plan) -> Result<Held, Refused> {
-    match xtables::are_applied()? {
-        true => Err(Refused::Taken),
-        false => nft::hold(plan),
+    if xtables::are_applied()? {
+        return Err(Refused::Taken);
+    }
+    match nft::hold(plan) {
+        Err(Refused::NoNat(lacking)) => instead(lacking, || xtables::apply(plan)).map(Held::Iptables),
+        held => held.map(Held::Nft),
     }
 }
 
@@ -102,20 +124,25 @@ fn choose(
         Some(Tables::Iptables) => iptables().map(by(Tables::Iptables)),
         None => match nft() {
             Ok(()) => Ok(by(Tables::Nft)(())),
-            Err(Refused::NoNat(lacking)) => match iptables() {
-                Ok(()) => Ok(Applied {
-                    instead: Some(Refused::NoNat(lacking)),
-                    ..by(Tables::Iptables)(())
-                }),
-                Err(Refused::NoIptables(family, error)) => Err(Refused::Neither {
-                    nft: lacking,
-                    family,
-                    iptables: error,
-                }),
-                Err(refused) => Err(refused),
-            },
+            Err(Refused::NoNat(lacking)) => Ok(Applied {
+                instead: Some(instead(lacking, iptables)?),
+                ..by(Tables::Iptables)(())
+            }),
             Err(refused) => Err(refused),
         },
+    }
+}
+
+/// The legacy tables, where nf_tables is `lacking`; gives why.
+fn instead(lacking: io::Error, iptables: impl FnOnce() -> Result<(), Refused>) -> Result<Refused, Refused> {
+    match iptables() {
+        Ok(()) => Ok(Refused::NoNat(lacking)),
+        Err(Refused::NoIptables(family, iptables)) => Err(Refused::Neither {
+            nft: lacking,
+            family,
+            iptables,
+        }),
+        Err(refused) => Err(refused),
     }
 }
 

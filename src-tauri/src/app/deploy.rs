@@ -192,7 +192,8 @@ impl App {
         }
         let staged = self.staged(&view, state.staged)?;
         let target = deploy::Target::read(&state.kind, &state.workload)?;
-        self.deployment.update(Policy::of(&view, staged.as_ref(), &target)?)
+        let policy = Policy::of(&view, staged.as_ref(), &target, self.deployment.allocated())?;
+        self.deployment.update(policy)
     }
 }
 

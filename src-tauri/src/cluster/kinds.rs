@@ -208,6 +208,11 @@ pub(super) fn render(object: &DynamicObject, resource: &ApiResource) -> String {
         (Value::Object(fields), _) => {
             let kept = fields.iter().filter(|(key, _)| key.as_str() != "status");
             document.extend(kept.map(|(key, value)| (key.clone(), value.clone())));
+            // What istiod allocated: sidecars that capture DNS answer with these addresses, and decide by them.
+            let allocated = &fields.get("status").unwrap_or(&Value::Null)["addresses"];
+            if resource.kind == "ServiceEntry" && allocated.as_array().is_some_and(|all| !all.is_empty()) {
+                document.insert("status".into(), json!({"addresses": allocated}));
+            }
         }
         _ => {}
     }
@@ -252,10 +257,17 @@ fn without_nulls(value: Value) -> Value {
     }
 }
 
-/// The text without the time of creation, which no person writes and which a dry run makes up.
-pub(super) fn undated(text: &str) -> String {
+/// The text without what no person writes: the time of creation, which a dry run makes up, and the status.
+pub(super) fn authored(text: &str) -> String {
     let dated = |line: &&str| line.starts_with("  creationTimestamp:");
+    let (text, _) = apart_from_status(text);
     text.split_inclusive('\n').filter(|line| !dated(line)).collect()
+}
+
+/// What `render` writes of an object, and its status, which comes last; empty where there is none.
+pub fn apart_from_status(text: &str) -> (&str, &str) {
+    let status = text.find("\nstatus:\n").map_or(text.len(), |end| end + 1);
+    text.split_at(status)
 }
 
 #[cfg(test)]
@@ -332,7 +344,8 @@ mod tests {
             "metadata": {"name": "a", "namespace": "default", "uid": "u", "resourceVersion": "7", "generation": 2,
                 "creationTimestamp": "2026-11-28T07:00:00Z", "managedFields": [{"manager": "kubectl"}],
                 "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"}},
-            "spec": {"hosts": ["a.com"]}, "status": {"x": 1},
+            "spec": {"hosts": ["a.com"]},
+            "status": {"conditions": [], "addresses": [{"host": "a.com", "value": "240.240.0.1"}]},
         }))
         .unwrap();
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(ISTIO, "v1", "ServiceEntry"));
@@ -340,8 +353,13 @@ mod tests {
         assert_eq!(
             text,
             "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata:\n  creationTimestamp: \
-             \"2026-11-28T07:00:00Z\"\n  name: a\n  namespace: default\nspec:\n  hosts:\n  - a.com\n"
+             \"2026-11-28T07:00:00Z\"\n  name: a\n  namespace: default\nspec:\n  hosts:\n  - a.com\nstatus:\n  addresses:\n  - \
+             host: a.com\n    value: 240.240.0.1\n"
         );
-        assert!(!undated(&text).contains("creationTimestamp"));
+        let authored = authored(&text);
+        assert!(
+            authored.ends_with("  - a.com\n") && !authored.contains("creationTimestamp"),
+            "{authored}"
+        );
     }
 }

@@ -64,7 +64,7 @@ pub use facts::{Facts, look};
 pub use forward::{Forwarder, Forwarding};
 pub use gates::Missing;
 pub use image::{check_reference, registry, version_of_tag};
-pub use kinds::ROLLING;
+pub use kinds::{ROLLING, apart_from_status};
 pub use kubeconfigs::{Kubeconfigs, Target};
 pub use login_path::login_path;
 pub use logs::{LogState, MAX_PODS};

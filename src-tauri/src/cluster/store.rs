@@ -37,7 +37,7 @@ impl Store for Cluster {
             .mirror
             .read(file)
             .map_err(|error| Fault::file("read", self.folder(), &error))?;
-        Ok(text.map(|text| kinds::undated(&text).into_bytes()))
+        Ok(text.map(|text| kinds::authored(&text).into_bytes()))
     }
 
     fn read_now(&self, file: &str) -> Result<Option<Vec<u8>>> {
@@ -333,7 +333,7 @@ fn reverse<'e>(
 /// What an object says; one that is deleted and waits for its finalizers says nothing any more.
 fn text_of(object: Option<&DynamicObject>, resource: &ApiResource) -> Option<Vec<u8>> {
     let object = object.filter(|object| !is_ending(object));
-    object.map(|object| kinds::undated(&kinds::render(object, resource)).into_bytes())
+    object.map(|object| kinds::authored(&kinds::render(object, resource)).into_bytes())
 }
 
 #[cfg(test)]

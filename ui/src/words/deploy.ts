@@ -86,7 +86,7 @@ export const outcome: Record<CheckOutcome, string> = {
   unknown: "Not known",
 };
 
-export const fixed = "To change what is chosen, stop it first.";
+export const fixed = "To change anything but the policy, stop it first.";
 
 export const checkFirst = "Check first: nothing is touched by it.";
 /** Beside the heading of what the checks found, which may stand below the steps of an earlier try. */

@@ -8,7 +8,6 @@ use hyper::{
     client::conn::{TrySendError, http1::SendRequest},
     header::{self, HeaderValue},
 };
-
 use tokio::time::Instant;
 
 use super::{

@@ -99,6 +99,17 @@ fn destination_rules_that_do_otherwise_than_they_read_are_named() {
         "{tls: {mode: DISABLE}, portLevelSettings: [{port: {number: 80}, tls: {mode: SIMPLE}, connectionPool: {tcp: {connectTimeout: 1s}}}]}",
     );
     row("EGR10", &[dropping], &[keeping]);
+    let of_subset = |more: &str| {
+        let policy = format!("{{tls: {{mode: SIMPLE}}, portLevelSettings: [{{port: {{number: 80}}, {more}}}]}}");
+        let subsets = format!("[{{name: s, labels: {{v: one}}, trafficPolicy: {policy}}}]");
+        text("DestinationRule", "d", &format!("{{host: a.com, subsets: {subsets}}}"))
+    };
+    let keeping = of_subset("tls: {mode: DISABLE}, connectionPool: {tcp: {connectTimeout: 1s}}");
+    row(
+        "EGR10",
+        &[of_subset("connectionPool: {tcp: {connectTimeout: 1s}}")],
+        &[keeping],
+    );
 }
 
 #[test]

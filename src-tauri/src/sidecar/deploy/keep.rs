@@ -10,7 +10,7 @@ use super::{
     containers::ADMIN_PORT,
     hear::connected,
     life::{Deployment, Inner, Live},
-    policy::Policy,
+    policy::{Allocated, Policy},
 };
 use crate::{
     dto::DeployPhase,
@@ -32,6 +32,13 @@ impl Deployment {
     pub fn source_changed(&self) {
         self.inner().stale = true;
         self.shared.changed.notify_all();
+    }
+
+    /// What the sidecar that is deployed needs of allocated addresses.
+    pub fn allocated(&self) -> Allocated {
+        let inner = self.inner();
+        let live = inner.live.as_ref();
+        Allocated::by(live.is_some_and(|live| live.prepared.identity.captures_dns))
     }
 
     /// With, or without, what is staged from now on.

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     change::{FileEdit, Proposal},
+    cluster::apart_from_status,
     fault::{Fault, Result},
     session::View,
 };
@@ -68,6 +69,21 @@ pub fn config_maps(id: &str) -> Vec<String> {
     [own].into_iter().chain(parts).collect()
 }
 
+/// Addresses that istiod allocated to hosts of ServiceEntries. Only a sidecar that captures DNS decides by them: to any other, one
+/// more of them would be a new policy that says the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allocated {
+    Used,
+    LeftOut,
+}
+
+impl Allocated {
+    /// What a sidecar needs of them.
+    pub fn by(captures_dns: bool) -> Self {
+        if captures_dns { Self::Used } else { Self::LeftOut }
+    }
+}
+
 /// A policy as it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -79,14 +95,14 @@ pub struct Policy {
 
 impl Policy {
     /// What `view` says for the workload, with what is `staged` where a person wants that.
-    pub fn of(view: &View, staged: Option<&Proposal>, target: &Target) -> Result<Self> {
+    pub fn of(view: &View, staged: Option<&Proposal>, target: &Target, allocated: Allocated) -> Result<Self> {
         let (world, edits) = match staged {
             Some(proposal) => (&proposal.world, proposal.files.as_slice()),
             None => (view.world(), [].as_slice()),
         };
         let mut texts = Vec::new();
         for file in files(world, target) {
-            texts.push(text(view, edits, &file)?);
+            texts.push(text(view, edits, &file, allocated)?);
         }
         Self::from_text(texts.join("---\n").as_bytes(), texts.len())
     }
@@ -211,15 +227,26 @@ fn files(world: &World, target: &Target) -> Vec<Arc<str>> {
     files
 }
 
-fn text(view: &View, edits: &[FileEdit], file: &str) -> Result<String> {
-    let staged = edits.iter().find(|edit| edit.file == file);
-    let text = match staged.and_then(|edit| edit.after.clone()) {
-        Some(after) => String::from_utf8(after).map_err(|_| Fault::new("syntax", format!("{file} is not UTF-8.")))?,
-        None => view
-            .text(file)
-            .map_err(|error| Fault::file("read", std::path::Path::new(file), &error))?,
+fn text(view: &View, edits: &[FileEdit], file: &str, allocated: Allocated) -> Result<String> {
+    let staged = edits
+        .iter()
+        .find_map(|edit| edit.after.as_ref().filter(|_| edit.file == file));
+    let stored = view.text(file);
+    let mut text = match (staged, &stored) {
+        (Some(after), _) => {
+            String::from_utf8(after.clone()).map_err(|_| Fault::new("syntax", format!("{file} is not UTF-8.")))?
+        }
+        (None, Ok(stored)) => apart_from_status(stored).0.to_string(),
+        (None, Err(error)) => return Err(Fault::file("read", std::path::Path::new(file), error)),
     };
-    Ok(if text.ends_with('\n') { text } else { text + "\n" })
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    // What is staged says nothing of them; one that is new has none yet.
+    if let (Allocated::Used, Ok(stored)) = (allocated, &stored) {
+        text.push_str(apart_from_status(stored).1);
+    }
+    Ok(text)
 }
 
 fn gzip(text: &[u8]) -> Result<Vec<u8>> {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     containers, copy, in_place, names,
     options::{Identity, Options},
-    policy::Policy,
+    policy::{Allocated, Policy},
 };
 use crate::{
     change::Proposal,
@@ -47,10 +47,12 @@ pub fn prepare(cluster: &Cluster, view: &View, staged: Option<&Proposal>, option
         DeployPlace::Copy | DeployPlace::Workload => None,
         DeployPlace::Pod => Some(cluster.place(&target.workload())?.pod),
     };
+    let identity = identity(view, &options, &live.data);
+    let allocated = Allocated::by(identity.captures_dns);
     Ok(Prepared {
         pod,
-        identity: identity(view, &options, &live.data),
-        policy: Policy::of(view, staged.filter(|_| options.staged), target)?,
+        identity,
+        policy: Policy::of(view, staged.filter(|_| options.staged), target, allocated)?,
         id: random::hexadecimal(ID)?,
         token: random::hexadecimal(TOKEN)?,
         options,

@@ -1,7 +1,7 @@
 use proxy_core::policy::DataPlane;
 
 use super::{
-    super::{Found, IMAGE, Policy, Prepared, checks},
+    super::{Found, IMAGE, Policy, Prepared, checks, policy::Allocated},
     CART, ID, identity, manifest, mirror, options,
 };
 use crate::{
@@ -16,7 +16,7 @@ fn prepared(place: DeployPlace, way: DeployWay, manifest_text: &str) -> Prepared
     Prepared {
         identity: identity(false),
         live: serde_json::from_value(manifest(manifest_text)).unwrap(),
-        policy: Policy::of(&view, None, &options.target).unwrap(),
+        policy: Policy::of(&view, None, &options.target, Allocated::LeftOut).unwrap(),
         id: ID.into(),
         token: "s3cret".into(),
         pod: (place == DeployPlace::Pod).then(|| "cart-1".to_string()),

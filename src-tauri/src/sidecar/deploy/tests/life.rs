@@ -11,7 +11,7 @@ use egret_tests::mesh::{Api, eventually};
 use proxy_core::record::FlowWorkload;
 
 use super::{
-    super::{Deployment, Policy, Prepared, names},
+    super::{Deployment, Policy, Prepared, names, policy::Allocated},
     between::{Halt, Moment, runs},
 };
 use crate::{
@@ -96,7 +96,13 @@ impl Stage {
     fn policy_with(&self, host: &str) -> Policy {
         self.api.apply(&entry(self.space, "a", host));
         self.bench.waits_for(self.space, &[host]);
-        Policy::of(&self.bench.view(), None, &self.prepared.options.target).unwrap()
+        Policy::of(
+            &self.bench.view(),
+            None,
+            &self.prepared.options.target,
+            Allocated::LeftOut,
+        )
+        .unwrap()
     }
 
     fn fault(&self) -> Option<Fault> {

@@ -6,7 +6,10 @@ use proxy_core::{model::World, policy::compile, source::read_folder};
 use serde_json::Value;
 
 use super::{
-    super::{Policy, Target, policy::config_maps},
+    super::{
+        Policy, Target,
+        policy::{Allocated, config_maps},
+    },
     ID, mirror, options,
 };
 use crate::dto::{DeployPlace, DeployWay};
@@ -24,7 +27,7 @@ fn read_back(text: &[u8]) -> World {
 fn a_policy_holds_what_decides_for_the_workload_and_no_other_workload() {
     let (_folder, view) = mirror(3);
     let target = Target::read("Deployment", "shop/cart").unwrap();
-    let policy = Policy::of(&view, None, &target).unwrap();
+    let policy = Policy::of(&view, None, &target, Allocated::LeftOut).unwrap();
     let world = read_back(&policy.bytes);
     assert_eq!(
         (world.service_entries.len(), world.workloads.len(), policy.objects),
@@ -52,10 +55,28 @@ fn a_policy_holds_what_decides_for_the_workload_and_no_other_workload() {
 }
 
 #[test]
+fn addresses_that_istiod_allocated_are_for_a_sidecar_that_captures_dns() {
+    let (folder, view) = mirror(1);
+    let file = folder.path().join("ServiceEntry/shop.e0.yaml");
+    let entry = fs::read_to_string(&file).unwrap();
+    let status = "status:\n  addresses: [{host: e0.example.com, value: 240.240.0.7}]\n";
+    fs::write(&file, entry + status).unwrap();
+    let target = Target::read("Deployment", "shop/cart").unwrap();
+    let addresses = |allocated| {
+        let policy = Policy::of(&view, None, &target, allocated).unwrap();
+        let world = read_back(&policy.bytes);
+        let allocated = world.service_entries[0].spec.allocated.iter();
+        allocated.map(|own| own.address.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(addresses(Allocated::by(true)), ["240.240.0.7"]);
+    assert_eq!(addresses(Allocated::by(false)), [] as [&str; 0]);
+}
+
+#[test]
 fn a_large_policy_is_compressed() {
     let (_folder, view) = mirror(3000);
     let target = Target::read("Deployment", "shop/cart").unwrap();
-    let policy = Policy::of(&view, None, &target).unwrap();
+    let policy = Policy::of(&view, None, &target, Allocated::LeftOut).unwrap();
     assert!(policy.compressed);
     assert_eq!(read_back(&unpacked(&policy.bytes)).service_entries.len(), 3000);
     let map = policy.config_map(&options(DeployPlace::Copy, DeployWay::Capture), ID, "s3cret", 1);
@@ -63,7 +84,7 @@ fn a_large_policy_is_compressed() {
     assert_eq!(map["data"].get("policy.yaml"), None);
     assert_eq!(
         policy,
-        Policy::of(&view, None, &target).unwrap(),
+        Policy::of(&view, None, &target, Allocated::LeftOut).unwrap(),
         "the same policy is the same bytes"
     );
 }
@@ -72,7 +93,7 @@ fn a_large_policy_is_compressed() {
 fn a_policy_that_one_config_map_does_not_hold_is_in_parts_that_a_sidecar_reads_as_one() {
     let (_folder, view) = mirror(10_000);
     let target = Target::read("Deployment", "shop/cart").unwrap();
-    let mut policy = Policy::of(&view, None, &target).unwrap();
+    let mut policy = Policy::of(&view, None, &target, Allocated::LeftOut).unwrap();
     // As large as one of more entries is, which resemble each other less.
     policy.bytes = unpacked(&policy.bytes);
     let options = options(DeployPlace::Copy, DeployWay::Capture);
