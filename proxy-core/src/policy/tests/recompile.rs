@@ -235,14 +235,14 @@ fn world_of(mode: &str, version: &str, files: &[Option<String>]) -> World {
 
 /// Everything that decisions are made by, in words, by name.
 fn picture(snapshot: &Snapshot) -> BTreeMap<String, String> {
-    let numbered = Regex::new(r"Http\(\s*(\d+),?\s*\)").unwrap();
+    let numbered = Regex::new(r"table: (\d+)").unwrap();
     // The tables are numbered as they were first asked for.
     let told = |text: String| {
         let table = |found: &Captures<'_>| {
             let table = &snapshot.tables[found[1].parse::<usize>().unwrap()];
             match table.port {
-                Some(port) => format!("Http(on {port})"),
-                None => format!("Http({table:?})"),
+                Some(port) => format!("table of {port}"),
+                None => format!("table {table:?}"),
             }
         };
         numbered.replace_all(&text, table).into_owned()
