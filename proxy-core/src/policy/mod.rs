@@ -79,7 +79,9 @@ pub(crate) use hosts::asked;
 pub use hosts::{covers, overlap, qualify};
 pub use otherwise::{CaptureEdit, Change, Declaring};
 pub use recompile::recompile;
-pub(crate) use redirect::{location, rewritten};
+pub(crate) use redirect::location;
+#[cfg(feature = "sidecar")]
+pub(crate) use redirect::rewritten;
 pub use rewrite::{PathRewrite, Rewrite};
 pub(crate) use routes::is_status;
 pub use snapshot::Snapshot;

@@ -1,7 +1,11 @@
 //! The policy that a deployed sidecar decides by: the objects of the cluster that the engine needs for one workload, as
 //! text, in a ConfigMap; or, where that has no room for it, in several.
 
-use std::{collections::BTreeMap, io::Write as _, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write as _},
+    sync::Arc,
+};
 
 use flate2::{Compression, write::GzEncoder};
 use proxy_core::{
@@ -102,7 +106,7 @@ impl Policy {
         };
         let mut texts = Vec::new();
         for file in files(world, target) {
-            texts.push(text(view, edits, &file, allocated)?);
+            texts.extend(text(view, edits, &file, allocated)?);
         }
         Self::from_text(texts.join("---\n").as_bytes(), texts.len())
     }
@@ -227,7 +231,8 @@ fn files(world: &World, target: &Target) -> Vec<Arc<str>> {
     files
 }
 
-fn text(view: &View, edits: &[FileEdit], file: &str, allocated: Allocated) -> Result<String> {
+/// What an object says; nothing of one that went since `view` was made, as the next view does.
+fn text(view: &View, edits: &[FileEdit], file: &str, allocated: Allocated) -> Result<Option<String>> {
     let staged = edits
         .iter()
         .find_map(|edit| edit.after.as_ref().filter(|_| edit.file == file));
@@ -237,6 +242,7 @@ fn text(view: &View, edits: &[FileEdit], file: &str, allocated: Allocated) -> Re
             String::from_utf8(after.clone()).map_err(|_| Fault::new("syntax", format!("{file} is not UTF-8.")))?
         }
         (None, Ok(stored)) => apart_from_status(stored).0.to_string(),
+        (None, Err(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         (None, Err(error)) => return Err(Fault::file("read", std::path::Path::new(file), error)),
     };
     if !text.ends_with('\n') {
@@ -246,7 +252,7 @@ fn text(view: &View, edits: &[FileEdit], file: &str, allocated: Allocated) -> Re
     if let (Allocated::Used, Ok(stored)) = (allocated, &stored) {
         text.push_str(apart_from_status(stored).1);
     }
-    Ok(text)
+    Ok(Some(text))
 }
 
 fn gzip(text: &[u8]) -> Result<Vec<u8>> {

@@ -73,6 +73,15 @@ fn addresses_that_istiod_allocated_are_for_a_sidecar_that_captures_dns() {
 }
 
 #[test]
+fn an_object_that_went_since_the_view_was_made_is_left_out() {
+    let (folder, view) = mirror(2);
+    fs::remove_file(folder.path().join("ServiceEntry/shop.e0.yaml")).unwrap();
+    let target = Target::read("Deployment", "shop/cart").unwrap();
+    let policy = Policy::of(&view, None, &target, Allocated::LeftOut).unwrap();
+    assert_eq!(read_back(&policy.bytes).service_entries.len(), 1);
+}
+
+#[test]
 fn a_large_policy_is_compressed() {
     let (_folder, view) = mirror(3000);
     let target = Target::read("Deployment", "shop/cart").unwrap();
