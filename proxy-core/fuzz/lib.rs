@@ -19,9 +19,9 @@ pub fn world(bytes: &[u8]) -> World {
     world
 }
 
-/// The address and what is spoken, told by `bytes`: the first six are the destination, the seventh the protocol, and the
+/// The address and what is spoken, as `snapshot` is asked about it, told by `bytes`: the first six are the destination, the seventh the protocol, and the
 /// lines behind them name, method and path.
-pub fn with_facts<T>(bytes: &[u8], ask: impl FnOnce(&Facts<'_>) -> T) -> Option<T> {
+pub fn with_facts<T>(bytes: &[u8], snapshot: &Snapshot, ask: impl FnOnce(&Facts<'_>) -> T) -> Option<T> {
     let (head, rest) = bytes.split_at_checked(7)?;
     let address: [u8; 4] = head[..4].try_into().ok()?;
     let port = u16::from_be_bytes([head[4], head[5]]);
@@ -33,6 +33,7 @@ pub fn with_facts<T>(bytes: &[u8], ask: impl FnOnce(&Facts<'_>) -> T) -> Option<
         .map(|(key, value)| (key.to_ascii_lowercase(), value.to_string()))
         .collect();
     let lower = name.map(str::to_ascii_lowercase);
+    let path = &*snapshot.normalised(path);
     let http = |version| {
         Claims::Http(HttpClaims {
             version,

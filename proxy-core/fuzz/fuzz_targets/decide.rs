@@ -16,7 +16,7 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
 });
 
 fuzz_target!(|bytes: &[u8]| {
-    proxy_core_fuzz::with_facts(bytes, |facts| {
+    proxy_core_fuzz::with_facts(bytes, &SNAPSHOT, |facts| {
         let silent = decide(&SNAPSHOT, facts, &mut ()).verdict;
         assert_eq!(silent, explain(&SNAPSHOT, facts).verdict);
     });

@@ -89,7 +89,9 @@ pub fn quoted(text: &str) -> String {
             documents.len() == 1 && documents[0].entries().len() == 1 && documents[0].get("k").is_some_and(same)
         })
     };
-    let plain = || !text.contains(['\n', '#', ',', '[', ']', '{', '}', ':', '"', '\'']);
+    // At the beginning of a line these part documents.
+    let parts = ["---", "..."].iter().any(|mark| text.starts_with(mark));
+    let plain = || !parts && !text.contains(['\n', '#', ',', '[', ']', '{', '}', ':', '"', '\'']);
     let bare = is_word(text) || plain() && reads_the_same();
     if bare { text.to_string() } else { json(text) }
 }

@@ -216,6 +216,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_parts_documents_can_be_a_key_and_a_text() {
+        for mark in ["---", "...", "--- a", "... a", "----"] {
+            for value in [json!(mark), json!([mark]), json!({ mark: mark })] {
+                assert_eq!(back(&write(&value)), value);
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn a_word_is_written_bare_and_read_as_that_word(word in "[a-zA-Z][a-zA-Z0-9._/-]{0,9}") {
