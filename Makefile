@@ -110,7 +110,7 @@ define packages
 	@cd src-tauri && $(TAURI) bundle --ci $(2)
 	@tests/package.sh target/$(1)/bundle $(STATIC_PROXY) $(PROXY_IMAGE)
 endef
-package bench bench-pod: TUNED := 1
+package bench bench-pod bench-size: TUNED := 1
 package: app-packages toolchains ui proxy-image $(TAURI)
 	@echo "==> building the app for release, and its packages (about ten minutes the first time)"
 	@cargo build --release -p egret --features egret/custom-protocol
@@ -294,10 +294,9 @@ bench-log: app-packages toolchains ui
 	    --ignored --nocapture a_flood_of_lines | tee target/bench-log.log
 	@tests/bench/log.sh target/bench-log.log > tests/bench/LOG.md
 
-bench-size: proxy-packages toolchains
-	@echo "==> building the sidecar for release, and measuring (about three minutes)"
-	@cargo build --release -p proxy-core
-	@python3 tests/bench/size.py target/release/egret-proxy tests/bench/SIZE.md
+bench-size: proxy-image
+	@echo "==> measuring (about a minute)"
+	@python3 tests/bench/size.py $(STATIC_PROXY) tests/bench/SIZE.md
 
 # As the container image runs it: another user, no capability, nothing to write to. That takes root to set up.
 bench-pod: bench-packages proxy-image $(ENVOY)

@@ -152,7 +152,7 @@ the clock.
 | --- | --- | --- | --- | --- | --- | --- | --- |
 {chr(10).join(rows)}
 
-- {processor_name()}, {os.cpu_count()} CPUs, Linux {os.uname().release}, release build
+- {processor_name()}, {os.cpu_count()} CPUs, Linux {os.uname().release}, the static program of the packages
 - load average when it began: {" ".join(f"{value:.2f}" for value in load)}
 """
     )
