@@ -19,8 +19,8 @@ pub fn world(bytes: &[u8]) -> World {
     world
 }
 
-/// The address and what is spoken, as `snapshot` is asked about it, told by `bytes`: the first six are the destination, the seventh the protocol, and the
-/// lines behind them name, method and path.
+/// The address and what is spoken, as `snapshot` is asked about it, told by `bytes`: the first six are the destination, the
+/// seventh the protocol, and the lines behind them name, method and path.
 pub fn with_facts<T>(bytes: &[u8], snapshot: &Snapshot, ask: impl FnOnce(&Facts<'_>) -> T) -> Option<T> {
     let (head, rest) = bytes.split_at_checked(7)?;
     let address: [u8; 4] = head[..4].try_into().ok()?;

@@ -14,7 +14,7 @@ import tempfile
 import time
 
 import bench
-from manifests import ENTRY, MESH
+from manifests import ENTRY
 
 SECONDS, ENTRIES = 2, 2_000
 
@@ -50,8 +50,8 @@ def main():
             bench.start_site(processes, nginx)
             pid = bench.start_egret(processes, program)
             serve(pid)
-            # A policy of many objects takes the place of that of few.
-            more = "---\n".join([MESH] + [ENTRY.format(index) for index in range(ENTRIES)])
+            # A policy of many objects, that is read while requests come.
+            more = "---\n".join(ENTRY.format(index) for index in range(ENTRIES))
             (directory / "policy" / "more.yaml").write_text(more)
             time.sleep(2)
             bench.load("egret", pid, next(iter(bench.LOADS)), SECONDS)
