@@ -48,7 +48,7 @@ pub enum Fault {
     /// The access log cannot be opened.
     #[error("access log {}: {error}", path.display())]
     AccessLog {
-        /// The file; empty for standard output.
+        /// The file, or words for standard output.
         path: PathBuf,
         /// The system's words.
         error: io::Error,
@@ -111,7 +111,7 @@ pub fn start(settings: Settings, sockets: Sockets) -> Result<Sidecar, Fault> {
     .map_err(|error| {
         let path = match &settings.access_log {
             AccessLogTarget::File(path) => path.clone(),
-            AccessLogTarget::Stdout | AccessLogTarget::Off => PathBuf::new(),
+            AccessLogTarget::Stdout | AccessLogTarget::Off => "on standard output".into(),
         };
         Fault::AccessLog { path, error }
     })?;
