@@ -79,7 +79,9 @@ fn a_websocket_passes_both_ways_and_its_row_says_who_ended_it() {
             );
         }
     }));
-    for line in ["stay\n", "leave\n"] {
+    let by_caller = " 101 DC downstream_remote_disconnect - \"-\" 5 11 ";
+    let by_site = " 101 UC upstream_reset_after_response_started{connection_termination} - \"-\" 6 12 ";
+    for (number, (line, ended)) in [("stay\n", by_caller), ("leave\n", by_site)].into_iter().enumerate() {
         let mut stream = ask(&subject, "GET", "1.1", WEBSOCKET);
         let head = read_until(&mut stream, "\r\n\r\n");
         assert!(head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{head}");
@@ -94,15 +96,9 @@ fn a_websocket_passes_both_ways_and_its_row_says_who_ended_it() {
             stream.shutdown(Shutdown::Write).unwrap();
         }
         assert_eq!(read_to_end(stream), "");
+        let row = &subject.log(number + 1)[number];
+        assert!(row.contains(ended), "{row}");
     }
-    let log = subject.log(2);
-    assert!(
-        log[0].contains(" 101 DC downstream_remote_disconnect - \"-\" 5 11 "),
-        "{}",
-        log[0]
-    );
-    let ended = " 101 UC upstream_reset_after_response_started{connection_termination} - \"-\" 6 12 ";
-    assert!(log[1].contains(ended), "{}", log[1]);
 }
 
 #[test]

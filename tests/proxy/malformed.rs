@@ -107,6 +107,7 @@ fn a_target_names_no_user_to_the_site_and_one_without_a_path_has_no_route() {
         "{}",
         site.last_head()
     );
+    subject.log(1);
     assert!(ask("http://httpbin.org?x=1").starts_with("HTTP/1.1 404 "));
     assert!(subject.log(2)[1].contains("\"GET ?x=1 HTTP/1.1\" 404 - absolute_path_rejected "));
     assert_eq!(site.heads().len(), 1);

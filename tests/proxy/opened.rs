@@ -64,6 +64,7 @@ fn what_a_sidecar_wants_to_listen_on_is_open_for_as_long_as_it_says_so() {
     let with = |listeners: &[(SocketAddr, &str)]| [&rest[..], &[sidecar(listeners)]].concat();
     let subject = Subject::start(&with(&[(proxy, "HTTP_PROXY")]), &options);
     assert_eq!(status(proxy, "httpbin.org"), 200);
+    subject.log(1);
     // Nobody else was called, so there is nowhere to pass this through to.
     assert_eq!(status(proxy, "unknown.example"), 503);
     let log = subject.log(2);

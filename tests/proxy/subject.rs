@@ -176,7 +176,8 @@ impl Subject {
         (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_string())
     }
 
-    /// Waits for the access log to have `count` lines.
+    /// Waits for the access log to have `count` lines. Rows of several connections have the order in which
+    /// their workers wrote them: who tells rows by their number waits for one before the next is caused.
     pub fn log(&self, count: usize) -> Vec<String> {
         let path = self.folder.path().join("access.log");
         let lines = || -> Vec<String> {
