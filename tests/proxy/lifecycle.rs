@@ -189,6 +189,32 @@ fn whoever_holds_connections_open_without_a_word_keeps_nobody_out() {
 }
 
 #[test]
+fn readers_of_flows_leave_room_for_probes_and_one_too_many_is_told_so() {
+    let subject = Subject::start(&[mesh("ALLOW_ANY")], &[]);
+    let status = |path: &str| {
+        let mut stream = TcpStream::connect(subject.admin).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
+        let mut line = [0; 12];
+        stream.read_exact(&mut line).unwrap();
+        (line[9..].to_vec(), stream)
+    };
+    let mut readers: Vec<TcpStream> = (0..32)
+        .map(|_| {
+            let (code, stream) = status("/flows");
+            assert_eq!(code, b"200");
+            stream
+        })
+        .collect();
+    let refused = subject.admin_get("/flows");
+    assert_eq!((refused.0, refused.1.contains("32 read the flows already")), (503, true), "{}", refused.1);
+    assert_eq!(status("/ready").0, b"200");
+    assert_eq!(status("/hold").0, b"200", "rules are held beside them");
+    readers.pop();
+    eventually("room for another", || (status("/flows").0 == b"200").then_some(()));
+}
+
+#[test]
 fn admin_answers_only_to_its_own_name() {
     let subject = Subject::start(&[mesh("ALLOW_ANY")], &[]);
     let url = format!("http://{}/config", subject.admin);

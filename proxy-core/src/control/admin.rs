@@ -37,7 +37,7 @@ use super::{BesideState, PolicyState, beside::Comparing, hold::Holds, policy::Po
 use crate::{
     flow::{EjectedHost, Ejections, Hosts},
     net,
-    record::{FlowStream, Recorder},
+    record::{FlowStream, FLOW_READERS, Recorder},
 };
 
 /// What `/ready` says of a sidecar that has its policy and takes connections.
@@ -112,7 +112,8 @@ async fn serve(listener: tokio::net::TcpListener, door: Door, admin: Arc<Admin>)
 
 /// The connections of one server, as they came. Where there are as many as there may be, the one that has been there for the
 /// longest makes room: whoever holds connections open without a word, which on the health server anyone in the cluster can,
-/// must not keep probes and scrapers out. Those that are told line by line stay, since rules are held by them.
+/// must not keep probes and scrapers out. Those that are told line by line stay, since rules are held by them; who reads
+/// flows cannot take them all ([`FLOW_READERS`]).
 #[derive(Debug, Default)]
 struct Seats(VecDeque<Seat>);
 
@@ -202,7 +203,11 @@ impl Admin {
                 json(StatusCode::OK, &configuration)
             }
             ("/flows", Door::Admin) => {
-                let mut response = Response::new(Either::Right(Lines::flows(self.recorder.subscribe())));
+                let Some(flows) = self.recorder.subscribe() else {
+                    let message = format!("{FLOW_READERS} read the flows already: one of them has to end first\n");
+                    return text(StatusCode::SERVICE_UNAVAILABLE, message);
+                };
+                let mut response = Response::new(Either::Right(Lines::flows(flows)));
                 response
                     .headers_mut()
                     .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));

@@ -24,4 +24,4 @@ pub use pieces::Timestamp;
 #[cfg(feature = "sidecar")]
 pub use recorder::{AccessLogFormat, AccessLogTarget, Recorder, WorkerRecorder};
 #[cfg(feature = "sidecar")]
-pub use stream::FlowStream;
+pub use stream::{FLOW_READERS, FlowStream};

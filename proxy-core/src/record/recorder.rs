@@ -93,8 +93,8 @@ impl Recorder {
         }
     }
 
-    /// Streams the records from now on.
-    pub fn subscribe(&self) -> FlowStream {
+    /// Streams the records from now on; `None` where as many read them as may ([`FLOW_READERS`](super::FLOW_READERS)).
+    pub fn subscribe(&self) -> Option<FlowStream> {
         self.streams.subscribe()
     }
 

@@ -17,6 +17,9 @@ use tokio::sync::Notify;
 /// Bytes of records that wait for the slowest reader; a thousand requests. A sidecar's memory is its pod's.
 pub(super) const QUEUE: usize = 1024 * 1024;
 
+/// Readers at a time: they hold their connections for as long as they like, and probes and scrapers need some too.
+pub const FLOW_READERS: usize = 32;
+
 /// Bytes that a reader takes at once, unless one record is longer.
 const BATCH: usize = 16 * 1024;
 
@@ -60,9 +63,12 @@ struct Reader {
 }
 
 impl FlowStreams {
-    /// A reader of what comes from now on.
-    pub fn subscribe(self: &Arc<Self>) -> FlowStream {
+    /// A reader of what comes from now on; `None` where there are [`FLOW_READERS`] already.
+    pub fn subscribe(self: &Arc<Self>) -> Option<FlowStream> {
         let mut queue = self.queue();
+        if queue.readers.len() >= FLOW_READERS {
+            return None;
+        }
         queue.ids += 1;
         let reader = Reader {
             id: queue.ids,
@@ -72,10 +78,10 @@ impl FlowStreams {
         let id = reader.id;
         queue.readers.push(reader);
         self.readers.store(queue.readers.len(), Ordering::Relaxed);
-        FlowStream {
+        Some(FlowStream {
             streams: self.clone(),
             id,
-        }
+        })
     }
 
     /// True where nobody reads.
@@ -208,9 +214,9 @@ mod tests {
     fn each_reader_gets_what_is_added_from_its_beginning_and_no_line_outlives_the_last_who_waits_for_it() {
         let streams = Arc::<FlowStreams>::default();
         streams.add(line(0));
-        let first = streams.subscribe();
+        let first = streams.subscribe().unwrap();
         streams.add(line(1));
-        let second = streams.subscribe();
+        let second = streams.subscribe().unwrap();
         streams.add(line(2));
         assert_eq!(now(&first), line(1) + &line(2));
         assert_eq!(streams.queue().bytes, 1000, "the second one waits for a line");
@@ -227,7 +233,7 @@ mod tests {
     #[test]
     fn a_reader_that_stalls_holds_no_more_than_the_bound_and_is_told_what_it_missed() {
         let streams = Arc::<FlowStreams>::default();
-        let (reads, stalls) = (streams.subscribe(), streams.subscribe());
+        let (reads, stalls) = (streams.subscribe().unwrap(), streams.subscribe().unwrap());
         let all = 3 * QUEUE / 1000;
         for number in 0..all {
             streams.add(line(number));
@@ -246,7 +252,7 @@ mod tests {
     #[test]
     fn a_record_longer_than_there_is_room_for_is_dropped_like_any_other() {
         let streams = Arc::<FlowStreams>::default();
-        let reader = streams.subscribe();
+        let reader = streams.subscribe().unwrap();
         streams.add("x".repeat(QUEUE + 1));
         assert_eq!(now(&reader), "{\"dropped\":1}\n");
         let long = "x".repeat(BATCH * 2);
@@ -254,10 +260,19 @@ mod tests {
         assert!(now(&reader) == long, "longer than what is taken at once");
     }
 
+    #[test]
+    fn there_are_no_more_readers_than_there_may_be_and_one_that_leaves_makes_room() {
+        let streams = Arc::<FlowStreams>::default();
+        let mut readers: Vec<FlowStream> = (0..FLOW_READERS).map(|_| streams.subscribe().unwrap()).collect();
+        assert!(streams.subscribe().is_none());
+        readers.pop();
+        assert!(streams.subscribe().is_some());
+    }
+
     #[tokio::test]
     async fn who_waits_is_woken_by_the_next_line() {
         let streams = Arc::<FlowStreams>::default();
-        let mut reader = streams.subscribe();
+        let mut reader = streams.subscribe().unwrap();
         let adds = streams.clone();
         let (lines, ()) = tokio::join!(reader.next(), async move { adds.add(line(1)) });
         assert_eq!(lines, line(1));
