@@ -3,7 +3,7 @@ import { render, screen, within } from "@testing-library/svelte";
 import userEvent from "@testing-library/user-event";
 import { beforeEach, expect, it, vi } from "vitest";
 import App from "../App.svelte";
-import type { Edit, Fault } from "../bridge/bindings";
+import type { Edit, Fault, Flow } from "../bridge/bindings";
 import * as example from "../bridge/example";
 import { record, type Recording } from "../bridge/recording";
 
@@ -188,6 +188,18 @@ it("sends a request, shows its verdict as the app gave it, and explains it", asy
   expect((await screen.findAllByTestId("why-step")).length).toBe(5);
   await press("{Escape}");
   expect(await id("screen-sandbox")).toBeInTheDocument();
+});
+
+it("shows what happened first, and the policy of now beside it where that says otherwise", async () => {
+  const flow = example.flows.find((flow) => flow.verdict === "passthrough");
+  app.answers.send_request = async () => ({ ...(await app.base.call<object>("send_request")), flowId: flow?.id });
+  app.answers.why = () => ({ ...example.whyOf(flow as Flow), verdict: "blocked" });
+  render(App);
+  await userEvent.click(await id("rail-sandbox"));
+  await userEvent.type(await id("console-url"), "{Enter}");
+  await userEvent.click(await id("console-why"));
+  expect(within(await id("why")).getAllByText("Passthrough")).toHaveLength(1);
+  expect(await id("why-now")).toHaveTextContent("policy of now: Blocked");
 });
 
 it("runs a command and shows its output", async () => {
