@@ -207,7 +207,12 @@ fn readers_of_flows_leave_room_for_probes_and_one_too_many_is_told_so() {
         })
         .collect();
     let refused = subject.admin_get("/flows");
-    assert_eq!((refused.0, refused.1.contains("32 read the flows already")), (503, true), "{}", refused.1);
+    assert_eq!(
+        (refused.0, refused.1.contains("32 read the flows already")),
+        (503, true),
+        "{}",
+        refused.1
+    );
     assert_eq!(status("/ready").0, b"200");
     assert_eq!(status("/hold").0, b"200", "rules are held beside them");
     readers.pop();

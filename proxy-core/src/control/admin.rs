@@ -37,7 +37,7 @@ use super::{BesideState, PolicyState, beside::Comparing, hold::Holds, policy::Po
 use crate::{
     flow::{EjectedHost, Ejections, Hosts},
     net,
-    record::{FlowStream, FLOW_READERS, Recorder},
+    record::{FLOW_READERS, FlowStream, Recorder},
 };
 
 /// What `/ready` says of a sidecar that has its policy and takes connections.
