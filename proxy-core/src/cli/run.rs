@@ -6,6 +6,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::PathBuf,
     process::ExitCode,
+    task::Poll,
 };
 
 use clap::Args;
@@ -13,7 +14,10 @@ use nix::{
     errno::Errno,
     sys::resource::{Resource, getrlimit, setrlimit},
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    runtime::{self, Runtime},
+    signal::unix::{Signal, SignalKind, signal},
+};
 use tracing::Level;
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -175,6 +179,9 @@ impl Run {
             .filter_map(|(name, socket)| Some(format!("{name} {}", socket.local_addr().ok()?)))
             .collect();
         let sidecar = control::start(settings, sockets)?;
+        // Before it says that it runs: who ends it at once is not to end what it has been given already. Not before it is
+        // started, which may wait for its policy.
+        let end = End::listen()?;
         let mut resolv_conf = ResolvConf::read();
         if !self.dns_server.is_empty() {
             resolv_conf.servers = self.dns_server;
@@ -189,7 +196,7 @@ impl Run {
             mode = state.mode,
             "sidecar runs"
         );
-        wait_for_end()?;
+        end.wait();
         sidecar.drain();
         Ok(())
     }
@@ -251,30 +258,34 @@ fn raise_descriptor_limit() {
     }
 }
 
-fn wait_for_end() -> std::io::Result<()> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(async {
-            let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-            // A terminal that is closed.
-            let mut hangup = match ignores_hangup() {
-                true => None,
-                false => Some(signal(SignalKind::hangup())?),
-            };
-            let hung_up = async {
-                match &mut hangup {
-                    Some(hangup) => hangup.recv().await,
-                    None => future::pending().await,
-                }
-            };
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-                _ = hung_up => {}
+/// What ends the sidecar: being told so, or its terminal being closed.
+struct End {
+    runtime: Runtime,
+    signals: Vec<Signal>,
+}
+
+impl End {
+    /// From here on a signal ends nothing by itself.
+    fn listen() -> io::Result<Self> {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let entered = runtime.enter();
+        let mut signals = vec![signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+        if !ignores_hangup() {
+            signals.push(signal(SignalKind::hangup())?);
+        }
+        drop(entered);
+        Ok(Self { runtime, signals })
+    }
+
+    fn wait(mut self) {
+        self.runtime.block_on(future::poll_fn(|context| {
+            let mut came = self.signals.iter_mut().map(|signal| signal.poll_recv(context));
+            match came.any(|signal| signal.is_ready()) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
             }
-            Ok(())
-        })
+        }));
+    }
 }
 
 /// True where whoever started this wants it to outlive the terminal, as `nohup` does; listening for the signal would undo it.
