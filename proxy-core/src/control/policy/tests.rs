@@ -66,6 +66,25 @@ fn parts_of_two_versions_never_hold_together() {
 }
 
 #[test]
+fn what_was_never_in_force_is_not_kept() {
+    let (place, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let file = place.path().join("a.yaml");
+    let good = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: a}\nspec: {hosts: [a.com]}\n";
+    fs::write(&file, good).unwrap();
+    let folder = Folder::open(place.path()).unwrap();
+    let keep = Keep::new(elsewhere.path().to_path_buf());
+    fs::write(&file, "spec: [").unwrap();
+    Policy::new(&folder, WorkloadChoice::default(), Some(keep.clone())).unwrap();
+    assert_eq!(keep.read(), None);
+    fs::write(&file, good).unwrap();
+    Policy::new(&folder, WorkloadChoice::default(), Some(keep.clone())).unwrap();
+    assert_eq!(
+        keep.read().unwrap().files,
+        BTreeMap::from([("a.yaml".into(), good.into())])
+    );
+}
+
+#[test]
 fn no_capture_settings_are_missed_between_the_first_and_the_listening() {
     let place = tempfile::tempdir().unwrap();
     let policy = Policy::new(&Folder::open(place.path()).unwrap(), WorkloadChoice::default(), None);
