@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hickory_resolver::TokioResolver;
+use hickory_resolver::{TokioResolver, net::NetError};
 use tokio::{task, time::timeout};
 
 use super::{Forwarder, Unresolved, unresolved::REMEMBERED};
@@ -177,6 +177,12 @@ impl Resolver {
         addresses.sort_by_key(IpAddr::is_ipv6);
         Ok((addresses, found.valid_until()))
     }
+}
+
+/// Whether a look-up failed because there is no address of a name that there is.
+pub(super) fn has_no_address(error: &io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<NetError>());
+    cause.is_some_and(|cause| cause.is_no_records_found() && !cause.is_nx_domain())
 }
 
 /// What c-ares, Envoy's resolver, asks a server about: labels of up to 63 of these letters; and addresses, which need none.
