@@ -145,6 +145,29 @@ fn a_client_shows_the_certificate_of_its_file_and_trusts_those_of_its_file_alone
 }
 
 #[test]
+fn a_file_that_is_put_right_is_read_again_whatever_its_time_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let trust = folder.path().join("ca.pem");
+    let authority = Authority::new();
+    let site = authority.site(None);
+    let good = authority.certificate.pem();
+    fs::write(&trust, "x".repeat(good.len())).unwrap();
+    let modified = fs::metadata(&trust).unwrap().modified().unwrap();
+    let tls = format!("mode: SIMPLE, caCertificates: {}", trust.display());
+    let subject = sidecar(Path::new("/dev/null"), 80, &[NAME], &site, policy(&tls));
+    let status = || through(&subject, &[&format!("http://{NAME}/")]).status();
+    assert_eq!(status(), 503);
+    fs::write(&trust, good).unwrap();
+    fs::File::options()
+        .write(true)
+        .open(&trust)
+        .unwrap()
+        .set_modified(modified)
+        .unwrap();
+    assert_eq!(status(), 200);
+}
+
+#[test]
 fn a_certificate_that_its_authority_revoked_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -188,17 +188,39 @@ fn whoever_holds_connections_open_without_a_word_keeps_nobody_out() {
     assert_eq!(end, Some(std::io::ErrorKind::WouldBlock));
 }
 
+/// The status of the admin server's answer, and its connection, which stays.
+fn asked(subject: &Subject, path: &str) -> (Vec<u8>, TcpStream) {
+    let mut stream = TcpStream::connect(subject.admin).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
+    let mut line = [0; 12];
+    stream.read_exact(&mut line).unwrap();
+    (line[9..].to_vec(), stream)
+}
+
+#[test]
+fn a_few_hold_rules_and_one_too_many_is_told_so() {
+    let subject = Subject::start(&[mesh("ALLOW_ANY")], &[]);
+    let mut holders: Vec<TcpStream> = (0..8)
+        .map(|_| {
+            let (code, stream) = asked(&subject, "/hold");
+            assert_eq!(code, b"200");
+            stream
+        })
+        .collect();
+    let (code, _refused) = asked(&subject, "/hold");
+    assert_eq!(code, b"503");
+    assert_eq!(asked(&subject, "/ready").0, b"200");
+    holders.pop();
+    eventually("room for another", || {
+        (asked(&subject, "/hold").0 == b"200").then_some(())
+    });
+}
+
 #[test]
 fn readers_of_flows_leave_room_for_probes_and_one_too_many_is_told_so() {
     let subject = Subject::start(&[mesh("ALLOW_ANY")], &[]);
-    let status = |path: &str| {
-        let mut stream = TcpStream::connect(subject.admin).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
-        let mut line = [0; 12];
-        stream.read_exact(&mut line).unwrap();
-        (line[9..].to_vec(), stream)
-    };
+    let status = |path: &str| asked(&subject, path);
     let mut readers: Vec<TcpStream> = (0..32)
         .map(|_| {
             let (code, stream) = status("/flows");

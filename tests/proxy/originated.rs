@@ -1,6 +1,7 @@
 //! What connections to upstreams begin with: a header of the PROXY protocol, and TLS with whom a DestinationRule trusts.
 
 use std::{
+    fs,
     io::{Read, Write},
     net::TcpStream,
     path::Path,
@@ -121,6 +122,20 @@ fn a_stream_goes_through_the_proxy_of_its_tunnel() {
         let asked = "CONNECT far.example.com:443 HTTP/1.1\r\nhost: far.example.com:443\r\n\r\n";
         assert_eq!(site.heads()[0], asked);
     }
+}
+
+#[test]
+fn what_the_system_trusts_is_read_once_it_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (trust, later) = (folder.path().join("trust.pem"), folder.path().join("later.pem"));
+    let name = "secure.example.com";
+    let site = site::https(&[name], &trust);
+    let policy = vec![entry(name, 80, "HTTP"), rule(name, "{tls: {mode: SIMPLE}}")];
+    let subject = sidecar(&later, 80, &[name], &site, policy);
+    let status = || through(&subject, &[&format!("http://{name}/")]).status();
+    assert_eq!(status(), 503);
+    fs::copy(&trust, &later).unwrap();
+    assert_eq!(status(), 200);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     process::Command,
     thread,
+    time::Duration,
 };
 
 use crate::{
@@ -251,6 +252,32 @@ fn a_choice_about_dns_goes_before_the_configuration() {
             );
         }
     });
+}
+
+#[test]
+fn names_that_the_sidecar_knows_are_answered_while_the_servers_are_silent() {
+    inside(
+        "pods::names_that_the_sidecar_knows_are_answered_while_the_servers_are_silent",
+        || {
+            let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let server = silent.local_addr().unwrap().to_string();
+            let known =
+                entry("one.example", 5432, "TCP") + "status: {addresses: [{value: 240.240.0.1, host: one.example}]}\n";
+            let options = ["--dns", "127.0.0.1:15953", "--dns-server", &server];
+            let _subject = sidecar(&[CAPTURES_DNS.to_string(), known], &[options.map(String::from).into()]);
+            let to: SocketAddr = "127.0.0.1:15953".parse().unwrap();
+            let asks = UdpSocket::bind("127.0.0.1:0").unwrap();
+            // More than are asked on at a time, and not faster than they can be taken.
+            for number in 0..300 {
+                asks.send_to(&question(&format!("{number}.test"), A), to).unwrap();
+                thread::sleep(Duration::from_millis(1));
+            }
+            assert_eq!(
+                over_udp(to, "one.example", A),
+                (Flags::AUTHORITY, vec!["240.240.0.1".into()])
+            );
+        },
+    );
 }
 
 const A: u16 = 1;

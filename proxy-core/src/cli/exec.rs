@@ -22,6 +22,7 @@ use super::{
 use crate::{
     control::{self, Settings},
     net::{Dialer, Forwarder, OtherNames},
+    policy::Capture,
     record::{AccessLogTarget, FlowWorkload},
     sandbox::{self, Command, Fault, Plan, Redirect, Relay, Sandbox, Signals},
 };
@@ -135,10 +136,11 @@ impl Exec {
             },
         )?;
         let redirect = Redirect::Sandbox(sandbox.ports());
-        sandbox.install(Plan::of(&sidecar.capture(), &redirect))?;
+        let starting = redirect.clone();
         let (replaced_tx, replaced_rx) = mpsc::channel();
         let (replacing, replaced_rx) = (sandbox.clone(), Mutex::new(replaced_rx));
-        sidecar.on_capture(move |capture| {
+        let begin = |capture: &Capture| sandbox.install(Plan::of(capture, &starting));
+        let change = move |capture: &Capture| {
             let rules = Plan::of(capture, &redirect);
             let replaced = replaced_rx.lock().unwrap_or_else(PoisonError::into_inner);
             // An answer that came too late for an earlier set says nothing of this one.
@@ -151,7 +153,8 @@ impl Exec {
             if let Err(fault) = outcome {
                 tracing::error!(%fault, "the capture rules could not be replaced");
             }
-        });
+        };
+        sidecar.on_capture(begin, change)?;
         let table = Arc::new(control::host_table(&hosts));
         dns::answer(
             sockets.dns,

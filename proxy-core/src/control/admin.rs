@@ -33,7 +33,14 @@ use tokio::{
     task::{self, AbortHandle},
 };
 
-use super::{BesideState, PolicyState, beside::Comparing, hold::Holds, policy::Policy, push, token::Token};
+use super::{
+    BesideState, PolicyState,
+    beside::Comparing,
+    hold::{HOLDERS, Holds},
+    policy::Policy,
+    push,
+    token::Token,
+};
 use crate::{
     flow::{EjectedHost, Ejections, Hosts},
     net,
@@ -112,8 +119,8 @@ async fn serve(listener: tokio::net::TcpListener, door: Door, admin: Arc<Admin>)
 
 /// The connections of one server, as they came. Where there are as many as there may be, the one that has been there for the
 /// longest makes room: whoever holds connections open without a word, which on the health server anyone in the cluster can,
-/// must not keep probes and scrapers out. Those that are told line by line stay, since rules are held by them; who reads
-/// flows cannot take them all ([`FLOW_READERS`]).
+/// must not keep probes and scrapers out. Those that are told line by line stay, since rules are held by them; neither these
+/// nor who reads flows can take them all ([`HOLDERS`], [`FLOW_READERS`]).
 #[derive(Debug, Default)]
 struct Seats(VecDeque<Seat>);
 
@@ -213,9 +220,13 @@ impl Admin {
                     .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
                 response
             }
-            ("/hold", Door::Admin) => Response::new(Either::Right(Lines {
-                line_rx: self.holds.hold(),
-            })),
+            ("/hold", Door::Admin) => match self.holds.hold() {
+                Some(line_rx) => Response::new(Either::Right(Lines { line_rx })),
+                None => {
+                    let message = format!("{HOLDERS} hold rules already: one of them has to end first\n");
+                    text(StatusCode::SERVICE_UNAVAILABLE, message)
+                }
+            },
             (_, Door::Admin) => text(
                 StatusCode::NOT_FOUND,
                 "/ready, /metrics, /config, /flows and /hold are served here\n".into(),

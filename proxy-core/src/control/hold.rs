@@ -18,6 +18,9 @@ pub const HOLD: &str = "hold";
 /// See [`HOLD`].
 pub const END: &str = "end";
 
+/// How many may hold rules at a time; a pod has one who does. Each stays in the admin server's room for as long as it wants.
+pub(super) const HOLDERS: usize = 8;
+
 /// Longest that a sidecar that ends waits for the rules to go.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The answer that says that it ends has to leave first.
@@ -40,11 +43,11 @@ impl Holds {
         }
     }
 
-    /// Lines for one who holds rules.
-    pub fn hold(&self) -> mpsc::Receiver<Bytes> {
+    /// Lines for one who holds rules; `None` where as many do as may.
+    pub fn hold(&self) -> Option<mpsc::Receiver<Bytes>> {
+        let held = Held::new(self.held_tx.clone())?;
         let (line_tx, line_rx) = mpsc::channel(2);
         let (mut ending_rx, mut drain_rx) = (self.ending_tx.subscribe(), self.drain_rx.clone());
-        let held = Held::new(self.held_tx.clone());
         task::spawn(async move {
             let _held = held;
             let _ = line_tx.send(format!("{HOLD}\n").into()).await;
@@ -57,7 +60,7 @@ impl Holds {
             let _ = line_tx.send(format!("{END}\n").into()).await;
             line_tx.closed().await;
         });
-        line_rx
+        Some(line_rx)
     }
 
     /// Tells those who hold rules, and ends the process as SIGTERM does once they are gone.
@@ -77,9 +80,13 @@ impl Holds {
 struct Held(watch::Sender<usize>);
 
 impl Held {
-    fn new(held_tx: watch::Sender<usize>) -> Self {
-        held_tx.send_modify(|held| *held += 1);
-        Self(held_tx)
+    fn new(held_tx: watch::Sender<usize>) -> Option<Self> {
+        let counted = held_tx.send_if_modified(|held| {
+            let room = *held < HOLDERS;
+            *held += usize::from(room);
+            room
+        });
+        counted.then_some(Self(held_tx))
     }
 }
 

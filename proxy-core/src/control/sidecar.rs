@@ -233,15 +233,14 @@ impl Sidecar {
         (self.policy.snapshot.clone(), self.comparing.beside.clone())
     }
 
-    /// Capture settings in force.
-    pub fn capture(&self) -> Capture {
-        self.policy.snapshot.load().capture().clone()
-    }
-
-    /// Calls `changed` whenever a new policy brings other capture settings: the interception rules follow them, and the
-    /// policy counts as in force when it returns.
-    pub fn on_capture(&self, changed: impl Fn(&Capture) + Send + Sync + 'static) {
-        self.policy.on_capture(Box::new(changed));
+    /// Calls `begin` with the capture settings in force, and `changed` whenever a new policy brings others: the interception
+    /// rules follow them, and the policy counts as in force when it returns.
+    pub fn on_capture<R>(
+        &self,
+        begin: impl FnOnce(&Capture) -> R,
+        changed: impl Fn(&Capture) + Send + Sync + 'static,
+    ) -> R {
+        self.policy.on_capture(begin, Box::new(changed))
     }
 
     /// Name of the workload whose policy holds; empty when the folder declares none with its labels.

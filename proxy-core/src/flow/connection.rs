@@ -106,9 +106,14 @@ pub(super) async fn connection(
     };
     match (layer, &accepted.sniffed) {
         // In a box of its own: it is large, and connections that speak something else need not be.
-        (Layer::Http, Sniffed::Http2) => Box::pin(http::serve_streams(worker, accepted, destination)).await,
+        (Layer::Http, Sniffed::Http2) => {
+            // Each request is decided by the policy of its own time; this one's may be large, and the connection may stay.
+            drop(snapshot);
+            Box::pin(http::serve_streams(worker, accepted, destination)).await;
+        }
         // Policy would not let a tunnel be asked for, but there may be a proxy that gives one.
         (Layer::Http, Sniffed::Http1(head)) if !(worker.observes() && head.method == "CONNECT") => {
+            drop(snapshot);
             http::serve(worker, accepted, Some(destination)).await;
         }
         _ => stream::forward(&worker, &snapshot, decision, would, accepted).await,
@@ -176,5 +181,86 @@ pub(super) fn facts(destination: SocketAddr, sniffed: &Sniffed, draw: u32) -> Fa
         destination,
         claims,
         draw,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arc_swap::ArcSwap;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+        task::{LocalSet, spawn_local},
+    };
+
+    use super::*;
+    use crate::{
+        flow::{Beside, Enforcement, InForce, Shared},
+        net::{Dialer, Originator, Resolver, Unresolved},
+        policy::compile,
+        record::{AccessLogFormat, AccessLogTarget, FlowWorkload, Recorder},
+        source,
+    };
+
+    const POLICY: &str = "
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data: {mesh: 'outboundTrafficPolicy: {mode: REGISTRY_ONLY}'}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: a, namespace: default}
+spec: {hosts: [a.com], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}
+";
+
+    #[tokio::test]
+    async fn a_connection_that_stays_holds_no_policy_of_before() {
+        let compiled = || {
+            let reading = source::read_texts([("a.yaml", POLICY.as_bytes())]);
+            Arc::new(compile(&reading.world, &Default::default()))
+        };
+        let snapshot = Arc::new(ArcSwap::new(compiled()));
+        let policy = InForce {
+            snapshot: snapshot.clone(),
+            enforcement: Enforcement::default(),
+            beside: Beside::default(),
+        };
+        let recorder = Recorder::open(
+            &AccessLogTarget::Off,
+            AccessLogFormat::default(),
+            FlowWorkload::default(),
+        );
+        let worker = Worker::new(
+            policy,
+            Dialer::new([]),
+            Resolver::new(Arc::default(), Unresolved::default()),
+            Originator::default(),
+            recorder.unwrap().worker(),
+            Shared::default(),
+            1,
+        );
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = async {
+            for preface in [
+                "GET / HTTP/1.1\r\nhost: b.com\r\n\r\n",
+                "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+            ] {
+                let mut caller = TcpStream::connect(address).await.unwrap();
+                let (client, source) = listener.accept().await.unwrap();
+                let destination = "198.18.0.10:80".parse().unwrap();
+                spawn_local(connection(worker.clone(), client, BytesMut::new(), source, destination));
+                caller.write_all(preface.as_bytes()).await.unwrap();
+                // It is being served, and stays.
+                caller.read_u8().await.unwrap();
+                let before = Arc::downgrade(&snapshot.swap(compiled()));
+                assert_eq!(before.strong_count(), 0, "{preface}");
+                drop(caller);
+            }
+        };
+        LocalSet::new().run_until(serving).await;
     }
 }

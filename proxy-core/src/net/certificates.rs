@@ -8,7 +8,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
+    time::{Duration, Instant},
 };
 
 use rustls::{
@@ -52,14 +52,20 @@ pub(super) struct Kept(Arc<Mutex<HashMap<(Files, bool), Read>>>);
 struct Read {
     stamps: Vec<Option<Stamp>>,
     usable: Option<Configs>,
+    /// When they could not be used.
+    failed: Option<Instant>,
 }
+
+/// After this long files that could not be used are read again, whatever tells of them: what kept them from being read may
+/// be none of theirs.
+const REST: Duration = Duration::from_secs(1);
 
 /// What changes with a file, be it written or another one put in its place.
 #[derive(Debug, PartialEq, Eq)]
 struct Stamp {
     inode: u64,
     length: u64,
-    modified: Option<SystemTime>,
+    changed: (i64, i64),
 }
 
 impl Configs {
@@ -91,11 +97,17 @@ impl Kept {
         let read = all.entry((files.clone(), trusted)).or_insert_with(|| Read {
             stamps: Vec::new(),
             usable: None,
+            failed: None,
         });
-        if read.stamps != stamps {
+        let differs = read.stamps != stamps;
+        if differs || read.failed.is_some_and(|failed| failed.elapsed() >= REST) {
             read.stamps = stamps;
-            match files.load(trusted) {
+            let loaded = files.load(trusted);
+            read.failed = loaded.is_err().then(Instant::now);
+            match loaded {
                 Ok(configs) => read.usable = Some(configs),
+                // It was told when they changed.
+                Err(_) if !differs => {}
                 Err(error) => {
                     let instead = match read.usable {
                         Some(_) => "those from before stay in use",
@@ -157,7 +169,7 @@ impl Stamp {
         Some(Self {
             inode: found.ino(),
             length: found.len(),
-            modified: found.modified().ok(),
+            changed: (found.ctime(), found.ctime_nsec()),
         })
     }
 }

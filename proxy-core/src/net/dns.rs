@@ -10,7 +10,7 @@ use std::{
 };
 
 use hickory_proto::{
-    op::{Message, MessageType, OpCode, ResponseCode},
+    op::{Message, MessageType, OpCode, Query, ResponseCode},
     rr::{DNSClass, Name, RData, Record, RecordType, rdata},
 };
 use tokio::{
@@ -20,7 +20,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Forwarder, ResolvConf, Resolver, Unresolved, accept};
+use super::{Forwarder, ResolvConf, Resolver, Unresolved, accept, resolve::has_no_address};
 
 /// Seconds that resolved answers may be kept: names may be mapped anew while a sandbox runs.
 const TTL: u32 = 5;
@@ -90,14 +90,21 @@ pub fn serve_dns(udp: UdpSocket, tcp: TcpListener, known: KnownNames, others: Ot
         let mut buffer = [0; 1500];
         loop {
             let (length, source) = udp.recv_from(&mut buffer).await?;
+            let bytes = &buffer[..length];
+            let Some(question) = question(bytes) else { continue };
+            // What is known needs nobody, and is answered however many wait for others.
+            if let Some(answer) = answers.known(&question, Over::Udp) {
+                // The asker may be gone.
+                let _ = udp.send_to(&answer, source).await;
+                continue;
+            }
             // Beyond the bound the question is dropped, as a busy resolver does; the asker tries again.
             let Ok(slot) = slots.clone().try_acquire_owned() else {
                 continue;
             };
-            let (question, udp, answers) = (buffer[..length].to_vec(), udp.clone(), answers.clone());
+            let (bytes, udp, answers) = (bytes.to_vec(), udp.clone(), answers.clone());
             task::spawn(async move {
-                if let Some(answer) = answers.answer(&question, Over::Udp).await {
-                    // The asker may be gone.
+                if let Some(answer) = answers.ask(&question, &bytes, Over::Udp).await {
                     let _ = udp.send_to(&answer, source).await;
                 }
                 drop(slot);
@@ -138,30 +145,55 @@ async fn write_framed(stream: &mut TcpStream, message: &[u8]) -> io::Result<()> 
     stream.write_all(message).await
 }
 
+/// What a message asks; `None` for what is no question.
+fn question(bytes: &[u8]) -> Option<Message> {
+    let message = Message::from_vec(bytes).ok()?;
+    let asks = message.metadata.message_type == MessageType::Query && !message.queries.is_empty();
+    asks.then_some(message)
+}
+
+/// An answer without any record yet.
+fn answer_to(question: &Message) -> Message {
+    let mut answer = Message::new(question.metadata.id, MessageType::Response, OpCode::Query);
+    answer.metadata.recursion_desired = question.metadata.recursion_desired;
+    answer.metadata.recursion_available = true;
+    answer.add_queries(question.queries.first().cloned());
+    answer
+}
+
+fn asks_for_addresses(asked: &Query) -> bool {
+    asked.query_class() == DNSClass::IN && matches!(asked.query_type(), RecordType::A | RecordType::AAAA)
+}
+
 impl Answers {
     /// The answer to one message; `None` for what is no question.
     async fn answer(&self, bytes: &[u8], over: Over) -> Option<Vec<u8>> {
-        let question = Message::from_vec(bytes).ok()?;
-        if question.metadata.message_type != MessageType::Query {
-            return None;
+        let question = question(bytes)?;
+        match self.known(&question, over) {
+            Some(answer) => Some(answer),
+            None => self.ask(&question, bytes, over).await,
         }
+    }
+
+    /// The answer that the sidecar has itself.
+    fn known(&self, question: &Message, over: Over) -> Option<Vec<u8>> {
+        let asked = question.queries.first().filter(|asked| asks_for_addresses(asked))?;
+        let (alias, addresses) = self.find(asked.name())?;
+        let mut answer = answer_to(question);
+        answer.metadata.authoritative = true;
+        if let Some(alias) = &alias {
+            let data = RData::CNAME(rdata::CNAME(alias.clone()));
+            answer.add_answer(Record::from_rdata(asked.name().clone(), TTL_KNOWN, data));
+        }
+        let name = alias.as_ref().unwrap_or(asked.name());
+        answer.add_answers(records(name, asked.query_type(), TTL_KNOWN, addresses));
+        fitting(&answer, question, over)
+    }
+
+    /// The answer that others have to the question of these bytes.
+    async fn ask(&self, question: &Message, bytes: &[u8], over: Over) -> Option<Vec<u8>> {
         let asked = question.queries.first()?;
-        let wanted = asked.query_type();
-        let mut answer = Message::new(question.metadata.id, MessageType::Response, OpCode::Query);
-        answer.metadata.recursion_desired = question.metadata.recursion_desired;
-        answer.metadata.recursion_available = true;
-        answer.add_query(asked.clone());
-        let of_addresses = asked.query_class() == DNSClass::IN && matches!(wanted, RecordType::A | RecordType::AAAA);
-        if of_addresses && let Some((alias, addresses)) = self.find(asked.name()) {
-            answer.metadata.authoritative = true;
-            if let Some(alias) = &alias {
-                let data = RData::CNAME(rdata::CNAME(alias.clone()));
-                answer.add_answer(Record::from_rdata(asked.name().clone(), TTL_KNOWN, data));
-            }
-            let name = alias.as_ref().unwrap_or(asked.name());
-            answer.add_answers(records(name, wanted, TTL_KNOWN, addresses));
-            return fitting(&answer, &question, over);
-        }
+        let mut answer = answer_to(question);
         match &self.others {
             Others::Servers(conf) => {
                 if let Some(answer) = asked_on(bytes, over, &conf.servers).await {
@@ -170,21 +202,27 @@ impl Answers {
                 answer.metadata.response_code = ResponseCode::ServFail;
             }
             // Services, mail and the like are not needed to connect; an empty answer says so at once.
-            Others::Resolver(_) if !of_addresses => {}
-            Others::Resolver(resolver) => match resolver.resolve(&asked.name().to_utf8()).await {
+            Others::Resolver(_) if !asks_for_addresses(asked) => {}
+            // The name as it came, with its final dot: whoever asks has searched its domains already.
+            Others::Resolver(resolver) => match resolver.resolve(&asked.name().to_ascii()).await {
                 Ok(addresses) => {
-                    answer.add_answers(records(asked.name(), wanted, TTL, addresses));
+                    answer.add_answers(records(asked.name(), asked.query_type(), TTL, addresses));
                 }
-                Err(_) => answer.metadata.response_code = ResponseCode::NXDomain,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    answer.metadata.response_code = ResponseCode::NXDomain;
+                }
+                Err(error) if has_no_address(&error) => {}
+                Err(_) => answer.metadata.response_code = ResponseCode::ServFail,
             },
         }
-        answer.to_vec().ok()
+        fitting(&answer, question, over)
     }
 
     /// The addresses of a name that is known; with the name that it stands for where it was asked for below the first domain
     /// that is searched, as Istio does, so that the searching ends with it.
     fn find(&self, name: &Name) -> Option<(Option<Name>, Vec<IpAddr>)> {
-        let text = name.to_utf8();
+        // As it is written in policy: what `xn--` stands for is for people.
+        let text = name.to_ascii();
         if let Some(addresses) = (self.known)(&text) {
             return Some((None, addresses));
         }
@@ -194,7 +232,7 @@ impl Answers {
         let text = text.trim_end_matches('.').to_ascii_lowercase();
         let stem = text.strip_suffix(conf.search.first()?)?.strip_suffix('.')?;
         let addresses = (self.known)(stem)?;
-        Some((Some(Name::from_utf8(format!("{stem}.")).ok()?), addresses))
+        Some((Some(Name::from_ascii(format!("{stem}.")).ok()?), addresses))
     }
 }
 
@@ -260,53 +298,4 @@ async fn asked_over_tcp(question: &[u8], server: SocketAddr) -> io::Result<Vec<u
 }
 
 #[cfg(test)]
-mod tests {
-    use hickory_proto::op::Query;
-
-    use super::*;
-
-    /// What is answered to a question for the addresses of `name`.
-    fn asked(name: &str, over: Over) -> Message {
-        let known: KnownNames = Arc::new(|name| match name.trim_end_matches('.') {
-            "one.example" => Some(vec![[240, 240, 0, 1].into()]),
-            "many.example" => Some((1..=100).map(|last| [10, 0, 0, last].into()).collect()),
-            _ => None,
-        });
-        let conf = ResolvConf {
-            servers: Vec::new(),
-            search: vec!["default.svc.cluster.local".into(), "svc.cluster.local".into()],
-        };
-        let others = Others::Servers(Arc::new(conf));
-        let mut question = Message::query();
-        question.add_query(Query::query(Name::from_utf8(name).unwrap(), RecordType::A));
-        let question = question.to_vec().unwrap();
-        let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let answer = runtime.block_on(Answers { known, others }.answer(&question, over));
-        Message::from_vec(&answer.unwrap()).unwrap()
-    }
-
-    #[test]
-    fn a_name_below_the_first_searched_domain_stands_for_the_one_that_is_known() {
-        let answer = asked("One.example.default.svc.cluster.local.", Over::Udp);
-        let records: Vec<String> = answer.answers.iter().map(|record| record.data.to_string()).collect();
-        assert_eq!(records, ["one.example.", "240.240.0.1"]);
-        // Of the other domains, and of what is not known, this server knows nothing; and nobody else is there.
-        for name in [
-            "one.example.svc.cluster.local.",
-            "two.example.default.svc.cluster.local.",
-        ] {
-            assert_eq!(
-                asked(name, Over::Udp).metadata.response_code,
-                ResponseCode::ServFail,
-                "{name}"
-            );
-        }
-    }
-
-    #[test]
-    fn an_answer_that_is_too_long_for_a_datagram_is_had_over_tcp() {
-        let cut = asked("many.example.", Over::Udp);
-        assert!(cut.metadata.truncation && cut.answers.is_empty());
-        assert_eq!(asked("many.example.", Over::Tcp).answers.len(), 100);
-    }
-}
+mod tests;

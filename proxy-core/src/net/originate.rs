@@ -27,11 +27,11 @@ const BUNDLES: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// Opens TLS towards upstreams. What the system trusts is read once, when the first upstream needs it: most policies never
-/// do. Files that a rule names are read again whenever they have changed.
+/// Opens TLS towards upstreams. What the system trusts is read once, when the first upstream needs it and it can be:
+/// most policies never do. Files that a rule names are read again whenever they have changed.
 #[derive(Debug, Clone, Default)]
 pub struct Originator {
-    system: Arc<OnceLock<Result<[Configs; 2], String>>>,
+    system: Arc<OnceLock<[Configs; 2]>>,
     files: Kept,
 }
 
@@ -104,9 +104,15 @@ impl Originator {
     }
 
     fn system(&self, trusted: bool) -> io::Result<Configs> {
-        let system = self.system.get_or_init(|| load().map_err(|error| error.to_string()));
-        let [of_trusted, of_anybody] = system.clone().map_err(io::Error::other)?;
-        Ok(if trusted { of_trusted } else { of_anybody })
+        let [of_trusted, of_anybody] = match self.system.get() {
+            Some(system) => system,
+            None => {
+                let system = load()?;
+                self.system.get_or_init(|| system)
+            }
+        };
+        let configs = if trusted { of_trusted } else { of_anybody };
+        Ok(configs.clone())
     }
 }
 

@@ -67,7 +67,7 @@ pub async fn tunnel(
     ended.received = first.len() as u64;
     let (client_read, mut client_write) = client.split();
     let (upstream_read, mut upstream_write) = upstream;
-    if let Err(error) = upstream_write.write_all(first).await {
+    if let Err(error) = write(&mut upstream_write, first).await {
         ended.failed = Some((Side::Upstream, error));
         return;
     }
@@ -121,9 +121,15 @@ async fn pump(
         }
         let bytes = &buffer.0[..length];
         seen(bytes);
-        to.write_all(bytes).await.map_err(|error| (other, error))?;
+        write(to, bytes).await.map_err(|error| (other, error))?;
         *count += length as u64;
     }
+}
+
+/// Hands all of it on. TLS takes more than its socket does, and sends the rest only when it is asked to.
+async fn write(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+    to.write_all(bytes).await?;
+    to.flush().await
 }
 
 /// Waits until there is something to read.
@@ -159,5 +165,51 @@ impl Drop for Buffer {
                 pool.push(std::mem::take(&mut self.0));
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::{
+        io::{AsyncReadExt, BufWriter, split},
+        net::TcpListener,
+        time::timeout,
+    };
+
+    use super::*;
+
+    async fn connected() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (ours, theirs) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        (ours.unwrap(), theirs.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn what_an_upstream_gathers_is_sent_while_both_sides_stay() {
+        let (mut caller, mut client) = connected().await;
+        let (upstream, mut site) = connected().await;
+        let (read, write) = split(upstream);
+        let mut ended = Ended::default();
+        let passing = tunnel(
+            &mut client,
+            (read, BufWriter::new(write)),
+            b"first ",
+            &mut ended,
+            || {},
+            |_| false,
+        );
+        let said = async {
+            let mut said = [0; 11];
+            site.read_exact(&mut said[..6]).await.unwrap();
+            caller.write_all(b"hello").await.unwrap();
+            site.read_exact(&mut said[6..]).await.unwrap();
+            said
+        };
+        tokio::select! {
+            () = passing => panic!("nobody has ended"),
+            said = timeout(Duration::from_secs(20), said) => assert_eq!(&said.unwrap(), b"first hello"),
+        }
     }
 }

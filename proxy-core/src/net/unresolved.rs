@@ -12,7 +12,7 @@ use std::{
 use arc_swap::ArcSwap;
 
 /// Envoy's `dns_refresh_rate`, which holds for failures too.
-const REMEMBERED: Duration = Duration::from_secs(60);
+pub(super) const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// Envoy's `max_hosts`: callers choose the names, so there is a bound.
 const NAMES: usize = 1024;

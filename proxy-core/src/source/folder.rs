@@ -219,16 +219,19 @@ impl Folder {
         from.next().is_some_and(|(first, _)| first.starts_with(&below))
     }
 
-    /// The manifests as they are written now, unpacked, by their names in the folder.
+    /// The manifests as they were read last, unpacked, by their names in the folder. Fails where one is another by now.
     pub fn texts(&self) -> io::Result<BTreeMap<String, String>> {
-        let text = |name: &str| {
+        let text = |name: &str, file: &File| {
             let bytes = parts::read(&self.path.join(name)).map_err(io::Error::other)?;
+            if hash(&bytes) != file.hash {
+                return Err(io::Error::other(format!("{name} has changed since it was read")));
+            }
             let text = String::from_utf8(unpacked(&bytes)?.into_owned());
             text.map_err(io::Error::other)
         };
         self.files
-            .keys()
-            .map(|name| Ok((name.to_string(), text(name)?)))
+            .iter()
+            .map(|(name, file)| Ok((name.to_string(), text(name, file)?)))
             .collect()
     }
 
@@ -308,6 +311,13 @@ fn on_all_processors<T: Send>(items: &mut [T], work: impl Fn(&mut T) + Sync) {
     });
 }
 
+/// The hash of a file that says this.
+fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    hasher.finish().max(UNREAD + 1)
+}
+
 /// Reads what is at `path` into `file` where it is not what was read before; true where anything changed.
 fn refresh_file(name: &Arc<str>, path: &Path, file: &mut File) -> bool {
     // Before the bytes: a change in between is seen the next time.
@@ -328,9 +338,7 @@ fn refresh_file(name: &Arc<str>, path: &Path, file: &mut File) -> bool {
         }
     };
     file.stamp = stamp;
-    let mut hasher = DefaultHasher::new();
-    bytes.hash(&mut hasher);
-    let hash = hasher.finish().max(UNREAD + 1);
+    let hash = hash(&bytes);
     if hash == file.hash {
         return false;
     }

@@ -104,6 +104,9 @@ impl Watch {
         };
         let mut watched = identity(folder.path());
         let mut watching = watcher(folder.path(), noted.clone(), event_tx.clone());
+        // What has changed since it was read has not been told of.
+        *lock(&noted) = Changed::Anywhere;
+        let _ = event_tx.try_send(());
         thread::Builder::new().name("policy-watch".into()).spawn(move || {
             let mut unreadable = false;
             loop {
@@ -195,10 +198,15 @@ mod tests {
         )
     }
 
-    /// Watches `path`, and waits until its first host is the one that is asked for; an empty text where it has none.
     fn watch(path: &Path) -> (Watch, impl Fn(&str)) {
+        watch_read(Folder::open(path).unwrap())
+    }
+
+    /// Watches a folder that was read, and waits until its first host is the one that is asked for; an empty text where it
+    /// has none.
+    fn watch_read(folder: Folder) -> (Watch, impl Fn(&str)) {
         let (host_tx, host_rx) = mpsc::channel();
-        let watch = Watch::start(Folder::open(path).unwrap(), move |folder, _| {
+        let watch = Watch::start(folder, move |folder, _| {
             let entries = folder.reading().world.service_entries;
             let _ = host_tx.send(
                 entries
@@ -246,5 +254,16 @@ mod tests {
         settles("c.com");
         fs::remove_file(&file).unwrap();
         settles("");
+    }
+
+    #[test]
+    fn what_changes_between_reading_and_watching_is_seen_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.yaml");
+        fs::write(&file, entry("a.com")).unwrap();
+        let read = Folder::open(folder.path()).unwrap();
+        fs::write(&file, entry("b.com")).unwrap();
+        let (_watch, settles) = watch_read(read);
+        settles("b.com");
     }
 }

@@ -1,7 +1,6 @@
 //! A request's body: counted, kept for another attempt, and shown to copies.
 
 use std::{
-    cell::{Cell, RefCell},
     error::Error,
     io,
     pin::Pin,
@@ -21,45 +20,13 @@ use super::{Progress, is_cut, is_trailers, web::Base64};
 use crate::policy::HttpVersion;
 
 mod ahead;
+mod kept;
 
 use ahead::Ahead;
+pub(in crate::flow) use kept::Kept;
 
 /// How many pieces of a body a copy may fall behind before it is given up.
 const BEHIND: usize = 64;
-
-/// How much of a body is kept for another attempt: Envoy's default, by Istio left as it is.
-const KEPT: usize = 1024 * 1024;
-
-/// A request's body as it was read, for another attempt.
-#[derive(Debug, Default)]
-pub(in crate::flow) struct Kept {
-    pieces: RefCell<Vec<Bytes>>,
-    trailers: RefCell<Option<HeaderMap>>,
-    size: Cell<usize>,
-    ended: Cell<bool>,
-}
-
-impl Kept {
-    /// True where all of it was read and kept: only then Envoy tries again.
-    pub fn is_whole(&self) -> bool {
-        self.ended.get() && self.size.get() <= KEPT
-    }
-
-    fn keep(&self, frame: Option<&Frame<Bytes>>, ended: bool) {
-        if let Some(trailers) = frame.and_then(Frame::trailers_ref) {
-            *self.trailers.borrow_mut() = Some(trailers.clone());
-        }
-        if let Some(data) = frame.and_then(Frame::data_ref) {
-            self.size.set(self.size.get() + data.len());
-            if self.size.get() <= KEPT {
-                self.pieces.borrow_mut().push(data.clone());
-            } else {
-                self.pieces.borrow_mut().clear();
-            }
-        }
-        self.ended.set(ended);
-    }
-}
 
 /// A request's body on its way to the upstream.
 #[derive(Debug)]
@@ -214,7 +181,7 @@ impl RequestBody {
         for frame in self.ahead.frames() {
             kept.keep(Some(frame), false);
         }
-        kept.ended.set(self.is_whole());
+        kept.set_ended(self.is_whole());
         self.kept = Rc::downgrade(&kept);
         kept
     }
@@ -226,8 +193,7 @@ impl RequestBody {
 
     /// The same body once more.
     pub fn again(kept: &Kept, progress: Rc<Progress>) -> Self {
-        let pieces = kept.pieces.borrow().clone();
-        let trailers = kept.trailers.borrow().clone();
+        let (pieces, trailers) = (kept.pieces(), kept.trailers());
         if pieces.is_empty() && trailers.is_none() {
             return Self::empty(progress);
         }

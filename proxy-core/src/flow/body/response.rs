@@ -75,7 +75,7 @@ impl ResponseBody {
     /// What is one of gRPC as one of gRPC-Web, in base64 where that is wanted as `text`.
     pub fn into_web(mut self, text: bool) -> Self {
         self.web = Some(Box::new(match text {
-            true => web::Answer::Text(BytesMut::new()),
+            true => web::Answer::Text(web::Text::default()),
             false => web::Answer::Binary,
         }));
         self

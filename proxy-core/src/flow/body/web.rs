@@ -53,8 +53,8 @@ impl Base64 {
 pub(super) enum Answer {
     /// Messages as they are.
     Binary,
-    /// Messages in base64, each on its own; with what has come of the one that is not whole yet.
-    Text(BytesMut),
+    /// Messages in base64, each on its own.
+    Text(Text),
     /// Nothing: it is none of gRPC, and what it says is told in the head.
     Words(BytesMut),
 }
@@ -64,7 +64,7 @@ impl Answer {
     pub fn make(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
         let made = match (self, frame.into_data()) {
             (Self::Binary, Ok(data)) => data,
-            (Self::Text(rest), Ok(data)) => in_base64(rest, &data),
+            (Self::Text(text), Ok(data)) => text.make(&data),
             (Self::Words(words), Ok(data)) => {
                 let room = MOST_WORDS.saturating_sub(words.len());
                 words.extend_from_slice(&data[..data.len().min(room)]);
@@ -83,23 +83,44 @@ impl Answer {
     }
 }
 
-/// Messages of gRPC in base64. Envoy: what does not begin as one passes as it is.
-fn in_base64(rest: &mut BytesMut, data: &Bytes) -> Bytes {
-    rest.extend_from_slice(data);
-    let mut made = String::new();
-    while let Some(flags) = rest.first() {
-        if *flags & !COMPRESSED != 0 {
-            rest.clear();
-            return [data, made.as_bytes()].concat().into();
+/// Messages of gRPC on their way into base64. Nothing waits for the end of a message: it may be announced as huge.
+#[derive(Debug, Default)]
+pub(super) struct Text {
+    /// What has come of a prefix, or of three bytes, that are not whole yet.
+    rest: BytesMut,
+    /// How much of a message there is to make yet, where its prefix is known; 0 between two.
+    left: usize,
+}
+
+impl Text {
+    /// Envoy: what does not begin as a message passes as it is.
+    fn make(&mut self, data: &Bytes) -> Bytes {
+        self.rest.extend_from_slice(data);
+        let mut made = String::new();
+        while let Some(flags) = self.rest.first() {
+            if self.left == 0 {
+                if *flags & !COMPRESSED != 0 {
+                    self.rest.clear();
+                    return [data, made.as_bytes()].concat().into();
+                }
+                let Some(mut length) = self.rest.get(1..PREFIX) else {
+                    break;
+                };
+                self.left = PREFIX.saturating_add(length.get_u32() as usize);
+            }
+            // Three bytes are four letters; only a message's end is padded.
+            let ready = match self.rest.len() {
+                there if there >= self.left => self.left,
+                there => there / 3 * 3,
+            };
+            BASE64_STANDARD.encode_string(self.rest.split_to(ready), &mut made);
+            self.left -= ready;
+            if self.left > 0 {
+                break;
+            }
         }
-        let Some(mut length) = rest.get(1..PREFIX) else { break };
-        let whole = PREFIX.saturating_add(length.get_u32() as usize);
-        if rest.len() < whole {
-            break;
-        }
-        BASE64_STANDARD.encode_string(rest.split_to(whole), &mut made);
+        made.into()
     }
-    made.into()
 }
 
 /// The message that trailers become.
@@ -160,12 +181,21 @@ mod tests {
     }
 
     #[test]
+    fn of_a_message_that_announces_much_nothing_is_held_back() {
+        let mut answer = Answer::Text(Text::default());
+        let mut made = |data: Vec<u8>| answer.make(Frame::data(data.into())).into_data().unwrap().len();
+        made(vec![0, 0xff, 0xff, 0xff, 0xff]);
+        let sent: usize = (0..128).map(|_| made(vec![0; 64 * 1024])).sum();
+        assert!(sent >= 8 * 1024 * 1024, "{sent}");
+    }
+
+    #[test]
     fn each_whole_message_is_in_base64_of_its_own_and_trailers_are_one_more() {
-        let mut answer = Answer::Text(BytesMut::new());
+        let mut answer = Answer::Text(Text::default());
         let mut made = |data: &'static [u8]| answer.make(Frame::data(Bytes::from_static(data))).into_data().unwrap();
         assert_eq!(made(b"\0\0\0\0\x03one"), "AAAAAANvbmU=");
-        assert_eq!(made(b"\0\0\0\0\x05tw"), "");
-        assert_eq!(made(b"o22\0\0\0\0\0"), "AAAAAAV0d28yMg==AAAAAAA=");
+        assert_eq!(made(b"\0\0\0\0\x05tw"), "AAAAAAV0");
+        assert_eq!(made(b"o22\0\0\0\0\0"), "d28yMg==AAAAAAA=");
         // As Envoy 1.40 was seen to answer.
         assert_eq!(
             made(b"\0\0\0\0\x03one\x80\0\0\0\x02ab"),
@@ -203,9 +233,9 @@ mod tests {
             let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(all.len() + 1)).collect();
             cuts.extend([0, all.len()]);
             cuts.sort_unstable();
-            let mut rest = BytesMut::new();
+            let mut text = Text::default();
             let pieces = cuts.windows(2).map(|cut| Bytes::copy_from_slice(&all[cut[0]..cut[1]]));
-            let made: Vec<Bytes> = pieces.map(|piece| in_base64(&mut rest, &piece)).collect();
+            let made: Vec<Bytes> = pieces.map(|piece| text.make(&piece)).collect();
             prop_assert_eq!(made.concat(), expected.into_bytes());
         }
     }

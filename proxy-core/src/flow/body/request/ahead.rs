@@ -13,7 +13,7 @@ use bytes::Bytes;
 use hyper::body::Frame;
 use tokio::task;
 
-use super::{KEPT, RequestBody, RequestBroken, Source};
+use super::{RequestBody, RequestBroken, Source, kept::KEPT};
 
 /// How often the connection gets its turn to hand over what it has read with the head: once to learn that somebody reads, and
 /// once to read.
