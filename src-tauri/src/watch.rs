@@ -91,22 +91,31 @@ impl App {
         if due(&self.view()).is_empty() {
             return Ok(());
         }
-        let due = self.while_open(|| {
+        let (removed, outcome) = self.while_open(|| {
             // Another place may be open by now.
             let view = self.view();
-            let due = due(&view);
-            if !due.is_empty() {
-                self.changes.apply_now(&view, &self.traffic, due.clone())?;
+            let (mut removed, mut outcome) = (Vec::new(), Ok(()));
+            // One by one: what keeps one from being taken away keeps no other.
+            for edit in due(&view) {
+                match self.changes.apply_now(&view, &self.traffic, vec![edit.clone()]) {
+                    Ok(_) => removed.push(edit),
+                    Err(fault) => outcome = outcome.and(Err(fault)),
+                }
             }
-            Ok(due)
+            Ok((removed, outcome))
         })?;
         // Who staged the same has it now.
-        for staged in self.changes.staged().iter().filter(|staged| due.contains(&staged.edit)) {
+        for staged in self
+            .changes
+            .staged()
+            .iter()
+            .filter(|staged| removed.contains(&staged.edit))
+        {
             self.changes.unstage(&self.view(), staged.id)?;
         }
         // The mirror has it; the windows are told before its watch is.
         self.events.send(Event::LogsChanged);
-        Ok(())
+        outcome
     }
 }
 

@@ -187,13 +187,13 @@ impl App {
     /// Brings the policy that holds now to what is deployed.
     fn update_deployed(&self) -> Result<()> {
         let (view, state) = (self.view(), self.deployment.state());
-        if view.origin.cluster().is_none() {
+        let Some(cluster) = view.origin.cluster() else {
             return Ok(());
-        }
+        };
         let staged = self.staged(&view, state.staged)?;
         let target = deploy::Target::read(&state.kind, &state.workload)?;
         let policy = Policy::of(&view, staged.as_ref(), &target, self.deployment.allocated())?;
-        self.deployment.update(policy)
+        self.deployment.update(cluster, policy)
     }
 }
 

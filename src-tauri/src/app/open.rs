@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     cluster::Cluster,
-    dto::SourceState,
+    dto::{FlowsAdded, SourceState},
     events::Event,
     fault::{Fault, Result},
     session::{self, Origin},
@@ -162,13 +162,23 @@ impl App {
             self.stop_sandbox();
             self.deployment.end();
             self.delivery.end();
-            self.traffic.clear();
+            self.clear_traffic();
             self.verify.forget();
             self.changes.turn_to(&self.shared.database(), &*self.view().store)?;
             self.events.send(Event::JournalChanged);
             self.follow();
             Ok(state)
         })
+    }
+
+    /// Forgets all flows, and tells the windows to.
+    pub fn clear_traffic(&self) {
+        self.traffic.clear();
+        self.events.send(Event::FlowsAdded(FlowsAdded {
+            last_id: self.traffic.last_id(),
+            added: 0,
+            dropped: self.traffic.dropped(),
+        }));
     }
 
     /// Follows the logs and the pods of the open cluster, where it is one.

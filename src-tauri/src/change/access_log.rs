@@ -30,7 +30,9 @@ const STDOUT: &str = "/dev/stdout";
 #[derive(Debug)]
 pub(super) struct Scope {
     namespace: String,
-    /// Pod labels of the one workload that it is for.
+    /// The one workload that it is for, as `namespace/name`.
+    workload: Option<String>,
+    /// Pod labels of that workload, once they are asked for.
     selector: Option<Labels>,
     /// Name of Egret's own object.
     name: String,
@@ -39,11 +41,12 @@ pub(super) struct Scope {
 
 impl Scope {
     /// Reads `mesh`, `namespace NAME` or `workload NAMESPACE/NAME`.
-    pub fn of(view: &View, world: &World, scope: &str) -> Result<Self> {
+    pub fn of(world: &World, scope: &str) -> Result<Self> {
         let own = |namespace: &str| {
             check_name("namespace", namespace)?;
             Ok(Self {
                 namespace: namespace.into(),
+                workload: None,
                 selector: None,
                 name: NAME.into(),
                 mesh: false,
@@ -58,21 +61,30 @@ impl Scope {
             Some(("workload", workload)) => {
                 let (namespace, name) = workload.split_once('/').ok_or_else(|| unknown_scope(scope))?;
                 check_name("workload", name)?;
-                let labels = view.workload(workload).map(|known| known.labels).unwrap_or_default();
-                if labels.is_empty() {
-                    return Err(
-                        Fault::new("missing", format!("No workload {workload} with labels is declared."))
-                            .hint("A Telemetry for one workload selects it by its labels."),
-                    );
-                }
                 Ok(Self {
-                    selector: Some(labels),
+                    workload: Some(workload.into()),
                     name: format!("{NAME}-{name}"),
                     ..own(namespace)?
                 })
             }
             _ => Err(unknown_scope(scope)),
         }
+    }
+
+    /// Asks for the labels of its workload. Who only takes a Telemetry away needs none: the workload may have gone.
+    fn select(&mut self, view: &View) -> Result<()> {
+        let Some(workload) = &self.workload else {
+            return Ok(());
+        };
+        let labels = view.workload(workload).map(|known| known.labels).unwrap_or_default();
+        if labels.is_empty() {
+            return Err(
+                Fault::new("missing", format!("No workload {workload} with labels is declared."))
+                    .hint("A Telemetry for one workload selects it by its labels."),
+            );
+        }
+        self.selector = Some(labels);
+        Ok(())
     }
 
     /// The Telemetry that speaks for the scope: Istio takes one.
@@ -83,7 +95,8 @@ impl Scope {
 
 impl Draft<'_> {
     /// Has the sidecars of `scope` write their access log, until `until`.
-    pub(super) fn access_log_on(&mut self, scope: &Scope, until: Option<&str>) -> Result<()> {
+    pub(super) fn access_log_on(&mut self, scope: &mut Scope, until: Option<&str>) -> Result<()> {
+        scope.select(self.view)?;
         if let Some(until) = until {
             parsed(until)?;
         }

@@ -43,7 +43,7 @@ pub fn put_back(journal: &Journal, store: &dyn Store, entry: &Entry, by: By) -> 
 /// be asked about a file that another hand changed: the others are not kept for its sake.
 fn way_back(store: &dyn Store, entry: &Entry, by: By) -> Result<(Vec<FileEdit>, Vec<String>)> {
     let back: Vec<FileEdit> = entry.edits.iter().rev().map(FileEdit::reversed).collect();
-    let is_stuck = entry.state == State::Stuck && entry.confirm.is_some();
+    let is_stuck = entry.is_unconfirmed() && entry.state != State::Applied;
     let reason = if is_stuck || by == By::Itself {
         let (open, foreign) = left(store, &back)?;
         if foreign.is_empty() || (by == By::Itself && !open.is_empty()) {

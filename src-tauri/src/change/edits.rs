@@ -6,6 +6,7 @@ use super::access_log;
 use crate::{
     dto::{Edit, Fix, StagedEdit},
     fault::Fault,
+    session::now,
 };
 
 /// True where one edit takes the place of the other.
@@ -96,6 +97,16 @@ fn whole_object(edit: &Edit) -> Option<(&str, &str, &str)> {
             name,
         } => Some((object.as_str(), namespace, name)),
         _ => None,
+    }
+}
+
+/// An edit that never waits.
+pub fn unstaged(edit: Edit) -> StagedEdit {
+    StagedEdit {
+        id: 0,
+        title: title(&edit),
+        edit,
+        at: now(),
     }
 }
 

@@ -86,6 +86,14 @@ pub struct Entry {
     pub kept: Vec<String>,
 }
 
+impl Entry {
+    /// It waits to be confirmed: applied, or cut short on the way there or back. One that is still being applied is one of
+    /// which the journal could not say that it was.
+    pub fn is_unconfirmed(&self) -> bool {
+        self.confirm.is_some() && matches!(self.state, State::Applying | State::Applied | State::Stuck)
+    }
+}
+
 /// The journal of one store.
 #[derive(Debug)]
 pub struct Journal {
@@ -310,10 +318,9 @@ impl Journal {
         Ok(Some(entry))
     }
 
-    /// Entries of this store that wait to be confirmed, newest first: applied, or cut short on the way there or back.
+    /// Entries of this store that wait to be confirmed, newest first.
     pub fn unconfirmed(&self) -> Result<Vec<Entry>> {
-        let waits = |entry: &Entry| entry.confirm.is_some() && matches!(entry.state, State::Applied | State::Stuck);
-        Ok(self.entries()?.into_iter().filter(waits).collect())
+        Ok(self.entries()?.into_iter().filter(Entry::is_unconfirmed).collect())
     }
 
     /// The same of all other stores, each with the store's name, and what a dead app left in the middle there.

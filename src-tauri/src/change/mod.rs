@@ -32,7 +32,7 @@ pub use proposal::{Proposal, target_file};
 pub use stage::Changes;
 pub use standing::CUT_SHORT;
 pub use store::{Store, Stored};
-pub use write::{FileEdit, changed};
+pub use write::{FileEdit, changed, inside};
 
 #[cfg(test)]
 pub mod tests;

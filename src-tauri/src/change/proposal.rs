@@ -141,9 +141,9 @@ impl Draft<'_> {
                 self.capture(namespace, name, &lists)
             }
             Edit::AccessLog { scope, on, until } => {
-                let scope = access_log::Scope::of(self.view, &self.world, scope)?;
+                let mut scope = access_log::Scope::of(&self.world, scope)?;
                 match on {
-                    true => self.access_log_on(&scope, until.as_deref()),
+                    true => self.access_log_on(&mut scope, until.as_deref()),
                     false => self.access_log_off(&scope),
                 }
             }

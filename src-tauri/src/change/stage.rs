@@ -12,7 +12,7 @@ use super::{
     back::{By, bring_to, put_back},
     confirm::{self, Countdowns, but_for},
     conflict::conflicts,
-    edits::{clash, joined, same_target, title},
+    edits::{clash, joined, same_target, title, unstaged},
     impact,
     journal::{Confirm, Journal, State},
     proposal::Base,
@@ -20,7 +20,7 @@ use super::{
     review::{blocked, counts, review},
     seen::see,
     set::Set,
-    standing::{settle, shown},
+    standing::{applied, settle, shown},
     store::Store,
     write::{self, FileEdit},
 };
@@ -71,13 +71,15 @@ impl Changes {
         let journal = Journal::open(database, store)?;
         let again = self.journal().is_of(store);
         *self.recovered.lock().unwrap_or_else(PoisonError::into_inner) = journal.recover(store)?;
+        // Together: nothing is staged for the one with the journal of the other.
+        let mut set = self.set();
         *self.journal() = journal;
-        self.plan()?;
         if !again {
-            *self.set() = Set::default();
+            *set = Set::default();
             self.told(Vec::new());
         }
-        Ok(())
+        drop(set);
+        self.plan()
     }
 
     /// Adds to it.
@@ -102,6 +104,9 @@ impl Changes {
     /// where they name any: the edits that wait must be for the same.
     pub(super) fn stage_together(&self, view: &View, new: Vec<Edit>, made_for: &Base) -> Result<Vec<StagedEdit>> {
         let mut set = self.set();
+        if !self.journal().is_of(&*view.store) {
+            return Err(Fault::new("turned", "The window has turned to another place."));
+        }
         let mut edits = set.edits.clone();
         for edit in new {
             if let Some(fault) = clash(&edits, &edit) {
@@ -268,26 +273,25 @@ impl Changes {
         let written = store.write_all(&files);
         let outcome = match &written {
             Ok(stored) => {
-                journal.stored(id, &stored.files)?;
-                journal.tell(id, &stored.warnings)?;
-                journal.set(id, State::Applied)?;
                 *set = Set {
                     next: set.next,
                     ..Set::default()
                 };
-                // It is written, and its countdown runs, whatever another hand has made of it since.
-                write::verify(store, &stored.files).and_then(|()| self.shown(&journal, store, id))
+                // It is written, and its countdown runs, whatever the journal can say of it, or another hand has made of it
+                // since.
+                applied(&journal, id, stored)
+                    .and_then(|()| write::verify(store, &stored.files))
+                    .and_then(|()| self.shown(&journal, store, id))
             }
             Err(fault) => {
                 set.refused = Refused::of(fault, &staged);
-                settle(&journal, id, fault)?;
-                Err(fault.clone())
+                settle(&journal, id, fault).and(Err(fault.clone()))
             }
         };
         drop(journal);
-        self.plan()?;
+        let planned = self.plan();
         self.events.send(Event::JournalChanged);
-        outcome
+        planned.and(outcome)
     }
 
     /// Writes down what was done beside the change sets; gives its number, under which its end is told.
@@ -353,6 +357,10 @@ impl Changes {
                 .find(|entry| entry.state == State::Applied),
         };
         let entry = entry.ok_or_else(|| Fault::new("nothing-to-undo", "There is nothing to undo."))?;
+        if by == By::Itself && !entry.is_unconfirmed() {
+            // A person has kept it, or taken it back, since it was looked for.
+            return self.shown(&journal, store, entry.id);
+        }
         let back = put_back(&journal, store, &entry, by);
         self.events.send(Event::JournalChanged);
         let kept = back?;
@@ -382,16 +390,6 @@ impl Changes {
 
     pub(super) fn journal(&self) -> MutexGuard<'_, Journal> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// An edit that never waits.
-fn unstaged(edit: Edit) -> StagedEdit {
-    StagedEdit {
-        id: 0,
-        title: title(&edit),
-        edit,
-        at: now(),
     }
 }
 

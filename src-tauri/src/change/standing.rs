@@ -3,7 +3,7 @@
 use super::{
     diff::file_diff,
     journal::{Entry, Journal, State},
-    store::Store,
+    store::{Store, Stored},
     tries::tries,
     write::FileEdit,
 };
@@ -14,6 +14,13 @@ use crate::{
 
 /// Code of the fault of a write that ended in the middle, or of which nobody knows how it ended.
 pub const CUT_SHORT: &str = "cut-short";
+
+/// After a write: all is as it was to be.
+pub fn applied(journal: &Journal, id: i64, stored: &Stored) -> Result<()> {
+    journal.stored(id, &stored.files)?;
+    journal.tell(id, &stored.warnings)?;
+    journal.set(id, State::Applied)
+}
 
 /// After a failed write: the entry goes when no file was changed, else it stays to be looked at.
 pub fn settle(journal: &Journal, id: i64, fault: &Fault) -> Result<()> {

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     dto::{DraftKind, Edit, Keep, Mode, Verdict},
     events::Events,
+    fault::Fault,
     session::View,
     traffic::Traffic,
 };
@@ -393,6 +394,41 @@ fn a_file_that_cannot_be_written_takes_the_others_back() {
     let fault = write::write_all(&bench.folder, &[good, bad]).unwrap_err();
     assert_eq!(fault.hint.as_deref(), Some("No file was changed."));
     assert_eq!(bench.text("mesh.yaml").into_bytes(), before["mesh.yaml"]);
+}
+
+#[test]
+fn a_file_that_was_changed_by_a_write_that_failed_is_taken_back_too() {
+    let bench = Bench::new();
+    let before = bench.bytes();
+    let edits = ["injector.yaml", "mesh.yaml"].map(|file| FileEdit {
+        file: file.into(),
+        before: Some(before[file].clone()),
+        after: Some(b"new".to_vec()),
+    });
+    // The file is there, and the folder cannot be flushed: neither now nor when it is taken back.
+    let unflushed = |folder: &Path, edit: &FileEdit| {
+        write::write_one(folder, edit)?;
+        match edit.file.as_str() {
+            "mesh.yaml" => Err(Fault::new("io", "The folder cannot be flushed.")),
+            _ => Ok(()),
+        }
+    };
+    let fault = write::write_each(&bench.folder, &edits, unflushed).unwrap_err();
+    assert_eq!(bench.bytes(), before);
+    assert_eq!(
+        (fault.code.as_str(), fault.hint.as_deref()),
+        ("io", Some("No file was changed."))
+    );
+}
+
+#[test]
+fn an_edit_that_waited_while_the_window_turned_is_not_staged_for_the_next_source() {
+    let (bench, other) = (Bench::new(), Bench::new());
+    let view = bench.view();
+    bench.changes.turn_to(&bench.database, &other.folder).unwrap();
+    let fault = bench.changes.stage(&view, registry_only()).unwrap_err();
+    assert_eq!(fault.code, "turned");
+    assert_eq!(bench.changes.staged(), []);
 }
 
 #[test]

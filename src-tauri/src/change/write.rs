@@ -37,7 +37,7 @@ impl FileEdit {
 
 /// The file as it is now, `None` where there is none.
 pub fn read(folder: &Path, file: &str) -> Result<Option<Vec<u8>>> {
-    let path = path(folder, file)?;
+    let path = inside(folder, file)?;
     match fs::read(&path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -53,9 +53,20 @@ pub fn write_all(folder: &Path, edits: &[FileEdit]) -> Result<()> {
             return Err(changed(&edit.file));
         }
     }
+    write_each(folder, edits, write_one)
+}
+
+/// Writes them by `write`, which takes those already written back where one fails.
+pub(super) fn write_each(
+    folder: &Path,
+    edits: &[FileEdit],
+    write: impl Fn(&Path, &FileEdit) -> Result<()>,
+) -> Result<()> {
     for (index, edit) in edits.iter().enumerate() {
-        if let Err(fault) = write_one(folder, edit) {
-            return Err(take_back(folder, &edits[..index], fault));
+        if let Err(fault) = write(folder, edit) {
+            // It may have been changed all the same: the folder is flushed last.
+            let changed = index + usize::from(holds_new(folder, edit));
+            return Err(take_back(folder, &edits[..changed], &write, fault));
         }
     }
     Ok(())
@@ -81,11 +92,23 @@ pub fn changed(file: &str) -> Fault {
         .hint("Review shows both versions; choose which to keep.")
 }
 
-fn take_back(folder: &Path, written: &[FileEdit], mut fault: Fault) -> Fault {
+fn holds_new(folder: &Path, edit: &FileEdit) -> bool {
+    read(folder, &edit.file).is_ok_and(|now| now == edit.after && now != edit.before)
+}
+
+fn take_back(
+    folder: &Path,
+    written: &[FileEdit],
+    write: impl Fn(&Path, &FileEdit) -> Result<()>,
+    mut fault: Fault,
+) -> Fault {
     let left: Vec<&str> = written
         .iter()
         .rev()
-        .filter(|edit| write_one(folder, &edit.reversed()).is_err())
+        .filter(|edit| {
+            let back = edit.reversed();
+            write(folder, &back).is_err() && !holds_new(folder, &back)
+        })
         .map(|edit| edit.file.as_str())
         .collect();
     fault.hint = Some(if left.is_empty() {
@@ -100,8 +123,8 @@ fn take_back(folder: &Path, written: &[FileEdit], mut fault: Fault) -> Fault {
     fault
 }
 
-fn write_one(folder: &Path, edit: &FileEdit) -> Result<()> {
-    let path = path(folder, &edit.file)?;
+pub(super) fn write_one(folder: &Path, edit: &FileEdit) -> Result<()> {
+    let path = inside(folder, &edit.file)?;
     if read(folder, &edit.file)? != edit.before {
         return Err(changed(&edit.file));
     }
@@ -143,7 +166,7 @@ fn remove(root: &Path, path: &Path) -> io::Result<()> {
 }
 
 /// Files are named relative to the folder and never lead out of it.
-fn path(folder: &Path, file: &str) -> Result<PathBuf> {
+pub fn inside(folder: &Path, file: &str) -> Result<PathBuf> {
     let relative = Path::new(file);
     let plain = relative
         .components()

@@ -22,7 +22,7 @@ use super::{
     connect::{EXPIRED, MISSING, UNREACHABLE, told},
     kinds::{self, Kind, NAMESPACE, Scope, namespace_of},
     mirror::{Mirror, file_of},
-    pulse::{LATE, Pulse, silent},
+    pulse::{LATE, Pulse, answered, silent},
     seen::Seen,
     spaces::Spaces,
     standing::Watch,
@@ -218,7 +218,7 @@ impl<F: Fn() + Send + Sync + 'static> Follower<F> {
         loop {
             let before = standing(&watch);
             let unwritten = |error: io::Error| self.unwritten(&error);
-            let looked = match api.get(namespace).await.map_err(|error| told(&error)) {
+            let looked = match answered(api.get(namespace)).await {
                 Ok(Seen(object)) => self.sink.put(&object, &self.kind.resource).map_err(unwritten),
                 Err(fault) if fault.code == MISSING => {
                     let file = kinds::file(NAMESPACE, "", namespace);

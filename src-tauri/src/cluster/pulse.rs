@@ -8,7 +8,7 @@ use kube::Client;
 use tokio::{sync::watch, time};
 
 use super::connect::{CREDENTIALS, UNREACHABLE, told};
-use crate::fault::Fault;
+use crate::fault::{Fault, Result};
 
 /// How often it is asked.
 const EVERY: Duration = Duration::from_secs(8);
@@ -52,6 +52,14 @@ impl Pulse {
 /// What a watch says that waits in vain.
 pub(super) fn silent() -> Fault {
     Fault::new(UNREACHABLE, "The API server does not answer.").hint("Is the VPN up, and the cluster running?")
+}
+
+/// What the server answers; a fault once that takes too long.
+pub(super) async fn answered<T>(asked: impl Future<Output = kube::Result<T>>) -> Result<T> {
+    match time::timeout(LATE, asked).await {
+        Ok(answer) => answer.map_err(|error| told(&error)),
+        Err(_) => Err(silent()),
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]

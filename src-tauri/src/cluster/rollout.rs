@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tokio::time::{self, Instant};
 
 use super::{
-    connect::told,
     pods::{Pod, Pods},
+    pulse::answered,
     restart::{LOOK, RestartStep},
     write::MANAGER,
 };
@@ -42,7 +42,7 @@ impl Rollout {
     /// Restarts the workload and waits until all of its pods are new; `progress` gets new and all pods.
     pub async fn run(&self, progress: impl Fn(u64, u64)) -> Result<()> {
         let RestartStep { kind, name, .. } = &self.step;
-        let live = self.api.get(name).await.map_err(|error| told(&error))?;
+        let live = answered(self.api.get(name)).await?;
         if let Some(reason) = unable(kind, &live.data) {
             return Err(Fault::new("rollout", format!("{kind} {name} {reason}")));
         }
@@ -53,14 +53,11 @@ impl Rollout {
             field_manager: Some(MANAGER.into()),
             ..PatchParams::default()
         };
-        self.api
-            .patch(name, &parameters, &Patch::Merge(&patch))
-            .await
-            .map_err(|error| told(&error))?;
+        answered(self.api.patch(name, &parameters, &Patch::Merge(&patch))).await?;
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
             // A server that is away for a moment does not end a rollout.
-            if let Ok(live) = self.api.get(name).await {
+            if let Ok(live) = answered(self.api.get(name)).await {
                 match status(kind, &live) {
                     Progress::Rolling(new, all) => progress(new, all),
                     Progress::Done => return Ok(()),

@@ -17,7 +17,7 @@ use super::{
     write::{Failed, Try, Writer, Written, is_ending, marked, template_patch},
 };
 use crate::{
-    change::{CUT_SHORT, FileEdit, Store, Stored, changed},
+    change::{CUT_SHORT, FileEdit, Store, Stored, changed, inside},
     dto::OwnersWay,
     fault::{Fault, Result},
 };
@@ -33,6 +33,7 @@ impl Store for Cluster {
     }
 
     fn read(&self, file: &str) -> Result<Option<Vec<u8>>> {
+        inside(self.folder(), file)?;
         let text = self
             .mirror
             .read(file)

@@ -2,8 +2,7 @@
 
 use super::Parts;
 use crate::{
-    dto::{DestinationRow, FlowDetails, FlowsAdded, LogPage, LogQuery, Why},
-    events::Event,
+    dto::{DestinationRow, FlowDetails, LogPage, LogQuery, Why},
     fault::{Fault, Result},
     traffic,
 };
@@ -46,10 +45,5 @@ pub fn why(app: Parts<'_>, id: u64) -> Result<Why> {
 
 #[tauri::command(async)]
 pub fn clear_log(app: Parts<'_>) {
-    app.traffic.clear();
-    app.events.send(Event::FlowsAdded(FlowsAdded {
-        last_id: app.traffic.last_id(),
-        added: 0,
-        dropped: app.traffic.dropped(),
-    }));
+    app.clear_traffic();
 }

@@ -8,10 +8,8 @@ use crate::{
     dto::{OwnRangesView, PodsView, WorkloadKey},
     fault::{Fault, Result},
     session::{View, own_ranges_view, pods_view},
+    sidecar::deploy::named,
 };
-
-/// Longest name of a workload with its namespace.
-const MAX_NAME: usize = 512;
 
 fn cluster(view: &View) -> Result<&Arc<Cluster>> {
     let cluster = view.origin.cluster();
@@ -39,14 +37,14 @@ pub async fn own_ranges(app: Parts<'_>) -> Result<Option<OwnRangesView>> {
 
 #[tauri::command]
 pub async fn restart_workloads(app: Parts<'_>, workloads: Vec<WorkloadKey>) -> Result<()> {
-    let split = |key: WorkloadKey| {
-        let named = key.workload.split_once('/').filter(|_| key.workload.len() <= MAX_NAME);
-        let (namespace, name) =
-            named.ok_or_else(|| Fault::input(format!("{:?} is no NAMESPACE/NAME.", key.workload)))?;
-        Ok((key.kind, namespace.to_string(), name.to_string()))
-    };
-    let workloads: Vec<(String, String, String)> = workloads.into_iter().map(split).collect::<Result<_>>()?;
+    let workloads = workloads.into_iter().map(split).collect::<Result<_>>()?;
     patiently(&app, move |app| app.restart(workloads)).await
+}
+
+/// Kind, namespace and name.
+fn split(key: WorkloadKey) -> Result<(String, String, String)> {
+    let (namespace, name) = named(&key.workload)?;
+    Ok((key.kind, namespace.to_string(), name.to_string()))
 }
 
 #[tauri::command(async)]
@@ -59,4 +57,29 @@ pub fn pause_restart(app: Parts<'_>, paused: bool) -> Result<()> {
 pub fn stop_restart(app: Parts<'_>) -> Result<()> {
     cluster(&app.view())?.stop_restart();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_restarted_is_named_by_what_is_no_path() {
+        let key = |workload: &str| WorkloadKey {
+            kind: "Deployment".into(),
+            workload: workload.into(),
+        };
+        let cart = ("Deployment".to_string(), "shop".to_string(), "cart".to_string());
+        assert_eq!(split(key("shop/cart")).unwrap(), cart);
+        for wrong in [
+            "shop/cart/scale",
+            "shop/../cart",
+            "shop/",
+            "/cart",
+            "cart",
+            "shop/c?dryRun=All",
+        ] {
+            assert_eq!(split(key(wrong)).unwrap_err().code, "input", "{wrong}");
+        }
+    }
 }

@@ -38,25 +38,31 @@ pub fn object_text(app: Parts<'_>, kind: String, namespace: String, name: String
     session::object_text(&app.view(), &kind, &namespace, &name)
 }
 
-#[tauri::command(async)]
-pub fn draft_open(app: Parts<'_>, kind: DraftKind, namespace: String, name: String) -> Result<Draft> {
-    let view = app.view();
-    let staged = app.changes.staged_object(kind, &namespace, &name);
-    draft::open(&view, staged, (kind, &namespace, &name))
+#[tauri::command]
+pub async fn draft_open(app: Parts<'_>, kind: DraftKind, namespace: String, name: String) -> Result<Draft> {
+    patiently(&app, move |app| {
+        let view = app.view();
+        let staged = app.changes.staged_object(kind, &namespace, &name);
+        draft::open(&view, staged, (kind, &namespace, &name))
+    })
+    .await
 }
 
-#[tauri::command(async)]
-pub fn draft_new(app: Parts<'_>, kind: DraftKind, flow_id: Option<u64>) -> Result<Draft> {
-    let view = app.view();
-    let Some(id) = flow_id else {
-        return Ok(draft::blank(&view, kind));
-    };
-    let proposed = app.changes.proposed(&view);
-    let present = Present {
-        world: proposed.as_ref().unwrap_or(view.world()),
-        staged: &|kind, namespace, name| app.changes.staged_object(kind, namespace, name),
-    };
-    draft::from_flow(&view, &present, kind, &app.flow(id)?)
+#[tauri::command]
+pub async fn draft_new(app: Parts<'_>, kind: DraftKind, flow_id: Option<u64>) -> Result<Draft> {
+    patiently(&app, move |app| {
+        let view = app.view();
+        let Some(id) = flow_id else {
+            return Ok(draft::blank(&view, kind));
+        };
+        let proposed = app.changes.proposed(&view);
+        let present = Present {
+            world: proposed.as_ref().unwrap_or(view.world()),
+            staged: &|kind, namespace, name| app.changes.staged_object(kind, namespace, name),
+        };
+        draft::from_flow(&view, &present, kind, &app.flow(id)?)
+    })
+    .await
 }
 
 #[tauri::command(async)]
@@ -64,10 +70,13 @@ pub fn draft_from_service(app: Parts<'_>, form: ServiceForm, yaml: Option<String
     draft::from_service(&app.view(), form, yaml.as_deref())
 }
 
-#[tauri::command(async)]
-pub fn draft_from_timeout(app: Parts<'_>, form: TimeoutForm, yaml: Option<String>) -> Result<Draft> {
-    let view = app.view();
-    draft::from_timeout(&view, app.changes.proposed(&view).as_ref(), form, yaml.as_deref())
+#[tauri::command]
+pub async fn draft_from_timeout(app: Parts<'_>, form: TimeoutForm, yaml: Option<String>) -> Result<Draft> {
+    patiently(&app, move |app| {
+        let view = app.view();
+        draft::from_timeout(&view, app.changes.proposed(&view).as_ref(), form, yaml.as_deref())
+    })
+    .await
 }
 
 #[tauri::command(async)]

@@ -80,8 +80,13 @@ impl Filter {
         for (index, value) in values.into_iter().enumerate() {
             let others = fits.iter().enumerate().all(|(other, fits)| *fits || other == index);
             if others {
-                let count = self.counts[index].entry(value).or_default();
-                *count = count.saturating_add_signed(by);
+                let counts = &mut self.counts[index];
+                let count = counts.get(&value).copied().unwrap_or(0).saturating_add_signed(by);
+                // Else each host that was ever seen would stay here.
+                match count {
+                    0 => drop(counts.remove(&value)),
+                    count => drop(counts.insert(value, count)),
+                }
             }
         }
         fits.iter().all(|fits| *fits)
@@ -95,7 +100,6 @@ impl Filter {
             .map(|(field, counts)| {
                 let mut values: Vec<FacetValue> = counts
                     .iter()
-                    .filter(|(_, count)| **count > 0)
                     .map(|(value, count)| FacetValue {
                         value: value.clone(),
                         count: *count,
@@ -197,5 +201,24 @@ fn status(status: u16, wanted: &str) -> bool {
         class.parse() == Ok(status / 100)
     } else {
         compare(wanted, |a, b| a == b)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::tests::flow;
+
+    #[test]
+    fn a_value_of_which_no_row_is_kept_is_counted_no_more() {
+        let mut filter = Filter::new(LogQuery::default());
+        let rows = ["a.com", "b.com", "a.com"].map(|host| flow(host, "192.0.2.1:80", "http"));
+        let rows: Vec<Row> = (0..).zip(rows).map(|(id, record)| Row { id, record }).collect();
+        rows.iter().for_each(|row| filter.add(row));
+        rows[1..].iter().for_each(|row| filter.forget(row));
+        let hosts = &filter.counts[2];
+        assert_eq!(hosts.iter().collect::<Vec<_>>(), [(&"a.com".to_string(), &1)]);
+        filter.forget(&rows[0]);
+        assert!(filter.counts.iter().all(HashMap::is_empty));
     }
 }

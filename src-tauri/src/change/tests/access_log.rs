@@ -131,6 +131,29 @@ fn what_is_due_is_taken_away_and_what_is_staged_stays() {
 }
 
 #[test]
+fn what_is_due_is_taken_away_of_a_workload_that_has_gone_too() {
+    let bench = silent();
+    let before = bench.bytes();
+    bench.stage(switch("mesh", true, Some(UNTIL)));
+    bench.stage(switch("workload default/sleep", true, Some(UNTIL)));
+    bench.changes.apply(&bench.view(), &bench.traffic, None).unwrap();
+    std::fs::remove_file(bench.folder.join("sleep.yaml")).unwrap();
+    let off = [
+        switch("mesh", false, None),
+        switch("workload default/sleep", false, None),
+    ];
+    for edit in off {
+        bench
+            .changes
+            .apply_now(&bench.view(), &bench.traffic, vec![edit])
+            .unwrap();
+    }
+    let mut left = before;
+    left.remove("sleep.yaml");
+    assert_eq!(bench.bytes(), left);
+}
+
+#[test]
 fn an_end_that_is_over_blocks_apply_and_nonsense_is_refused() {
     let bench = silent();
     bench.stage(switch("mesh", true, Some("2020-01-01T00:00:00Z")));

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Bench, put, registry_only};
 use crate::{
-    change::{Changes, Journal},
+    change::{Changes, Journal, back::By},
     dto::{Afterwards, Countdown, JournalEntry},
     events::Events,
 };
@@ -62,6 +62,30 @@ fn a_change_that_is_kept_stays_and_can_be_undone() {
     bench.changes.settled(&bench.folder).unwrap();
     let undone = bench.changes.undo(&bench.folder, None).unwrap();
     assert!(undone.undone && !undone.reverted);
+    assert_eq!(bench.bytes(), before);
+}
+
+#[test]
+fn what_was_kept_or_taken_back_meanwhile_is_not_taken_back_by_itself() {
+    let bench = Bench::new();
+    let before = bench.bytes();
+    let entry = applied(&bench, Afterwards::Revert);
+    let after = bench.bytes();
+    bench.changes.keep(entry.id).unwrap();
+    bench
+        .changes
+        .restore(&bench.folder, Some(entry.id), By::Itself)
+        .unwrap();
+    assert_eq!(bench.bytes(), after, "a person kept it");
+    bench.changes.undo(&bench.folder, None).unwrap();
+
+    let entry = applied(&bench, Afterwards::Revert);
+    bench.changes.undo(&bench.folder, Some(entry.id)).unwrap();
+    let entry = bench
+        .changes
+        .restore(&bench.folder, Some(entry.id), By::Itself)
+        .unwrap();
+    assert!(entry.undone && !entry.reverted, "a person took it back");
     assert_eq!(bench.bytes(), before);
 }
 

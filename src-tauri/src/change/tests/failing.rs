@@ -247,3 +247,21 @@ fn what_another_hand_changed_at_once_is_told_and_is_applied_all_the_same() {
     assert_eq!(bench.changes.undo(&*store, Some(id)).unwrap_err().code, "verify");
     assert_eq!(state(&bench), State::Undone);
 }
+
+#[test]
+fn what_was_written_is_taken_back_in_time_though_the_journal_could_not_say_that_it_was() {
+    let bench = Bench::new();
+    let before = bench.bytes();
+    let store = Failing::new(&bench, &[]);
+    let database = rusqlite::Connection::open(&bench.database).unwrap();
+    let full = "CREATE TRIGGER full BEFORE UPDATE OF state ON entry BEGIN SELECT RAISE(ABORT, 'full'); END";
+    database.execute_batch(full).unwrap();
+    assert_eq!(apply(&bench, &store).unwrap_err().code, "journal");
+    assert_ne!(bench.bytes(), before);
+    assert!(bench.changes.staged().is_empty(), "it was written");
+    let waiting = bench.changes.unconfirmed(&*store).unwrap().remove(0);
+    assert!(waiting.until.is_some(), "and its countdown runs");
+    database.execute_batch("DROP TRIGGER full").unwrap();
+    bench.changes.revert_at_exit(&*store).unwrap();
+    assert_eq!((bench.bytes(), state(&bench)), (before, State::Reverted));
+}

@@ -1,7 +1,7 @@
 //! A sidecar in a pod that runs already: ephemeral containers, which are added to a pod and never taken out of it again. They
 //! end when the sidecar is told to, and their rules with them. The pod carries the session's label for as long as they run.
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::{
     Api,
     api::{Patch, PatchParams},
@@ -153,7 +153,8 @@ async fn mark(pods: &Api<Pod>, pod: &str, id: Option<&str>) -> Result<()> {
     marked.map(drop).map_err(|error| told(&error))
 }
 
-/// Containers of the session that have not ended.
+/// Containers of the session that have not ended, without those that the node could not even begin: they end nothing that
+/// they are told to.
 fn running(pod: &Pod, id: &str) -> Vec<String> {
     let spec = pod
         .spec
@@ -168,12 +169,20 @@ fn running(pod: &Pod, id: &str) -> Vec<String> {
         .and_then(|status| status.ephemeral_container_statuses.as_ref());
     let ended = |name: &&String| {
         let mut statuses = statuses.into_iter().flatten();
-        statuses.any(|status| {
-            let state = status.state.as_ref();
-            &&status.name == name && state.is_some_and(|state| state.terminated.is_some())
-        })
+        statuses.any(|status| &&status.name == name && (has_ended(status) || never_began(status)))
     };
     own.filter(|name| !ended(name)).cloned().collect()
+}
+
+fn has_ended(status: &ContainerStatus) -> bool {
+    status.state.as_ref().is_some_and(|state| state.terminated.is_some())
+}
+
+/// The node fails to begin it, as where its image cannot be fetched, and it has never run.
+fn never_began(status: &ContainerStatus) -> bool {
+    let has_run = status.last_state.as_ref().is_some_and(|last| last.terminated.is_some());
+    let waits = status.state.as_ref().is_some_and(|state| state.waiting.is_some());
+    waits && !has_run && matches!(state(status), Stands::Failed(_))
 }
 
 /// What the sidecar knows its sender by; the pod's spec says it, also to another window than the one that made it.

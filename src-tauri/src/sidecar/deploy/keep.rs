@@ -2,7 +2,7 @@
 
 use std::{
     mem,
-    sync::PoisonError,
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -13,6 +13,7 @@ use super::{
     policy::{Allocated, Policy},
 };
 use crate::{
+    cluster::Cluster,
     dto::DeployPhase,
     fault::{Fault, Result},
     session::now,
@@ -72,12 +73,14 @@ impl Deployment {
     }
 
     /// Brings `policy` to the sidecars, where they have another one: into the ConfigMap, for pods that start later, and at
-    /// once to those that run. It counts as brought once all have taken it.
-    pub fn update(&self, policy: Policy) -> Result<()> {
+    /// once to those that run. It counts as brought once all have taken it. What stands in another cluster than `of`, which
+    /// the policy is of, is left as it is: the window is turning away from it.
+    pub fn update(&self, of: &Arc<Cluster>, policy: Policy) -> Result<()> {
         let (cluster, prepared, uid, generation, pods) = {
             let mut inner = self.inner();
             let Inner { state, live, .. } = &mut *inner;
-            let Some(live) = live.as_mut().filter(|live| !live.brought || live.policy != policy) else {
+            let is_for = |live: &Live| Arc::ptr_eq(&live.cluster, of) && (!live.brought || live.policy != policy);
+            let Some(live) = live.as_mut().filter(|live| is_for(live)) else {
                 return Ok(());
             };
             if live.policy != policy {

@@ -22,7 +22,7 @@ mod steps;
 pub use checks::{Found, checks};
 pub use containers::ADMIN_PORT;
 pub use life::Deployment;
-pub use options::{IMAGE, Options, Target};
+pub use options::{IMAGE, Options, Target, named};
 pub use policy::Policy;
 pub use prepare::{Prepared, prepare};
 

@@ -36,14 +36,7 @@ impl Target {
             )
             .hint("Choose a Deployment, a StatefulSet or a DaemonSet."));
         }
-        let plain = |part: &str| {
-            let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
-            (1..=MAX_NAME).contains(&part.len()) && part.bytes().all(legal)
-        };
-        let named = workload
-            .split_once('/')
-            .filter(|(namespace, name)| plain(namespace) && plain(name));
-        let (namespace, name) = named.ok_or_else(|| Fault::input(format!("{workload:?} is no NAMESPACE/NAME.")))?;
+        let (namespace, name) = named(workload)?;
         Ok(Self {
             kind: kind.into(),
             namespace: namespace.into(),
@@ -55,6 +48,19 @@ impl Target {
     pub fn workload(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
     }
+}
+
+/// Namespace and name of what the window calls `namespace/name`: they become parts of paths.
+pub fn named(workload: &str) -> Result<(&str, &str)> {
+    let plain = |part: &str| {
+        let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+        let is_name = part.bytes().any(|byte| byte != b'.');
+        (1..=MAX_NAME).contains(&part.len()) && part.bytes().all(legal) && is_name
+    };
+    let named = workload
+        .split_once('/')
+        .filter(|(namespace, name)| plain(namespace) && plain(name));
+    named.ok_or_else(|| Fault::input(format!("{workload:?} is no NAMESPACE/NAME.")))
 }
 
 /// What is deployed, once it is checked.

@@ -19,15 +19,18 @@ use super::{
 };
 use crate::{
     app::App,
-    cluster::tests::{
-        api,
-        deployed::{options, workload},
-        entry, namespace, uid_of,
-        windows::{started, started_telling},
+    cluster::{
+        SESSION,
+        tests::{
+            Bench, api,
+            deployed::{options, workload},
+            entry, namespace, uid_of,
+            windows::{started, started_telling},
+        },
     },
     dto::{DeployDns, DeployMode, DeployOptions, DeployPlace, DeployWay},
     events::Event,
-    sidecar::deploy::IMAGE,
+    sidecar::deploy::{ADMIN_PORT, IMAGE},
 };
 
 /// Names the folder of a process of its own: its kubeconfig, its data, and the row of the table that it plays.
@@ -205,6 +208,33 @@ fn what_an_app_that_is_killed_at_any_moment_left_is_found_and_removed_and_the_na
         assert_eq!(left(), [], "{when}");
         assert_eq!(everything(api, &space), before, "{when}");
     }
+}
+
+#[test]
+fn a_sidecar_whose_image_cannot_be_fetched_is_taken_out_of_its_pod_though_it_answers_nobody() {
+    let Some(api) = api("a_sidecar_whose_image_cannot_be_fetched") else {
+        return;
+    };
+    let space = "unfetched";
+    namespace(api, space);
+    workload(api, "Deployment", space);
+    running_pod(api, space);
+    let bench = Bench::open(api.kubeconfig());
+    bench.cluster.set_editing(true);
+    let options = options("Deployment", space, DeployPlace::Pod, DeployWay::Capture);
+    let prepared = prepare(&bench.cluster, &bench.view(), None, options).unwrap();
+    let (sidecar, _) = prepared.attached();
+    bench.cluster.attach(space, POD, &prepared.id, &sidecar).unwrap();
+    let name = sidecar["name"].as_str().unwrap();
+    let waits = json!({"waiting": {"reason": "ErrImagePull", "message": "no such image"}});
+    say(
+        api,
+        space,
+        &json!({"ephemeralContainerStatuses": [container(name, &waits)]}),
+    );
+    bench.cluster.detach(space, POD, &prepared.id, ADMIN_PORT).unwrap();
+    let marked = api.text(&["get", "pods", "-n", space, "-l", SESSION, "-o", "name"]);
+    assert_eq!(marked, "");
 }
 
 /// A pod of the workload that is said to run.

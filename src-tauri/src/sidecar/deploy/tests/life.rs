@@ -142,7 +142,7 @@ fn a_policy_counts_as_brought_only_once_all_pods_have_taken_it_and_is_brought_ag
     stage.runs();
     let deployment = &stage.deployment;
     let policy = stage.policy_with("new.com");
-    let bring = || deployment.noted(deployment.update(policy.clone()));
+    let bring = || deployment.noted(deployment.update(stage.cluster(), policy.clone()));
     bring();
     let state = deployment.state();
     let fault = state.fault.expect("no pod took it");
@@ -165,6 +165,27 @@ fn a_policy_counts_as_brought_only_once_all_pods_have_taken_it_and_is_brought_ag
     bring();
     assert_eq!(stage.fault(), None, "all that are there have it");
     deployment.stop().unwrap();
+}
+
+#[test]
+fn a_policy_of_the_cluster_that_the_window_turns_to_is_not_brought_to_the_one_before() {
+    let Some(stage) = Stage::set("a_policy_of_the_cluster", "turning") else {
+        return;
+    };
+    stage.runs();
+    let policy = stage.policy_with("new.com");
+    let next = Bench::open(stage.api.kubeconfig());
+    stage.deployment.update(&next.cluster, policy.clone()).unwrap();
+    let generation = || {
+        let path = "jsonpath={.items[*].data.generation}";
+        let words = ["get", "configmaps", "-n", stage.space, "-l", SESSION, "-o", path];
+        stage.api.text(&words)
+    };
+    assert_eq!((generation().as_str(), stage.deployment.state().generation), ("1", 1));
+    stage.hear(Heard::Gone("cart-1".into()));
+    stage.deployment.update(stage.cluster(), policy).unwrap();
+    assert_eq!(generation(), "2");
+    stage.deployment.stop().unwrap();
 }
 
 #[test]
@@ -304,8 +325,8 @@ fn what_comes_late_from_a_pod_that_is_gone_or_a_session_that_was_stopped_is_not_
     let policy = stage.policy_with("new.com");
     stage.cut.fall_silent();
     let bringing = {
-        let own = deployment.clone();
-        thread::spawn(move || own.update(policy))
+        let (own, cluster) = (deployment.clone(), stage.cluster().clone());
+        thread::spawn(move || own.update(&cluster, policy))
     };
     eventually("the policy to be on its way", || {
         (deployment.state().generation == 2).then_some(())

@@ -80,7 +80,7 @@ impl<'a> Held<'a> {
     fn changes(&self) -> Result<()> {
         let mut policy = self.prepared.policy.clone();
         policy.objects += 1;
-        self.deployment.update(policy)
+        self.deployment.update(&self.bench.cluster, policy)
     }
 
     /// Number of the policy that pods that start now would have.
