@@ -18,8 +18,10 @@ export function parse(input: string, keys: readonly string[]): Filter {
   for (const word of input.trim().split(/\s+/).filter(Boolean)) {
     const at = word.indexOf(":");
     const key = word.slice(0, at);
-    if (at > 0 && keys.includes(key) && word.length > at + 1) tokens.push({ key, value: word.slice(at + 1) });
-    else words.push(word);
+    if (at <= 0 || !keys.includes(key) || word.length === at + 1) words.push(word);
+    // Said twice it is the same filter.
+    else if (!tokens.some((token) => `${token.key}:${token.value}` === word))
+      tokens.push({ key, value: word.slice(at + 1) });
   }
   return { tokens, text: words.join(" ") };
 }
