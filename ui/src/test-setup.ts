@@ -4,6 +4,7 @@ import { cleanup, configure } from "@testing-library/svelte";
 import { afterEach } from "vitest";
 import { deliver, delivery } from "./state/delivery.svelte";
 import { deploy, deployedFlows, deployLeft, deployment } from "./state/deploy.svelte";
+import { discarded } from "./state/discarded.svelte";
 import { navigation } from "./state/navigation.svelte";
 import { probes } from "./state/probe.svelte";
 import { forgetAll } from "./state/store.svelte";
@@ -36,6 +37,7 @@ afterEach(() => {
   deploy.reset();
   deliver.reset();
   navigation.reset();
+  discarded.forget();
   testConsole.clear();
   toasts.list = [];
 });
