@@ -1,5 +1,5 @@
 /** The filter bar of lists: `key:value` tokens and free text. One grammar for Destinations and the log. */
-import type { LogQuery, Verdict } from "../bridge/bindings";
+import type { Flow, LogQuery, Verdict } from "../bridge/bindings";
 import { verdictOrder } from "../words/verdicts";
 
 export interface Token {
@@ -29,6 +29,11 @@ export function parse(input: string, keys: readonly string[]): Filter {
 export const print = (filter: Filter) =>
   [...filter.tokens.map((token) => `${token.key}:${token.value}`), filter.text].filter(Boolean).join(" ");
 
+export function add(input: string, keys: readonly string[], token: Token): string {
+  const filter = parse(input, keys);
+  return print(parse(print({ ...filter, tokens: [...filter.tokens, token] }), keys));
+}
+
 /** Adds a token, or takes it away when it is there already. */
 export function toggle(input: string, keys: readonly string[], token: Token): string {
   const filter = parse(input, keys);
@@ -38,17 +43,34 @@ export function toggle(input: string, keys: readonly string[], token: Token): st
 
 export const logKeys = ["verdict", "workload", "host", "status", "flags"] as const;
 
+/** The filter that shows what the app counts as similar to a flow. */
+export const likeIt = ({ verdict, workload, name, port }: Flow) =>
+  `verdict:${verdict} workload:${workload} host:${name} port:${port}`;
+
+/**
+ * Values that stand for themselves are asked for as a list, of which the facets still count the other values. Parts of
+ * names, classes and comparisons the app reads in the text, and of a key with one of them all values: there any holds.
+ */
+const isWhole: Record<(typeof logKeys)[number], (value: string) => boolean> = {
+  verdict: (value) => verdictOrder.includes(value as Verdict),
+  workload: (value) => value.includes("/"),
+  host: (value) => /[.:]/.test(value),
+  status: (value) => /^\d+$/.test(value),
+  flags: () => true,
+};
+
 export function logQuery(input: string): LogQuery {
   const { tokens, text } = parse(input, logKeys);
   const of = (key: string) => tokens.filter((token) => token.key === key).map((token) => token.value);
+  const inText = logKeys.filter((key) => !of(key).every(isWhole[key]));
+  const listed = (key: (typeof logKeys)[number]) => (inText.includes(key) ? [] : of(key));
+  const written = tokens.filter(({ key }) => inText.some((each) => each === key));
   return {
-    text,
-    verdicts: of("verdict").filter((value): value is Verdict => verdictOrder.includes(value as Verdict)),
-    workloads: of("workload"),
-    hosts: of("host"),
-    statuses: of("status")
-      .map(Number)
-      .filter((status) => Number.isInteger(status)),
-    flags: of("flags"),
+    text: print({ tokens: written, text }),
+    verdicts: listed("verdict") as Verdict[],
+    workloads: listed("workload"),
+    hosts: listed("host"),
+    statuses: listed("status").map(Number),
+    flags: listed("flags"),
   };
 }
