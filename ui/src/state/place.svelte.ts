@@ -4,6 +4,7 @@ import type { SourceState } from "../bridge/bindings";
 import { testConsole } from "./console.svelte";
 import { deploy } from "./deploy.svelte";
 import { discarded } from "./discarded.svelte";
+import { forgetDrafts } from "./draft.svelte";
 import { navigation } from "./navigation.svelte";
 import { probe } from "./probe.svelte";
 import { destinations, newest, source } from "./store.svelte";
@@ -19,6 +20,7 @@ function leave(): void {
   navigation.leavesPlace();
   testConsole.leavesPlace();
   discarded.forget();
+  forgetDrafts();
   for (const query of [newest, destinations]) {
     query.forget();
     query.touch();

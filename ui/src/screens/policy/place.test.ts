@@ -27,6 +27,22 @@ it("closes a draft when another place is opened: it would be staged where it was
   expect(navigation.draft).toBeNull();
 });
 
+it("keeps what was typed in a form while another screen is open, until it is discarded", async () => {
+  render(App);
+  await screen.findByTestId("overview-sentence");
+  navigation.openDraft({ kind: "ServiceEntry", object: null, flowId: null });
+  await userEvent.type(await screen.findByTestId("form-hosts"), "edition.cnn.com ");
+  await screen.findByText("edition.cnn.com", { selector: ".chip" });
+  navigation.go("sandbox");
+  await screen.findByTestId("console-url");
+  navigation.go("policy");
+  expect(await screen.findByText("edition.cnn.com", { selector: ".chip" })).toBeInTheDocument();
+  await userEvent.click(screen.getByTestId("draft-discard"));
+  navigation.openDraft({ kind: "ServiceEntry", object: null, flowId: null });
+  await screen.findByTestId("form-hosts");
+  expect(screen.queryByText("edition.cnn.com", { selector: ".chip" })).toBeNull();
+});
+
 const elsewhere = { ...example.source, path: "/elsewhere", name: "elsewhere" };
 
 it("drops what was typed on a screen: it would be staged where it was not typed", async () => {
