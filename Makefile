@@ -156,11 +156,14 @@ toolchains:
 	[ "$$(printf '1.95.0\n%s\n' $$version | sort -V | head -n 1)" = 1.95.0 ] || { \
 	    echo "Rust 1.95 or newer is needed, this is $$version: rustup update stable"; exit 1; }
 
+# What the window's packages run with: the `engines` of ui/package.json.
+NODE_NEEDED := Node.js 20.19, 22.13 or 24 or newer is needed
 node:
-	@command -v node >/dev/null || { echo "Node.js 20 or newer is needed: https://nodejs.org/en/download"; exit 1; }
-	@version=$$(node --version | tr -d v | cut -d. -f1); \
-	[ $$version -ge 20 ] || { \
-	    echo "Node.js 20 or newer is needed, this is $$(node --version): https://nodejs.org/en/download"; exit 1; }
+	@command -v node >/dev/null || { echo "$(NODE_NEEDED): https://nodejs.org/en/download"; exit 1; }
+	@version=$$(node --version | tr -d v); \
+	case $$version in 20.*) least=20.19.0;; 22.*) least=22.13.0;; *) least=24.0.0;; esac; \
+	[ "$$(printf '%s\n' $$least $$version | sort -V | head -n1)" = $$least ] || { \
+	    echo "$(NODE_NEEDED), this is $$version: https://nodejs.org/en/download"; exit 1; }
 .PHONY: node
 
 ui/node_modules/.package-lock.json: ui/package-lock.json

@@ -4,6 +4,8 @@ import { cleanup, configure } from "@testing-library/svelte";
 import { afterEach } from "vitest";
 import { deliver, delivery } from "./state/delivery.svelte";
 import { deploy, deployedFlows, deployLeft, deployment } from "./state/deploy.svelte";
+import { discarded } from "./state/discarded.svelte";
+import { forgetDrafts } from "./state/draft.svelte";
 import { navigation } from "./state/navigation.svelte";
 import { probes } from "./state/probe.svelte";
 import { forgetAll } from "./state/store.svelte";
@@ -36,6 +38,8 @@ afterEach(() => {
   deploy.reset();
   deliver.reset();
   navigation.reset();
+  discarded.forget();
+  forgetDrafts();
   testConsole.clear();
   toasts.list = [];
 });

@@ -37,7 +37,7 @@ export function allCommands(): Command[] {
   const undoable = actions.newestUndoable(staged.value ?? [], journal.value ?? []);
   return [
     ...(destinations.value ?? []).map((row): Command => ({
-      id: `destination ${row.name}:${row.port}`,
+      id: `destination ${row.name}:${row.port} ${row.verdict}`,
       group: "Destinations",
       title: `${row.name}:${row.port}`,
       detail: `${plural(row.workloads.length, "workload")}, ${plural(row.requests, "request")}`,

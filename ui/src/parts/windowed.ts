@@ -1,5 +1,7 @@
 /** Where each line of a long list stands, and which of them are in sight. */
 
+import { tick } from "svelte";
+
 export interface Line<Row> {
   key: string;
   title: string;
@@ -35,6 +37,21 @@ export function lines<Row>(
 export function within<Row>(all: Line<Row>[], top: number, height: number, spare: number): Line<Row>[] {
   const first = Math.max(0, at(all, top) - spare);
   return all.slice(first, at(all, top + height) + 1 + spare);
+}
+
+/**
+ * Home and End. The ends of the list are not drawn when they are out of sight: they are brought there first, to
+ * `height` at the end; `scrolled` takes over where the box stands.
+ */
+export async function toEnd(event: KeyboardEvent, box: HTMLElement, height: number, scrolled: () => void) {
+  if (event.key !== "Home" && event.key !== "End") return;
+  event.preventDefault();
+  event.stopPropagation();
+  box.scrollTop = event.key === "Home" ? 0 : height;
+  scrolled();
+  await tick();
+  const rows = [...box.querySelectorAll<HTMLElement>("[data-row]")];
+  (event.key === "Home" ? rows[0] : rows.at(-1))?.focus();
 }
 
 /** The line at `offset`: halves what is left until one line is. */

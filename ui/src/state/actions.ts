@@ -12,6 +12,7 @@ import type {
 import * as calls from "../bridge/calls";
 import { asFault } from "../bridge/channel";
 import * as words from "../words/actions";
+import { discarded } from "./discarded.svelte";
 import { navigation } from "./navigation.svelte";
 import { everything, journal, kubeconfigs, sandbox, source, staged, unconfirmed } from "./store.svelte";
 import { attempt, toasts } from "./toasts.svelte";
@@ -38,9 +39,10 @@ export function mend({ object }: Finding): (() => void) | null {
   return kind === "Telemetry" ? null : () => navigation.openTab("bypass");
 }
 
-export async function unstage(id: number): Promise<void> {
+export async function unstage(id: number): Promise<boolean> {
   const edits = await attempt(() => calls.unstage(id));
   if (edits !== null) staged.put(edits);
+  return edits !== null;
 }
 
 /** Stages the end of an access log that Egret switched on, and shows it. */
@@ -52,28 +54,56 @@ export async function removeAccessLog(scope: string): Promise<void> {
 }
 
 export async function discardAll(): Promise<void> {
-  if ((await attempt(calls.discardAll)) !== null) staged.put([]);
+  const edits = staged.value ?? [];
+  if ((await attempt(calls.discardAll)) === null) return;
+  staged.put([]);
+  if (edits.length === 0) return;
+  discarded.take(edits);
+  toasts.say(words.discardedToast(edits.length), { label: words.undoLabel, run: () => void restoreDiscarded() });
 }
 
-/** The newest thing that can be taken back: a staged edit or an applied change, whichever is younger. */
-export type Undoable =
-  { kind: "staged"; edit: StagedEdit; at: string } | { kind: "applied"; entry: JournalEntry; at: string };
+/** Stages again what was discarded last; what cannot be staged can still be tried again. */
+export async function restoreDiscarded(): Promise<void> {
+  const count = discarded.edits.length;
+  while (discarded.edits.length > 0) {
+    const [next, ...rest] = discarded.edits;
+    const edits = next && (await attempt(() => calls.stage(next.edit)));
+    if (!edits) return;
+    staged.put(edits);
+    discarded.edits = rest;
+  }
+  if (count > 0) toasts.say(words.restoredToast(count));
+}
+
+/** The newest thing that can be taken back: a staged edit, an applied change or a discarded change set. */
+export type Undoable = { title: string; at: string } & (
+  { kind: "staged"; edit: StagedEdit } | { kind: "applied"; entry: JournalEntry } | { kind: "discarded" }
+);
 
 export function newestUndoable(edits: StagedEdit[], entries: JournalEntry[]): Undoable | null {
   const edit = edits.reduce<StagedEdit | null>((newest, each) => (newest && newest.id > each.id ? newest : each), null);
   const entry = entries
     .filter((each) => each.undoable && !each.undone)
     .reduce<JournalEntry | null>((newest, each) => (newest && newest.id > each.id ? newest : each), null);
-  if (edit && (!entry || Date.parse(edit.at) >= Date.parse(entry.at))) return { kind: "staged", edit, at: edit.at };
-  return entry ? { kind: "applied", entry, at: entry.at } : null;
+  const { edits: lost, at } = discarded;
+  const all: (Undoable | null)[] = [
+    edit && { kind: "staged", edit, title: edit.title, at: edit.at },
+    lost.length > 0 ? { kind: "discarded", title: words.edits(lost.length), at } : null,
+    entry && { kind: "applied", entry, title: entry.title, at: entry.at },
+  ];
+  // Of one time the first.
+  return all.reduce((newest, each) =>
+    each && (!newest || Date.parse(each.at) > Date.parse(newest.at)) ? each : newest,
+  );
 }
 
 export async function undoNewest(): Promise<void> {
   const target = newestUndoable(staged.value ?? [], journal.value ?? []);
   if (target === null) return toasts.say(words.nothingToUndo);
+  if (target.kind === "discarded") return restoreDiscarded();
   if (target.kind === "staged") {
-    await unstage(target.edit.id);
-    return toasts.say(words.unstagedToast(target.edit.title));
+    if (await unstage(target.edit.id)) toasts.say(words.unstagedToast(target.title));
+    return;
   }
   await undoApplied(target.entry.id, target.entry.title);
 }
@@ -189,6 +219,13 @@ export async function explain(row: Pick<DestinationRow, "name" | "port">): Promi
   const flow = await newestFlow(row.name, row.port);
   if (flow === null) return toasts.say(words.noFlow(row.name, row.port));
   navigation.openWhy(flow.id);
+}
+
+/** Opens the form of a timeout for a destination. */
+export async function setTimeoutOf(row: Pick<DestinationRow, "name" | "port">): Promise<void> {
+  const flow = await newestFlow(row.name, row.port);
+  if (flow === null) return toasts.say(words.noFlow(row.name, row.port));
+  navigation.openDraft({ kind: "VirtualService", object: null, flowId: flow.id });
 }
 
 export async function allow(row: Pick<DestinationRow, "name" | "port">): Promise<void> {

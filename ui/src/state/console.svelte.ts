@@ -59,11 +59,16 @@ class Console {
     if (id !== null) await attempt(() => calls.stopCommand(id));
   }
 
-  clear(): void {
+  /** What was sent in one place is sent again in no other. A command that runs can still be stopped. */
+  leavesPlace(): void {
     this.history = [];
     this.both = false;
     this.output = [];
     this.outputDropped = 0;
+  }
+
+  clear(): void {
+    this.leavesPlace();
     this.running = null;
   }
 

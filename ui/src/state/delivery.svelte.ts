@@ -24,6 +24,7 @@ class Deliver {
   /** Delivers it; once it is there, pods are to find it, and everything is checked again. */
   async start(way: DeliveryWay, target: { kind: string; workload: string }): Promise<void> {
     this.fault = null;
+    const { chosen } = deploy;
     let state: DeliveryState;
     try {
       state = await calls.deliver(way, way === "registry" ? this.reference.trim() : "");
@@ -35,7 +36,9 @@ class Deliver {
     if (state.phase !== "done" || state.image === null) return;
     this.open = false;
     deploy.image = state.image;
-    await deploy.check(target);
+    // Another workload that was chosen meanwhile is another question.
+    if (deploy.chosen === chosen) await deploy.check(target);
+    else deploy.changed();
   }
 
   async cancel(): Promise<void> {

@@ -19,6 +19,8 @@ export const deployedFlows = new Query(async () => {
   return (await calls.logPage({ ...everything, text: `session:${session}` }, null, 40)).rows;
 }, 250);
 
+type Target = Pick<DeployOptions, "kind" | "workload">;
+
 class Deploy {
   mode = $state<DeployOptions["mode"]>("observe");
   place = $state<DeployOptions["place"]>("copy");
@@ -27,16 +29,22 @@ class Deploy {
   staged = $state(false);
   image = $state("");
   /** Chosen by a person; else the first one. */
-  chosen = $state<{ kind: string; workload: string } | null>(null);
-  /** Of what is chosen now; null before it was checked. */
-  checks = $state.raw<DeployChecks | null>(null);
+  chosen = $state.raw<Target | null>(null);
+  #checks = $state.raw<{ found: DeployChecks; target: Target } | null>(null);
   checking = $state(false);
   /** True while a start or a stop has not come to its end. */
   busy = $state(false);
   fault = $state.raw<Fault | null>(null);
   #asked = 0;
 
-  options(target: { kind: string; workload: string }): DeployOptions {
+  /** What was found of this workload as things are chosen now; null before it was checked. */
+  checksOf(target: Target | null): DeployChecks | null {
+    const checked = this.#checks;
+    const isIt = checked?.target.kind === target?.kind && checked?.target.workload === target?.workload;
+    return checked && isIt ? checked.found : null;
+  }
+
+  options(target: Target): DeployOptions {
     const { mode, place, way, dns, staged, image } = this;
     return { ...target, mode, place, way, dns, staged, image: image.trim() };
   }
@@ -56,7 +64,7 @@ class Deploy {
   /** What was found holds for what was chosen then. */
   changed(): void {
     this.#asked += 1;
-    this.checks = null;
+    this.#checks = null;
     this.checking = false;
     this.fault = null;
   }
@@ -65,13 +73,13 @@ class Deploy {
     if (this.image === "") this.image = (await attempt(calls.deployImage)) ?? "";
   }
 
-  async check(target: { kind: string; workload: string }): Promise<void> {
+  async check(target: Target): Promise<void> {
     this.changed();
     const asked = this.#asked;
     this.checking = true;
     try {
       const found = await calls.deployChecks(this.options(target));
-      if (asked === this.#asked) this.checks = found;
+      if (asked === this.#asked) this.#checks = { found, target };
     } catch (error) {
       if (asked === this.#asked) this.fault = asFault(error);
     } finally {
@@ -79,10 +87,10 @@ class Deploy {
     }
   }
 
-  async start(target: { kind: string; workload: string }): Promise<void> {
+  async start(target: Target): Promise<void> {
     await this.#settle(() => calls.deployStart(this.options(target)));
     // It was found before the cluster was touched.
-    this.checks = null;
+    this.#checks = null;
   }
 
   async stop(): Promise<void> {

@@ -36,6 +36,8 @@ export class DraftEditor {
   previewFault = $state.raw<Fault | null>(null);
   fault = $state.raw<Fault | null>(null);
   dirty = $state(false);
+  /** A person has typed in it since it was opened or staged: it outlives its pane. */
+  touched = false;
   /** A resolution that the person chose is kept; one that was derived follows the hosts. */
   resolutionChosen = $state(false);
 
@@ -104,6 +106,7 @@ export class DraftEditor {
 
   formChanged(): void {
     this.dirty = true;
+    this.touched = true;
     if (!this.nameChosen) {
       if (this.service) this.service.name = nameFor(this.service.hosts[0] ?? "");
       if (this.timeout) this.timeout.name = nameFor(this.timeout.host);
@@ -119,6 +122,7 @@ export class DraftEditor {
   yamlChanged(text: string): void {
     if (text === this.yaml) return;
     this.dirty = true;
+    this.touched = true;
     this.yaml = text;
     this.#later(() => this.#ask(() => calls.draftFromYaml(this.target.kind, text), "yaml"));
   }
@@ -144,7 +148,7 @@ export class DraftEditor {
     const edit = this.edit();
     if (edit === null) return false;
     const done = await stage(edit);
-    if (done) this.dirty = false;
+    if (done) this.dirty = this.touched = false;
     return done;
   }
 
@@ -217,6 +221,32 @@ export class DraftEditor {
       if (turn === this.#turn) this.previewFault = asFault(error);
     }
   }
+}
+
+/** The editors by what they edit. What is typed waits here, while another screen is open, to be staged or discarded. */
+const editors = new Map<string, DraftEditor>();
+const keyOf = (target: DraftTarget) => JSON.stringify(target);
+
+/** The editor in which something was typed for this target, or a new one that opens it. */
+export function editorFor(target: DraftTarget): DraftEditor {
+  const kept = editors.get(keyOf(target));
+  if (kept?.touched) return kept;
+  const editor = new DraftEditor(target);
+  editors.set(keyOf(target), editor);
+  void editor.open();
+  return editor;
+}
+
+/** Call when the editor is no longer shown. */
+export function putAside(editor: DraftEditor): void {
+  if (editor.touched) return;
+  editor.close();
+  if (editors.get(keyOf(editor.target)) === editor) editors.delete(keyOf(editor.target));
+}
+
+export function forgetDrafts(): void {
+  for (const editor of editors.values()) editor.close();
+  editors.clear();
 }
 
 /** The edit that writes an object; `base` is the file that it was opened from, if it was. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { logKeys, logQuery, parse, print, toggle } from "./filter";
+import { add, logKeys, logQuery, parse, print, toggle } from "./filter";
 
 describe("the filter bar", () => {
   it.each([
@@ -24,14 +24,36 @@ describe("the filter bar", () => {
     expect(toggle(once, logKeys, token)).toBe("text");
   });
 
-  it("asks the app with typed lists and leaves out what is no verdict and no number", () => {
-    expect(logQuery("verdict:blocked verdict:nonsense status:504 status:x workload:default/sleep slow")).toEqual({
+  it("reads what is said twice once", () => {
+    expect(parse("flags:UH flags:UH", logKeys).tokens).toEqual([{ key: "flags", value: "UH" }]);
+  });
+
+  it("adds a token once and never takes it away", () => {
+    const token = { key: "host", value: "a.example" };
+    expect(add(add("text", logKeys, token), logKeys, token)).toBe("host:a.example text");
+  });
+
+  const nothing = { text: "", verdicts: [], workloads: [], hosts: [], statuses: [], flags: [] };
+
+  it("asks the app with typed lists where every value is a whole one", () => {
+    expect(logQuery("verdict:blocked status:504 status:200 host:a.example workload:default/sleep slow")).toEqual({
+      ...nothing,
       text: "slow",
       verdicts: ["blocked"],
       workloads: ["default/sleep"],
-      hosts: [],
-      statuses: [504],
-      flags: [],
+      hosts: ["a.example"],
+      statuses: [504, 200],
     });
+  });
+
+  it.each([
+    ["status:5xx", "status:5xx"],
+    ["status:>=400 slow", "status:>=400 slow"],
+    ["status:504 status:2xx", "status:504 status:2xx"],
+    ["host:google", "host:google"],
+    ["verdict:block", "verdict:block"],
+    ["workload:sleep", "workload:sleep"],
+  ])("hands a part, a class or a comparison to the app as it is written: %s", (input, text) => {
+    expect(logQuery(input)).toEqual({ ...nothing, text });
   });
 });

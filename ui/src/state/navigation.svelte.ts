@@ -63,6 +63,11 @@ class Navigation {
     this.layer = "source";
   }
 
+  /** Closes this layer, and no other that has come in its place. */
+  closes(layer: Exclude<Layer, null>): void {
+    if (this.layer === layer) this.layer = null;
+  }
+
   openWhy(flowId: number): void {
     this.whyFlow = flowId;
     this.go("why");

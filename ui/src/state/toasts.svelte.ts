@@ -10,6 +10,8 @@ export interface Toast {
 }
 
 const lifetime = 6000;
+/** Shown at once; failures that stay may make it more. */
+const most = 3;
 
 class Toasts {
   list = $state<Toast[]>([]);
@@ -33,9 +35,20 @@ class Toasts {
     this.list = this.list.filter((toast) => toast.fault !== null);
   }
 
+  /** Notices make room first, and a failure only for another one. */
+  #roomFor(toast: Omit<Toast, "id">): Toast[] {
+    const kept = [...this.list];
+    while (kept.length >= most) {
+      const notice = kept.findIndex(({ fault }) => fault === null);
+      if (notice < 0 && toast.fault === null) break;
+      kept.splice(Math.max(notice, 0), 1);
+    }
+    return kept;
+  }
+
   #add(toast: Omit<Toast, "id">): void {
     const id = this.#next++;
-    this.list = [...this.list.slice(-2), { ...toast, id }];
+    this.list = [...this.#roomFor(toast), { ...toast, id }];
     // A failure stays until it is dismissed: it tells the person what to do.
     if (toast.fault === null) setTimeout(() => this.dismiss(id), lifetime);
   }

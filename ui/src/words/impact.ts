@@ -2,8 +2,11 @@
 import type { Impact } from "../bridge/bindings";
 import { count, plural } from "./format";
 
-export const noFlows =
-  "No flow is recorded, so nothing can be rehearsed. Start the sandbox and send the requests that matter, then look again.";
+/** In a cluster several causes are possible; Destinations names the one that is true. */
+export const noFlows = (cluster: boolean) =>
+  cluster
+    ? "No flow is recorded, so nothing can be rehearsed. Destinations says why none is seen."
+    : "No flow is recorded, so nothing can be rehearsed. Start the sandbox and send the requests that matter, then look again.";
 
 export function impactSentence(impact: Impact): string {
   if (impact.seen === 0) return "Nothing is recorded to rehearse on.";

@@ -72,6 +72,7 @@ export const cleanUpTitle = "What Egret left here";
 export const cleanUpText =
   "By the journal of this computer, and by Egret's mark on objects, wherever they were made. What you choose becomes one change set: reviewed, applied, and itself undoable.";
 export const cleanUpStage = "Stage the way back";
+export const sidecarRuns = "A sidecar of Egret runs beside it; stopping it takes it away";
 export const nothingLeft = "Nothing: everything here is as it was before Egret.";
 export const goes = (removes: boolean) => (removes ? "is removed" : "becomes what it was");
 export const probesLeft = "Probes stand for themselves: they go at once.";

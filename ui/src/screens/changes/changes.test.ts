@@ -108,6 +108,34 @@ it("stages the way back of what Egret left, but for what is left out and what an
   expect(await id("screen-review")).toBeInTheDocument();
 });
 
+it("does not say that nothing is left while sidecars stand in the cluster", async () => {
+  app.answers.source_state = () => example.clusterWith({ editing: true });
+  app.answers.leftovers = () => [];
+  app.answers.deploy_left = () => [
+    { session: "s1", namespace: "shop", workload: "Deployment shop/cart", since: null, objects: ["Deployment/x"] },
+  ];
+  render(App);
+  await userEvent.click(await id("rail-changes"));
+  await userEvent.click(await id("cleanup-open"));
+  expect(await id("deploy-left")).toHaveTextContent("Deployment shop/cart");
+  expect(screen.queryByTestId("cleanup-empty")).toBeNull();
+  app.answers.deploy_left = () => [];
+  await userEvent.click(await id("deploy-left-remove"));
+  expect(app.asked("deploy_remove")).toEqual([{ namespace: "shop", session: "s1" }]);
+  expect(await id("cleanup-empty")).toBeInTheDocument();
+});
+
+it("names the sidecar that runs in the cluster among what is left", async () => {
+  app.answers.source_state = () => example.clusterWith({});
+  app.answers.leftovers = () => [];
+  app.answers.deploy_state = () => example.deployed;
+  render(App);
+  await userEvent.click(await id("rail-changes"));
+  await userEvent.click(await id("cleanup-open"));
+  expect(await id("cleanup-deployed")).toHaveTextContent(example.deployed.standsIn);
+  expect(screen.queryByTestId("cleanup-empty")).toBeNull();
+});
+
 it("keeps time and number of files apart", async () => {
   await show({ files: ["a.yaml"] });
   expect(await screen.findByText(/:\d\d · 1 file$/)).toBeVisible();

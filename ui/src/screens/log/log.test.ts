@@ -72,6 +72,67 @@ describe("the log window", () => {
   });
 });
 
+describe("the log window of another place", () => {
+  it("lets the rows of the place before go, and follows", async () => {
+    render(LogWindow);
+    await userEvent.click((await screen.findAllByTestId("log-row"))[0] as HTMLElement);
+    await screen.findByTestId("log-line");
+    app.answers.log_page = async (args) => ({ ...(await app.base.call<LogPage>("log_page", args)), rows: [] });
+    app.tell("source-changed", { ...example.source, epoch: example.source.epoch + 1 });
+    expect(screen.getByTestId("log-follow")).toHaveTextContent("Follow");
+    app.tell("source-changed", { ...example.source, path: "/elsewhere", name: "elsewhere" });
+    await vi.waitFor(() => expect(screen.getByTestId("log-follow")).toHaveTextContent("Pause"));
+    expect(screen.queryByTestId("log-line")).toBeNull();
+    await vi.waitFor(() => expect(screen.queryByTestId("log-row")).toBeNull());
+  });
+
+  it("lets rows go that are no longer kept", async () => {
+    render(LogWindow);
+    await userEvent.click((await screen.findAllByTestId("log-row"))[0] as HTMLElement);
+    const cleared = { rows: [], matched: 0, kept: 0, firstId: 900 };
+    app.answers.log_page = async (args) => ({ ...(await app.base.call<LogPage>("log_page", args)), ...cleared });
+    app.tell("flows-added", { lastId: 900, added: 0, dropped: 0 });
+    await vi.waitFor(() => expect(screen.queryByTestId("log-row")).toBeNull());
+    expect(screen.getByTestId("log-follow")).toHaveTextContent("Pause");
+  });
+});
+
+describe("the keys of the log window", () => {
+  it("act in Why? on the flow that is explained, and on no other", async () => {
+    render(LogWindow);
+    await userEvent.click((await screen.findAllByTestId("log-row"))[2] as HTMLElement);
+    await userEvent.click(await screen.findByTestId("log-why"));
+    const explained = app.asked("why").at(-1)?.id;
+    await screen.findAllByTestId("why-step");
+    await fireEvent.keyDown(window, { key: "j" });
+    await fireEvent.keyDown(window, { key: "w" });
+    await fireEvent.keyDown(window, { key: "a" });
+    expect(app.asked("allow_from_log")).toEqual([{ flowId: explained }]);
+    expect(app.asked("why").at(-1)?.id).toBe(explained);
+    await fireEvent.keyDown(window, { key: "Escape" });
+    await screen.findByTestId("log-details");
+  });
+});
+
+describe("more like a line", () => {
+  it("are those of its host, port, verdict and workload", async () => {
+    render(LogWindow);
+    await userEvent.click((await screen.findAllByTestId("log-row"))[0] as HTMLElement);
+    await userEvent.click(await screen.findByTestId("log-by-host"));
+    const [host] = newestQuery().hosts;
+    expect(host).toBeDefined();
+    await userEvent.click(await screen.findByTestId("log-by-host"));
+    expect(newestQuery().hosts).toEqual([host]);
+    await userEvent.click(await screen.findByTestId("log-only-these"));
+    await vi.waitFor(() => expect(newestQuery().text).toMatch(/^port:\d+$/));
+    expect(newestQuery()).toMatchObject({
+      hosts: [host],
+      verdicts: [expect.any(String)],
+      workloads: [expect.any(String)],
+    });
+  });
+});
+
 describe("the view of the log", () => {
   const flow = (id: number): Flow => ({ ...(example.flows[0] as Flow), id });
 

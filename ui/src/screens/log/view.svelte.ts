@@ -38,6 +38,12 @@ export class LogView {
     this.following || this.page === null ? 0 : Math.max(0, this.page.matched - this.#totalAtPause),
   );
 
+  /** None of the rows shown is kept any more: the log was cleared, or so much came that they were let go. */
+  readonly gone = $derived.by(() => {
+    const last = this.rows.at(-1);
+    return last !== undefined && this.page !== null && (this.page.kept === 0 || this.page.firstId > last.id);
+  });
+
   changed(): void {
     if (this.#pulling) {
       this.#again = true;

@@ -7,6 +7,7 @@ import type { DeployCheck, DeployState } from "../../bridge/bindings";
 import * as example from "../../bridge/example";
 import { record, type Recording } from "../../bridge/recording";
 import { navigation } from "../../state/navigation.svelte";
+import { workloads } from "../../state/store.svelte";
 
 let app: Recording;
 
@@ -52,6 +53,18 @@ it("checks what is chosen before anything can be started", async () => {
   expect(checks[1]).toHaveTextContent("kind load image-archive");
   expect(app.asked("deploy_start")).toEqual([]);
   expect(await id("deploy-start")).toBeEnabled();
+});
+
+it("starts nothing beside a workload that was not checked itself", async () => {
+  await open(true);
+  await userEvent.selectOptions(await id("deploy-target"), "StatefulSet shop/cart");
+  await userEvent.click(await id("deploy-check-all"));
+  await vi.waitFor(async () => expect(await id("deploy-start")).toBeEnabled());
+  // What was chosen is gone: another one stands in its place.
+  app.answers.workloads = () => example.workloads.filter((each) => each.name !== "shop/cart");
+  await workloads.refresh();
+  await vi.waitFor(async () => expect(await id("deploy-start")).toBeDisabled());
+  expect(screen.queryByTestId("deploy-check")).toBeNull();
 });
 
 it("says what comes first, and offers it where nothing was checked", async () => {
