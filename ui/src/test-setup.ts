@@ -5,7 +5,7 @@ import { afterEach } from "vitest";
 import { deliver, delivery } from "./state/delivery.svelte";
 import { deploy, deployedFlows, deployLeft, deployment } from "./state/deploy.svelte";
 import { discarded } from "./state/discarded.svelte";
-import { forgetDrafts } from "./state/draft.svelte";
+import { forgetDrafts } from "./state/drafts";
 import { navigation } from "./state/navigation.svelte";
 import { probes } from "./state/probe.svelte";
 import { forgetAll } from "./state/store.svelte";

@@ -4,7 +4,7 @@ import type { SourceState } from "../bridge/bindings";
 import { testConsole } from "./console.svelte";
 import { deploy } from "./deploy.svelte";
 import { discarded } from "./discarded.svelte";
-import { forgetDrafts } from "./draft.svelte";
+import { forgetDrafts } from "./drafts";
 import { navigation } from "./navigation.svelte";
 import { probe } from "./probe.svelte";
 import { destinations, newest, source } from "./store.svelte";
