@@ -86,7 +86,8 @@ impl Held {
             *held += usize::from(room);
             room
         });
-        counted.then_some(Self(held_tx))
+        // Only one who is counted is there to be counted out.
+        counted.then(|| Self(held_tx))
     }
 }
 

@@ -105,7 +105,8 @@ impl Changes {
     pub(super) fn stage_together(&self, view: &View, new: Vec<Edit>, made_for: &Base) -> Result<Vec<StagedEdit>> {
         let mut set = self.set();
         if !self.journal().is_of(&*view.store) {
-            return Err(Fault::new("turned", "The window has turned to another place."));
+            return Err(Fault::new("turned", "The window has turned to another place.")
+                .hint("Stage the edit there, where it is still wanted."));
         }
         let mut edits = set.edits.clone();
         for edit in new {
