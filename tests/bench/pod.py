@@ -3,11 +3,13 @@
 
 The program of the container image runs as it does there: as its own user, with no capability, on a file system that it cannot
 write to, with no account of a cluster; one policy is small, the other names 5,000 hosts. Measured from outside: the time until
-it is ready, its memory, and the processor time that 100 requests a second take, beside those of Envoy in turns.
+it is ready, its memory, and the processor time that 100 requests a second take, in turns with Envoy and with a relay that reads
+nothing. Last, what a request of 10 thousandths of a processor gives on a node that has no time to spare.
 """
 
 import http.server
 import json
+import math
 import os
 import pathlib
 import socket
@@ -129,6 +131,61 @@ class Envoy:
         self.process.wait()
 
 
+class Relay:
+    """What copies bytes for one site and reads none of them: what connections and wake-ups alone take here."""
+
+    def __init__(self, binary, site):
+        addresses = [f"{host}:{port}" for host, port in (EXPLICIT, site)]
+        self.process = subprocess.Popen([binary, *addresses])
+
+    ready, end = Envoy.ready, Envoy.end
+
+
+class Groups:
+    """Control groups that share the processors as those of a node's pods do, beside whatever else runs."""
+
+    NAMES = "pod", "neighbour"
+    V1, V2 = pathlib.Path("/sys/fs/cgroup/cpu"), pathlib.Path("/sys/fs/cgroup")
+
+    def __init__(self, weights):
+        self.weights = weights
+
+    def __enter__(self):
+        is_v1 = self.V1.is_dir()
+        self.all = (self.V1 if is_v1 else self.V2) / "egret-bench"
+        self.all.mkdir(exist_ok=True)
+        if not is_v1:
+            (self.all / "cgroup.subtree_control").write_text("+cpu")
+        for name, weight in zip(self.NAMES, self.weights):
+            (self.all / name).mkdir(exist_ok=True)
+            if is_v1:
+                # Shares, of which two are the least.
+                (self.all / name / "cpu.shares").write_text(str(26 * weight))
+            else:
+                (self.all / name / "cpu.weight").write_text(str(weight))
+        return self
+
+    def take(self, name, process):
+        """Moves a process, with all its threads."""
+        (self.all / name / "cgroup.procs").write_text(str(process.pid))
+
+    def __exit__(self, *_):
+        for group in [self.all / name for name in self.NAMES] + [self.all]:
+            group.rmdir()
+
+
+def weights(rule):
+    """The weights of a request of 10 m and of one for all the rest of this computer, by a rule of Kubernetes' runtimes."""
+    return [rule(milli * 1024 // 1000) for milli in (10, os.cpu_count() * 1000 - 10)]
+
+
+# What `runc` makes of shares, as its package libcontainer/cgroups says it.
+RULES = {
+    "since 1.3.2": lambda shares: math.ceil(10 ** ((math.log2(shares) ** 2 + 125 * math.log2(shares)) / 612 - 7 / 34)),
+    "before": lambda shares: 1 + (shares - 2) * 9_999 // 262_142,
+}
+
+
 class Answer(http.server.BaseHTTPRequestHandler):
     """A site that answers with little."""
 
@@ -161,20 +218,43 @@ def processor(process):
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
-def milli_cpus(proxy):
-    """Thousandths of a processor that 100 requests a second over kept connections take."""
+def load(proxy):
+    """100 requests a second over kept connections: the thousandths of a processor that they take, how many a second there were,
+    and the milliseconds that each took."""
     connections = [socket.create_connection(EXPLICIT) for _ in range(4)]
     for connection in connections:
         request(connection)
-    cost, began = processor(proxy.process), time.monotonic()
+    times, cost, began = [], processor(proxy.process), time.monotonic()
     for index in range(RATE * SECONDS):
         wait = began + index / RATE - time.monotonic()
         if wait > 0:
             time.sleep(wait)
+        asked = time.monotonic()
         request(connections[index % len(connections)])
+        times.append((time.monotonic() - asked) * 1000)
     took = time.monotonic() - began
-    rate = RATE * SECONDS / took
-    return (processor(proxy.process) - cost) / took * 1000, rate
+    return (processor(proxy.process) - cost) / took * 1000, RATE * SECONDS / took, times
+
+
+def beside_a_neighbour(start, weights):
+    """How many of 100 requests a second there are, and the milliseconds of most of them, where a neighbour takes all that the
+    proxy has no right to."""
+    proxy = start()
+    proxy.ready()
+    hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count())]
+    with Groups(weights) as groups:
+        try:
+            groups.take("pod", proxy.process)
+            for hog in hogs:
+                groups.take("neighbour", hog)
+            _, rate, times = load(proxy)
+        finally:
+            for hog in hogs:
+                hog.kill()
+                hog.wait()
+            proxy.end()
+    percent = statistics.quantiles(times, n=100)
+    return f"{rate:.0f} of {RATE} | {percent[49]:.1f} ms | {percent[98]:.1f} ms"
 
 
 def image_environment(archive):
@@ -198,7 +278,7 @@ def measure(start_sidecar):
         last = len(ready) == ROUNDS
         if last:
             assert (sidecar.status("CapEff"), sidecar.status("CapBnd"), sidecar.status("Uid")) == ("0" * 16, "0" * 16, "1339")
-            milli_cpus(sidecar)
+            load(sidecar)
             after = sidecar.memory("VmRSS")
         sidecar.end()
     resident, own, most = (statistics.median(values) for values in zip(*start))
@@ -214,7 +294,7 @@ def costs(proxies):
         for start in proxies:
             proxy = start()
             proxy.ready()
-            turn.append(milli_cpus(proxy))
+            turn.append(load(proxy)[:2])
             proxy.end()
         turns.append(turn)
     return [tuple(map(statistics.median, zip(*one))) for one in zip(*turns)]
@@ -226,8 +306,8 @@ def processor_name():
 
 
 def main():
-    binary, archive, envoy, page = (pathlib.Path(argument) for argument in sys.argv[1:5])
-    load = os.getloadavg()
+    binary, archive, envoy, relay, page = (pathlib.Path(argument) for argument in sys.argv[1:6])
+    average = os.getloadavg()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with tempfile.TemporaryDirectory() as folder:
@@ -247,7 +327,16 @@ def main():
             return Sidecar(own, environment, place, ENTRIES, site)
 
         small, large = measure(with_few), measure(with_many)
-        *taken, beside = costs([with_few, with_many, lambda: Envoy(envoy, place, site)])
+        def with_envoy():
+            return Envoy(envoy, place, site)
+
+        *taken, bare, least = costs([with_few, with_many, with_envoy, lambda: Relay(relay, site)])
+        kinds = {"10 ServiceEntries": with_few, "Envoy 1.40, bare": with_envoy}
+        crowded = "\n".join(
+            f"| {kind} | {when} | {' : '.join(map(str, weights(rule)))} | {beside_a_neighbour(start, weights(rule))} |"
+            for when, rule in RULES.items()
+            for kind, start in kinds.items()
+        )
 
     def row(name, figures, cost):
         return (
@@ -265,18 +354,29 @@ neither account nor cluster, and with the variables that the image sets. "Ready"
 `/ready` answers; memory is what is resident a second later; both are medians of {ROUNDS} starts. "Its own" is without the pages
 of the program's file, which all sidecars of a node share. "Processor" is what {RATE} requests a second over four connections
 that stay open take, in thousandths of one, as a pod's requests are written: the medians of {TURNS} turns of {SECONDS} s, in which
-Envoy has its own, as a plain proxy with one route, an access log and none of Istio's filters.
+Envoy has its own, as a plain proxy with one route, an access log and none of Istio's filters, and so has a relay that copies
+bytes and reads none of them. The relay's is what connections and wake-ups alone cost on this machine.
 
 | policy | ready | resident then | its own | at most | resident after traffic | processor |
 | --- | --- | --- | --- | --- | --- | --- |
 {row("10 ServiceEntries", small, taken[0])}
 {row(f"{ENTRIES:,} ServiceEntries", large, taken[1])}
-| Envoy 1.40, bare | | | | | | {beside[0]:.1f} m at {beside[1]:.0f}/s |
+| Envoy 1.40, bare | | | | | | {bare[0]:.1f} m at {bare[1]:.0f}/s |
+| a relay of bytes | | | | | | {least[0]:.1f} m at {least[1]:.0f}/s |
 | wanted | {LIMITS['ready']} ms | {LIMITS['start']:.0f} and {LIMITS['entries']:.0f} MB | | | | {LIMITS['processor']:.0f} m |
+
+## With a request of 10 m on a node that is full
+
+A request is a weight, and it counts where others want all the processors. Here a neighbour does, who has asked for all the
+rest and runs a loop on each; the weights are those of version 2 of control groups, for which runc 1.3.2 changed the rule. {RATE} requests a second are asked, one after another; what each took is seen by who asks.
+
+| proxy | runc | weights | requests a second | half took at most | 99% took at most |
+| --- | --- | --- | --- | --- | --- |
+{crowded}
 
 - program {binary.stat().st_size / 1e6:.1f} MB, image archive {archive.stat().st_size / 1e6:.1f} MB
 - {processor_name()}, {os.cpu_count()} CPUs, Linux {os.uname().release}
-- load average when it began: {" ".join(f"{value:.2f}" for value in load)}
+- load average when it began: {" ".join(f"{value:.2f}" for value in average)}
 """
     )
 
