@@ -1,8 +1,13 @@
 //! What routes do to requests and responses. The words and the order are Envoy 1.40's, given the same configuration.
 
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
+
 use crate::{
     site,
-    subject::{Subject, entry, host, map, mesh, routes, shape, through},
+    subject::{Subject, entry, eventually, host, map, mesh, routes, shape, through},
 };
 
 /// A sidecar with routes for httpbin.org, and the site behind it.
@@ -301,4 +306,22 @@ fn cross_origin_requests_are_answered_as_the_policy_says() {
         "{:?}",
         subject.log(1)
     );
+}
+
+#[test]
+fn the_routes_time_ends_an_answer_that_its_caller_has_stopped_reading() {
+    let (subject, site) = routed(&format!("[{{timeout: 1s, {TO_HTTPBIN}}}]"));
+    let mut caller = TcpStream::connect(subject.explicit).unwrap();
+    write!(
+        caller,
+        "GET http://httpbin.org/bytes/50000000 HTTP/1.1\r\nhost: httpbin.org\r\n\r\n"
+    )
+    .unwrap();
+    let mut begun = [0; 12];
+    caller.read_exact(&mut begun).unwrap();
+    assert_eq!(&begun, b"HTTP/1.1 200");
+    let line = &subject.log(1)[0];
+    assert!(line.contains(" 200 UT response_timeout "), "{line}");
+    eventually("the end of the site's connection", || (site.open() == 0).then_some(()));
+    drop(caller);
 }

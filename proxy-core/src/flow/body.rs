@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use crate::policy::HttpVersion;
 
+mod overdue;
 mod request;
 mod response;
 mod web;

@@ -7,6 +7,7 @@ use hyper::{
     body::Incoming,
     header::{self, HeaderValue},
 };
+use tokio::sync::Notify;
 
 use super::{
     Worker,
@@ -31,6 +32,7 @@ mod hashing;
 mod heads;
 mod http1;
 mod http2;
+mod idle;
 mod interim;
 mod mirror;
 mod multiplex;
@@ -49,6 +51,7 @@ use grpc_web::Web;
 pub(super) use http1::serve;
 use http2::Streams;
 pub(super) use http2::serve as serve_streams;
+use idle::Idle;
 use interim::Interims;
 pub(super) use multiplex::Connections;
 use upgrade::Upgrade;
@@ -62,6 +65,9 @@ pub(super) struct Caller {
     streams: Option<Rc<Streams>>,
     /// Where it speaks HTTP/1.1.
     interims: Option<Arc<Interims>>,
+    /// Ends that connection, whatever is on its way.
+    ends: Option<Rc<Notify>>,
+    idle: Rc<Idle>,
 }
 
 impl Caller {

@@ -10,12 +10,16 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use super::{Deadline, is_cut, is_trailers, web};
+use super::{Deadline, is_cut, is_trailers, overdue::Overdue, web};
 use crate::{
     flow::{http::Finish, reset::Reset},
     policy::HttpVersion,
     record::Flow,
 };
+
+/// Of an answer that is longer than this the time is watched over also while its caller takes nothing. Envoy takes in as much
+/// before it waits for its caller, so that a shorter one is over for it.
+const LONG: u64 = 1024 * 1024;
 
 /// A response's body on its way to the caller: ours, or the upstream's. Its end is the end of the flow.
 #[derive(Debug)]
@@ -37,6 +41,8 @@ enum Inner {
         body: Incoming,
         version: HttpVersion,
         deadline: Option<Deadline>,
+        /// The same of a long one.
+        overdue: Option<Overdue>,
     },
 }
 
@@ -64,6 +70,7 @@ impl ResponseBody {
                 body,
                 version,
                 deadline,
+                overdue: None,
             },
             caller: finish.version,
             finish: Some(finish),
@@ -125,19 +132,26 @@ impl Body for ResponseBody {
                 ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(|never| match never {}))
             }
             Inner::Upstream {
+                overdue: Some(overdue), ..
+            } if overdue.is_over() => Some(Err(Broken::TimedOut)),
+            Inner::Upstream {
                 body,
                 version,
                 deadline,
+                overdue,
             } => match Pin::new(&mut *body).poll_frame(cx) {
                 Poll::Ready(None) if is_cut(body, *version) => Some(Err(Broken::Upstream(Reset::Remote))),
                 Poll::Ready(frame) => {
                     frame.map(|frame| frame.map_err(|error| Broken::Upstream(Reset::of_body(&error, *version))))
                 }
                 Poll::Pending => {
-                    let expired = deadline
-                        .as_mut()
-                        .is_some_and(|deadline| Pin::new(deadline).poll(cx).is_ready());
-                    if !expired {
+                    let over = match overdue {
+                        Some(overdue) => overdue.poll(cx),
+                        None => deadline
+                            .as_mut()
+                            .map_or(Poll::Pending, |deadline| Pin::new(deadline).poll(cx)),
+                    };
+                    if over.is_pending() {
                         return Poll::Pending;
                     }
                     Some(Err(Broken::TimedOut))
@@ -163,6 +177,13 @@ impl Body for ResponseBody {
                 Some(Ok(frame)) => finish.sent(frame.data_ref().map_or(0, Bytes::len)),
                 Some(Err(broken)) => finish.broken(broken),
                 None => {}
+            }
+            if let Inner::Upstream { deadline, overdue, .. } = &mut this.inner
+                && finish.flow.sent > LONG
+                && let Some(ends) = &finish.ends
+                && let Some(deadline) = deadline.take()
+            {
+                *overdue = Some(Overdue::watch(deadline, ends.clone()));
             }
         }
         let carries = match &this.inner {
@@ -200,11 +221,14 @@ impl Body for ResponseBody {
 impl Drop for ResponseBody {
     fn drop(&mut self) {
         let ended = self.is_end_stream();
+        let is_over = matches!(&self.inner, Inner::Upstream { overdue: Some(overdue), .. } if overdue.is_over());
         if let Some(mut finish) = self.finish.take() {
             // hyper drops the body of an answer that has none, in HTTP/1.1.
             let without = finish.version == HttpVersion::Http11 && finish.answers_without_body();
-            if !ended && !without {
-                finish.left();
+            match ended || without {
+                true => {}
+                false if is_over => finish.broken(&Broken::TimedOut),
+                false => finish.left(),
             }
             finish.complete();
         }

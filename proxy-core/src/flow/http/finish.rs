@@ -6,8 +6,9 @@ use hyper::{
     HeaderMap, Response,
     header::{self, HeaderName},
 };
+use tokio::sync::Notify;
 
-use super::{Caller, exchange::Lease, heads::Refused, http2::Streams, interim::Interims};
+use super::{Caller, exchange::Lease, heads::Refused, http2::Streams, idle::Carried, interim::Interims};
 use crate::{
     flow::{
         Worker,
@@ -31,6 +32,10 @@ pub struct Finish {
     pub version: HttpVersion,
     /// The caller's connection, where it carries many requests.
     streams: Option<Rc<Streams>>,
+    /// Ends it, where it carries one request after another.
+    pub ends: Option<Rc<Notify>>,
+    /// It is not idle meanwhile.
+    _carried: Option<Carried>,
     /// What the caller is told before its answer, where it knows of that.
     pub interims: Option<Arc<Interims>>,
     started: Instant,
@@ -71,6 +76,8 @@ impl Finish {
             flow,
             version,
             streams: caller.streams.clone(),
+            ends: caller.ends.clone(),
+            _carried: Some(Carried::by(caller.idle.clone())),
             interims: None,
             started: Instant::now(),
             progress: None,
@@ -266,6 +273,8 @@ impl Finish {
             flow: self.flow.clone(),
             version: self.version,
             streams: None,
+            ends: None,
+            _carried: None,
             interims: None,
             started: self.started,
             progress: None,

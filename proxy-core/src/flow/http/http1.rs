@@ -4,10 +4,12 @@ use std::{net::SocketAddr, pin::pin, rc::Rc, sync::Arc};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::Notify;
 
 use super::{
     Caller, handle,
     heads::Heads,
+    idle::Idle,
     interim::{Interims, Told},
 };
 use crate::{
@@ -26,12 +28,15 @@ pub async fn serve(worker: Rc<Worker>, accepted: Accepted, destination: Option<S
     let interims = Arc::<Interims>::default();
     let heads = Heads::new(Prefixed::new(first, client), worker.observes());
     let io = Told::new(TokioIo::new(heads), interims.clone());
+    let (ends, idle) = (Rc::<Notify>::default(), Rc::<Idle>::default());
     let shared = worker.clone();
     let caller = Rc::new(Caller {
         source,
         destination,
         streams: None,
         interims: Some(interims),
+        ends: Some(ends.clone()),
+        idle: idle.clone(),
     });
     let service = service_fn(move |request| {
         let (worker, caller) = (shared.clone(), caller.clone());
@@ -51,10 +56,14 @@ pub async fn serve(worker: Rc<Worker>, accepted: Accepted, destination: Option<S
     // What went wrong inside a request is in its record; a caller that breaks the connection off needs no second row.
     tokio::select! {
         biased;
-        _ = connection.as_mut() => {}
-        () = worker.drain_begun() => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
-        }
+        _ = connection.as_mut() => return,
+        () = ends.notified() => return,
+        () = worker.drain_begun() => {}
+        () = idle.over() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        _ = connection => {}
+        () = ends.notified() => {}
     }
 }

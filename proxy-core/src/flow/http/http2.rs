@@ -6,7 +6,7 @@ use hyper::{server::conn::http2, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::sync::Notify;
 
-use super::{Caller, Cut, Finish, handle, speak::Local};
+use super::{Caller, Cut, Finish, handle, idle::Idle, speak::Local};
 use crate::{
     flow::{Worker, connection::Accepted},
     net::Prefixed,
@@ -69,13 +69,15 @@ pub async fn serve(worker: Rc<Worker>, accepted: Accepted, destination: SocketAd
         client, source, first, ..
     } = accepted;
     let io = TokioIo::new(Prefixed::new(first, client));
-    let streams = Rc::<Streams>::default();
+    let (streams, idle) = (Rc::<Streams>::default(), Rc::<Idle>::default());
     let shared = worker.clone();
     let caller = Rc::new(Caller {
         source,
         destination: Some(destination),
         streams: Some(streams.clone()),
         interims: None,
+        ends: None,
+        idle: idle.clone(),
     });
     let service = service_fn(move |request| {
         let (worker, caller) = (shared.clone(), caller.clone());
@@ -101,6 +103,7 @@ pub async fn serve(worker: Rc<Worker>, accepted: Accepted, destination: SocketAd
             () = streams.violated.notified() => break,
             () = worker.drain_begun(), if !leaving => leaving = true,
             () = streams.unwanted.notified(), if !leaving => leaving = true,
+            () = idle.over(), if !leaving => leaving = true,
         }
         // GOAWAY: what was begun goes on.
         connection.as_mut().graceful_shutdown();
