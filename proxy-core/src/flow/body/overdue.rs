@@ -34,8 +34,8 @@ struct State {
 
 impl Overdue {
     /// Where the answer has not ended by `deadline`, and its reader does not see to that, the caller's connection is told to
-    /// end through `ends`.
-    pub fn watch(deadline: Deadline, ends: Rc<Notify>) -> Self {
+    /// end through `ends`. One that carries other requests is not: there the answer ends with the reader's next look.
+    pub fn watch(deadline: Deadline, ends: Option<Rc<Notify>>) -> Self {
         let state = Rc::<State>::default();
         let watched = state.clone();
         let watching = task::spawn_local(async move {
@@ -44,8 +44,10 @@ impl Overdue {
             if let Some(reader) = watched.reader.take() {
                 reader.wake();
             }
-            time::sleep(LEAVING).await;
-            ends.notify_one();
+            if let Some(ends) = ends {
+                time::sleep(LEAVING).await;
+                ends.notify_one();
+            }
         });
         Self {
             state,

@@ -180,10 +180,9 @@ impl Body for ResponseBody {
             }
             if let Inner::Upstream { deadline, overdue, .. } = &mut this.inner
                 && finish.flow.sent > LONG
-                && let Some(ends) = &finish.ends
                 && let Some(deadline) = deadline.take()
             {
-                *overdue = Some(Overdue::watch(deadline, ends.clone()));
+                *overdue = Some(Overdue::watch(deadline, finish.ends.clone()));
             }
         }
         let carries = match &this.inner {
