@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help run test bench bench-cluster bench-log bench-pod bench-rollout bench-size bindings clean build build-proxy proxy-image package first ui lint rust-test policy-test ui-test desktop-test package-test \
-        tour tour-test toolchains fuzz fidelity oracle registry mesh mesh-api mesh-down mesh-build mesh-programs mesh-test
+        tour tour-test toolchains fuzz fidelity oracle registry mesh mesh-api mesh-down mesh-build mesh-programs mesh-test kind-test
 
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
 
@@ -38,6 +38,7 @@ help:
 	@echo "make fuzz       check the engine's properties with many random policies"
 	@echo "make fidelity   compare the engine with Istio's own code, and the sidecar with Envoy on a live mesh"
 	@echo "make mesh       bring up a real Kubernetes and Istio on this machine; make mesh-down takes it away"
+	@echo "make kind-test  have the real kind and k3d load the sidecar's image into a node, as the app has them do it"
 	@echo "make bench      measure the sidecar beside Envoy; writes tests/bench/RESULTS.md"
 	@echo "make bench-cluster  measure the app with a large cluster; writes tests/bench/CLUSTER.md"
 	@echo "make bench-log  measure what a flood of log lines takes; writes tests/bench/LOG.md"
@@ -244,6 +245,12 @@ mesh-test: rust-test proxy-image $(TAURI_DRIVER)
 	@TAURI_DRIVER=$(TAURI_DRIVER) cargo test $(CARGO_SET) --test mesh
 	@echo "==> the sidecar beside Envoy on a live mesh"
 	@DEEP=20 SEED=1 cargo test $(CARGO_SET) --test fidelity -- the_sidecar_does_as_envoy_does
+
+# Not one of the tests: it takes Docker's engine, which it unpacks and runs in namespaces of its own, and Go 1.26.
+kind-test: app-packages toolchains ui proxy-image
+	@echo "==> kind and k3d, and the sidecar's image (about ten minutes the first time)"
+	@EGRET_PROXY=$(CURDIR)/$(STATIC_PROXY) tests/kind/run.sh $(CACHE)/kind cargo test $(CARGO_SET) --bin egret \
+	    -- --ignored what_kind_and_k3d_themselves
 
 # Of the programs that the tests use.
 package-test: rust-test proxy-image $(TAURI)

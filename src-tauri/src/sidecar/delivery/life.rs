@@ -1,6 +1,7 @@
 //! One delivery at a time: begun by a person, followed, called off, and remembered where it came to its end.
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak},
@@ -129,7 +130,18 @@ impl Delivery {
         };
         let name = chosen.program.file_name().unwrap_or_default().to_string_lossy();
         self.step(&format!("{name} brings it to the nodes"), 0);
-        run.end(|line| self.log(line)).await
+        run.end(|line| self.log(line)).await?;
+        let Some(arguments) = &chosen.listing else {
+            return Ok(());
+        };
+        let listed = Cell::new(false);
+        let listing = Run { arguments, ..run };
+        listing.end(|line| listed.set(listed.get() || line == IMAGE)).await?;
+        // One that an earlier delivery brought is taken for this one.
+        listed.get().then_some(()).ok_or_else(|| {
+            let text = format!("{name} ended well, but {IMAGE} is not among the images that it lists.");
+            Fault::new("tool", text).hint("Run the command in a terminal with --alsologtostderr to see why.")
+        })
     }
 
     async fn to_registry(&self, built: &Built, reference: &Reference, keyrings: &Keyrings) -> Result<String> {

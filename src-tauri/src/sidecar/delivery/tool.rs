@@ -1,12 +1,14 @@
 //! A program of the cluster's distribution, run without a shell: its words are shown, and it does not outlive its time.
 
 use std::{
+    collections::VecDeque,
     env,
     ffi::OsStr,
     io,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -28,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const AFTER: Duration = Duration::from_secs(2);
 /// Most of what it says is read.
 const MAX_SAID: u64 = 1 << 20;
+/// How many of its last words tell why it failed: the reason is seldom the very last line.
+const LAST: usize = 3;
 
 /// A program by its name.
 pub fn find(name: &str, path: &OsStr) -> Option<PathBuf> {
@@ -60,6 +64,25 @@ impl Drop for Group {
     }
 }
 
+/// The last lines of a stream.
+#[derive(Debug, Default)]
+struct Last(Mutex<VecDeque<String>>);
+
+impl Last {
+    fn push(&self, line: &str) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == LAST {
+            lines.pop_front();
+        }
+        lines.push_back(line.into());
+    }
+
+    fn words(&self) -> String {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
+    }
+}
+
 impl Run<'_> {
     /// Runs it to its end; each line that it prints is told. To end it early, drop the future.
     pub async fn end(&self, said: impl Fn(&str)) -> Result<()> {
@@ -78,15 +101,17 @@ impl Run<'_> {
             .map_err(unable)?;
         let group = Group(child.id());
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let last = std::sync::Mutex::new(String::new());
-        let heard = |line: &str| {
-            said(line);
-            if let Ok(mut last) = last.lock() {
-                line.clone_into(&mut last);
-            }
-        };
+        let (last, last_wrong) = (Last::default(), Last::default());
         let ended = {
-            let lines = async { tokio::join!(lines(stdout, &heard), lines(stderr, &heard)) };
+            let heard = |line: &str| {
+                said(line);
+                last.push(line);
+            };
+            let heard_wrong = |line: &str| {
+                said(line);
+                last_wrong.push(line);
+            };
+            let lines = async { tokio::join!(lines(stdout, &heard), lines(stderr, &heard_wrong)) };
             let mut lines = std::pin::pin!(lines);
             let ends = async {
                 let status = tokio::select! {
@@ -115,7 +140,8 @@ impl Run<'_> {
         if status.success() {
             return Ok(());
         }
-        let last = last.into_inner().unwrap_or_default();
+        let wrong = Some(last_wrong.words()).filter(|words| !words.is_empty());
+        let last = wrong.unwrap_or_else(|| last.words());
         let how = match status.code() {
             Some(code) => format!("ended with {code}"),
             None => "was ended by a signal".to_string(),
@@ -136,7 +162,7 @@ async fn lines(stream: Option<impl AsyncRead + Unpin>, said: &impl Fn(&str)) {
     let mut line = Vec::new();
     while stream.read_until(b'\n', &mut line).await.is_ok_and(|read| read > 0) {
         let text = String::from_utf8_lossy(&line);
-        let plain: String = text.trim_end().chars().filter(|letter| !letter.is_control()).collect();
+        let plain = plain(&text);
         if !plain.is_empty() {
             said(&plain);
         }
@@ -144,9 +170,23 @@ async fn lines(stream: Option<impl AsyncRead + Unpin>, said: &impl Fn(&str)) {
     }
 }
 
+/// Without colours and what else is for a terminal. Source: ECMA-48, control sequences.
+fn plain(text: &str) -> String {
+    let mut pieces = text.trim_end().split("\x1b[");
+    let first = pieces.next().unwrap_or_default();
+    let rest = pieces.map(|piece| {
+        let mut rest = piece.trim_start_matches(|letter| matches!(letter, ' '..='?')).chars();
+        // The letter that ends the sequence.
+        rest.next();
+        rest.as_str()
+    });
+    let letters = [first].into_iter().chain(rest).flat_map(str::chars);
+    letters.filter(|letter| !letter.is_control()).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use std::{fs, sync::Mutex, time::Instant};
+    use std::{fs, time::Instant};
 
     use super::*;
 
@@ -184,11 +224,37 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_is_told_with_the_last_words() {
-        let (_folder, program) = script("echo loading; echo 'ERROR: no nodes found' >&2; exit 3");
-        let fault = run(&program, &[]).await.0.unwrap_err();
-        assert!(fault.message.starts_with("kind ended with 3: "), "{}", fault.message);
+        let failed = async |text| {
+            let (_folder, program) = script(text);
+            run(&program, &[]).await.0.unwrap_err().message
+        };
+        // The reason is not the last line: k3d warns after it, and kind tells after it what failed in the node.
+        assert_eq!(
+            failed(
+                "echo 'ERRO[0001] no nodes found' >&2; echo 'WARN[0001] an error occured' >&2; echo loading; exit 3"
+            )
+            .await,
+            "kind ended with 3: ERRO[0001] no nodes found WARN[0001] an error occured"
+        );
+        assert_eq!(
+            failed("echo no nodes found; exit 1").await,
+            "kind ended with 1: no nodes found"
+        );
+        assert_eq!(
+            failed("for i in 1 2 3 4; do echo $i >&2; done; exit 1").await,
+            "kind ended with 1: 2 3 4"
+        );
+        assert_eq!(failed("kill -9 $$").await, "kind was ended by a signal");
         let fault = run(Path::new("/nowhere/kind"), &[]).await.0.unwrap_err();
         assert!(fault.message.starts_with("kind cannot be run"), "{}", fault.message);
+    }
+
+    #[tokio::test]
+    async fn colours_are_no_words() {
+        let (_folder, program) =
+            script(r"printf '\033[36mINFO\033[0m[0000] Importing [1] \033[1;31m\033[K\342\234\227\033\n'");
+        let (_, heard) = run(&program, &[]).await;
+        assert_eq!(heard, ["INFO[0000] Importing [1] ✗"]);
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! The ways for an image to the nodes of a cluster, by what the nodes say of themselves, and the commands that go them.
 //! Sources: `kind load image-archive --help`, `minikube image load --help`, k3d.io's page "k3d image import", `ctr images
-//! import --help`.
+//! import --help`; `make kind-test` has kind and k3d themselves go theirs.
 
 use std::{env, ffi::OsStr, fs, os::unix::net::UnixStream, path::PathBuf};
 
@@ -56,6 +56,8 @@ pub(super) struct Chosen {
     pub program: PathBuf,
     pub arguments: Vec<String>,
     pub variables: Vec<(String, String)>,
+    /// Has the program list the images of the nodes, where its end does not tell whether they took this one.
+    pub listing: Option<Vec<String>>,
 }
 
 impl Ways {
@@ -122,6 +124,7 @@ impl Ways {
                 program: tool::find(tool.program(), &path).unwrap_or_else(|| tool.program().into()),
                 arguments: tool.arguments(archive),
                 variables: tool.variables(),
+                listing: tool.listing(),
             }),
         }
     }
@@ -257,11 +260,21 @@ impl Tool {
         let words: Vec<&str> = match self {
             Self::Kind { cluster, .. } => vec!["load", "image-archive", archive, "--name", cluster],
             Self::Minikube { profile } => vec!["image", "load", archive, "--profile", profile],
-            Self::K3d { cluster } => vec!["image", "import", archive, "--cluster", cluster],
+            // Its other mode needs an image from a registry, and ends well also where a node did not take ours
+            // (github.com/k3d-io/k3d/issues/1072).
+            Self::K3d { cluster } => vec!["image", "import", archive, "--cluster", cluster, "--mode", "direct"],
             Self::K3s { .. } => vec!["ctr", "images", "import", archive],
             Self::Containerd { .. } => vec!["--namespace", "k8s.io", "images", "import", archive],
         };
         words.into_iter().map(str::to_string).collect()
+    }
+
+    /// minikube ends well, and says nothing, also where a node did not take the image (`DoLoadImages` in its source).
+    fn listing(&self) -> Option<Vec<String>> {
+        match self {
+            Self::Minikube { profile } => Some(["image", "ls", "--profile", profile].map(str::to_string).into()),
+            _ => None,
+        }
     }
 
     /// kind uses Docker unless it is told otherwise.

@@ -1,9 +1,10 @@
-use std::{env, fs, io::Write as _, os::unix::fs::PermissionsExt as _, path::PathBuf, thread};
+use std::{env, fs, io::Write as _, os::unix::fs::PermissionsExt as _, path::PathBuf, process::Command, thread};
 
 use egret_tests::mesh::{Asks, NotUp, Registry};
 use serde_json::json;
 
 use super::*;
+use crate::cluster::{Node, Nodes};
 
 /// A folder with a program for amd64 to put into an image. Source: elf(5).
 fn place() -> (tempfile::TempDir, PathBuf) {
@@ -29,6 +30,10 @@ fn delivery() -> (Delivery, Arc<Mutex<Vec<DeliveryState>>>) {
 
 /// Has a stand-in for kind, which is this script, bring an image.
 fn by_script(delivery: &Delivery, script: &str) -> DeliveryState {
+    by_tool(delivery, script, None)
+}
+
+fn by_tool(delivery: &Delivery, script: &str, listing: Option<&[&str]>) -> DeliveryState {
     let (place, program) = place();
     let kind = place.path().join("kind");
     fs::write(&kind, format!("#!/bin/sh\n{script}\n")).unwrap();
@@ -39,6 +44,7 @@ fn by_script(delivery: &Delivery, script: &str) -> DeliveryState {
         program: kind,
         arguments: words.iter().map(ToString::to_string).collect(),
         variables: Vec::new(),
+        listing: listing.map(|words| words.iter().map(ToString::to_string).collect()),
     };
     let done = delivery.run(DeliveryWay::Kind, async |delivery| {
         let built = Built::of(std::slice::from_ref(&program)).unwrap();
@@ -84,6 +90,25 @@ fn a_tool_that_fails_is_told_with_its_words_and_another_try_begins_anew() {
         (state.phase, state.fault, state.log),
         (DeliveryPhase::Done, None, vec!["again".to_string()])
     );
+}
+
+#[test]
+fn a_tool_whose_end_says_nothing_is_believed_where_the_nodes_list_the_image() {
+    let (delivery, _) = delivery();
+    let nodes_have = |image: &str| {
+        let script = format!("[ \"$1\" = load ] || echo 'registry.k8s.io/pause:3.10 {image}' | tr ' ' '\\n'");
+        by_tool(&delivery, &script, Some(&["image", "ls"]))
+    };
+    let state = nodes_have(&format!("docker.io/{IMAGE}"));
+    let fault = state.fault.unwrap();
+    assert_eq!(state.phase, DeliveryPhase::Failed);
+    assert_eq!(
+        fault.message,
+        format!("kind ended well, but {IMAGE} is not among the images that it lists.")
+    );
+    let state = nodes_have(IMAGE);
+    assert_eq!((state.phase, state.fault), (DeliveryPhase::Done, None));
+    assert_eq!(state.image.as_deref(), Some(IMAGE));
 }
 
 #[test]
@@ -161,4 +186,53 @@ fn a_pushed_image_is_named_by_its_digest_and_no_secret_is_told() {
     let name = format!("{}/team/egret-proxy@{digest}", registry.address());
     assert_eq!(state.image, Some(name));
     assert!(state.total > 0 && state.sent == state.total, "{state:?}");
+}
+
+/// `make kind-test` brings up what it needs.
+#[test]
+#[ignore = "needs Docker's engine with a node in it; make kind-test brings it up"]
+fn what_kind_and_k3d_themselves_bring_is_found_and_run_by_the_node() {
+    let name = env::var("EGRET_KIND_NODE").expect("make kind-test names the node");
+    let in_node = |words: &[&str]| {
+        let mut command = Command::new("docker");
+        command
+            .args(["exec", &name, "ctr", "--namespace", "k8s.io"])
+            .args(words);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for (way, provider) in [
+        (DeliveryWay::Kind, format!("kind://docker/egret/{name}")),
+        (DeliveryWay::K3d, format!("k3s://{name}")),
+    ] {
+        let node = Node {
+            provider,
+            architecture: "amd64".into(),
+            ..Node::default()
+        };
+        let nodes = Nodes {
+            seen: vec![node],
+            are_all: true,
+        };
+        let place = tempfile::tempdir().unwrap();
+        let archive = place.path().join("egret-proxy.tar");
+        let ways = Ways::into(Some(&nodes), "any");
+        let chosen = ways.chosen(way, archive.to_str().unwrap()).unwrap();
+        let (delivery, _) = delivery();
+        let state = delivery.run(way, async |delivery| {
+            delivery.through(&chosen, &programs::built()?, &archive).await?;
+            Ok(IMAGE.to_string())
+        });
+        let state = state.unwrap();
+        assert_eq!((state.phase, state.fault), (DeliveryPhase::Done, None), "{way:?}");
+        let said = in_node(&["run", "--rm", "--cgroup=", IMAGE, "trial", "/egret-proxy", "--version"]);
+        assert_eq!(
+            said,
+            concat!("egret-proxy ", env!("CARGO_PKG_VERSION"), "\n"),
+            "{way:?}"
+        );
+        // The next way is not to find it there.
+        in_node(&["images", "rm", "--sync", IMAGE]);
+    }
 }

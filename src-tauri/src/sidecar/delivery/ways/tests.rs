@@ -34,11 +34,11 @@ fn each_distribution_has_its_own_way() {
         (vec![minikube], "&& minikube image load egret-proxy.tar --profile shop"),
         (
             vec![node("k3s://k3d-shop-server-0", BOOT)],
-            "&& k3d image import egret-proxy.tar --cluster shop",
+            "&& k3d image import egret-proxy.tar --cluster shop --mode direct",
         ),
         (
             vec![node("k3s://k3d-my-shop-agent-1", BOOT)],
-            "&& k3d image import egret-proxy.tar --cluster my-shop",
+            "&& k3d image import egret-proxy.tar --cluster my-shop --mode direct",
         ),
         (
             vec![node("k3s://box", BOOT)],
@@ -68,7 +68,10 @@ fn each_distribution_has_its_own_way() {
 fn the_contexts_name_tells_where_nodes_may_not_be_listed() {
     for (context, way) in [
         ("kind-dev", "kind load image-archive egret-proxy.tar --name dev"),
-        ("k3d-shop", "k3d image import egret-proxy.tar --cluster shop"),
+        (
+            "k3d-shop",
+            "k3d image import egret-proxy.tar --cluster shop --mode direct",
+        ),
         ("minikube", "minikube image load egret-proxy.tar --profile minikube"),
         ("production", "egret-proxy image --push"),
     ] {
@@ -103,6 +106,9 @@ fn a_way_is_gone_only_where_the_nodes_are_of_that_kind() {
         tool.lacks(OsStr::new("/nowhere")).unwrap(),
         "kind is not installed on this computer, or not in PATH."
     );
+    assert_eq!(tool.listing(), None);
+    let minikube = Tool::Minikube { profile: "shop".into() };
+    assert_eq!(minikube.listing().unwrap(), ["image", "ls", "--profile", "shop"]);
     let away = Tool::Containerd { here: false };
     assert!(
         away.lacks(OsStr::new("/nowhere"))
