@@ -206,3 +206,16 @@ fn labels_and_annotations_of_another_tool_that_are_left_out_are_gone_and_come_ba
     bench.changes.undo(&*bench.cluster, None).unwrap();
     assert_eq!((text(), of("labels")), (theirs, r#"{"stays":"a","team":"b"}"#.into()));
 }
+
+#[test]
+fn a_file_beside_the_mirror_is_none_of_the_clusters() {
+    let Some(api) = api("a_file_beside_the_mirror") else {
+        return;
+    };
+    let bench = Bench::open(api.kubeconfig());
+    let beside = bench.cluster.folder().parent().unwrap().join("beside");
+    std::fs::write(&beside, "secret").unwrap();
+    for file in ["../beside", "ServiceEntry/../../beside", beside.to_str().unwrap(), ""] {
+        assert_eq!(bench.cluster.read(file).unwrap_err().code, "input", "{file}");
+    }
+}
