@@ -14,12 +14,13 @@ use k8s_openapi::api::authorization::v1::{
 use kube::{Api, Client, api::PostParams, core::ApiResource};
 
 use super::{
-    connect::{FORBIDDEN, told},
+    connect::FORBIDDEN,
     istiod::Homes,
     kinds::NAMESPACE,
+    pulse::answered,
     rights::{Access, Feature, Needs, TABLE, in_words},
 };
-use crate::fault::{Fault, Result};
+use crate::fault::Result;
 
 /// Questions that are asked at once.
 pub(super) const AT_ONCE: usize = 8;
@@ -164,7 +165,7 @@ pub(super) async fn each(
         async move {
             let namespace = if access.at_home { Some(home) } else { namespace };
             let review = review(access, namespace);
-            (access, reviews.create(&PostParams::default(), &review).await)
+            (access, answered(reviews.create(&PostParams::default(), &review)).await)
         }
     });
     let mut answers = HashMap::new();
@@ -175,11 +176,9 @@ pub(super) async fn each(
                 answers.insert(access, status.allowed);
             }
             Ok(_) => {}
-            Err(error) => match told(&error) {
-                // Even to ask can be forbidden.
-                Fault { code, .. } if code == FORBIDDEN => {}
-                fault => return Err(fault),
-            },
+            // Even to ask can be forbidden.
+            Err(fault) if fault.code == FORBIDDEN => {}
+            Err(fault) => return Err(fault),
         }
     }
     Ok(answers)
@@ -223,7 +222,7 @@ pub(super) async fn rules(client: &Client, namespace: String) -> (String, Option
         },
         ..SelfSubjectRulesReview::default()
     };
-    let answer = reviews.create(&PostParams::default(), &review).await;
+    let answer = answered(reviews.create(&PostParams::default(), &review)).await;
     let status = answer.ok().and_then(|answer| answer.status);
     let rules = status.map(|status| Rules {
         rules: status.resource_rules,

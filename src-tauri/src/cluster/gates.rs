@@ -1,13 +1,18 @@
 //! What stands before a thing that this person may not do: the reason, and the Role that would change it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::{Api, Client, api::PostParams};
+use tokio::time;
 
 use super::{
     Cluster,
     allowed::{self, Rights, reason},
+    attempt::is_away,
     connect::FORBIDDEN,
     istiod::Homes,
     kinds::object_of,
@@ -19,6 +24,9 @@ use crate::{
     change::FileEdit,
     fault::{Fault, Result},
 };
+
+/// How long it rests before an API server that did not answer is asked again.
+const REST: Duration = Duration::from_secs(30);
 
 /// Permissions that are missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,7 +167,8 @@ pub(super) async fn ask(client: &Client, namespaces: &[String], homes: &Homes) -
     Ok((rights?, who))
 }
 
-/// Asks again what this person may do whenever other namespaces are visible, and tells `changed`.
+/// Asks again what this person may do whenever other namespaces are visible, and where nobody answered, and tells
+/// `changed`.
 pub(super) async fn keep_up(
     client: Client,
     spaces: Arc<Spaces>,
@@ -169,9 +178,16 @@ pub(super) async fn keep_up(
 ) {
     let mut grants = spaces.grants();
     grants.mark_unchanged();
-    while grants.changed().await.is_ok() {
+    let mut unanswered = false;
+    loop {
+        tokio::select! {
+            more = grants.changed() => if more.is_err() { return },
+            () = time::sleep(REST), if unanswered => {}
+        }
+        let fresh = allowed::ask(&client, &spaces.known(), &homes).await;
+        unanswered = fresh.as_ref().is_err_and(is_away);
         // Where it cannot be asked now, the answers of before hold.
-        if let Ok(fresh) = allowed::ask(&client, &spaces.known(), &homes).await {
+        if let Ok(fresh) = fresh {
             *rights.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
         }
         changed();

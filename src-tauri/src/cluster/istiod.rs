@@ -20,7 +20,7 @@ pub(super) struct Homes(Vec<String>);
 
 impl Homes {
     /// Of these, where there are any; else where Istio is unless a person says otherwise.
-    fn of(found: Vec<String>) -> Self {
+    pub fn of(found: Vec<String>) -> Self {
         match found.is_empty() {
             true => Self(vec![ROOT_NAMESPACE.into()]),
             false => Self(found),

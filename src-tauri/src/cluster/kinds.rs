@@ -156,6 +156,12 @@ pub(super) fn namespace_of(file: &str) -> &str {
     rest.split(end).next().unwrap_or_default()
 }
 
+/// Annotations that no person writes: what kubectl and the control plane note for themselves.
+pub(super) const UNSHOWN: [&str; 2] = [
+    "kubectl.kubernetes.io/last-applied-configuration",
+    "deployment.kubernetes.io/revision",
+];
+
 /// An object as YAML, without what only the server and the kubelet care for.
 pub(super) fn render(object: &DynamicObject, resource: &ApiResource) -> String {
     let metadata = &object.metadata;
@@ -168,8 +174,7 @@ pub(super) fn render(object: &DynamicObject, resource: &ApiResource) -> String {
         head.insert("labels".into(), json!(labels));
     }
     let mut annotations = metadata.annotations.clone().unwrap_or_default();
-    annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
-    annotations.remove("deployment.kubernetes.io/revision");
+    annotations.retain(|key, _| !UNSHOWN.contains(&key.as_str()));
     if !annotations.is_empty() {
         head.insert("annotations".into(), json!(annotations));
     }

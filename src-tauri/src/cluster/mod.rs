@@ -18,6 +18,7 @@ mod image;
 mod istiod;
 mod kinds;
 mod kubeconfigs;
+mod left_out;
 mod lines;
 mod listed;
 mod login_path;

@@ -106,10 +106,32 @@ async fn feel(client: impl Fn() -> Client, missed: watch::Sender<Instant>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::{runtime::Builder, task};
+pub(super) mod tests {
+    use http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::Value;
+    use tokio::{runtime::Builder, sync::mpsc, task};
 
     use super::*;
+
+    /// A client of a server that answers so many questions with `object` and none after them, and the paths of all.
+    pub fn falls_silent(after: usize, object: &Value) -> (Client, mpsc::UnboundedReceiver<String>) {
+        let (asked_tx, asked_rx) = mpsc::unbounded_channel();
+        let body = object.to_string();
+        let mut answers = vec![body; after];
+        let server = tower::service_fn(move |request: Request<Body>| {
+            // Who does not look at the questions has let their end go.
+            let _ = asked_tx.send(request.uri().path().to_string());
+            let answer = answers.pop();
+            async move {
+                match answer {
+                    Some(body) => Ok::<_, kube::Error>(Response::new(Body::from(body.into_bytes()))),
+                    None => std::future::pending().await,
+                }
+            }
+        });
+        (Client::new(server, "default"), asked_rx)
+    }
 
     #[test]
     fn who_listens_anew_is_told_of_what_is_missed_from_then_on_alone() {

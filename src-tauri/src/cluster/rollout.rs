@@ -154,7 +154,17 @@ pub(super) fn status(kind: &str, live: &DynamicObject) -> Progress {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use kube::core::{ApiResource, GroupVersionKind};
+    use tokio::runtime::Builder;
+
+    use super::{
+        super::{
+            connect::UNREACHABLE,
+            pulse::{LATE, tests::falls_silent},
+            restart::StepState,
+        },
+        *,
+    };
 
     fn live(generation: i64, spec: Value, status: Value) -> DynamicObject {
         serde_json::from_value(json!({
@@ -232,5 +242,46 @@ mod tests {
             )
             .is_none()
         );
+    }
+
+    #[test]
+    fn whatever_a_silent_api_server_is_asked_a_rollout_does_not_wait_for_it_for_ever() {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let deployment = json!({"metadata": {"name": "cart", "generation": 1}, "spec": {"replicas": 1}});
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", "Deployment"));
+        let rolls = |after: usize| {
+            let (client, asked_rx) = falls_silent(after, &deployment);
+            let rollout = Rollout {
+                api: Api::namespaced_with(client, "shop", &resource),
+                pods: Arc::default(),
+                step: RestartStep {
+                    kind: "Deployment".into(),
+                    namespace: "shop".into(),
+                    name: "cart".into(),
+                    state: StepState::Waiting,
+                },
+            };
+            let ends = async move { time::timeout(LATE * 20, rollout.run(|_, _| {})).await };
+            (ends, asked_rx)
+        };
+        runtime.block_on(async {
+            // Silent where it is read, where it is begun, and where it is looked at.
+            let ((read, _), (begun, _), (looked, mut asked_rx)) = (rolls(0), rolls(1), rolls(2));
+            let again = async {
+                for _ in 0..4 {
+                    asked_rx.recv().await.unwrap();
+                }
+            };
+            let looked = async {
+                tokio::select! {
+                    ended = looked => panic!("{ended:?}"),
+                    () = again => {}
+                }
+            };
+            let (read, begun, ()) = tokio::join!(read, begun, looked);
+            for ended in [read, begun] {
+                assert_eq!(ended.expect("it waits").unwrap_err().code, UNREACHABLE);
+            }
+        });
     }
 }

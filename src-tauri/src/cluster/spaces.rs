@@ -177,8 +177,19 @@ fn grants(
 #[cfg(test)]
 mod tests {
     use kube::core::{ApiResource, GroupVersionKind};
+    use tokio::{runtime::Builder, sync::mpsc, task};
 
-    use super::{super::kinds::Scope, *};
+    use super::{
+        super::{
+            connect::FORBIDDEN,
+            gates::keep_up,
+            istiod::Homes,
+            kinds::Scope,
+            pulse::{LATE, tests::falls_silent},
+        },
+        *,
+    };
+    use crate::fault::Fault;
 
     fn kinds() -> Vec<Kind> {
         let kind = |kind: &str, scope| Kind {
@@ -213,6 +224,40 @@ mod tests {
         assert_eq!(of(&first, "ConfigMap"), BTreeSet::new(), "only one namespace matters");
         // Where the API server does not answer any more, what it has said holds.
         assert_eq!(grants(&kinds(), &known, &BTreeMap::new(), Some(&first)), first);
+    }
+
+    #[test]
+    fn an_api_server_that_falls_silent_is_given_up_and_asked_again() {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (client, mut question_rx) = falls_silent(0, &serde_json::Value::Null);
+            let root = tempfile::tempdir().unwrap();
+            let mirror = Mirror::new(&root.path().join("mirror")).unwrap();
+            mirror.note(NAMESPACE, |standing| {
+                standing.whole.lost = Some((Fault::new(FORBIDDEN, "no"), std::time::Instant::now()));
+                standing.refused = true;
+            });
+            let spaces = Spaces::new(client.clone(), mirror, kinds(), &[]);
+            // keep_up --after it asked--> test
+            let (told_tx, mut told_rx) = mpsc::unbounded_channel();
+            let told = move || _ = told_tx.send(());
+            let homes = Homes::of(Vec::new());
+            tokio::spawn(keep_up(client, spaces.clone(), homes, Arc::default(), told));
+            task::yield_now().await;
+            spaces.grants.send_replace(Some(Grants::default()));
+            // Stirred where it was made, it asks again without a rest.
+            tokio::spawn(spaces.clone().scout());
+            let mut asked = async |kind: &str| {
+                let asked = async { while !question_rx.recv().await.unwrap().ends_with(kind) {} };
+                time::timeout(LATE * 20, asked).await.expect(kind);
+            };
+            asked("/selfsubjectaccessreviews").await;
+            asked("/selfsubjectrulesreviews").await;
+            asked("/selfsubjectrulesreviews").await;
+            time::timeout(LATE * 20, told_rx.recv()).await.unwrap();
+            spaces.grants.send_replace(None);
+            time::timeout(LATE * 20, told_rx.recv()).await.unwrap();
+        });
     }
 
     #[test]

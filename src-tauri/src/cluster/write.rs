@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::{
     anew,
     connect::told,
+    left_out::leave_out,
     owner::{Change, Owner, Settings, owner},
     refusal,
 };
@@ -233,8 +234,8 @@ impl Writer {
 
     /// Makes `live` what `wanted` says, by one request, so that it is the old or the new object at every moment. That is
     /// a server-side apply. What another tool set and `wanted` changes is taken over, which is told; what another tool set
-    /// and `wanted` leaves out would stay, so that the object is then replaced whole, under its version. Which of them it
-    /// takes is tried first.
+    /// and `wanted` leaves out would stay, fields as well as labels and annotations, so that the object is then replaced
+    /// whole, under its version. Which of them it takes is tried first.
     async fn replace(&self, live: &DynamicObject, wanted: &Value, way: Try) -> Result<Written, Failed> {
         let mut warnings = Vec::new();
         let (tried, force) = match self.server_side_apply(wanted, Try::Dry, Force::No).await {
@@ -248,13 +249,14 @@ impl Writer {
             }
             tried => (tried.map_err(unwritten)?, Force::No),
         };
-        let says_all = tried.data["spec"] == wanted["spec"];
+        let mut whole = tried.clone();
+        whole.data["spec"] = wanted["spec"].clone();
+        leave_out(&mut whole.metadata, &live.metadata, wanted);
+        let says_all = tried.data["spec"] == whole.data["spec"] && tried.metadata == whole.metadata;
         let object = match (says_all, way) {
             (true, Try::Dry) => tried,
             (true, Try::Real) => self.server_side_apply(wanted, way, force).await?,
             (false, _) => {
-                let mut whole = tried;
-                whole.data["spec"] = wanted["spec"].clone();
                 // The dry run stored nothing: the version to replace is still the old one.
                 whole.metadata.resource_version = live.metadata.resource_version.clone();
                 let parameters = PostParams {

@@ -177,3 +177,26 @@ pub fn handler<R: Runtime>() -> impl Fn(Invoke<R>) -> bool + Send + Sync + 'stat
         deploy::deploy_remove,
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    /// A change set is locked while it is written, reviewed or taken back, which a silent network draws out.
+    #[test]
+    fn a_command_that_may_wait_for_the_change_set_keeps_no_other_waiting() {
+        let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/commands");
+        let mut asking = 0;
+        for entry in fs::read_dir(own).unwrap() {
+            let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+            let (commands, _) = text.split_once("#[cfg(test)]").unwrap_or((&text, ""));
+            for command in commands.split("#[tauri::command").skip(1) {
+                if command.contains("app.changes") {
+                    asking += 1;
+                    assert!(command.contains("patiently("), "{command}");
+                }
+            }
+        }
+        assert!(asking > 10, "{asking}");
+    }
+}

@@ -334,3 +334,12 @@ fn windows_that_apply_and_undo_at_the_same_time_keep_one_journal_each() {
     }
     assert_eq!(["a", "b", "c"].map(|name| bench.bytes(name)), before);
 }
+
+#[test]
+fn a_window_that_turns_to_another_source_is_told_that_its_flows_are_gone() {
+    let bench = Bench::new();
+    bench.told.lock().unwrap().clear();
+    assert!(matches!(bench.open(&bench.first, "b", InWindow::This), Opened::Here(_)));
+    let told = bench.told.lock().unwrap();
+    assert!(told.contains(&("main-1".into(), "flows-added")), "{told:?}");
+}

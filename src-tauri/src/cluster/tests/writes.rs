@@ -171,3 +171,51 @@ fn a_new_object_does_not_take_the_place_of_another_hands() {
     assert_eq!(fault.code, "conflict");
     assert_eq!(bench.hosts("taken"), ["theirs.com"]);
 }
+
+#[test]
+fn labels_and_annotations_of_another_tool_that_are_left_out_are_gone_and_come_back() {
+    let Some(api) = api("labels_and_annotations_of_another_tool") else {
+        return;
+    };
+    namespace(api, "left-out");
+    let head = "  namespace: left-out\n  labels: {stays: a, team: b}\n  annotations: {kept: c, note: d}\n";
+    api.apply(&entry("left-out", "a", "a.com").replace("  namespace: left-out\n", head));
+    let bench = Bench::open(api.kubeconfig());
+    bench.cluster.set_editing(true);
+    let file = "ServiceEntry/left-out.a.yaml";
+    let text = || String::from_utf8(bench.cluster.read(file).unwrap().unwrap()).unwrap();
+    let theirs = text();
+    let mine = theirs.replace("    team: b\n", "").replace("    note: d\n", "");
+    bench.put("left-out", "a", &mine);
+    let review = bench.changes.review(&bench.view(), &bench.traffic).unwrap();
+    let diff = format!("{:?}", review.diffs);
+    assert!(diff.contains("team: b") && diff.contains("note: d"), "{diff}");
+    bench.changes.apply(&bench.view(), &bench.traffic, None).unwrap();
+    let of = |path: &str| {
+        let path = format!("jsonpath={{.metadata.{path}}}");
+        api.text(&["get", "serviceentry", "a", "-n", "left-out", "-o", &path])
+    };
+    assert_eq!(of("labels"), r#"{"stays":"a"}"#);
+    let annotations = of("annotations");
+    assert!(
+        annotations.contains(r#""kept":"c""#) && !annotations.contains(r#""note":"d""#),
+        "{annotations}"
+    );
+    assert_eq!(text(), mine);
+
+    bench.changes.undo(&*bench.cluster, None).unwrap();
+    assert_eq!((text(), of("labels")), (theirs, r#"{"stays":"a","team":"b"}"#.into()));
+}
+
+#[test]
+fn a_file_beside_the_mirror_is_none_of_the_clusters() {
+    let Some(api) = api("a_file_beside_the_mirror") else {
+        return;
+    };
+    let bench = Bench::open(api.kubeconfig());
+    let beside = bench.cluster.folder().parent().unwrap().join("beside");
+    std::fs::write(&beside, "secret").unwrap();
+    for file in ["../beside", "ServiceEntry/../../beside", beside.to_str().unwrap(), ""] {
+        assert_eq!(bench.cluster.read(file).unwrap_err().code, "input", "{file}");
+    }
+}
