@@ -168,7 +168,15 @@ fn field(key: Key, wanted: &str, row: &Row) -> bool {
             .to_lowercase()
             .starts_with(wanted),
         Key::Workload => contains(&row.workload()),
-        Key::Host => contains(&row.name()) || optional(&record.host) || optional(&record.sni),
+        Key::Host => {
+            let names = [Some(row.name()), record.host.clone(), record.sni.clone()];
+            let mut names = names.into_iter().flatten().map(|name| name.to_lowercase());
+            // As in a policy: any name below that one.
+            match wanted.strip_prefix('*').filter(|end| end.starts_with('.')) {
+                Some(end) => names.any(|name| name.split(':').next().is_some_and(|name| name.ends_with(end))),
+                None => names.any(|name| name.contains(wanted)),
+            }
+        }
         Key::Destination => contains(&record.destination.to_string()),
         Key::Port => record.destination.port().to_string() == wanted,
         Key::Protocol => record.protocol.eq_ignore_ascii_case(wanted),
@@ -208,6 +216,25 @@ fn status(status: u16, wanted: &str) -> bool {
 mod tests {
     use super::*;
     use crate::change::tests::flow;
+
+    #[test]
+    fn a_host_with_a_wildcard_is_any_name_below_as_in_a_policy() {
+        let row = |host| Row {
+            id: 0,
+            record: flow(host, "192.0.2.1:80", "http"),
+        };
+        for (wanted, host, holds) in [
+            ("*.example.com", "api.example.com", true),
+            ("*.example.com", "a.b.Example.com", true),
+            ("*.example.com", "api.example.com:8080", true),
+            ("*.example.com", "example.com", false),
+            ("*.example.com", "api.example.com.evil.org", false),
+            ("*.example.com", "notexample.com", false),
+            ("example", "api.example.com", true),
+        ] {
+            assert_eq!(field(Key::Host, wanted, &row(host)), holds, "{wanted} {host}");
+        }
+    }
 
     #[test]
     fn a_value_of_which_no_row_is_kept_is_counted_no_more() {

@@ -51,6 +51,7 @@ describe("the filter bar", () => {
     ["status:>=400 slow", "status:>=400 slow"],
     ["status:504 status:2xx", "status:504 status:2xx"],
     ["host:google", "host:google"],
+    ["host:*.google.com", "host:*.google.com"],
     ["verdict:block", "verdict:block"],
     ["workload:sleep", "workload:sleep"],
   ])("hands a part, a class or a comparison to the app as it is written: %s", (input, text) => {

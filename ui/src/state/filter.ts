@@ -54,7 +54,8 @@ export const likeIt = ({ verdict, workload, name, port }: Flow) =>
 const isWhole: Record<(typeof logKeys)[number], (value: string) => boolean> = {
   verdict: (value) => verdictOrder.includes(value as Verdict),
   workload: (value) => value.includes("/"),
-  host: (value) => /[.:]/.test(value),
+  // `*.example.com` is any of many, as in a policy.
+  host: (value) => /[.:]/.test(value) && !value.includes("*"),
   status: (value) => /^\d+$/.test(value),
   flags: () => true,
 };
