@@ -38,6 +38,8 @@ class Deploy {
   calledOff = $state(false);
   /** What is being removed of what is left. */
   removing = $state<string | null>(null);
+  /** Why that could not be removed; what is left is shown on more than one screen. */
+  leftFault = $state.raw<Fault | null>(null);
   fault = $state.raw<Fault | null>(null);
   #asked = 0;
   /** How many places were turned to: what was begun in one says nothing in another. */
@@ -132,13 +134,13 @@ class Deploy {
 
   async remove(namespace: string, session: string): Promise<void> {
     const place = this.#place;
-    this.fault = null;
+    this.leftFault = null;
     this.removing = session;
     try {
       await calls.deployRemove(namespace, session);
       if (place === this.#place) toasts.say(words.removed);
     } catch (error) {
-      if (place === this.#place) this.fault = asFault(error);
+      if (place === this.#place) this.leftFault = asFault(error);
     }
     if (place === this.#place) this.removing = null;
     deployLeft.touch();
@@ -165,7 +167,7 @@ class Deploy {
 
   /** Nothing is under way. */
   #rest(): void {
-    Object.assign(this, { busy: false, calledOff: false, removing: null });
+    Object.assign(this, { busy: false, calledOff: false, removing: null, leftFault: null });
     this.changed();
   }
 
