@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { lines, within } from "./windowed";
+import { lines, withGaps, within } from "./windowed";
 
 const heights = { title: 28, row: 45 };
 const all = lines(
@@ -36,4 +36,15 @@ it("draws nothing of nothing", () => {
 it("gives a row that comes twice a key of its own", () => {
   const keys = lines([{ title: "a", rows: ["x", "x", "y"] }], String, heights).map((line) => line.key);
   expect(new Set(keys).size).toBe(keys.length);
+});
+
+it("draws lines far from those in sight too, with the room between them", () => {
+  const seen = within(all, 450_000, 900, 10);
+  const drawn = withGaps(all, seen, [-1, 0, 1, 5, 20_000_000, all.indexOf(seen[3] as (typeof all)[0])]);
+  expect(drawn.map(({ key }) => key)).toEqual([all[0], all[1], all[5], ...seen].map((line) => line?.key));
+  let top = 0;
+  for (const line of drawn) {
+    expect(line.top).toBe(top + line.gap);
+    top = line.top + line.height;
+  }
 });

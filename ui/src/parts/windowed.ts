@@ -14,16 +14,18 @@ export interface Line<Row> {
 export function lines<Row>(
   groups: { title: string; rows: Row[] }[],
   id: (row: Row) => string,
-  heights: { title: number; row: number },
+  heights: { title: number; row: number | ((key: string) => number) },
 ): Line<Row>[] {
   const all: Line<Row>[] = [];
   const met = new Map<string, number>();
   let top = 0;
-  const add = (name: string, title: string, row: Row | null, height: number) => {
+  const add = (name: string, title: string, row: Row | null, high: number | ((key: string) => number)) => {
     // A folder can declare an object twice: the second row is a row of its own.
     const times = met.get(name) ?? 0;
     met.set(name, times + 1);
-    all.push({ key: times === 0 ? name : `${name} ${times}`, title, row, top, height });
+    const key = times === 0 ? name : `${name} ${times}`;
+    const height = typeof high === "number" ? high : high(key);
+    all.push({ key, title, row, top, height });
     top += height;
   };
   for (const { title, rows } of groups) {
@@ -37,6 +39,16 @@ export function lines<Row>(
 export function within<Row>(all: Line<Row>[], top: number, height: number, spare: number): Line<Row>[] {
   const first = Math.max(0, at(all, top) - spare);
   return all.slice(first, at(all, top + height) + 1 + spare);
+}
+
+/** The lines at these places, and those that are in sight, each with the room that it leaves to the one before. */
+export function withGaps<Row>(all: Line<Row>[], seen: Line<Row>[], places: number[]): (Line<Row> & { gap: number })[] {
+  const kept = places.flatMap((place) => all[place] ?? []).filter((line) => !seen.includes(line));
+  const drawn = [...seen, ...kept].toSorted((a, b) => a.top - b.top);
+  return drawn.map((line, index) => {
+    const before = drawn[index - 1];
+    return { ...line, gap: line.top - (before ? before.top + before.height : 0) };
+  });
 }
 
 /**

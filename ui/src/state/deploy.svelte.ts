@@ -34,8 +34,16 @@ class Deploy {
   checking = $state(false);
   /** True while a start or a stop has not come to its end. */
   busy = $state(false);
+  /** True once a start was called off, until it has come to its end. */
+  calledOff = $state(false);
+  /** What is being removed of what is left. */
+  removing = $state<string | null>(null);
+  /** Why that could not be removed; what is left is shown on more than one screen. */
+  leftFault = $state.raw<Fault | null>(null);
   fault = $state.raw<Fault | null>(null);
   #asked = 0;
+  /** How many places were turned to: what was begun in one says nothing in another. */
+  #place = 0;
 
   /** What was found of this workload as things are chosen now; null before it was checked. */
   checksOf(target: Target | null): DeployChecks | null {
@@ -69,8 +77,11 @@ class Deploy {
     this.fault = null;
   }
 
+  /** Call when the field appears: who empties it wants to write another one. */
   async loadImage(): Promise<void> {
-    if (this.image === "") this.image = (await attempt(calls.deployImage)) ?? "";
+    if (this.image !== "") return;
+    const image = await attempt(calls.deployImage);
+    if (this.image === "") this.image = image ?? "";
   }
 
   async check(target: Target): Promise<void> {
@@ -88,9 +99,9 @@ class Deploy {
   }
 
   async start(target: Target): Promise<void> {
-    await this.#settle(() => calls.deployStart(this.options(target)));
+    const isHere = await this.#settle(() => calls.deployStart(this.options(target)));
     // It was found before the cluster was touched.
-    this.#checks = null;
+    if (isHere) this.#checks = null;
   }
 
   async stop(): Promise<void> {
@@ -99,32 +110,48 @@ class Deploy {
   }
 
   async cancel(): Promise<void> {
-    await attempt(calls.deployCancel);
+    this.calledOff = true;
+    try {
+      await calls.deployCancel();
+    } catch (error) {
+      toasts.fail(error);
+      this.calledOff = false;
+    }
   }
 
   /** With, or without, what is staged: at once where a sidecar runs. */
   async withStaged(staged: boolean): Promise<void> {
+    const before = this.staged;
     this.staged = staged;
-    if (deployment.value?.phase === "running") await attempt(() => calls.deployStaged(staged));
-    else this.changed();
+    if (deployment.value?.phase !== "running") return this.changed();
+    try {
+      await calls.deployStaged(staged);
+    } catch (error) {
+      toasts.fail(error);
+      this.staged = before;
+    }
   }
 
   async remove(namespace: string, session: string): Promise<void> {
-    this.fault = null;
+    const place = this.#place;
+    this.leftFault = null;
+    this.removing = session;
     try {
       await calls.deployRemove(namespace, session);
-      toasts.say(words.removed);
+      if (place === this.#place) toasts.say(words.removed);
     } catch (error) {
-      this.fault = asFault(error);
+      if (place === this.#place) this.leftFault = asFault(error);
     }
+    if (place === this.#place) this.removing = null;
     deployLeft.touch();
   }
 
   /** What earlier sessions left in a cluster is told of once, when it is opened. */
   async turnsToPlace(isCluster: boolean): Promise<void> {
+    this.#place += 1;
     this.chosen = null;
     this.staged = false;
-    this.changed();
+    this.#rest();
     deployLeft.forget();
     if (!isCluster) return;
     await deployLeft.refresh();
@@ -135,21 +162,30 @@ class Deploy {
   reset(): void {
     Object.assign(this, { mode: "observe", place: "copy", way: "capture", dns: "workload", staged: false });
     Object.assign(this, { image: "", chosen: null });
-    this.busy = false;
+    this.#rest();
+  }
+
+  /** Nothing is under way. */
+  #rest(): void {
+    Object.assign(this, { busy: false, calledOff: false, removing: null, leftFault: null });
     this.changed();
   }
 
-  async #settle(work: () => Promise<DeployState>): Promise<void> {
+  /** False where another place was turned to meanwhile. */
+  async #settle(work: () => Promise<DeployState>): Promise<boolean> {
+    const place = this.#place;
     this.busy = true;
     this.fault = null;
     try {
-      deployment.put(await work());
+      const state = await work();
+      if (place === this.#place) deployment.put(state);
     } catch (error) {
-      this.fault = asFault(error);
-    } finally {
-      this.busy = false;
+      if (place === this.#place) this.fault = asFault(error);
     }
     deployLeft.touch();
+    if (place !== this.#place) return false;
+    Object.assign(this, { busy: false, calledOff: false });
+    return true;
   }
 }
 

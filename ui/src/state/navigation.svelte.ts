@@ -92,8 +92,10 @@ class Navigation {
     this.go("policy");
   }
 
+  /** Opens the console with this URL: beside a workload of the cluster there is one only while a sidecar runs there. */
   test(url: string): void {
     this.consoleUrl = url;
+    this.sandbox = "computer";
     this.go("sandbox");
   }
 

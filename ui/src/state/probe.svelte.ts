@@ -17,6 +17,8 @@ class Probe {
   /** What is waited for. */
   step = $state<string | null>(null);
   fault = $state.raw<Fault | null>(null);
+  /** How many places were turned to: what was begun in one says nothing in another. */
+  #place = 0;
 
   /** Adds a container to a pod of the workload; true when it runs. */
   async container(workload: string, image: string): Promise<boolean> {
@@ -53,7 +55,8 @@ class Probe {
 
   /** A probe that an earlier session left in a cluster is told of once, when it is opened. */
   async turnsToPlace(isCluster: boolean): Promise<void> {
-    this.fault = null;
+    this.#place += 1;
+    Object.assign(this, { busy: false, step: null, fault: null });
     probes.forget();
     if (!isCluster) return;
     await probes.refresh();
@@ -61,17 +64,20 @@ class Probe {
       toasts.say(words.left(namespace), { label: words.leftLabel, run: () => navigation.go("sandbox") });
   }
 
+  /** Null where it failed, or where another place was turned to meanwhile. */
   async #run<T>(work: () => Promise<T>): Promise<T | null> {
+    const place = this.#place;
+    const isHere = () => place === this.#place;
     this.busy = true;
     this.fault = null;
     try {
-      return await work();
+      const done = await work();
+      return isHere() ? done : null;
     } catch (error) {
-      this.fault = asFault(error);
+      if (isHere()) this.fault = asFault(error);
       return null;
     } finally {
-      this.busy = false;
-      this.step = null;
+      if (isHere()) Object.assign(this, { busy: false, step: null });
       probes.touch();
     }
   }

@@ -10,11 +10,21 @@ export interface Toast {
 }
 
 const lifetime = 6000;
-/** Shown at once; failures that stay may make it more. */
+/** Shown at once, with one notice more where failures take all the room; failures beyond are counted. */
 const most = 3;
 
+const isFailure = ({ fault }: Toast) => fault !== null;
+
 class Toasts {
+  /** All that there are; a failure stays until it is dismissed, since it tells the person what to do. */
   list = $state<Toast[]>([]);
+  /** The failures that there is no room for, where a person has not asked for them: the oldest. */
+  readonly unshown = $derived.by(() => {
+    const failures = this.list.filter(isFailure);
+    return this.#open ? [] : failures.slice(0, Math.max(0, failures.length - most));
+  });
+  readonly shown = $derived(this.list.filter((toast) => !this.unshown.includes(toast)));
+  #open = $state(false);
   #next = 1;
 
   say(text: string, action: Toast["action"] = null): void {
@@ -28,28 +38,33 @@ class Toasts {
 
   dismiss(id: number): void {
     this.list = this.list.filter((toast) => toast.id !== id);
+    if (this.list.filter(isFailure).length <= most) this.#open = false;
+  }
+
+  /** Shows all failures. */
+  open(): void {
+    this.#open = true;
   }
 
   /** Takes notices away, not failures. */
   quiet(): void {
-    this.list = this.list.filter((toast) => toast.fault !== null);
+    this.list = this.list.filter(isFailure);
   }
 
-  /** Notices make room first, and a failure only for another one. */
-  #roomFor(toast: Omit<Toast, "id">): Toast[] {
+  /** Notices make room, failures do not. */
+  #withRoom(): Toast[] {
     const kept = [...this.list];
     while (kept.length >= most) {
       const notice = kept.findIndex(({ fault }) => fault === null);
-      if (notice < 0 && toast.fault === null) break;
-      kept.splice(Math.max(notice, 0), 1);
+      if (notice < 0) break;
+      kept.splice(notice, 1);
     }
     return kept;
   }
 
   #add(toast: Omit<Toast, "id">): void {
     const id = this.#next++;
-    this.list = [...this.#roomFor(toast), { ...toast, id }];
-    // A failure stays until it is dismissed: it tells the person what to do.
+    this.list = [...this.#withRoom(), { ...toast, id }];
     if (toast.fault === null) setTimeout(() => this.dismiss(id), lifetime);
   }
 }

@@ -6,6 +6,7 @@ import type {
   DeployPhase,
   DeployPlace,
   DeployState,
+  DeployStepState,
   DeployWay,
   Feature,
 } from "../bridge/bindings";
@@ -92,6 +93,15 @@ export const checkFirst = "Check first: nothing is touched by it.";
 /** Beside the heading of what the checks found, which may stand below the steps of an earlier try. */
 export const checksTouch = "they touch nothing";
 export const atWork = "It is checked once more, and started.";
+export const calledOff = "Called off…";
+export const removing = "Removing…";
+/** Beside the mark of a step, for who does not see it. */
+export const stepState: Record<DeployStepState, string> = {
+  waiting: "Waiting",
+  doing: "Under way",
+  done: "Done",
+  failed: "Failed",
+};
 export const startLabel = (mode: DeployMode, workload: string) =>
   `${mode === "observe" ? "Observe" : "Enforce on"} ${workload || "…"}`;
 export const noWorkload = "The cluster shows no Deployment, StatefulSet or DaemonSet";

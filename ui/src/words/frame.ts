@@ -3,6 +3,9 @@ import type { Fault } from "../bridge/bindings";
 import { asFault } from "../bridge/channel";
 import type { Screen } from "../state/navigation.svelte";
 import type { IconName } from "../parts/shapes";
+import { plural } from "./format";
+
+export const moreFailures = (count: number) => plural(count, "more failure");
 
 export const screenTitle: Record<Screen, string> = {
   overview: "Overview",

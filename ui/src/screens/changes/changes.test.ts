@@ -125,6 +125,32 @@ it("does not say that nothing is left while sidecars stand in the cluster", asyn
   expect(await id("cleanup-empty")).toBeInTheDocument();
 });
 
+it("says why a sidecar that is left could not be removed", async () => {
+  app.answers.source_state = () => example.clusterWith({ editing: true });
+  app.answers.deploy_left = () => [example.leftIn("shop")];
+  app.answers.deploy_remove = () => {
+    throw { code: "forbidden", message: "You may not delete it.", hint: null, at: null };
+  };
+  render(App);
+  await userEvent.click(await id("rail-changes"));
+  await userEvent.click(await id("cleanup-open"));
+  await userEvent.click(await id("deploy-left-remove"));
+  expect(await screen.findByText("You may not delete it.")).toBeInTheDocument();
+  expect(await id("deploy-left-remove")).toBeEnabled();
+});
+
+it("takes no probe away while editing is off, and says so", async () => {
+  app.answers.source_state = () => example.clusterWith({ editing: false });
+  app.answers.leftovers = () => [];
+  app.answers.probes = () => [example.probeIn("shop")];
+  render(App);
+  await userEvent.click(await id("rail-changes"));
+  await userEvent.click(await id("cleanup-open"));
+  const remove = within(await id("cleanup-probe")).getByRole("button", { name: "Remove" });
+  expect(remove).toBeDisabled();
+  expect(remove).toHaveAttribute("title", expect.stringContaining("Editing is switched off"));
+});
+
 it("names the sidecar that runs in the cluster among what is left", async () => {
   app.answers.source_state = () => example.clusterWith({});
   app.answers.leftovers = () => [];

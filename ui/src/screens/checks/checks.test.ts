@@ -1,5 +1,5 @@
 /** A finding's fix is staged, one or all of a rule, and shown in Review with its field and its reason. */
-import { render, screen, within } from "@testing-library/svelte";
+import { fireEvent, render, screen, waitFor, within } from "@testing-library/svelte";
 import userEvent from "@testing-library/user-event";
 import { expect, it, vi } from "vitest";
 import App from "../../App.svelte";
@@ -52,6 +52,46 @@ it("stages the fixes of all findings of a rule as one change set", async () => {
 
 it("offers nothing where no change is sure", async () => {
   await checks(example.findings.filter((finding) => finding.offer === null));
+  expect(screen.queryByTestId("fix")).toBeNull();
+});
+
+/** As many findings as a large mesh has, each of an object of its own. */
+const many = Array.from({ length: 20_000 }, (_, index): Finding => {
+  const [finding] = rule as [Finding];
+  return {
+    ...finding,
+    message: `finding ${index}`,
+    object: finding.object && { ...finding.object, name: `v${index}` },
+  };
+});
+
+it("draws findings only where they are in sight, twenty thousand as ten, and keeps the one in focus", async () => {
+  await checks(many);
+  expect(screen.getByText("20,000 hints")).toBeInTheDocument();
+  expect(screen.getByRole("table")).toHaveAttribute("aria-rowcount", "20001");
+  const drawn = () => screen.getAllByTestId("finding-row");
+  expect(drawn().length).toBeLessThan(100);
+  screen.getByText("finding 0").focus();
+  await userEvent.keyboard("jj{ArrowUp}");
+  expect(screen.getByText("finding 1")).toHaveFocus();
+  // The wheel takes the list away from the row in focus.
+  const box = screen.getByRole("table").closest(".scroll") as HTMLElement;
+  box.scrollTop = 100_000;
+  await fireEvent.scroll(box);
+  expect(screen.getByText("finding 1")).toHaveFocus();
+  expect(screen.queryByText("finding 30")).toBeNull();
+  await userEvent.keyboard("j");
+  expect(screen.getByText("finding 2")).toHaveFocus();
+  await userEvent.keyboard("{End}");
+  await waitFor(() => expect(screen.getByText("finding 19999")).toHaveFocus());
+  expect(screen.getByText("finding 19999").closest("tr")).toHaveAttribute("aria-rowindex", "20001");
+  expect(drawn().length).toBeLessThan(100);
+});
+
+it("stages all twenty thousand fixes of a rule, and knows each again", async () => {
+  await checks(many);
+  await userEvent.click(await id("fix-all"));
+  await vi.waitFor(() => expect(screen.getAllByTestId("fix-staged").length).toBeGreaterThan(10));
   expect(screen.queryByTestId("fix")).toBeNull();
 });
 

@@ -55,6 +55,26 @@ describe("the destinations", () => {
     expect(names()[2]).toContain("c.example");
   });
 
+  it("are sorted by the column that is clicked, though the pointer is over them", async () => {
+    app.answers.destinations = () => ["b", "c", "a"].map((name, index) => ({ ...row, name, requests: 9 - index }));
+    await open();
+    const names = () => screen.getAllByTestId("destination-row").map((each) => each.querySelector(".hp")?.textContent);
+    expect(names()).toEqual(["b", "c", "a"].map((name) => `${name}:${row.port}`));
+    await userEvent.hover(screen.getAllByTestId("destination-row")[0] as HTMLElement);
+    await userEvent.click(screen.getByRole("button", { name: "Destination" }));
+    expect(names()).toEqual(["a", "b", "c"].map((name) => `${name}:${row.port}`));
+  });
+
+  it("are not said to be none in Overview where they are not known", async () => {
+    app.answers.destinations = () => {
+      throw { code: "away", message: "no answer", hint: null, at: null };
+    };
+    render(App);
+    expect(await screen.findByText("no answer")).toBeInTheDocument();
+    await screen.findByTestId("overview-sentence");
+    expect(screen.queryByTestId("nothing-seen")).toBeNull();
+  });
+
   it("open the form of a timeout with the flow that it is for", async () => {
     app.answers.destinations = () => [row];
     await open();
@@ -64,6 +84,15 @@ describe("the destinations", () => {
     await vi.waitFor(() =>
       expect(app.asked("draft_new")).toEqual([{ kind: "VirtualService", flowId: expect.any(Number) }]),
     );
+  });
+
+  it("are tested where requests can be sent, not where a sidecar could be deployed", async () => {
+    app.answers.source_state = () => example.clusterWith({});
+    app.answers.destinations = () => [row];
+    navigation.openSandbox("cluster");
+    await open();
+    await userEvent.click(await screen.findByTestId("inspector-test"));
+    expect(await screen.findByTestId("console-url")).toHaveValue(`http://${row.name}/`);
   });
 
   it("say in a cluster why nothing is seen, as Overview does", async () => {

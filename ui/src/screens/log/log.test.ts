@@ -52,6 +52,17 @@ describe("the log window", () => {
     expect((await screen.findAllByTestId("why-step")).length).toBe(5);
   });
 
+  it("says of one new line that it is one", async () => {
+    render(LogWindow);
+    await userEvent.click((await screen.findAllByTestId("log-row"))[0] as HTMLElement);
+    app.answers.log_page = async (args) => {
+      const page = await app.base.call<LogPage>("log_page", args);
+      return { ...page, matched: page.matched + 1 };
+    };
+    app.tell("flows-added", { lastId: 900, added: 1, dropped: 0 });
+    expect(await screen.findByTestId("log-waiting")).toHaveTextContent(/^1 new line\s*End$/);
+  });
+
   it("hands a flow to the main window to be allowed", async () => {
     render(LogWindow);
     await userEvent.click((await screen.findAllByTestId("log-row"))[2] as HTMLElement);

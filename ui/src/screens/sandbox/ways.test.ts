@@ -6,7 +6,9 @@ import App from "../../App.svelte";
 import * as example from "../../bridge/example";
 import { record, type Recording } from "../../bridge/recording";
 import { standin } from "../../bridge/standin";
+import { testConsole } from "../../state/console.svelte";
 import { navigation } from "../../state/navigation.svelte";
+import { probe } from "../../state/probe.svelte";
 
 let app: Recording;
 
@@ -110,4 +112,23 @@ it("tells of a probe that is left in a window that was opened with its cluster",
   app.answers.source_state = () => example.clusterSource("eu-prod");
   render(App);
   expect(await id("toast")).toHaveTextContent("A probe of Egret is left in shop.");
+});
+
+it("tells nothing in one place of what became of a probe in the place before", async () => {
+  let fail: (error: unknown) => void = () => {};
+  app.answers.probe_remove = () => new Promise((_, no) => (fail = no));
+  const removed = probe.remove("shop");
+  await probe.turnsToPlace(false);
+  expect(probe.busy).toBe(false);
+  fail({ code: "away", message: "no answer", hint: null, at: null });
+  expect(await removed).toBe(false);
+  expect(probe.fault).toBeNull();
+});
+
+it("sends nothing again through a sandbox that has ended", async () => {
+  await open(true);
+  await testConsole.send("GET", "http://a.com/");
+  const again = await screen.findByRole("button", { name: "Again" });
+  expect(again).toBeDisabled();
+  expect(again).toHaveAttribute("title", expect.stringContaining("Start the sandbox first"));
 });
