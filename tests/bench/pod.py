@@ -368,7 +368,8 @@ bytes and reads none of them. The relay's is what connections and wake-ups alone
 ## With a request of 10 m on a node that is full
 
 A request is a weight, and it counts where others want all the processors. Here a neighbour does, who has asked for all the
-rest and runs a loop on each; the weights are those of version 2 of control groups, for which runc 1.3.2 changed the rule. {RATE} requests a second are asked, one after another; what each took is seen by who asks.
+rest and runs a loop on each; the weights are those of version 2 of control groups, for which runc 1.3.2 changed the rule.
+{RATE} requests a second are asked, one after another; what each took is seen by who asks.
 
 | proxy | runc | weights | requests a second | half took at most | 99% took at most |
 | --- | --- | --- | --- | --- | --- |
