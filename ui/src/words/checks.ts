@@ -12,6 +12,9 @@ export const notHere = (reason: string) => `Cannot be fixed here: ${reason}`;
 export const copyCommand = "Copy as kubectl patch";
 export const fixedToast = (count: number) => `Staged: ${plural(count, "fix", "fixes")}. Nothing is written yet.`;
 
+export const moreFaults = (count: number) =>
+  `${plural(count, "more place")} cannot be read. What is mended makes room for the next; egret-proxy check lists all.`;
+
 /** A Namespace is in none. */
 export const objectName = ({ kind, namespace, name }: ObjectRef) =>
   `${kind} ${namespace === "" ? name : `${namespace}/${name}`}`;

@@ -3,7 +3,7 @@ import { fireEvent, render, screen, waitFor, within } from "@testing-library/sve
 import userEvent from "@testing-library/user-event";
 import { expect, it, vi } from "vitest";
 import App from "../../App.svelte";
-import type { Finding, PolicyView } from "../../bridge/bindings";
+import type { Finding, PolicyView, SourceState } from "../../bridge/bindings";
 import * as example from "../../bridge/example";
 import { record } from "../../bridge/recording";
 
@@ -106,4 +106,20 @@ it("says why a fix cannot be made here", async () => {
   expect(row).toHaveTextContent(blockedBecause);
   expect(within(row as HTMLElement).getByLabelText("Copy as kubectl patch")).toBeEnabled();
   expect(asked()).toEqual([]);
+});
+
+it("draws the first of thousands of places that cannot be read, and counts the rest", async () => {
+  const app = record();
+  const fault = (index: number) => ({
+    code: "policy",
+    message: `object ${index} is none`,
+    at: null,
+    hint: null,
+  });
+  const errors = Array.from({ length: 6_000 }, (_, index) => fault(index));
+  app.answers.source_state = async () => ({ ...(await app.base.call<SourceState>("source_state")), errors });
+  render(App);
+  await userEvent.click(await id("rail-checks"));
+  expect(await screen.findByText(/^5,950 more places cannot be read/)).toBeInTheDocument();
+  expect(screen.getAllByTestId("error-banner")).toHaveLength(50);
 });
