@@ -1,6 +1,6 @@
 //! `egret-proxy check`: reads, validates and lints manifests, for people and for pipelines.
 
-use std::{collections::BTreeSet, fs, path::PathBuf, process::ExitCode};
+use std::{fs, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 
@@ -59,13 +59,7 @@ fn findings(paths: &[PathBuf], version: Option<IstioVersion>) -> Result<Vec<Find
     reading.world.version = version;
     let mut findings: Vec<Finding> = reading.errors.iter().map(Finding::from).collect();
     findings.extend(lint::check(&reading.world));
-    let files: BTreeSet<_> = findings.iter().map(|finding| finding.file.clone()).collect();
-    for file in files {
-        // A file that cannot be read has no objects to place; the finding says so.
-        if let Some(documents) = fs::read(&*file).ok().and_then(|bytes| yaml::read(&bytes).ok()) {
-            lint::locate(&mut findings, &file, &documents);
-        }
-    }
+    lint::locate(&mut findings, |file| yaml::read(&fs::read(file).ok()?).ok());
     findings.sort_by(|a, b| (&a.file, a.line, a.column, a.code).cmp(&(&b.file, b.line, b.column, b.code)));
     Ok(findings)
 }

@@ -1,47 +1,66 @@
 //! From field paths to places. Typed objects know the lines of the fields that decide about traffic; for all others
-//! the file's own tree is asked once, when there is something to say.
+//! the file's own tree is asked, when there is something to say.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use super::{Finding, finding::namespace_of};
 use crate::yaml::{Node, Value};
 
-/// Puts each finding of `file` at the field that it names, or at the nearest field above that is written.
-pub fn locate(findings: &mut [Finding], file: &str, documents: &[Node]) {
-    for finding in findings.iter_mut().filter(|finding| *finding.file == *file) {
-        let Some(object) = documents.iter().find_map(|document| find(document, finding)) else {
-            continue;
-        };
-        let (node, whole) = walk(object, &finding.field);
-        // A rule that knows its line knows better than a field above the one it means.
-        if whole || (finding.line == object.span.line && !std::ptr::eq(node, object)) {
-            finding.line = node.span.line;
-            finding.column = node.span.column;
+/// Puts each finding at the field that it names, or at the nearest field above that is written; `documents` reads a file.
+/// What is in a file that cannot be read stays where it is.
+pub fn locate(findings: &mut [Finding], documents: impl Fn(&str) -> Option<Vec<Node>>) {
+    let mut files: BTreeMap<Arc<str>, Vec<&mut Finding>> = BTreeMap::new();
+    for finding in findings {
+        files.entry(finding.file.clone()).or_default().push(finding);
+    }
+    for (file, findings) in files {
+        let Some(documents) = documents(&file) else { continue };
+        let mut objects = HashMap::new();
+        documents.iter().for_each(|document| note(document, &mut objects));
+        for finding in findings {
+            if let Some(object) = of(finding, &objects) {
+                place(finding, object);
+            }
         }
     }
 }
 
-/// The object of a finding, also inside a `List`.
-fn find<'n>(document: &'n Node, finding: &Finding) -> Option<&'n Node> {
-    let subject = finding.object.as_ref()?;
+/// Objects by kind, namespace and name: a file can declare one several times.
+type Objects<'n> = HashMap<(&'n str, &'n str, &'n str), Vec<&'n Node>>;
+
+/// Notes what a document declares, also inside a `List`.
+fn note<'n>(document: &'n Node, objects: &mut Objects<'n>) {
     let metadata = |key| {
-        document
-            .get("metadata")
-            .and_then(|node| node.get(key))
-            .and_then(Node::text)
+        let metadata = document.get("metadata")?;
+        metadata.get(key).and_then(Node::text)
     };
-    let is = document.get("kind").and_then(Node::text) == Some(&subject.kind)
-        && metadata("name") == Some(&subject.name)
-        && namespace_of(
-            &subject.kind,
-            metadata("namespace")
-                .filter(|text| !text.is_empty())
-                .unwrap_or("default"),
-        ) == subject.namespace
-        && document.span.line <= finding.line;
-    if is {
-        return Some(document);
+    if let (Some(kind), Some(name)) = (document.get("kind").and_then(Node::text), metadata("name")) {
+        let namespace = metadata("namespace").filter(|text| !text.is_empty());
+        let namespace = namespace_of(kind, namespace.unwrap_or("default"));
+        objects.entry((kind, namespace, name)).or_default().push(document);
     }
     let items = document.get("items").map(Node::items).unwrap_or_default();
-    items.iter().find_map(|item| find(item, finding))
+    items.iter().for_each(|item| note(item, objects));
+}
+
+/// The object of a finding.
+fn of<'n>(finding: &Finding, objects: &Objects<'n>) -> Option<&'n Node> {
+    let subject = finding.object.as_ref()?;
+    let key = (&*subject.kind, &*subject.namespace, &*subject.name);
+    let declared = objects.get(&key)?;
+    declared.iter().find(|object| object.span.line <= finding.line).copied()
+}
+
+fn place(finding: &mut Finding, object: &Node) {
+    let (node, whole) = walk(object, &finding.field);
+    // A rule that knows its line knows better than a field above the one it means.
+    if whole || (finding.line == object.span.line && !std::ptr::eq(node, object)) {
+        finding.line = node.span.line;
+        finding.column = node.span.column;
+    }
 }
 
 /// Goes along `path` (`spec.ports[0].name`, `metadata.annotations[a.b/c]`) as far as the tree does.

@@ -1,7 +1,5 @@
 //! Findings of the checks for the windows: found by `lint`, put at the lines of the text they are about.
 
-use std::collections::BTreeSet;
-
 use proxy_core::{lint, model::World, yaml};
 
 use super::View;
@@ -25,13 +23,7 @@ fn located(
     text: impl Fn(&str) -> Option<Vec<u8>>,
 ) -> Vec<lint::Finding> {
     let mut found: Vec<lint::Finding> = known.chain(lint::check(world)).collect();
-    let files: BTreeSet<_> = found.iter().map(|finding| finding.file.clone()).collect();
-    for file in files {
-        // A file that cannot be read has no objects to place; its finding says so.
-        if let Some(documents) = text(&file).and_then(|bytes| yaml::read(&bytes).ok()) {
-            lint::locate(&mut found, &file, &documents);
-        }
-    }
+    lint::locate(&mut found, |file| yaml::read(&text(file)?).ok());
     found
 }
 
