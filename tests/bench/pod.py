@@ -239,14 +239,14 @@ def load(proxy):
 def beside_a_neighbour(start, weights):
     """How many of 100 requests a second there are, and the milliseconds of most of them, where a neighbour takes all that the
     proxy has no right to."""
-    proxy = start()
-    proxy.ready()
-    hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count())]
     with Groups(weights) as groups:
+        proxy, hogs = start(), []
         try:
+            proxy.ready()
             groups.take("pod", proxy.process)
-            for hog in hogs:
-                groups.take("neighbour", hog)
+            for _ in range(os.cpu_count()):
+                hogs.append(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
+                groups.take("neighbour", hogs[-1])
             _, rate, times = load(proxy)
         finally:
             for hog in hogs:
